@@ -1,0 +1,1 @@
+"""HOW music is made: intents in, blocks of samples out."""

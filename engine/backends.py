@@ -1,0 +1,40 @@
+"""The one place that knows every generator. In: `EngineConfig`; out: a `Generator`. Start-up only."""
+
+from __future__ import annotations
+
+from engine.config import EngineConfig
+from engine.errors import DeviceMissing
+from engine.generator import Generator
+from engine.score.composer import Composer
+from engine.score.generator import ScoreGenerator
+from engine.score.sampling import pack_heads
+from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
+from engine.synth.synth import Synth
+from engine.weights import read_checkpoint, shipped_checkpoint
+
+
+def choose_device(device: str) -> str:
+    """`auto` is the CPU: on one station it answers sooner than a card. Raises `DeviceMissing`."""
+    if device in ("auto", "cpu"):
+        return "cpu"
+    import torch
+
+    if not torch.cuda.is_available():
+        raise DeviceMissing(device, "torch finds no CUDA device")
+    return device
+
+
+def open_generator(config: EngineConfig) -> Generator:
+    """Load the checkpoint and make the generator that `config` names.
+
+    Raises `BadCheckpoint`, `DeviceMissing`.
+    """
+    device = choose_device(config.device)
+    sizes, tensors, _ = read_checkpoint(config.checkpoint or shipped_checkpoint())
+    trunk: Trunk
+    if device == "cpu":
+        trunk = CpuTrunk(tensors, sizes, config.max_slots)
+    else:
+        trunk = TorchTrunk(tensors, sizes, config.max_slots, device)
+    composer = Composer(trunk, pack_heads(tensors, sizes), config.max_slots)
+    return ScoreGenerator(composer, Synth(config.max_slots), config.max_slots)

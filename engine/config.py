@@ -1,0 +1,64 @@
+"""Sizes and choices of the engine, checked when made. No framework imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import UnknownBackend, UnknownDevice
+
+BACKENDS = ("score",)
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Sizes of the score transformer; stored in the checkpoint's manifest."""
+
+    num_layers: int = 6
+    dim: int = 256
+    num_heads: int = 4
+    num_kv_heads: int = 1
+    ffn_dim: int = 704
+    field_dim: int = 128
+    """Width of the small heads that choose position, value, duration and velocity one after another."""
+    window: int = 384
+    """How many events, itself included, an event attends to."""
+
+    def __post_init__(self) -> None:
+        assert self.dim % self.num_heads == 0, (self.dim, self.num_heads)
+        assert self.num_heads % self.num_kv_heads == 0, (self.num_heads, self.num_kv_heads)
+        assert self.head_dim % 2 == 0, self.head_dim
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.num_heads
+
+    @property
+    def kv_dim(self) -> int:
+        return self.num_kv_heads * self.head_dim
+
+
+TINY = ModelConfig(num_layers=2, dim=64, num_heads=4, num_kv_heads=2, ffn_dim=96, field_dim=32, window=48)
+"""For tests that need a model and not its music."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What an engine process is made of.
+
+    Raises `UnknownBackend`, `UnknownDevice`.
+    """
+
+    backend: str = "score"
+    device: str = "auto"
+    max_slots: int = 64
+    checkpoint: Path | None = None
+    """A folder with `manifest.json` and the weights it names; None is the one shipped in the package."""
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UnknownBackend(self.backend, BACKENDS)
+        if self.device not in DEVICES:
+            raise UnknownDevice(self.device, DEVICES)
+        assert self.max_slots >= 1, self.max_slots

@@ -1,0 +1,40 @@
+"""What an operator can get wrong about the engine.
+
+EngineError
+├── UnknownBackend       --backend is not one of ours
+├── UnknownDevice        --device is not one of ours
+├── DeviceMissing        the device asked for is not in this machine
+└── BadCheckpoint        a checkpoint file is missing or not what its manifest says
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class EngineError(Exception):
+    """Base of all errors of this package."""
+
+
+class UnknownBackend(EngineError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"unknown backend {name!r}; known: {', '.join(known)}")
+
+
+class UnknownDevice(EngineError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"unknown device {name!r}; known: {', '.join(known)}")
+
+
+class DeviceMissing(EngineError):
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"device {name!r} cannot be used: {why}; use --device cpu")
+
+
+class BadCheckpoint(EngineError):
+    """`file` is not as expected; the text says what was expected and what was found."""
+
+    def __init__(self, file: Path, expected: str, found: str) -> None:
+        self.file, self.expected, self.found = file, expected, found
+        super().__init__(f"checkpoint {file}: expected {expected}, found {found}; reinstall or name another checkpoint")

@@ -1,0 +1,46 @@
+"""Music without a clock: the same `Generator.step()` as live, as fast as it goes.
+
+In: an opening and a length; out: blocks. Remembers nothing between calls; the calling thread does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.audio import BLOCK_FRAMES, SAMPLE_RATE, Block
+from engine.backends import open_generator
+from engine.config import EngineConfig
+from engine.generator import Generator
+from moods.control import Opening, parse_control
+from moods.controller import Controller
+
+
+def end_at(controller: Controller, num_frames: int, how: str) -> None:
+    """Ask a controller that has not begun for an ending whose last sound is over at `num_frames`.
+
+    `how` is one of `cadence`, `ring`, `fade`, `stop`. Raises `moods.errors.BadControl` for another word.
+    """
+    control = parse_control({"type": "end", "how": how, "at": {"seconds": num_frames / SAMPLE_RATE}})
+    controller.apply(control, 0)
+
+
+def perform(generator: Generator, controller: Controller, num_frames: int) -> Iterator[Block]:
+    """Play `controller` in slot 0 of `generator`: float32 [1, 2, BLOCK_FRAMES] each, the last one cut to `num_frames`.
+
+    The slot is free again when the iterator ends or is closed.
+    """
+    generator.open(0, controller)
+    try:
+        for frame in range(0, num_frames, BLOCK_FRAMES):
+            yield generator.step((0,))[:, :, : num_frames - frame]
+    finally:
+        generator.close(0)
+
+
+def render(
+    opening: Opening, seed: int, num_frames: int, config: EngineConfig, ending: str = "cadence"
+) -> Iterator[Block]:
+    """`perform` with a generator and a controller of its own, ending at `num_frames` as `end_at` says."""
+    controller = Controller(opening, seed)
+    end_at(controller, num_frames, ending)
+    yield from perform(open_generator(config), controller, num_frames)

@@ -1,0 +1,1 @@
+"""Intents to notes: vocabulary, transformer, composer."""

@@ -1,0 +1,224 @@
+"""The composer: intents in, notes out, for many slots in one batch.
+
+Plans a bar ahead and hands over a beat at a time. Remembers, per slot, the beats composed ahead, the trunk's keys and
+values and, for every beat that may still be revised, what the row was like where the beat began. One thread calls it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.score import sampling
+from engine.score.piece import NOTE, TICKS_PER_BEAT
+from engine.score.rules import beat_rules
+from engine.score.trunk import Trunk
+from engine.score.vocabulary import (
+    BAR,
+    BEAT,
+    CONDITION,
+    DRUM_NOTES,
+    DURATIONS,
+    FIRST_DRUM,
+    FIRST_LAYER,
+    FIRST_PITCH,
+    NUM_QUALITIES,
+    condition,
+    tonic_shift,
+)
+from moods.controller import Controller
+from moods.intent import BEATS_PER_BAR, Intent
+
+BEATS_AHEAD = BEATS_PER_BAR
+"""How far the plan reaches beyond the beat that is handed over next."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedBeat:
+    """What one beat contains. `notes` count their ticks from the beginning of the beat."""
+
+    index: int
+    notes: npt.NDArray[np.void]  # [N] NOTE
+    chord_root: int  # pitch class, -1 where no chord has sounded yet
+    chord_quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A row as it was where a beat began."""
+
+    position: int
+    chord: int
+    sounds_until: npt.NDArray[np.int64]
+
+
+@dataclass
+class _Slot:
+    controller: Controller
+    next_beat: int = 0  # the beat to be handed over next
+    composing: bool = False  # the beat after the last one in `ahead` is begun
+    tonic: int = 0  # of the beat being composed
+    ahead: deque[ComposedBeat] = field(default_factory=deque)
+    starts: dict[int, _Start] = field(default_factory=dict)  # of every beat in `ahead` and the one being composed
+
+    @property
+    def frontier(self) -> int:
+        """The beat being composed, or to be composed next."""
+        return self.next_beat + len(self.ahead)
+
+
+def _conditions(intent: Intent) -> npt.NDArray[np.float32]:
+    return condition(
+        valence=intent.valence,
+        energy=intent.energy,
+        tension=intent.tension,
+        density=intent.density,
+        bpm=intent.bpm,
+        style=intent.style,
+        scale=intent.key.scale,
+        layers=intent.active_layers,
+        beat=intent.beat - 1,
+        bar_in_section=intent.bar_in_section,
+        section=intent.section,
+        beats_to_end=intent.beats_to_end,
+    )
+
+
+class Composer:
+    """Composes for up to `max_slots` stations."""
+
+    def __init__(self, trunk: Trunk, heads: sampling.Heads, max_slots: int) -> None:
+        self._trunk, self._heads = trunk, heads
+        self._rows = sampling.make_rows(max_slots)
+        self._rules = sampling.make_rule_table(max_slots)
+        self._conditions = np.zeros((max_slots, CONDITION), np.float32)
+        self._slots: dict[int, _Slot] = {}
+
+    def open(self, slot: int, controller: Controller) -> None:
+        """Begin at beat 0 with the controller's seed."""
+        assert slot not in self._slots, slot
+        self._slots[slot] = _Slot(controller)
+        self._rows.seed[slot] = controller.seed
+        self._rows.position[slot] = 0
+        self._rows.chord[slot] = -1
+        self._rows.sounds_until[slot] = 0
+
+    def close(self, slot: int) -> None:
+        del self._slots[slot]
+
+    def revise(self, slot: int, beat: int) -> None:
+        """Forget what is composed from `beat` on; it is composed anew when its turn comes."""
+        state = self._slots[slot]
+        assert beat >= state.next_beat, (beat, state.next_beat)
+        if beat not in state.starts:
+            return  # not composed yet
+        start = state.starts[beat]
+        self._rows.position[slot] = start.position
+        self._rows.chord[slot] = start.chord
+        self._rows.sounds_until[slot] = start.sounds_until
+        state.composing = False
+        while state.frontier > beat:
+            state.ahead.pop()
+        state.starts = {index: start for index, start in state.starts.items() if index < beat}
+
+    def compose(self, slots: Sequence[int], max_steps: int) -> None:
+        """Up to `max_steps` events for each of `slots` whose plan does not reach `BEATS_AHEAD` beats ahead."""
+        for _ in range(max_steps):
+            behind = [slot for slot in slots if len(self._slots[slot].ahead) <= BEATS_AHEAD]
+            if not behind:
+                return
+            self._step(behind)
+
+    def prepare(self, slots: Sequence[int]) -> None:
+        """Compose until the next beat of every one of `slots` is there."""
+        while missing := [slot for slot in slots if not self._slots[slot].ahead]:
+            self._step(missing)
+
+    def take(self, slot: int) -> ComposedBeat:
+        """Hand over the next beat, which must have been prepared. From now on it cannot be revised."""
+        state = self._slots[slot]
+        beat = state.ahead.popleft()
+        state.next_beat += 1
+        del state.starts[beat.index]
+        return beat
+
+    def next_beat(self, slot: int) -> int:
+        return self._slots[slot].next_beat
+
+    def _step(self, slots: Sequence[int]) -> None:
+        """One event for each of `slots`."""
+        for slot in slots:
+            if not self._slots[slot].composing:
+                self._begin_beat(slot)
+        index = np.asarray(slots, np.int64)
+        rows = self._rows
+        hidden = self._trunk.advance(index, rows.position[index], rows.pending[index], self._conditions[index])
+        sampling.choose_events(hidden, self._heads, rows, self._rules, index)
+        for slot in index[rows.done[index]].tolist():
+            self._finish_beat(slot)
+
+    def _begin_beat(self, slot: int) -> None:
+        state, rows, table = self._slots[slot], self._rows, self._rules
+        beat = state.frontier
+        intent = state.controller.beat_intent(beat)
+        state.starts[beat] = _Start(int(rows.position[slot]), int(rows.chord[slot]), rows.sounds_until[slot].copy())
+        state.composing, state.tonic = True, intent.key.tonic
+        self._conditions[slot] = _conditions(intent)
+        rules = beat_rules(intent)
+        for name in table._fields:
+            getattr(table, name)[slot] = getattr(rules, name)
+        rows.pending[slot] = (BAR if intent.beat == 1 else BEAT, 0, 0, 0, 0)
+        rows.num_events[slot] = 0
+        rows.num_notes[slot] = 0
+        rows.done[slot] = False
+
+    def _finish_beat(self, slot: int) -> None:
+        state, rows = self._slots[slot], self._rows
+        state.composing = False
+        chord = int(rows.chord[slot])
+        root, quality = divmod(chord, NUM_QUALITIES)
+        notes = _decode_notes(rows.events[slot, : rows.num_events[slot]], state.tonic)
+        state.ahead.append(
+            ComposedBeat(state.frontier, notes, (root + state.tonic) % 12 if chord >= 0 else -1, quality)
+        )
+        rows.sounds_until[slot] = np.maximum(rows.sounds_until[slot] - TICKS_PER_BEAT, 0)
+
+    def snapshot(self, slot: int) -> dict[str, Any]:
+        """A copy of all that the slot remembers."""
+        state, rows = self._slots[slot], self._rows
+        return {
+            "trunk": self._trunk.snapshot(slot),
+            "rows": {name: getattr(rows, name)[slot].copy() for name in rows._fields},
+            "rules": {name: getattr(self._rules, name)[slot].copy() for name in self._rules._fields},
+            "conditions": self._conditions[slot].copy(),
+            "slot": (state.next_beat, state.composing, state.tonic, list(state.ahead), dict(state.starts)),
+        }
+
+    def restore(self, slot: int, controller: Controller, snapshot: dict[str, Any]) -> None:
+        """Continue a snapshot in an empty slot."""
+        assert slot not in self._slots, slot
+        next_beat, composing, tonic, ahead, starts = snapshot["slot"]
+        self._slots[slot] = _Slot(controller, next_beat, composing, tonic, deque(ahead), dict(starts))
+        self._trunk.restore(slot, snapshot["trunk"])
+        self._conditions[slot] = snapshot["conditions"]
+        for target, name in ((self._rows, "rows"), (self._rules, "rules")):
+            for key, value in snapshot[name].items():
+                getattr(target, key)[slot] = value
+
+
+def _decode_notes(events: npt.NDArray[np.int64], tonic: int) -> npt.NDArray[np.void]:
+    """Events of one beat to notes, sorted by tick."""
+    events = events[events[:, 0] >= FIRST_LAYER]
+    notes = np.zeros(len(events), NOTE)
+    layer, value = events[:, 0] - FIRST_LAYER, events[:, 2]
+    drum = np.array(DRUM_NOTES)[np.clip(value - FIRST_DRUM, 0, len(DRUM_NOTES) - 1)]
+    notes["tick"], notes["layer"] = events[:, 1], layer
+    notes["pitch"] = np.where(layer == 0, drum, value - FIRST_PITCH + tonic_shift(tonic))
+    notes["length"] = DURATIONS[events[:, 3]]
+    notes["velocity"] = 8 * events[:, 4] + 4
+    return notes

@@ -1,0 +1,92 @@
+"""The default generator: a composer and a synth. In: courses; out: blocks. One thread calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.audio import BLOCK_FRAMES, Block
+from engine.generator import Snapshot
+from engine.score.composer import ComposedBeat, Composer
+from engine.score.piece import TICKS_PER_BEAT
+from engine.synth.sound import SOUND
+from engine.synth.synth import Synth
+from moods.controller import Controller
+from moods.intent import Intent
+
+_STEPS_PER_BLOCK = 2
+"""Events composed ahead per slot and block: 100 a second, four times what dense music needs."""
+
+
+class ScoreGenerator:
+    """Implements `engine.generator.Generator`."""
+
+    def __init__(self, composer: Composer, synth: Synth, max_slots: int) -> None:
+        self.max_slots = max_slots
+        self._composer, self._synth = composer, synth
+        self._controllers: dict[int, Controller] = {}
+        self._frames: dict[int, int] = {}
+
+    def open(self, slot: int, controller: Controller) -> None:
+        self._controllers[slot] = controller
+        self._frames[slot] = 0
+        self._composer.open(slot, controller)
+        self._synth.open(slot, controller.seed)
+
+    def step(self, slots: Sequence[int]) -> Block:
+        while due := [slot for slot in slots if self._next_beat_frame(slot) < self._frames[slot] + BLOCK_FRAMES]:
+            self._composer.prepare(due)
+            for slot in due:
+                self._sound_beat(slot, self._composer.take(slot))
+        self._composer.compose(slots, _STEPS_PER_BLOCK)
+        block = self._synth.render(slots, self._intent_of, BLOCK_FRAMES)
+        for slot in slots:
+            self._frames[slot] += BLOCK_FRAMES
+        return block
+
+    def revise(self, slot: int, beat: int) -> None:
+        self._composer.revise(slot, beat)
+
+    def close(self, slot: int) -> None:
+        self._composer.close(slot)
+        self._synth.close(slot)
+        del self._controllers[slot], self._frames[slot]
+
+    def snapshot(self, slot: int) -> Snapshot:
+        return {
+            "frame": self._frames[slot],
+            "composer": self._composer.snapshot(slot),
+            "synth": self._synth.snapshot(slot),
+        }
+
+    def restore(self, slot: int, controller: Controller, snapshot: Snapshot) -> None:
+        self._controllers[slot] = controller
+        self._frames[slot] = snapshot["frame"]
+        self._composer.restore(slot, controller, snapshot["composer"])
+        self._synth.open(slot, controller.seed)
+        self._synth.restore(slot, snapshot["synth"])
+
+    def _intent_of(self, slot: int, frame: int) -> Intent:
+        return self._controllers[slot].intent(frame)
+
+    def _next_beat_frame(self, slot: int) -> int:
+        return self._controllers[slot].clock.frame_of_beat(self._composer.next_beat(slot))
+
+    def _sound_beat(self, slot: int, beat: ComposedBeat) -> None:
+        """Give a beat's notes to the synth, ticks turned into frames by the tempo of this beat."""
+        clock = self._controllers[slot].clock
+        start = clock.frame_of_beat(beat.index)
+        frames_per_tick = (clock.frame_of_beat(beat.index + 1) - start) / TICKS_PER_BEAT
+        self._synth.play(slot, notes_to_sounds(beat.notes, start, frames_per_tick))
+
+
+def notes_to_sounds(notes: npt.NDArray[np.void], start: int, frames_per_tick: float) -> npt.NDArray[np.void]:
+    """Notes counted in ticks from frame `start` as sounds counted in frames."""
+    sounds = np.zeros(len(notes), SOUND)
+    sounds["frame"] = start + np.rint(notes["tick"] * frames_per_tick).astype(np.int64)
+    sounds["length"] = np.maximum(1, np.rint(notes["length"] * frames_per_tick)).astype(np.int32)
+    for name in ("layer", "pitch", "velocity"):
+        sounds[name] = notes[name]
+    return sounds

@@ -1,0 +1,382 @@
+"""Hidden states to events: five fields, one after another, under the rules of the beat. numba; releases the GIL.
+
+In: hidden states, the rows' composing state and rules; out: one event a row. Remembers nothing but what it writes into
+the row state. Random numbers are a hash of (seed, position, field): drawing an event again draws the same event.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from engine.config import ModelConfig
+from engine.score import kernels
+from engine.score.kernels import F32, Quantised
+from engine.score.rules import LAST_CHORD, MAX_VOICES
+from engine.score.vocabulary import (
+    BAR,
+    BEAT,
+    CHORD_EVENT,
+    DURATIONS,
+    FIELD_SIZES,
+    FIRST_DRUM,
+    FIRST_LAYER,
+    FIRST_PITCH,
+    MAX_EVENTS_PER_BEAT,
+    NUM_DRUMS,
+    NUM_KINDS,
+    NUM_POSITIONS,
+    NUM_QUALITIES,
+)
+from moods.harmony import CHORD_QUALITIES
+from moods.intent import LAYERS
+
+NUM_LAYERS = len(LAYERS)
+_LAST_POSITION = NUM_POSITIONS - 1
+_MIN_SHARE = 0.02
+"""A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
+_LONG = int(np.searchsorted(DURATIONS, 96))
+_MAX_VOICES = np.array(MAX_VOICES, np.int64)
+CHORD_TONES = np.zeros((len(CHORD_QUALITIES), 12), np.bool_)
+for _index, _tones in enumerate(CHORD_QUALITIES.values()):
+    CHORD_TONES[_index, list(_tones)] = True
+
+
+class Heads(NamedTuple):
+    """The output side of the checkpoint, packed for the sampler."""
+
+    kind: Quantised  # [1, kinds, dim]
+    field_in: Quantised  # [1, 4 field_dim, dim]
+    chosen_kind: npt.NDArray[np.float32]  # [kinds, 4 field_dim]
+    chosen_position: npt.NDArray[np.float32]  # [positions, 3 field_dim]
+    chosen_value: npt.NDArray[np.float32]  # [values, 2 field_dim]
+    chosen_duration: npt.NDArray[np.float32]  # [durations, field_dim]
+    position: npt.NDArray[np.float32]  # [positions, field_dim]
+    value: npt.NDArray[np.float32]  # [values, field_dim]
+    duration: npt.NDArray[np.float32]  # [durations, field_dim]
+    velocity: npt.NDArray[np.float32]  # [velocities, field_dim]
+
+
+def pack_heads(tensors: dict[str, npt.NDArray[np.float32]], config: ModelConfig) -> Heads:
+    """Arrange a checkpoint's float32 tensors for the sampler."""
+    del config
+    return Heads(
+        kernels.quantise(tensors["kind_head.weight"][None]),
+        kernels.quantise(tensors["field_in.weight"][None]),
+        *(tensors[f"chosen.{i}.weight"] for i in range(4)),
+        *(tensors[f"field_out.{i}.weight"] for i in range(4)),
+    )
+
+
+class Rows(NamedTuple):
+    """Composing state of every slot: what the masks need to know of the beat so far."""
+
+    seed: npt.NDArray[np.uint64]  # [S]
+    position: npt.NDArray[np.int64]  # [S] events fed to the trunk
+    pending: npt.NDArray[np.int64]  # [S, 5] the event to be fed next
+    events: npt.NDArray[np.int64]  # [S, MAX_EVENTS_PER_BEAT, 5] chosen in this beat
+    num_events: npt.NDArray[np.int64]  # [S]
+    num_notes: npt.NDArray[np.int64]  # [S, 5] of each layer in this beat
+    chord: npt.NDArray[np.int64]  # [S] value of the sounding chord, -1 before the first
+    sounds_until: npt.NDArray[np.int64]  # [S, 5] ticks from the beginning of this beat
+    done: npt.NDArray[np.bool_]  # [S] the beat is complete
+
+
+def make_rows(num_slots: int) -> Rows:
+    return Rows(
+        seed=np.zeros(num_slots, np.uint64),
+        position=np.zeros(num_slots, np.int64),
+        pending=np.zeros((num_slots, 5), np.int64),
+        events=np.zeros((num_slots, MAX_EVENTS_PER_BEAT, 5), np.int64),
+        num_events=np.zeros(num_slots, np.int64),
+        num_notes=np.zeros((num_slots, NUM_LAYERS), np.int64),
+        chord=np.full(num_slots, -1, np.int64),
+        sounds_until=np.zeros((num_slots, NUM_LAYERS), np.int64),
+        done=np.zeros(num_slots, np.bool_),
+    )
+
+
+class RuleTable(NamedTuple):
+    """`BeatRules` of every slot."""
+
+    scale: npt.NDArray[np.bool_]  # [S, 12]
+    chords: npt.NDArray[np.bool_]  # [S, NUM_CHORDS]
+    may_change_chord: npt.NDArray[np.bool_]  # [S]
+    must_have_chord: npt.NDArray[np.bool_]  # [S]
+    is_free: npt.NDArray[np.bool_]  # [S]
+    low: npt.NDArray[np.int64]  # [S, 5]
+    high: npt.NDArray[np.int64]  # [S, 5]
+    max_notes: npt.NDArray[np.int64]  # [S, 5]
+    temperature: npt.NDArray[np.float32]  # [S]
+    ending: npt.NDArray[np.int64]  # [S]
+
+
+def make_rule_table(num_slots: int) -> RuleTable:
+    return RuleTable(
+        scale=np.zeros((num_slots, 12), np.bool_),
+        chords=np.zeros((num_slots, FIRST_DRUM), np.bool_),
+        may_change_chord=np.zeros(num_slots, np.bool_),
+        must_have_chord=np.zeros(num_slots, np.bool_),
+        is_free=np.zeros(num_slots, np.bool_),
+        low=np.zeros((num_slots, NUM_LAYERS), np.int64),
+        high=np.zeros((num_slots, NUM_LAYERS), np.int64),
+        max_notes=np.zeros((num_slots, NUM_LAYERS), np.int64),
+        temperature=np.ones(num_slots, np.float32),
+        ending=np.zeros(num_slots, np.int64),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _uniform(seed, position, field):  # type: ignore[no-untyped-def]
+    """A number in [0, 1): the splitmix64 finaliser (Steele, Lea, Flood 2014) of seed and place."""
+    z = seed + np.uint64(position * 8 + field + 1) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.float64((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True, nogil=True)
+def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyped-def]
+    """Index of an allowed logit, drawn at `temperature`; the first one where none is allowed."""
+    peak = F32(-np.inf)
+    for i in range(len(logits)):
+        if allowed[i] and logits[i] > peak:
+            peak = logits[i]
+    for i in range(len(logits)):
+        logits[i] = (logits[i] - peak) / temperature if allowed[i] else F32(-80.0)
+    kernels.exp_in_place(logits, bits[: len(logits)])
+    total = F32(0.0)
+    for i in range(len(logits)):
+        if not allowed[i] or logits[i] < F32(_MIN_SHARE):
+            logits[i] = F32(0.0)
+        total += logits[i]
+    mark = F32(uniform) * total
+    last = 0
+    for i in range(len(logits)):
+        if logits[i] > 0:
+            last = i
+            mark -= logits[i]
+            if mark < 0:
+                break
+    return last
+
+
+@njit(cache=True, nogil=True)
+def _fits_chord(relative, chord):  # type: ignore[no-untyped-def]
+    if chord < 0:
+        return True
+    return CHORD_TONES[chord % NUM_QUALITIES, (relative - chord // NUM_QUALITIES) % 12]
+
+
+@njit(cache=True, nogil=True)
+def _onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
+    """Notes of `layer` that already begin at `position`."""
+    count = 0
+    for i in range(rows.num_events[row]):
+        if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _allow_pitch(rows, rules, row, layer, position, last_value, value):  # type: ignore[no-untyped-def]
+    """May `layer` play `value` at `position`? `last_value` is its highest value there so far, -1 if none."""
+    if value <= last_value:
+        return False
+    if layer == 0:
+        return FIRST_DRUM <= value < FIRST_DRUM + NUM_DRUMS
+    relative = value - FIRST_PITCH
+    if relative < rules.low[row, layer] or relative > rules.high[row, layer]:
+        return False
+    in_chord = _fits_chord(relative, rows.chord[row])
+    if rules.ending[row] == LAST_CHORD:
+        root = rows.chord[row] // NUM_QUALITIES
+        return in_chord and (layer != 1 or (relative - root) % 12 == 0)
+    if rules.is_free[row]:
+        return True
+    # Harmony plays the chord; the bass does at the beginning of a beat that has just changed it.
+    if layer == 2 or (
+        layer == 1 and position == 0 and rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
+    ):
+        return in_chord and rules.scale[row, relative % 12]
+    return rules.scale[row, relative % 12]
+
+
+@njit(cache=True, nogil=True)
+def _allow_values(rows, rules, row, layer, position, allowed):  # type: ignore[no-untyped-def]
+    """Mask of values [NUM_VALUES] for a note of `layer` at `position`; returns how many are allowed."""
+    last_value = -1
+    for i in range(rows.num_events[row]):
+        if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
+            last_value = rows.events[row, i, 2]
+    count = 0
+    for value in range(len(allowed)):
+        allowed[value] = value >= FIRST_DRUM and _allow_pitch(rows, rules, row, layer, position, last_value, value)
+        count += allowed[value]
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-def]
+    """Mask of kinds. Order in a beat: chord, then notes by (position, layer, value)."""
+    count = rows.num_events[row]
+    allowed[:] = False
+    if count == 0 and rules.must_have_chord[row]:
+        allowed[CHORD_EVENT] = True
+        return
+    allowed[CHORD_EVENT] = count == 0 and rules.may_change_chord[row]
+    last_position, last_layer = -1, 0
+    if count > 0 and rows.events[row, count - 1, 0] >= FIRST_LAYER:
+        last_position = rows.events[row, count - 1, 1]
+        last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
+    sounding = False
+    room = False
+    for layer in range(NUM_LAYERS):
+        if layer > 0 and rows.sounds_until[row, layer] > _LAST_POSITION:
+            sounding = True
+        if count >= MAX_EVENTS_PER_BEAT or rows.num_notes[row, layer] >= rules.max_notes[row, layer]:
+            continue
+        here = last_position >= 0 and layer >= last_layer
+        if here and layer == last_layer:
+            here = _onset_count(rows, row, layer, last_position) < _MAX_VOICES[layer]
+            here = here and _allow_values(rows, rules, row, layer, last_position, values) > 0
+        later = last_position < _LAST_POSITION and rules.ending[row] != LAST_CHORD
+        allowed[FIRST_LAYER + layer] = here or later or last_position < 0
+        if layer > 0:
+            room = room or allowed[FIRST_LAYER + layer]
+    # A beat may only end in silence where the rules leave nothing else: something pitched must sound into the next.
+    must_play = not sounding and room and rules.ending[row] != 2
+    allowed[BEAT] = not must_play
+    if must_play:
+        allowed[CHORD_EVENT] = False if count > 0 else allowed[CHORD_EVENT]
+        allowed[FIRST_LAYER] = (
+            allowed[FIRST_LAYER] and last_position < _LAST_POSITION and count < MAX_EVENTS_PER_BEAT - 2
+        )
+
+
+@njit(cache=True, nogil=True)
+def _allow_positions(rows, rules, row, layer, allowed, values):  # type: ignore[no-untyped-def]
+    count = rows.num_events[row]
+    first = 0
+    if count > 0 and rows.events[row, count - 1, 0] >= FIRST_LAYER:
+        first = rows.events[row, count - 1, 1]
+        last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
+        full = layer == last_layer and (
+            _onset_count(rows, row, layer, first) >= _MAX_VOICES[layer]
+            or _allow_values(rows, rules, row, layer, first, values) == 0
+        )
+        if layer < last_layer or full:
+            first += 1
+    for position in range(NUM_POSITIONS):
+        allowed[position] = position >= first and (rules.ending[row] != LAST_CHORD or position == first)
+
+
+@njit(cache=True, nogil=True)
+def _field_logits(parts, field, width, table, out):  # type: ignore[no-untyped-def]
+    """out = table · silu(parts[field])."""
+    hidden = np.empty(width, F32)
+    for i in range(width):
+        x = parts[field * width + i]
+        hidden[i] = x / (F32(1.0) + F32(np.exp(-x)))
+    for n in range(table.shape[0]):
+        total = F32(0.0)
+        for i in range(width):
+            total += hidden[i] * table[n, i]
+        out[n] = total
+
+
+@njit(cache=True, nogil=True)
+def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
+    for i in range(table.shape[1]):
+        parts[first_field * width + i] += table[index, i]
+
+
+@njit(cache=True, nogil=True)
+def _choose_note(parts, heads, rows, rules, row, layer, event):  # type: ignore[no-untyped-def]
+    """Position, value, duration and velocity of a note of `layer`."""
+    width = heads.position.shape[1]
+    seed, place, temperature = rows.seed[row], rows.position[row], rules.temperature[row]
+    logits, bits = np.empty(heads.value.shape[0], F32), np.empty(heads.value.shape[0], np.int32)
+    allowed, values = np.ones(heads.value.shape[0], np.bool_), np.empty(heads.value.shape[0], np.bool_)
+
+    _allow_positions(rows, rules, row, layer, allowed, values)
+    _field_logits(parts, 0, width, heads.position, logits)
+    event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature, _uniform(seed, place, 1), bits)
+    _add_chosen(parts, 1, width, heads.chosen_position, event[1])
+
+    _allow_values(rows, rules, row, layer, event[1], allowed)
+    _field_logits(parts, 1, width, heads.value, logits)
+    event[2] = _draw(logits, allowed, temperature, _uniform(seed, place, 2), bits)
+    _add_chosen(parts, 2, width, heads.chosen_value, event[2])
+
+    allowed[:] = True
+    if rules.ending[row] == LAST_CHORD and layer > 0:
+        allowed[:_LONG] = False
+    _field_logits(parts, 2, width, heads.duration, logits)
+    event[3] = _draw(logits[: heads.duration.shape[0]], allowed, temperature, _uniform(seed, place, 3), bits)
+    _add_chosen(parts, 3, width, heads.chosen_duration, event[3])
+
+    allowed[:] = True
+    _field_logits(parts, 3, width, heads.velocity, logits)
+    event[4] = _draw(logits[: heads.velocity.shape[0]], allowed, temperature, _uniform(seed, place, 4), bits)
+
+
+@njit(cache=True, nogil=True)
+def _choose_event(parts, kind_logits, heads, rows, rules, row, event):  # type: ignore[no-untyped-def]
+    """Choose one event of one row into `event` [5]."""
+    width = heads.position.shape[1]
+    bits = np.empty(heads.value.shape[0], np.int32)
+    values = np.empty(heads.value.shape[0], np.bool_)
+    allowed = np.empty(NUM_KINDS, np.bool_)
+    _allow_kinds(rows, rules, row, allowed, values)
+    # The model tells bars from beats; here both mean that this beat is complete.
+    kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
+    event[:] = 0
+    seed, place = rows.seed[row], rows.position[row]
+    event[0] = _draw(kind_logits, allowed, rules.temperature[row], _uniform(seed, place, 0), bits)
+    if event[0] <= BEAT:
+        return
+    _add_chosen(parts, 0, width, heads.chosen_kind, event[0])
+    if event[0] == CHORD_EVENT:
+        _add_chosen(parts, 1, width, heads.chosen_position, 0)
+        logits = np.empty(heads.value.shape[0], F32)
+        _field_logits(parts, 1, width, heads.value, logits)
+        chords = rules.chords[row]
+        event[2] = _draw(logits[: len(chords)], chords, rules.temperature[row], _uniform(seed, place, 2), bits)
+    else:
+        _choose_note(parts, heads, rows, rules, row, event[0] - FIRST_LAYER, event)
+
+
+@njit(cache=True, nogil=True)
+def choose_events(hidden, heads, rows, rules, slots):  # type: ignore[no-untyped-def]
+    """Choose the next event of each of `slots` [B] from hidden [B, dim], and write it into the rows' state."""
+    count, dim = hidden.shape
+    levels, scales = np.empty((count, dim), np.int16), np.empty(count, F32)
+    kind_logits = np.empty((count, NUM_KINDS), F32)
+    parts = np.empty((count, heads.field_in.weight.shape[1]), F32)
+    kernels.quantise_rows(hidden, levels, scales)
+    kernels.multiply_rows(levels, scales, heads.kind.weight[0], heads.kind.scale[0], kind_logits)
+    kernels.multiply_rows(levels, scales, heads.field_in.weight[0], heads.field_in.scale[0], parts)
+    event = np.zeros(5, np.int64)
+    for b in range(count):
+        row = slots[b]
+        rows.position[row] += 1
+        _choose_event(parts[b], kind_logits[b], heads, rows, rules, row, event)
+        if event[0] <= BEAT:
+            rows.done[row] = True
+            continue
+        rows.pending[row] = event
+        rows.events[row, rows.num_events[row]] = event
+        rows.num_events[row] += 1
+        if event[0] == CHORD_EVENT:
+            rows.chord[row] = event[2]
+        else:
+            layer = event[0] - FIRST_LAYER
+            rows.num_notes[row, layer] += 1
+            rows.sounds_until[row, layer] = max(rows.sounds_until[row, layer], event[1] + DURATIONS[event[3]])
+
+
+assert FIELD_SIZES[0] == NUM_KINDS

@@ -1,0 +1,121 @@
+"""The transformer as the composer sees it: one event a row in, hidden states out. Two devices behind one class shape.
+
+Remembers the keys and values of every row; one thread calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.config import ModelConfig
+from engine.score import kernels
+
+REWIND_EVENTS = 256
+"""How many events back a row may be rewound; the cache is longer than the window by this."""
+
+Float = npt.NDArray[np.float32]
+Int = npt.NDArray[np.int64]
+
+
+class Trunk(Protocol):
+    """`advance` writes at the given positions, so rewinding is just calling it with an earlier one."""
+
+    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
+        """Hidden states float32 [B, dim] after events [B, 5] at positions [B] of rows [B], under conditions [B, C]."""
+
+    def snapshot(self, row: int) -> tuple[Float, Float]: ...
+
+    def restore(self, row: int, snapshot: tuple[Float, Float]) -> None: ...
+
+
+class CpuTrunk:
+    """The numba twin: int8 weights, each row computed by itself."""
+
+    def __init__(self, tensors: dict[str, Float], config: ModelConfig, max_rows: int) -> None:
+        capacity = config.window + REWIND_EVENTS
+        self._weights = kernels.pack_weights(tensors, config)
+        self._sizes = (config.num_heads, config.head_dim, config.window)
+        self._dim = config.dim
+        # Zeroed pages cost nothing until a row is first used.
+        shape = (max_rows, config.num_layers, config.kv_dim, capacity)
+        self._keys, self._values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+
+    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
+        hidden = np.empty((len(rows), self._dim), np.float32)
+        kernels.advance(
+            self._weights, self._sizes, rows, positions, events, conditions, self._keys, self._values, hidden
+        )
+        return hidden
+
+    def snapshot(self, row: int) -> tuple[Float, Float]:
+        return self._keys[row].copy(), self._values[row].copy()
+
+    def restore(self, row: int, snapshot: tuple[Float, Float]) -> None:
+        self._keys[row], self._values[row] = snapshot
+
+
+class TorchTrunk:
+    """The torch model on `device`, always with all `max_rows` rows: one shape, hence one order of summation.
+
+    Rows that are not asked for write to a spare last place of the cache and are thrown away.
+    """
+
+    def __init__(self, tensors: dict[str, Float], config: ModelConfig, max_rows: int, device: str) -> None:
+        import torch
+
+        from engine.score.transformer import ScoreTransformer
+
+        self._torch, self._device, self._config = torch, torch.device(device), config
+        self._model = ScoreTransformer(config).eval().to(self._device)
+        self._model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+        self._capacity = config.window + REWIND_EVENTS
+        shape = (config.num_layers, max_rows, config.num_kv_heads, self._capacity + 1, config.head_dim)
+        self._keys = torch.zeros(shape, device=self._device)
+        self._values = torch.zeros(shape, device=self._device)
+        self._max_rows = max_rows
+
+    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
+        torch = self._torch
+        all_events = np.zeros((self._max_rows, events.shape[1]), np.int64)
+        all_conditions = np.zeros((self._max_rows, conditions.shape[1]), np.float32)
+        all_positions = np.full(self._max_rows, -1, np.int64)
+        all_events[rows], all_conditions[rows], all_positions[rows] = events, conditions, positions
+        arrays = (all_events, all_conditions, all_positions)
+        with torch.inference_mode():
+            hidden = self._advance_all(*(torch.from_numpy(array).to(self._device) for array in arrays))
+        return hidden.cpu().numpy()[rows]
+
+    def _advance_all(self, events: Any, conditions: Any, positions: Any) -> Any:
+        from engine.score.transformer import rotary_angles, rotate
+
+        torch, model = self._torch, self._model
+        every = torch.arange(self._max_rows, device=self._device)
+        place = torch.where(positions < 0, self._capacity, positions % self._capacity)
+        cos, sin = rotary_angles(positions.clamp(min=0), self._config.head_dim)
+        cos, sin = cos[:, None, None], sin[:, None, None]
+        slots = torch.arange(self._capacity + 1, device=self._device)
+        age = (positions[:, None] - slots) % self._capacity
+        seen = (age < self._config.window) & (age <= positions[:, None]) & (slots < self._capacity)
+        seen |= slots == place[:, None]
+        x = model.embed_events(events, conditions)[:, None]
+        for index, layer in enumerate(model.layers):
+            q, k, v = layer.split_heads(layer.attention_norm(x))
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+            self._keys[index, every, :, place], self._values[index, every, :, place] = k[:, :, 0], v[:, :, 0]
+            x = x + layer.attend(q, self._keys[index], self._values[index], seen[:, None, None])
+            x = x + layer.feed_forward(x)
+        return model.norm(x)[:, 0]
+
+    def snapshot(self, row: int) -> tuple[Float, Float]:
+        return self._keys[:, row].cpu().numpy().copy(), self._values[:, row].cpu().numpy().copy()
+
+    def restore(self, row: int, snapshot: tuple[Float, Float]) -> None:
+        self._keys[:, row], self._values[:, row] = (self._torch.from_numpy(part).to(self._device) for part in snapshot)
+
+
+def choose_rows(rows: Sequence[int]) -> Int:
+    return np.asarray(rows, np.int64)

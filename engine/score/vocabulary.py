@@ -1,0 +1,223 @@
+"""The only owner of token ids: compound events and the condition vector.
+
+In: pieces and intents; out: int16 events `[T, 5]` and float32 conditions `[CONDITION]`. Remembers nothing; any thread.
+
+One event is one step of the model and has five fields: kind, position, value, duration, velocity.
+    BAR / BEAT   a beat begins; carries the condition of that beat, all other fields 0
+    CHORD        value = chord id; sounds from this beat on
+    DRUMS … LEAD a note of that layer: position in the beat, value, duration, velocity
+Events are in time order; within a beat: BAR or BEAT, then CHORD, then notes by (position, layer, pitch).
+Pitches and roots are relative to the tonic, so that every key is the same music for the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.score.piece import DRUM_PITCHES, TICKS_PER_BEAT, Piece
+from moods.harmony import CHORD_QUALITY_NAMES, SCALE_NAMES
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS, SECTIONS, STYLES
+
+BAR, BEAT, CHORD_EVENT, FIRST_LAYER = 0, 1, 2, 3
+NUM_KINDS = FIRST_LAYER + len(LAYERS)
+NUM_POSITIONS = TICKS_PER_BEAT
+
+NUM_QUALITIES = len(CHORD_QUALITY_NAMES)
+NUM_CHORDS = 12 * NUM_QUALITIES
+DRUM_NOTES = tuple(DRUM_PITCHES)
+NUM_DRUMS = len(DRUM_NOTES)
+FIRST_DRUM = NUM_CHORDS
+FIRST_PITCH = FIRST_DRUM + NUM_DRUMS
+NUM_VALUES = FIRST_PITCH + 128
+
+DURATIONS = np.array(
+    [2, 3, 4, 6, 8, 10, 12, 15, 18, 21, 24, 30, 36, 42, 48, 60, 72, 84, 96, 120, 144, 192, 288, 384], np.int32
+)
+"""Ticks of each duration class, 1/12 of a beat … 4 bars."""
+NUM_DURATIONS = len(DURATIONS)
+NUM_VELOCITIES = 16
+"""Velocity class v stands for MIDI velocity 8 v + 4."""
+
+NUM_FIELDS = 5
+FIELD_SIZES = (NUM_KINDS, NUM_POSITIONS, NUM_VALUES, NUM_DURATIONS, NUM_VELOCITIES)
+
+
+def tonic_shift(tonic: int) -> int:
+    """Semitones from C to the tonic, -6 … 5: absolute pitch = relative pitch + shift."""
+    return (tonic + 6) % 12 - 6
+
+
+def chord_value(root: int, quality: int, tonic: int) -> int:
+    return (root - tonic) % 12 * NUM_QUALITIES + quality
+
+
+def duration_class(length_ticks: int) -> int:
+    """The nearest duration class on a logarithmic scale."""
+    return int(np.abs(np.log(DURATIONS / max(1, length_ticks))).argmin())
+
+
+def velocity_class(velocity: int) -> int:
+    return min(NUM_VELOCITIES - 1, max(0, velocity // 8))
+
+
+# --- the condition vector ------------------------------------------------------------------------------------------
+
+_NUM_KNOTS = 9
+_GROUPS: tuple[tuple[str, int], ...] = (
+    ("valence", _NUM_KNOTS),
+    ("energy", _NUM_KNOTS),
+    ("tension", _NUM_KNOTS),
+    ("density", _NUM_KNOTS),
+    ("tempo", _NUM_KNOTS),
+    ("style", len(STYLES)),
+    ("scale", len(SCALE_NAMES)),
+    ("layers", 2 * len(LAYERS)),  # [playing…, silent…]; both 0 where unknown
+    ("beat", BEATS_PER_BAR),
+    ("phrase_bar", BARS_PER_PHRASE),
+    ("section", len(SECTIONS)),
+    ("ending", 3),  # last chord here; within a bar; within four bars
+)
+CONDITION_SLICES: dict[str, slice] = {}
+_start = 0
+for _name, _size in _GROUPS:
+    CONDITION_SLICES[_name] = slice(_start, _start + _size)
+    _start += _size
+CONDITION = (_start + 7) // 8 * 8
+
+
+def _knots(value: float, low: float, high: float) -> npt.NDArray[np.float32]:
+    """Soft one-hot of a number: triangular weights on evenly spaced knots."""
+    place = (min(max(value, low), high) - low) / (high - low) * (_NUM_KNOTS - 1)
+    return np.maximum(0.0, 1.0 - np.abs(np.arange(_NUM_KNOTS) - place)).astype(np.float32)
+
+
+def condition(
+    *,
+    valence: float,
+    energy: float,
+    tension: float,
+    density: float,
+    bpm: float,
+    style: Sequence[float] | npt.NDArray[np.float32],
+    scale: str,
+    layers: Sequence[bool | None],
+    beat: int,
+    bar_in_section: int,
+    section: str,
+    beats_to_end: int | None,
+) -> npt.NDArray[np.float32]:
+    """Condition of one beat, float32 [CONDITION]. `beat` is 0 … 3 in the bar; None is an unknown layer."""
+    out = np.zeros(CONDITION, np.float32)
+    at = CONDITION_SLICES
+    out[at["valence"]] = _knots(valence, -1, 1)
+    out[at["energy"]] = _knots(energy, 0, 1)
+    out[at["tension"]] = _knots(tension, 0, 1)
+    out[at["density"]] = _knots(density, 0, 1)
+    out[at["tempo"]] = _knots(float(np.log2(bpm / 40.0)), 0, float(np.log2(6.0)))
+    out[at["style"]] = style
+    out[at["scale"].start + SCALE_NAMES.index(scale)] = 1
+    for index, playing in enumerate(layers):
+        if playing is not None:
+            out[at["layers"].start + index + (0 if playing else len(LAYERS))] = 1
+    out[at["beat"].start + beat] = 1
+    out[at["phrase_bar"].start + bar_in_section % BARS_PER_PHRASE] = 1
+    out[at["section"].start + SECTIONS.index(section)] = 1
+    if beats_to_end is not None:
+        for index, within in enumerate((0, BEATS_PER_BAR, 4 * BEATS_PER_BAR)):
+            out[at["ending"].start + index] = float(0 <= beats_to_end <= within)
+    return out
+
+
+# --- pieces to events ----------------------------------------------------------------------------------------------
+
+MAX_EVENTS_PER_BEAT = 32
+"""Chord and notes of one beat; what a score has beyond that is dropped."""
+
+
+@dataclass
+class EncodedPiece:
+    """A piece as the model learns it."""
+
+    events: npt.NDArray[np.int16]  # [T, 5]
+    beat_of_event: npt.NDArray[np.int32]  # [T] which row of `conditions` an event stands under
+    conditions: npt.NDArray[np.float16]  # [beats, CONDITION]
+
+
+def note_value(layer: int, pitch: int, tonic: int) -> int | None:
+    """Value id of a note, None where the vocabulary has no such drum or pitch."""
+    if layer == 0:
+        return FIRST_DRUM + DRUM_NOTES.index(pitch) if pitch in DRUM_PITCHES else None
+    relative = pitch - tonic_shift(tonic)
+    return FIRST_PITCH + relative if 0 <= relative < 128 else None
+
+
+def _playing_layers(piece: Piece) -> npt.NDArray[np.bool_]:
+    """[bars, layers]: does a note of the layer begin or sound on in the bar?"""
+    bar_ticks = TICKS_PER_BEAT * BEATS_PER_BAR
+    playing = np.zeros((len(piece.bars), len(LAYERS)), bool)
+    for note in piece.notes:
+        first = note["tick"] // bar_ticks
+        last = (note["tick"] + max(1, note["length"] - TICKS_PER_BEAT // 4) - 1) // bar_ticks
+        playing[first : last + 1, note["layer"]] = True
+    return playing
+
+
+def _conditions(piece: Piece) -> npt.NDArray[np.float16]:
+    playing = _playing_layers(piece)
+    rows = []
+    for index, bar in enumerate(piece.bars):
+        layers = [bool(p) if known else None for p, known in zip(playing[index], piece.layers_known, strict=True)]
+        for beat in range(BEATS_PER_BAR):
+            to_end = None if bar.beats_to_end is None else bar.beats_to_end - beat
+            rows.append(
+                condition(
+                    valence=bar.valence,
+                    energy=bar.energy,
+                    tension=bar.tension,
+                    density=bar.density,
+                    bpm=piece.bpm,
+                    style=bar.style,
+                    scale=piece.key.scale,
+                    layers=layers,
+                    beat=beat,
+                    bar_in_section=bar.bar_in_section,
+                    section=bar.section,
+                    beats_to_end=to_end,
+                )
+            )
+    return np.asarray(rows, np.float16)
+
+
+def encode_piece(piece: Piece) -> EncodedPiece:
+    """Write a piece as events. A chord is written where it changes and again on every bar's first beat."""
+    num_beats = len(piece.bars) * BEATS_PER_BAR
+    tonic = piece.key.tonic
+    of_beat: list[list[tuple[int, int, int, int, int]]] = [[] for _ in range(num_beats)]
+    chord_at = {int(chord["tick"]) // TICKS_PER_BEAT: chord for chord in piece.chords}
+    sounding = None
+    for beat in range(num_beats):
+        changed = chord_at.get(beat)
+        sounding = changed if changed is not None else sounding
+        if sounding is not None and (changed is not None or beat % BEATS_PER_BAR == 0):
+            of_beat[beat].append(
+                (CHORD_EVENT, 0, chord_value(int(sounding["root"]), int(sounding["quality"]), tonic), 0, 0)
+            )
+    for note in piece.notes[np.lexsort((piece.notes["pitch"], piece.notes["layer"], piece.notes["tick"]))]:
+        beat, position = divmod(int(note["tick"]), TICKS_PER_BEAT)
+        value = note_value(int(note["layer"]), int(note["pitch"]), tonic)
+        if beat < num_beats and value is not None and len(of_beat[beat]) < MAX_EVENTS_PER_BEAT:
+            kind = FIRST_LAYER + int(note["layer"])
+            of_beat[beat].append(
+                (kind, position, value, duration_class(int(note["length"])), velocity_class(int(note["velocity"])))
+            )
+    events, beat_of_event = [], []
+    for beat, inside in enumerate(of_beat):
+        # Drum ids are not in the order of their pitches; values are what the composer keeps in order.
+        begin = (BAR if beat % BEATS_PER_BAR == 0 else BEAT, 0, 0, 0, 0)
+        events += [begin, *sorted(inside, key=lambda event: (event[0] != CHORD_EVENT, event[1], event[0], event[2]))]
+        beat_of_event += [beat] * (1 + len(inside))
+    return EncodedPiece(np.asarray(events, np.int16), np.asarray(beat_of_event, np.int32), _conditions(piece))

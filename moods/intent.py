@@ -1,0 +1,49 @@
+"""The target for one moment of music, with units. In: nothing; out: `Intent`. Remembers nothing; any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moods.harmony import Key
+
+# The order of both tuples is part of the model's condition vector and of the token vocabulary: append, never reorder.
+LAYERS = ("drums", "bass", "harmony", "texture", "lead")
+STYLES = (
+    "lofi", "ambient", "cinematic", "suspense", "synthwave", "house", "chiptune",
+    "acoustic", "orchestral", "jazz", "upbeat", "hiphop", "guofeng",
+)  # fmt: skip
+SECTIONS = ("intro", "A", "B", "break", "outro")
+
+BEATS_PER_BAR = 4
+BARS_PER_PHRASE = 4
+MUTE_DB = -120.0
+"""A layer gain at or below this is silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the music should be at one position: everything resolved, no nulls.
+
+    `Controller.intent(frame)` gives the colour (what is heard in the next block); `Controller.beat_intent(beat)`
+    gives the notes' side, each field held to the beat, bar or phrase at which it may change.
+    """
+
+    valence: float  # -1 dark … 1 bright
+    energy: float  # 0 still … 1 driving
+    tension: float  # 0 resolved … 1 threatening
+    style: tuple[float, ...]  # weights in the order of STYLES, sum 1
+    bpm: float  # beats a minute, 40 … 240
+    key: Key
+    density: float  # 0 … 1, notes per beat
+    brightness: float  # 0 … 1, spectral colour
+    layer_gains_db: tuple[float, ...]  # in the order of LAYERS; MUTE_DB is silence
+    active_layers: tuple[bool, ...]  # in the order of LAYERS: which layers play notes here
+    temperature: float  # 0.1 … 2, surprise
+    loudness_lufs: float  # -19 at energy 0 … -14 at energy 1
+    gain_db: float  # duck and fade-out, 0 is unity
+    bar: int  # from 1
+    beat: int  # in the bar, from 1
+    section: str  # one of SECTIONS
+    bar_in_section: int  # from 0
+    # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
+    beats_to_end: int | None
