@@ -1,0 +1,1 @@
+"""Everything that makes a checkpoint. Offline: no other room imports this package."""
