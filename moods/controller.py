@@ -1,0 +1,409 @@
+"""One station's course. In: controls and the frame at which they came; out: intents for any frame or beat, pure reads.
+
+Remembers the course from the last `forget_before` on, whatever the length of the station's life. One thread at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from moods.clock import FRAMES_PER_SECOND, Clock, Position
+from moods.control import Cancel, Control, Duck, End, MoodFields, Opening, Panic, Steer, Transport
+from moods.course import COLOUR_TRACKS, LAYER_TRACKS, MUTE_TRACKS, Course
+from moods.ending import BEATS, FADE_SECONDS, Ending, plan_ending
+from moods.errors import BadControl
+from moods.form import layers_let_in, section_at
+from moods.glide import AT_ONCE, Moment, Ramp, Span
+from moods.harmony import Key, parse_key
+from moods.intent import BEATS_PER_BAR, MUTE_DB, Intent
+from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness, style_names, style_weights
+from moods.prompt import resolve_prompt
+
+LEAD_FRAMES = 2880
+"""Notes may change from the first beat that begins at least this long after the frame being rendered."""
+
+# Where each field is heard: the tracks that carry it, and the place at which each may change if the control names none.
+_PLACES: dict[str, tuple[tuple[str, str], ...]] = {
+    "valence": (("colour.valence", "now"), ("valence", "bar")),
+    "energy": (("colour.energy", "now"), ("energy", "beat")),
+    "tension": (("tension", "bar"),),
+    "style": (("style", "phrase"),),
+    "bpm": (("bpm", "bar"),),
+    "key": (("key", "phrase"),),
+    "density": (("density", "beat"),),
+    "brightness": (("brightness", "now"),),
+    "temperature": (("temperature", "bar"),),
+    "mood.bpm": (("mood.bpm", "bar"),),
+    "mood.key": (("mood.key", "phrase"),),
+    "mood.density": (("mood.density", "beat"),),
+    "mood.brightness": (("mood.brightness", "now"),),
+    "mood.temperature": (("mood.temperature", "bar"),),
+}
+_STEPS = frozenset({"key", "mood.key", "mood.bpm"})
+_DEFAULT_SPANS = {"style": Span(float(BEATS_PER_BAR), in_beats=True)}
+_TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
+_TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a control."""
+
+    id: str | None
+    effective: Position  # the earliest audible change
+    fields: dict[str, Position]  # where each field begins to change
+    first_beat: int | None  # the first beat (from 0) whose notes may differ; None: notes are untouched
+
+
+def _point_of(fields: MoodFields) -> Mood | None:
+    if fields.mood is not None:
+        return find_mood(fields.mood)
+    return None if fields.prompt is None else resolve_prompt(fields.prompt).point
+
+
+def _targets(fields: MoodFields) -> dict[str, Any]:
+    """What each field is to become, in the units of its tracks."""
+    out: dict[str, Any] = {}
+    if (point := _point_of(fields)) is not None:
+        out |= {name: getattr(point, name) for name in ("valence", "energy", "tension", "style")}
+        out |= {f"mood.{name}": getattr(point, name) for name in ("bpm", "density", "brightness", "temperature")}
+        out["mood.key"] = None if point.key is None else (point.key.tonic, point.key.scale)
+    given = fields.model_fields_set & _PLACES.keys()
+    out |= {name: getattr(fields, name) for name in sorted(given)}
+    if fields.style is not None:
+        out["style"] = style_weights(fields.style)
+    if fields.key is not None:
+        key = parse_key(fields.key)
+        out["key"] = (key.tonic, key.scale)
+    return out
+
+
+@cache
+def _key(tonic: int, scale: str) -> Key:
+    return Key(tonic, scale)
+
+
+def _fader(gain_db: float | str) -> float:
+    """Fader position of a gain: 40 log10, so that a straight fade in and out sounds even. 0 is mute."""
+    return 0.0 if isinstance(gain_db, str) else 10 ** (gain_db / 40)
+
+
+def _fader_db(fader: float) -> float:
+    if fader == 1.0:
+        return 0.0
+    return max(MUTE_DB, 40 * math.log10(fader)) if fader > 0 else MUTE_DB
+
+
+class Controller:
+    """The course of one station, from its opening on.
+
+    The same controls at the same frames give the same intents, whatever was read in between. Frames are music frames:
+    a paused station's controller stands still. Without a seed in either place the seed is 0.
+    """
+
+    def __init__(self, opening: Opening | Mood, seed: int | None = None) -> None:
+        fields = opening if isinstance(opening, Opening) else Opening()
+        point = opening if isinstance(opening, Mood) else _point_of(fields) or find_mood(DEFAULT_MOOD)
+        self.seed = seed if seed is not None else fields.seed or 0
+        self._course = Course(self.seed, point)
+        self._ending: Ending | None = None
+        tracks = self._course.tracks
+        for field, target in _targets(fields).items():
+            for name, _ in _PLACES[field]:
+                tracks[name].base = target
+        for layer, gain in (fields.layers or {}).items():
+            tracks[f"layer.{layer}"].base, tracks[f"mute.{layer}"].base = _fader(gain), float(gain == "mute")
+
+    # --- reads -----------------------------------------------------------------------------------------------------
+
+    def intent(self, frame: int) -> Intent:
+        """What is heard at `frame`: colour as it is there, the notes' side as of that moment."""
+        course = self._course
+        at = course.moment(frame)
+        track = course.tracks
+        gains = tuple([_fader_db(track[name].value(at)) for name in LAYER_TRACKS])
+        gain_db = track["duck"].value(at) + (self._ending.gain_db(frame) if self._ending else 0.0)
+        valence, energy = track["colour.valence"].value(at), track["colour.energy"].value(at)
+        return self._intent(at, valence, energy, track["brightness"].value(at), gains, max(MUTE_DB, gain_db))
+
+    def beat_intent(self, beat: int) -> Intent:
+        """What the notes of `beat` (from 0) are composed from. It changes only from an `Applied.first_beat` on.
+
+        No gains here but mutes, and brightness as the style has it: how notes are mixed does not change them.
+        """
+        course = self._course
+        at = course.beat_moment(beat)
+        track = course.tracks
+        gains = tuple([MUTE_DB if track[name].value(at) else 0.0 for name in MUTE_TRACKS])
+        valence, energy = track["valence"].value(at), track["energy"].value(at)
+        brightness = style_brightness(track["style"].value(at), energy, valence)
+        return self._intent(at, valence, energy, brightness, gains, 0.0)
+
+    @property
+    def clock(self) -> Clock:
+        """The tempo map, to read from."""
+        return self._course.clock
+
+    def frame_of_beat(self, beat: int) -> int:
+        """The first frame of `beat` (from 0)."""
+        return self._course.clock.frame_of_beat(beat)
+
+    def beat_at(self, frame: int) -> int:
+        """The beat (from 0) that sounds at `frame`."""
+        return self._course.clock.beat_at(frame)
+
+    def position(self, frame: int) -> Position:
+        """Bar, beat and tempo at `frame`."""
+        return self._course.clock.position(frame)
+
+    def heading(self) -> dict[str, Any]:
+        """Where the mood is going: the point that all controls taken so far lead to, in the terms of the interface."""
+        tracks = self._course.tracks
+        point = {name: tracks[name].final() for name in ("valence", "energy", "tension")}
+        return point | {"style": style_names(tracks["style"].final())}
+
+    @property
+    def end_frame(self) -> int | None:
+        """Silence from this frame on; None while no ending is asked."""
+        return None if self._ending is None else self._ending.end_frame
+
+    def _intent(
+        self, at: Moment, valence: float, energy: float, brightness: float, gains: tuple[float, ...], gain_db: float
+    ) -> Intent:
+        course = self._course
+        track = course.tracks
+        beat = int(at.beat)
+        bar, beat_in_bar = divmod(beat, BEATS_PER_BAR)
+        held = course.held(beat)
+        section, bar_in_section, beats_to_end = self._section(beat, bar)
+        let_in = layers_let_in(section, bar_in_section, held.is_driving)
+        is_over = beats_to_end is not None and beats_to_end < 0
+        active = tuple(
+            [
+                playing and allowed and not is_over and not track[name].value(at)
+                for name, playing, allowed in zip(MUTE_TRACKS, held.playing, let_in, strict=True)
+            ]
+        )
+        return Intent(
+            valence=valence,
+            energy=energy,
+            tension=track["tension"].value(at),
+            style=track["style"].value(at),
+            bpm=held.bpm,
+            key=_key(*course.key_at(at)),
+            density=track["density"].value(at),
+            brightness=brightness,
+            layer_gains_db=gains,
+            active_layers=active,
+            temperature=track["temperature"].value(at),
+            loudness_lufs=-19.0 + 5.0 * energy,
+            gain_db=gain_db,
+            bar=bar + 1,
+            beat=beat_in_bar + 1,
+            section=section,
+            bar_in_section=bar_in_section,
+            beats_to_end=beats_to_end,
+        )
+
+    def _section(self, beat: int, bar: int) -> tuple[str, int, int | None]:
+        ending = self._ending
+        if ending is None or ending.first_beat is None or ending.last_beat is None or beat < ending.first_beat:
+            return *section_at(self.seed, bar), None
+        return "outro", bar - ending.first_beat // BEATS_PER_BAR, ending.last_beat - beat
+
+    # --- controls --------------------------------------------------------------------------------------------------
+
+    def apply(self, control: Control, frame: int) -> Applied:
+        """Take a control; `frame` is the first music frame not yet rendered. Nothing changes before what is effective.
+
+        Raises `BadControl` or `OutOfRange` and leaves the course as it was.
+        """
+        match control:
+            case Steer():
+                return self._steer(control, frame)
+            case Duck():
+                at = self._course.moment(frame)
+                ramp = Ramp(at.beat, frame, control.span, control.gain_db, control.id)
+                return self._commit(control.id, frame, [("duck", ramp)])
+            case End():
+                return self._end(control, frame)
+            case Cancel():
+                return self._cancel(control, frame)
+            case Transport() | Panic():
+                return Applied(control.id, self.position(frame), {}, None)
+            case _:
+                raise BadControl(f"{control.type} is not available in this version; use steer, duck or end")
+
+    def _earliest_beat(self, frame: int) -> int:
+        return self._course.clock.first_beat_from(frame + LEAD_FRAMES)
+
+    def _steer(self, control: Steer, frame: int) -> Applied:
+        changes: list[tuple[str, Ramp]] = []
+        tracks = self._course.tracks
+        for field, target in _targets(control.set).items():
+            for name, default_at in _PLACES[field]:
+                if field.startswith("mood.") and target is None and tracks[name].final() is None:
+                    continue
+                ramp = self._ramp(name, control.at or default_at, frame, control.id)
+                ramp.target, ramp.span = target, self._span(name, control.span, target, ramp)
+                changes.append((name, ramp))
+        for layer, gain in (control.set.layers or {}).items():
+            ramp = self._ramp(f"layer.{layer}", control.at or "now", frame, control.id)
+            ramp.target, ramp.span = _fader(gain), control.span or AT_ONCE
+            changes.append((f"layer.{layer}", ramp))
+            changes += self._mute(layer, ramp, frame)
+        return self._commit(control.id, frame, changes)
+
+    def _ramp(self, track: str, at: str, frame: int, control_id: str | None) -> Ramp:
+        """A ramp of `track` at its place; colour can move between beats, notes cannot."""
+        if at == "now" and track in COLOUR_TRACKS:
+            return Ramp(self._course.clock.beats_at(frame), frame, AT_ONCE, None, control_id)
+        beat = -(-self._earliest_beat(frame) // BEATS[at]) * BEATS[at]
+        return Ramp(float(beat), None, AT_ONCE, None, control_id)
+
+    def _span(self, track: str, asked: Span | None, target: Any, ramp: Ramp) -> Span:
+        if track in _STEPS:
+            return AT_ONCE
+        if asked is None and track == "bpm" and target is not None:
+            before = self._course.held(max(0, int(ramp.beat) - 1)).bpm
+            return _TEMPO_GLIDE if abs(target / before - 1) > _TEMPO_JUMP else AT_ONCE
+        return asked or _DEFAULT_SPANS.get(track, AT_ONCE)
+
+    def _mute(self, layer: str, fade: Ramp, frame: int) -> list[tuple[str, Ramp]]:
+        """The notes' side of a layer's gain: a muted layer plays no notes once its fade is over."""
+        mute = float(fade.target == 0)
+        if mute == self._course.tracks[f"mute.{layer}"].final():
+            return []
+        beat = fade.beat
+        if mute and fade.span.in_beats:
+            beat += fade.span.length
+        elif mute:
+            clock = self._course.clock
+            start = clock.frame_of_beat(int(beat)) if fade.frame is None else fade.frame
+            beat = clock.beats_at(start + round(fade.span.length * FRAMES_PER_SECOND))
+        beat = max(math.ceil(beat), self._earliest_beat(frame))
+        return [(f"mute.{layer}", Ramp(float(beat), None, AT_ONCE, mute, fade.id))]
+
+    def _cancel(self, control: Cancel, frame: int) -> Applied:
+        now, earliest = self._course.clock.beats_at(frame), self._earliest_beat(frame)
+        gone: list[tuple[str, Ramp]] = []
+        for name, track in self._course.tracks.items():
+            removed = track.remove(control.id, now if name in COLOUR_TRACKS else earliest)
+            gone += [(name, ramp) for ramp in removed]
+        ending = self._ending
+        is_waiting = ending is not None and ending.fade_frame > frame and (ending.first_beat or earliest) >= earliest
+        if ending is not None and is_waiting and ending.control.id == control.id:
+            self._ending = None
+            applied = self._commit(control.id, frame, gone, is_removal=True)
+            start = self.position(self._first_frame(ending))
+            fields = applied.fields | {"ending": start}
+            return Applied(control.id, _earliest(fields), fields, _least(applied.first_beat, ending.first_beat))
+        if not gone:
+            raise BadControl(f"id is {control.id!r}; no control of that id is still waiting to take effect")
+        return self._commit(control.id, frame, gone, is_removal=True)
+
+    def _commit(
+        self, control_id: str | None, frame: int, changes: list[tuple[str, Ramp]], is_removal: bool = False
+    ) -> Applied:
+        """Put the ramps into the course and say where each field begins to change."""
+        if not changes:
+            return Applied(control_id, self.position(frame), {}, None)
+        course = self._course
+        if not is_removal:
+            for name, ramp in changes:
+                course.tracks[name].insert(ramp)
+        note_beats = [int(ramp.beat) for name, ramp in changes if name not in COLOUR_TRACKS]
+        first_beat = min(note_beats, default=None)
+        course.revise(first_beat, min(ramp.beat for _, ramp in changes))
+        fields: dict[str, Position] = {}
+        if first_beat is not None and (ending_beat := self._replan(frame)) is not None:
+            first_beat = min(first_beat, ending_beat)
+            fields["ending"] = self.position(course.clock.frame_of_beat(ending_beat))
+        for name, ramp in changes:
+            place = self.position(course.clock.frame_of_beat(int(ramp.beat)) if ramp.frame is None else ramp.frame)
+            field = _field_of(name)
+            if field not in fields or place.frame < fields[field].frame:
+                fields[field] = place
+        return Applied(control_id, _earliest(fields), fields, first_beat)
+
+    # --- endings ---------------------------------------------------------------------------------------------------
+
+    def _end(self, control: End, frame: int) -> Applied:
+        old, earliest = self._ending, self._earliest_beat(frame)
+        is_outro = old is not None and old.first_beat is not None and old.first_beat < earliest
+        if old is not None and (old.fade_frame <= frame or (is_outro and control.how not in FADE_SECONDS)):
+            way_out = "" if old.fade_frame <= frame else "; it can still be cut short with fade or stop"
+            seconds = old.end_frame / FRAMES_PER_SECOND
+            raise BadControl(f"end comes too late: an ending has begun and is over at {seconds:.2f} s{way_out}")
+        planned = plan_ending(control, self._course.clock, frame, earliest)
+        first_frame, changed = self._first_frame(planned), [planned.first_beat]
+        if old is not None and is_outro:
+            planned = replace(planned, first_beat=old.first_beat, last_beat=old.last_beat)
+        elif old is not None:
+            first_frame = min(first_frame, self._first_frame(old))
+            changed.append(old.first_beat)
+        self._ending = planned
+        start = self.position(first_frame)
+        return Applied(control.id, start, {"ending": start}, _least(*changed))
+
+    def _replan(self, frame: int) -> int | None:
+        """Fit the ending to a changed tempo; return the first beat that this changes."""
+        ending, earliest = self._ending, self._earliest_beat(frame)
+        if ending is None or ending.last_beat is None or ending.control.how in FADE_SECONDS:
+            return None
+        if ending.last_beat < earliest or ending.fade_frame <= frame:
+            return None
+        planned = plan_ending(ending.control, self._course.clock, frame, earliest, ending)
+        self._ending = planned
+        if planned.first_beat == ending.first_beat and planned.last_beat == ending.last_beat:
+            return None
+        return _least(planned.first_beat, ending.first_beat)
+
+    def _first_frame(self, ending: Ending) -> int:
+        if ending.first_beat is None:
+            return ending.fade_frame
+        return min(ending.fade_frame, self.frame_of_beat(ending.first_beat))
+
+    # --- memory ----------------------------------------------------------------------------------------------------
+
+    def forget_before(self, frame: int) -> None:
+        """Nothing before the beat that sounds at `frame` will be read or changed again."""
+        self._course.forget_before(frame)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything remembered, as plain values."""
+        ending = self._ending
+        planned = None
+        if ending is not None:
+            control = ending.control.model_dump()
+            planned = [control, ending.first_beat, ending.last_beat, ending.fade_frame, ending.end_frame]
+        return {"seed": self.seed, "course": self._course.snapshot(), "ending": planned}
+
+    @classmethod
+    def restore(cls, snapshot: dict[str, Any]) -> Controller:
+        """A controller that answers as the one that made `snapshot`."""
+        controller = cls(Opening(), snapshot["seed"])
+        controller._course.restore(snapshot["course"])
+        if snapshot["ending"] is not None:
+            control, *places = snapshot["ending"]
+            controller._ending = Ending(End(**control), *places)
+        return controller
+
+
+def _field_of(track: str) -> str:
+    """The public name of what a track carries."""
+    group, _, name = track.rpartition(".")
+    if group in ("layer", "mute"):
+        return "layers"
+    return "gain_db" if name == "duck" else name
+
+
+def _earliest(fields: dict[str, Position]) -> Position:
+    return min(fields.values(), key=lambda position: position.frame)
+
+
+def _least(*beats: int | None) -> int | None:
+    return min((beat for beat in beats if beat is not None), default=None)

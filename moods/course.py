@@ -1,0 +1,210 @@
+"""The course of one station: every field over time, and what follows from them beat by beat.
+
+In: ramps, placed by the controller; out: values at a moment, and `Held`, what stays the same for the length of a beat.
+Remembers the tracks, the tempo map and the held beats from the last `forget_before` on. One thread at a time.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from itertools import repeat
+from typing import Any
+
+from moods.clock import BEATS_PER_PHRASE, Clock
+from moods.glide import Moment, Track
+from moods.intent import BEATS_PER_BAR, LAYERS
+from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
+
+LAYER_TRACKS = tuple(f"layer.{name}" for name in LAYERS)
+MUTE_TRACKS = tuple(f"mute.{name}" for name in LAYERS)
+COLOUR_TRACKS = frozenset(["colour.valence", "colour.energy", "brightness", "mood.brightness", "duck", *LAYER_TRACKS])
+"""Tracks that no note depends on: they may move at any frame. All others move on beats."""
+
+MAX_TEMPO_STEP = 0.1  # of the tempo, in one beat, however short the glide that was asked
+MOOD_TEMPO_STEP = 0.02  # of the tempo, in one beat, where the mood decides
+# Dead zones, so that a value resting on a border does not flap.
+TEMPO_DEAD_ZONE = 0.06
+ENERGY_DEAD_ZONE = 0.03
+SCALE_DEAD_ZONE = 0.04
+STYLE_DEAD_ZONE = 0.05
+DRIVING_ENERGY = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What stays the same for a beat and depends on the beat before."""
+
+    bpm: float
+    mood_bpm: float  # where the mood wants the tempo to go; changes at bars
+    scale: str  # that the mood wants; changes at phrases
+    scale_index: int  # its place in the scales of `style_index`
+    style_index: int  # the style that chose the scale
+    playing: tuple[bool, ...]  # layers that the energy calls for, in the order of LAYERS
+    is_driving: bool
+
+
+class Course:
+    """Tracks by name, the tempo map and the held beats.
+
+    A name without prefix is what was asked (None: left to the mood), `mood.` what the preset asks, `colour.` the part
+    of a field that is heard at once; `layer.` holds fader positions (1 is 0 dB), `mute.` is 1 where a layer is muted.
+    """
+
+    def __init__(self, seed: int, point: Mood) -> None:
+        self.seed = seed
+        chance = random.Random(f"course/{seed}")
+        self._tonic = chance.randrange(12)
+        self._tempo_offset = chance.uniform(-0.12, 0.12)
+        self.clock = Clock(self.bpm_of_beat)
+        self._first = 0  # the beat of the first held one
+        self._held: list[Held] = []
+        self._before: Held | None = None  # the beat before that one
+        self.tracks = self._open_tracks(point)
+
+    def _open_tracks(self, point: Mood) -> dict[str, Track]:
+        def track(base: Any, auto: Any = None) -> Track:
+            return Track(base, self.clock.frame_of_beat, auto)
+
+        tracks = {name: track(getattr(point, name)) for name in ("valence", "energy", "tension", "style")}
+        valence, energy = tracks["colour.valence"], tracks["colour.energy"] = track(point.valence), track(point.energy)
+        style, notes_energy = tracks["style"], tracks["energy"]
+        autos = {
+            "density": lambda at: style_density(style.value(at), notes_energy.value(at)),
+            "brightness": lambda at: style_brightness(style.value(at), energy.value(at), valence.value(at)),
+            "temperature": lambda at: 1.0,
+        }
+        for name, auto in autos.items():
+            mood = tracks[f"mood.{name}"] = track(getattr(point, name), auto)
+            tracks[name] = track(None, mood.value)
+        tracks |= {"bpm": track(None), "mood.bpm": track(point.bpm)}
+        key = None if point.key is None else (point.key.tonic, point.key.scale)
+        tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0)}
+        tracks |= {name: track(1.0) for name in LAYER_TRACKS} | {name: track(0.0) for name in MUTE_TRACKS}
+        return tracks
+
+    def moment(self, frame: int) -> Moment:
+        return Moment(frame, self.clock.beats_at(frame))
+
+    def beat_moment(self, beat: int) -> Moment:
+        return Moment(self.clock.frame_of_beat(beat), float(beat))
+
+    def key_at(self, at: Moment) -> tuple[int, str]:
+        """Tonic and scale."""
+        asked = self.tracks["key"].value(at) or self.tracks["mood.key"].value(at)
+        return asked or (self._tonic, self.held(int(at.beat)).scale)
+
+    def held(self, beat: int) -> Held:
+        """What is held during `beat` (from 0)."""
+        assert beat >= self._first, (beat, self._first)
+        while len(self._held) <= beat - self._first:
+            previous = self._held[-1] if self._held else self._before
+            self._held.append(self._hold(self._first + len(self._held), previous))
+        return self._held[beat - self._first]
+
+    def bpm_of_beat(self, beat: int) -> float:
+        return self.held(beat).bpm
+
+    def revise(self, beat: int | None, since: float) -> None:
+        """Notes have changed from `beat` on (None: not at all), tracks from the beat `since` on: work out anew."""
+        if beat is not None:
+            self.clock.revise(beat)
+            del self._held[max(0, beat - self._first) :]
+        for track in self.tracks.values():
+            track.revise(since)
+
+    def forget_before(self, frame: int) -> None:
+        """Drop what no read at `frame` or later depends on."""
+        at = self.beat_moment(self.clock.beat_at(frame))  # a beat is read from its beginning
+        self.held(int(at.beat))
+        for track in self.tracks.values():
+            track.settle(at)
+        for track in self.tracks.values():
+            track.forget_before(at)
+        kept = self.clock.forget_before(at.frame)
+        if kept > self._first:
+            self._before = self._held[kept - self._first - 1]
+            del self._held[: kept - self._first]
+            self._first = kept
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "beat": self._first,
+            "frame": self.clock.frame_of_beat(self._first),
+            "before": None if self._before is None else asdict(self._before),
+            "tracks": {name: track.snapshot() for name, track in self.tracks.items()},
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        before = snapshot["before"]
+        self._before = None if before is None else Held(**before | {"playing": tuple(before["playing"])})
+        self._first, self._held = snapshot["beat"], []
+        self.clock.restart(self._first, snapshot["frame"])
+        for name, track in self.tracks.items():
+            track.restore(snapshot["tracks"][name])
+
+    def _hold(self, beat: int, previous: Held | None) -> Held:
+        at = self.beat_moment(beat)
+        energy = self.tracks["energy"].value(at)
+        mood_bpm = self._mood_bpm(beat, at, energy, previous)
+        scale, scale_index, style_index = self._scale(beat, at, previous)
+        thresholds = (*style_thresholds(self.tracks["style"].value(at)), DRIVING_ENERGY)
+        was_on = (None,) * len(thresholds) if previous is None else (*previous.playing, previous.is_driving)
+        on = tuple(map(_switch, repeat(energy), thresholds, was_on))
+        bpm = self._bpm(at, mood_bpm, previous)
+        return Held(bpm, mood_bpm, scale, scale_index, style_index, on[:-1], on[-1])
+
+    def _mood_bpm(self, beat: int, at: Moment, energy: float, previous: Held | None) -> float:
+        if previous is not None and beat % BEATS_PER_BAR:
+            return previous.mood_bpm
+        preset = self.tracks["mood.bpm"].value(at)
+        if preset is not None:
+            return preset
+        drive = min(1.0, max(0.0, energy + self._tempo_offset))
+        wanted = float(round(style_bpm(self._style_ahead(beat), drive)))
+        if previous is not None and abs(wanted / previous.mood_bpm - 1) < TEMPO_DEAD_ZONE:
+            return previous.mood_bpm
+        return wanted
+
+    def _bpm(self, at: Moment, mood_bpm: float, previous: Held | None) -> float:
+        track = self.tracks["bpm"]
+        ramp = track.ramp_at(at.beat)
+        asked = track.base if ramp is None else ramp.target
+        if previous is None:
+            return mood_bpm if asked is None else asked
+        wanted, most, beats_left = mood_bpm, MOOD_TEMPO_STEP, 0.0
+        if asked is not None:
+            wanted, most = asked, MAX_TEMPO_STEP
+            if ramp is not None:
+                length = ramp.span.length if ramp.span.in_beats else ramp.span.length * previous.bpm / 60
+                beats_left = max(0.0, ramp.beat + length - at.beat)
+        step = (wanted - previous.bpm) / (beats_left + 1)
+        limit = most * previous.bpm
+        return previous.bpm + min(limit, max(-limit, step))
+
+    def _scale(self, beat: int, at: Moment, previous: Held | None) -> tuple[str, int, int]:
+        if previous is not None and beat % BEATS_PER_PHRASE:
+            return previous.scale, previous.scale_index, previous.style_index
+        weights = self._style_ahead(beat)
+        style_index = max(range(len(weights)), key=weights.__getitem__)
+        if previous is not None and weights[previous.style_index] > weights[style_index] - STYLE_DEAD_ZONE:
+            style_index = previous.style_index
+        scales = styles()[style_index].scales
+        place = (self.tracks["valence"].value(at) + 1) / 2 * len(scales)
+        index = min(len(scales) - 1, int(place))
+        if previous is not None and previous.style_index == style_index:
+            zone = SCALE_DEAD_ZONE * len(scales)
+            if previous.scale_index - zone < place < previous.scale_index + 1 + zone:
+                index = previous.scale_index
+        return scales[index], index, style_index
+
+    def _style_ahead(self, beat: int) -> tuple[float, ...]:
+        """The style weights that a crossfade under way leads to: tempo and scale need not wait for its end."""
+        track = self.tracks["style"]
+        ramp = track.ramp_at(beat)
+        return track.base if ramp is None else ramp.target
+
+
+def _switch(energy: float, threshold: float, was_on: bool | None) -> bool:
+    zone = 0.0 if was_on is None else (-ENERGY_DEAD_ZONE if was_on else ENERGY_DEAD_ZONE)
+    return energy >= threshold + zone

@@ -1,0 +1,65 @@
+"""The tempo map is exact to the frame, however long it runs; the plan of sections is endless."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from moods.clock import FRAMES_PER_SECOND, Clock
+from moods.form import section_at
+from moods.intent import SECTIONS
+
+
+def test_beats_of_a_day_do_not_drift() -> None:
+    clock = Clock(lambda beat: 90.0)
+    beats = 24 * 60 * 90
+    assert clock.frame_of_beat(beats) == 24 * 3600 * FRAMES_PER_SECOND
+    assert clock.beat_at(24 * 3600 * FRAMES_PER_SECOND - 1) == beats - 1
+
+
+def test_every_beat_is_a_whole_number_of_frames() -> None:
+    clock = Clock(lambda beat: 97.3 + beat % 7)
+    for beat in range(500):
+        frame = clock.frame_of_beat(beat)
+        assert clock.frame_of_beat(beat + 1) - frame == round(60 * 48_000 / (97.3 + beat % 7))
+        assert clock.beat_at(frame) == beat and clock.beats_at(frame) == beat
+        assert clock.beat_at(frame - 1) == beat - 1 if beat else True
+
+
+def test_bars_and_beats_count_from_one() -> None:
+    clock = Clock(lambda beat: 120.0)
+    first, later = clock.position(0), clock.position(24_000 * 6 + 12_000)
+    assert (first.bar, first.beat, first.fraction) == (1, 1, 0.0)
+    assert (later.bar, later.beat, later.fraction, later.seconds) == (2, 3, 0.5, 3.25)
+
+
+def test_a_revision_leaves_the_beat_itself_where_it_is() -> None:
+    tempo = {"bpm": 120.0}
+    clock = Clock(lambda beat: tempo["bpm"])
+    before = [clock.frame_of_beat(beat) for beat in range(20)]
+    tempo["bpm"] = 60.0
+    clock.revise(10)
+    assert [clock.frame_of_beat(beat) for beat in range(11)] == before[:11]
+    assert clock.frame_of_beat(11) - before[10] == 48_000
+
+
+def test_forgetting_changes_no_later_beat() -> None:
+    clock, whole = Clock(lambda beat: 100.0 + beat), Clock(lambda beat: 100.0 + beat)
+    kept = clock.forget_before(1_000_000)
+    assert kept == whole.beat_at(1_000_000)
+    assert [clock.frame_of_beat(kept + i) for i in range(50)] == [whole.frame_of_beat(kept + i) for i in range(50)]
+
+
+def test_sections_are_endless_varied_and_begin_on_phrases() -> None:
+    for seed in range(20):
+        plan = [section_at(seed, bar) for bar in range(600)]
+        assert [name for name, _ in plan[:4]] == ["intro"] * 4
+        assert {name for name, _ in plan} == set(SECTIONS) - {"outro"}
+        for bar, ((_, here), (_, after)) in enumerate(pairwise(plan), 1):
+            assert after in (0, here + 1)
+            assert after != 0 or bar % 4 == 0
+    assert len({tuple(section_at(seed, bar) for bar in range(100)) for seed in range(20)}) > 10
+
+
+def test_a_far_bar_is_the_same_whenever_it_is_asked() -> None:
+    far = section_at(3, 10**9)
+    assert [section_at(3, bar) for bar in range(2000)] and section_at(3, 10**9) == far

@@ -1,0 +1,107 @@
+"""Everything a client can get wrong has a named error that says where and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from moods.control import Steer, parse_control, parse_opening
+from moods.controller import Controller
+from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStyle
+
+
+def steer(**fields: Any) -> dict[str, Any]:
+    return {"type": "steer", "set": fields}
+
+
+BAD = [
+    (None, BadControl, "expected an object"),
+    ([], BadControl, "expected an object"),
+    ({}, BadControl, "type is None"),
+    ({"type": "dance"}, BadControl, "steer, end"),
+    ({"type": ["steer"]}, BadControl, "type is"),
+    ({"type": "steer"}, BadControl, "set is missing"),
+    ({"type": "steer", "set": 3}, BadControl, "set is 3"),
+    (steer(mood="suspence"), UnknownMood, "suspense"),
+    (steer(key="H major"), UnknownKey, "nearest"),
+    (steer(key="A minr"), UnknownKey, "A minor"),
+    (steer(style={"lofy": 1}), UnknownStyle, "lofi"),
+    (steer(style="housee"), UnknownStyle, "house"),
+    (steer(style=[1]), BadControl, "style is"),
+    (steer(style={"lofi": -1}), OutOfRange, "style.lofi is -1; allowed is 0"),
+    (steer(style={}), BadControl, "style has no weight"),
+    (steer(valence=-1.01), OutOfRange, "valence is -1.01; allowed is -1 … 1"),
+    (steer(energy=math.nan), OutOfRange, "energy is nan; allowed is 0 … 1"),
+    (steer(energy=math.inf), OutOfRange, "energy is inf"),
+    (steer(energy=10**400), OutOfRange, "energy"),
+    (steer(bpm=39), OutOfRange, "bpm is 39; allowed is 40 … 240"),
+    (steer(temperature=0), OutOfRange, "temperature is 0"),
+    (steer(energy="loud"), BadControl, "energy is 'loud'"),
+    (steer(energy=True), BadControl, "energy is True"),
+    (steer(energy=None), BadControl, "energy is null"),
+    (steer(energi=1), BadControl, "'energi' is not a field here; expected mood, prompt"),
+    (steer(mood="sad", prompt="happy"), BadControl, "mood and prompt"),
+    (steer(layers={"drum": 0}), BadControl, "drums, bass"),
+    (steer(layers={"drums": 40}), OutOfRange, "layers.drums is 40"),
+    (steer(layers={"drums": "off"}), BadControl, "layers.drums"),
+    (steer(layers="mute"), BadControl, "layers is"),
+    ({**steer(), "over": "2 parsecs"}, BadControl, "over is '2 parsecs'"),
+    ({**steer(), "over": -1}, OutOfRange, "over is -1; allowed is 0 … 600"),
+    ({**steer(), "over": "99999 bars"}, OutOfRange, "over"),
+    ({**steer(), "at": "noon"}, BadControl, "at is 'noon'"),
+    ({**steer(), "id": 7}, BadControl, "id is 7"),
+    ({"type": "end", "how": "bang"}, BadControl, "how is 'bang'"),
+    ({"type": "end", "at": {"seconds": -1}}, OutOfRange, "at.seconds"),
+    ({"type": "end", "at": {"minutes": 1}}, BadControl, "minutes"),
+    ({"type": "transport", "do": "fly"}, BadControl, "do is 'fly'"),
+    ({"type": "duck", "gain_db": 3}, OutOfRange, "gain_db is 3; allowed is -120 … 0"),
+    ({"type": "duck"}, BadControl, "gain_db is missing"),
+    ({"type": "cancel"}, BadControl, "id is missing"),
+]
+
+
+@pytest.mark.parametrize(("obj", "error", "text"), BAD, ids=lambda value: str(value)[:50])
+def test_bad_input_is_named(obj: object, error: type[MoodsError], text: str) -> None:
+    with pytest.raises(error) as raised:
+        parse_control(obj)
+    assert text in str(raised.value)
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, True, "7"])
+def test_a_bad_seed_is_named(seed: object) -> None:
+    with pytest.raises(MoodsError, match="seed is"):
+        parse_opening({"seed": seed})
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [{"type": "hit", "at": "beat"}, {"type": "stinger", "name": "reveal"}, {"type": "state", "name": "combat"}],
+    ids=lambda obj: obj["type"],
+)
+def test_controls_of_later_versions_are_read_and_refused(obj: dict[str, Any]) -> None:
+    with pytest.raises(BadControl, match="not available in this version"):
+        Controller(parse_opening({})).apply(parse_control(obj), 0)
+
+
+def test_the_interface_examples_are_read() -> None:
+    control = parse_control(
+        {"type": "steer", "set": {"mood": "epic", "energy": 0.8}, "over": "2 bars", "at": "bar", "id": "c1"}
+    )
+    assert isinstance(control, Steer) and control.span == (8.0, True)
+    for obj in (
+        {"type": "duck", "gain_db": -9, "over": 0.2},
+        {"type": "end", "how": "cadence", "at": "phrase"},
+        {"type": "end", "at": {"seconds": 31.0}},
+        {"type": "transport", "do": "pause"},
+        {"type": "cancel", "id": "c1"},
+        {"type": "panic"},
+    ):
+        assert parse_control(obj).type == obj["type"]
+
+
+def test_a_control_survives_json() -> None:
+    control = parse_control({**steer(mood="热血", style="lofi", bpm=None, layers={"lead": "mute"}), "over": 1.5})
+    assert parse_control(control.model_dump(mode="json", exclude_unset=True)) == control

@@ -1,0 +1,355 @@
+"""The course of a station: what changes where, and that nothing changes anywhere else."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from moods.control import parse_control, parse_opening
+from moods.controller import LEAD_FRAMES, Applied, Controller
+from moods.errors import BadControl, MoodsError, OutOfRange
+from moods.intent import LAYERS, MUTE_DB, Intent
+from moods.mood import find_mood, list_moods
+
+SECOND = 48_000
+BLOCK = 960
+
+
+def opened(seed: int = 1, **fields: Any) -> Controller:
+    return Controller(parse_opening(fields or {"mood": "focus"}), seed)
+
+
+def steer(controller: Controller, frame: int, /, *, over: Any = None, at: str | None = None, **fields: Any) -> Applied:
+    return controller.apply(parse_control({"type": "steer", "set": fields, "over": over, "at": at, "id": "c"}), frame)
+
+
+def send(controller: Controller, frame: int, **control: Any) -> Applied:
+    return controller.apply(parse_control(control), frame)
+
+
+def random_control(chance: random.Random, number: int) -> dict[str, Any]:
+    if chance.random() < 0.1:
+        return {"type": "duck", "gain_db": chance.choice([-12, 0]), "over": chance.choice([0, 0.5])}
+    if chance.random() < 0.1:
+        return {"type": "cancel", "id": f"c{chance.randrange(number + 1)}"}
+    if chance.random() < 0.08:
+        how = chance.choice(["cadence", "ring", "fade", "stop", "loop"])
+        at = chance.choice(["phrase", "bar", "beat", {"seconds": chance.uniform(5, 200)}])
+        return {"type": "end", "how": how, "at": at, "id": f"c{number}"}
+    choices = {
+        "mood": chance.choice(list_moods()).name,
+        "valence": chance.uniform(-1, 1),
+        "energy": chance.random(),
+        "tension": chance.random(),
+        "style": chance.choice(["lofi", "house", {"jazz": 1, "ambient": 2}]),
+        "bpm": chance.choice([None, 70, 128, 240]),
+        "key": chance.choice([None, "A minor", "Eb lydian"]),
+        "density": chance.choice([None, 0.9]),
+        "brightness": chance.choice([None, 0.1]),
+        "layers": chance.choice([{"drums": "mute"}, {"drums": 0, "lead": -6}, {"bass": "mute"}]),
+        "temperature": 1.3,
+    }
+    fields = {name: choices[name] for name in chance.sample(sorted(choices), chance.randint(1, 3))}
+    over = chance.choice([None, 0, 1.5, "2 bars", "3 beats"])
+    at = chance.choice([None, "now", "beat", "bar", "phrase"])
+    return {"type": "steer", "set": fields, "over": over, "at": at, "id": f"c{number}"}
+
+
+def random_story(seed: int, length: int = 25) -> Iterator[tuple[dict[str, Any], int]]:
+    chance, frame = random.Random(seed), 0
+    for number in range(length):
+        frame += BLOCK * chance.randint(0, 300)
+        yield random_control(chance, number), frame
+
+
+def reads(controller: Controller, frames: range, beats: range) -> tuple[list[Intent], list[Intent]]:
+    return [controller.intent(frame) for frame in frames], [controller.beat_intent(beat) for beat in beats]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_before_the_effective_place_changes(seed: int) -> None:
+    controller = opened(seed)
+    for obj, frame in random_story(seed):
+        frames = range(max(0, frame - 5 * SECOND), frame + 30 * SECOND, 7 * BLOCK)
+        beats = range(controller.beat_at(frame) + 60)
+        before, notes_before = reads(controller, frames, beats)
+        try:
+            applied = controller.apply(parse_control(obj), frame)
+        except MoodsError:
+            assert reads(controller, frames, beats) == (before, notes_before)
+            continue
+        after, notes_after = reads(controller, frames, beats)
+        assert applied.effective.frame >= frame
+        for place, old, new in zip(frames, before, after, strict=True):
+            assert old == new or place >= applied.effective.frame, (obj, place, applied)
+        for beat, old, new in zip(beats, notes_before, notes_after, strict=True):
+            assert old == new or (applied.first_beat is not None and beat >= applied.first_beat), (obj, beat, applied)
+        if applied.first_beat is not None:
+            assert controller.frame_of_beat(applied.first_beat) >= frame + LEAD_FRAMES
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_reads_are_pure(seed: int) -> None:
+    quiet, watched = opened(seed), opened(seed)
+    chance = random.Random(seed)
+    for obj, frame in random_story(seed):
+        for controller in (quiet, watched):
+            try:
+                controller.apply(parse_control(obj), frame)
+            except MoodsError:
+                assert obj["type"] in ("cancel", "end")
+        for _ in range(10):
+            watched.intent(chance.randrange(300 * SECOND))
+            watched.beat_intent(chance.randrange(400))
+            watched.position(chance.randrange(300 * SECOND))
+    span = range(0, 200 * SECOND, 50 * BLOCK), range(300)
+    assert reads(quiet, *span) == reads(watched, *span)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_restored_controller_answers_and_steers_alike(seed: int) -> None:
+    original, forgetful, copy = opened(seed), opened(seed), opened(seed)
+    for obj, frame in random_story(seed):
+        forgetful.forget_before(frame)
+        copy = Controller.restore(json.loads(json.dumps(copy.snapshot())))
+        copy.forget_before(frame)
+        outcomes = []
+        for controller in (original, forgetful, copy):
+            try:
+                outcomes.append(controller.apply(parse_control(obj), frame))
+            except MoodsError as error:
+                outcomes.append(str(error))
+        assert outcomes[0] == outcomes[1] == outcomes[2]
+        span = (
+            range(frame, frame + 20 * SECOND, 11 * BLOCK),
+            range(original.beat_at(frame), original.beat_at(frame) + 40),
+        )
+        assert reads(original, *span) == reads(forgetful, *span) == reads(copy, *span)
+
+
+@pytest.mark.parametrize(("at", "beats"), [("beat", 1), ("bar", 4), ("phrase", 16)])
+def test_acknowledged_frames_fall_on_the_grid(at: str, beats: int) -> None:
+    for frame in range(0, 20 * SECOND, 13 * BLOCK):
+        controller = opened(bpm=97)
+        applied = steer(controller, frame, energy=0.9, style="house", key="C major", at=at)
+        beat = applied.first_beat
+        assert beat is not None and beat % beats == 0
+        assert controller.frame_of_beat(beat) == applied.effective.frame >= frame + LEAD_FRAMES
+        assert controller.frame_of_beat(max(0, beat - beats)) < frame + LEAD_FRAMES
+        assert {position.frame for position in applied.fields.values()} == {applied.effective.frame}
+
+
+def test_each_field_has_its_own_default_place() -> None:
+    controller, frame = opened(bpm=120), 5 * BLOCK
+    fields = {"valence": 0.5, "energy": 0.9, "tension": 0.9, "style": "house", "bpm": 121, "key": "D dorian"}
+    fields |= {"density": 0.9, "brightness": 0.9, "temperature": 1.5, "layers": {"drums": -6}}
+    applied = steer(controller, frame, **fields)
+    at = {name: (place.bar, place.beat) for name, place in applied.fields.items()}
+    assert {name for name, place in applied.fields.items() if place.frame == frame} == {
+        "valence", "energy", "brightness", "layers",
+    }  # fmt: skip
+    assert at["density"] == (1, 2) and at["tension"] == at["bpm"] == at["temperature"] == (2, 1)
+    assert at["style"] == at["key"] == (5, 1)
+    assert applied.first_beat == 1
+    assert controller.intent(frame).energy == 0.9 and controller.intent(frame - 1).energy != 0.9
+    assert controller.beat_intent(1).energy == 0.9 and controller.beat_intent(1).valence != 0.5
+    assert controller.beat_intent(4).valence == 0.5 and controller.beat_intent(16).key.scale == "dorian"
+
+
+def test_colour_alone_leaves_the_notes() -> None:
+    controller = opened()
+    assert steer(controller, 960, brightness=0.9).first_beat is None
+    assert steer(controller, 960, layers={"drums": -6}).first_beat is None
+    assert send(controller, 960, type="duck", gain_db=-9).first_beat is None
+
+
+def test_glides_are_straight_and_reach_their_target() -> None:
+    controller = opened(valence=-1, bpm=120)
+    steer(controller, SECOND, valence=1, over=2.0, at="now")
+    values = [controller.intent(frame).valence for frame in range(SECOND, 4 * SECOND, BLOCK)]
+    steps = [after - before for before, after in pairwise(values)]
+    assert all(step >= 0 for step in steps)
+    assert steps[:100] == pytest.approx([0.02] * 100) and values[100:] == [1.0] * 50
+
+
+def test_an_interrupted_glide_goes_on_from_where_it_is() -> None:
+    controller = opened(energy=0)
+    steer(controller, 0, energy=1, over=2.0, at="now")
+    steer(controller, SECOND, energy=0, over=1.0, at="now")
+    assert controller.intent(SECOND).energy == pytest.approx(0.5)
+    assert controller.intent(SECOND + SECOND // 2).energy == pytest.approx(0.25)
+    assert controller.intent(2 * SECOND).energy == 0
+
+
+def test_a_glide_over_bars_ends_on_the_bar_though_the_tempo_moves() -> None:
+    controller = opened(tension=0, bpm=120)
+    steer(controller, 0, tension=1, over="2 bars", at="bar")
+    steer(controller, 0, bpm=60, at="bar")
+    tension = [controller.beat_intent(beat).tension for beat in range(14)]
+    assert tension == pytest.approx([0] * 4 + [i / 8 for i in range(9)] + [1])
+
+
+def test_tempo_glides_and_never_jumps() -> None:
+    controller = opened(bpm=80)
+    applied = steer(controller, 0, bpm=160)
+    assert applied.first_beat == 4
+    bpm = [controller.beat_intent(beat).bpm for beat in range(20)]
+    assert bpm[:4] == [80] * 4 and bpm[-1] == pytest.approx(160)
+    assert all(1 <= after / before <= 1.1 + 1e-9 for before, after in pairwise(bpm))
+    frames = [controller.frame_of_beat(beat) for beat in range(21)]
+    assert [b - a for a, b in pairwise(frames)] == [round(60 * SECOND / tempo) for tempo in bpm]
+
+
+def test_what_was_asked_outlives_a_mood_and_null_gives_it_back() -> None:
+    controller = opened(mood="sleep", bpm=100)
+    steer(controller, 0, mood="boss")
+    assert controller.beat_intent(200).bpm == pytest.approx(100)
+    steer(controller, 0, bpm=None)
+    assert controller.beat_intent(200).bpm == pytest.approx(find_mood("boss").bpm)
+    steer(controller, 0, mood="healing")
+    assert controller.beat_intent(400).bpm < 110
+
+
+def test_a_value_on_a_border_does_not_flap() -> None:
+    for seed in range(4):
+        controller = opened(seed, style="cinematic", energy=0.42, valence=0.2)
+        changes = 0
+        for beat in range(4, 600, 4):
+            controller.beat_intent(beat)
+            frame = controller.frame_of_beat(beat) - 2 * LEAD_FRAMES
+            wobble = 0.02 if beat % 8 else -0.02
+            steer(controller, frame, energy=0.42 + wobble, valence=0.2 + wobble)
+            changes += controller._course.held(beat).playing != controller._course.held(beat - 1).playing
+        assert changes <= 1
+        keys = [controller.beat_intent(beat).key for beat in range(64, 600)]
+        assert len(set(keys)) == 1
+        assert len({controller.beat_intent(beat).bpm for beat in range(64, 600)}) == 1
+
+
+def test_energy_brings_layers_and_breaks_rest_the_drums() -> None:
+    calm, driving = opened(style="house", energy=0.0), opened(style="house", energy=1.0)
+    drums = LAYERS.index("drums")
+    assert not any(calm.beat_intent(beat).active_layers[drums] for beat in range(400))
+    intents = [driving.beat_intent(beat) for beat in range(16, 400)]
+    assert all(intent.active_layers[drums] == (intent.section != "break") for intent in intents)
+    assert any(intent.section == "break" for intent in intents)
+    assert all(any(intent.active_layers) for intent in intents)
+
+
+def test_a_muted_layer_fades_and_then_rests() -> None:
+    controller = opened(style="house", energy=1.0, bpm=120)
+    bass = LAYERS.index("bass")
+    applied = steer(controller, SECOND, layers={"bass": "mute"}, over=1.0)
+    gains = [controller.intent(frame).layer_gains_db[bass] for frame in range(SECOND, 3 * SECOND, BLOCK)]
+    assert gains[0] == 0 and gains[50:] == [MUTE_DB] * 50
+    assert all(after <= before for before, after in pairwise(gains))
+    assert applied.first_beat == 4
+    assert controller.beat_intent(3).active_layers[bass] and not controller.beat_intent(4).active_layers[bass]
+    assert steer(controller, 3 * SECOND, layers={"bass": 0}).first_beat == 7
+    assert controller.beat_intent(7).active_layers[bass]
+
+
+def test_the_heading_is_where_the_glides_lead() -> None:
+    controller = opened()
+    steer(controller, 0, mood="party", tension=0.9, over="8 bars")
+    party = find_mood("party")
+    style = {"house": 0.7, "upbeat": 0.3}
+    assert controller.heading() == {"valence": party.valence, "energy": party.energy, "tension": 0.9, "style": style}
+
+
+def test_ducking_comes_and_goes() -> None:
+    controller = opened()
+    send(controller, SECOND, type="duck", gain_db=-10, over=0.2)
+    assert [round(controller.intent(SECOND + i * 4800).gain_db, 6) for i in range(4)] == [0, -5, -10, -10]
+    send(controller, 2 * SECOND, type="duck", gain_db=0, over=0)
+    assert controller.intent(2 * SECOND).gain_db == 0
+
+
+@pytest.mark.parametrize("frame", [0, 3 * SECOND + 7, 20 * SECOND])
+def test_an_ending_counts_down_to_a_bar(frame: int) -> None:
+    controller = opened(bpm=100)
+    applied = send(controller, frame, type="end", how="cadence", at="phrase")
+    assert applied.first_beat is not None and controller.end_frame is not None
+    last = applied.first_beat
+    while controller.beat_intent(last).beats_to_end != 0:
+        assert controller.beat_intent(last).section == "outro"
+        assert controller.beat_intent(last + 1).beats_to_end == controller.beat_intent(last).beats_to_end - 1
+        last += 1
+    assert last % 16 == 0 and any(controller.beat_intent(last).active_layers)
+    assert not any(controller.beat_intent(last + 1).active_layers)
+    assert controller.frame_of_beat(last) < controller.end_frame
+    assert controller.intent(controller.end_frame).gain_db == MUTE_DB
+    assert controller.intent(controller.frame_of_beat(last)).gain_db == 0
+
+
+@pytest.mark.parametrize("how", ["cadence", "ring", "fade", "stop", "loop"])
+@pytest.mark.parametrize("seconds", [10.3, 12.0, 31.0, 63.75])
+def test_an_ending_in_seconds_is_over_exactly_there(how: str, seconds: float) -> None:
+    controller = opened(bpm=93)
+    send(controller, 10 * SECOND, type="end", how=how, at={"seconds": seconds})
+    assert controller.end_frame == round(seconds * SECOND)
+    assert controller.intent(controller.end_frame).gain_db == MUTE_DB
+    if seconds > 13 and how in ("cadence", "ring"):
+        last = next(beat for beat in range(400) if controller.beat_intent(beat).beats_to_end == 0)
+        ring = controller.end_frame - controller.frame_of_beat(last)
+        assert last % 4 == 0 and 1.5 * SECOND <= ring < 1.5 * SECOND + 4 * 60 / 93 * SECOND + 1
+
+
+def test_a_later_tempo_change_moves_the_last_chord_not_the_end() -> None:
+    controller = opened(bpm=100)
+    send(controller, 0, type="end", how="cadence", at={"seconds": 60})
+    steer(controller, SECOND, bpm=150)
+    last = next(beat for beat in range(400) if controller.beat_intent(beat).beats_to_end == 0)
+    assert controller.end_frame == 60 * SECOND
+    assert 1.5 * SECOND <= controller.end_frame - controller.frame_of_beat(last) < 3.2 * SECOND
+
+
+def test_endings_that_cannot_be_are_refused() -> None:
+    controller = opened()
+    with pytest.raises(OutOfRange, match=r"at\.seconds"):
+        send(controller, 10 * SECOND, type="end", at={"seconds": 9})
+    send(controller, 10 * SECOND, type="end", how="fade")
+    with pytest.raises(BadControl, match="has begun"):
+        send(controller, 11 * SECOND, type="end", how="cadence")
+
+
+def test_an_outro_can_be_cut_short_but_not_made_anew() -> None:
+    controller = opened(bpm=100)
+    send(controller, 0, type="end", how="cadence", at={"seconds": 20})
+    with pytest.raises(BadControl, match="cut short with fade or stop"):
+        send(controller, 12 * SECOND, type="end", how="cadence", at="phrase")
+    send(controller, 12 * SECOND, type="end", how="stop")
+    assert controller.end_frame == 12 * SECOND + BLOCK
+    assert controller.intent(12 * SECOND).section == "outro"
+
+
+def test_a_cancelled_control_has_never_been() -> None:
+    controller, untouched = opened(), opened()
+    steer(controller, 0, style="house", bpm=150, key="D major", at="phrase")
+    applied = send(controller, SECOND, type="cancel", id="c")
+    assert applied.first_beat == 16
+    assert reads(controller, range(0, 60 * SECOND, SECOND), range(100)) == reads(
+        untouched, range(0, 60 * SECOND, SECOND), range(100)
+    )
+    with pytest.raises(BadControl, match="still waiting"):
+        send(controller, SECOND, type="cancel", id="c")
+
+
+def test_memory_is_flat_over_a_day() -> None:
+    controller, chance, sizes = opened(), random.Random(5), []
+    for minute in range(24 * 60):
+        frame = minute * 60 * SECOND
+        steer(controller, frame, valence=chance.uniform(-1, 1), energy=chance.random(), over=chance.choice([0, 8.0]))
+        controller.intent(frame + 10 * SECOND)
+        controller.forget_before(frame)
+        if minute % 60 == 59:
+            course = controller._course
+            ramps = sum(len(track.ramps) for track in course.tracks.values())
+            sizes.append((ramps, len(course._held), len(course.clock._frames)))
+    assert max(ramps for ramps, _, _ in sizes) <= 12
+    assert max(held for _, held, _ in sizes) < 300 and max(frames for _, _, frames in sizes) < 300
