@@ -1,0 +1,394 @@
+"""The thirteen idioms as data: what each style plays, in rows (see rhythm.py). Remembers nothing; any thread.
+
+Tempo, scales, density and the energy at which layers enter are those of `moods.mood.styles()`, as in live music.
+
+Bass tones: R root, 5 fifth, 3 third, 7 seventh, 8 octave, a approach to the next root.
+Rows of drums are followed by energy (hats by density too), all other rows by density and some energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.training.arranger.rhythm import STRAIGHT, SWUNG_EIGHTHS, SWUNG_SIXTEENTHS, Grid
+
+Groove = Mapping[str, str]
+"""Name of a drum sound to its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class BassLine:
+    row: str
+    tones: str
+    gate: float = 0.9
+    """Share of the time to the next note that a note sounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comp:
+    """How the chords are struck."""
+
+    row: str
+    gate: float = 1.0
+    strum_ticks: int = 0
+    """Delay from one voice to the next above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """`kind` is a function of texture.py; `row` its rhythm; `order` the walk through the chord, lowest tone 0."""
+
+    kind: str
+    row: str
+    order: str = "0123"
+    gate: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """`cells` are beats of four steps that motifs are made of; a space parts them."""
+
+    cells: str
+    hold_ticks: int = 48
+    gate: float = 0.92
+    rests: float = 0.15
+    """Chance that an answer of two bars stays silent."""
+    register: int = 74
+    ornaments: float = 0.1
+    folk: bool = False
+    """Only the five steps of the scale without half-tone neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idiom:
+    name: str
+    feel: tuple[float, float, float]
+    """Where its valence, energy and tension are at home."""
+    colours: tuple[str, ...]
+    """Chord colours, keys of harmony.COLOURS."""
+    pools: tuple[str, ...]
+    """Pools of progressions, keys of harmony.PROGRESSIONS."""
+    bass: tuple[BassLine, ...]
+    comps: tuple[Comp, ...]
+    textures: tuple[Texture, ...]
+    lead: Lead
+    grooves: tuple[Groove, ...] = ()
+    fills: tuple[Groove, ...] = ()
+    grid: Grid = STRAIGHT
+    chord_bars: tuple[float, ...] = (1,)
+    """Bars that a chord lasts."""
+    voices: int = 3
+    bass_varies: bool = False
+    """A bass line is drawn for each bar, not for each section."""
+    late_snare_ticks: int = 0
+    crash: bool = True
+
+
+SONG_CELLS = "0... 0.3. 0.5. ..3. 0.57 0..4 4.2."
+LONG_CELLS = "0... 0... 3... 0.6. 5..."
+SYNCOPATED_CELLS = "0..3 ..2. 0.4. ..25 0.57 .3.6 0..."
+PULSE_CELLS = "0.2. 0.24 0426 0..2 ..24 0... 0628"
+
+TOM_FILLS: tuple[Groove, ...] = (
+    {"snare": "........ 0.4.0465", "high tom": "........ ..0.....", "low tom": "........ .....3.0"},
+    {"high tom": "........ 0030....", "mid tom": "........ ....0030", "low tom": "........ ......00"},
+    {"snare": "............ 0203", "kick": "........ 0.......", "open hat": "..............2."},
+)
+SOFT_FILLS: tuple[Groove, ...] = (
+    {"snare": "............ 0.37", "closed hat": "........ 0.0....."},
+    {"rim": "........ ..0..0.3", "open hat": "..............0."},
+    {"snare": "........ ...4.406", "kick": "........ 0.5....."},
+)
+HAND_FILLS: tuple[Groove, ...] = (
+    {"low hand drum": "........ 0..3....", "high hand drum": "........ ..0.0405"},
+    {"low tom": "........ 0.3.0.30", "low hand drum": "............ .5.5"},
+)
+
+LOFI = Idiom(
+    name="lofi", feel=(0.1, 0.38, 0.12), grid=SWUNG_SIXTEENTHS, late_snare_ticks=1, crash=False,
+    colours=("seventh", "ninth", "ninth"), pools=("jazz", "pop", "modal"), chord_bars=(1, 1, 0.5, 2), voices=4,
+    fills=SOFT_FILLS,
+    grooves=(
+        {"kick": "0......5..0....8", "snare": "....0..8.7..0..9", "closed hat": "0.2.0.2.0.270.24", "open hat": "..............8."},
+        {"kick": "0.....4...0.6...", "rim": "....0.......0..7", "closed hat": "0.1.0.160.1.0.15", "shaker": "...8...8...8...8"},
+        {"kick": "0..6...3.0....5.", "snare": "....0....8..0.8.", "closed hat": "2.0.2.0.2.0.2.06"},
+    ),
+    bass=(
+        BassLine("0......4..2...6.", "R......R..5...a.", 0.95), BassLine("0.....3...1..6..", "R.....8...5..a..", 0.8),
+        BassLine("0...5...3..6..8.", "R...5...R..7..a.", 0.9),
+    ),
+    comps=(
+        Comp("0.........5.....", 1.0, 1), Comp("0.....2....6....", 0.8), Comp("0..4....1...6...", 0.6, 1),
+        Comp("7.0...8.3..5..69", 0.8),
+    ),
+    textures=(
+        Texture("arpeggio", "0837283718472857", "02132032"), Texture("sparkle", "....1.....2...5. ......0.....4..6", gate=2.0),
+        Texture("counter", "0.......3......."),
+    ),
+    lead=Lead(SYNCOPATED_CELLS, hold_ticks=42, rests=0.28, register=73, ornaments=0.15, folk=True),
+)  # fmt: skip
+
+AMBIENT = Idiom(
+    name="ambient", feel=(0.2, 0.18, 0.15), crash=False,
+    colours=("ninth", "open", "seventh", "triad"), pools=("modal", "static", "pop"), chord_bars=(2, 2, 4, 1), voices=4,
+    grooves=(
+        {"shaker": "..0...0...0...0.", "low hand drum": "0.........6.....", "ride": "0.......5......."},
+        {"kick": "0...............", "pedal hat": "....0.......0..."},
+    ),
+    bass=(
+        BassLine("0...............", "R..............."), BassLine("0.......5.......", "R.......5......."),
+        BassLine("0.............4.", "R.............5."),
+    ),
+    comps=(Comp("0..............."), Comp("0.......7.......", 1.0), Comp("0.....8.5.....7.", 1.0, 3)),
+    textures=(
+        Texture("sparkle", "0.....4.....6... ......0...3..... ....1....5...... ..........0..6..", gate=4.0), Texture("arpeggio", "0...3...1...3.6.", "03124231", 3.0),
+        Texture("pad", "0..............."), Texture("arpeggio", "0.5.3.5.2.5.3.58", "0213", 2.0), Texture("counter", "0.......5....... ....2.......6..."),
+    ),
+    lead=Lead(LONG_CELLS, hold_ticks=144, rests=0.4, register=76, gate=1.0),
+)  # fmt: skip
+
+CINEMATIC = Idiom(
+    name="cinematic", feel=(-0.1, 0.55, 0.35), fills=TOM_FILLS + HAND_FILLS,
+    colours=("triad", "triad", "open", "power"), pools=("epic", "epic", "pop", "modal"), chord_bars=(1, 1, 2), voices=4,
+   
+    grooves=(
+        {"low tom": "0.....3.0.5.3.6.", "mid tom": "...7....4...7.85", "kick": "0.......2.......", "low hand drum": "..4...4...4...4."},
+        {"kick": "0.......1.....5.", "snare": "....3.......3..7", "low tom": "..50..5...50..56"},
+        {"low hand drum": "0.36..3.0.36.3.6", "low tom": "0.......1...4.4.", "tambourine": "..6...6...6...6."},
+    ),
+    bass=(
+        BassLine("0.......3.......", "R.......R.......", 1.0), BassLine("0.4.3.4.2.4.3.4.", "R.R.R.R.R.R.R.R.", 0.8),
+        BassLine("0.....3...4.2...", "R.....R...5.8...", 0.9),
+    ),
+    comps=(Comp("0..............."), Comp("0.......4......."), Comp("0.7.5.7.3.7.5.76", 0.9)),
+    textures=(
+        Texture("ostinato", "0.1.2.1.0.1.2.15", "0010"), Texture("arpeggio", "0.2.1.2.0.2.1.28", "0121"),
+        Texture("ostinato", "0..2..0..2..0.2.", "0102"), Texture("tremolo", "0829182908291829"),
+        Texture("counter", "0.......2......."),
+    ),
+    lead=Lead(LONG_CELLS + " 0.3. 0..3", hold_ticks=96, rests=0.2, register=74, gate=1.0),
+)  # fmt: skip
+
+SUSPENSE = Idiom(
+    name="suspense", feel=(-0.65, 0.4, 0.75), crash=False, fills=HAND_FILLS,
+    colours=("triad", "open", "seventh"), pools=("static", "static", "epic", "modal"), chord_bars=(2, 1, 4), voices=3,
+   
+    grooves=(
+        {"low tom": "0..........5..6.", "low hand drum": "......4...7....8", "rim": "....8.......7..."},
+        {"low hand drum": "0..3..0..3..5.5.", "low tom": "0...............", "shaker": "..7...7...7...7."},
+        {"kick": "00......4.......", "closed hat": "..3.5.3...3.5.37", "low tom": "............6.66"},
+    ),
+    bass=(
+        BassLine("0.3.1.3.0.3.1.3.", "R.R.R.R.R.R.R.R.", 0.6), BassLine("0...............", "R...............", 1.0),
+        BassLine("0..5..2...4.....", "R..R..R...a.....", 0.7), BassLine("00......33......", "RR......RR......", 0.6),
+    ),
+    comps=(Comp("0..............."), Comp("........0.......", 1.0), Comp("0.....5...4...67", 0.3)),
+    textures=(
+        Texture("ostinato", "0.2.0.2.0.2.0.25", "0001", 0.6), Texture("pulse", "0.2.0.2.0.2.0.27", gate=0.5),
+        Texture("tremolo", "0717071707170757"), Texture("sparkle", "......0.......4. ................ ..........1..5..", gate=2.0),
+        Texture("ostinato", "0..0..0.0..3..6.", "0102", 0.7),
+    ),
+    lead=Lead("0... .... 0... ..3. 0..4 0.6.", hold_ticks=84, rests=0.4, register=70, gate=1.0),
+)  # fmt: skip
+
+SYNTHWAVE = Idiom(
+    name="synthwave", feel=(-0.05, 0.65, 0.25), fills=TOM_FILLS,
+    colours=("triad", "triad", "open", "seventh"), pools=("pop", "epic"), chord_bars=(1, 1, 2), voices=4,
+   
+    grooves=(
+        {"kick": "0.....7.0.....8.", "snare": "....0.......0...", "closed hat": "0.2.0.2.0.2.0.28", "clap": "....6.......6..."},
+        {"kick": "0...0...0...0...", "snare": "....1.......1...", "closed hat": "3.3.3.3.3.3.3.3.", "open hat": "..6...6...6...6."},
+        {"kick": "0.....4...0..7..", "snare": "....0.......0..9", "closed hat": "0626062606260626", "tambourine": "..7...7...7...7."},
+    ),
+    bass=(
+        BassLine("0.2.0.2.0.2.0.2.", "R.R.R.R.R.R.R.R.", 0.75), BassLine("0.3.1.3.0.3.1.3.", "R.8.R.8.R.8.R.8.", 0.7),
+        BassLine("0.1.2.1.0.1.2.16", "R.R.R.R.R.R.8.5a", 0.75), BassLine("..0.0.0...0.0.05", "..R.R.R...R.R.RR", 0.8),
+    ),
+    comps=(Comp("0..............."), Comp("0.......5......."), Comp("0..3..1..75.4.68", 0.7)),
+    textures=(
+        Texture("arpeggio", "0516051605160516", "0123", 0.8), Texture("arpeggio", "0.1.0.1.0.1.0.16", "01232", 0.8),
+        Texture("arpeggio", "0.40.4.00.40.4.0", "0321", 0.8), Texture("pulse", "..0...0...0...06", gate=0.6),
+    ),
+    lead=Lead(SONG_CELLS + " 0..3", hold_ticks=72, rests=0.15, register=74, gate=0.97),
+)  # fmt: skip
+
+HOUSE = Idiom(
+    name="house", feel=(0.35, 0.72, 0.15), fills=SOFT_FILLS,
+    colours=("seventh", "ninth", "triad"), pools=("pop", "modal", "jazz"), chord_bars=(1, 1, 2, 0.5), voices=4,
+   
+    grooves=(
+        {"kick": "0...0...0...0...", "clap": "....2.......2...", "open hat": "..1...1...1...1.", "closed hat": "5..75..75..75..7"},
+        {"kick": "0...0...0...0..9", "clap": "....1.......1..8", "closed hat": "..0...0...0...0.", "shaker": "3535353535353535"},
+        {"kick": "0...0...0...0...", "snare": "....3.......3...", "open hat": "..2...2...2...2.", "ride": "6.6.6.6.6.6.6.6.", "rim": "...4..4....4...."},
+    ),
+    bass=(
+        BassLine("..0...0...0...0.", "..R...R...R...R.", 0.7), BassLine("..0..5..0..4..2.", "..R..R..8..R..a.", 0.7),
+        BassLine("0..2..1.0..2..36", "R..R..8.R..R..57", 0.6),
+    ),
+    comps=(
+        Comp("..0..3.70..4.86.", 0.35), Comp("0..1..3.7.2..6.8", 0.4), Comp("..0...2...0...3.", 0.4),
+        Comp("0.....1.....3...", 0.5),
+    ),
+    textures=(
+        Texture("stabs", "...0..2....0..4.", gate=0.5), Texture("arpeggio", "0727372717273725", "0213", 0.7),
+        Texture("pad", "0..............."), Texture("arpeggio", "0..0..0..0..0.37", "0123", 0.6),
+    ),
+    lead=Lead(SYNCOPATED_CELLS, hold_ticks=36, rests=0.3, register=75, gate=0.7, folk=True),
+)  # fmt: skip
+
+CHIPTUNE = Idiom(
+    name="chiptune", feel=(0.45, 0.7, 0.15), fills=TOM_FILLS[2:] + SOFT_FILLS[2:],
+    colours=("triad",), pools=("pop", "epic", "jazz"), chord_bars=(1, 1, 0.5, 2), voices=3,
+    crash=False,
+    grooves=(
+        {"kick": "0.....4.0.......", "snare": "....0.......0..6", "closed hat": "2.2.2.2.2.2.2.25"},
+        {"kick": "0...3...0.4.....", "snare": "....0.......0.7.", "closed hat": "0606060606060606"},
+        {"kick": "0..3..0.0..3..5.", "snare": "....0.......0.57"},
+    ),
+    bass=(
+        BassLine("0.1.0.1.0.1.0.1.", "R.8.R.8.R.8.R.8.", 0.6), BassLine("0...2...0.3.2...", "R...5...R.R.5...", 0.6),
+        BassLine("0.1.3.1.0.1.3.15", "R.R.8.R.5.5.8.5a", 0.6),
+    ),
+    comps=(Comp("0828173808281739", 0.5), Comp("..0...0...0...0.", 0.6), Comp("0..1..1.0.61.71.", 0.5)),
+    textures=(
+        Texture("arpeggio", "0315031503150315", "012", 0.7), Texture("arpeggio", "0213021302130213", "0213", 0.7),
+        Texture("arpeggio", "0.1.0.1.0.1.0.1.", "0212", 0.6),
+    ),
+    lead=Lead(PULSE_CELLS, hold_ticks=36, rests=0.08, register=77, gate=0.75, ornaments=0.15),
+)  # fmt: skip
+
+ACOUSTIC = Idiom(
+    name="acoustic", feel=(0.4, 0.4, 0.1), fills=SOFT_FILLS + HAND_FILLS[:1],
+    colours=("triad", "triad", "open", "seventh"), pools=("pop", "pop", "folk"), chord_bars=(1, 1, 0.5), voices=4,
+    crash=False,
+    grooves=(
+        {"low hand drum": "0.....4...1....7", "high hand drum": "....0..8....0.8.", "shaker": "1.2.1.2.1.2.1.27"},
+        {"kick": "0.......0.4.....", "rim": "....0.......0...", "shaker": "0426042604260426"},
+        {"kick": "0.....5.0.......", "snare": "....2.......2...", "tambourine": "..3.0.3...3.0.3."},
+    ),
+    bass=(
+        BassLine("0.......1.......", "R.......5......."), BassLine("0.....3.1...5...", "R.....5.R...a..."),
+        BassLine("0...4...2...4...", "R...R...5...a..."),
+    ),
+    comps=(
+        Comp("0...3.4...2.3.5.", 0.9, 1), Comp("0.......2.....5.", 1.0, 2), Comp("0.74..2.583.2.68", 0.8, 1),
+    ),
+    textures=(
+        Texture("arpeggio", "0.1.0.1.0.1.0.1.", "0213", 2.0), Texture("arpeggio", "0.2.1.2.0.2.1.27", "01323123", 2.0),
+        Texture("arpeggio", "0..2..1.0..2..15", "0123", 2.0), Texture("counter", "0.......2......."),
+    ),
+    lead=Lead(SONG_CELLS, hold_ticks=48, rests=0.2, register=73, ornaments=0.15, folk=True),
+)  # fmt: skip
+
+ORCHESTRAL = Idiom(
+    name="orchestral", feel=(0.15, 0.5, 0.25), fills=HAND_FILLS[1:] + TOM_FILLS[:1],
+    colours=("triad", "triad", "triad", "seventh"), pools=("classical", "classical", "epic"), chord_bars=(1, 1, 0.5),
+    voices=4,
+    grooves=(
+        {"low tom": "0...............", "snare": "....4.46....4.4.", "tambourine": "..6...6...6...6."},
+        {"kick": "0.......3.......", "snare": "0.3.2.330.3.2.33", "low tom": "0.......2...5..."},
+        {"low tom": "0.......3...4.55", "ride bell": "....5.......5..."},
+    ),
+    bass=(
+        BassLine("0.......2.......", "R.......5......."), BassLine("0...3...1...3...", "R...3...5...a...", 0.7),
+        BassLine("0.......3...5...", "R.......3...a..."),
+    ),
+    comps=(Comp("0.......3......."), Comp("0..............."), Comp("....0.......0...", 0.4), Comp("0.6.3.8.1.6.3.7.", 0.6)),
+    textures=(
+        Texture("arpeggio", "0.1.2.1.0.1.2.17", "0121", 0.9), Texture("tremolo", "0828072808280728"),
+        Texture("counter", "0.......1...4..."), Texture("arpeggio", "0314031403140314", "01232101", 0.9),
+        Texture("pulse", "..0...0...0...0.", gate=0.4), Texture("runs", "....4.....3...5. ........02133214 ................ ....2.4.02133214"),
+    ),
+    lead=Lead(SONG_CELLS + " 0... 0...", hold_ticks=72, rests=0.15, register=76, gate=0.98, ornaments=0.12),
+)  # fmt: skip
+
+JAZZ = Idiom(
+    name="jazz", feel=(0.25, 0.5, 0.25), grid=SWUNG_EIGHTHS, fills=SOFT_FILLS,
+    colours=("seventh", "seventh", "ninth"), pools=("jazz", "jazz", "jazz", "modal"), chord_bars=(1, 0.5, 2), voices=4,
+    bass_varies=True, crash=False,
+    grooves=(
+        {"ride": "0...0.2.0...0.2.", "pedal hat": "....0.......0...", "kick": "3.......7.......", "snare": "......6.......8."},
+        {"closed hat": "0...0.3.0...0.3.", "rim": "............1...", "snare": "..7....5..7..6..", "kick": "2.........6....."},
+        {"ride": "0...2.4.0...2.4.", "pedal hat": "....0.......0...", "ride bell": "7.......8.......", "snare": "....8.6.....5.8."},
+    ),
+    bass=(
+        BassLine("0...2...1...2...", "R...3...5...a..."), BassLine("0...3...1...2...", "R...5...8...a..."),
+        BassLine("0...2.6.1...2...", "R...R.5.7...a..."), BassLine("0.......1...4...", "R.......5...a..."),
+    ),
+    comps=(
+        Comp("0.....1.........", 0.6), Comp("..0.........3...", 0.5), Comp("0...6...7.2...5.", 0.6), Comp("..7...0.5...4.6.", 0.5),
+    ),
+    textures=(
+        Texture("counter", "0.......2......."), Texture("stabs", "......0.....3.5.", gate=0.6),
+        Texture("arpeggio", "0...1.3.0...2.4.", "02134231", 1.2),
+    ),
+    lead=Lead("0.2. ..2. 0.3. 0..4 ..2. .... 2.4. 0.46", hold_ticks=36, rests=0.22, register=73, gate=0.9, ornaments=0.2),
+)  # fmt: skip
+
+UPBEAT = Idiom(
+    name="upbeat", feel=(0.7, 0.75, 0.08), fills=TOM_FILLS + SOFT_FILLS[:1],
+    colours=("triad", "triad", "open"), pools=("pop", "pop", "folk"), chord_bars=(1, 1, 0.5), voices=4,
+   
+    grooves=(
+        {"kick": "0...0...0...0...", "clap": "....0.......0...", "tambourine": "..2...2...2...2.", "closed hat": "4646464646464646"},
+        {"kick": "0.....3.0.4.....", "snare": "....0.......0..8", "closed hat": "0.1.0.1.0.1.0.16", "clap": "....5.......5..."},
+        {"kick": "0..5..0...0.4...", "snare": "....0.......0...", "open hat": "..5...5...5...5.", "shaker": "2525252525252525"},
+    ),
+    bass=(
+        BassLine("0.2.1.2.0.2.1.2.", "R.R.R.R.R.R.5.a.", 0.7), BassLine("0.....1.0...3.4.", "R.....R.5...8.a.", 0.8),
+        BassLine("0..2..1.0..2..4.", "R..R..8.R..5..a.", 0.7),
+    ),
+    comps=(Comp("0.4.2.5.1.4.3.58", 0.5), Comp("6.1.7.2.6.1.7.25", 0.5, 1), Comp("0..2.73.1..28.4.", 0.6), Comp("0.......3.....5.")),
+    textures=(
+        Texture("arpeggio", "0.1.0.1.0.1.0.16", "0123", 0.8), Texture("pulse", "0.1.0.1.0.1.0.1.", gate=0.6),
+        Texture("stabs", "..0...0...0..2..", gate=0.4), Texture("arpeggio", "0..1..0..1..0.2.", "0213", 0.8),
+    ),
+    lead=Lead(SONG_CELLS + " 0.2. ..2.", hold_ticks=42, rests=0.12, register=77, gate=0.85, folk=True),
+)  # fmt: skip
+
+HIPHOP = Idiom(
+    name="hiphop", feel=(-0.15, 0.55, 0.25), grid=SWUNG_SIXTEENTHS, late_snare_ticks=1, crash=False,
+    colours=("seventh", "triad", "ninth"), pools=("modal", "jazz", "static", "pop"), chord_bars=(1, 2, 2), voices=3,
+    fills=SOFT_FILLS,
+    grooves=(
+        {"kick": "0..5...4..0..7..", "snare": "....0..9.8..0...", "closed hat": "0.1.0.1.0.1.0.16", "open hat": "..............7."},
+        {"kick": "0......20.3.....", "clap": "....0.......0...", "closed hat": "0.2.0.250.2.0.55"},
+        {"kick": "0.4.......0..5..", "snare": "....0.......0..8", "closed hat": "0515051605150577", "rim": "......6......8.."},
+    ),
+    bass=(
+        BassLine("0......3..1.....", "R......R..R.....", 0.95), BassLine("0..5......1..4..", "R..R......5..a..", 0.9),
+        BassLine("0.....2.3.....6.", "R.....R.8.....a.", 0.9),
+    ),
+    comps=(Comp("0.........4.....", 0.6), Comp("..0..2....0..5..", 0.4), Comp("0..2..3...6..5.8", 0.5), Comp("0...............")),
+    textures=(
+        Texture("stabs", "......0.......3.", gate=0.6), Texture("arpeggio", "0.2.1.2.0.3.2.5.", "0212", 0.9),
+        Texture("ostinato", "0..1..2...0..3..", "0120", 0.7), Texture("sparkle", "..0.......3...5. ......2.......6.", gate=2.0),
+    ),
+    lead=Lead(SYNCOPATED_CELLS + " ....", hold_ticks=36, rests=0.32, register=71, gate=0.85, folk=True),
+)  # fmt: skip
+
+GUOFENG = Idiom(
+    name="guofeng", feel=(0.1, 0.4, 0.15), fills=HAND_FILLS, crash=False,
+    colours=("open", "open", "triad"), pools=("folk", "pop", "modal"), chord_bars=(1, 2), voices=3,
+   
+    grooves=(
+        {"low hand drum": "0.....3.0...5...", "high hand drum": "....2..6....2.67", "rim": "..8...8...8...8."},
+        {"low tom": "0.......3.....6.", "high hand drum": "...4..2....4..25", "shaker": "1.3.1.3.1.3.1.3."},
+        {"low tom": "0...............", "low hand drum": "....3.......3.66", "ride bell": "........5......."},
+    ),
+    bass=(BassLine("0...............", "R..............."), BassLine("0.......4.......", "R.......5......."), BassLine("0.........3.....", "R.........8.....")),
+    comps=(Comp("0...............", 1.0, 2), Comp("0.......4.......", 1.0, 2), Comp("0...7.4...5...6.", 0.9, 1)),
+    textures=(
+        Texture("arpeggio", "0.1.2.1.0.2.1.26", "01234321", 2.0), Texture("runs", "................ ........01122334 ....5....4..3.6. ....0.2.01121324", gate=1.5),
+        Texture("arpeggio", "0...1.2.0.2.1.3.", "02143", 2.0), Texture("sparkle", "0.....2...4...5. ....1...3....6..", gate=3.0),
+    ),
+    lead=Lead("0... 0.3. 0..3 0.35 ..2. 0... 03.5", hold_ticks=72, rests=0.18, register=75, gate=1.0, ornaments=0.4, folk=True),
+)  # fmt: skip
+
+IDIOMS: dict[str, Idiom] = {
+    idiom.name: idiom
+    for idiom in (
+        LOFI, AMBIENT, CINEMATIC, SUSPENSE, SYNTHWAVE, HOUSE, CHIPTUNE, ACOUSTIC, ORCHESTRAL, JAZZ, UPBEAT, HIPHOP, GUOFENG,
+    )
+}  # fmt: skip
