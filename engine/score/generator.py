@@ -65,7 +65,6 @@ class ScoreGenerator:
         self._controllers[slot] = controller
         self._frames[slot] = snapshot["frame"]
         self._composer.restore(slot, controller, snapshot["composer"])
-        self._synth.open(slot, controller.seed)
         self._synth.restore(slot, snapshot["synth"])
 
     def _intent_of(self, slot: int, frame: int) -> Intent:

@@ -1,0 +1,49 @@
+/* The HTTP interface. In: paths and JSON; out: JSON, or a `Problem` that carries the server's words (RFC 9457).
+   Remembers nothing. */
+
+export class Problem extends Error {
+  /** `status` 0 means that no answer came; `retryAfter_s` is null unless the server named it. */
+  constructor(status, detail, retryAfter_s = null) {
+    super(detail);
+    this.status = status;
+    this.retryAfter_s = retryAfter_s;
+  }
+
+  /** True where trying again later may help. */
+  get isPassing() {
+    return this.status === 0 || this.status === 409 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** `fetch` that throws a `Problem` for every answer that is not 2xx, and for none at all. */
+export async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    throw new Problem(0, error.message);
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  const detail = typeof problem.detail === "string" ? problem.detail : problem.title;
+  const retryAfter_s = Number.parseFloat(response.headers.get("Retry-After"));
+  throw new Problem(
+    response.status,
+    detail ?? `${response.status} ${response.statusText}`,
+    Number.isNaN(retryAfter_s) ? null : retryAfter_s,
+  );
+}
+
+export const fetchMoods = async () => (await request("/v1/moods")).json();
+
+export const fetchStation = async (id) => (await request(`/v1/stations/${encodeURIComponent(id)}`)).json();
+
+export async function createStation(opening) {
+  const headers = { "Content-Type": "application/json" };
+  return (await request("/v1/stations", { method: "POST", headers, body: JSON.stringify(opening) })).json();
+}
+
+/** Ask for the end of a session or station; works while the page is being closed, and failing is no news. */
+export function dismiss(path) {
+  fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
+}

@@ -1,0 +1,243 @@
+/* The mood pad: valence to the right, energy upwards. In: pointer, keys, presets; out: points, by callback.
+   Remembers the point, the presets and where their names are put. */
+
+import { colourOf } from "./colour.js";
+import { nameOf, t } from "./i18n.js";
+
+const INSET = 0.045;
+const STEP = 0.05;
+const PICK_PX = 14;
+const MARGIN_PX = 6;
+const COVERED = 0.05;
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+/** Where a point lies on the pad, 0 … 1 from its upper left corner; INSET keeps the extremes whole. */
+const place = ({ valence, energy }) => ({ x: inset((valence + 1) / 2), y: inset(1 - energy) });
+const inset = (share) => INSET + share * (1 - 2 * INSET);
+
+/** Distance on the pad as seen: both axes from 0 to 1. */
+const distance = (a, b) => Math.hypot((a.valence - b.valence) / 2, a.energy - b.energy);
+
+/** The moods nearest to a point, nearest first, as [{mood, distance}]. */
+export function nearestMoods(moods, point, count = 2) {
+  const ranked = moods.map((mood) => ({ mood, distance: distance(mood, point) }));
+  return ranked.sort((a, b) => a.distance - b.distance).slice(0, count);
+}
+
+/** What to call a point: "Night", or "Night, towards Focus" between two. */
+export function describePoint(moods, point) {
+  const [first, second] = nearestMoods(moods, point);
+  if (!first) return "";
+  if (!second || first.distance < 0.035) return nameOf(first.mood);
+  return t("towards", { a: nameOf(first.mood), b: nameOf(second.mood) });
+}
+
+/** Pairs of indices that join all points with the least length (Prim's algorithm). */
+function spanningTree(moods) {
+  const reached = new Set([0]);
+  const edges = [];
+  while (reached.size < moods.length) {
+    let best = null;
+    for (const from of reached) {
+      for (let to = 0; to < moods.length; to++) {
+        const length = distance(moods[from], moods[to]);
+        if (!reached.has(to) && (!best || length < best.length)) best = { from, to, length };
+      }
+    }
+    reached.add(best.to);
+    edges.push([best.from, best.to]);
+  }
+  return edges;
+}
+
+export class Pad {
+  point = { valence: 0, energy: 0.4 };
+  #moods = [];
+  #press = null;
+
+  /** `onMove(point)` while the listener moves it; `onPick(mood)` when they tap the star of a preset. */
+  constructor(element, { onMove, onPick }) {
+    this.element = element;
+    this.handle = element.querySelector("#pad-point");
+    this.ring = element.querySelector("#pad-sounding");
+    this.onMove = onMove;
+    this.onPick = onPick;
+    element.addEventListener("pointerdown", (event) => this.#pressed(event));
+    element.addEventListener("pointermove", (event) => this.#dragged(event));
+    element.addEventListener("pointerup", (event) => this.#released(event));
+    element.addEventListener("pointercancel", () => (this.#press = null));
+    element.addEventListener("keydown", (event) => this.#key(event));
+    new ResizeObserver(() => this.#placeNames()).observe(element);
+  }
+
+  /** Put the point somewhere without telling anyone. */
+  show(point) {
+    this.point = { valence: clamp(point.valence, -1, 1), energy: clamp(point.energy, 0, 1) };
+    this.#put(this.handle, this.point);
+    this.#clearNames();
+    this.describe();
+  }
+
+  /** Where the music is now, while it glides towards the point; null hides it. */
+  showSounding(point) {
+    this.ring.hidden = !point || distance(point, this.point) < 0.02;
+    if (point) this.#put(this.ring, point);
+  }
+
+  describe() {
+    const { valence, energy } = this.point;
+    const name = describePoint(this.#moods, this.point);
+    this.element.setAttribute("aria-valuenow", valence.toFixed(2));
+    this.element.setAttribute(
+      "aria-valuetext",
+      t("padValue", { name, valence: valence.toFixed(2), energy: energy.toFixed(2) }),
+    );
+  }
+
+  /** A ring spreads from the point: one beat. */
+  pulse(isDownbeat) {
+    this.handle.classList.remove("beat", "downbeat");
+    void this.handle.offsetWidth;
+    this.handle.classList.add(isDownbeat ? "downbeat" : "beat");
+  }
+
+  /** Draw the presets as a faint constellation. */
+  showMoods(moods) {
+    this.#moods = moods;
+    const lines = this.element.querySelector(".constellation");
+    lines.setAttribute("viewBox", "0 0 100 100");
+    lines.setAttribute("preserveAspectRatio", "none");
+    lines.replaceChildren(
+      ...spanningTree(moods).map(([from, to]) => {
+        const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+        const [a, b] = [place(moods[from]), place(moods[to])];
+        for (const [name, value] of Object.entries({ x1: a.x, y1: a.y, x2: b.x, y2: b.y })) {
+          line.setAttribute(name, value * 100);
+        }
+        return line;
+      }),
+    );
+    this.element.querySelector(".stars").replaceChildren(
+      ...moods.map((mood) => {
+        const star = document.createElement("span");
+        star.className = "star";
+        star.style.setProperty("--hue", colourOf(mood).hue);
+        star.append(document.createElement("b"), document.createElement("em"));
+        this.#put(star, mood);
+        return star;
+      }),
+    );
+    this.#placeNames();
+    this.#clearNames();
+    this.describe();
+  }
+
+  /** The point covers no name: those beside it step back. */
+  #clearNames() {
+    this.element.querySelectorAll(".star").forEach((star, index) => {
+      star.classList.toggle("covered", distance(this.#moods[index], this.point) < COVERED);
+    });
+  }
+
+  #put(element, point) {
+    const { x, y } = place(point);
+    element.style.setProperty("left", `${x * 100}%`);
+    element.style.setProperty("top", `${y * 100}%`);
+  }
+
+  /** Give each star its name where there is room: right, left, above or below; a crowded one goes without. */
+  #placeNames() {
+    const { clientWidth: width, clientHeight: height } = this.element;
+    const stars = [...this.element.querySelectorAll(".star")];
+    const centres = this.#moods.map((mood) => ({ x: place(mood).x * width, y: place(mood).y * height }));
+    const origin = this.element.getBoundingClientRect();
+    const axes = [...this.element.querySelectorAll(".axis")].map((axis) => axis.getBoundingClientRect());
+    const taken = centres.map(({ x, y }) => ({ x: x - 4, y: y - 4, w: 8, h: 8 }));
+    taken.push(...axes.map((box) => ({ x: box.x - origin.x, y: box.y - origin.y, w: box.width, h: box.height })));
+    stars.forEach((star, index) => {
+      const label = star.lastChild;
+      label.hidden = false; // a hidden one has no size to measure
+      label.textContent = nameOf(this.#moods[index]);
+      const [w, h, { x, y }] = [label.offsetWidth, label.offsetHeight, centres[index]];
+      const offsets = [
+        [8, -h / 2],
+        [-w - 8, -h / 2],
+        [-w / 2, -h - 6],
+        [-w / 2, 6],
+      ];
+      const fits = ([dx, dy]) => {
+        const box = { x: x + dx, y: y + dy, w, h };
+        const isInside =
+          box.x > MARGIN_PX && box.y > MARGIN_PX && box.x + w < width - MARGIN_PX && box.y + h < height - MARGIN_PX;
+        return isInside && !taken.some((other, at) => at !== index && overlap(box, other));
+      };
+      const offset = offsets.find(fits);
+      label.hidden = !offset;
+      if (!offset) return;
+      label.style.setProperty("left", `${offset[0]}px`);
+      label.style.setProperty("top", `${offset[1]}px`);
+      taken.push({ x: x + offset[0], y: y + offset[1], w, h });
+    });
+  }
+
+  #pressed(event) {
+    if (event.button > 0) return;
+    this.element.setPointerCapture(event.pointerId);
+    this.#press = { x: event.clientX, y: event.clientY, hasMoved: false };
+    this.element.classList.add("held");
+    this.#follow(event);
+  }
+
+  #dragged(event) {
+    if (!this.#press) return;
+    if (Math.hypot(event.clientX - this.#press.x, event.clientY - this.#press.y) > 4) this.#press.hasMoved = true;
+    if (this.#press.hasMoved) this.#follow(event);
+  }
+
+  #released(event) {
+    const box = this.element.getBoundingClientRect();
+    const [nearest] = nearestMoods(this.#moods, this.#pointAt(event, box), 1);
+    const isTap = this.#press && !this.#press.hasMoved;
+    this.#press = null;
+    this.element.classList.remove("held");
+    if (isTap && nearest && nearest.distance * box.width < PICK_PX) this.onPick(nearest.mood);
+  }
+
+  #follow(event) {
+    this.#move(this.#pointAt(event, this.element.getBoundingClientRect()));
+  }
+
+  #pointAt(event, box) {
+    const share = (offset, length) => (offset / length - INSET) / (1 - 2 * INSET);
+    return {
+      valence: clamp(share(event.clientX - box.left, box.width) * 2 - 1, -1, 1),
+      energy: clamp(1 - share(event.clientY - box.top, box.height), 0, 1),
+    };
+  }
+
+  #key(event) {
+    const step = event.shiftKey ? STEP / 5 : STEP;
+    const { valence, energy } = this.point;
+    const target = {
+      ArrowLeft: { valence: valence - 2 * step, energy },
+      ArrowRight: { valence: valence + 2 * step, energy },
+      ArrowUp: { valence, energy: energy + step },
+      ArrowDown: { valence, energy: energy - step },
+      PageUp: { valence, energy: energy + 0.2 },
+      PageDown: { valence, energy: energy - 0.2 },
+      Home: { valence: -1, energy },
+      End: { valence: 1, energy },
+    }[event.key];
+    if (!target) return;
+    event.preventDefault();
+    this.#move(target);
+  }
+
+  #move({ valence, energy }) {
+    this.show({ valence: Number(valence.toFixed(4)), energy: Number(energy.toFixed(4)) });
+    this.onMove(this.point);
+  }
+}
+
+const overlap = (a, b) => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;

@@ -1,0 +1,151 @@
+"""The composer on the shipped weights: reproducible, revisable, and never outside its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from engine.score.composer import ComposedBeat, Composer
+from engine.score.rules import MAX_VOICES, RANGES
+from engine.score.sampling import pack_heads
+from engine.score.trunk import CpuTrunk
+from engine.weights import read_checkpoint, shipped_checkpoint
+from moods.control import Opening, parse_control
+from moods.controller import LEAD_FRAMES, Controller
+from moods.intent import LAYERS, STYLES
+
+SLOTS = 6
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple[CpuTrunk, object]:
+    sizes, tensors, _ = read_checkpoint(shipped_checkpoint())
+    return CpuTrunk(tensors, sizes, SLOTS), pack_heads(tensors, sizes)
+
+
+@pytest.fixture
+def composer(parts) -> Iterator[Composer]:
+    yield Composer(*parts, SLOTS)
+
+
+def station(seed: int = 1, **fields) -> Controller:
+    return Controller(Opening(**fields), seed)
+
+
+def take(composer: Composer, slot: int, count: int) -> list[ComposedBeat]:
+    beats = []
+    for _ in range(count):
+        composer.prepare([slot])
+        beats.append(composer.take(slot))
+    return beats
+
+
+def content(beats: list[ComposedBeat]) -> list[tuple[int, bytes, int]]:
+    return [(beat.index, beat.notes.tobytes(), beat.chord_root) for beat in beats]
+
+
+def test_same_seed_same_notes_and_other_seed_other_notes(composer) -> None:
+    for slot, seed in enumerate((7, 7, 8)):
+        composer.open(slot, station(seed, mood="healing"))
+    one, two, other = (content(take(composer, slot, 16)) for slot in range(3))
+    assert one == two
+    assert one != other
+
+
+def test_a_station_composes_the_same_in_company(composer) -> None:
+    composer.open(0, station(7, mood="epic"))
+    alone = content(take(composer, 0, 12))
+    slots = [1, 2, 3, 4]
+    for slot, mood in zip(slots, ("sad", "epic", "sport", "night"), strict=True):
+        composer.open(slot, station(7, mood=mood))
+    together = []
+    for _ in range(12):
+        composer.compose(slots, 3)
+        composer.prepare(slots)
+        together.append([composer.take(slot) for slot in slots][1])
+    assert content(together) == alone
+
+
+def test_snapshot_restore_continue_is_exact(composer) -> None:
+    composer.open(0, station(3, mood="sad"))
+    take(composer, 0, 9)
+    composer.compose([0], 7)  # in the middle of a beat
+    saved = composer.snapshot(0)
+    expected = content(take(composer, 0, 12))
+    composer.restore(5, station(3, mood="sad"), saved)
+    assert content(take(composer, 5, 12)) == expected
+
+
+def test_a_revision_that_changes_nothing_is_not_heard(composer) -> None:
+    for slot in (0, 1):
+        composer.open(slot, station(4, mood="travel"))
+    expected = content(take(composer, 0, 16))
+    heard = take(composer, 1, 6)
+    composer.compose([1], 200)
+    composer.revise(1, 8)
+    assert content(heard + take(composer, 1, 10)) == expected
+
+
+def test_a_steer_changes_notes_from_its_beat_on_and_none_before(composer) -> None:
+    controllers = [station(4, mood="focus"), station(4, mood="focus")]
+    for slot, controller in enumerate(controllers):
+        composer.open(slot, controller)
+    untouched = content(take(composer, 0, 40))
+    beats = take(composer, 1, 8)
+    composer.compose([1], 400)
+    now = controllers[1].clock.frame_of_beat(8) - 960
+    steer = parse_control({"type": "steer", "set": {"energy": 1.0, "valence": -1.0}, "at": "beat"})
+    applied = controllers[1].apply(steer, now)
+    assert applied.first_beat is not None
+    assert controllers[1].clock.frame_of_beat(applied.first_beat) >= now + LEAD_FRAMES
+    composer.revise(1, applied.first_beat)
+    steered = content(beats + take(composer, 1, 32))
+    assert steered[: applied.first_beat] == untouched[: applied.first_beat]
+    assert steered[applied.first_beat :] != untouched[applied.first_beat :]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_notes_keep_to_scale_range_and_voices(composer, style: str) -> None:
+    controller = station(11, style=style, tension=0.2, energy=0.7)
+    composer.open(0, controller)
+    num_notes = 0
+    for beat in take(composer, 0, 64):
+        intent = controller.beat_intent(beat.index)
+        notes = beat.notes
+        pitched = notes[notes["layer"] > 0]
+        assert {int(p) % 12 for p in pitched["pitch"]} <= intent.key.pitch_classes
+        for layer, (low, high) in enumerate(RANGES):
+            mine = notes[notes["layer"] == layer]
+            assert np.all((mine["pitch"] >= low) & (mine["pitch"] <= high)), LAYERS[layer]
+            assert not len(mine) or np.bincount(mine["tick"]).max() <= MAX_VOICES[layer], LAYERS[layer]
+        num_notes += len(pitched)
+    assert num_notes > 32
+
+
+def test_it_never_falls_silent(composer) -> None:
+    composer.open(0, station(2, mood="night", energy=0.0, density=0.0))
+    until = 0
+    for beat in take(composer, 0, 128):
+        pitched = beat.notes[beat.notes["layer"] > 0]
+        until = max([until, *(beat.index * 24 + pitched["tick"] + pitched["length"]).tolist()])
+        assert until >= (beat.index + 1) * 24
+
+
+def test_an_ending_rests_on_the_tonic_and_then_is_silent(composer) -> None:
+    controller = station(9, mood="romance", key="D minor", tension=0.1)
+    composer.open(0, controller)
+    beats = take(composer, 0, 10)
+    applied = controller.apply(
+        parse_control({"type": "end", "how": "cadence", "at": "bar"}), controller.clock.frame_of_beat(10)
+    )
+    composer.revise(0, max(10, applied.first_beat))
+    beats += take(composer, 0, 40)
+    last = next(beat.index for beat in beats if controller.beat_intent(beat.index).beats_to_end == 0)
+    assert last % 4 == 0
+    assert beats[last].chord_root == 2
+    bass = beats[last].notes[beats[last].notes["layer"] == LAYERS.index("bass")]
+    assert all(int(pitch) % 12 == 2 for pitch in bass["pitch"])
+    assert beats[last].notes[beats[last].notes["layer"] > 0]["length"].min() >= 96
+    assert all(len(beat.notes) == 0 for beat in beats[last + 1 :])

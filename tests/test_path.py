@@ -1,0 +1,199 @@
+"""One path from a control to different sound: shipped weights, real synth, the step() that live and render share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import librosa
+import numpy as np
+import pytest
+
+from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.backends import open_generator
+from engine.config import EngineConfig
+from engine.generator import Generator
+from moods.control import Opening, parse_control
+from moods.controller import LEAD_FRAMES, Controller
+from moods.harmony import PITCH_CLASSES, SCALES, parse_key
+from tests.signals import centroid_hz, rms_db
+
+SLOTS = 8
+
+
+@pytest.fixture(scope="module")
+def made() -> Generator:
+    return open_generator(EngineConfig(max_slots=SLOTS))
+
+
+@pytest.fixture
+def generator(made: Generator) -> Iterator[Generator]:
+    """The module's generator with all slots free again afterwards."""
+    opened: list[int] = []
+
+    class Tracked:
+        def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
+            return getattr(made, name)
+
+        def open(self, slot: int, controller: Controller) -> None:
+            made.open(slot, controller)
+            opened.append(slot)
+
+        def restore(self, slot: int, controller: Controller, snapshot) -> None:  # type: ignore[no-untyped-def]
+            made.restore(slot, controller, snapshot)
+            opened.append(slot)
+
+    yield Tracked()  # type: ignore[misc]
+    for slot in opened:
+        made.close(slot)
+
+
+def play(generator: Generator, slot: int, seconds: float) -> np.ndarray:
+    """[T, 2] of one slot."""
+    blocks = [generator.step([slot])[0] for _ in range(round(seconds * SAMPLE_RATE / BLOCK_FRAMES))]
+    return np.concatenate(blocks, 1).T
+
+
+def station(seed: int = 1, **fields: object) -> Controller:
+    return Controller(Opening(**fields), seed)
+
+
+def steer(generator: Generator, slot: int, controller: Controller, frame: int, **control: object):  # type: ignore[no-untyped-def]
+    applied = controller.apply(parse_control({"type": "steer", **control}), frame)
+    if applied.first_beat is not None:
+        generator.revise(slot, applied.first_beat)
+    return applied
+
+
+def test_same_seed_and_controls_same_samples(generator) -> None:
+    def take(slot: int) -> np.ndarray:
+        controller = station(5, mood="healing")
+        generator.open(slot, controller)
+        first = play(generator, slot, 2)
+        steer(generator, slot, controller, len(first), set={"energy": 0.9, "valence": -0.5}, at="beat")
+        return np.concatenate((first, play(generator, slot, 3)))
+
+    assert np.array_equal(take(0), take(1))
+
+
+def test_another_seed_is_another_music(generator) -> None:
+    for slot, seed in enumerate((1, 2)):
+        generator.open(slot, station(seed, mood="healing"))
+    assert not np.array_equal(play(generator, 0, 3), play(generator, 1, 3))
+
+
+def test_a_row_does_not_hear_its_neighbours(generator) -> None:
+    generator.open(0, station(5, mood="epic"))
+    alone = play(generator, 0, 4)
+    for slot, mood in enumerate(("sad", "epic", "sport", "night"), 1):
+        generator.open(slot, station(5, mood=mood))
+    together = np.concatenate([generator.step([1, 2, 3, 4])[1] for _ in range(200)], 1).T
+    assert np.array_equal(together, alone)
+
+
+def test_snapshot_restore_continue_is_exact(generator) -> None:
+    controller = station(6, mood="travel")
+    generator.open(0, controller)
+    play(generator, 0, 3.3)
+    saved, course = generator.snapshot(0), controller.snapshot()
+    expected = play(generator, 0, 4)
+    generator.restore(1, Controller.restore(course), saved)
+    assert np.array_equal(play(generator, 1, 4), expected)
+
+
+@pytest.mark.parametrize(
+    "change, at",
+    [({"energy": 1.0}, "beat"), ({"valence": -1.0, "tension": 0.9}, "bar"), ({"brightness": 0.0}, "now")],
+)
+def test_a_steer_is_heard_from_its_acknowledged_frame_on_and_not_before(generator, change, at) -> None:
+    controllers = [station(7, mood="focus"), station(7, mood="focus")]
+    for slot, controller in enumerate(controllers):
+        generator.open(slot, controller)
+    before = play(generator, 0, 2.5), play(generator, 1, 2.5)
+    applied = steer(generator, 1, controllers[1], len(before[0]), set=change, at=at)
+    untouched, steered = (np.concatenate((before[slot], play(generator, slot, 6))) for slot in (0, 1))
+    first = int(np.flatnonzero((untouched != steered).any(1))[0])
+    assert first >= applied.effective.frame
+    if at == "beat":
+        beat = controllers[1].clock.beat_at(applied.effective.frame)
+        assert controllers[1].clock.frame_of_beat(beat) == applied.effective.frame
+        assert applied.effective.frame < len(before[0]) + LEAD_FRAMES + controllers[1].clock.frame_of_beat(1)
+    if at == "now":
+        assert first < applied.effective.frame + 2 * BLOCK_FRAMES
+
+
+def test_louder_and_brighter_when_asked(generator) -> None:
+    controller = station(8, mood="focus", energy=0.1, brightness=0.2)
+    generator.open(0, controller)
+    play(generator, 0, 4)
+    calm = play(generator, 0, 6)
+    steer(generator, 0, controller, 480_000, set={"energy": 1.0, "brightness": 1.0})
+    play(generator, 0, 6)
+    driving = play(generator, 0, 6)
+    assert rms_db(driving) > rms_db(calm) + 2
+    assert centroid_hz(driving) > centroid_hz(calm)
+
+
+def clicks(signal: np.ndarray) -> int:
+    """Samples whose second difference stands out of its surroundings by more than a drum's attack would.
+
+    A click is one broken sample; a drum's attack is broad. So a sample counts whose fourth difference exceeds both a
+    fixed level and thirty times the median around it, with neither neighbour near it.
+    """
+    rough = np.abs(np.diff(signal.mean(1), 4))
+    count = 0
+    for index in np.flatnonzero(rough > 0.25):
+        around = rough[max(0, index - 200) : index + 200]
+        count += rough[index] > 60 * np.median(around) and rough[index] == around.max()
+    return count
+
+
+MOODS = ("healing", "epic", "horror", "sport", "night", "comedy")
+
+
+@pytest.mark.parametrize("start", MOODS)
+def test_no_click_at_any_change_of_mood(generator, start: str) -> None:
+    controller = station(9, mood=start)
+    generator.open(0, controller)
+    parts = [play(generator, 0, 1)]
+    for mood in MOODS:
+        steer(generator, 0, controller, sum(map(len, parts)), set={"mood": mood}, at="now")
+        parts.append(play(generator, 0, 1.5))
+    assert clicks(np.concatenate(parts)) == 0
+
+
+# Krumhansl and Kessler's key profiles (1982), correlated with the mean chroma that librosa reads from the sound.
+_PROFILES = {
+    "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
+    "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
+}
+
+
+def heard_key(signal: np.ndarray) -> frozenset[int]:
+    """Pitch classes of the key read from the sound; relative keys are one."""
+    chroma = librosa.feature.chroma_cqt(y=librosa.to_mono(signal.T.astype(np.float32)), sr=SAMPLE_RATE).mean(1)
+    scores = {
+        (tonic, name): np.corrcoef(np.roll(profile, tonic), chroma)[0, 1]
+        for name, profile in _PROFILES.items()
+        for tonic in range(12)
+    }
+    tonic, name = max(scores, key=scores.__getitem__)
+    return frozenset((tonic + step) % 12 for step in SCALES[name])
+
+
+@pytest.mark.parametrize("key", ["C major", "A minor", "F# minor", "Eb major"])
+def test_the_asked_key_is_heard(generator, key: str) -> None:
+    generator.open(0, station(12, mood="healing", key=key, tension=0.0, layers={"drums": "mute"}))
+    play(generator, 0, 4)
+    heard = heard_key(play(generator, 0, 24))
+    asked = parse_key(key).pitch_classes
+    assert len(heard & asked) >= 6, f"asked {key}, heard {sorted(PITCH_CLASSES[p] for p in heard)}"
+
+
+@pytest.mark.parametrize("bpm", [92, 120, 128])
+def test_the_asked_tempo_is_heard(generator, bpm: int) -> None:
+    generator.open(0, station(13, style="house", energy=0.8, bpm=bpm))
+    play(generator, 0, 8)
+    mono = librosa.to_mono(play(generator, 0, 20).T.astype(np.float32))
+    heard = float(librosa.feature.tempo(y=mono, sr=SAMPLE_RATE, start_bpm=bpm)[0])
+    ratio = min((heard * octave / bpm for octave in (0.5, 1, 2)), key=lambda r: abs(r - 1))
+    assert ratio == pytest.approx(1, abs=0.04), heard
