@@ -223,3 +223,9 @@ def test_pieces_survive_the_vocabulary() -> None:
         piece = pieces(style)[0]
         events = encode_piece(piece).events
         assert (events[:, 0] >= 3).sum() == len(piece.notes)
+
+
+@pytest.mark.parametrize("seed", range(7000, 7026))
+def test_no_seed_is_out_of_reach(seed: int) -> None:
+    piece = arrange(STYLES[seed % len(STYLES)], seed)
+    assert len(piece.notes) > 0

@@ -197,7 +197,7 @@ def step_tick_beyond(step: int, grid: Grid) -> int:
 
 def _nearest(pitch: int, pitch_classes: tuple[int, ...]) -> int:
     """The nearest pitch of the lead's range in one of the pitch classes."""
-    around = (pitch + distance for size in range(7) for distance in (size, -size))
+    around = (pitch + distance for size in range(12) for distance in (size, -size))
     return next(p for p in around if p % 12 in pitch_classes and LOWEST <= p <= HIGHEST)
 
 
