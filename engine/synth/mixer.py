@@ -1,0 +1,402 @@
+"""The kernel of one slot: queue, voices, buses, effects, master. In: sounds, a row of controls a block; out: frames.
+
+Remembers in a `SlotState`. One call renders any number of frames of one slot without the interpreter lock; many
+threads may each render a slot of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.synth import master as output
+from engine.synth.effects import add_chorus, add_delay, add_reverb, set_delay_time, set_reverb_time
+from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise
+from engine.synth.patch import DRUM, NUM_CHOICES
+from engine.synth.state import (
+    ATTACK,
+    BPM,
+    BRIGHTNESS,
+    C_BPM,
+    C_BRIGHTNESS,
+    C_ENERGY,
+    C_GAIN_DB,
+    C_LAYERS,
+    C_LOUDNESS,
+    C_STYLES,
+    CHORUS_SEND,
+    CONTROL_FRAMES,
+    CRACKLE,
+    DELAY_BEATS,
+    DELAY_FEEDBACK,
+    DELAY_FRAMES,
+    DELAY_SEND,
+    DUCK_DB,
+    ENERGY,
+    FRAME,
+    FREE,
+    GAIN,
+    LEVEL,
+    LOUDNESS,
+    MAX_VOICES,
+    NEXT_SOUND,
+    NUM_LAYERS,
+    NUM_STARTED,
+    NUM_VOICES,
+    RELEASE,
+    REVERB_DAMPING_HZ,
+    REVERB_LINES,
+    REVERB_S,
+    REVERB_SEND,
+    SEED,
+    SlotState,
+)
+from engine.synth.voices import STEAL_FRAMES, render_voice, start_voice
+from moods.intent import LAYERS, MUTE_DB
+
+DRUMS, TEXTURE = LAYERS.index("drums"), LAYERS.index("texture")
+KICK = 36
+COMPARABLE = 0.1
+"""A second style this strong, after weights are cubed, may lend its instruments to some layers."""
+SEND_OFF = 10.0 ** (-59.9 / 20)
+"""A send at its lowest, -60 dB, is closed."""
+DUCK_ATTACK = 1.0 - math.exp(-CONTROL_FRAMES / (0.003 * SAMPLE_RATE))
+DUCK_DECAY = math.exp(-CONTROL_FRAMES / (0.11 * SAMPLE_RATE))
+
+
+class Tables(NamedTuple):
+    """The patch tables as the kernel takes them; see `PatchTables`."""
+
+    patches: np.ndarray
+    choices: np.ndarray
+    kits: np.ndarray
+    mix: np.ndarray
+    rooms: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Rows that a call overwrites; one per thread."""
+
+    work: np.ndarray  # [2, CONTROL_FRAMES] a voice before its filter
+    buses: np.ndarray  # [1 + layers, 2, CONTROL_FRAMES] the mix, then the layers
+    dry: np.ndarray  # [2, CONTROL_FRAMES] the layer's fader applied
+    sends: np.ndarray  # [1 + layers, 3, 2, CONTROL_FRAMES] reverb, delay, chorus
+    taps: np.ndarray  # [REVERB_LINES, CONTROL_FRAMES]
+
+
+def new_scratch() -> Scratch:
+    shape = (2, CONTROL_FRAMES)
+    return Scratch(
+        np.zeros(shape),
+        np.zeros((1 + NUM_LAYERS, *shape)),
+        np.zeros(shape),
+        np.zeros((1 + NUM_LAYERS, 3, *shape)),
+        np.zeros((REVERB_LINES, CONTROL_FRAMES)),
+    )
+
+
+@njit(error_model="numpy", nogil=True)
+def _take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_first: bool) -> None:
+    """Begin a block: its targets are the last block's end and this block's intent, with the styles' mixes blended."""
+    state.targets[0] = state.targets[1]
+    target = state.targets[1]
+    target[:] = 0.0
+    target[LOUDNESS], target[BRIGHTNESS] = control[C_LOUDNESS], control[C_BRIGHTNESS]
+    target[ENERGY], target[BPM] = control[C_ENERGY], control[C_BPM]
+    target[GAIN] = 10.0 ** (control[C_GAIN_DB] / 20) if control[C_GAIN_DB] > MUTE_DB else 0.0
+    for style in range(state.styles.shape[0]):
+        weight = control[C_STYLES + style]
+        state.styles[style] = weight
+        if weight <= 0.0:
+            continue
+        room = tables.rooms[style]
+        target[REVERB_S] += weight * room[0]
+        target[REVERB_DAMPING_HZ] += weight * room[1]
+        target[DELAY_BEATS] += weight * room[2]
+        target[DELAY_FEEDBACK] += weight * room[3]
+        target[CRACKLE] += weight * 10.0 ** (room[4] / 20)
+        for layer in range(NUM_LAYERS):
+            mix = tables.mix[style, layer]
+            target[LEVEL + layer] += weight * 10.0 ** (mix[0] / 20)
+            target[REVERB_SEND + layer] += weight * 10.0 ** (mix[1] / 20)
+            target[DELAY_SEND + layer] += weight * 10.0 ** (mix[2] / 20)
+            target[CHORUS_SEND + layer] += weight * 10.0 ** (mix[3] / 20)
+            target[DUCK_DB + layer] += weight * mix[4]
+    for layer in range(NUM_LAYERS):
+        gain_db = control[C_LAYERS + layer]
+        target[LEVEL + layer] *= 10.0 ** (gain_db / 20) if gain_db > MUTE_DB else 0.0
+    if is_first:
+        state.targets[0] = target
+    delay_frames = int(round(target[DELAY_BEATS] * 60.0 * SAMPLE_RATE / target[BPM]))
+    for effects in range(len(state.effects)):
+        set_delay_time(state.effects[effects], min(delay_frames, DELAY_FRAMES - 1))
+        set_reverb_time(state.effects[effects], target[REVERB_S])
+
+
+@njit(error_model="numpy", nogil=True)
+def _value(state: SlotState, index: int, offset: int) -> float:
+    """A target `offset` frames into the block: a straight line from the last block's to this one's."""
+    before, after = state.targets[0, index], state.targets[1, index]
+    return before + (after - before) * (offset * (1.0 / BLOCK_FRAMES))
+
+
+@njit(error_model="numpy", nogil=True)
+def _choose_style(state: SlotState, layer: int) -> int:
+    """The style whose instrument the layer takes: the strongest, or by seed one of two comparable ones."""
+    first, second = 0, -1
+    for style in range(1, len(state.styles)):
+        if state.styles[style] > state.styles[first]:
+            first, second = style, first
+        elif second < 0 or state.styles[style] > state.styles[second]:
+            second = style
+    one, two = state.styles[first] ** 3, state.styles[second] ** 3
+    share = two / (one + two + 1e-12)
+    chance = hash32(state.clock[SEED], 101 + layer) / 4294967296.0
+    return second if share > COMPARABLE and chance < share else first
+
+
+@njit(error_model="numpy", nogil=True)
+def _take_voice(state: SlotState) -> int:
+    """A free voice. At MAX_VOICES the quietest is faded out, of those let go if there are any."""
+    free, sounding, quietest, least = -1, 0, 0, 1e9
+    for index in range(NUM_VOICES):
+        voice = state.voices[index]
+        if voice.stage == FREE:
+            free = index if free < 0 else free
+        elif voice.fade_step == 0.0:
+            sounding += 1
+            loudness = voice.level * (voice.pan_left + voice.pan_right)
+            if voice.stage != RELEASE:
+                loudness += 1e6 if voice.stage == ATTACK else 1e3
+            if loudness < least:
+                quietest, least = index, loudness
+    if sounding >= MAX_VOICES:
+        state.voices[quietest].fade_step = 1.0 / STEAL_FRAMES
+    if free >= 0:
+        return free
+    lowest = 0
+    for index in range(NUM_VOICES):
+        if state.voices[index].fade < state.voices[lowest].fade:
+            lowest = index
+    return lowest
+
+
+@njit(error_model="numpy", nogil=True)
+def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
+    """Give a queued sound a voice, let go of what it replaces, and note a kick for the duck."""
+    layer, pitch = sound.layer, sound.pitch
+    style = _choose_style(state, layer)
+    if layer == DRUMS:
+        patch_index = tables.kits[style, pitch & 127]
+        if patch_index < 0:
+            return
+        if pitch == KICK:
+            state.duck[2] = max(state.duck[2], 0.4 + 0.6 * sound.velocity / 127.0)
+    else:
+        choice = hash32(state.clock[SEED], 11 + layer) % NUM_CHOICES
+        patch_index = tables.choices[style, layer, choice]
+    patch = tables.patches[patch_index]
+    for index in range(NUM_VOICES):
+        voice = state.voices[index]
+        if voice.stage == FREE or voice.layer != layer or voice.onset == sound.frame:
+            continue
+        if layer == DRUMS:
+            other = tables.patches[voice.patch]
+            if patch.kind == DRUM and patch.choke > 0.0 and other.choke == patch.choke and voice.fade_step == 0.0:
+                voice.fade_step = 1.0 / 600
+        elif voice.pitch == pitch and voice.stage != RELEASE:
+            voice.release_at = min(voice.release_at, sound.frame)
+    index = _take_voice(state)
+    voice = state.voices[index]
+    voice.patch, voice.layer = patch_index, layer
+    noise = hash32(state.clock[SEED], 1000 + state.clock[NUM_STARTED])
+    state.clock[NUM_STARTED] += 1
+    velocity = min(max(sound.velocity, 1), 127) / 127.0
+    start_voice(
+        voice, patch, state.strings[index], state.modes[index], sound.frame, sound.length, pitch, velocity, noise
+    )
+
+
+@njit(error_model="numpy", nogil=True)
+def _start_due_sounds(state: SlotState, tables: Tables, sounds: np.ndarray, frame: int) -> None:
+    """Start what begins at `frame`. A chunk never reaches past an onset, so stealing does not depend on its length."""
+    while state.clock[NEXT_SOUND] < len(sounds) and sounds[state.clock[NEXT_SOUND]].frame <= frame:
+        _start_sound(state, tables, sounds[state.clock[NEXT_SOUND]])
+        state.clock[NEXT_SOUND] += 1
+
+
+@njit(error_model="numpy", nogil=True)
+def _add_crackle(state: SlotState, bus: np.ndarray, level: float, num_frames: int) -> None:
+    """Dust and hiss of a record, `level` linear; about four clicks a second."""
+    noise, click, low, hiss = int(state.crackle[0]), state.crackle[1], state.crackle[2], state.crackle[3]
+    for i in range(num_frames):
+        noise = next_noise(noise)
+        if noise < 4294967296.0 * 4.0 / SAMPLE_RATE:
+            click = 6.0 * (0.2 + noise / (4294967296.0 * 4.0 / SAMPLE_RATE))
+        value = noise * NOISE_SCALE - 1.0
+        hiss += 0.25 * (value - hiss)
+        low += 0.3 * (click * value - low)
+        click *= 0.985
+        bus[0, i] += level * (0.5 * hiss + low)
+        bus[1, i] += level * (0.5 * value * 0.4 + low)
+    state.crackle[0], state.crackle[1], state.crackle[2], state.crackle[3] = noise, click, low, hiss
+
+
+@njit(error_model="numpy", nogil=True)
+def _route(state: SlotState, scratch: Scratch, layer: int, offset: int, num_frames: int) -> None:
+    """Apply a layer's fader and duck in place, then add it to the mix and to the sends of the mix and of its stem."""
+    base = offset - offset % CONTROL_FRAMES
+    depth = _value(state, DUCK_DB + layer, base) * (-math.log(10.0) / 20)
+    here = _value(state, LEVEL + layer, base) * math.exp(depth * state.duck[0])
+    there = _value(state, LEVEL + layer, base + CONTROL_FRAMES) * math.exp(depth * state.duck[1])
+    slope = (there - here) / CONTROL_FRAMES
+    bus = scratch.buses[1 + layer]
+    stems = len(state.effects) > 1
+    for channel in range(2):
+        for i in range(num_frames):
+            bus[channel, i] *= here + slope * (offset - base + i)
+            scratch.buses[0, channel, i] += bus[channel, i]
+    for send in range(3):
+        index = (REVERB_SEND, DELAY_SEND, CHORUS_SEND)[send] + layer
+        gain, next_gain = _value(state, index, base), _value(state, index, base + CONTROL_FRAMES)
+        if max(gain, next_gain) < SEND_OFF:
+            continue
+        gain_slope = (next_gain - gain) / CONTROL_FRAMES
+        for channel in range(2):
+            for i in range(num_frames):
+                value = bus[channel, i] * (gain + gain_slope * (offset - base + i))
+                scratch.sends[0, send, channel, i] += value
+                if stems:
+                    scratch.sends[1 + layer, send, channel, i] = value
+
+
+@njit(error_model="numpy", nogil=True)
+def _add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int) -> None:
+    """Chorus, delay and reverb of the mix and, where they are kept, of every stem."""
+    offset = frame % BLOCK_FRAMES
+    offset -= offset % CONTROL_FRAMES
+    damping_hz = _value(state, REVERB_DAMPING_HZ, offset)
+    feedback = _value(state, DELAY_FEEDBACK, offset)
+    for e in range(len(state.effects)):
+        bus, sends = scratch.buses[e], scratch.sends[e]
+        add_chorus(state.chorus[e], sends[2], bus, frame, num_frames)
+        add_delay(state.effects[e], state.delay[e], sends[1], bus, sends[0], feedback, frame, num_frames)
+        add_reverb(
+            state.effects[e], state.reverb[e], state.diffusers[e], sends[0], scratch.taps, bus, damping_hz,
+            frame, num_frames,
+        )  # fmt: skip
+
+
+@njit(error_model="numpy", nogil=True)
+def _finish(state: SlotState, mix: np.ndarray, out: np.ndarray, first: int, frame: int, num_frames: int) -> None:
+    """Master the mix of one chunk into out[:, first:]."""
+    master = state.master[0]
+    offset = frame % BLOCK_FRAMES
+    base = offset - offset % CONTROL_FRAMES
+    output.shape_tone(master, mix, _value(state, BRIGHTNESS, base), num_frames)
+    if frame % CONTROL_FRAMES == 0:
+        output.follow_loudness(master, CONTROL_FRAMES)
+    output.measure_loudness(master, mix, num_frames)
+    here_db = _value(state, LOUDNESS, base) + 16.0 + master.gain_db_before
+    there_db = _value(state, LOUDNESS, base + CONTROL_FRAMES) + 16.0 + master.gain_db
+    here = 10.0 ** (here_db / 20) * _value(state, GAIN, base)
+    there = 10.0 ** (there_db / 20) * _value(state, GAIN, base + CONTROL_FRAMES)
+    slope = (there - here) / CONTROL_FRAMES
+    for channel in range(2):
+        for i in range(num_frames):
+            mix[channel, i] *= here + slope * (offset - base + i)
+    output.limit(master, state.lookahead, state.limits, state.smoothing, mix, out, first, frame, num_frames)
+
+
+@njit(error_model="numpy", nogil=True)
+def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int, num_frames: int) -> None:
+    """Sound of all layers with effects into scratch.buses, before the master."""
+    offset = frame % BLOCK_FRAMES
+    base = offset - offset % CONTROL_FRAMES
+    if offset == base:
+        state.duck[0] = state.duck[1]
+        state.duck[1] += DUCK_ATTACK * (state.duck[2] - state.duck[1])
+        state.duck[2] *= DUCK_DECAY
+    scratch.buses[:] = 0.0
+    scratch.sends[: len(state.effects)] = 0.0
+    brightness, energy = _value(state, BRIGHTNESS, base), _value(state, ENERGY, base)
+    for index in range(NUM_VOICES):
+        voice = state.voices[index]
+        if voice.stage != FREE:
+            render_voice(
+                voice, tables.patches[voice.patch], state.strings[index], state.modes[index], scratch.work,
+                scratch.buses[1 + voice.layer], frame, num_frames, brightness, energy,
+            )  # fmt: skip
+    crackle = _value(state, CRACKLE, base)
+    if crackle > 1e-4:
+        _add_crackle(state, scratch.buses[1 + TEXTURE], crackle, num_frames)
+    for layer in range(NUM_LAYERS):
+        _route(state, scratch, layer, offset, num_frames)
+    _add_effects(state, scratch, frame, num_frames)
+
+
+def _make_render_slot(source_digest: int) -> Callable[..., None]:
+    """The entry, bound to a digest of the kernels' sources.
+
+    Numba keys its cache on this function alone and would keep serving old code after a change in another file;
+    a captured value is part of the key.
+    """
+
+    @njit(error_model="numpy", nogil=True, cache=True)
+    def render_slot(
+        state: SlotState,
+        tables: Tables,
+        sounds: np.ndarray,
+        controls: np.ndarray,
+        scratch: Scratch,
+        out: np.ndarray,
+        stems: np.ndarray,
+    ) -> int:
+        """Render the slot's next frames into `out` [2, T] float32.
+
+        `sounds` [N] SOUND are sorted by frame; clock[NEXT_SOUND] is the first not yet started. `controls`
+        [B, NUM_CONTROLS] has a row for every multiple of BLOCK_FRAMES in the call. `stems` is [layers, 2, T], or has
+        T = 0 where none are wanted. Returns the digest.
+        """
+        frame, block, position = state.clock[FRAME], 0, 0
+        num_frames = out.shape[1]
+        while position < num_frames:
+            if frame % BLOCK_FRAMES == 0:
+                _take_controls(state, tables, controls[block], frame == 0)
+                block += 1
+            length = min(CONTROL_FRAMES - frame % CONTROL_FRAMES, num_frames - position)
+            _start_due_sounds(state, tables, sounds, frame)
+            if state.clock[NEXT_SOUND] < len(sounds):
+                length = min(length, sounds[state.clock[NEXT_SOUND]].frame - frame)
+            _render_chunk(state, tables, scratch, frame, length)
+            for layer in range(NUM_LAYERS if stems.shape[2] > 0 else 0):
+                for channel in range(2):
+                    for i in range(length):
+                        stems[layer, channel, position + i] = scratch.buses[1 + layer, channel, i]
+            _finish(state, scratch.buses[0], out, position, frame, length)
+            frame += length
+            position += length
+        state.clock[FRAME] = frame
+        return source_digest
+
+    return render_slot
+
+
+_KERNEL_FILES = ("oscillators", "drums", "voices", "effects", "master", "mixer", "patch", "state")
+
+
+def _source_digest() -> int:
+    digest = hashlib.sha256()
+    for name in _KERNEL_FILES:
+        digest.update((files("engine.synth") / f"{name}.py").read_bytes())
+    return int.from_bytes(digest.digest()[:7], "little")
+
+
+render_slot = _make_render_slot(_source_digest())

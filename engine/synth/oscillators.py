@@ -1,0 +1,223 @@
+"""Sound sources as scalar kernels. In: a phase or a filter's memory; out: samples added to a scratch row.
+
+Remembers nothing itself: every kernel returns or updates the state it was handed. Called inside the slot kernel.
+Kernels keep the order of their additions (no fast-math), so a row of 64 is the same as 13 and then 51.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from engine.audio import SAMPLE_RATE
+
+MAX_PARTIALS = 12
+TAU = 2.0 * math.pi
+
+
+@njit(error_model="numpy", nogil=True)
+def sine(phase: float) -> float:
+    """sin(2π·phase) for phase in 0 … 1, odd Taylor polynomial of degree 9 on a quarter wave, error below 4e-6."""
+    x = 0.5 - phase
+    if x > 0.25:
+        x = 0.5 - x
+    elif x < -0.25:
+        x = -0.5 - x
+    x *= TAU
+    square = x * x
+    return x * (1.0 - square * (1 / 6 - square * (1 / 120 - square * (1 / 5040 - square * (1 / 362880)))))
+
+
+@njit(error_model="numpy", nogil=True)
+def hash32(seed: int, index: int) -> int:
+    """A well-mixed 32-bit number of two integers (Wellons' lowbias32 on a combination of both)."""
+    x = (seed ^ (seed >> 32) ^ (index * 0x9E3779B9)) & 0xFFFFFFFF
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+@njit(error_model="numpy", nogil=True)
+def next_noise(state: int) -> int:
+    """Marsaglia's xorshift32; `state` is never 0."""
+    state ^= (state << 13) & 0xFFFFFFFF
+    state ^= state >> 17
+    return state ^ ((state << 5) & 0xFFFFFFFF)
+
+
+NOISE_SCALE = 2.0 / 0xFFFFFFFF
+
+
+@njit(error_model="numpy", nogil=True)
+def step_residual(x: float) -> float:
+    """Band-limited unit step minus the ideal one, `x` samples after the step, -2 … 2.
+
+    Integrated cubic B-spline: Välimäki, Pekonen, Nam, "Perceptually informed synthesis of bandlimited classical
+    waveforms using integrated polynomial interpolation", JASA 131 (2012), table II.
+    """
+    if x < -1.0:
+        u = x + 2.0
+        return u * u * u * u / 24
+    if x < 0.0:
+        u = x + 1.0
+        return 1 / 24 + u * (1 / 6 + u * (1 / 4 + u * (1 / 6 - u / 8)))
+    if x < 1.0:
+        return -0.5 + x * (2 / 3 + x * x * (-1 / 3 + x / 8))
+    u = x - 1.0
+    return -1 / 24 + u * (1 / 6 + u * (-1 / 4 + u * (1 / 6 - u / 24)))
+
+
+@njit(error_model="numpy", nogil=True)
+def saw(phase: float, increment: float) -> float:
+    """Rising band-limited saw, -1 … 1; `increment` is frequency over sample rate, at most 0.25."""
+    value = 2.0 * phase - 1.0
+    if phase < 2.0 * increment:
+        value -= 2.0 * step_residual(phase / increment)
+    elif phase > 1.0 - 2.0 * increment:
+        value -= 2.0 * step_residual((phase - 1.0) / increment)
+    return value
+
+
+SINE, TRIANGLE, SAW, PULSE = range(4)
+
+
+@njit(error_model="numpy", nogil=True)
+def add_wave(
+    work: np.ndarray, num_frames: int, wave: int, phase: float, increment: float, width: float, left: float,
+    right: float,
+) -> float:  # fmt: skip
+    """Add a wave to `work` [2, ≥ num_frames] with gains `left`, `right`; returns the phase after it.
+
+    `width` is the pulse's duty, 0 … 1. The pulse is the difference of two saws, so it carries no DC.
+    """
+    if wave == SAW:
+        for i in range(num_frames):
+            value = saw(phase, increment)
+            work[0, i] += left * value
+            work[1, i] += right * value
+            phase += increment
+            if phase >= 1.0:
+                phase -= 1.0
+    elif wave == PULSE:
+        for i in range(num_frames):
+            second = phase + width
+            if second >= 1.0:
+                second -= 1.0
+            value = saw(phase, increment) - saw(second, increment)
+            work[0, i] += left * value
+            work[1, i] += right * value
+            phase += increment
+            if phase >= 1.0:
+                phase -= 1.0
+    else:
+        for i in range(num_frames):
+            value = sine(phase) if wave == SINE else 1.0 - 4.0 * abs(phase - 0.5)
+            work[0, i] += left * value
+            work[1, i] += right * value
+            phase += increment
+            if phase >= 1.0:
+                phase -= 1.0
+    return phase
+
+
+@njit(error_model="numpy", nogil=True)
+def add_noise(work: np.ndarray, num_frames: int, state: int, level: float) -> int:
+    """Add white noise of peak `level` to both rows of `work`; returns the generator's state."""
+    for i in range(num_frames):
+        state = next_noise(state)
+        value = level * (state * NOISE_SCALE - 1.0)
+        work[0, i] += value
+        work[1, i] += value
+    return state
+
+
+@njit(error_model="numpy", nogil=True)
+def pluck_string(
+    string: np.ndarray, hz: float, damping: float, pick_position: float, pick_brightness: float, noise: int
+) -> tuple[int, float, int]:
+    """Load `string` [N] with the first period of a plucked string.
+
+    Returns its length in frames, the tuning all-pass coefficient, and the noise state. Karplus & Strong 1983 with the
+    fractional delay and pick position of Jaffe & Smith, "Extensions of the Karplus-Strong plucked-string algorithm".
+    """
+    period = SAMPLE_RATE / hz - damping
+    length = int(period - 0.1)
+    fraction = period - length
+    smooth = 0.0
+    mean = 0.0
+    for i in range(length):
+        noise = next_noise(noise)
+        smooth += pick_brightness * (noise * NOISE_SCALE - 1.0 - smooth)
+        string[i] = smooth
+    offset = max(1, int(pick_position * length))
+    # From the end backwards, so that the comb reads what has not been combed yet.
+    for i in range(length - 1, -1, -1):
+        if i >= offset:
+            string[i] -= 0.9 * string[i - offset]
+        mean += string[i]
+    mean /= length
+    energy = 1e-9
+    for i in range(length):
+        string[i] -= mean
+        energy += string[i] * string[i]
+    scale = 0.35 / math.sqrt(energy / length)
+    for i in range(length):
+        string[i] *= scale
+    return length, (1.0 - fraction) / (1.0 + fraction), noise
+
+
+@njit(error_model="numpy", nogil=True)
+def add_modes(work: np.ndarray, num_frames: int, modes: np.ndarray, num_modes: int) -> None:
+    """Add decaying sines to row 0 of `work`; `modes` [MAX_PARTIALS, 4] holds y[n-1], y[n-2] and both coefficients.
+
+    y[n] = 2 r cos(ω) y[n-1] - r² y[n-2], four resonators at a time so that their recurrences overlap.
+    """
+    for first in range(0, num_modes, 4):
+        a, b, c, d = first, first + 1, first + 2, first + 3
+        a1, a2, pa, qa = modes[a, 0], modes[a, 1], modes[a, 2], modes[a, 3]
+        b1, b2, pb, qb = modes[b, 0], modes[b, 1], modes[b, 2], modes[b, 3]
+        c1, c2, pc, qc = modes[c, 0], modes[c, 1], modes[c, 2], modes[c, 3]
+        d1, d2, pd, qd = modes[d, 0], modes[d, 1], modes[d, 2], modes[d, 3]
+        for i in range(num_frames):
+            a1, a2 = pa * a1 - qa * a2, a1
+            b1, b2 = pb * b1 - qb * b2, b1
+            c1, c2 = pc * c1 - qc * c2, c1
+            d1, d2 = pd * d1 - qd * d2, d1
+            work[0, i] += (a2 + b2) + (c2 + d2)
+        modes[a, 0], modes[a, 1] = a1, a2
+        modes[b, 0], modes[b, 1] = b1, b2
+        modes[c, 0], modes[c, 1] = c1, c2
+        modes[d, 0], modes[d, 1] = d1, d2
+
+
+@njit(error_model="numpy", nogil=True)
+def strike_modes(
+    modes: np.ndarray,
+    num_modes: int,
+    ratios: np.ndarray,
+    amplitudes: np.ndarray,
+    hz: float,
+    inharmonicity: float,
+    ring_s: float,
+    ring_damping: float,
+    tilt: float,
+) -> None:
+    """Set `modes` ringing from zero, as sines beginning at phase 0.
+
+    Partial k sounds at hz·ratio·sqrt(1 + inharmonicity·ratio²) (Fletcher's stiff string), dies by 60 dB in
+    ring_s / (1 + ring_damping·(ratio - 1)) and has amplitude amplitudes[k]·ratio^-tilt; above 18 kHz it is left out.
+    """
+    modes[:] = 0.0
+    for k in range(num_modes):
+        ratio = ratios[k]
+        partial_hz = hz * ratio * math.sqrt(1.0 + inharmonicity * ratio * ratio)
+        if partial_hz > 18_000.0:
+            continue
+        omega = TAU * partial_hz / SAMPLE_RATE
+        decay_s = ring_s / (1.0 + ring_damping * max(0.0, ratio - 1.0))
+        radius = math.exp(-6.9078 / (decay_s * SAMPLE_RATE))
+        modes[k, 1] = -amplitudes[k] * max(ratio, 0.5) ** -tilt * math.sin(omega) / radius
+        modes[k, 2] = 2.0 * radius * math.cos(omega)
+        modes[k, 3] = radius * radius

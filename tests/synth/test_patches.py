@@ -1,0 +1,80 @@
+"""A patch file that cannot be used says where and what, with the allowed range."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.audio import SAMPLE_RATE
+from engine.synth.errors import PatchError
+from engine.synth.patch import load_tables, shipped_tables
+from engine.synth.sound import SOUND
+from engine.synth.synth import Synth
+from moods.intent import LAYERS, STYLES
+from tests.synth.music import intent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for item in (files("engine.synth") / "patches").iterdir():
+        shutil.copy(str(item), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "text"),
+    [
+        ("bass.toml", 'kind = "pluck"', 'kind = "bowed"', "kind is 'bowed'; allowed is one of analog, fm"),
+        ("bass.toml", "sub_level = 0.25", "sub_level = 3", "sub_level is 3; allowed is 0 … 1"),
+        ("bass.toml", "sub_level = 0.25", "sub_level = nan", "sub_level is nan; allowed is 0 … 1"),
+        ("bass.toml", "sub_level = 0.25", "sublevel = 0.25", "sublevel is no field of kind 'analog'"),
+        ("bass.toml", "sub_level = 0.25", "sub_level = ", "not TOML"),
+        ("keys.toml", "ratios = [1, 3.93, 9.6, 2.0]", "ratios = [1]", "ratios and amplitudes"),
+        ("styles.toml", 'lead = ["mellow_pluck", "kalimba"]', 'lead = ["lute"]', "names the patch 'lute'"),
+        ("styles.toml", "[jazz]", "[jizz]", "the style 'jazz' is missing"),
+        ("kits.toml", "shaker = ", "shakers = ", "the drum 'shaker' is missing"),
+        ("synths.toml", "[warm_pad]", "[sub_bass]", "defined twice"),
+    ],
+)
+def test_a_bad_patch_is_named(folder: Path, file: str, old: str, new: str, text: str) -> None:
+    content = (folder / file).read_text()
+    assert old in content
+    (folder / file).write_text(content.replace(old, new, 1))
+    with pytest.raises(PatchError) as caught:
+        load_tables(folder)
+    assert text in str(caught.value)
+    assert caught.value.file == file
+
+
+def test_the_line_is_right(folder: Path) -> None:
+    text = (folder / "bass.toml").read_text()
+    (folder / "bass.toml").write_text(text.replace("sub_level = 0.25", "sub_level = 3"))
+    line = text[: text.index("sub_level = 0.25")].count("\n") + 1
+    with pytest.raises(PatchError) as caught:
+        load_tables(folder)
+    assert caught.value.line == line
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "kits.toml").unlink()
+    with pytest.raises(PatchError, match=r"kits\.toml:1: the file is missing"):
+        load_tables(folder)
+
+
+def test_every_shipped_instrument_sounds_and_dies_away() -> None:
+    tables = shipped_tables()
+    assert tables.choices.shape[:2] == (len(STYLES), len(LAYERS))
+    for style in STYLES:
+        for seed in range(3):
+            synth = Synth(1)
+            synth.open(0, seed)
+            rows = [(0, 12_000, layer, 36 if layer == 0 else 57, 90) for layer in range(len(LAYERS))]
+            synth.play(0, np.array(rows, SOUND))
+            _, stems = synth.render_stems([0], lambda slot, frame, style=style: intent(style), SAMPLE_RATE)
+            peaks = np.abs(stems[0]).max(axis=(1, 2))
+            assert (peaks > 3e-3).all(), (style, seed, peaks)
+            assert (peaks < 1.5).all(), (style, seed, peaks)
