@@ -1,0 +1,1 @@
+"""Where the music goes: listeners, clocks, encoders, sockets."""

@@ -1,0 +1,189 @@
+"""Wires everything: the HTTP interface over one conductor, and the server process itself.
+
+In: a `Config`; out: an ASGI application (`create_app`), or a server until Ctrl-C (`serve`). Event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any, NoReturn
+
+import uvicorn
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from moods.errors import MoodsError
+from streaming import routes, whep
+from streaming.conductor import Conductor
+from streaming.config import Config
+from streaming.errors import EngineFailed, PortUnavailable, StreamingError
+from streaming.pacing import prefer_to_others
+from streaming.protocol import problem_of
+
+log = logging.getLogger(__name__)
+
+_GOODBYE_S = 2
+
+
+def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
+    """The application over `conductor`; without one it starts and stops a conductor of its own with its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if conductor is not None:
+            yield
+            return
+        async with Conductor(config) as own:
+            app.state.conductor = own
+            yield
+
+    app = FastAPI(title="Undersong", description="Background music, composed live.", version="1", lifespan=lifespan)
+    app.state.conductor = conductor
+    app.include_router(routes.router)
+    app.include_router(whep.router)
+    web = resources.files("streaming") / "web"
+    app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
+
+    @app.get("/", include_in_schema=False)
+    async def studio() -> FileResponse:
+        return FileResponse(str(web / "index.html"))
+
+    @app.get("/healthz", tags=["operation"])
+    async def healthz() -> dict[str, bool]:
+        """The server is alive."""
+        return {"alive": True}
+
+    @app.get("/readyz", tags=["operation"])
+    async def readyz(request: Request) -> JSONResponse:
+        """Able to take work: 200, otherwise 503."""
+        is_ready = request.app.state.conductor.is_ready
+        return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+    @app.get("/metrics", tags=["operation"])
+    async def metrics(request: Request) -> PlainTextResponse:
+        """Prometheus' text format."""
+        return PlainTextResponse(request.app.state.conductor.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_exception_handler(StreamingError, _streaming_problem)
+    app.add_exception_handler(MoodsError, _moods_problem)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["Location", "ETag", "Link", "Retry-After"],
+    )
+    return app
+
+
+# --- errors, RFC 9457 ------------------------------------------------------------------------------------------------
+
+
+def _problem(status: int, code: str, title: str, members: dict[str, Any], retry_after_s: int | None = None) -> Response:
+    body = {"type": f"urn:undersong:problem:{code}", "title": title, "status": status, "code": code, **members}
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
+    members = {"detail": error.detail, **error.members}
+    response = _problem(error.status, error.code, error.title, members, error.retry_after_s)
+    if isinstance(asker, WebSocket):
+        await asker.send_denial_response(response)
+    return response
+
+
+async def _moods_problem(request: Request, error: MoodsError) -> Response:
+    members = problem_of(error)
+    return _problem(422, members.pop("code"), "A value cannot be used", members)
+
+
+async def _http_problem(request: Request, error: HTTPException) -> Response:
+    members = {"detail": f"{request.method} {request.url.path}: {error.detail}"}
+    response = _problem(error.status_code, "http_error", str(error.detail), members)
+    response.headers.update(error.headers or {})
+    return response
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+class Server(uvicorn.Server):
+    """Ends the music before it waits for connections: endless responses end by themselves then."""
+
+    def __init__(self, app: ASGIApp, conductor: Conductor) -> None:
+        config = uvicorn.Config(
+            app, lifespan="off", log_level="warning", ws_ping_interval=20, timeout_graceful_shutdown=_GOODBYE_S
+        )
+        super().__init__(config)
+        self._conductor = conductor
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._conductor.stop()
+        await super().shutdown(sockets)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Raises `PortUnavailable` with the reason."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, proto)  # asyncio switches Nagle's delay off only where it sees TCP here
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind(address)
+            bound.listen(0)
+        except OSError:
+            bound.close()
+            raise
+    except OSError as error:
+        raise PortUnavailable(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port"
+        ) from error
+    return bound
+
+
+async def _serve(config: Config) -> None:
+    with bind(config.host, config.port) as bound:
+        async with Conductor(config) as conductor:
+            server = Server(create_app(config, conductor), conductor)
+            host, port = bound.getsockname()[:2]
+            address = f"[{host}]" if ":" in host else host
+            print(f"Undersong plays at http://{address}:{port}/ (Ctrl-C ends it)", flush=True)
+            await server.serve(sockets=[bound])
+
+
+def _interrupt(*_: object) -> NoReturn:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the goodbye is short, and is not to be cut off halfway
+    raise KeyboardInterrupt
+
+
+def serve(config: Config) -> int:
+    """Run the server until Ctrl-C or SIGTERM; answer the exit status: 1, and a line on stderr, if it cannot start."""
+    logging.basicConfig(format="undersong: %(message)s", level=logging.WARNING)
+    prefer_to_others()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        asyncio.run(_serve(config))
+    except (PortUnavailable, EngineFailed) as error:
+        print(f"undersong: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0

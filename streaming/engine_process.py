@@ -1,0 +1,94 @@
+"""The engine process as the front sees it: start it, send requests, hear reports, end it.
+
+In: requests from the event loop; out: `on_report` and `on_exit` called on the event loop. Remembers the child process.
+A thread writes and a thread reads the pipe, so that the event loop never waits for the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from streaming.config import Config
+
+_GOODBYE_S = 2.0
+
+
+class EngineProcess:
+    """One run of `streaming.worker`. Make it on the event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        runtime_folder: Path,
+        on_report: Callable[[EngineProcess, Any], None],
+        on_exit: Callable[[EngineProcess], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_report, self._on_exit = on_report, on_exit
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "streaming.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        self._pipe = Connection(os.dup(self._socket.fileno()))
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.send((config, runtime_folder))
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, request: Any) -> None:
+        """Queue a request; requests arrive in order."""
+        self._requests.put(request)
+
+    def kill(self) -> None:
+        """End it at once; `on_exit` follows."""
+        self._process.kill()
+
+    def stop(self) -> None:
+        """End it in good order; waits, so not for the event loop's thread. `on_exit` is not called any more."""
+        self._on_exit = lambda engine: None
+        self._requests.put(None)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        try:
+            self._process.wait(_GOODBYE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        for thread in self._threads:
+            thread.join()
+        self._pipe.close()
+        self._socket.close()
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):
+            while (request := self._requests.get()) is not None:
+                self._pipe.send(request)
+
+    def _read(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._call(self._on_report, self._pipe.recv())
+        self._process.wait()
+        self._call(lambda engine: self._on_exit(engine))
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to hear it
+            self._loop.call_soon_threadsafe(function, self, *arguments)

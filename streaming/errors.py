@@ -1,0 +1,131 @@
+"""What can go wrong on the way to a listener, and what an operator can set wrongly.
+
+StreamingError
+├── UnknownStation, UnknownSession           404
+├── TooManyStations, TooManySessions         503, with the seconds after which to try again
+├── EngineUnavailable                        503: the engine restarts or has no time left
+├── ControlRefused                           422: the controller could not take a control
+├── BadRequest                               400: a body that cannot be read
+│   └── BadOffer                             400: an SDP offer that cannot be answered
+├── WrongContentType                         415
+├── IceRestartRefused                        422
+├── PreconditionMissing, PreconditionFailed  428, 412
+├── EngineFailed                             the engine process could not start
+├── BadConfig                                a setting that is unknown or out of range
+├── PortUnavailable                          the address to listen on cannot be had
+└── DeviceUnavailable                        no PortAudio, or no output device
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class StreamingError(Exception):
+    """Base of all errors of this package; `code` is the stable name sent to clients, `status` the HTTP status."""
+
+    code, status, title = "streaming_error", 500, "Something failed"
+    retry_after_s: int | None = None
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        """`members` are further members of the problem sent to the client (field, value, range, nearest)."""
+        super().__init__(detail)
+        self.detail, self.members = detail, members
+
+
+class UnknownStation(StreamingError):
+    code, status, title = "unknown_station", 404, "No such station"
+
+    def __init__(self, station: str) -> None:
+        super().__init__(
+            f"there is no station {station!r}; GET /v1/stations lists them", field="station", value=station
+        )
+
+
+class UnknownSession(StreamingError):
+    code, status, title = "unknown_session", 404, "No such session"
+
+    def __init__(self, session: str) -> None:
+        super().__init__(f"there is no session {session!r}; it may have ended", field="session", value=session)
+
+
+class TooManyStations(StreamingError):
+    code, status, title, retry_after_s = "too_many_stations", 503, "All stations are taken", 10
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} stations play, which is the limit max_stations; delete one or try later", limit=limit
+        )
+
+
+class TooManySessions(StreamingError):
+    code, status, title, retry_after_s = "too_many_sessions", 503, "All places are taken", 10
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} sessions listen, which is the limit max_sessions; try later", limit=limit)
+
+
+class EngineUnavailable(StreamingError):
+    code, status, title, retry_after_s = "engine_unavailable", 503, "The engine cannot take this now", 5
+
+
+class ControlRefused(StreamingError):
+    """The engine's controller refused a control; `code` is the moods error's."""
+
+    status, title = 422, "The control cannot be applied"
+
+    def __init__(self, code: str, detail: str, **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.code = code
+
+
+class BadRequest(StreamingError):
+    code, status, title = "bad_request", 400, "The request cannot be read"
+
+
+class BadOffer(BadRequest):
+    code, title = "bad_offer", "The SDP offer cannot be answered"
+
+
+class WrongContentType(StreamingError):
+    code, status, title = "wrong_content_type", 415, "Wrong content type"
+
+    def __init__(self, value: str, expected: str) -> None:
+        super().__init__(f"Content-Type is {value!r}; send {expected}", field="Content-Type", value=value)
+
+
+class IceRestartRefused(StreamingError):
+    code, status, title = "ice_restart", 422, "ICE restart is not supported"
+
+    def __init__(self) -> None:
+        super().__init__("the fragment restarts ICE; DELETE this session and POST a new offer instead")
+
+
+class PreconditionMissing(StreamingError):
+    code, status, title = "precondition_required", 428, "If-Match is missing"
+
+    def __init__(self) -> None:
+        super().__init__("send If-Match with the ETag of the session", field="If-Match")
+
+
+class PreconditionFailed(StreamingError):
+    code, status, title = "precondition_failed", 412, "If-Match does not fit"
+
+    def __init__(self, value: str) -> None:
+        super().__init__(f"If-Match is {value!r}, which is not this session's ETag", field="If-Match", value=value)
+
+
+class EngineFailed(StreamingError):
+    code, title = "engine_failed", "The engine could not start"
+
+
+class BadConfig(StreamingError):
+    code, title = "bad_config", "A setting is wrong"
+
+
+class PortUnavailable(StreamingError):
+    code, title = "port_unavailable", "The address cannot be had"
+
+
+class DeviceUnavailable(StreamingError):
+    code, title = "no_audio_device", "No audio output"

@@ -1,0 +1,44 @@
+"""The live channel, whatever carries it: controls in, acks and errors out to the asker, events out to everyone.
+
+In: JSON texts of one client; out: JSON texts. Remembers nothing. Event loop only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from moods.errors import MoodsError
+from streaming.conductor import Conductor
+from streaming.errors import StreamingError
+from streaming.protocol import Event, error_event
+from streaming.session import LiveClient
+from streaming.station import Station
+
+
+async def apply_control(conductor: Conductor, station: Station, message: Any) -> Event:
+    """Apply one control; a mistake is answered with an `error` event and never raised."""
+    control_id = message.get("id") if isinstance(message, dict) else None
+    if not isinstance(message, dict):
+        return error_event("bad_control", "a control is a JSON object with a type, such as steer")
+    try:
+        return await conductor.control(station, message)
+    except (MoodsError, StreamingError) as error:
+        return error_event(error.code, str(error), control_id if isinstance(control_id, str) else None)
+
+
+async def hear(conductor: Conductor, station: Station, client: LiveClient, text: str | bytes) -> None:
+    """Take one message of `client`; the answer goes to its mailbox."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        client.mailbox.put(error_event("bad_json", f"the message is not JSON: {error}"))
+        return
+    client.mailbox.put(await apply_control(conductor, station, message))
+
+
+async def tell(client: LiveClient, send: Callable[[str], Awaitable[None]]) -> None:
+    """Send the client's events until its mailbox closes."""
+    while (event := await client.mailbox.get()) is not None:
+        await send(json.dumps(event, ensure_ascii=False))

@@ -1,0 +1,289 @@
+"""One station inside the engine process: its controller, its place in the stream, its fades.
+
+In: controls and the generator's blocks; out: PCM with fades, acks, events. Remembers `PlayerState` and the controller.
+The engine loop's thread calls it; `publish` runs on one pool thread at a time.
+
+Stream frames count what was sent, music frames what was composed: while a station pauses, only the stream goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
+from engine.generator import Generator
+from moods.control import At, Control, End, Panic, Transport, parse_control, parse_opening
+from moods.controller import Controller
+from moods.intent import LAYERS, STYLES, Intent
+from streaming.encoders.opus import OpusEncoder
+from streaming.protocol import Event, LogEntry, Open
+from streaming.ring import Ring
+
+log = logging.getLogger(__name__)
+
+_FADE_FRAMES = {"in": BLOCK_FRAMES, "out": BLOCK_FRAMES, "restart": BLOCK_FRAMES, "panic": BLOCK_FRAMES // 2}
+_SILENCE = np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
+_KEEP_FRAMES = 10 * SAMPLE_RATE
+"""How much of the course's past a controller keeps, for status reads."""
+
+
+def _fade_curve(fade: str) -> npt.NDArray[np.float32]:
+    """Gain of one block, float32 [960, 1]: a raised cosine, flat at both ends, then the level reached."""
+    num_frames = _FADE_FRAMES[fade]
+    falling = 0.5 + 0.5 * np.cos(np.pi * (np.arange(num_frames) + 0.5) / num_frames)
+    curve = np.concatenate([falling, np.zeros(BLOCK_FRAMES - num_frames)])
+    return (1.0 - curve if fade == "in" else curve).astype(np.float32)[:, None]
+
+
+_FADES = {fade: _fade_curve(fade) for fade in _FADE_FRAMES}
+
+
+@dataclass
+class PlayerState:
+    """All that a player remembers besides controller and generator; picklable."""
+
+    next_block: int = 0
+    paused_frames: int = 0
+    """Stream frame minus music frame."""
+    num_controls: int = 0
+    is_sounding: bool = True
+    fade: str | None = None
+    """What happens to the next block: a key of `_FADE_FRAMES`, or None."""
+    next_beat: int = 0
+    """The first beat that has not been announced, from 0."""
+    section: str = ""
+
+
+class Player:
+    """Plays one station on one slot of the generator."""
+
+    def __init__(self, generator: Generator, slot: int, request: Open, bit_rate: int) -> None:
+        """Begin at frame 0, or where the snapshot named in a request that brings a station back left off.
+
+        Raises `moods.errors.MoodsError` for an opening that cannot be read, OSError where the ring cannot be mapped.
+        """
+        self.station, self.slot, self.first_tick = request.station, slot, request.first_tick or 0
+        self._generator, self._opening, self._seed = generator, parse_opening(request.opening), request.seed
+        self._snapshot_path = Path(request.snapshot_path)
+        self._encoder = OpusEncoder(bit_rate)
+        self._announced: Event | None = None
+        snapshot = self._read_snapshot() if request.first_tick is not None else None
+        if snapshot is None:
+            self.state = PlayerState()
+            self.controller = Controller(self._opening, self._seed)
+            generator.open(slot, self.controller)
+        else:
+            self.state = snapshot["state"]
+            self.controller = Controller.restore(snapshot["controller"])
+            generator.restore(slot, self.controller, snapshot["generator"])
+        self._replay = [entry for entry in request.log if entry.index >= self.state.num_controls]
+        self.is_behind = request.first_tick is not None
+        """Brought back and not yet where it would have been: new controls wait, they belong to the present."""
+        self._ring = Ring(Path(request.ring_path))
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    @property
+    def due_tick(self) -> int:
+        return self.first_tick + self.state.next_block
+
+    @property
+    def music_frame(self) -> int:
+        """The first music frame that has not been rendered."""
+        return self.state.next_block * BLOCK_FRAMES - self.state.paused_frames
+
+    def _place(self, music_frame: int) -> dict[str, Any]:
+        """Where a music frame is: fields of events. While paused this holds as if play went on now."""
+        position = self.controller.position(music_frame)
+        frame = music_frame + self.state.paused_frames
+        return {
+            "frame": frame,
+            "seconds": frame / SAMPLE_RATE,
+            "bar": position.bar,
+            "beat": position.beat,
+            "bpm": position.bpm,
+        }
+
+    # --- controls ----------------------------------------------------------------------------------------------------
+
+    def apply(self, message: dict[str, Any]) -> tuple[LogEntry, Event]:
+        """Apply a control before the next block; answer its log entry and its ack. Raises `MoodsError`."""
+        control = self._in_music_time(parse_control(message))
+        applied = self.controller.apply(control, self.music_frame)
+        if isinstance(control, Transport | Panic):
+            self._transport("panic" if isinstance(control, Panic) else control.do)
+            effective = self._place(self.music_frame)
+        else:
+            effective = self._place(applied.effective.frame)
+        if applied.first_beat is not None:
+            self._generator.revise(self.slot, applied.first_beat)
+        entry = LogEntry(self.state.num_controls, self.state.next_block, message)
+        self.state.num_controls += 1
+        fields = {name: self._place(position.frame) for name, position in applied.fields.items()}
+        return entry, {"type": "ack", "id": applied.id, "effective_at": effective, "fields": fields}
+
+    def _in_music_time(self, control: Control) -> Control:
+        """Clients count seconds of the stream, the controller those of the music."""
+        if isinstance(control, End) and isinstance(control.at, At):
+            seconds = max(0.0, control.at.seconds - self.state.paused_frames / SAMPLE_RATE)
+            return control.model_copy(update={"at": At(seconds=seconds)})
+        return control
+
+    def _transport(self, action: str) -> None:
+        state = self.state
+        end = self.controller.end_frame
+        if action == "restart" or (action == "play" and end is not None and self.music_frame >= end):
+            if state.is_sounding and state.fade != "in":
+                state.fade = "restart"
+            else:
+                self._reopen()
+        elif action == "play":
+            if not state.is_sounding:
+                state.is_sounding, state.fade = True, "in"
+            elif state.fade in ("out", "panic"):
+                state.fade = None
+        elif state.is_sounding:
+            if state.fade == "in":
+                state.is_sounding, state.fade = False, None
+            else:
+                state.fade = "panic" if action == "panic" else "out"
+
+    def _reopen(self) -> None:
+        """The same opening and seed again, from the next block on."""
+        self._generator.close(self.slot)
+        self.controller = Controller(self._opening, self._seed)
+        self._generator.open(self.slot, self.controller)
+        self.state.paused_frames = self.state.next_block * BLOCK_FRAMES
+        self.state.is_sounding, self.state.fade = True, "in"
+        self.state.next_beat, self.state.section, self._announced = 0, "", None
+
+    def replay_due(self) -> None:
+        """Apply again, after a recovery, the controls that were applied before the next block the first time."""
+        while self._replay and self._replay[0].block <= self.state.next_block:
+            self.apply(self._replay.pop(0).control)
+
+    # --- sound -------------------------------------------------------------------------------------------------------
+
+    def advance(self, block: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+        """Turn the generator's block, float32 [2, 960], or None while silent, into the stream's next: [960, 2]."""
+        state = self.state
+        state.next_block += 1
+        if block is None:
+            state.paused_frames += BLOCK_FRAMES
+            return _SILENCE
+        pcm = np.ascontiguousarray(block.T)
+        fade, state.fade = state.fade, None
+        if fade is not None:
+            pcm *= _FADES[fade]
+        if fade in ("out", "panic"):
+            state.is_sounding = False
+        elif fade == "restart":
+            self._reopen()
+        end = self.controller.end_frame
+        if end is not None and self.music_frame >= end:
+            state.is_sounding = False
+        return pcm
+
+    def publish(self, block: int, pcm: npt.NDArray[np.float32]) -> None:
+        """Encode block number `block` and write it into the ring."""
+        self._ring.write(block, self._encoder.encode(pcm), pcm)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def announcements(self) -> list[Event]:
+        """Beats and sections whose frames are now fixed: each beat is told when the one before it begins to be made."""
+        state, events = self.state, []
+        if not state.is_sounding:
+            return events
+        known = self._announced
+        if known is not None and known["frame"] > state.next_block * BLOCK_FRAMES:
+            event = self._beat_event(state.next_beat - 1)
+            if event != known:
+                events.append(event)
+        while state.next_beat == 0 or self.controller.frame_of_beat(state.next_beat - 1) <= self.music_frame:
+            event = self._beat_event(state.next_beat)
+            section = self.controller.beat_intent(state.next_beat).section
+            if section != state.section:
+                place = {name: event[name] for name in ("bar", "beat", "frame", "seconds")}
+                events.append({"type": "section", "name": section, **place})
+                state.section = section
+            events.append(event)
+            state.next_beat += 1
+        if events:
+            self._announced = self._beat_event(state.next_beat - 1)
+        return events
+
+    def _beat_event(self, beat: int) -> Event:
+        return {"type": "beat", **self._place(self.controller.frame_of_beat(beat))}
+
+    def status(self) -> Event:
+        """What is sounding and where it is going; the front adds what it knows of listeners."""
+        frame = self.music_frame
+        now, soon = self.controller.intent(frame), self.controller.intent(frame + 8 * SAMPLE_RATE)
+        playing = "playing" if self.state.is_sounding else "paused"
+        end = self.controller.end_frame
+        return {
+            "type": "status",
+            "state": "ended" if end is not None and frame >= end else playing,
+            "position": self._place(frame),
+            "mood": _describe(now),
+            "heading": _describe(soon),
+        }
+
+    # --- keeping and leaving -----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Copy all that the station remembers, between two blocks."""
+        self.controller.forget_before(max(0, self.music_frame - _KEEP_FRAMES))
+        return {
+            "state": PlayerState(**vars(self.state)),
+            "controller": self.controller.snapshot(),
+            "generator": self._generator.snapshot(self.slot),
+        }
+
+    def keep(self, snapshot: dict[str, Any], report: Callable[[], None]) -> None:
+        """Replace the snapshot on disk at once or not at all, then report; for a pool thread."""
+        partial = self._snapshot_path.with_suffix(".partial")
+        with open(partial, "wb") as file:
+            pickle.dump(snapshot, file, protocol=5)
+        os.replace(partial, self._snapshot_path)
+        report()
+
+    def _read_snapshot(self) -> dict[str, Any] | None:
+        try:
+            return pickle.loads(self._snapshot_path.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def close(self) -> None:
+        self._generator.close(self.slot)
+        self._ring.close()
+
+
+def _describe(intent: Intent) -> dict[str, Any]:
+    """An intent in the words of the public interface."""
+    return {
+        "valence": round(intent.valence, 4),
+        "energy": round(intent.energy, 4),
+        "tension": round(intent.tension, 4),
+        "style": {name: round(weight, 4) for name, weight in zip(STYLES, intent.style, strict=True) if weight > 1e-4},
+        "bpm": round(intent.bpm, 2),
+        "key": str(intent.key),
+        "density": round(intent.density, 4),
+        "brightness": round(intent.brightness, 4),
+        "layers": {
+            name: {"gain_db": round(gain_db, 2), "plays": plays}
+            for name, gain_db, plays in zip(LAYERS, intent.layer_gains_db, intent.active_layers, strict=True)
+        },
+        "temperature": round(intent.temperature, 4),
+        "section": intent.section,
+    }

@@ -1,0 +1,156 @@
+"""What crosses a border: messages between the two processes, and messages on the wire to clients. No I/O.
+
+Requests and reports are pickled between our own two processes only. Remembers nothing; any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
+from moods.errors import MoodsError, OutOfRange, UnknownName
+
+Event = dict[str, Any]
+"""A JSON object with a `type`, as clients receive it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A control that was applied before block `block` of the stream; `index` counts a station's controls from 0."""
+
+    index: int
+    block: int
+    control: dict[str, Any]
+
+
+# --- requests: front to engine ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Begin a station, or bring one back: then `first_tick` and `log` are given, a snapshot is read if there is one."""
+
+    station: str
+    opening: dict[str, Any]
+    seed: int
+    ring_path: str
+    snapshot_path: str
+    first_tick: int | None = None
+    log: tuple[LogEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    station: str
+    request: int
+    control: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    station: str
+
+
+# --- reports: engine to front ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The generator is loaded and warm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The generator cannot be had; the engine process ends."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Block n of the station is due at tick `first_tick + n`."""
+
+    station: str
+    first_tick: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    station: str
+    request: int
+    entry: LogEntry
+    ack: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that failed for the asker's reasons; `problem` is made by `problem_of`."""
+
+    station: str
+    request: int | None
+    problem: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event for all clients of a station."""
+
+    station: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The snapshot on disk holds the effect of the first `num_controls` controls."""
+
+    station: str
+    num_controls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Sent several times a second: the engine is alive."""
+
+    load: float
+    """Share of the last moments spent making blocks, 0 … 1."""
+    step_ms: tuple[float, ...]
+    """Wall time of each batch step since the last report."""
+    late_blocks: int
+    """Blocks published after they were due, since the last report."""
+
+
+# --- the wire to clients ---------------------------------------------------------------------------------------------
+
+
+def problem_of(error: MoodsError) -> dict[str, Any]:
+    """The members of an RFC 9457 problem that describe a mistake in a mood or control."""
+    problem: dict[str, Any] = {"code": error.code, "detail": str(error)}
+    if isinstance(error, UnknownName):
+        problem |= {"field": error.noun, "value": error.name, "nearest": error.nearest}
+    elif isinstance(error, OutOfRange):
+        problem |= {"field": error.field, "value": repr(error.value), "range": [error.low, error.high]}
+    return problem
+
+
+def error_event(code: str, detail: str, control_id: str | None = None) -> Event:
+    return {"type": "error", "id": control_id, "code": code, "detail": detail}
+
+
+def audio_header(audio_format: str, first_frame: int) -> str:
+    """The JSON text that opens an audio WebSocket."""
+    header = {
+        "format": audio_format,
+        "rate": SAMPLE_RATE,
+        "channels": CHANNELS,
+        "block_frames": BLOCK_FRAMES,
+        "first_frame": first_frame,
+    }
+    return json.dumps(header)
+
+
+def audio_message(frame: int, payload: bytes) -> bytes:
+    """A binary message of an audio WebSocket: frame position, unsigned 64-bit little-endian, then the payload."""
+    return struct.pack("<Q", frame) + payload

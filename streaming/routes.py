@@ -1,0 +1,161 @@
+"""Stations, controls, moods and audio over HTTP and WebSocket. In: requests; out: responses. Remembers nothing.
+
+Event loop only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, WebSocket
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from moods.control import Opening
+from moods.mood import list_moods, styles
+from streaming import live
+from streaming.conductor import Conductor
+from streaming.errors import BadRequest, StreamingError, TooManySessions, WrongContentType
+from streaming.session import Session
+from streaming.station import Station
+from streaming.transports import http_audio, websocket
+
+router = APIRouter()
+
+
+def json_body(schema: dict[str, Any]) -> dict[str, Any]:
+    """Documentation of a body that we read ourselves, so that mistakes get our own problems."""
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+_OPENING = json_body(Opening.model_json_schema())
+_CONTROL = json_body({"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]})
+
+
+def conductor_of(request: Request | WebSocket) -> Conductor:
+    return request.app.state.conductor
+
+
+def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int) -> Session:
+    """Raises `TooManySessions`."""
+    if sum(len(other.sessions) for other in conductor.stations.values()) >= conductor.config.max_sessions:
+        raise TooManySessions(conductor.config.max_sessions)
+    return station.add_session(kind, max_chunks)
+
+
+async def read_json(request: Request) -> Any:
+    """The body as JSON; an empty one is an empty object. Raises `BadRequest`, `WrongContentType`."""
+    body = await request.body()
+    if not body.strip():
+        return {}
+    content_type = request.headers.get("content-type", "application/json").split(";")[0].strip()
+    if content_type != "application/json":
+        raise WrongContentType(content_type, "application/json")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+
+
+@router.get("/v1/moods", tags=["moods"])
+async def get_moods() -> JSONResponse:
+    """The presets and styles, with English and Chinese names."""
+    moods = [mood.to_dict() | {"zh": mood.name_zh} for mood in list_moods()]
+    return JSONResponse({"moods": moods, "styles": [{"name": style.name, "zh": style.name_zh} for style in styles()]})
+
+
+@router.post("/v1/stations", status_code=201, tags=["stations"], openapi_extra=_OPENING)
+async def post_station(request: Request) -> JSONResponse:
+    """Open a station; it plays at once."""
+    station = await conductor_of(request).open_station(await read_json(request))
+    return JSONResponse(station.state(), 201, {"Location": station.links()["self"]})
+
+
+@router.get("/v1/stations", tags=["stations"])
+async def get_stations(request: Request) -> JSONResponse:
+    """All stations and their state."""
+    return JSONResponse({"stations": [station.state() for station in conductor_of(request).stations.values()]})
+
+
+@router.get("/v1/stations/{station_id}", tags=["stations"])
+async def get_station(request: Request, station_id: str) -> JSONResponse:
+    """Position, mood now and mood heading, listeners, health."""
+    return JSONResponse(conductor_of(request).station(station_id).state())
+
+
+@router.patch("/v1/stations/{station_id}", tags=["stations"], openapi_extra=_OPENING)
+async def patch_station(request: Request, station_id: str) -> JSONResponse:
+    """Set mood fields, as a `steer` does, or the name."""
+    conductor = conductor_of(request)
+    station = conductor.station(station_id)
+    changes = await read_json(request)
+    if not isinstance(changes, dict):
+        raise BadRequest("the body is not a JSON object")
+    fields = {name: value for name, value in changes.items() if name != "name"}
+    if fields:
+        await conductor.control(station, {"type": "steer", "set": fields})
+    if isinstance(changes.get("name"), str):
+        station.name = changes["name"][:200]
+    return JSONResponse(station.state())
+
+
+@router.delete("/v1/stations/{station_id}", status_code=204, tags=["stations"])
+async def delete_station(request: Request, station_id: str) -> Response:
+    """End the music for everyone who listens."""
+    conductor = conductor_of(request)
+    conductor.close_station(conductor.station(station_id))
+    return Response(status_code=204)
+
+
+@router.post("/v1/stations/{station_id}/controls", tags=["stations"], openapi_extra=_CONTROL)
+async def post_controls(request: Request, station_id: str) -> JSONResponse:
+    """Apply one control, answered with its ack; or a list, answered with an ack or error event for each."""
+    conductor = conductor_of(request)
+    station = conductor.station(station_id)
+    controls = await read_json(request)
+    if isinstance(controls, list):
+        return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
+    return JSONResponse(await conductor.control(station, controls))
+
+
+@router.get("/v1/stations/{station_id}/take", tags=["stations"])
+async def get_take(request: Request, station_id: str) -> StreamingResponse:
+    """The take so far, JSON lines: opening and seed, then controls with their stream frames."""
+    station = conductor_of(request).station(station_id)
+    return StreamingResponse(station.take(), media_type="application/jsonl")
+
+
+@router.get("/v1/stations/{station_id}/audio.{kind}", tags=["audio"])
+async def get_audio(request: Request, station_id: str, kind: str) -> StreamingResponse:
+    """Endless audio for media players: ogg (the station's own Opus packets), mp3 or wav."""
+    conductor = conductor_of(request)
+    station = conductor.station(station_id)
+    if kind not in http_audio.MEDIA_TYPES:
+        raise _unknown_format(kind, http_audio.MEDIA_TYPES)
+    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS)
+    headers = {"Cache-Control": "no-store"}
+    return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, http_audio.MEDIA_TYPES[kind])
+
+
+@router.websocket("/v1/stations/{station_id}/live")
+async def live_socket(socket: WebSocket, station_id: str, session: str | None = None) -> None:
+    conductor = conductor_of(socket)
+    await websocket.serve_live(conductor, conductor.station(station_id), socket, session)
+
+
+@router.websocket("/v1/stations/{station_id}/audio")
+async def audio_socket(
+    socket: WebSocket, station_id: str, audio_format: Annotated[str, Query(alias="format")] = "pcm_s16le"
+) -> None:
+    conductor = conductor_of(socket)
+    station = conductor.station(station_id)
+    if audio_format not in websocket.PAYLOADS:
+        raise _unknown_format(audio_format, websocket.PAYLOADS)
+    session = new_session(conductor, station, "websocket", websocket.MAX_QUEUED_CHUNKS)
+    await websocket.serve_audio(station, session, socket, audio_format)
+
+
+def _unknown_format(value: str, known: dict[str, Any]) -> StreamingError:
+    error = BadRequest(f"format is {value!r}; allowed is {', '.join(known)}", field="format", value=value)
+    error.status, error.code = 422, "unknown_format"
+    return error

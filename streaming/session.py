@@ -1,0 +1,88 @@
+"""One listener, and one client of the live channel. In: chunks and events; out: the same, one after another.
+
+Both remember a bounded queue: who reads too slowly loses the oldest, and never holds up another. Event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from streaming.protocol import Event
+from streaming.ring import Chunk
+
+Item = TypeVar("Item")
+
+
+class Mailbox(Generic[Item]):
+    """A queue for one reader that drops its oldest item when full and can be closed for good."""
+
+    def __init__(self, max_items: int) -> None:
+        self._items: deque[Item] = deque(maxlen=max_items)
+        self._arrived = asyncio.Event()
+        self.num_dropped = 0
+        self.is_closed = False
+
+    def put(self, item: Item) -> None:
+        self.num_dropped += len(self._items) == self._items.maxlen
+        self._items.append(item)
+        self._arrived.set()
+
+    def skip_to_newest(self) -> None:
+        while len(self._items) > 1:
+            self._items.popleft()
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._arrived.set()
+
+    async def get(self) -> Item | None:
+        """The next item, or None when the mailbox is closed."""
+        while not self._items and not self.is_closed:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return None if self.is_closed else self._items.popleft()
+
+
+class Carrier(Protocol):
+    """What must be closed along with a session."""
+
+    async def close(self) -> None: ...
+
+
+class Session:
+    """One listener of a station: reads chunks in order from the moment it begins to read."""
+
+    def __init__(self, kind: str, max_chunks: int, on_began: Callable[[Session], None] = lambda session: None) -> None:
+        self.id = secrets.token_hex(8)
+        self.kind = kind
+        self.began_frame: int | None = None
+        """The stream frame at which this listener's audio began; None before that."""
+        self.mailbox: Mailbox[Chunk] = Mailbox(max_chunks)
+        self.carrier: Carrier | None = None
+        self._on_began = on_began
+
+    async def next_chunk(self) -> Chunk | None:
+        """The next 20 ms; None when the station or the session has ended."""
+        if self.began_frame is None:
+            self.mailbox.skip_to_newest()
+        chunk = await self.mailbox.get()
+        if chunk is not None and self.began_frame is None:
+            self.began_frame = chunk.frame
+            self._on_began(self)
+        return chunk
+
+    def close(self) -> None:
+        self.mailbox.close()
+
+
+class LiveClient:
+    """A client of a station's live channel, whatever carries it."""
+
+    def __init__(self, session_id: str | None = None) -> None:
+        self.session_id = session_id
+        """The listening session this client belongs to, if it said so: its status then tells where the audio began."""
+        self.mailbox: Mailbox[Event] = Mailbox(256)

@@ -1,0 +1,243 @@
+"""One music in the front process: its ring is read here, its listeners and clients are served from here.
+
+In: ticks, the engine's events; out: chunks to sessions, events to live clients. Remembers the control log, the last
+beats and status, and the filler while the engine is missing. Event loop only; the filler works on its own thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from moods.intent import BEATS_PER_BAR
+from streaming.config import Config
+from streaming.filler import PAST_BLOCKS, Filler
+from streaming.metrics import Metrics
+from streaming.pacing import time_of
+from streaming.protocol import Event, LogEntry, Opened
+from streaming.ring import Chunk, Ring
+from streaming.session import LiveClient, Session
+
+_RETRY_S = 0.004
+_NUM_RETRIES = 3
+"""A block that comes within 12 ms of its deadline is still taken: jitter buffers forgive that, a filler is heard."""
+_MAX_LOG = 100_000
+
+
+class Station:
+    """Hands out one block every tick, whatever happens to the engine."""
+
+    def __init__(
+        self,
+        station_id: str,
+        opening: dict[str, Any],
+        seed: int,
+        ring: Ring,
+        config: Config,
+        metrics: Metrics,
+        filler_thread: ThreadPoolExecutor,
+    ) -> None:
+        self.id, self.opening, self.seed, self.ring = station_id, opening, seed, ring
+        self.name: str = opening.get("name") or station_id
+        self.first_tick: int | None = None
+        """The tick of block 0; None until the engine has opened the station."""
+        self.sessions: dict[str, Session] = {}
+        self.log: deque[LogEntry] = deque(maxlen=_MAX_LOG)
+        self.num_kept_controls = 0
+        """How many controls the snapshot on disk already holds."""
+        self.num_underruns = 0
+        self.idle_since_s = time.monotonic()
+        self._config, self._metrics, self._filler_thread = config, metrics, filler_thread
+        self._loop = asyncio.get_running_loop()
+        self._clients: set[LiveClient] = set()
+        self._next_block = 0
+        self._sent: deque[Chunk] = deque(maxlen=PAST_BLOCKS)
+        self._filler: Filler | None = None
+        self._num_filling = 0
+        self._beats: deque[Event] = deque(maxlen=4 * BEATS_PER_BAR)
+        self._status: Event = {"type": "status", "state": "playing", "mood": {}, "heading": {}}
+
+    # --- sound -------------------------------------------------------------------------------------------------------
+
+    def on_opened(self, report: Opened) -> None:
+        self.first_tick = report.first_tick
+
+    def on_tick(self, tick: int) -> None:
+        """Hand out what is due at `tick`."""
+        if self.first_tick is not None:
+            self._play_through(tick - self.first_tick, _NUM_RETRIES)
+
+    def _play_through(self, block: int, retries: int) -> None:
+        """Hand out all blocks up to `block`; look again shortly where the last one is late."""
+        while self._next_block <= block:
+            chunk = self.ring.read(self._next_block)
+            if chunk is None and self._filler is None and self._next_block == block and retries:
+                self._loop.call_later(_RETRY_S, self._play_through, block, retries - 1)
+                return
+            self._hand_out(self._next_block, chunk)
+            self._next_block += 1
+
+    def _hand_out(self, block: int, chunk: Chunk | None) -> None:
+        if chunk is None:
+            self.num_underruns += 1
+            self._metrics.underruns.inc()
+        if self._filler is None:
+            if chunk is not None:
+                self._deliver(chunk)
+                return
+            past = [sent.pcm for sent in self._sent]
+            self._filler = Filler(past, self._bar_frames(), self._config.opus_bit_rate)
+        self._num_filling += 1
+        filled = self._filler_thread.submit(self._filler.next_chunk, block, chunk)
+        filled.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._on_filled, done))
+
+    def _on_filled(self, filled: Future[Chunk]) -> None:
+        self._num_filling -= 1
+        self._metrics.filler_seconds.inc(BLOCK_FRAMES / SAMPLE_RATE)
+        if self._filler is not None and self._filler.is_done and not self._num_filling:
+            self._filler = None
+        self._deliver(filled.result())
+
+    def _deliver(self, chunk: Chunk) -> None:
+        self._sent.append(chunk)
+        for session in self.sessions.values():
+            session.mailbox.put(chunk)
+
+    def _bar_frames(self) -> int:
+        bpm = self._beats[-1]["bpm"] if self._beats else 120.0
+        return round(BEATS_PER_BAR * 60 * SAMPLE_RATE / bpm)
+
+    # --- listeners and clients ---------------------------------------------------------------------------------------
+
+    def add_session(self, kind: str, max_chunks: int) -> Session:
+        session = Session(kind, max_chunks, self._on_session_began)
+        self.sessions[session.id] = session
+        self._metrics.sessions.inc()
+        return session
+
+    def remove_session(self, session: Session) -> None:
+        """End a session; again is no harm."""
+        if self.sessions.pop(session.id, None) is not None:
+            session.close()
+            if session.carrier is not None:
+                self._loop.create_task(session.carrier.close())
+            self._metrics.sessions.dec()
+            self._metrics.dropped_chunks.inc(session.mailbox.num_dropped)
+            self.idle_since_s = time.monotonic()
+
+    def _on_session_began(self, session: Session) -> None:
+        self.broadcast(_session_event(session))
+
+    def add_client(self, client: LiveClient) -> None:
+        """Begin to send events, first the state of things."""
+        self._clients.add(client)
+        client.mailbox.put(self._status_for(client))
+        session = self.sessions.get(client.session_id or "")
+        if session is not None and session.began_frame is not None:
+            client.mailbox.put(_session_event(session))
+        frame = self.frame
+        for beat in self._beats:
+            if beat["frame"] > frame:
+                client.mailbox.put(beat)
+
+    def remove_client(self, client: LiveClient) -> None:
+        self._clients.discard(client)
+        client.mailbox.close()
+        self.idle_since_s = time.monotonic()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.sessions and not self._clients
+
+    def broadcast(self, event: Event) -> None:
+        for client in self._clients:
+            client.mailbox.put(event)
+
+    def close(self) -> None:
+        for session in list(self.sessions.values()):
+            self.remove_session(session)
+        for client in list(self._clients):
+            self.remove_client(client)
+        self.first_tick = None
+        self.ring.close()
+        self.ring.path.unlink(missing_ok=True)
+
+    # --- events and state --------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        """Take in an event of the engine and pass it on."""
+        if event["type"] == "status":
+            self._status = event
+            for client in self._clients:
+                client.mailbox.put(self._status_for(client))
+            return
+        if event["type"] == "beat":
+            while self._beats and self._beats[-1]["frame"] >= event["frame"]:
+                self._beats.pop()
+            if self._beats and (self._beats[-1]["bar"], self._beats[-1]["beat"]) == (event["bar"], event["beat"]):
+                self._beats.pop()  # the same beat, moved
+            self._beats.append(event)
+        self.broadcast(event)
+
+    @property
+    def frame(self) -> int:
+        """The stream frame that leaves the server now."""
+        if self.first_tick is None:
+            return 0
+        return max(0, round((time.monotonic() - time_of(self.first_tick)) * SAMPLE_RATE))
+
+    def position(self) -> dict[str, Any]:
+        """Where the sound that leaves now is in the music."""
+        frame = self.frame
+        begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
+        beat = begun[-1] if begun else {"bar": 1, "beat": 1, "bpm": None}
+        place = {name: beat[name] for name in ("bar", "beat", "bpm")}
+        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **place}
+
+    def state(self) -> dict[str, Any]:
+        """What GET answers."""
+        chunk = self._sent[-1] if self._sent else None
+        return {
+            "id": self.id,
+            "name": self.name,
+            "seed": self.seed,
+            "links": self.links(),
+            **{name: self._status[name] for name in ("state", "mood", "heading")},
+            "position": self.position(),
+            "listeners": len(self.sessions),
+            "level": {"peak": chunk.peak if chunk else 0.0, "rms": chunk.rms if chunk else 0.0},
+            "health": {"is_filling": self._filler is not None, "underruns": self.num_underruns},
+        }
+
+    def links(self) -> dict[str, str]:
+        base = f"/v1/stations/{self.id}"
+        return {
+            "self": base,
+            "whep": f"/whep/{self.id}",
+            **{name: f"{base}/{name}" for name in ("controls", "live", "audio", "take")},
+            **{kind: f"{base}/audio.{kind}" for kind in ("ogg", "mp3", "wav")},
+        }
+
+    def take(self) -> Iterator[str]:
+        """JSON lines: the opening, then every control with the stream frame before which it was applied."""
+        is_complete = not self.log or self.log[0].index == 0
+        opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **self.opening, "seed": self.seed}
+        yield json.dumps(opening, ensure_ascii=False) + "\n"
+        for entry in list(self.log):
+            yield json.dumps({"frame": entry.block * BLOCK_FRAMES, **entry.control}, ensure_ascii=False) + "\n"
+
+    def _status_for(self, client: LiveClient) -> Event:
+        state = self.state()
+        del state["links"]
+        session = self.sessions.get(client.session_id or "")
+        return {"type": "status", **state, "session_began_frame": session.began_frame if session else None}
+
+
+def _session_event(session: Session) -> Event:
+    return {"type": "session", "session": session.id, "began_frame": session.began_frame}

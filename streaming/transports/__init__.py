@@ -1,0 +1,1 @@
+"""Ways a listener is reached; each module is thin and imports its own library."""

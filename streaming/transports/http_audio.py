@@ -1,0 +1,94 @@
+"""Endless audio over plain HTTP, for media players, OBS and curl. In: a session; out: bytes of wav, ogg or mp3.
+
+Each listener's generator remembers its container; ogg carries the station's own Opus packets, mp3 is encoded on a
+thread. Event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import av
+from av.audio.resampler import AudioResampler
+
+from engine.audio import SAMPLE_RATE
+from streaming.encoders.opus import wrap_packet
+from streaming.encoders.pcm import endless_wav_header
+from streaming.ring import Chunk
+from streaming.session import Session
+from streaming.station import Station
+
+MEDIA_TYPES = {"wav": "audio/wav", "ogg": "audio/ogg; codecs=opus", "mp3": "audio/mpeg"}
+MAX_QUEUED_CHUNKS = 100
+_MP3_BIT_RATE = 192_000
+_MP3_FRAME = 1152
+
+
+class _Outlet:
+    """A file for a muxer, read by `take`."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def write(self, written: bytes) -> int:
+        self._bytes += written
+        return len(written)
+
+    def take(self) -> bytes:
+        taken = bytes(self._bytes)
+        self._bytes.clear()
+        return taken
+
+
+async def stream(station: Station, session: Session, kind: str) -> AsyncIterator[bytes]:
+    """Yield the station's audio as `kind`, one of MEDIA_TYPES, until either side ends."""
+    try:
+        if kind == "wav":
+            yield endless_wav_header()
+            while (chunk := await session.next_chunk()) is not None:
+                yield chunk.s16le
+            return
+        convert = _ogg_muxer() if kind == "ogg" else _mp3_encoder()
+        while (chunk := await session.next_chunk()) is not None:
+            written = convert(chunk) if kind == "ogg" else await asyncio.to_thread(convert, chunk)
+            if written:
+                yield written
+    finally:
+        station.remove_session(session)
+
+
+def _ogg_muxer() -> Callable[[Chunk], bytes]:
+    """A function that puts a chunk's Opus packet into a page of its own."""
+    outlet = _Outlet()
+    container = av.open(outlet, "w", format="ogg", options={"page_duration": "1", "flush_packets": "1"})
+    track = container.add_stream("libopus", rate=SAMPLE_RATE, layout="stereo")
+    container.start_encoding()
+    first_frame: int | None = None
+
+    def convert(chunk: Chunk) -> bytes:
+        nonlocal first_frame
+        first_frame = chunk.frame if first_frame is None else first_frame
+        packet = wrap_packet(chunk.packet, chunk.frame - first_frame)
+        packet.stream = track
+        container.mux(packet)
+        return outlet.take()
+
+    return convert
+
+
+def _mp3_encoder() -> Callable[[Chunk], bytes]:
+    outlet = _Outlet()
+    container = av.open(outlet, "w", format="mp3", options={"write_xing": "0", "flush_packets": "1"})
+    track = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="stereo")
+    track.bit_rate = _MP3_BIT_RATE
+    resampler = AudioResampler(format="fltp", layout="stereo", rate=SAMPLE_RATE, frame_size=_MP3_FRAME)
+
+    def convert(chunk: Chunk) -> bytes:
+        frame = av.AudioFrame.from_ndarray(chunk.pcm.reshape(1, -1), format="flt", layout="stereo")
+        frame.sample_rate = SAMPLE_RATE
+        for resampled in resampler.resample(frame):
+            container.mux(track.encode(resampled))
+        return outlet.take()
+
+    return convert

@@ -1,0 +1,76 @@
+"""WebSockets: the live channel and raw audio. In: an open socket of a station; out: messages. Remembers nothing.
+
+Event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from operator import attrgetter
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from streaming import live
+from streaming.conductor import Conductor
+from streaming.protocol import audio_header, audio_message
+from streaming.session import LiveClient, Session
+from streaming.station import Station
+
+PAYLOADS = {"pcm_s16le": attrgetter("s16le"), "pcm_f32le": attrgetter("f32le"), "opus": attrgetter("packet")}
+MAX_QUEUED_CHUNKS = 50
+
+
+async def serve_live(conductor: Conductor, station: Station, socket: WebSocket, session_id: str | None) -> None:
+    """Carry the live channel until either side ends."""
+    await socket.accept()
+    client = LiveClient(session_id)
+    station.add_client(client)
+    try:
+        await _until_first(live.tell(client, socket.send_text), _hear(conductor, station, client, socket))
+    finally:
+        station.remove_client(client)
+
+
+async def serve_audio(station: Station, session: Session, socket: WebSocket, audio_format: str) -> None:
+    """Send the station's audio, one message for every 20 ms, until either side ends."""
+    await socket.accept()
+    try:
+        await _until_first(_send_audio(session, socket, audio_format), _drain(socket))
+    finally:
+        station.remove_session(session)
+
+
+async def _hear(conductor: Conductor, station: Station, client: LiveClient, socket: WebSocket) -> None:
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        await live.hear(conductor, station, client, message.get("text") or message.get("bytes") or "")
+
+
+async def _send_audio(session: Session, socket: WebSocket, audio_format: str) -> None:
+    payload = PAYLOADS[audio_format]
+    while (chunk := await session.next_chunk()) is not None:
+        if chunk.frame == session.began_frame:
+            await socket.send_text(audio_header(audio_format, chunk.frame))
+        await socket.send_bytes(audio_message(chunk.frame, payload(chunk)))
+
+
+async def _drain(socket: WebSocket) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _until_first(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends; a client that has gone is a normal end."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    for task in done:
+        if not isinstance(task.exception(), WebSocketDisconnect | RuntimeError | None):
+            task.result()

@@ -1,0 +1,102 @@
+"""A real server for the tests: conductor, engine process and uvicorn, on an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from streaming.app import Server, bind, create_app
+from streaming.conductor import Conductor
+from streaming.config import Config
+
+Result = TypeVar("Result")
+
+dial = functools.partial(connect, close_timeout=0.2, max_queue=None)
+"""Open a WebSocket; leaving it does not wait for what has not been read."""
+
+
+class Running:
+    """A server under test. `call` runs a coroutine or function on the server's own loop."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self.call(self._start())
+        self.http = httpx.Client(base_url=self.address, timeout=20)
+
+    async def _start(self) -> None:
+        self._socket = bind(self._config.host, self._config.port)
+        self.address = "http://{}:{}".format(*self._socket.getsockname())
+        self.conductor = await Conductor(self._config).__aenter__()
+        self._server = Server(create_app(self._config, self.conductor), self.conductor)
+        self._serving = asyncio.create_task(self._server.serve([self._socket]))
+        while not self._server.started:
+            await asyncio.sleep(0.01)
+
+    async def _stop(self) -> None:
+        self._server.should_exit = True
+        await self._serving
+        self._socket.close()
+
+    def stop(self) -> None:
+        self.http.close()
+        self.call(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def call(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+    def open(self, **opening: Any) -> dict[str, Any]:
+        """Open a station and answer its state."""
+        response = self.http.post("/v1/stations", json={"mood": "epic", "seed": 1} | opening)
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    def ws(self, path: str) -> str:
+        return self.address.replace("http", "ws") + path
+
+
+SINES = Config(port=0, generator="tests.streaming.sines:open_sines", snapshot_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def make_server() -> Iterator[Callable[[Config], Running]]:
+    running: list[Running] = []
+
+    def make(config: Config) -> Running:
+        server = Running(config)
+        server.start()
+        running.append(server)
+        return server
+
+    yield make
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(make_server: Callable[[Config], Running]) -> Running:
+    return make_server(SINES)
+
+
+@pytest.fixture(autouse=True)
+def no_stations_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test finds the shared server empty."""
+    yield
+    if "server" in request.fixturenames:
+        server: Running = request.getfixturevalue("server")
+        for station in server.http.get("/v1/stations").json()["stations"]:
+            server.http.delete(f"/v1/stations/{station['id']}")

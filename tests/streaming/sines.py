@@ -1,0 +1,74 @@
+"""A small generator with the engine's whole protocol: one sine a slot, its pitch by seed, its level by energy.
+
+In: controllers; out: blocks. Remembers place and level of each slot: only a faithful snapshot continues it exactly.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE, Block
+from engine.config import EngineConfig
+from engine.errors import BadCheckpoint
+from engine.generator import Snapshot
+from moods.controller import Controller
+
+
+class Sines:
+    def __init__(self, max_slots: int, step_s: float = 0.0) -> None:
+        self.max_slots = max_slots
+        self._step_s = step_s
+        self._controllers: dict[int, Controller] = {}
+        self._places: dict[int, tuple[int, float]] = {}  # music frame, level reached
+
+    def open(self, slot: int, controller: Controller) -> None:
+        assert slot not in self._controllers and 0 <= slot < self.max_slots
+        self._controllers[slot] = controller
+        self._places[slot] = (0, self._level(controller, 0))
+
+    def step(self, slots: Sequence[int]) -> Block:
+        time.sleep(self._step_s)
+        return np.stack([self._step(slot) for slot in slots])
+
+    def revise(self, slot: int, beat: int) -> None:
+        assert beat >= 0
+
+    def snapshot(self, slot: int) -> Snapshot:
+        return {"place": self._places[slot]}
+
+    def restore(self, slot: int, controller: Controller, snapshot: Snapshot) -> None:
+        assert slot not in self._controllers
+        self._controllers[slot] = controller
+        self._places[slot] = snapshot["place"]
+
+    def close(self, slot: int) -> None:
+        del self._controllers[slot], self._places[slot]
+
+    def _level(self, controller: Controller, frame: int) -> float:
+        return 0.1 + 0.3 * controller.intent(frame).energy
+
+    def _step(self, slot: int) -> Block:
+        controller = self._controllers[slot]
+        frame, level = self._places[slot]
+        target = self._level(controller, frame)
+        hertz = 200.0 + 50.0 * (controller.seed % 8)
+        times = (frame + np.arange(BLOCK_FRAMES)) / SAMPLE_RATE
+        levels = np.linspace(level, target, BLOCK_FRAMES, endpoint=False)
+        left = levels * np.sin(2 * np.pi * hertz * times)
+        right = levels * np.sin(2 * np.pi * 1.5 * hertz * times)
+        self._places[slot] = (frame + BLOCK_FRAMES, target)
+        block = np.stack([left, right]).astype(np.float32)
+        assert block.shape == (CHANNELS, BLOCK_FRAMES)
+        return block
+
+
+def open_sines(config: EngineConfig) -> Sines:
+    return Sines(config.max_slots)
+
+
+def open_broken(config: EngineConfig) -> Sines:
+    raise BadCheckpoint(os.path.join("nowhere", "weights"), "sha256 aa", "sha256 bb")

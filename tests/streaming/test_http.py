@@ -1,0 +1,158 @@
+"""The HTTP interface: what is answered, and what bad input gets."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from streaming.config import Config
+from tests.streaming.conftest import SINES, Running
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, object]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert {"type", "title", "status", "detail"} <= set(problem)
+    assert problem["status"] == status
+    assert problem["code"] == code
+    return problem
+
+
+def test_station_lives_from_post_to_delete(server: Running) -> None:
+    response = server.http.post("/v1/stations", json={"mood": "治愈", "seed": 7, "name": "desk"})
+    station = response.json()
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/v1/stations/{station['id']}"
+    assert (station["name"], station["seed"]) == ("desk", 7)
+    assert [each["id"] for each in server.http.get("/v1/stations").json()["stations"]] == [station["id"]]
+    path = station["links"]["self"]
+    state = server.http.patch(path, json={"energy": 0.9, "name": "stage"}).json()
+    assert state["name"] == "stage"
+    assert server.http.delete(path).status_code == 204
+    assert_problem(server.http.get(path), 404, "unknown_station")
+    assert_problem(server.http.delete(path), 404, "unknown_station")
+
+
+@pytest.mark.parametrize(
+    ("opening", "code", "member"),
+    [
+        ({"mood": "heeling"}, "unknown_mood", "nearest"),
+        ({"style": "lofy"}, "unknown_style", "nearest"),
+        ({"key": "H major"}, "unknown_key", "nearest"),
+        ({"energy": 1.5}, "out_of_range", "range"),
+        ({"enrgy": 0.5}, "bad_control", "detail"),
+        ([1], "bad_control", "detail"),
+    ],
+)
+def test_bad_opening_is_named(server: Running, opening: object, code: str, member: str) -> None:
+    problem = assert_problem(server.http.post("/v1/stations", json=opening), 422, code)
+    assert problem[member]
+
+
+def test_bodies_that_cannot_be_read_are_problems(server: Running) -> None:
+    nan = server.http.post("/v1/stations", content='{"energy": NaN}', headers={"Content-Type": "application/json"})
+    assert assert_problem(nan, 422, "out_of_range")["field"] == "energy"
+    broken = server.http.post("/v1/stations", content="{", headers={"Content-Type": "application/json"})
+    assert_problem(broken, 400, "bad_request")
+    text = server.http.post("/v1/stations", content="epic", headers={"Content-Type": "text/plain"})
+    assert_problem(text, 415, "wrong_content_type")
+    assert_problem(server.http.get("/v1/nothing"), 404, "http_error")
+    assert_problem(server.http.put("/v1/stations"), 405, "http_error")
+
+
+def test_controls_are_acknowledged_with_the_place_of_their_effect(server: Running) -> None:
+    path = server.open()["links"]["controls"]
+    ack = server.http.post(path, json={"type": "steer", "set": {"energy": 0.2}, "at": "bar", "id": "a"}).json()
+    assert (ack["type"], ack["id"]) == ("ack", "a")
+    assert ack["effective_at"]["beat"] == 1
+    assert ack["effective_at"]["seconds"] == ack["effective_at"]["frame"] / 48_000
+    problem = assert_problem(server.http.post(path, json={"type": "steer", "set": {"energy": 2}}), 422, "out_of_range")
+    assert problem["range"] == [0, 1]
+    assert_problem(server.http.post(path, json={"type": "stinger", "name": "reveal"}), 422, "bad_control")
+    answers = server.http.post(path, json=[{"type": "panic"}, {"type": "what", "id": "b"}, 3]).json()
+    assert [answer["type"] for answer in answers] == ["ack", "error", "error"]
+    assert answers[1]["id"] == "b"
+
+
+def test_take_holds_opening_seed_and_controls(server: Running) -> None:
+    station = server.open(seed=5)
+    steer = {"type": "steer", "set": {"energy": 0.25}, "id": "c"}
+    server.http.post(station["links"]["controls"], json=steer)
+    opening, control = map(json.loads, server.http.get(station["links"]["take"]).text.splitlines())
+    assert (opening["type"], opening["seed"], opening["mood"], opening["is_complete"]) == ("opening", 5, "epic", True)
+    assert control == {"frame": control["frame"], **steer}
+    assert control["frame"] % 960 == 0
+
+
+def test_full_server_says_when_to_come_back(make_server: object) -> None:
+    small = make_server(Config(port=0, generator=SINES.generator, max_stations=1, max_sessions=0 + 1))
+    station = small.open()
+    full = small.http.post("/v1/stations", json={})
+    assert_problem(full, 503, "too_many_stations")
+    assert int(full.headers["retry-after"]) > 0
+    with small.http.stream("GET", station["links"]["wav"]) as listening:
+        assert listening.status_code == 200
+        assert_problem(small.http.get(station["links"]["ogg"]), 503, "too_many_sessions")
+
+
+def read_stream(server: Running, path: str, num_bytes: int) -> bytes:
+    received = b""
+    with server.http.stream("GET", path) as response:
+        assert response.status_code == 200
+        for part in response.iter_bytes():
+            received += part
+            if len(received) >= num_bytes:
+                break
+    return received
+
+
+def test_wav_stream_is_the_station_in_16_bits(server: Running) -> None:
+    received = read_stream(server, server.open()["links"]["wav"], 44 + 48_000)
+    with wave.open(io.BytesIO(received)) as header:
+        assert (header.getframerate(), header.getnchannels(), header.getsampwidth()) == (48_000, 2, 2)
+    pcm = np.frombuffer(received[44 : 44 + 48_000], "<i2").reshape(-1, 2) / 32_768
+    assert np.abs(pcm).max() > 0.1
+    assert np.abs(np.diff(pcm, axis=0)).max() < 0.1
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("ogg", "opus"), ("mp3", "mp3")])
+def test_compressed_streams_decode(server: Running, kind: str, codec: str) -> None:
+    received = read_stream(server, server.open()["links"][kind], 20_000)
+    with av.open(io.BytesIO(received)) as container:
+        assert container.streams.audio[0].codec_context.name.startswith(codec)
+        frames = []
+        try:
+            frames.extend(frame.to_ndarray() for frame in container.decode(audio=0))
+        except av.error.InvalidDataError:
+            assert kind == "mp3"  # cut within a frame
+    assert np.abs(np.concatenate(frames, axis=1)).max() > 0.1
+
+
+def test_unknown_audio_format_names_those_there_are(server: Running) -> None:
+    station = server.open()
+    problem = assert_problem(server.http.get(f"/v1/stations/{station['id']}/audio.flac"), 422, "unknown_format")
+    assert "wav" in str(problem["detail"])
+
+
+def test_operation_endpoints(server: Running) -> None:
+    server.open()
+    assert server.http.get("/healthz").json() == {"alive": True}
+    assert server.http.get("/readyz").json() == {"ready": True}
+    assert "undersong_stations 1.0" in server.http.get("/metrics").text
+    assert server.http.get("/docs").status_code == 200
+    assert "/v1/stations" in server.http.get("/openapi.json").json()["paths"]
+    moods = server.http.get("/v1/moods").json()
+    assert {"name", "zh", "valence", "energy"} <= set(moods["moods"][0])
+    assert {"name", "zh"} <= set(moods["styles"][0])
+
+
+def test_studio_page_is_served(server: Running) -> None:
+    assert "text/html" in server.http.get("/").headers["content-type"]
+    assert server.http.get("/web/live.js").status_code == 200

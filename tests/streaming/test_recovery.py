@@ -1,0 +1,118 @@
+"""The engine process dies or hangs: the listener's sound goes on, the music returns where it would have been."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.sync.client import ClientConnection
+
+from moods.control import parse_control, parse_opening
+from moods.controller import Controller
+from streaming.config import Config
+from tests.streaming.conftest import SINES, Running, dial
+from tests.streaming.sines import Sines
+from tests.streaming.test_live import read_pcm
+
+
+@pytest.fixture(scope="module")
+def server(make_server: Callable[[Config], Running]) -> Running:
+    return make_server(SINES)
+
+
+def undisturbed(server: Running, station: dict[str, Any], num_blocks: int) -> np.ndarray:
+    """The station's take, played again in this process from its beginning: float32 [T, 2]."""
+    opening, *controls = map(json.loads, server.http.get(station["links"]["take"]).text.splitlines())
+    controller = Controller(parse_opening({"mood": opening["mood"], "energy": opening["energy"]}), opening["seed"])
+    sines, blocks = Sines(1), []
+    sines.open(0, controller)
+    for block in range(num_blocks):
+        while controls and controls[0]["frame"] == block * 960:
+            control = controls.pop(0)
+            del control["frame"]
+            controller.apply(parse_control(control), block * 960)
+        blocks.append(sines.step([0])[0].T)
+    return np.concatenate(blocks)
+
+
+@pytest.fixture(autouse=True)
+def engine_is_there(server: Running) -> None:
+    for _ in range(1000):
+        if server.conductor.is_ready:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the engine has not come back")
+
+
+def restarts(server: Running) -> float:
+    return server.conductor.metrics.registry.get_sample_value("undersong_engine_restarts_total") or 0.0
+
+
+def read_until_back(server: Running, station: dict[str, Any], audio: ClientConnection) -> tuple[list[int], np.ndarray]:
+    """Read on until the engine's own sound has come back, and a little longer."""
+    before, frames, blocks, health = restarts(server), [], [], {"is_filling": True}
+    while restarts(server) == before or health["is_filling"] or not server.conductor.is_ready:
+        more_frames, pcm = read_pcm(audio, 25)
+        frames, blocks = frames + more_frames, [*blocks, pcm]
+        assert len(frames) < 3000, "the engine has not come back"
+        health = server.http.get(station["links"]["self"]).json()["health"]
+    more_frames, pcm = read_pcm(audio, 40)
+    return frames + more_frames, np.concatenate([*blocks, pcm])
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hanging"])
+def test_sound_goes_on_and_returns_to_the_same_samples(server: Running, how: signal.Signals) -> None:
+    station = server.open(seed=1, energy=0.5)
+    with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
+        audio.recv(10)
+        first, early = read_pcm(audio, 60)
+        steer = {"type": "steer", "set": {"energy": 0.9}, "at": "now"}
+        server.http.post(station["links"]["controls"], json=steer)
+        os.kill(server.conductor._engine.pid, how)
+        later, rest = read_until_back(server, station, audio)
+    assert first + later == list(range(first[0], first[0] + len(first + later) * 960, 960))
+    pcm = np.concatenate([early, rest])
+    assert np.abs(np.diff(pcm, axis=0)).max() < 0.06  # the sines' own steepest step is 0.02
+    levels = np.sqrt(np.mean(pcm.reshape(-1, 960, 2) ** 2, axis=1))
+    assert levels.min() > 0.05
+    wanted = undisturbed(server, station, first[0] // 960 + len(first + later))[first[0] :]
+    is_same = (pcm == wanted).reshape(-1, 960, 2).all(axis=(1, 2))
+    first_filled = int(np.flatnonzero(~is_same)[0])
+    assert is_same[first_filled:].sum() >= 10
+
+
+def test_pause_survives_the_engine(server: Running) -> None:
+    station = server.open(seed=1, energy=0.5)
+    with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
+        audio.recv(10)
+        server.http.post(station["links"]["controls"], json={"type": "transport", "do": "pause"})
+        time.sleep(0.7)  # a snapshot is taken while it is silent
+        os.kill(server.conductor._engine.pid, signal.SIGKILL)
+        ack = server.http.post(station["links"]["controls"], json={"type": "transport", "do": "play"}).json()
+        frames, pcm = read_pcm(audio, 50)
+        while frames[-1] < ack["effective_at"]["frame"] + 20 * 960:
+            more_frames, more = read_pcm(audio, 10)
+            frames, pcm = frames + more_frames, np.concatenate([pcm, more])
+    played = ack["effective_at"]["frame"] - frames[0]
+    assert not pcm[5 * 960 : played].any()
+    assert pcm[played + 960 :].any()
+    assert np.abs(np.diff(pcm, axis=0)).max() < 0.05
+
+
+def test_server_is_not_ready_until_the_engine_is_back(server: Running) -> None:
+    server.open()
+    os.kill(server.conductor._engine.pid, signal.SIGKILL)
+    statuses = []
+    for _ in range(500):
+        statuses.append(server.http.get("/readyz").status_code)
+        if 503 in statuses and statuses[-1] == 200:
+            break
+        time.sleep(0.02)
+    assert 503 in statuses
+    assert statuses[-1] == 200

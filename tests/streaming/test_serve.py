@@ -1,0 +1,125 @@
+"""The server process: what it says when it cannot start, and what it leaves behind when it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from streaming.config import Config, load_config
+from streaming.errors import BadConfig
+
+SERVE = "import sys; from streaming.app import serve; from streaming.config import Config; sys.exit(serve(Config({})))"
+
+
+@contextmanager
+def serving(settings: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", SERVE.format(settings)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def engine_of(process: subprocess.Popen[str]) -> int:
+    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+
+
+def has_ended(pid: int) -> bool:
+    for _ in range(200):
+        if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def runtime_folders() -> set[Path]:
+    return set(Path("/dev/shm").glob("undersong-*"))
+
+
+def test_broken_checkpoint_is_one_line_and_status_1_before_listening() -> None:
+    with serving("port=0, generator='tests.streaming.sines:open_broken'") as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out == ""
+    assert "sha256 bb" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_port_in_use_is_one_line_and_status_1() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with serving(f"port={other.getsockname()[1]}, generator='tests.streaming.sines:open_sines'") as process:
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert len(err.strip().splitlines()) == 1
+    assert "--port" in err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_behind(how: signal.Signals) -> None:
+    before = runtime_folders()
+    with serving("port=0, generator='tests.streaming.sines:open_sines'") as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[3]
+        station = httpx.post(address + "v1/stations", json={}).json()
+        engine = engine_of(process)
+        own = runtime_folders() - before
+        with httpx.stream("GET", address.rstrip("/") + station["links"]["wav"]) as listening:
+            next(listening.iter_bytes())
+            os.kill(process.pid, how)
+            process.wait(20)
+        err = process.stderr.read() if process.stderr else ""
+    if how is not signal.SIGKILL:
+        assert process.returncode == 0
+        assert err == ""
+    assert has_ended(engine)
+    for _ in range(100):
+        if not own & runtime_folders():
+            break
+        time.sleep(0.05)
+    assert not own & runtime_folders()
+
+
+def test_front_process_imports_no_heavy_library() -> None:
+    code = "import sys, streaming.app; sys.exit(bool({'torch', 'numba', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("prot = 1", ["prot", "port"]),
+        ("port = 70000", ["port", "70000", "65535"]),
+        ("lead_ms = 'soon'", ["lead_ms", "soon"]),
+        ("port = [", ["undersong.toml"]),
+        ('ice_servers = ["http://x"]', ["ice_servers", "http://x", "stun:"]),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = tmp_path / "undersong.toml"
+    path.write_text(text)
+    with pytest.raises(BadConfig) as error:
+        load_config(path)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_settings_are_read_and_given_ones_win(tmp_path: Path) -> None:
+    path = tmp_path / "undersong.toml"
+    path.write_text('port = 9000\nlead_ms = 40\nice_servers = ["stun:192.0.2.1"]')
+    config = load_config(path, {"port": 9001})
+    assert config == Config(port=9001, lead_ms=40, ice_servers=("stun:192.0.2.1",))
+    with pytest.raises(BadConfig, match="missing"):
+        load_config(tmp_path / "missing.toml")
