@@ -150,6 +150,10 @@ class Composer:
     def next_beat(self, slot: int) -> int:
         return self._slots[slot].next_beat
 
+    def is_ready(self, slot: int) -> bool:
+        """Is the next beat there to be taken?"""
+        return bool(self._slots[slot].ahead)
+
     def _step(self, slots: Sequence[int]) -> None:
         """One event for each of `slots`."""
         for slot in slots:

@@ -18,6 +18,10 @@ from moods.intent import Intent
 
 _STEPS_PER_BLOCK = 2
 """Events composed ahead per slot and block: 100 a second, four times what dense music needs."""
+_URGENT_FRAMES = 5 * BLOCK_FRAMES
+"""A beat that is not composed this long before it begins is hurried, so that no single block bears all of it."""
+_SETTLE_FRAMES = 5 * BLOCK_FRAMES
+"""After a revision composing waits this long, unless it is urgent: a hand that drags revises again and again."""
 
 
 class ScoreGenerator:
@@ -28,10 +32,12 @@ class ScoreGenerator:
         self._composer, self._synth = composer, synth
         self._controllers: dict[int, Controller] = {}
         self._frames: dict[int, int] = {}
+        self._revised: dict[int, int] = {}
 
     def open(self, slot: int, controller: Controller) -> None:
         self._controllers[slot] = controller
         self._frames[slot] = 0
+        self._revised[slot] = -_SETTLE_FRAMES
         self._composer.open(slot, controller)
         self._synth.open(slot, controller.seed)
 
@@ -40,30 +46,43 @@ class ScoreGenerator:
             self._composer.prepare(due)
             for slot in due:
                 self._sound_beat(slot, self._composer.take(slot))
-        self._composer.compose(slots, _STEPS_PER_BLOCK)
+        self._compose_ahead(slots)
         block = self._synth.render(slots, self._intent_of, BLOCK_FRAMES)
         for slot in slots:
             self._frames[slot] += BLOCK_FRAMES
         return block
 
+    def _compose_ahead(self, slots: Sequence[int]) -> None:
+        """A few events for every slot; which ones and when changes what it costs, never what is heard."""
+        urgent, settled = [], []
+        for slot in slots:
+            frame = self._frames[slot]
+            if not self._composer.is_ready(slot) and self._next_beat_frame(slot) < frame + _URGENT_FRAMES:
+                urgent.append(slot)
+            elif frame >= self._revised[slot] + _SETTLE_FRAMES:
+                settled.append(slot)
+        self._composer.compose(urgent, 2 * _STEPS_PER_BLOCK)
+        self._composer.compose(settled, _STEPS_PER_BLOCK)
+
     def revise(self, slot: int, beat: int) -> None:
         self._composer.revise(slot, beat)
+        self._revised[slot] = self._frames[slot]
 
     def close(self, slot: int) -> None:
         self._composer.close(slot)
         self._synth.close(slot)
-        del self._controllers[slot], self._frames[slot]
+        del self._controllers[slot], self._frames[slot], self._revised[slot]
 
     def snapshot(self, slot: int) -> Snapshot:
         return {
-            "frame": self._frames[slot],
+            "frames": (self._frames[slot], self._revised[slot]),
             "composer": self._composer.snapshot(slot),
             "synth": self._synth.snapshot(slot),
         }
 
     def restore(self, slot: int, controller: Controller, snapshot: Snapshot) -> None:
         self._controllers[slot] = controller
-        self._frames[slot] = snapshot["frame"]
+        self._frames[slot], self._revised[slot] = snapshot["frames"]
         self._composer.restore(slot, controller, snapshot["composer"])
         self._synth.restore(slot, snapshot["synth"])
 
