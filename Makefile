@@ -1,0 +1,61 @@
+# serve, play, test … each do all the set-up they need: a Python from 3.11 on and a package index are enough.
+PYTHON ?= python3
+DATA ?= data
+ARGS ?=
+NAME ?=
+
+BIN := .venv/bin
+RUN_READY := .venv/.ready-run
+DEV_READY := .venv/.ready-dev
+TRAIN_READY := .venv/.ready-train
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: serve play test check fix bench train wheel browser
+
+serve: $(RUN_READY)  ## the server and its studio page
+	$(BIN)/undersong serve $(ARGS)
+
+play: $(RUN_READY)  ## this machine's loudspeaker: make play ARGS='"rainy night" --energy 0.3'
+	$(BIN)/undersong play $(ARGS)
+
+test: $(DEV_READY) browser  ## everything, a real browser included: make test ARGS='tests/moods -x'
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV_READY)  ## look, change nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q tests/test_house.py
+
+fix: $(DEV_READY)  ## repair what can be repaired by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV_READY)  ## all benchmarks, or one: make bench NAME=reaction
+	$(BIN)/python -m benchmarks $(NAME) $(ARGS)
+
+train: $(TRAIN_READY)  ## the shipped checkpoint again, from the data in DATA
+	$(BIN)/python -m engine.training.trainer --data $(DATA) --out runs/score --export engine/checkpoints $(ARGS)
+
+wheel: $(DEV_READY)  ## dist/undersong-*.whl
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+browser: $(DEV_READY)
+	@$(BIN)/python -m tests.browser.install
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "undersong needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(RUN_READY): pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e .
+	@touch $@
+
+$(DEV_READY): pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(RUN_READY)
+
+$(TRAIN_READY): pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e '.[dev,train]'
+	@touch $@ $(DEV_READY) $(RUN_READY)

@@ -1,0 +1,111 @@
+"""How many stations can play at once, for a minute, without one underrun?
+
+Each station plays another mood and is heard by one listener, who checks that no frame is missing or repeated; a run
+counts only if the server's own underrun counter stands still too. The number is doubled until a run fails, then halved
+in. Listeners share the machine's cores with the server: the figure includes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import struct
+import sys
+from dataclasses import dataclass
+
+import httpx
+import websockets
+
+from benchmarks.harness import Server, record, running_server
+from engine.audio import BLOCK_FRAMES
+
+SECONDS, PROBE_SECONDS, SETTLE_S = 60.0, 20.0, 5.0
+MOODS = ("focus", "epic", "night", "healing", "sport", "sad", "tech", "travel")
+MOST = 256
+
+
+@dataclass
+class Heard:
+    """What one listener received."""
+
+    packets: int = 0
+    breaks: int = 0
+    """How often a packet did not begin where the last one ended."""
+
+
+async def listen(
+    client: httpx.AsyncClient, url: str, seconds: float, mood: str = "focus", heard: Heard | None = None
+) -> None:
+    """Open a station, take its Opus packets for `seconds`, and close it."""
+    heard = heard or Heard()
+    station = (await client.post("/v1/stations", json={"mood": mood})).raise_for_status().json()
+    try:
+        address = f"{url.replace('http', 'ws', 1)}/v1/stations/{station['id']}/audio?format=opus"
+        async with websockets.connect(address, max_queue=256) as socket:
+            json.loads(await socket.recv())
+            expected = None
+            async with asyncio.timeout(seconds):
+                async for message in socket:
+                    (frame,) = struct.unpack_from("<Q", message)
+                    heard.breaks += expected is not None and frame != expected
+                    expected = frame + BLOCK_FRAMES
+                    heard.packets += 1
+    except TimeoutError:
+        pass
+    finally:
+        await client.delete(f"/v1/stations/{station['id']}")
+
+
+async def underruns(client: httpx.AsyncClient) -> float:
+    text = (await client.get("/metrics")).raise_for_status().text
+    values = re.findall(r"^undersong_underruns_total(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE)
+    assert values, "the server does not count underruns"
+    return sum(map(float, values))
+
+
+async def holds(server: Server, num_stations: int, seconds: float) -> bool:
+    """Whether `num_stations` play `seconds` without a fault, after a few seconds in which they open."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        heard = [Heard() for _ in range(num_stations)]
+        async with asyncio.TaskGroup() as group:
+            for index, one in enumerate(heard):
+                mood = MOODS[index % len(MOODS)]
+                group.create_task(listen(client, server.url, SETTLE_S + seconds, mood, one))
+            await asyncio.sleep(SETTLE_S)
+            before, packets = await underruns(client), sum(one.packets for one in heard)
+            await asyncio.sleep(seconds - 1)
+            late = await underruns(client) - before
+            share = (sum(one.packets for one in heard) - packets) / (num_stations * 50 * (seconds - 1))
+        breaks = sum(one.breaks for one in heard)
+        print(
+            f"{num_stations} stations: {late:g} underruns, {breaks} breaks, {share:.3f} of the packets", file=sys.stderr
+        )
+        return late == 0 and breaks == 0 and share > 0.99
+
+
+async def search(server: Server) -> int:
+    """The largest number found that holds for the full time."""
+    good, bad = 0, MOST + 1
+    number = 8
+    while bad - good > max(1, good // 10):
+        if await holds(server, number, PROBE_SECONDS):
+            good = number
+        else:
+            bad = number
+        number = min(number * 2, MOST) if bad > MOST else (good + bad) // 2
+        if good == MOST:
+            break
+    while good > 0 and not await holds(server, good, SECONDS):
+        good -= max(1, good // 10)
+    return good
+
+
+def main() -> None:
+    with running_server(settings=f"max_stations = {MOST}\nmax_sessions = {2 * MOST}\n") as server:
+        stations = asyncio.run(search(server))
+    record("capacity", {"stations": stations, "seconds": SECONDS})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""How long from asking for a station to its first sound on the wire?
+
+From `POST /v1/stations` over the WHEP offer and answer, ICE and DTLS to the arrival of the first media packet at an
+aiortc client, on a warm server. The client's own offer is made inside the measured time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import httpx
+
+from benchmarks.harness import percentiles, record, running_server
+from benchmarks.listener import WhepListener
+
+NUM_TRIALS, NUM_WARM = 30, 3
+
+
+async def one_trial(client: httpx.AsyncClient) -> float:
+    began = time.monotonic()
+    station = (await client.post("/v1/stations", json={"mood": "focus"})).raise_for_status().json()
+    listener = WhepListener(f"/whep/{station['id']}")
+    await listener.connect(client)
+    elapsed_ms = 1000 * (listener.arrivals[0].monotonic_s - began)
+    await listener.close()
+    (await client.delete(f"/v1/stations/{station['id']}")).raise_for_status()
+    return elapsed_ms
+
+
+async def trials(url: str, num_trials: int) -> list[float]:
+    async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+        return [await one_trial(client) for _ in range(num_trials + NUM_WARM)][NUM_WARM:]
+
+
+def main(num_trials: int = NUM_TRIALS) -> None:
+    with running_server() as server:
+        elapsed_ms = asyncio.run(trials(server.url, num_trials))
+    record("first_packet", {"first_packet_ms": percentiles(elapsed_ms), "trials": num_trials})
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

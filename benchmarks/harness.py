@@ -1,0 +1,139 @@
+"""What all benchmarks share: one JSON line a run, a real server to ask, percentiles.
+
+In: figures; out: the last line on stdout, and the same line appended to results/NAME.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+START_LIMIT_S = 180.0
+
+
+def record(name: str, figures: dict[str, Any]) -> None:
+    """Print the run as one JSON line and keep it."""
+    line = json.dumps({"benchmark": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "git": _git_sha(),
+                       "machine": _machine(), **figures})  # fmt: skip
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{name}.jsonl").open("a") as results:
+        results.write(line + "\n")
+    print(line)
+
+
+def percentiles(values: Sequence[float], digits: int = 1) -> dict[str, float]:
+    p50, p95 = np.percentile(values, (50, 95))
+    return {"p50": round(float(p50), digits), "p95": round(float(p95), digits), "max": round(max(values), digits)}
+
+
+def _git_sha() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    sha = git("rev-parse", "--short", "--verify", "-q", "HEAD") or "unborn"
+    return f"{sha}+changes" if git("status", "--porcelain", "--", ":!benchmarks/results") else sha
+
+
+def _machine() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return {
+        "cpu": model,
+        "cores": len(psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else [0]),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running `undersong serve`."""
+
+    url: str
+    process: psutil.Process
+    ready_s: float
+    """Seconds from the command to `/readyz` answering 200."""
+
+    def processes(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+    def open_station(self, **fields: Any) -> dict[str, Any]:
+        answer = httpx.post(f"{self.url}/v1/stations", json=fields, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running_server(*, settings: str = "", environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Start `undersong serve` as a user does, wait until it is ready, stop it by Ctrl-C at the end.
+
+    `settings` is the text of its undersong.toml; `environment` is added to ours. A server that does not become ready,
+    or that has to be killed, is an error that carries its output.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        config, log = Path(folder) / "undersong.toml", Path(folder) / "log"
+        config.write_text(settings)
+        port = free_port()
+        began = time.monotonic()
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "streaming.cli", "serve", "--port", str(port), "--config", str(config)],
+                cwd=ROOT, stdout=output, stderr=output,
+                env={**os.environ, **(environment or {})}, start_new_session=True,
+            )  # fmt: skip
+        try:
+            _wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, log)
+            yield Server(f"http://127.0.0.1:{port}", psutil.Process(process.pid), time.monotonic() - began)
+        finally:
+            try:
+                _stop(process)
+            finally:
+                print(log.read_text(), file=sys.stderr)  # pytest shows it where a test failed
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(url, timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.02)
+    raise RuntimeError(f"the server did not become ready:\n{log.read_text()[-4000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C, then by force; whatever of its session is left goes too."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise RuntimeError("the server did not stop within 10 s of Ctrl-C") from None

@@ -1,0 +1,303 @@
+"""The `undersong` command. In: words; out: an exit status, one line on stderr for an error, JSON on stdout if asked.
+
+Exit 0: done; 2: the command's words are off; 1: it failed. Each command imports what it needs when it runs, so that
+`--help` and `moods` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.config import BACKENDS, DEVICES
+from engine.errors import EngineError
+from moods.errors import MoodsError, UnknownMood
+from streaming.errors import BadConfig, StreamingError
+
+MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
+MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
+ENDINGS = ("cadence", "ring", "fade", "stop")
+PLAY_LEAD_BLOCKS = 15  # 300 ms: composing a bar on a busy machine fits in
+LONGEST_S = 7200.0
+LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
+
+
+class UsageError(Exception):
+    """The command's words are off; the text names the value and the way out."""
+
+
+class Failure(Exception):
+    """The command could not do what it was asked."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; answers the exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        return options.run(options)
+    except BrokenPipeError:  # the reader of our output has left, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (UsageError, MoodsError, BadConfig) as error:
+        return _complain(error, 2)
+    except (Failure, EngineError, StreamingError, OSError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 1)
+
+
+def _complain(error: object, status: int) -> int:
+    print(f"undersong: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="undersong", description="Endless background music that follows a mood.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    serve = commands.add_parser("serve", help="the server and its studio page")
+    serve.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="default 8400")
+    serve.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options given here win")
+    _add_engine_options(serve)
+    serve.set_defaults(run=_serve)
+
+    play = commands.add_parser("play", help="music on this machine's loudspeaker, until Ctrl-C")
+    _add_mood_options(play)
+    play.add_argument("--seconds", type=float, metavar="S", help="end after so many seconds, with a cadence")
+    play.add_argument("--list-devices", action="store_true", help="name the devices that can play, and leave")
+    _add_engine_options(play)
+    play.set_defaults(run=_play)
+
+    render = commands.add_parser("render", help="music into a file, exact to the frame")
+    _add_mood_options(render)
+    render.add_argument("--out", type=Path, required=True, metavar="FILE", help="a name in wav, flac, ogg, mp3 or m4a")
+    render.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length (default 30)")
+    render.add_argument("--ending", choices=ENDINGS, default="cadence", help="how it ends (default cadence)")
+    render.add_argument("--lufs", type=float, metavar="L", help="loudness of the file; default: the stream's own level")
+    render.add_argument("--json", action="store_true", help="report on stdout as one JSON object")
+    _add_engine_options(render)
+    render.set_defaults(run=_render)
+
+    moods = commands.add_parser("moods", help="the moods and styles, or what a prompt is taken to mean")
+    moods.add_argument("--explain", metavar="PROMPT", help="how a free text, English or Chinese, is understood")
+    moods.add_argument("--json", action="store_true")
+    moods.set_defaults(run=_moods)
+
+    models = commands.add_parser("models", help="the shipped checkpoint")
+    models.add_argument("action", choices=("list", "verify"))
+    models.add_argument(
+        "file", nargs="?", type=Path, help="a checkpoint's folder or weights (default: the shipped one)"
+    )
+    models.add_argument("--json", action="store_true")
+    models.set_defaults(run=_models)
+
+    bench = commands.add_parser("bench", help="measure this machine (in a checkout of the source)")
+    bench.add_argument("name", nargs="?", help="one benchmark; without it: the list of them")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=DEVICES, help="where the model runs (default auto)")
+    parser.add_argument("--backend", choices=BACKENDS, help=f"what makes the music (default {BACKENDS[0]})")
+
+
+def _add_mood_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("mood", nargs="?", metavar='MOOD|"PROMPT"', help="a mood's name or free text")
+    for name in MOOD_NUMBERS:
+        parser.add_argument(f"--{name}", type=float, metavar="X")
+    parser.add_argument("--style", metavar="NAME=WEIGHT,…", help="such as lofi or lofi=0.7,jazz=0.3")
+    parser.add_argument("--key", help='such as "A minor"')
+    parser.add_argument("--seed", type=int, metavar="N", help="same seed, same words: same music")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from streaming.app import serve
+    from streaming.config import load_config
+
+    settings = ("host", "port", "device", "backend")
+    given = {name: value for name in settings if (value := getattr(options, name)) is not None}
+    return serve(load_config(options.config, given))
+
+
+def _play(options: argparse.Namespace) -> int:
+    from streaming.transports import device
+
+    try:
+        if options.list_devices:
+            print(device.list_devices())
+            return 0
+        late = device.play(_live_blocks(options), lead_blocks=PLAY_LEAD_BLOCKS)
+    except KeyboardInterrupt:
+        return 0
+    if late:
+        print(f"undersong: {late} blocks of 20 ms came too late; is the machine busy?", file=sys.stderr)
+    return 0
+
+
+def _live_blocks(options: argparse.Namespace) -> Any:
+    from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+    from engine.backends import open_generator
+    from engine.render import end_at, perform
+    from moods.controller import Controller
+
+    opening, seed = _opening(options)
+    controller = Controller(opening, seed)
+    num_frames = sys.maxsize
+    if options.seconds is not None:
+        num_frames = _num_frames(options.seconds)
+        end_at(controller, num_frames, "cadence")
+    generator = open_generator(_engine_config(options))
+    for index, block in enumerate(perform(generator, controller, num_frames)):
+        controller.forget_before(max(0, index * BLOCK_FRAMES - SAMPLE_RATE))
+        yield block
+
+
+def _render(options: argparse.Namespace) -> int:
+    num_frames = _num_frames(options.seconds)
+    if options.lufs is not None and not LOWEST_LUFS <= options.lufs <= HIGHEST_LUFS:
+        raise UsageError(f"--lufs is {options.lufs:g}; allowed is {LOWEST_LUFS:g} … {HIGHEST_LUFS:g}")
+    from streaming.export import RenderJob, UnknownFormat, check_target, export
+
+    opening, seed = _opening(options)
+    job = RenderJob(opening, seed, num_frames, options.out, options.ending, options.lufs, _engine_config(options))
+    try:
+        check_target(job.out)
+        report = _with_progress(num_frames, lambda on_progress: export(job, on_progress))
+    except UnknownFormat as error:
+        raise UsageError(error) from error
+    if options.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        loudness = report["loudness"]
+        level = "silence" if loudness["lufs"] is None else f"{loudness['lufs']:.1f} LUFS"
+        print(
+            f"{report['out']}: {report['seconds']:g} s, {report['key']}, {report['bpm']:g} bpm, {level}, seed {seed}, "
+            f"made in {report['wall_seconds']:.1f} s"
+        )
+    return 0
+
+
+def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict[str, Any]]) -> dict[str, Any]:
+    if not sys.stderr.isatty():
+        return work(lambda frames: None)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("composing", total=num_frames)
+        return work(lambda frames: progress.update(task, completed=frames))
+
+
+def _moods(options: argparse.Namespace) -> int:
+    if options.explain is not None:
+        from moods.prompt import resolve_prompt
+
+        explained = resolve_prompt(options.explain).to_dict()
+        if options.json:
+            print(json.dumps(explained, ensure_ascii=False))
+        else:
+            for name, value in explained.items():
+                print(f"{name:8} {_words(value)}")
+        return 0
+    from moods.mood import list_moods, styles
+
+    if options.json:
+        named = [{"name": style.name, "zh": style.name_zh} for style in styles()]
+        moods = [{**mood.to_dict(), "zh": mood.name_zh} for mood in list_moods()]
+        print(json.dumps({"moods": moods, "styles": named}, ensure_ascii=False))
+        return 0
+    print(f"{'mood':14} valence  energy tension  styles")
+    for mood in list_moods():
+        point = mood.to_dict()
+        numbers = f"{mood.valence:8.2f}{mood.energy:8.2f}{mood.tension:8.2f}"
+        print(f"{mood.name:13} {numbers}  {_words(point['style'])} · {mood.name_zh}")
+    print("\nstyles: " + ", ".join(f"{style.name} {style.name_zh}" for style in styles()))
+    return 0
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _models(options: argparse.Namespace) -> int:
+    from engine.weights import read_manifest, shipped_checkpoint, verify_checkpoint
+
+    folder = options.file or shipped_checkpoint()
+    folder = folder.parent if folder.is_file() else folder
+    manifest = read_manifest(folder) if options.action == "list" else verify_checkpoint(folder)
+    if options.json:
+        print(json.dumps({"models": [manifest]} if options.action == "list" else {"verified": True, **manifest}))
+        return 0
+    state = "" if options.action == "list" else "as the manifest says: "
+    size = f"{manifest['parameters'] / 1e6:.1f} M parameters, {manifest['bytes'] / 1e6:.1f} MB"
+    print(f"{folder / manifest['file']}: {state}{size}, sha256 {manifest['sha256']}")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    root = Path(__file__).resolve().parents[1]
+    names = sorted(path.stem for path in (root / "benchmarks").glob("[a-z]*.py"))
+    if not names:
+        raise Failure("the benchmarks are not part of the installed package; run this in a checkout of the source")
+    if options.name is None:
+        print("\n".join(names))
+        return 0
+    if options.name not in names:
+        raise UsageError(f"unknown benchmark {options.name!r}; known: {', '.join(names)}")
+    return subprocess.run([sys.executable, "-m", f"benchmarks.{options.name}"], cwd=root).returncode
+
+
+def _opening(options: argparse.Namespace) -> tuple[Any, int]:
+    """The opening that the mood options ask for, and its seed: the one given or a fresh one."""
+    from moods.control import parse_opening
+    from moods.mood import find_mood
+    from moods.prompt import resolve_prompt
+
+    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+    fields: dict[str, Any] = {"seed": seed}
+    if options.mood is not None:
+        try:
+            find_mood(options.mood)
+            fields["mood"] = options.mood
+        except UnknownMood:
+            fields["prompt"] = options.mood
+            if unknown := resolve_prompt(options.mood).unknown:
+                print(f"undersong: not understood: {', '.join(unknown)}", file=sys.stderr)
+    fields |= {name: value for name in MOOD_FIELDS if (value := getattr(options, name)) is not None}
+    return parse_opening(fields), seed
+
+
+def _num_frames(seconds: float) -> int:
+    from engine.audio import SAMPLE_RATE
+
+    if not 1.0 <= seconds <= LONGEST_S:
+        raise UsageError(f"--seconds is {seconds:g}; allowed is 1 … {LONGEST_S:g}")
+    return round(seconds * SAMPLE_RATE)
+
+
+def _engine_config(options: argparse.Namespace) -> Any:
+    from engine.config import EngineConfig
+
+    return EngineConfig(backend=options.backend or BACKENDS[0], device=options.device or "auto", max_slots=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
