@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from engine.config import EngineConfig
 from engine.errors import DeviceMissing
 from engine.generator import Generator
@@ -37,4 +39,6 @@ def open_generator(config: EngineConfig) -> Generator:
     else:
         trunk = TorchTrunk(tensors, sizes, config.max_slots, device)
     composer = Composer(trunk, pack_heads(tensors, sizes), config.max_slots)
-    return ScoreGenerator(composer, Synth(config.max_slots), config.max_slots)
+    # More threads would only queue behind the front process and the encoders.
+    synth = Synth(config.max_slots, num_threads=min(4, os.cpu_count() or 1))
+    return ScoreGenerator(composer, synth, config.max_slots)

@@ -20,6 +20,8 @@ class Generator(Protocol):
     """
 
     max_slots: int
+    latency_frames: int
+    """What the music's frame 0 has before it in the sound: a look-ahead, the same for every frame."""
 
     def open(self, slot: int, controller: Controller) -> None:
         """Begin at frame 0 in an empty slot."""

@@ -25,14 +25,18 @@ def end_at(controller: Controller, num_frames: int, how: str) -> None:
 
 
 def perform(generator: Generator, controller: Controller, num_frames: int) -> Iterator[Block]:
-    """Play `controller` in slot 0 of `generator`: float32 [1, 2, BLOCK_FRAMES] each, the last one cut to `num_frames`.
+    """Play `controller` in slot 0 of `generator`: float32 [1, 2, BLOCK_FRAMES or less] each, `num_frames` in all.
 
+    The generator's latency is cut off, so that frame 0 is the music's: beats lie in a file where the clock has them.
     The slot is free again when the iterator ends or is closed.
     """
     generator.open(0, controller)
+    first, last = generator.latency_frames, generator.latency_frames + num_frames
     try:
-        for frame in range(0, num_frames, BLOCK_FRAMES):
-            yield generator.step((0,))[:, :, : num_frames - frame]
+        for frame in range(0, last, BLOCK_FRAMES):
+            block = generator.step((0,))[:, :, max(0, first - frame) : last - frame]
+            if block.shape[2]:
+                yield block
     finally:
         generator.close(0)
 

@@ -74,8 +74,8 @@ class Station:
             self._play_through(tick - self.first_tick, _NUM_RETRIES)
 
     def _play_through(self, block: int, retries: int) -> None:
-        """Hand out all blocks up to `block`; look again shortly where the last one is late."""
-        while self._next_block <= block:
+        """Hand out all blocks up to `block`; look again shortly where the last one is late, unless closed meanwhile."""
+        while self.first_tick is not None and self._next_block <= block:
             chunk = self.ring.read(self._next_block)
             if chunk is None and self._filler is None and self._next_block == block and retries:
                 self._loop.call_later(_RETRY_S, self._play_through, block, retries - 1)

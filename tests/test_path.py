@@ -12,6 +12,7 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator
+from engine.render import perform
 from moods.control import Opening, parse_control
 from moods.controller import LEAD_FRAMES, Controller
 from moods.harmony import PITCH_CLASSES, SCALES, parse_key
@@ -197,3 +198,30 @@ def test_the_asked_tempo_is_heard(generator, bpm: int) -> None:
     heard = float(librosa.feature.tempo(y=mono, sr=SAMPLE_RATE, start_bpm=bpm)[0])
     ratio = min((heard * octave / bpm for octave in (0.5, 1, 2)), key=lambda r: abs(r - 1))
     assert ratio == pytest.approx(1, abs=0.04), heard
+
+
+def test_a_file_begins_where_the_music_does(generator) -> None:
+    """Live sound comes a look-ahead late; in a file the beats lie where the clock has them."""
+    live = station(14, mood="epic")
+    generator.open(0, live)
+    raw = play(generator, 0, 1)
+    late = generator.latency_frames
+    filed = np.concatenate([block[0] for block in perform(FirstFree(generator), station(14, mood="epic"), 40_000)], 1).T
+    assert len(filed) == 40_000
+    assert np.array_equal(filed, raw[late : late + 40_000])
+
+
+class FirstFree:
+    """A generator whose slot 0 is slot 7 of another."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator, self.latency_frames = generator, generator.latency_frames
+
+    def open(self, slot: int, controller: Controller) -> None:
+        self._generator.open(7, controller)
+
+    def step(self, slots: object) -> np.ndarray:
+        return self._generator.step((7,))
+
+    def close(self, slot: int) -> None:
+        """The fixture closes it."""

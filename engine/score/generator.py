@@ -28,7 +28,7 @@ class ScoreGenerator:
     """Implements `engine.generator.Generator`."""
 
     def __init__(self, composer: Composer, synth: Synth, max_slots: int) -> None:
-        self.max_slots = max_slots
+        self.max_slots, self.latency_frames = max_slots, synth.latency_frames
         self._composer, self._synth = composer, synth
         self._controllers: dict[int, Controller] = {}
         self._frames: dict[int, int] = {}
