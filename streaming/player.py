@@ -21,9 +21,10 @@ import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from engine.generator import Generator
-from moods.control import At, Control, End, Panic, Transport, parse_control, parse_opening
+from moods.control import At, Control, End, Panic, Steer, Transport, parse_control, parse_opening
 from moods.controller import Controller
 from moods.intent import LAYERS, STYLES, Intent
+from moods.prompt import resolve_prompt
 from streaming.encoders.opus import OpusEncoder
 from streaming.protocol import Event, LogEntry, Open
 from streaming.ring import Ring
@@ -129,7 +130,10 @@ class Player:
         entry = LogEntry(self.state.num_controls, self.state.next_block, message)
         self.state.num_controls += 1
         fields = {name: self._place(position.frame) for name, position in applied.fields.items()}
-        return entry, {"type": "ack", "id": applied.id, "effective_at": effective, "fields": fields}
+        ack = {"type": "ack", "id": applied.id, "effective_at": effective, "fields": fields}
+        if isinstance(control, Steer) and control.set.prompt is not None:
+            ack["understood"] = resolve_prompt(control.set.prompt).to_dict()
+        return entry, ack
 
     def _in_music_time(self, control: Control) -> Control:
         """Clients count seconds of the stream, the controller those of the music."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from moods.intent import BEATS_PER_BAR
+from moods.prompt import resolve_prompt
 from streaming.config import Config
 from streaming.filler import PAST_BLOCKS, Filler
 from streaming.metrics import Metrics
@@ -203,6 +204,7 @@ class Station:
     def state(self) -> dict[str, Any]:
         """What GET answers."""
         chunk = self._sent[-1] if self._sent else None
+        prompt = self.opening.get("prompt")
         return {
             "id": self.id,
             "name": self.name,
@@ -213,6 +215,7 @@ class Station:
             "listeners": len(self.sessions),
             "level": {"peak": chunk.peak if chunk else 0.0, "rms": chunk.rms if chunk else 0.0},
             "health": {"is_filling": self._filler is not None, "underruns": self.num_underruns},
+            **({} if prompt is None else {"understood": resolve_prompt(prompt).to_dict()}),
         }
 
     def links(self) -> dict[str, str]:

@@ -186,7 +186,8 @@ function meetProblem(found) {
 function meetStation(station, how) {
   readout.reset();
   clock.reset();
-  takesHeading = how === "joined" ? adoptHeading : wishes.prompt ? resolvePrompt : null;
+  const readsPrompt = (heading) => resolvePrompt(heading, station.understood);
+  takesHeading = how === "joined" ? adoptHeading : wishes.prompt ? readsPrompt : null;
   meetStatus(station);
   if (how === "replaced") {
     joinId = null;
@@ -204,7 +205,7 @@ function hear(stream) {
 function receive(event) {
   if (event.type === "ack") {
     const sent = readout.acknowledged(event);
-    if (sent?.kind === "prompt") takesHeading = resolvePrompt;
+    if (sent?.kind === "prompt") takesHeading = (heading) => resolvePrompt(heading, event.understood);
   } else if (event.type === "beat") {
     clock.announce(event);
   } else if (event.type === "status") {
@@ -233,11 +234,13 @@ function adoptHeading(heading) {
   show();
 }
 
-/** Where the station is heading after a prompt is how the prompt was read. */
-function resolvePrompt(heading) {
+/** Where the station is heading after a prompt is how the prompt was read; `understood` tells which words were not. */
+function resolvePrompt(heading, understood) {
   wishes.resolve(heading);
   const styleNames = Object.keys(heading.style).map((name) => nameOf(styles.find((style) => style.name === name)));
-  $("#understood").textContent = t("understood", { what: [describePoint(moods, heading), ...styleNames].join(" · ") });
+  const heard = t("understood", { what: [describePoint(moods, heading), ...styleNames].join(" · ") });
+  const unknown = understood?.unknown ?? [];
+  $("#understood").textContent = unknown.length ? `${heard} ${t("unknown", { words: unknown.join(", ") })}` : heard;
   show();
 }
 

@@ -195,3 +195,12 @@ def test_restart_plays_the_same_music_again(server: Running) -> None:
     wanted = np.sin(2 * np.pi * 250 * times)
     heard = pcm[begin + 960 : begin + 4800, 0]
     assert np.corrcoef(wanted, heard)[0, 1] > 0.999
+
+
+def test_a_prompt_is_answered_with_how_it_was_understood(server: Running) -> None:
+    opened = server.http.post("/v1/stations", json={"prompt": "rainy flurbly night"}).json()
+    assert opened["understood"]["unknown"] == ["flurbly"]
+    steer = {"type": "steer", "set": {"prompt": "热血 grommet"}, "id": "p"}
+    (ack,) = server.http.post(opened["links"]["controls"], json=[steer]).json()
+    assert ack["understood"]["unknown"] == ["grommet"]
+    assert "epic" in ack["understood"]["mood"]
