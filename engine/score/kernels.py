@@ -48,9 +48,30 @@ class Weights(NamedTuple):
     down: Quantised
 
 
+class Cache(NamedTuple):
+    """Keys and values of every row as int8, time last so that sums over it fill vector registers.
+
+    A quarter of float32: with many rows a step waits for this memory more than for arithmetic.
+    """
+
+    keys: npt.NDArray[np.int8]  # [S, L, kv, capacity]
+    values: npt.NDArray[np.int8]  # [S, L, kv, capacity]
+    key_scales: npt.NDArray[np.float32]  # [S, L, kv heads, capacity]
+    value_scales: npt.NDArray[np.float32]  # [S, L, kv heads, capacity]
+
+
+def make_cache(num_rows: int, config: ModelConfig, capacity: int) -> Cache:
+    """Zeroed pages: they cost nothing until a row is first used."""
+    stack = (num_rows, config.num_layers, config.kv_dim, capacity)
+    scales = (num_rows, config.num_layers, config.num_kv_heads, capacity)
+    return Cache(
+        np.zeros(stack, np.int8), np.zeros(stack, np.int8), np.zeros(scales, np.float32), np.zeros(scales, np.float32)
+    )
+
+
 def quantise(weight: npt.NDArray[np.float32]) -> Quantised:
     """Round a stack of matrices [L, outputs, inputs] to int8, one scale an output."""
-    assert weight.shape[-1] <= 1024 and weight.shape[-2] % 4 == 0, weight.shape
+    assert weight.shape[-1] <= 1024, weight.shape
     scale = np.maximum(np.abs(weight).max(-1), 1e-12) / 127.0
     return Quantised(np.rint(weight / scale[..., None]).astype(np.int8), scale.astype(np.float32))
 
@@ -69,24 +90,20 @@ def quantise_rows(x, levels, scales):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def multiply_rows(levels, scales, weight, weight_scale, out):  # type: ignore[no-untyped-def]
-    """out [B, N] = (levels · scales) [B, K] · (weight · weight_scale) [N, K]ᵀ; the sums are exact.
+def _exact_dot(x, weight):  # type: ignore[no-untyped-def]
+    """Sum of int16 · int8 in int32. The casts keep numba from widening to int64, which has no fast product."""
+    total = np.int32(0)
+    for k in range(len(x)):
+        total = np.int32(total + np.int32(x[k]) * np.int32(weight[k]))
+    return total
 
-    Four outputs at a time, so that an input is loaded once for them; N is a multiple of four.
-    """
-    for n in range(0, weight.shape[0], 4):
+
+@njit(cache=True, nogil=True)
+def multiply_rows(levels, scales, weight, weight_scale, out):  # type: ignore[no-untyped-def]
+    """out [B, N] = (levels · scales) [B, K] · (weight · weight_scale) [N, K]ᵀ; the sums are exact."""
+    for n in range(weight.shape[0]):
         for b in range(levels.shape[0]):
-            t0, t1, t2, t3 = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-            for k in range(weight.shape[1]):
-                x = np.int32(levels[b, k])
-                t0 += x * np.int32(weight[n, k])
-                t1 += x * np.int32(weight[n + 1, k])
-                t2 += x * np.int32(weight[n + 2, k])
-                t3 += x * np.int32(weight[n + 3, k])
-            out[b, n] = F32(t0) * (scales[b] * weight_scale[n])
-            out[b, n + 1] = F32(t1) * (scales[b] * weight_scale[n + 1])
-            out[b, n + 2] = F32(t2) * (scales[b] * weight_scale[n + 2])
-            out[b, n + 3] = F32(t3) * (scales[b] * weight_scale[n + 3])
+            out[b, n] = F32(_exact_dot(levels[b], weight[n])) * (scales[b] * weight_scale[n])
 
 
 @njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
@@ -151,9 +168,14 @@ def _accumulate(total, factor, a):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _subtract(a, b):  # type: ignore[no-untyped-def]
+def _softmax(a, bits):  # type: ignore[no-untyped-def]
+    peak = _max(a)
     for i in range(len(a)):
-        a[i] -= b
+        a[i] -= peak
+    exp_in_place(a, bits)
+    share = F32(1.0) / _sum(a)
+    for i in range(len(a)):
+        a[i] *= share
 
 
 @njit(cache=True, nogil=True)
@@ -170,42 +192,75 @@ def _rotate(vector, position, num_heads, head_dim):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _attend(qkv, keys, values, position, window, num_heads, head_dim, scores, bits, out):  # type: ignore[no-untyped-def]
-    """One row: store key and value of `position`, attend to the window.
+def _store(vector, stack, scales, place):  # type: ignore[no-untyped-def]
+    """Round a key or value [kv] to int8, one scale a head, into stack [kv, capacity] and scales [heads, capacity]."""
+    head_dim = len(vector) // scales.shape[0]
+    for head in range(scales.shape[0]):
+        peak = F32(1e-12)
+        for i in range(head * head_dim, (head + 1) * head_dim):
+            peak = max(peak, abs(vector[i]))
+        scales[head, place] = peak / F32(127.0)
+        for i in range(head * head_dim, (head + 1) * head_dim):
+            stack[i, place] = np.int8(np.rint(vector[i] * (F32(127.0) / peak)))
 
-    qkv [dim + 2 kv]; keys, values [kv, capacity] (time last, so that sums over it fill vector registers);
-    scores, bits [window] scratch; out [dim].
+
+@njit(cache=True, nogil=True)
+def _unroll(ring, first, out):  # type: ignore[no-untyped-def]
+    """out = len(out) places of a ring from `first` on, as float32."""
+    straight = min(len(out), len(ring) - first)
+    near, far = ring[first : first + straight], ring[: len(out) - straight]
+    ahead, rest = out[:straight], out[straight:]
+    for t in range(len(ahead)):
+        ahead[t] = F32(near[t])
+    for t in range(len(rest)):
+        rest[t] = F32(far[t])
+
+
+@njit(cache=True, nogil=True)
+def _multiply(a, b):  # type: ignore[no-untyped-def]
+    for i in range(len(a)):
+        a[i] *= b[i]
+
+
+@njit(cache=True, nogil=True)
+def _attend(qkv, cache, row, layer, position, sizes, scores, line, bits, out):  # type: ignore[no-untyped-def]
+    """One row and layer: store key and value of `position`, attend to the window.
+
+    qkv [dim + 2 kv]; sizes (num_heads, head_dim, window); out [dim]; scores [group, window], line, bits: scratch.
+    The heads that share a key are computed together, so that it is read once.
     """
+    num_heads, head_dim, window = sizes
+    keys, values = cache.keys[row, layer], cache.values[row, layer]
     kv_dim, capacity = keys.shape
-    dim = num_heads * head_dim
-    group = num_heads // (kv_dim // head_dim)
+    dim, num_shared = num_heads * head_dim, kv_dim // head_dim
+    group = num_heads // num_shared
     _rotate(qkv[:dim], position, num_heads, head_dim)
-    _rotate(qkv[dim : dim + kv_dim], position, kv_dim // head_dim, head_dim)
+    _rotate(qkv[dim : dim + kv_dim], position, num_shared, head_dim)
     here = position % capacity
-    for i in range(kv_dim):
-        keys[i, here] = qkv[dim + i]
-        values[i, here] = qkv[dim + kv_dim + i]
+    _store(qkv[dim : dim + kv_dim], keys, cache.key_scales[row, layer], here)
+    _store(qkv[dim + kv_dim :], values, cache.value_scales[row, layer], here)
     length = min(window, position + 1)
     first = (position + 1 - length) % capacity
-    straight = min(length, capacity - first)  # the window may wrap around the end of the cache
     scale = F32(1.0 / math.sqrt(head_dim))
-    for head in range(num_heads):
-        row = head // group * head_dim
-        seen, flags = scores[:length], bits[:length]
-        seen[:] = F32(0.0)
+    line, bits = line[:length], bits[:length]
+    for shared in range(num_shared):
+        start = shared * group * head_dim
+        scores[:] = F32(0.0)
         for i in range(head_dim):
-            q = qkv[head * head_dim + i] * scale
-            key = keys[row + i]
-            _accumulate(seen[:straight], q, key[first : first + straight])
-            _accumulate(seen[straight:], q, key[: length - straight])
-        _subtract(seen, _max(seen))
-        exp_in_place(seen, flags)
-        total = _sum(seen)
+            _unroll(keys[shared * head_dim + i], first, line)
+            for head in range(group):
+                _accumulate(scores[head, :length], qkv[start + head * head_dim + i] * scale, line)
+        _unroll(cache.key_scales[row, layer, shared], first, line)
+        for head in range(group):
+            _multiply(scores[head, :length], line)
+            _softmax(scores[head, :length], bits)
+        _unroll(cache.value_scales[row, layer, shared], first, line)
+        for head in range(group):
+            _multiply(scores[head, :length], line)
         for i in range(head_dim):
-            value = values[row + i]
-            near = _dot(seen[:straight], value[first : first + straight])
-            far = _dot(seen[straight:], value[: length - straight])
-            out[head * head_dim + i] = (near + far) / total
+            _unroll(values[shared * head_dim + i], first, line)
+            for head in range(group):
+                out[start + head * head_dim + i] = _dot(scores[head, :length], line)
 
 
 @njit(cache=True, nogil=True)
@@ -223,13 +278,13 @@ def _gate(gate_up, bits, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def advance(weights, sizes, rows, positions, events, conditions, keys, values, hidden):  # type: ignore[no-untyped-def]
+def advance(weights, sizes, rows, positions, events, conditions, cache, hidden):  # type: ignore[no-untyped-def]
     """One event a row.
 
     sizes (num_heads, head_dim, window); rows [B] cache rows; positions [B] of the events; events [B, 5];
-    conditions [B, CONDITION]; keys, values [S, L, kv, capacity]; hidden [B, dim] is written.
+    conditions [B, CONDITION]; hidden [B, dim] is written.
     """
-    num_heads, head_dim, window = sizes
+    num_heads, _, window = sizes
     num_rows, dim = hidden.shape
     num_layers, qkv_width = weights.qkv.weight.shape[0], weights.qkv.weight.shape[1]
     ffn = weights.down.weight.shape[2]
@@ -248,17 +303,14 @@ def advance(weights, sizes, rows, positions, events, conditions, keys, values, h
     scales, heard = np.empty(num_rows, F32), np.empty((num_rows, dim), F32)
     qkv, gate_up = np.empty((num_rows, qkv_width), F32), np.empty((num_rows, 2 * ffn), F32)
     inner, inner_levels = np.empty((num_rows, ffn), F32), np.empty((num_rows, ffn), np.int16)
-    scores, bits, ffn_bits = np.empty(window, F32), np.empty(window, np.int32), np.empty(ffn, np.int32)
+    scores, line = np.empty((num_heads // cache.key_scales.shape[2], window), F32), np.empty(window, F32)
+    bits, ffn_bits = np.empty(window, np.int32), np.empty(ffn, np.int32)
     for layer in range(num_layers):
         normalise(x, weights.norms[layer, 0], normed)
         quantise_rows(normed, levels, scales)
         multiply_rows(levels, scales, weights.qkv.weight[layer], weights.qkv.scale[layer], qkv)
         for b in range(num_rows):
-            row = rows[b]
-            _attend(
-                qkv[b], keys[row, layer], values[row, layer], positions[b], window, num_heads, head_dim,
-                scores, bits, heard[b],
-            )  # fmt: skip
+            _attend(qkv[b], cache, rows[b], layer, positions[b], sizes, scores, line, bits, heard[b])
         quantise_rows(heard, levels, scales)
         multiply_rows(levels, scales, weights.out.weight[layer], weights.out.scale[layer], normed)
         x += normed

@@ -19,6 +19,8 @@ REWIND_EVENTS = 256
 
 Float = npt.NDArray[np.float32]
 Int = npt.NDArray[np.int64]
+Memory = tuple[npt.NDArray[Any], ...]
+"""Keys and values of one row, as the trunk keeps them."""
 
 
 class Trunk(Protocol):
@@ -27,9 +29,9 @@ class Trunk(Protocol):
     def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
         """Hidden states float32 [B, dim] after events [B, 5] at positions [B] of rows [B], under conditions [B, C]."""
 
-    def snapshot(self, row: int) -> tuple[Float, Float]: ...
+    def snapshot(self, row: int) -> Memory: ...
 
-    def restore(self, row: int, snapshot: tuple[Float, Float]) -> None: ...
+    def restore(self, row: int, snapshot: Memory) -> None: ...
 
 
 class CpuTrunk:
@@ -40,22 +42,19 @@ class CpuTrunk:
         self._weights = kernels.pack_weights(tensors, config)
         self._sizes = (config.num_heads, config.head_dim, config.window)
         self._dim = config.dim
-        # Zeroed pages cost nothing until a row is first used.
-        shape = (max_rows, config.num_layers, config.kv_dim, capacity)
-        self._keys, self._values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self._cache = kernels.make_cache(max_rows, config, capacity)
 
     def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
         hidden = np.empty((len(rows), self._dim), np.float32)
-        kernels.advance(
-            self._weights, self._sizes, rows, positions, events, conditions, self._keys, self._values, hidden
-        )
+        kernels.advance(self._weights, self._sizes, rows, positions, events, conditions, self._cache, hidden)
         return hidden
 
-    def snapshot(self, row: int) -> tuple[Float, Float]:
-        return self._keys[row].copy(), self._values[row].copy()
+    def snapshot(self, row: int) -> Memory:
+        return tuple(part[row].copy() for part in self._cache)
 
-    def restore(self, row: int, snapshot: tuple[Float, Float]) -> None:
-        self._keys[row], self._values[row] = snapshot
+    def restore(self, row: int, snapshot: Memory) -> None:
+        for part, saved in zip(self._cache, snapshot, strict=True):
+            part[row] = saved
 
 
 class TorchTrunk:
@@ -110,10 +109,10 @@ class TorchTrunk:
             x = x + layer.feed_forward(x)
         return model.norm(x)[:, 0]
 
-    def snapshot(self, row: int) -> tuple[Float, Float]:
+    def snapshot(self, row: int) -> Memory:
         return self._keys[:, row].cpu().numpy().copy(), self._values[:, row].cpu().numpy().copy()
 
-    def restore(self, row: int, snapshot: tuple[Float, Float]) -> None:
+    def restore(self, row: int, snapshot: Memory) -> None:
         self._keys[:, row], self._values[:, row] = (self._torch.from_numpy(part).to(self._device) for part in snapshot)
 
 
