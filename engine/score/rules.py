@@ -19,8 +19,9 @@ from moods.intent import BEATS_PER_BAR, LAYERS, Intent
 FREE_TENSION = 0.5
 """Above this tension notes and chords may leave the scale."""
 
-# MIDI ranges the layers sound good in, in the order of LAYERS (drums have none).
-RANGES = ((0, 127), (28, 52), (48, 79), (40, 100), (60, 96))
+# MIDI ranges the layers sound good in, in the order of LAYERS (drums have none). What the model learnt from goes an octave
+# higher; under a voice or a game that is shrill.
+RANGES = ((0, 127), (28, 52), (48, 79), (40, 91), (60, 88))
 MAX_VOICES = (6, 1, 5, 3, 2)
 """Notes of a layer that may begin at one tick, in the order of LAYERS."""
 # Notes of a layer in one beat at density 0 and at density 1, in the order of LAYERS.
