@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from engine.audio import SAMPLE_RATE
+from engine.synth.compile import kernel
 from engine.synth.oscillators import NOISE_SCALE, next_noise, sine
 
 METAL_RATIOS = (1.0, 1.483, 1.8, 2.546, 2.63, 3.897)
@@ -21,7 +21,7 @@ TONE, OVERTONE = 6, 7
 """Places in VOICE.phase after those of the metal."""
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def start_drum(voice: np.void, patch: np.void) -> None:
     """Set the drum's own envelopes to their beginning."""
     voice.tine = 1.0 if patch.tone_level > 0.0 else 0.0
@@ -30,15 +30,15 @@ def start_drum(voice: np.void, patch: np.void) -> None:
     voice.index = 0.0
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _decay(seconds: float) -> float:
     """Factor of one frame that makes -60 dB in `seconds`."""
     return math.exp(-6.9078 / (seconds * SAMPLE_RATE))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def add_drum(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) -> None:
-    """Add the drum's next frames to row 0 of `work`; harder hits are longer, brighter and bend further."""
+    """Add the drum's next frames to the row `work`; harder hits are longer, brighter and bend further."""
     if patch.tone_level > 0.0:
         _add_tone(voice, patch, work, num_frames)
     noise_decay = _decay(patch.noise_decay_s * (0.6 + 0.5 * voice.velocity))
@@ -52,7 +52,7 @@ def add_drum(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) 
             if frames < bursts_end:
                 # Several hands do not clap at once: a short saw envelope is repeated before the tail.
                 gate = math.exp(-(frames % BURST_FRAMES) / 110.0)
-            work[0, i] += patch.noise_level * level * gate * (state * NOISE_SCALE - 1.0)
+            work[i] += patch.noise_level * level * gate * (state * NOISE_SCALE - 1.0)
         if frames >= bursts_end:
             level *= noise_decay
         frames += 1.0
@@ -61,7 +61,7 @@ def add_drum(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) 
     voice.noise_level, voice.noise, voice.index = level, state, frames
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _add_tone(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) -> None:
     tone, overtone, sweep, level = voice.phase[TONE], voice.phase[OVERTONE], voice.sweep, voice.tine
     sweep_decay = _decay(patch.sweep_s)
@@ -71,7 +71,7 @@ def _add_tone(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int)
     for i in range(num_frames):
         increment = min(base * (1.0 + bend * sweep), 0.4)
         shape = sine(tone) + patch.overtone_level * level * sine(overtone)
-        work[0, i] += patch.tone_level * level * shape
+        work[i] += patch.tone_level * level * shape
         tone += increment
         if tone >= 1.0:
             tone -= 1.0
@@ -82,7 +82,7 @@ def _add_tone(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int)
     voice.phase[TONE], voice.phase[OVERTONE], voice.sweep, voice.tine = tone, overtone, sweep, level
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _add_metal(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int, level: float, decay: float) -> None:
     lowest = patch.metal_hz / SAMPLE_RATE
     gain = patch.metal_level / 3.0
@@ -90,7 +90,7 @@ def _add_metal(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int
         increment = lowest * METAL_RATIOS[k]
         phase, envelope = voice.phase[k], level
         for i in range(num_frames):
-            work[0, i] += gain * envelope * (1.0 if phase < 0.5 else -1.0)
+            work[i] += gain * envelope * (1.0 if phase < 0.5 else -1.0)
             envelope *= decay
             phase += increment
             if phase >= 1.0:

@@ -17,8 +17,9 @@ from numba import njit
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth import master as output
+from engine.synth.compile import kernel, merged
 from engine.synth.effects import add_chorus, add_delay, add_reverb, set_delay_time, set_reverb_time
-from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise
+from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise, white_noise
 from engine.synth.patch import DRUM, NUM_CHOICES
 from engine.synth.state import (
     ATTACK,
@@ -38,6 +39,7 @@ from engine.synth.state import (
     DELAY_FEEDBACK,
     DELAY_FRAMES,
     DELAY_SEND,
+    DRIVE,
     DUCK_DB,
     ENERGY,
     FRAME,
@@ -84,9 +86,9 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Rows that a call overwrites; one per thread."""
 
-    work: np.ndarray  # [2, CONTROL_FRAMES] a voice before its filter
+    work: np.ndarray  # [3, CONTROL_FRAMES] a voice, and its envelope
+    noise: np.ndarray  # [2, CONTROL_FRAMES] white noise for all who need some
     buses: np.ndarray  # [1 + layers, 2, CONTROL_FRAMES] the mix, then the layers
-    dry: np.ndarray  # [2, CONTROL_FRAMES] the layer's fader applied
     sends: np.ndarray  # [1 + layers, 3, 2, CONTROL_FRAMES] reverb, delay, chorus
     taps: np.ndarray  # [REVERB_LINES, CONTROL_FRAMES]
 
@@ -94,15 +96,15 @@ class Scratch(NamedTuple):
 def new_scratch() -> Scratch:
     shape = (2, CONTROL_FRAMES)
     return Scratch(
+        np.zeros((3, CONTROL_FRAMES)),
         np.zeros(shape),
         np.zeros((1 + NUM_LAYERS, *shape)),
-        np.zeros(shape),
         np.zeros((1 + NUM_LAYERS, 3, *shape)),
         np.zeros((REVERB_LINES, CONTROL_FRAMES)),
     )
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_first: bool) -> None:
     """Begin a block: its targets are the last block's end and this block's intent, with the styles' mixes blended."""
     state.targets[0] = state.targets[1]
@@ -122,6 +124,7 @@ def _take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_fir
         target[DELAY_BEATS] += weight * room[2]
         target[DELAY_FEEDBACK] += weight * room[3]
         target[CRACKLE] += weight * 10.0 ** (room[4] / 20)
+        target[DRIVE] += weight * room[5]
         for layer in range(NUM_LAYERS):
             mix = tables.mix[style, layer]
             target[LEVEL + layer] += weight * 10.0 ** (mix[0] / 20)
@@ -140,14 +143,14 @@ def _take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_fir
         set_reverb_time(state.effects[effects], target[REVERB_S])
 
 
-@njit(error_model="numpy", nogil=True)
-def _value(state: SlotState, index: int, offset: int) -> float:
+@kernel
+def _value(targets: np.ndarray, index: int, offset: int) -> float:
     """A target `offset` frames into the block: a straight line from the last block's to this one's."""
-    before, after = state.targets[0, index], state.targets[1, index]
+    before, after = targets[0, index], targets[1, index]
     return before + (after - before) * (offset * (1.0 / BLOCK_FRAMES))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _choose_style(state: SlotState, layer: int) -> int:
     """The style whose instrument the layer takes: the strongest, or by seed one of two comparable ones."""
     first, second = 0, -1
@@ -162,7 +165,7 @@ def _choose_style(state: SlotState, layer: int) -> int:
     return second if share > COMPARABLE and chance < share else first
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _take_voice(state: SlotState) -> int:
     """A free voice. At MAX_VOICES the quietest is faded out, of those let go if there are any."""
     free, sounding, quietest, least = -1, 0, 0, 1e9
@@ -188,7 +191,7 @@ def _take_voice(state: SlotState) -> int:
     return lowest
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
     """Give a queued sound a voice, let go of what it replaces, and note a kick for the duck."""
     layer, pitch = sound.layer, sound.pitch
@@ -224,7 +227,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
     )
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _start_due_sounds(state: SlotState, tables: Tables, sounds: np.ndarray, frame: int) -> None:
     """Start what begins at `frame`. A chunk never reaches past an onset, so stealing does not depend on its length."""
     while state.clock[NEXT_SOUND] < len(sounds) and sounds[state.clock[NEXT_SOUND]].frame <= frame:
@@ -232,61 +235,74 @@ def _start_due_sounds(state: SlotState, tables: Tables, sounds: np.ndarray, fram
         state.clock[NEXT_SOUND] += 1
 
 
-@njit(error_model="numpy", nogil=True)
-def _add_crackle(state: SlotState, bus: np.ndarray, level: float, num_frames: int) -> None:
-    """Dust and hiss of a record, `level` linear; about four clicks a second."""
-    noise, click, low, hiss = int(state.crackle[0]), state.crackle[1], state.crackle[2], state.crackle[3]
+@kernel
+def _add_crackle(state: SlotState, hiss: np.ndarray, bus: np.ndarray, level: float, num_frames: int) -> None:
+    """A record's dust and a tape's hiss, `level` linear; about five clicks a second, each at a place of its own.
+
+    `hiss` [2, CONTROL_FRAMES] is white noise.
+    """
+    noise = int(state.crackle[0])
+    click, side, low_left, low_right = state.crackle[1], state.crackle[2], state.crackle[3], state.crackle[4]
+    seldom = 4294967296.0 * 5.0 / SAMPLE_RATE
     for i in range(num_frames):
         noise = next_noise(noise)
-        if noise < 4294967296.0 * 4.0 / SAMPLE_RATE:
-            click = 6.0 * (0.2 + noise / (4294967296.0 * 4.0 / SAMPLE_RATE))
-        value = noise * NOISE_SCALE - 1.0
-        hiss += 0.25 * (value - hiss)
-        low += 0.3 * (click * value - low)
-        click *= 0.985
-        bus[0, i] += level * (0.5 * hiss + low)
-        bus[1, i] += level * (0.5 * value * 0.4 + low)
-    state.crackle[0], state.crackle[1], state.crackle[2], state.crackle[3] = noise, click, low, hiss
+        if noise < seldom:
+            # Few clicks are loud: the cube of an even distribution.
+            height = noise / seldom
+            click = 0.5 + 7.0 * height * height * height
+            side = 0.7 * math.sin(noise)
+        value = click * (noise * NOISE_SCALE - 1.0)
+        click *= 0.97
+        low_left += 0.35 * (hiss[0, i] - low_left)
+        low_right += 0.35 * (hiss[1, i] - low_right)
+        bus[0, i] += level * (0.5 * low_left + (1.0 + side) * value)
+        bus[1, i] += level * (0.5 * low_right + (1.0 - side) * value)
+    state.crackle[0], state.crackle[1], state.crackle[2] = noise, click, side
+    state.crackle[3], state.crackle[4] = low_left, low_right
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _route(state: SlotState, scratch: Scratch, layer: int, offset: int, num_frames: int) -> None:
     """Apply a layer's fader and duck in place, then add it to the mix and to the sends of the mix and of its stem."""
-    base = offset - offset % CONTROL_FRAMES
-    depth = _value(state, DUCK_DB + layer, base) * (-math.log(10.0) / 20)
-    here = _value(state, LEVEL + layer, base) * math.exp(depth * state.duck[0])
-    there = _value(state, LEVEL + layer, base + CONTROL_FRAMES) * math.exp(depth * state.duck[1])
+    into = offset % CONTROL_FRAMES
+    base = offset - into
+    depth = _value(state.targets, DUCK_DB + layer, base) * (-math.log(10.0) / 20)
+    here = _value(state.targets, LEVEL + layer, base) * math.exp(depth * state.duck[0])
+    there = _value(state.targets, LEVEL + layer, base + CONTROL_FRAMES) * math.exp(depth * state.duck[1])
     slope = (there - here) / CONTROL_FRAMES
-    bus = scratch.buses[1 + layer]
     stems = len(state.effects) > 1
     for channel in range(2):
+        bus, mix = scratch.buses[1 + layer, channel, :num_frames], scratch.buses[0, channel, :num_frames]
         for i in range(num_frames):
-            bus[channel, i] *= here + slope * (offset - base + i)
-            scratch.buses[0, channel, i] += bus[channel, i]
+            bus[i] *= here + slope * (into + i)
+            mix[i] += bus[i]
     for send in range(3):
         index = (REVERB_SEND, DELAY_SEND, CHORUS_SEND)[send] + layer
-        gain, next_gain = _value(state, index, base), _value(state, index, base + CONTROL_FRAMES)
+        gain, next_gain = _value(state.targets, index, base), _value(state.targets, index, base + CONTROL_FRAMES)
         if max(gain, next_gain) < SEND_OFF:
             continue
         gain_slope = (next_gain - gain) / CONTROL_FRAMES
         for channel in range(2):
+            bus = scratch.buses[1 + layer, channel, :num_frames]
+            mix_send = scratch.sends[0, send, channel, :num_frames]
             for i in range(num_frames):
-                value = bus[channel, i] * (gain + gain_slope * (offset - base + i))
-                scratch.sends[0, send, channel, i] += value
-                if stems:
-                    scratch.sends[1 + layer, send, channel, i] = value
+                mix_send[i] += bus[i] * (gain + gain_slope * (into + i))
+            if stems:
+                stem_send = scratch.sends[1 + layer, send, channel, :num_frames]
+                for i in range(num_frames):
+                    stem_send[i] = bus[i] * (gain + gain_slope * (into + i))
 
 
-@njit(error_model="numpy", nogil=True)
+@merged
 def _add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int) -> None:
     """Chorus, delay and reverb of the mix and, where they are kept, of every stem."""
     offset = frame % BLOCK_FRAMES
     offset -= offset % CONTROL_FRAMES
-    damping_hz = _value(state, REVERB_DAMPING_HZ, offset)
-    feedback = _value(state, DELAY_FEEDBACK, offset)
+    damping_hz = _value(state.targets, REVERB_DAMPING_HZ, offset)
+    feedback = _value(state.targets, DELAY_FEEDBACK, offset)
     for e in range(len(state.effects)):
         bus, sends = scratch.buses[e], scratch.sends[e]
-        add_chorus(state.chorus[e], sends[2], bus, frame, num_frames)
+        add_chorus(state.chorus[e], sends[2], scratch.taps[0, :num_frames], bus, frame)
         add_delay(state.effects[e], state.delay[e], sends[1], bus, sends[0], feedback, frame, num_frames)
         add_reverb(
             state.effects[e], state.reverb[e], state.diffusers[e], sends[0], scratch.taps, bus, damping_hz,
@@ -294,28 +310,33 @@ def _add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int
         )  # fmt: skip
 
 
-@njit(error_model="numpy", nogil=True)
+@merged
 def _finish(state: SlotState, mix: np.ndarray, out: np.ndarray, first: int, frame: int, num_frames: int) -> None:
     """Master the mix of one chunk into out[:, first:]."""
     master = state.master[0]
     offset = frame % BLOCK_FRAMES
-    base = offset - offset % CONTROL_FRAMES
-    output.shape_tone(master, mix, _value(state, BRIGHTNESS, base), num_frames)
-    if frame % CONTROL_FRAMES == 0:
-        output.follow_loudness(master, CONTROL_FRAMES)
+    into = offset % CONTROL_FRAMES
+    base = offset - into
+    shelf = output.shelf_gain(_value(state.targets, BRIGHTNESS, base))
+    shelf_slope = (output.shelf_gain(_value(state.targets, BRIGHTNESS, base + CONTROL_FRAMES)) - shelf) / CONTROL_FRAMES
+    drive = _value(state.targets, DRIVE, base)
+    drive_slope = (_value(state.targets, DRIVE, base + CONTROL_FRAMES) - drive) / CONTROL_FRAMES
+    output.shape_tone(master, mix, shelf, shelf_slope, drive, drive_slope, into, num_frames)
+    if into == 0:
+        output.follow_loudness(master)
     output.measure_loudness(master, mix, num_frames)
-    here_db = _value(state, LOUDNESS, base) + 16.0 + master.gain_db_before
-    there_db = _value(state, LOUDNESS, base + CONTROL_FRAMES) + 16.0 + master.gain_db
-    here = 10.0 ** (here_db / 20) * _value(state, GAIN, base)
-    there = 10.0 ** (there_db / 20) * _value(state, GAIN, base + CONTROL_FRAMES)
+    here_db = _value(state.targets, LOUDNESS, base) + 16.0 + master.gain_db_before
+    there_db = _value(state.targets, LOUDNESS, base + CONTROL_FRAMES) + 16.0 + master.gain_db
+    here = 10.0 ** (here_db / 20) * _value(state.targets, GAIN, base)
+    there = 10.0 ** (there_db / 20) * _value(state.targets, GAIN, base + CONTROL_FRAMES)
     slope = (there - here) / CONTROL_FRAMES
     for channel in range(2):
         for i in range(num_frames):
-            mix[channel, i] *= here + slope * (offset - base + i)
+            mix[channel, i] *= here + slope * (into + i)
     output.limit(master, state.lookahead, state.limits, state.smoothing, mix, out, first, frame, num_frames)
 
 
-@njit(error_model="numpy", nogil=True)
+@merged
 def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int, num_frames: int) -> None:
     """Sound of all layers with effects into scratch.buses, before the master."""
     offset = frame % BLOCK_FRAMES
@@ -326,19 +347,25 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
         state.duck[2] *= DUCK_DECAY
     scratch.buses[:] = 0.0
     scratch.sends[: len(state.effects)] = 0.0
-    brightness, energy = _value(state, BRIGHTNESS, base), _value(state, ENERGY, base)
+    brightness, energy = _value(state.targets, BRIGHTNESS, base), _value(state.targets, ENERGY, base)
+    crackle = _value(state.targets, CRACKLE, base)
+    for channel in range(2):
+        white_noise(state.clock[SEED] + channel, frame, scratch.noise[channel, :num_frames])
+    sounding = 0
     for index in range(NUM_VOICES):
         voice = state.voices[index]
         if voice.stage != FREE:
+            sounding |= 1 << voice.layer
             render_voice(
                 voice, tables.patches[voice.patch], state.strings[index], state.modes[index], scratch.work,
-                scratch.buses[1 + voice.layer], frame, num_frames, brightness, energy,
+                scratch.noise[index % 2], scratch.buses[1 + voice.layer], frame, num_frames, brightness, energy,
             )  # fmt: skip
-    crackle = _value(state, CRACKLE, base)
     if crackle > 1e-4:
-        _add_crackle(state, scratch.buses[1 + TEXTURE], crackle, num_frames)
+        sounding |= 1 << TEXTURE
+        _add_crackle(state, scratch.noise, scratch.buses[1 + TEXTURE], crackle, num_frames)
     for layer in range(NUM_LAYERS):
-        _route(state, scratch, layer, offset, num_frames)
+        if sounding >> layer & 1:
+            _route(state, scratch, layer, offset, num_frames)
     _add_effects(state, scratch, frame, num_frames)
 
 
@@ -365,13 +392,13 @@ def _make_render_slot(source_digest: int) -> Callable[..., None]:
         [B, NUM_CONTROLS] has a row for every multiple of BLOCK_FRAMES in the call. `stems` is [layers, 2, T], or has
         T = 0 where none are wanted. Returns the digest.
         """
-        frame, block, position = state.clock[FRAME], 0, 0
-        num_frames = out.shape[1]
-        while position < num_frames:
+        start, block = state.clock[FRAME], 0
+        frame, end = start, start + out.shape[1]
+        while frame < end:
             if frame % BLOCK_FRAMES == 0:
                 _take_controls(state, tables, controls[block], frame == 0)
                 block += 1
-            length = min(CONTROL_FRAMES - frame % CONTROL_FRAMES, num_frames - position)
+            length = min(CONTROL_FRAMES - frame % CONTROL_FRAMES, end - frame)
             _start_due_sounds(state, tables, sounds, frame)
             if state.clock[NEXT_SOUND] < len(sounds):
                 length = min(length, sounds[state.clock[NEXT_SOUND]].frame - frame)
@@ -379,17 +406,16 @@ def _make_render_slot(source_digest: int) -> Callable[..., None]:
             for layer in range(NUM_LAYERS if stems.shape[2] > 0 else 0):
                 for channel in range(2):
                     for i in range(length):
-                        stems[layer, channel, position + i] = scratch.buses[1 + layer, channel, i]
-            _finish(state, scratch.buses[0], out, position, frame, length)
+                        stems[layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
+            _finish(state, scratch.buses[0], out, frame - start, frame, length)
             frame += length
-            position += length
         state.clock[FRAME] = frame
         return source_digest
 
     return render_slot
 
 
-_KERNEL_FILES = ("oscillators", "drums", "voices", "effects", "master", "mixer", "patch", "state")
+_KERNEL_FILES = ("compile", "oscillators", "drums", "voices", "effects", "master", "mixer", "patch", "state")
 
 
 def _source_digest() -> int:

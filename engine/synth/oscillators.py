@@ -1,7 +1,6 @@
 """Sound sources as scalar kernels. In: a phase or a filter's memory; out: samples added to a scratch row.
 
 Remembers nothing itself: every kernel returns or updates the state it was handed. Called inside the slot kernel.
-Kernels keep the order of their additions (no fast-math), so a row of 64 is the same as 13 and then 51.
 """
 
 from __future__ import annotations
@@ -9,28 +8,28 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from engine.audio import SAMPLE_RATE
+from engine.synth.compile import kernel
 
-MAX_PARTIALS = 12
+MAX_PARTIALS = 16
 TAU = 2.0 * math.pi
+ADDITIVE_INCREMENT = 2000.0 / SAMPLE_RATE
+"""Above this frequency saws are summed from their harmonics, of which there are ten at most."""
+_INVERSE = np.concatenate([[0.0], 1.0 / np.arange(1, 32)])
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def sine(phase: float) -> float:
     """sin(2π·phase) for phase in 0 … 1, odd Taylor polynomial of degree 9 on a quarter wave, error below 4e-6."""
     x = 0.5 - phase
-    if x > 0.25:
-        x = 0.5 - x
-    elif x < -0.25:
-        x = -0.5 - x
-    x *= TAU
-    square = x * x
-    return x * (1.0 - square * (1 / 6 - square * (1 / 120 - square * (1 / 5040 - square * (1 / 362880)))))
+    quarter = TAU * (0.25 - abs(abs(x) - 0.25))
+    square = quarter * quarter
+    value = quarter * (1.0 - square * (1 / 6 - square * (1 / 120 - square * (1 / 5040 - square * (1 / 362880)))))
+    return math.copysign(value, x)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def hash32(seed: int, index: int) -> int:
     """A well-mixed 32-bit number of two integers (Wellons' lowbias32 on a combination of both)."""
     x = (seed ^ (seed >> 32) ^ (index * 0x9E3779B9)) & 0xFFFFFFFF
@@ -39,7 +38,7 @@ def hash32(seed: int, index: int) -> int:
     return x ^ (x >> 16)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def next_noise(state: int) -> int:
     """Marsaglia's xorshift32; `state` is never 0."""
     state ^= (state << 13) & 0xFFFFFFFF
@@ -50,7 +49,14 @@ def next_noise(state: int) -> int:
 NOISE_SCALE = 2.0 / 0xFFFFFFFF
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
+def white_noise(seed: int, frame: int, row: np.ndarray) -> None:
+    """Fill `row` with the white noise, -1 … 1, that belongs to the frames from `frame` on."""
+    for i in range(len(row)):
+        row[i] = hash32(seed, frame + i) * NOISE_SCALE - 1.0
+
+
+@kernel
 def step_residual(x: float) -> float:
     """Band-limited unit step minus the ideal one, `x` samples after the step, -2 … 2.
 
@@ -69,71 +75,93 @@ def step_residual(x: float) -> float:
     return -1 / 24 + u * (1 / 6 + u * (-1 / 4 + u * (1 / 6 - u / 24)))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def saw(phase: float, increment: float) -> float:
     """Rising band-limited saw, -1 … 1; `increment` is frequency over sample rate, at most 0.25."""
-    value = 2.0 * phase - 1.0
-    if phase < 2.0 * increment:
-        value -= 2.0 * step_residual(phase / increment)
-    elif phase > 1.0 - 2.0 * increment:
-        value -= 2.0 * step_residual((phase - 1.0) / increment)
+    centred = phase - 0.5
+    value = centred + centred
+    if abs(centred) > 0.5 - 2.0 * increment:
+        value -= 2.0 * step_residual((phase if centred < 0.0 else phase - 1.0) / increment)
     return value
+
+
+@kernel
+def additive_saw(phase: float, num_harmonics: int) -> float:
+    """The same saw as a sum of sines, sin(kx) by Chebyshev's recurrence: free of aliases where harmonics are few."""
+    older, now = 0.0, sine(phase)
+    double_cosine = 2.0 * sine(phase + 0.25 if phase < 0.75 else phase - 0.75)
+    total = now
+    for k in range(2, num_harmonics + 1):
+        older, now = now, double_cosine * now - older
+        total += now * _INVERSE[k]
+    return total * (-2.0 / math.pi)
+
+
+@kernel
+def count_harmonics(increment: float) -> int:
+    """How many harmonics `additive_saw` is to have; 0 where the band-limited step folds too little to be heard."""
+    return int(0.42 / increment) if increment > ADDITIVE_INCREMENT else 0
 
 
 SINE, TRIANGLE, SAW, PULSE = range(4)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def add_wave(
-    work: np.ndarray, num_frames: int, wave: int, phase: float, increment: float, width: float, left: float,
-    right: float,
+    work: np.ndarray, num_frames: int, wave: int, phase: float, increment: float, num_harmonics: int, width: float,
+    left: float, right: float,
 ) -> float:  # fmt: skip
-    """Add a wave to `work` [2, ≥ num_frames] with gains `left`, `right`; returns the phase after it.
+    """Add a wave to `work` [≥ 2, ≥ num_frames] with gains `left`, `right`; returns the phase after it.
 
-    `width` is the pulse's duty, 0 … 1. The pulse is the difference of two saws, so it carries no DC.
+    `width` is the pulse's duty, 0 … 1. The pulse is the difference of two saws, so it carries no DC. `num_harmonics`
+    comes from `count_harmonics` of the note's own frequency, so that vibrato does not change it.
     """
-    if wave == SAW:
-        for i in range(num_frames):
-            value = saw(phase, increment)
-            work[0, i] += left * value
-            work[1, i] += right * value
-            phase += increment
-            if phase >= 1.0:
-                phase -= 1.0
-    elif wave == PULSE:
-        for i in range(num_frames):
-            second = phase + width
-            if second >= 1.0:
-                second -= 1.0
-            value = saw(phase, increment) - saw(second, increment)
-            work[0, i] += left * value
-            work[1, i] += right * value
-            phase += increment
-            if phase >= 1.0:
-                phase -= 1.0
-    else:
-        for i in range(num_frames):
-            value = sine(phase) if wave == SINE else 1.0 - 4.0 * abs(phase - 0.5)
-            work[0, i] += left * value
-            work[1, i] += right * value
-            phase += increment
-            if phase >= 1.0:
-                phase -= 1.0
+    row_left, row_right = work[0, :num_frames], work[1, :num_frames]
+    for i in range(num_frames):
+        if wave >= SAW:
+            value = saw(phase, increment) if num_harmonics == 0 else additive_saw(phase, num_harmonics)
+            if wave == PULSE:
+                second = phase + width
+                if second >= 1.0:
+                    second -= 1.0
+                value -= saw(second, increment) if num_harmonics == 0 else additive_saw(second, num_harmonics)
+        elif wave == SINE:
+            value = sine(phase)
+        else:
+            value = 1.0 - 4.0 * abs(phase - 0.5)
+        row_left[i] += left * value
+        row_right[i] += right * value
+        phase += increment
+        if phase >= 1.0:
+            phase -= 1.0
     return phase
 
 
-@njit(error_model="numpy", nogil=True)
-def add_noise(work: np.ndarray, num_frames: int, state: int, level: float) -> int:
-    """Add white noise of peak `level` to both rows of `work`; returns the generator's state."""
+@kernel
+def add_saw_pair(
+    work: np.ndarray, num_frames: int, phases: np.ndarray, first_increment: float, second_increment: float,
+    near: float, far: float,
+) -> None:  # fmt: skip
+    """Two saws at once, so that their phases overlap: one at `near` left and `far` right, the other mirrored.
+
+    Advances `phases` [2].
+    """
+    row_left, row_right = work[0, :num_frames], work[1, :num_frames]
+    first, second = phases[0], phases[1]
     for i in range(num_frames):
-        state = next_noise(state)
-        value = level * (state * NOISE_SCALE - 1.0)
-        work[0, i] += value
-        work[1, i] += value
-    return state
+        one, two = saw(first, first_increment), saw(second, second_increment)
+        row_left[i] += near * one + far * two
+        row_right[i] += far * one + near * two
+        first += first_increment
+        if first >= 1.0:
+            first -= 1.0
+        second += second_increment
+        if second >= 1.0:
+            second -= 1.0
+    phases[0], phases[1] = first, second
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def pluck_string(
     string: np.ndarray, hz: float, damping: float, pick_position: float, pick_brightness: float, noise: int
 ) -> tuple[int, float, int]:
@@ -168,12 +196,14 @@ def pluck_string(
     return length, (1.0 - fraction) / (1.0 + fraction), noise
 
 
-@njit(error_model="numpy", nogil=True)
-def add_modes(work: np.ndarray, num_frames: int, modes: np.ndarray, num_modes: int) -> None:
-    """Add decaying sines to row 0 of `work`; `modes` [MAX_PARTIALS, 4] holds y[n-1], y[n-2] and both coefficients.
+@kernel
+def add_modes(work: np.ndarray, num_frames: int, modes: np.ndarray, num_modes: int, lean: float) -> None:
+    """Add decaying sines to `work`; `modes` [MAX_PARTIALS, 4] holds y[n-1], y[n-2] and both coefficients.
 
-    y[n] = 2 r cos(ω) y[n-1] - r² y[n-2], four resonators at a time so that their recurrences overlap.
+    y[n] = 2 r cos(ω) y[n-1] - r² y[n-2], four resonators at a time so that their recurrences overlap. Even and odd
+    partials lean to different sides by `lean`, as they do in front of a soundboard.
     """
+    left, right = work[0, :num_frames], work[1, :num_frames]
     for first in range(0, num_modes, 4):
         a, b, c, d = first, first + 1, first + 2, first + 3
         a1, a2, pa, qa = modes[a, 0], modes[a, 1], modes[a, 2], modes[a, 3]
@@ -185,14 +215,29 @@ def add_modes(work: np.ndarray, num_frames: int, modes: np.ndarray, num_modes: i
             b1, b2 = pb * b1 - qb * b2, b1
             c1, c2 = pc * c1 - qc * c2, c1
             d1, d2 = pd * d1 - qd * d2, d1
-            work[0, i] += (a2 + b2) + (c2 + d2)
+            even, odd = a2 + c2, b2 + d2
+            left[i] += (1.0 + lean) * even + (1.0 - lean) * odd
+            right[i] += (1.0 - lean) * even + (1.0 + lean) * odd
         modes[a, 0], modes[a, 1] = a1, a2
         modes[b, 0], modes[b, 1] = b1, b2
         modes[c, 0], modes[c, 1] = c1, c2
         modes[d, 0], modes[d, 1] = d1, d2
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
+def count_sounding_modes(modes: np.ndarray, num_modes: int) -> int:
+    """`num_modes` without those groups of four at the end that have died away."""
+    while num_modes > 4:
+        first, height = (num_modes - 1) // 4 * 4, 0.0
+        for k in range(first, first + 4):
+            height += abs(modes[k, 0]) + abs(modes[k, 1])
+        if height > 1e-5:
+            break
+        num_modes = first
+    return num_modes
+
+
+@kernel
 def strike_modes(
     modes: np.ndarray,
     num_modes: int,

@@ -38,27 +38,36 @@ _COMMON: dict[str, Range] = {
     "filter_sustain": (0, 1, 0), "velocity_octaves": (0, 6, 1), "brightness_octaves": (0, 6, 1.5),
     "vibrato_cents": (0, 100, 0), "vibrato_hz": (0.1, 12, 5), "vibrato_delay_s": (0, 4, 0.3),
     "tremolo": (0, 1, 0), "tremolo_hz": (0.05, 12, 4), "drive": (0, 8, 0), "noise_level": (0, 1, 0),
+    "noise_decay_s": (0.005, 30, 0.1),
+}  # fmt: skip
+# Of every instrument but drums: slow motion of filter and pitch, and noise beside the tone (breath, hammer, bow).
+_LIFE: dict[str, Range] = {
+    "motion_octaves": (0, 3, 0), "motion_hz": (0.02, 8, 0.15), "drift_cents": (0, 30, 0),
+    "noise_hz": (100, 16_000, 3000), "noise_sustain": (0, 1, 0),
 }  # fmt: skip
 _KIND_FIELDS: dict[str, dict[str, Range]] = {
     "analog": {
         "num_oscillators": (1, 4, 1), "detune_cents": (0, 50, 0), "width": (0, 1, 0), "pulse_width": (0.05, 0.5, 0.5),
-        "sub_level": (0, 1, 0),
+        "sub_level": (0, 1, 0), **_LIFE,
     },
     "fm": {
         "carrier_ratio": (0.25, 8, 1), "modulator_ratio": (0.25, 16, 1), "index": (0, 8, 1),
         "index_sustain": (0, 1, 0.2), "index_decay_s": (0.005, 10, 0.8), "tine_ratio": (0.5, 24, 14),
-        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4),
+        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), **_LIFE,
     },
     "pluck": {
         "string_s": (0.05, 20, 3), "string_damping": (0, 0.5, 0.3), "pick_position": (0.02, 0.5, 0.15),
-        "pick_brightness": (0.02, 1, 0.5),
+        "pick_brightness": (0.02, 1, 0.5), "pick_level": (0, 1, 1), "bow_level": (0, 1, 0), **_LIFE,
     },
-    "modal": {"ring_s": (0.03, 30, 4), "ring_damping": (0, 4, 0.4), "inharmonicity": (0, 0.02, 0), "tilt": (-1, 4, 1)},
+    "modal": {
+        "ring_s": (0.03, 30, 4), "ring_damping": (0, 4, 0.4), "inharmonicity": (0, 0.02, 0), "tilt": (-1, 4, 1),
+        **_LIFE,
+    },
     "drum": {
         "tone_hz": (20, 8000, 100), "tone_level": (0, 1, 0), "tone_decay_s": (0.005, 6, 0.2),
         "sweep_octaves": (-2, 6, 0), "sweep_s": (0.002, 1, 0.05), "overtone_ratio": (1, 6, 1.6),
         "overtone_level": (0, 1, 0), "metal_hz": (40, 2000, 400), "metal_level": (0, 1, 0),
-        "noise_decay_s": (0.005, 8, 0.1), "bursts": (0, 4, 0), "choke": (0, 4, 0),
+        "bursts": (0, 4, 0), "choke": (0, 4, 0),
     },
 }  # fmt: skip
 _LISTS = {"ratios": (0.25, 40.0), "amplitudes": (0.0, 1.0)}
@@ -85,6 +94,7 @@ _MIX: dict[str, Range] = {
 _ROOM: dict[str, Range] = {
     "reverb_s": (0.2, 12, 1.8), "reverb_damping_hz": (500, 16_000, 5000), "delay_beats": (0.25, 1, 0.75),
     "delay_feedback": (0, 0.8, 0.35), "crackle_db": (-90, -30, -90),
+    "drive": (0, 4, 0),
 }  # fmt: skip
 MIX_FIELDS, ROOM_FIELDS = tuple(_MIX), tuple(_ROOM)
 

@@ -26,7 +26,7 @@ REVERB_FRAMES = 4096
 DIFFUSER_FRAMES = 1024
 DELAY_FRAMES = 131_072
 CHORUS_FRAMES = 2048
-MASTER_FRAMES = 128
+MASTER_FRAMES = 256
 WINDOW_FRAMES = 64
 """Look-ahead over which the limiter's gain comes down."""
 FIXED_POINT = 2**40
@@ -49,7 +49,7 @@ VOICE = np.dtype(
         ("string_at", np.int64),
         ("velocity", np.float64),  # 0 … 1
         ("hz", np.float64),
-        ("gain_left", np.float64),
+        ("gain_left", np.float64),  # at the last control point
         ("gain_right", np.float64),
         ("step_left", np.float64),
         ("step_right", np.float64),
@@ -59,12 +59,15 @@ VOICE = np.dtype(
         ("fade", np.float64),  # 1 … 0 after the voice was stolen
         ("fade_step", np.float64),
         ("filter_level", np.float64),  # filter envelope
-        ("g", np.float64),  # tan(π·cutoff / sample rate), ramped
-        ("g_step", np.float64),
+        ("num_modes", np.int64),  # partials not yet died away
+        ("g", np.float64),  # tan(π·cutoff / sample rate) at the last control point
+        ("g_next", np.float64),  # and at the next
         ("increment", np.float64),  # fundamental over sample rate, with vibrato
+        ("bend", np.float64),  # FM depth in turns before the index envelope, at the last control point
+        ("bend_next", np.float64),  # and at the next
         ("index", np.float64),  # FM index envelope, 1 … index_sustain
         ("tine", np.float64),  # FM second pair's envelope; drums: tone's
-        ("noise_level", np.float64),  # noise envelope of drums (metal too), strings and struck modes
+        ("noise_level", np.float64),  # noise envelope; of drums: metal too
         ("sweep", np.float64),  # drums: pitch envelope
         ("string_last", np.float64),
         ("string_loss", np.float64),  # factor of one turn
@@ -72,6 +75,9 @@ VOICE = np.dtype(
         ("allpass_last", np.float64),
         ("phase", np.float64, (8,)),
         ("memory", np.float64, (4,)),  # state-variable filter, two integrators per channel
+        ("breath", np.float64, (3,)),  # low-passes of the noise that comes beside the tone
+        ("breath_gain", np.float64),
+        ("breath_step", np.float64),
     ]
 )
 
@@ -82,6 +88,7 @@ MASTER = np.dtype(
         ("weighting", np.float64, (CHANNELS, 4)),
         ("mean_square", np.float64),  # K-weighted, long window
         ("momentary", np.float64),  # K-weighted, 400 ms
+        ("power", np.float64),  # K-weighted, sum over the control period so far
         ("heard_frames", np.int64),  # frames in the long window so far
         ("gain_db", np.float64),  # of the loudness follower, at the next control point
         ("gain_db_before", np.float64),  # at the last one
@@ -110,8 +117,8 @@ FRAME, NEXT_SOUND, NUM_STARTED, SEED = range(4)
 # Places in SlotState.targets: first the scalars, then runs of one value per layer.
 (
     LOUDNESS, BRIGHTNESS, ENERGY, BPM, GAIN, REVERB_S, REVERB_DAMPING_HZ, DELAY_BEATS, DELAY_FEEDBACK, CRACKLE,
-    NUM_SCALARS,
-) = range(11)  # fmt: skip
+    DRIVE, NUM_SCALARS,
+) = range(12)  # fmt: skip
 LEVEL, REVERB_SEND, DELAY_SEND, CHORUS_SEND, DUCK_DB = (NUM_SCALARS + NUM_LAYERS * run for run in range(5))
 NUM_TARGETS = NUM_SCALARS + NUM_LAYERS * 5
 
@@ -131,7 +138,7 @@ class SlotState(NamedTuple):
     targets: npt.NDArray[np.float64]  # [2, NUM_TARGETS]: at the block's beginning, at its end
     styles: npt.NDArray[np.float64]  # [styles] weights of the current block
     duck: npt.NDArray[np.float64]  # [3]: now, at the next control point, envelope of the kick
-    crackle: npt.NDArray[np.float64]  # [4]: noise state, click's height, its filter's memory, hiss
+    crackle: npt.NDArray[np.float64]  # [5]: noise state, click's height and side, low-passes of the hiss
     effects: npt.NDArray[np.void]  # [E] EFFECTS
     reverb: npt.NDArray[np.float32]  # [E, REVERB_LINES, REVERB_FRAMES]
     diffusers: npt.NDArray[np.float32]  # [E, 4, DIFFUSER_FRAMES]
@@ -154,7 +161,7 @@ def new_state(seed: int) -> SlotState:
         targets=np.zeros((2, NUM_TARGETS)),
         styles=np.zeros(len(STYLES)),
         duck=np.zeros(3),
-        crackle=np.zeros(4),
+        crackle=np.zeros(5),
         effects=np.zeros(1, EFFECTS),
         reverb=np.zeros((1, REVERB_LINES, REVERB_FRAMES), np.float32),
         diffusers=np.zeros((1, 4, DIFFUSER_FRAMES), np.float32),

@@ -9,16 +9,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from engine.audio import SAMPLE_RATE
+from engine.synth.compile import kernel, merged
 from engine.synth.drums import add_drum, start_drum
 from engine.synth.oscillators import (
+    SAW,
     SINE,
     TAU,
     add_modes,
-    add_noise,
+    add_saw_pair,
     add_wave,
+    count_harmonics,
+    count_sounding_modes,
     next_noise,
     pluck_string,
     sine,
@@ -31,24 +34,26 @@ SILENCE = 1e-4
 CENT = math.log(2.0) / 1200.0
 """Of small detunings the exponential is taken as straight."""
 STEAL_FRAMES = 192
+WANDER = 7
+"""Place in VOICE.phase of what tells the slow motions of equal voices apart."""
 LOG_2 = math.log(2.0)
 MAX_HZ = 0.23 * SAMPLE_RATE
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def approach(seconds: float, num_frames: int) -> float:
     """Share of the way to its target that a value goes in `num_frames`, when -60 dB takes `seconds`."""
     return 1.0 - math.exp(-6.9078 * num_frames / (seconds * SAMPLE_RATE))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def attack_share(seconds: float, num_frames: int) -> float:
     """The same for an attack, that aims above 1 and passes 1 after `seconds`."""
     reach = math.log(ATTACK_OVERSHOOT / (ATTACK_OVERSHOOT - 1.0))
     return 1.0 - math.exp(-reach * num_frames / (seconds * SAMPLE_RATE))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def start_voice(
     voice: np.void,
     patch: np.void,
@@ -70,12 +75,16 @@ def start_voice(
     voice.g, voice.index, voice.tine, voice.allpass_last, voice.string_last = -1.0, 1.0, 1.0, 0.0, 0.0
     voice.noise_level = 1.0
     voice.memory[:] = 0.0
+    voice.breath[:] = 0.0
+    voice.breath_gain = -1.0
+    voice.bend_next = -1.0
     for k in range(8):
         voice.noise = next_noise(voice.noise)
         voice.phase[k] = voice.noise / 4294967296.0 if patch.kind == ANALOG and patch.num_oscillators > 1 else 0.0
     pan = patch.pan
     if patch.kind != DRUM:
         pan += (pitch - 60.0) / 80.0
+        voice.phase[WANDER] = voice.noise / 4294967296.0
     angle = (min(max(pan, -1.0), 1.0) + 1.0) * math.pi / 4
     gain = 10.0 ** (patch.level_db / 20) * velocity**1.4 * math.sqrt(2.0)
     voice.pan_left, voice.pan_right = gain * math.cos(angle), gain * math.sin(angle)
@@ -89,6 +98,8 @@ def start_voice(
         )
         string_s = patch.string_s * min(2.0, 2.0 ** ((60.0 - pitch) / 24.0))
         voice.string_loss = 10.0 ** (-3.0 / (voice.hz * string_s))
+        for i in range(voice.string_length):
+            string[i] *= patch.pick_level
         voice.string_at = 0
     elif patch.kind == MODAL:
         # The lower the note, the longer it rings; the harder it is struck, the more of its upper partials sound.
@@ -97,11 +108,12 @@ def start_voice(
             modes, patch.num_modes, patch.ratios, patch.amplitudes, voice.hz, patch.inharmonicity, ring_s,
             patch.ring_damping, patch.tilt + 1.2 * (0.75 - velocity),
         )  # fmt: skip
+        voice.num_modes = patch.num_modes
     elif patch.kind == DRUM:
         start_drum(voice, patch)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _control_envelope(voice: np.void, patch: np.void, frame: int) -> None:
     """Advance note-off and filter envelope by one control period."""
     if voice.stage != RELEASE and frame >= voice.release_at and patch.kind != DRUM:
@@ -118,8 +130,31 @@ def _control_envelope(voice: np.void, patch: np.void, frame: int) -> None:
         voice.filter_level -= voice.filter_level * approach(patch.release_s, CONTROL_FRAMES)
 
 
-@njit(error_model="numpy", nogil=True)
-def _update_controls(voice: np.void, patch: np.void, frame: int, brightness: float, energy: float) -> None:
+@kernel
+def _aim_breath(voice: np.void, patch: np.void, brightness: float) -> None:
+    """Ramp the gain of the noise beside the tone to where its envelope will be at the next control point."""
+    scale = patch.noise_level * (0.4 + 1.2 * brightness)
+    if voice.breath_gain < 0.0:
+        voice.breath_gain = scale
+    if patch.noise_sustain == 0.0 and voice.noise_level < 3e-4:
+        voice.noise_level, voice.breath_gain, voice.breath_step = 0.0, 0.0, 0.0
+        return
+    voice.noise_level += (patch.noise_sustain - voice.noise_level) * approach(patch.noise_decay_s, CONTROL_FRAMES)
+    voice.breath_step = (scale * voice.noise_level - voice.breath_gain) / CONTROL_FRAMES
+
+
+@kernel
+def _bend(voice: np.void, patch: np.void, brightness: float, motion: float) -> float:
+    """Depth of FM in turns; high notes take less: their side bands would fold. `motion` is in octaves."""
+    room = max(0.0, min(1.0, (0.4 / voice.increment - patch.carrier_ratio) / (4.0 * patch.modulator_ratio)))
+    index = patch.index * (0.4 + 0.8 * voice.velocity) * (0.6 + 0.8 * brightness)
+    return index * room * math.exp(LOG_2 * motion) / TAU
+
+
+@kernel
+def _update_controls(
+    voice: np.void, patch: np.void, modes: np.ndarray, frame: int, brightness: float, energy: float
+) -> None:
     """Set what is ramped until the next control point: cutoff, pitch, tremolo."""
     _control_envelope(voice, patch, frame)
     octaves = (
@@ -129,13 +164,22 @@ def _update_controls(voice: np.void, patch: np.void, frame: int, brightness: flo
         + 0.6 * (energy - 0.5)
         + patch.key_tracking * (voice.pitch - 60.0) / 12.0
     )
+    seconds = (frame - voice.onset) / SAMPLE_RATE
+    motion = 0.0
+    if patch.motion_octaves > 0.0:
+        # By the station's time, a little apart: the voices of a chord swell together.
+        turn = frame / SAMPLE_RATE * patch.motion_hz + 0.4 * voice.phase[WANDER]
+        motion = patch.motion_octaves * sine(turn - math.floor(turn))
+        octaves += motion
     cutoff_hz = min(max(patch.cutoff_hz * math.exp(LOG_2 * octaves), 20.0), 20_000.0)
     g = math.tan(math.pi * cutoff_hz / SAMPLE_RATE)
-    if voice.g < 0.0:
-        voice.g = g
-    voice.g_step = (g - voice.g) / CONTROL_FRAMES
-    seconds = (frame - voice.onset) / SAMPLE_RATE
+    voice.g = voice.g_next if voice.g >= 0.0 else g
+    voice.g_next = g
     hz = voice.hz
+    if patch.drift_cents > 0.0:
+        # Not the filter's motion again: another rate, and another place for every voice.
+        turn = 0.37 * seconds + 7.0 * voice.phase[WANDER]
+        hz *= 1.0 + CENT * patch.drift_cents * sine(turn - math.floor(turn))
     if patch.vibrato_cents > 0.0:
         depth = patch.vibrato_cents * min(1.0, max(0.0, (seconds - patch.vibrato_delay_s) * 3.0))
         turn = seconds * patch.vibrato_hz
@@ -144,181 +188,254 @@ def _update_controls(voice: np.void, patch: np.void, frame: int, brightness: flo
     if patch.tremolo > 0.0:
         turn = frame / SAMPLE_RATE * patch.tremolo_hz
         swing = 0.6 * patch.tremolo * sine(turn - math.floor(turn))
-        voice.step_left = (voice.pan_left * (1.0 - swing) - voice.gain_left) / CONTROL_FRAMES
-        voice.step_right = (voice.pan_right * (1.0 + swing) - voice.gain_right) / CONTROL_FRAMES
-    if patch.kind == MODAL or patch.kind == PLUCK:
-        voice.noise_level *= 0.9
+        if frame % CONTROL_FRAMES == 0:
+            voice.gain_left += CONTROL_FRAMES * voice.step_left
+            voice.gain_right += CONTROL_FRAMES * voice.step_right
+            voice.step_left = (voice.pan_left * (1.0 - swing) - voice.gain_left) / CONTROL_FRAMES
+            voice.step_right = (voice.pan_right * (1.0 + swing) - voice.gain_right) / CONTROL_FRAMES
+    if patch.kind == FM:
+        bend = _bend(voice, patch, brightness, motion)
+        voice.bend = voice.bend_next if voice.bend_next >= 0.0 else bend
+        voice.bend_next = bend
+    if voice.tine < 1e-5:
+        voice.tine = 0.0
+    if patch.kind != DRUM and patch.noise_level > 0.0:
+        _aim_breath(voice, patch, brightness)
+    if patch.kind == MODAL:
+        voice.num_modes = count_sounding_modes(modes, voice.num_modes)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def _add_analog(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) -> None:
     """Detuned oscillators, alternately left and right, and a sine an octave below."""
     count = int(patch.num_oscillators)
     scale = 1.0 / math.sqrt(count)
-    for k in range(count):
+    num_harmonics = count_harmonics(voice.hz / SAMPLE_RATE)
+    first = 0
+    if patch.wave == SAW and num_harmonics == 0:
+        near, far = scale * (1.0 + patch.width), scale * (1.0 - patch.width)
+        spread = 2.0 * CENT * patch.detune_cents / max(1, count - 1)
+        while first + 2 <= count:
+            lower = voice.increment * (1.0 + first * spread - CENT * patch.detune_cents)
+            add_saw_pair(
+                work, num_frames, voice.phase[first : first + 2], lower, lower + voice.increment * spread, near, far
+            )
+            first += 2
+    for k in range(first, count):
         place = 2.0 * k / (count - 1) - 1.0 if count > 1 else 0.0
         increment = voice.increment * (1.0 + CENT * place * patch.detune_cents)
-        side = patch.width * (1.0 if k % 2 else -1.0) if count > 1 else 0.0
+        side = patch.width * (1.0 if k % 2 else -1.0) if count % 2 == 0 or k + 1 < count else 0.0
         voice.phase[k] = add_wave(
-            work, num_frames, patch.wave, voice.phase[k], increment, patch.pulse_width,
+            work, num_frames, patch.wave, voice.phase[k], increment, num_harmonics, patch.pulse_width,
             scale * (1.0 - side), scale * (1.0 + side),
         )  # fmt: skip
     if patch.sub_level > 0.0:
         sub = patch.sub_level
-        voice.phase[5] = add_wave(work, num_frames, SINE, voice.phase[5], 0.5 * voice.increment, 0.5, sub, sub)
+        voice.phase[5] = add_wave(work, num_frames, SINE, voice.phase[5], 0.5 * voice.increment, 0, 0.5, sub, sub)
 
 
-@njit(error_model="numpy", nogil=True)
-def _add_fm(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int, brightness: float) -> None:
-    """A carrier bent by one modulator (Chowning 1973) and a decaying sine for the attack's tine."""
-    carrier, modulator, tine_phase = voice.phase[0], voice.phase[1], voice.phase[2]
+@kernel
+def _add_fm(voice: np.void, patch: np.void, work: np.ndarray, into: int, num_frames: int, brightness: float) -> None:
+    """Write to both rows: a carrier bent by one modulator (Chowning 1973) and a decaying sine for the attack's tine."""
+    carrier, modulator = voice.phase[0], voice.phase[1]
     carrier_step = min(voice.increment * patch.carrier_ratio, 0.45)
     modulator_step = min(voice.increment * patch.modulator_ratio, 0.45)
-    tine_step = voice.increment * patch.tine_ratio
-    tine_gain = patch.tine_level * voice.velocity * (0.5 + brightness) if tine_step < 0.4 else 0.0
-    # High notes take less index: their side bands would fold.
-    room = max(0.0, min(1.0, (0.4 - carrier_step) / (4.0 * modulator_step + 1e-9)))
-    depth = patch.index * (0.4 + 0.8 * voice.velocity) * (0.6 + 0.8 * brightness) * room / TAU
-    index, index_share = voice.index, patch.index_share
-    tine, tine_share = voice.tine, patch.tine_share
+    depth, slope = voice.bend, (voice.bend_next - voice.bend) / CONTROL_FRAMES
+    index, keep, add = voice.index, 1.0 - patch.index_share, patch.index_sustain * patch.index_share
+    left, right, bend = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
     for i in range(num_frames):
-        bent = carrier + depth * index * sine(modulator)
-        work[0, i] += sine(bent - math.floor(bent)) + tine_gain * tine * sine(tine_phase)
-        index += (patch.index_sustain - index) * index_share
-        tine -= tine * tine_share
+        left[i], right[i], bend[i] = carrier, modulator, (depth + slope * (into + i)) * index
+        index = keep * index + add
         carrier += carrier_step
         if carrier >= 1.0:
             carrier -= 1.0
         modulator += modulator_step
         if modulator >= 1.0:
             modulator -= 1.0
-        tine_phase += tine_step
-        if tine_phase >= 1.0:
-            tine_phase -= math.floor(tine_phase)
-    voice.phase[0], voice.phase[1], voice.phase[2] = carrier, modulator, tine_phase
-    voice.index, voice.tine = index, tine
+    voice.phase[0], voice.phase[1], voice.index = carrier, modulator, index
+    # Apart from the recurrences above, so that the sines become vector code.
+    for i in range(num_frames):
+        bent = left[i] + bend[i] * sine(right[i])
+        left[i] = sine(bent - math.floor(bent))
+    tine, tine_phase, tine_step = voice.tine, voice.phase[2], voice.increment * patch.tine_ratio
+    if tine > 0.0 and patch.tine_level > 0.0 and tine_step < 0.4:
+        gain = patch.tine_level * voice.velocity * (0.5 + brightness)
+        for i in range(num_frames):
+            left[i] += gain * tine * sine(tine_phase)
+            tine -= tine * patch.tine_share
+            tine_phase += tine_step
+            if tine_phase >= 1.0:
+                tine_phase -= 1.0
+        voice.phase[2], voice.tine = tine_phase, tine
+    for i in range(num_frames):
+        right[i] = left[i]
 
 
-@njit(error_model="numpy", nogil=True)
-def _add_string(voice: np.void, patch: np.void, string: np.ndarray, work: np.ndarray, num_frames: int) -> None:
-    """Karplus-Strong loop: delay, two-point average, all-pass for the fraction, loss of one turn."""
+@kernel
+def _add_string(
+    voice: np.void, patch: np.void, string: np.ndarray, work: np.ndarray, noise: np.ndarray, num_frames: int
+) -> None:
+    """Karplus-Strong loop: delay, two-point average, all-pass for the fraction, loss of one turn.
+
+    A bow keeps feeding noise to the loop, as much as the loss takes away.
+    """
     loss = voice.string_loss
+    bow = patch.bow_level * math.sqrt(1.0 - loss * loss)
     near, far = 1.0 - patch.string_damping, patch.string_damping
     at, length = voice.string_at, voice.string_length
     last, allpass, memory = voice.string_last, voice.allpass, voice.allpass_last
     for i in range(num_frames):
         value = float(string[at])
         work[0, i] += value
+        work[1, i] += value
         smooth = loss * (near * value + far * last)
         last = value
         turned = allpass * smooth + memory
         memory = smooth - allpass * turned
-        string[at] = turned
+        string[at] = turned + bow * noise[i]
         at += 1
         if at == length:
             at = 0
     voice.string_at, voice.string_last, voice.allpass_last = at, last, memory
 
 
-@njit(error_model="numpy", nogil=True)
-def _shape(
-    voice: np.void,
-    patch: np.void,
-    work: np.ndarray,
-    is_stereo: bool,
-    left: np.ndarray,
-    right: np.ndarray,
-    num_frames: int,
-) -> None:
-    """Filter `work`, apply the envelope, add to the bus rows.
+@kernel
+def _add_breath(voice: np.void, patch: np.void, noise: np.ndarray, work: np.ndarray, num_frames: int) -> None:
+    """Add noise around patch.noise_hz, to both rows: two low-passes above it, one below that is taken off."""
+    octaves = patch.key_tracking * (voice.pitch - 60.0) / 12.0 + 0.8 * (voice.velocity - 0.75)
+    turn = TAU * min(patch.noise_hz * 2.0**octaves, 12_000.0) / SAMPLE_RATE
+    keep_high, keep_low = math.exp(-1.6 * turn), math.exp(-0.5 * turn)
+    first, high, low, gain = voice.breath[0], voice.breath[1], voice.breath[2], voice.breath_gain
+    for i in range(num_frames):
+        first = keep_high * first + (1.0 - keep_high) * noise[i]
+        high = keep_high * high + (1.0 - keep_high) * first
+        low = keep_low * low + (1.0 - keep_low) * high
+        gain += voice.breath_step
+        value = gain * (high - low)
+        work[0, i] += value
+        work[1, i] += value
+    voice.breath[0], voice.breath[1], voice.breath[2], voice.breath_gain = first, high, low, gain
 
-    Trapezoidal state-variable filter: Zavalishin, "The Art of VA Filter Design", ch. 4, in Simper's linear form, with
-    both outputs written in terms of the state alone: half the dependent operations of the usual order.
+
+@kernel
+def _coefficients(g: float, k: float) -> tuple[float, float, float]:
+    """p1, p2, p3 of the state-variable filter: l1' = p1·l1 - p2·l2 + p2·x, l2' = p2·l1 + p3·l2 + (1 - p3)·x."""
+    a1 = 1.0 / (1.0 + g * (g + k))
+    return 2.0 * a1 - 1.0, 2.0 * g * a1, 1.0 - 2.0 * g * g * a1
+
+
+@kernel
+def _filter(voice: np.void, patch: np.void, work: np.ndarray, into: int, num_frames: int) -> None:
+    """Filter both rows in place, then drive them; the last control point was `into` frames ago.
+
+    Trapezoidal state-variable filter: Zavalishin, "The Art of VA Filter Design", ch. 4, with both integrators written
+    in terms of the state alone, both channels in one loop, and coefficients on straight lines between control points.
+    The integrators' inputs, band and low, are the means of the state before and after.
     """
     k = 2.0 - 2.0 * patch.resonance
-    low, band, high = 1.0, 0.0, 0.0
+    low, band, high = 0.5, 0.0, 0.0
     if patch.filter == 1:
-        low, band = 0.0, k
+        low, band = 0.0, 0.5 * k
     elif patch.filter == 2:
-        low, high = 0.0, 1.0
-    drive = patch.drive
-    attack, decay, release = patch.attack_share, patch.decay_share, patch.release_share
-    level, stage, fade, g = voice.level, voice.stage, voice.fade, voice.g
-    gain_left, gain_right = voice.gain_left, voice.gain_right
+        low, band, high = -0.5, -0.5 * k, 1.0
+    here, there = _coefficients(voice.g, k), _coefficients(voice.g_next, k)
+    d1, d2, d3 = (
+        (there[0] - here[0]) / CONTROL_FRAMES, (there[1] - here[1]) / CONTROL_FRAMES,
+        (there[2] - here[2]) / CONTROL_FRAMES,
+    )  # fmt: skip
     l1, l2, r1, r2 = voice.memory[0], voice.memory[1], voice.memory[2], voice.memory[3]
+    left, right = work[0, :num_frames], work[1, :num_frames]
+    # Alternating, or the band's integrator would sink into denormal numbers behind a constant.
+    tiny = 1e-20 if into % 2 else -1e-20
     for i in range(num_frames):
-        g += voice.g_step
-        a1 = 1.0 / (1.0 + g * (g + k))
-        a2 = g * a1
-        a3 = g * a2
-        x = work[0, i] + 1e-20
-        v1 = a1 * l1 - a2 * l2 + a2 * x
-        v2 = a2 * l1 + (1.0 - a3) * l2 + a3 * x
-        l1, l2 = 2.0 * v1 - l1, 2.0 * v2 - l2
-        out_left = low * v2 + band * v1 + high * (x - k * v1 - v2)
-        out_right = out_left
-        if is_stereo:
-            x = work[1, i] + 1e-20
-            v1 = a1 * r1 - a2 * r2 + a2 * x
-            v2 = a2 * r1 + (1.0 - a3) * r2 + a3 * x
-            r1, r2 = 2.0 * v1 - r1, 2.0 * v2 - r2
-            out_right = low * v2 + band * v1 + high * (x - k * v1 - v2)
-        if drive > 0.0:
-            out_left *= 1.0 + drive
-            out_left /= math.sqrt(1.0 + out_left * out_left)
-            out_right *= 1.0 + drive
-            out_right /= math.sqrt(1.0 + out_right * out_right)
+        time = float(into + i)
+        tiny = -tiny
+        p1, p2, p3 = here[0] + d1 * time, here[1] + d2 * time, here[2] + d3 * time
+        x, y = left[i] + tiny, right[i] + tiny
+        m1, m2 = p1 * l1 + p2 * (x - l2), p2 * l1 + p3 * (l2 - x) + x
+        n1, n2 = p1 * r1 + p2 * (y - r2), p2 * r1 + p3 * (r2 - y) + y
+        left[i] = low * (l2 + m2) + band * (l1 + m1) + high * x
+        right[i] = low * (r2 + n2) + band * (r1 + n1) + high * y
+        l1, l2, r1, r2 = m1, m2, n1, n2
+    voice.memory[0], voice.memory[1], voice.memory[2], voice.memory[3] = l1, l2, r1, r2
+    if patch.drive > 0.0:
+        push = 1.0 + patch.drive
+        for channel in range(2):
+            row = work[channel, :num_frames]
+            for i in range(num_frames):
+                value = push * row[i]
+                row[i] = value / math.sqrt(1.0 + value * value)
+
+
+@kernel
+def _add_to_bus(voice: np.void, patch: np.void, work: np.ndarray, bus: np.ndarray, into: int, num_frames: int) -> None:
+    """Apply envelope, pan and tremolo to `work`, whose third row is overwritten, and add it to `bus`."""
+    level, stage, fade, fade_step = voice.level, voice.stage, voice.fade, voice.fade_step
+    attack, release = patch.attack_share, patch.release_share
+    decay_keep, decay_add = 1.0 - patch.decay_share, patch.decay_share * patch.sustain
+    envelope = work[2, :num_frames]
+    for i in range(num_frames):
         if stage == ATTACK:
-            level += (ATTACK_OVERSHOOT - level) * attack
+            level = (1.0 - attack) * level + attack * ATTACK_OVERSHOOT
             if level >= 1.0:
                 level, stage = 1.0, DECAY
         elif stage == DECAY:
-            level += (patch.sustain - level) * decay
+            level = decay_keep * level + decay_add
         else:
-            level -= level * release
-        fade = max(0.0, fade - voice.fade_step)
-        gain_left += voice.step_left
-        gain_right += voice.step_right
-        left[i] += out_left * level * fade * gain_left
-        right[i] += out_right * level * fade * gain_right
-    voice.memory[0], voice.memory[1], voice.memory[2], voice.memory[3] = l1, l2, r1, r2
-    voice.level, voice.stage, voice.fade, voice.g = level, stage, fade, g
-    voice.gain_left, voice.gain_right = gain_left, gain_right
+            level = (1.0 - release) * level
+        envelope[i] = level
+    voice.level, voice.stage = level, stage
+    if fade_step > 0.0:
+        for i in range(num_frames):
+            fade = max(0.0, fade - fade_step)
+            # Without corners at either end, which would be heard as ticks.
+            envelope[i] *= fade * fade * (3.0 - 2.0 * fade)
+        voice.fade = fade
+    row, target, gain, step = work[0, :num_frames], bus[0, :num_frames], voice.gain_left, voice.step_left
+    for i in range(num_frames):
+        target[i] += row[i] * envelope[i] * (gain + step * (into + i))
+    row, target, gain, step = work[1, :num_frames], bus[1, :num_frames], voice.gain_right, voice.step_right
+    for i in range(num_frames):
+        target[i] += row[i] * envelope[i] * (gain + step * (into + i))
 
 
-@njit(error_model="numpy", nogil=True)
+@merged
 def render_voice(
     voice: np.void,
     patch: np.void,
     string: np.ndarray,
     modes: np.ndarray,
     work: np.ndarray,
+    noise: np.ndarray,
     bus: np.ndarray,
     frame: int,
     num_frames: int,
     brightness: float,
     energy: float,
 ) -> None:
-    """Add the voice's `num_frames` frames from `frame`, its onset or later, to `bus` [2, CONTROL_FRAMES]."""
+    """Add the voice's `num_frames` frames from `frame`, its onset or later, to `bus` [2, CONTROL_FRAMES].
+
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch.
+    """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
-        _update_controls(voice, patch, frame, brightness, energy)
-    work[:, :num_frames] = 0.0
-    is_stereo = False
+        _update_controls(voice, patch, modes, frame, brightness, energy)
+    work[0, :num_frames] = 0.0
+    work[1, :num_frames] = 0.0
     if patch.kind == ANALOG:
         _add_analog(voice, patch, work, num_frames)
-        is_stereo = patch.num_oscillators > 1 and patch.width > 0
     elif patch.kind == FM:
-        _add_fm(voice, patch, work, num_frames, brightness)
+        _add_fm(voice, patch, work, frame % CONTROL_FRAMES, num_frames, brightness)
     elif patch.kind == PLUCK:
-        _add_string(voice, patch, string, work, num_frames)
+        _add_string(voice, patch, string, work, noise, num_frames)
     elif patch.kind == MODAL:
-        add_modes(work, num_frames, modes, patch.num_modes)
+        add_modes(work, num_frames, modes, voice.num_modes, 0.25 if voice.pitch % 2 else -0.25)
     else:
-        add_drum(voice, patch, work, num_frames)
-    if patch.noise_level > 0.0 and patch.kind != DRUM:
-        level = patch.noise_level * (voice.noise_level if patch.kind >= PLUCK else 1.0)
-        voice.noise = add_noise(work, num_frames, voice.noise, level)
-    _shape(voice, patch, work, is_stereo, bus[0], bus[1], num_frames)
+        add_drum(voice, patch, work[0], num_frames)
+        work[1, :num_frames] = work[0, :num_frames]
+    _filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
+    if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
+        _add_breath(voice, patch, noise, work, num_frames)
+    _add_to_bus(voice, patch, work, bus, frame % CONTROL_FRAMES, num_frames)
     is_spent = voice.stage != ATTACK and voice.level < SILENCE
     if patch.kind == DRUM:
         is_spent = is_spent or max(voice.tine, voice.noise_level) < SILENCE

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
+from engine.synth.patch import PatchTables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
 from moods.harmony import Key
@@ -64,9 +65,10 @@ def play(
     intent_of: Callable[[int, int], Intent],
     sounds: npt.NDArray[np.void],
     seed: int = 3,
+    tables: PatchTables | None = None,
 ) -> npt.NDArray[np.float32]:
     """One slot from frame 0: float32 [2, T]."""
-    synth = Synth(1)
+    synth = Synth(1, tables=tables)
     synth.open(0, seed)
     synth.play(0, sounds)
     return synth.render([0], intent_of, int(seconds * SAMPLE_RATE))[0]
