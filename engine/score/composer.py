@@ -55,6 +55,8 @@ class _Start:
     position: int
     chord: int
     sounds_until: npt.NDArray[np.int64]
+    voicing: npt.NDArray[np.int64]
+    last_lead: int
 
 
 @dataclass
@@ -107,6 +109,8 @@ class Composer:
         self._rows.position[slot] = 0
         self._rows.chord[slot] = -1
         self._rows.sounds_until[slot] = 0
+        self._rows.voicing[slot] = 0
+        self._rows.last_lead[slot] = 0
 
     def close(self, slot: int) -> None:
         del self._slots[slot]
@@ -121,6 +125,8 @@ class Composer:
         self._rows.position[slot] = start.position
         self._rows.chord[slot] = start.chord
         self._rows.sounds_until[slot] = start.sounds_until
+        self._rows.voicing[slot] = start.voicing
+        self._rows.last_lead[slot] = start.last_lead
         state.composing = False
         while state.frontier > beat:
             state.ahead.pop()
@@ -170,7 +176,13 @@ class Composer:
         state, rows, table = self._slots[slot], self._rows, self._rules
         beat = state.frontier
         intent = state.controller.beat_intent(beat)
-        state.starts[beat] = _Start(int(rows.position[slot]), int(rows.chord[slot]), rows.sounds_until[slot].copy())
+        state.starts[beat] = _Start(
+            int(rows.position[slot]),
+            int(rows.chord[slot]),
+            rows.sounds_until[slot].copy(),
+            rows.voicing[slot].copy(),
+            int(rows.last_lead[slot]),
+        )
         state.composing, state.tonic = True, intent.key.tonic
         self._conditions[slot] = _conditions(intent)
         rules = beat_rules(intent)

@@ -19,14 +19,20 @@ from moods.intent import BEATS_PER_BAR, LAYERS, Intent
 FREE_TENSION = 0.5
 """Above this tension notes and chords may leave the scale."""
 
-# MIDI ranges the layers sound good in, in the order of LAYERS (drums have none). What the model learnt from goes an octave
-# higher; under a voice or a game that is shrill.
-RANGES = ((0, 127), (28, 52), (48, 79), (40, 91), (60, 88))
+# MIDI ranges the layers sound good in, in the order of LAYERS (drums have none). What the model learnt from goes an
+# octave higher; under a voice or a game that is shrill.
+RANGES = ((0, 127), (28, 52), (48, 79), (40, 84), (60, 88))
 MAX_VOICES = (6, 1, 5, 3, 2)
 """Notes of a layer that may begin at one tick, in the order of LAYERS."""
 # Notes of a layer in one beat at density 0 and at density 1, in the order of LAYERS.
-_NOTES_AT_REST = (8, 2, 4, 3, 2)
-_NOTES_AT_MOST = (14, 4, 8, 8, 6)
+_NOTES_AT_REST = (8, 2, 4, 2, 2)
+_NOTES_AT_MOST = (14, 4, 8, 5, 6)
+VOICING_REACH = 4
+"""Semitones by which a chord may reach beyond the one before it: voices lead, they do not jump."""
+LEAD_LEAPS = 9
+"""Widest leap of the lead in semitones, the octave apart."""
+_VALENCE_PULL = 1.2
+"""How far valence ±1 shifts the logit of chords with a major third up, with a minor third down."""
 
 ENDLESS, LAST_CHORD, SILENT = 0, 1, 2
 
@@ -39,6 +45,7 @@ class BeatRules:
 
     scale: npt.NDArray[np.bool_]  # [12] pitch classes above the tonic; all True where notes are free
     chords: npt.NDArray[np.bool_]  # [NUM_CHORDS]
+    chord_bias: npt.NDArray[np.float32]  # [NUM_CHORDS] added to the chords' logits
     may_change_chord: bool
     must_have_chord: bool
     is_free: bool
@@ -80,6 +87,15 @@ def cadence_chords(scale: str, is_free: bool) -> npt.NDArray[np.bool_]:
     leading = _chord_set((7, "7"), (7, "maj"), (7, "sus4"), (7, "min"), (7, "min7"), (7, "5"), (10, "maj"), (1, "maj"))
     found = leading & allowed_chords(scale, is_free)
     return found if found.any() else allowed_chords(scale, is_free)
+
+
+def _third_signs() -> npt.NDArray[np.float32]:
+    """[NUM_CHORDS] +1 for chords with a major third, -1 with a minor one, else 0."""
+    signs = [float(4 in tones) - float(3 in tones) for tones in CHORD_QUALITIES.values()]
+    return np.tile(np.array(signs, np.float32), 12)
+
+
+_THIRD_SIGNS = _third_signs()
 
 
 @lru_cache(maxsize=64)
@@ -124,6 +140,7 @@ def beat_rules(intent: Intent) -> BeatRules:
     return BeatRules(
         scale=_scale_mask(scale, is_free and ending == ENDLESS),
         chords=chords,
+        chord_bias=np.float32(_VALENCE_PULL * intent.valence) * _THIRD_SIGNS,
         may_change_chord=ending != SILENT and (beat % 2 == 0 or ending == LAST_CHORD),
         must_have_chord=ending == LAST_CHORD or (ending == ENDLESS and beat % BEATS_PER_BAR == 0) or to_end == 2,
         is_free=is_free and ending == ENDLESS,

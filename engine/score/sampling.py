@@ -15,7 +15,7 @@ from numba import njit
 from engine.config import ModelConfig
 from engine.score import kernels
 from engine.score.kernels import F32, Quantised
-from engine.score.rules import LAST_CHORD, MAX_VOICES
+from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
 from engine.score.vocabulary import (
     BAR,
     BEAT,
@@ -36,6 +36,12 @@ from moods.intent import LAYERS
 
 NUM_LAYERS = len(LAYERS)
 _LAST_POSITION = NUM_POSITIONS - 1
+# Temperature of each choice as a share of the asked one: harmony may surprise, rhythm and touch make it tight.
+_KIND_HEAT, _POSITION_HEAT, _CHORD_HEAT, _PITCH_HEAT, _DURATION_HEAT, _VELOCITY_HEAT = 0.95, 0.75, 1.0, 0.85, 0.85, 0.8
+_DRUM_HEAT = 0.85
+"""Drums keep their pattern: a further share."""
+_STAY_PENALTY = 0.6
+"""Taken from the logit of the chord that sounds already: left alone, small models come to rest on the tonic."""
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
 _LONG = int(np.searchsorted(DURATIONS, 96))
@@ -82,6 +88,8 @@ class Rows(NamedTuple):
     num_notes: npt.NDArray[np.int64]  # [S, 5] of each layer in this beat
     chord: npt.NDArray[np.int64]  # [S] value of the sounding chord, -1 before the first
     sounds_until: npt.NDArray[np.int64]  # [S, 5] ticks from the beginning of this beat
+    voicing: npt.NDArray[np.int64]  # [S, 2] lowest and highest value of the last chord played; 0 before the first
+    last_lead: npt.NDArray[np.int64]  # [S] value of the lead's last note; 0 before the first
     done: npt.NDArray[np.bool_]  # [S] the beat is complete
 
 
@@ -95,6 +103,8 @@ def make_rows(num_slots: int) -> Rows:
         num_notes=np.zeros((num_slots, NUM_LAYERS), np.int64),
         chord=np.full(num_slots, -1, np.int64),
         sounds_until=np.zeros((num_slots, NUM_LAYERS), np.int64),
+        voicing=np.zeros((num_slots, 2), np.int64),
+        last_lead=np.zeros(num_slots, np.int64),
         done=np.zeros(num_slots, np.bool_),
     )
 
@@ -104,6 +114,7 @@ class RuleTable(NamedTuple):
 
     scale: npt.NDArray[np.bool_]  # [S, 12]
     chords: npt.NDArray[np.bool_]  # [S, NUM_CHORDS]
+    chord_bias: npt.NDArray[np.float32]  # [S, NUM_CHORDS]
     may_change_chord: npt.NDArray[np.bool_]  # [S]
     must_have_chord: npt.NDArray[np.bool_]  # [S]
     is_free: npt.NDArray[np.bool_]  # [S]
@@ -118,6 +129,7 @@ def make_rule_table(num_slots: int) -> RuleTable:
     return RuleTable(
         scale=np.zeros((num_slots, 12), np.bool_),
         chords=np.zeros((num_slots, FIRST_DRUM), np.bool_),
+        chord_bias=np.zeros((num_slots, FIRST_DRUM), np.float32),
         may_change_chord=np.zeros(num_slots, np.bool_),
         must_have_chord=np.zeros(num_slots, np.bool_),
         is_free=np.zeros(num_slots, np.bool_),
@@ -182,8 +194,22 @@ def _onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _allow_pitch(rows, rules, row, layer, position, last_value, value):  # type: ignore[no-untyped-def]
-    """May `layer` play `value` at `position`? `last_value` is its highest value there so far, -1 if none."""
+def _leads_on(rows, row, layer, value):  # type: ignore[no-untyped-def]
+    """Is `value` near enough to what harmony or lead played before?"""
+    if layer == 2 and rows.voicing[row, 0] > 0:
+        return rows.voicing[row, 0] - VOICING_REACH <= value <= rows.voicing[row, 1] + VOICING_REACH
+    if layer == 4 and rows.last_lead[row] > 0:
+        leap = abs(value - rows.last_lead[row])
+        return leap <= LEAD_LEAPS or leap == 12
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leading):  # type: ignore[no-untyped-def]
+    """May `layer` play `value` at `position`? `last_value` is its highest value there so far, -1 if none.
+
+    `is_leading`: harmony and lead must lead on from what they played before.
+    """
     if value <= last_value:
         return False
     if layer == 0:
@@ -192,16 +218,19 @@ def _allow_pitch(rows, rules, row, layer, position, last_value, value):  # type:
     if relative < rules.low[row, layer] or relative > rules.high[row, layer]:
         return False
     in_chord = _fits_chord(relative, rows.chord[row])
+    on_root = rows.chord[row] >= 0 and (relative - rows.chord[row] // NUM_QUALITIES) % 12 == 0
     if rules.ending[row] == LAST_CHORD:
-        root = rows.chord[row] // NUM_QUALITIES
-        return in_chord and (layer != 1 or (relative - root) % 12 == 0)
+        return in_chord and (on_root or last_value >= 0)  # every layer's lowest note is the tonic
+    if is_leading and not _leads_on(rows, row, layer, value):
+        return False
     if rules.is_free[row]:
         return True
-    # Harmony plays the chord; the bass does at the beginning of a beat that has just changed it.
-    if layer == 2 or (
-        layer == 1 and position == 0 and rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
-    ):
+    if layer == 2:
         return in_chord and rules.scale[row, relative % 12]
+    # A new chord begins on its root.
+    is_new = rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
+    if layer == 1 and position == 0 and is_new:
+        return on_root and rules.scale[row, relative % 12]
     return rules.scale[row, relative % 12]
 
 
@@ -213,9 +242,14 @@ def _allow_values(rows, rules, row, layer, position, allowed):  # type: ignore[n
         if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
             last_value = rows.events[row, i, 2]
     count = 0
-    for value in range(len(allowed)):
-        allowed[value] = value >= FIRST_DRUM and _allow_pitch(rows, rules, row, layer, position, last_value, value)
-        count += allowed[value]
+    # Where nothing within reach is left, as at a change of key, a first note may leap.
+    for is_leading in (True, False):
+        if count > 0 or (last_value >= 0 and not is_leading):
+            break
+        allowed[:FIRST_DRUM] = False
+        for value in range(FIRST_DRUM, len(allowed)):
+            allowed[value] = _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leading)
+            count += allowed[value]
     return count
 
 
@@ -299,29 +333,35 @@ def _choose_note(parts, heads, rows, rules, row, layer, event):  # type: ignore[
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
     seed, place, temperature = rows.seed[row], rows.position[row], rules.temperature[row]
+    if layer == 0:
+        temperature *= F32(_DRUM_HEAT)
     logits, bits = np.empty(heads.value.shape[0], F32), np.empty(heads.value.shape[0], np.int32)
     allowed, values = np.ones(heads.value.shape[0], np.bool_), np.empty(heads.value.shape[0], np.bool_)
 
     _allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, logits)
-    event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature, _uniform(seed, place, 1), bits)
+    event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, place, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
     _allow_values(rows, rules, row, layer, event[1], allowed)
     _field_logits(parts, 1, width, heads.value, logits)
-    event[2] = _draw(logits, allowed, temperature, _uniform(seed, place, 2), bits)
+    event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, place, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
     allowed[:] = True
     if rules.ending[row] == LAST_CHORD and layer > 0:
         allowed[:_LONG] = False
     _field_logits(parts, 2, width, heads.duration, logits)
-    event[3] = _draw(logits[: heads.duration.shape[0]], allowed, temperature, _uniform(seed, place, 3), bits)
+    event[3] = _draw(
+        logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, place, 3), bits
+    )
     _add_chosen(parts, 3, width, heads.chosen_duration, event[3])
 
     allowed[:] = True
     _field_logits(parts, 3, width, heads.velocity, logits)
-    event[4] = _draw(logits[: heads.velocity.shape[0]], allowed, temperature, _uniform(seed, place, 4), bits)
+    event[4] = _draw(
+        logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, place, 4), bits
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -336,7 +376,8 @@ def _choose_event(parts, kind_logits, heads, rows, rules, row, event):  # type: 
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
     event[:] = 0
     seed, place = rows.seed[row], rows.position[row]
-    event[0] = _draw(kind_logits, allowed, rules.temperature[row], _uniform(seed, place, 0), bits)
+    temperature = rules.temperature[row]
+    event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_HEAT), _uniform(seed, place, 0), bits)
     if event[0] <= BEAT:
         return
     _add_chosen(parts, 0, width, heads.chosen_kind, event[0])
@@ -345,9 +386,25 @@ def _choose_event(parts, kind_logits, heads, rows, rules, row, event):  # type: 
         logits = np.empty(heads.value.shape[0], F32)
         _field_logits(parts, 1, width, heads.value, logits)
         chords = rules.chords[row]
-        event[2] = _draw(logits[: len(chords)], chords, rules.temperature[row], _uniform(seed, place, 2), bits)
+        for chord in range(len(chords)):
+            logits[chord] += rules.chord_bias[row, chord]
+        if rows.chord[row] >= 0:
+            logits[rows.chord[row]] -= F32(_STAY_PENALTY)
+        event[2] = _draw(logits[: len(chords)], chords, temperature * F32(_CHORD_HEAT), _uniform(seed, place, 2), bits)
     else:
         _choose_note(parts, heads, rows, rules, row, event[0] - FIRST_LAYER, event)
+
+
+@njit(cache=True, nogil=True)
+def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
+    """Keep what the next chord or melody note has to lead on from; the beat's last event has just been chosen."""
+    event = rows.events[row, rows.num_events[row] - 1]
+    if layer == 2:
+        if _onset_count(rows, row, layer, event[1]) == 1:
+            rows.voicing[row, 0] = event[2]
+        rows.voicing[row, 1] = event[2]
+    elif layer == 4:
+        rows.last_lead[row] = event[2]
 
 
 @njit(cache=True, nogil=True)
@@ -376,6 +433,7 @@ def choose_events(hidden, heads, rows, rules, slots):  # type: ignore[no-untyped
         else:
             layer = event[0] - FIRST_LAYER
             rows.num_notes[row, layer] += 1
+            _remember_pitch(rows, row, layer)
             rows.sounds_until[row, layer] = max(rows.sounds_until[row, layer], event[1] + DURATIONS[event[3]])
 
 
