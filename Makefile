@@ -10,7 +10,7 @@ DEV_READY := .venv/.ready-dev
 TRAIN_READY := .venv/.ready-train
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve play test check fix bench train wheel browser
+.PHONY: serve play test check fix bench train eval wheel browser
 
 serve: $(RUN_READY)  ## the server and its studio page
 	$(BIN)/undersong serve $(ARGS)
@@ -35,6 +35,9 @@ bench: $(DEV_READY)  ## all benchmarks, or one: make bench NAME=reaction
 
 train: $(TRAIN_READY)  ## the shipped checkpoint again, from the data in DATA
 	$(BIN)/python -m engine.training.trainer --data $(DATA) --out runs/score --export engine/checkpoints $(ARGS)
+
+eval: $(TRAIN_READY)  ## figures and pictures of what the model composes, real music beside it where DATA is: make eval ARGS='--seeds 1'
+	$(BIN)/python -m engine.training.evaluation $(if $(wildcard $(DATA)),--data $(DATA)) $(ARGS)
 
 wheel: $(DEV_READY)  ## dist/undersong-*.whl
 	rm -rf build
