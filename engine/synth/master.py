@@ -23,7 +23,7 @@ _QUIET = 0.5
 """4.4 dB under the ceiling: where no sample is above this, no peak of music between samples reaches the ceiling."""
 _LIMIT_RELEASE = 1.0 - math.exp(-1.0 / (0.09 * SAMPLE_RATE))
 
-MIN_GAIN_DB, MAX_GAIN_DB = -12.0, 9.0
+MIN_GAIN_DB, MAX_GAIN_DB = -12.0, 12.0
 _LONG_S, _MOMENTARY_S, _GAIN_S = 3.0, 0.4, 0.8
 _SILENCE_LUFS = -55.0
 
