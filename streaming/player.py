@@ -170,10 +170,26 @@ class Player:
         self.state.is_sounding, self.state.fade = True, "in"
         self.state.next_beat, self.state.section, self._announced = 0, "", None
 
+    def skip(self, num_blocks: int) -> Event:
+        """Leave out blocks of the stream, as a pause would: the music goes on later, where it was."""
+        state = self.state
+        message = {"type": "skip", "blocks": num_blocks}
+        event = {"frame": state.next_block * BLOCK_FRAMES, "index": state.num_controls, **message}
+        state.num_controls += 1
+        state.next_block += num_blocks
+        state.paused_frames += num_blocks * BLOCK_FRAMES
+        if state.is_sounding and state.fade is None:
+            state.fade = "in"
+        return event
+
     def replay_due(self) -> None:
-        """Apply again, after a recovery, the controls that were applied before the next block the first time."""
+        """Do again, after a recovery, what was done before the next block the first time."""
         while self._replay and self._replay[0].block <= self.state.next_block:
-            self.apply(self._replay.pop(0).control)
+            message = self._replay.pop(0).control
+            if message["type"] == "skip":
+                self.skip(message["blocks"])
+            else:
+                self.apply(message)
 
     # --- sound -------------------------------------------------------------------------------------------------------
 

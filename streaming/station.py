@@ -178,6 +178,9 @@ class Station:
             for client in self._clients:
                 client.mailbox.put(self._status_for(client))
             return
+        if event["type"] == "skip":
+            message = {"type": "skip", "blocks": event["blocks"]}
+            self.log.append(LogEntry(event["index"], event["frame"] // BLOCK_FRAMES, message))
         if event["type"] == "beat":
             while self._beats and self._beats[-1]["frame"] >= event["frame"]:
                 self._beats.pop()
@@ -228,7 +231,10 @@ class Station:
         }
 
     def take(self) -> Iterator[str]:
-        """JSON lines: the opening, then every control with the stream frame before which it was applied."""
+        """JSON lines: the opening, then every control with the stream frame before which it was applied.
+
+        A `skip` is blocks that an overloaded engine left out: the music paused for them.
+        """
         is_complete = not self.log or self.log[0].index == 0
         opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **self.opening, "seed": self.seed}
         yield json.dumps(opening, ensure_ascii=False) + "\n"

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.audio import BLOCK_FRAMES, CHANNELS
+from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
 from engine.config import EngineConfig
 from engine.errors import EngineError
 from engine.generator import Generator
@@ -55,6 +55,10 @@ HEALTH_S = 0.2
 STATUS_S = 1.0
 PRIMING_TICKS = 4
 """A block this many ticks late is still encoded, to prime the encoder; an older one is only stepped over."""
+MAX_LAG_TICKS = 25
+"""A station this far behind its listeners does not chase them: it leaves out what was missed and goes on from there."""
+_CATCH_UP_S = 10.0
+"""How long a station that was brought back may chase them to return where it would have been."""
 _MAX_WAIT_S = 0.1
 _WARM_UP_BLOCKS = 50
 
@@ -77,6 +81,7 @@ class Worker:
         self._health_at_s = time.monotonic()
         self._deferred: list[Apply] = []
         self._next_status_s: dict[str, float] = {}
+        self._chased_until_s: dict[str, float] = {}
         self._next_keep_s: dict[str, float] = {}
 
     def run(self) -> None:
@@ -124,6 +129,7 @@ class Worker:
             player.first_tick = tick_at(now_s + self._lead_s) + 1
         self._players[request.station] = player
         self._next_status_s[request.station] = now_s
+        self._chased_until_s[request.station] = now_s + _CATCH_UP_S
         # The first snapshot comes early, then they are spread by the moments at which stations opened.
         self._next_keep_s[request.station] = now_s + min(1.0, self._config.snapshot_s)
         self._pipe.send(Opened(request.station, player.first_tick))
@@ -156,7 +162,7 @@ class Worker:
         if station in self._keeping:
             wait([self._keeping.pop(station)])
         player.close()
-        del self._next_status_s[station], self._next_keep_s[station]
+        del self._next_status_s[station], self._next_keep_s[station], self._chased_until_s[station]
         self._free_slots.append(player.slot)
 
     # --- blocks ------------------------------------------------------------------------------------------------------
@@ -167,6 +173,7 @@ class Worker:
         due = [p for p in self._players.values() if time_of(p.due_tick) - self._lead_s <= begun_s]
         if not due:
             return
+        self._skip_what_is_lost(due, tick_at(begun_s))
         for player in due:
             player.replay_due()
         sounding = [player for player in due if player.state.is_sounding]
@@ -190,6 +197,15 @@ class Worker:
         self._late_blocks += sum(time_of(player.due_tick - 1) < ended_s for player in due)
         self._step_ms.append((ended_s - begun_s) * 1000)
         self._busy_s += ended_s - begun_s
+
+    def _skip_what_is_lost(self, due: list[Player], live_tick: int) -> None:
+        """A starved engine that makes every missed block would stay late for ever."""
+        for player in due:
+            lag = live_tick - player.due_tick
+            is_chasing = player.is_behind and time.monotonic() < self._chased_until_s[player.station]
+            if lag > MAX_LAG_TICKS and not is_chasing:
+                log.warning("station %s was %.1f s behind and goes on from here", player.station, lag * BLOCK_SECONDS)
+                self._pipe.send(Happened(player.station, player.skip(lag)))
 
     def _announce(self, player: Player) -> None:
         """Send the events that are not yet past; after a recovery some are."""

@@ -70,5 +70,10 @@ def open_sines(config: EngineConfig) -> Sines:
     return Sines(config.max_slots)
 
 
+def open_slow(config: EngineConfig) -> Sines:
+    """Too slow: 30 ms for a block of 20 ms."""
+    return Sines(config.max_slots, step_s=0.03)
+
+
 def open_broken(config: EngineConfig) -> Sines:
     raise BadCheckpoint(os.path.join("nowhere", "weights"), "sha256 aa", "sha256 bb")

@@ -116,3 +116,18 @@ def test_server_is_not_ready_until_the_engine_is_back(server: Running) -> None:
         time.sleep(0.02)
     assert 503 in statuses
     assert statuses[-1] == 200
+
+
+def test_an_engine_too_slow_for_its_stations_leaves_out_and_goes_on(make_server: Callable[[Config], Running]) -> None:
+    server = make_server(Config(port=0, generator="tests.streaming.sines:open_slow"))
+    station = server.open()
+    with dial(server.ws(station["links"]["live"])) as live:
+        skips = []
+        while len(skips) < 2:
+            event = json.loads(live.recv(20))
+            if event["type"] == "skip":
+                skips.append(event)
+    assert skips[1]["frame"] > skips[0]["frame"] + skips[0]["blocks"] * 960
+    take = server.http.get(station["links"]["take"]).text.splitlines()
+    assert [json.loads(line)["type"] for line in take][:3] == ["opening", "skip", "skip"]
+    assert restarts(server) == 0
