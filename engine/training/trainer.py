@@ -25,7 +25,7 @@ from torch import Tensor
 from engine.config import ModelConfig
 from engine.score.transformer import ScoreTransformer
 from engine.score.vocabulary import CONDITION_SLICES
-from engine.training.dataset import Batch, Dataset, load_dataset
+from engine.training.dataset import MIX, Batch, Dataset, load_dataset
 from engine.weights import write_checkpoint
 
 FIELDS = ("kind", "position", "value", "duration", "velocity")
@@ -41,7 +41,7 @@ class TrainingConfig:
     peak_rate: float = 1.5e-3
     floor_rate: float = 1e-4
     warmup_steps: int = 100
-    total_steps: int = 3000
+    total_steps: int = 3500
     weight_decay: float = 0.05
     dropped_controls: float = 0.1  # chance that a row does not see one of its controls
     seed: int = 1
@@ -180,6 +180,7 @@ def export(trainer: Trainer, dataset: Dataset, folder: Path, command: str) -> No
         "command": command,
         "training": asdict(trainer.config) | {k: v for k, v in asdict(trainer.progress).items() if k != "curve"},
         "data": dataset.sources,
+        "mix": MIX,
         "curve": trainer.progress.curve,
     }
     write_checkpoint(folder, trainer.model.config, tensors, manifest)
@@ -192,10 +193,10 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the resumable training")
     parser.add_argument("--export", type=Path, help="write the checkpoint to this folder at the end")
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=180.0, help="stop after this long; the next run goes on")
     parser.add_argument("--steps", type=int, default=TrainingConfig.total_steps, help="length of the schedule")
-    parser.add_argument("--pieces", type=int, default=4000, help="practice pieces the arranger writes")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pieces", type=int, default=7800, help="practice pieces the arranger writes")
+    parser.add_argument("--threads", type=int, default=1, help="more only helps on an idle machine")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -206,7 +207,8 @@ def main() -> None:
         console.print(f"continuing at step {trainer.progress.step}")
     run(trainer, dataset, options.out, options.minutes, console)
     if options.export:
-        export(trainer, dataset, options.export, f"python -m engine.training.trainer --steps {options.steps}")
+        command = f"python -m engine.training.trainer --data DATA --steps {options.steps} --pieces {options.pieces}"
+        export(trainer, dataset, options.export, command)
 
 
 if __name__ == "__main__":

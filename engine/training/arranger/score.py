@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.score.piece import NOTE
-from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, BarPlan
+from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from moods.harmony import Key
 from moods.intent import LAYERS
 
 Option = TypeVar("Option")
 _MIN_LENGTH, _DRUM_LENGTH = 2, 6
+_MOST_TEXTURE_VOICES = 3
 STRUM_TICKS = 5
 """The most that the voices of one chord may be apart."""
 
@@ -76,6 +77,7 @@ class Score:
         for layer, spread_ticks in ((BASS, 1), (HARMONY, STRUM_TICKS + 1), (LEAD, 1)):
             _end_at_next_onset(notes, np.flatnonzero(notes["layer"] == layer), spread_ticks)
         _end_at_next_strike(notes)
+        _end_oldest(notes, np.flatnonzero(notes["layer"] == TEXTURE), _MOST_TEXTURE_VOICES)
         return notes[notes["length"] >= _MIN_LENGTH]
 
 
@@ -85,6 +87,18 @@ def _end_at_next_onset(notes: npt.NDArray[np.void], where: npt.NDArray[np.intp],
     onsets = np.unique(ticks)
     following = np.append(onsets, np.iinfo(np.int32).max)[np.searchsorted(onsets, ticks + spread_ticks)]
     notes["length"][where] = np.minimum(notes["length"][where], following - ticks)
+
+
+def _end_oldest(notes: npt.NDArray[np.void], where: npt.NDArray[np.intp], most: int) -> None:
+    """Where a note would be one too many to sound among notes[where], end the one that began first."""
+    sounding: list[int] = []
+    for index in where:
+        tick = notes["tick"][index]
+        sounding = [other for other in sounding if notes["tick"][other] + notes["length"][other] > tick]
+        if len(sounding) == most:
+            oldest = sounding.pop(0)
+            notes["length"][oldest] = tick - notes["tick"][oldest]
+        sounding.append(index)
 
 
 def _end_at_next_strike(notes: npt.NDArray[np.void]) -> None:
