@@ -83,6 +83,7 @@ def write_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / WEIGHTS_NAME
     save_file({name: np.ascontiguousarray(value.astype(np.float16)) for name, value in tensors.items()}, file)
+    file.chmod(0o644)  # safetensors writes for its owner alone, and a checkpoint is to be installed
     completed = {
         "file": WEIGHTS_NAME,
         "sha256": sha256_of(file),

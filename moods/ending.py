@@ -16,9 +16,11 @@ from moods.intent import BEATS_PER_BAR, MUTE_DB
 BEATS = {"now": 1, "beat": 1, "bar": BEATS_PER_BAR, "phrase": BEATS_PER_PHRASE}
 DEFAULT_AT = {"cadence": "phrase", "ring": "bar", "fade": "now", "stop": "now", "loop": "bar"}
 RING_SECONDS = {"cadence": 4.0, "ring": 6.0}
-FADE_SECONDS = {"fade": 4.0, "stop": 0.02}
+FADE_SECONDS = {"fade": 4.0, "stop": 0.04}
 SHORTEST_RING_SECONDS = 1.5
 LONGEST_SECONDS = 366 * 86_400.0
+BLOCK_FRAMES = FRAMES_PER_SECOND // 50
+"""A gain is read where a block begins and reached where it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,14 @@ class Ending:
     end_frame: int  # silence from here on
 
     def gain_db(self, frame: int) -> float:
-        """Gain of the fade, MUTE_DB … 0 dB: a straight line of the fader, 40 log10."""
-        if frame >= self.end_frame:
+        """Gain of the fade that is reached a block after `frame`, MUTE_DB … 0 dB: a straight line of the fader,
+        40 log10. It is silent at `end_frame`, and nothing changes before `fade_frame`."""
+        left_frames = self.end_frame - frame - BLOCK_FRAMES
+        if frame >= self.fade_frame and left_frames <= 0:
             return MUTE_DB
-        if frame <= self.fade_frame:
+        if frame < self.fade_frame:
             return 0.0
-        left = (self.end_frame - frame) / (self.end_frame - self.fade_frame)
-        return max(MUTE_DB, 40 * math.log10(left))
+        return max(MUTE_DB, 40 * math.log10(left_frames / (self.end_frame - self.fade_frame)))
 
 
 def plan_ending(control: End, clock: Clock, frame: int, earliest_beat: int, planned: Ending | None = None) -> Ending:

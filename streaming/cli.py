@@ -10,10 +10,14 @@ import argparse
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from engine.config import BACKENDS, DEVICES
@@ -27,6 +31,7 @@ ENDINGS = ("cadence", "ring", "fade", "stop")
 PLAY_LEAD_BLOCKS = 15  # 300 ms: composing a bar on a busy machine fits in
 LONGEST_S = 7200.0
 LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
+START_NOTICE_S = 3.0
 
 
 class UsageError(Exception):
@@ -45,8 +50,9 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit status."""
     try:
-        options = _parser().parse_args(arguments)
-        return options.run(options)
+        with _ends_as_by_ctrl_c():
+            options = _parser().parse_args(arguments)
+            return options.run(options)
     except BrokenPipeError:  # the reader of our output has left, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -56,6 +62,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, 1)
     except KeyboardInterrupt:
         return _complain("interrupted", 1)
+
+
+@contextmanager
+def _ends_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP, unless ignored, raise KeyboardInterrupt, so that files half made are taken away."""
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _notice_if_slow() -> Iterator[Callable[[], None]]:
+    """Say why nothing is heard yet, unless the function that this yields is called soon."""
+    text = "undersong: the engine is starting; the first time it compiles its kernels"
+    timer = threading.Timer(START_NOTICE_S, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
 
 
 def _complain(error: object, status: int) -> int:
@@ -83,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
     render = commands.add_parser("render", help="music into a file, exact to the frame")
     _add_mood_options(render)
-    render.add_argument("--out", type=Path, required=True, metavar="FILE", help="a name in wav, flac, ogg, mp3 or m4a")
+    render.add_argument("--out", type=_file, required=True, metavar="FILE", help="a name in wav, flac, ogg, mp3 or m4a")
     render.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length (default 30)")
     render.add_argument("--ending", choices=ENDINGS, default="cadence", help="how it ends (default cadence)")
     render.add_argument("--lufs", type=float, metavar="L", help="loudness of the file; default: the stream's own level")
@@ -108,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", nargs="?", help="one benchmark; without it: the list of them")
     bench.set_defaults(run=_bench)
     return parser
+
+
+def _file(text: str) -> Path:
+    if text.endswith(os.sep):
+        raise argparse.ArgumentTypeError(f"{text!r} names a folder; name a file")
+    return Path(text)
 
 
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -160,10 +204,12 @@ def _live_blocks(options: argparse.Namespace) -> Any:
     if options.seconds is not None:
         num_frames = _num_frames(options.seconds)
         end_at(controller, num_frames, "cadence")
-    generator = open_generator(_engine_config(options))
-    for index, block in enumerate(perform(generator, controller, num_frames)):
-        controller.forget_before(max(0, index * BLOCK_FRAMES - SAMPLE_RATE))
-        yield block
+    with _notice_if_slow() as has_begun:
+        generator = open_generator(_engine_config(options))
+        for index, block in enumerate(perform(generator, controller, num_frames)):
+            has_begun()
+            controller.forget_before(max(0, index * BLOCK_FRAMES - SAMPLE_RATE))
+            yield block
 
 
 def _render(options: argparse.Namespace) -> int:
@@ -192,14 +238,20 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict[str, Any]]) -> dict[str, Any]:
-    if not sys.stderr.isatty():
-        return work(lambda frames: None)
-    from rich.console import Console
-    from rich.progress import Progress
+    with _notice_if_slow() as has_begun:
+        if not sys.stderr.isatty():
+            return work(lambda frames: has_begun())
+        from rich.console import Console
+        from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("composing", total=num_frames)
-        return work(lambda frames: progress.update(task, completed=frames))
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("composing", total=num_frames)
+
+            def on_progress(frames: int) -> None:
+                has_begun()
+                progress.update(task, completed=frames)
+
+            return work(on_progress)
 
 
 def _moods(options: argparse.Namespace) -> int:
@@ -254,7 +306,8 @@ def _models(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     root = Path(__file__).resolve().parents[1]
-    names = sorted(path.stem for path in (root / "benchmarks").glob("[a-z]*.py"))
+    files = (root / "benchmarks").glob("[a-z]*.py")
+    names = sorted(path.stem for path in files if "\ndef main(" in path.read_text(encoding="utf-8"))
     if not names:
         raise Failure("the benchmarks are not part of the installed package; run this in a checkout of the source")
     if options.name is None:

@@ -74,6 +74,7 @@ class Format:
     codec: str
     sample_format: str
     bit_rate: int | None = None
+    packet_frames: int = 1  # a file decodes to a multiple of this where libav drops no padding at the end
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -82,7 +83,7 @@ FORMATS = {
     ".flac": Format("flac", "flac", "s32"),  # libavcodec takes 24 of the 32 bits
     ".ogg": Format("ogg", "libopus", "flt", 192_000),
     ".mp3": Format("mp3", "libmp3lame", "fltp", 256_000),
-    ".m4a": Format("ipod", "aac", "fltp", 224_000, {"movie_timescale": str(SAMPLE_RATE)}),
+    ".m4a": Format("ipod", "aac", "fltp", 224_000, 1024, {"movie_timescale": str(SAMPLE_RATE)}),
 }
 
 
@@ -142,23 +143,24 @@ def export(job: RenderJob, on_progress: Callable[[int], None] = lambda frames: N
             samples = _normalise(samples, job.lufs, Path(folder) / "normalised")
         part = Path(folder) / f"part{job.out.suffix.lower()}"
         write_audio(part, samples, file_format, _tags(job.seed))
-        os.replace(part, job.out)
-        loudness = measure(samples)
-    return {
-        "out": str(job.out),
-        "frames": job.num_frames,
-        "seconds": job.num_frames / SAMPLE_RATE,
-        "seed": job.seed,
-        **_score_facts(controller, job.num_frames),
-        "backend": job.config.backend,
-        "loudness": asdict(loudness),
-        "wall_seconds": round(time.monotonic() - began, 3),
-        "files": [str(job.out)],
-    }
+        report = {
+            "out": str(job.out),
+            "frames": job.num_frames,
+            "padding_frames": -job.num_frames % file_format.packet_frames,
+            "seconds": job.num_frames / SAMPLE_RATE,
+            "seed": job.seed,
+            **_score_facts(controller, job.num_frames),
+            "backend": job.config.backend,
+            "loudness": asdict(measure(samples)),
+            "files": [str(job.out)],
+        }
+        os.replace(part, job.out)  # last of all: whoever interrupts before it leaves no file
+    return {**report, "wall_seconds": round(time.monotonic() - began, 3)}
 
 
 def write_audio(path: Path, samples: Samples, file_format: Format, tags: dict[str, str]) -> None:
-    """Encode `samples`. wav and flac hold exactly these frames; the others say in the file what the codec padded."""
+    """Encode `samples`. The file says what the codec padded, so that all decode to exactly these frames, except that
+    libav leaves up to 1023 padding frames at the end of m4a."""
     with av.open(str(path), "w", format=file_format.container, options=file_format.options) as container:
         container.metadata.update(tags)
         stream = container.add_stream(file_format.codec, rate=SAMPLE_RATE)

@@ -27,8 +27,8 @@ MAX_VOICES = (6, 1, 5, 3, 2)
 # Notes of a layer in one beat at density 0 and at density 1, in the order of LAYERS.
 _NOTES_AT_REST = (8, 2, 4, 2, 2)
 _NOTES_AT_MOST = (14, 4, 8, 5, 6)
-VOICING_REACH = 4
-"""Semitones by which a chord may reach beyond the one before it: voices lead, they do not jump."""
+VOICING_REACH = 10
+"""Semitones that a chord's notes may lie from the middle of the chord before it: voices lead, they do not jump."""
 LEAD_LEAPS = 9
 """Widest leap of the lead in semitones, the octave apart."""
 _VALENCE_PULL = 1.2

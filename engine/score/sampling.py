@@ -197,7 +197,7 @@ def _onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
 def _leads_on(rows, row, layer, value):  # type: ignore[no-untyped-def]
     """Is `value` near enough to what harmony or lead played before?"""
     if layer == 2 and rows.voicing[row, 0] > 0:
-        return rows.voicing[row, 0] - VOICING_REACH <= value <= rows.voicing[row, 1] + VOICING_REACH
+        return abs(2 * value - rows.voicing[row, 0] - rows.voicing[row, 1]) <= 2 * VOICING_REACH
     if layer == 4 and rows.last_lead[row] > 0:
         leap = abs(value - rows.last_lead[row])
         return leap <= LEAD_LEAPS or leap == 12

@@ -96,6 +96,11 @@ def _arranged(num_pieces: int) -> Iterator[Piece]:
         yield arrange(STYLES[seed % len(STYLES)], seed)
 
 
+def is_held_out(source: str) -> bool:
+    """By a hash of the file's name, so that the pieces cut from one file (`source` up to #) fall on one side."""
+    return hashlib.sha256(source.split("#")[0].encode()).digest()[0] * 100 < _HELD_OUT_PERCENT * 256
+
+
 def build_dataset(pieces: Iterable[Piece]) -> Dataset:
     """Encode pieces; the source's name decides group and whether the piece is held out."""
     events, conditions, condition_of_event, starts, group, held_out = [], [], [], [0], [], []
@@ -111,8 +116,7 @@ def build_dataset(pieces: Iterable[Piece]) -> Dataset:
         num_beats += len(encoded.conditions)
         starts.append(starts[-1] + len(encoded.events))
         group.append(list(MIX).index(_GROUP_OF_SOURCE.get(source, "scores")))
-        # By a hash of the file's name, so that the pieces cut from one file fall on one side.
-        held_out.append(hashlib.sha256(piece.source.split("#")[0].encode()).digest()[0] * 100 < _HELD_OUT_PERCENT * 256)
+        held_out.append(is_held_out(piece.source))
     return Dataset(
         np.concatenate(events),
         np.concatenate(condition_of_event).astype(np.int32),

@@ -34,7 +34,7 @@ from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk
 from engine.training.arranger import arrange
 from engine.training.corpora import read_corpora
-from engine.training.dataset import build_dataset
+from engine.training.dataset import is_held_out
 from engine.training.figures import (
     FIGURES,
     OBEDIENCE,
@@ -220,8 +220,7 @@ def real_column(data: Path, styles: Sequence[str], report: Report) -> Column:
     takes: ByStyle = {style: [] for style in styles}
     for piece in read_corpora(data, report=report):
         style = STYLES[int(np.argmax(piece.bars[0].style))]
-        first_bar = excerpt(piece, 0, 1)
-        if style in takes and all(piece.layers_known) and build_dataset([first_bar]).held_out[0]:
+        if style in takes and all(piece.layers_known) and is_held_out(piece.source):
             takes[style].append(excerpt(piece, 0, min(TAKE_BARS, len(piece.bars))))
     return Column({style: pieces for style, pieces in takes.items() if pieces})
 

@@ -324,8 +324,17 @@ def test_an_outro_can_be_cut_short_but_not_made_anew() -> None:
     with pytest.raises(BadControl, match="cut short with fade or stop"):
         send(controller, 12 * SECOND, type="end", how="cadence", at="phrase")
     send(controller, 12 * SECOND, type="end", how="stop")
-    assert controller.end_frame == 12 * SECOND + BLOCK
+    assert controller.end_frame == 12 * SECOND + 2 * BLOCK
     assert controller.intent(12 * SECOND).section == "outro"
+
+
+@pytest.mark.parametrize("how", ["cadence", "ring", "fade", "stop"])
+def test_a_gain_read_at_the_last_block_brings_an_ending_to_silence(how: str) -> None:
+    """A gain is read where a block begins and reached where it ends, so it must be silent a block before the end."""
+    controller = opened(bpm=100)
+    send(controller, 10 * BLOCK, type="end", how=how, at={"seconds": 20})
+    gains_db = [controller.intent(20 * SECOND - blocks * BLOCK).gain_db for blocks in (400, 2, 1)]
+    assert gains_db[0] == 0 and MUTE_DB < gains_db[1] < 0 and gains_db[2] == MUTE_DB
 
 
 def test_a_cancelled_control_has_never_been() -> None:
