@@ -28,7 +28,7 @@ DUCK_GAIN_DB = (-120.0, 0.0)
 def check_number(field: str, value: object, low: float, high: float) -> float:
     """`value` as a float. Raises `BadControl` if it is no number, `OutOfRange` outside `low` … `high` and for NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadControl(f"{field} is {value!r}; expected a number {low:g} … {high:g}")
+        raise BadControl(f"{field} is {_short(value)}; expected a number {low:g} … {high:g}")
     if not low <= value <= high:
         raise OutOfRange(field, value, low, high)
     return float(value)
@@ -80,7 +80,7 @@ class MoodFields(_Model):
     def _known_styles(cls, style: object) -> object:
         if not isinstance(style, str | Mapping):
             raise BadControl(
-                f'style is {style!r}; expected a name or weights, for example {{"lofi": 0.7, "jazz": 0.3}}'
+                f'style is {_short(style)}; expected a name or weights, for example {{"lofi": 0.7, "jazz": 0.3}}'
             )
         return style_names(style_weights(style))
 
@@ -88,7 +88,7 @@ class MoodFields(_Model):
     @classmethod
     def _known_layers(cls, layers: object) -> object:
         if not isinstance(layers, Mapping):
-            raise BadControl(f'layers is {layers!r}; expected for example {{"drums": -6, "lead": "mute"}}')
+            raise BadControl(f'layers is {_short(layers)}; expected for example {{"drums": -6, "lead": "mute"}}')
         return {name: _layer_gain(name, gain) for name, gain in layers.items()}
 
     @model_validator(mode="after")
@@ -104,13 +104,13 @@ class MoodFields(_Model):
 
 def _layer_gain(name: object, gain: object) -> float | str:
     if name not in LAYERS:
-        raise BadControl(f"layers has {name!r}; expected {', '.join(LAYERS)}")
+        raise BadControl(f"layers has {_short(name)}; expected {', '.join(LAYERS)}")
     return "mute" if gain == "mute" else check_number(f"layers.{name}", gain, *LAYER_GAIN_DB)
 
 
 def _check_seed(seed: object) -> object:
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise BadControl(f"seed is {seed!r}; expected a whole number")
+        raise BadControl(f"seed is {_short(seed)}; expected a whole number")
     if seed is not None and not 0 <= seed <= MAX_SEED:
         raise OutOfRange("seed", seed, 0, MAX_SEED)
     return seed
@@ -132,7 +132,7 @@ def read_over(over: object) -> Span:
     if isinstance(over, str):
         match = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*(beat|bar)s?\s*", over)
         if not match:
-            raise BadControl(f'over is {over!r}; expected seconds, "N beats" or "N bars"')
+            raise BadControl(f'over is {_short(over)}; expected seconds, "N beats" or "N bars"')
         beats = float(match[1]) * (BEATS_PER_BAR if match[2] == "bar" else 1)
         if beats > MAX_OVER_BEATS:
             raise OutOfRange("over", over, 0, MAX_OVER_BEATS if match[2] == "beat" else MAX_OVER_BEATS / BEATS_PER_BAR)
@@ -242,6 +242,9 @@ _MODELS: dict[str, type[BaseModel]] = {
     "cancel": Cancel, "hit": Hit, "stinger": Stinger, "state": State,
 }  # fmt: skip
 
+_REFUSED = ("hit", "stinger", "state")  # read, so that the controller can say that it does not do them
+_EXPECTED = ", ".join(kind for kind in _MODELS if kind not in _REFUSED)
+
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -251,7 +254,7 @@ def parse_control(obj: object) -> Control:
         raise BadControl(f'control is {_short(obj)}; expected an object with "type"')
     kind = obj.get("type")
     if not isinstance(kind, str) or kind not in _MODELS:
-        raise BadControl(f"type is {_short(kind)}; expected one of {', '.join(_MODELS)}")
+        raise BadControl(f"type is {_short(kind)}; expected one of {_EXPECTED}")
     return _parse(_MODELS[kind], obj)  # type: ignore[return-value]
 
 

@@ -142,12 +142,13 @@ def style_weights(style: str | Mapping[str, float]) -> tuple[float, ...]:
     if isinstance(style, str):
         style = _parse_weights(style)
     weights = dict.fromkeys(STYLES, 0.0)
-    for name, weight in style.items():
+    for given, weight in style.items():
+        name = find_style(given)
         if isinstance(weight, bool) or not isinstance(weight, int | float):
-            raise BadControl(f"style.{name} is {weight!r}; expected a number")
+            raise BadControl(f"style.{name} is {repr(weight):.60}; expected a number")
         if not 0 <= weight <= MAX_STYLE_WEIGHT:
             raise OutOfRange(f"style.{name}", weight, 0, MAX_STYLE_WEIGHT)
-        weights[find_style(name)] += float(weight)
+        weights[name] += float(weight)
     total = sum(weights.values())
     if total <= 0:
         raise BadControl('style has no weight above 0; expected for example {"lofi": 1}')
@@ -161,7 +162,9 @@ def _parse_weights(text: str) -> dict[str, float]:
         try:
             weights[name.strip()] = float(weight) if weight else 1.0
         except ValueError:
-            raise BadControl(f"style weight {weight!r} is not a number; expected for example lofi=0.7") from None
+            raise BadControl(
+                f"style weight {repr(weight):.60} is not a number; expected for example lofi=0.7"
+            ) from None
     return weights
 
 

@@ -35,6 +35,8 @@ from streaming.protocol import problem_of
 log = logging.getLogger(__name__)
 
 _GOODBYE_S = 2
+_MAX_SOCKET_BYTES = 1 << 20
+"""A longer WebSocket message closes the connection with 1009; one above MAX_MESSAGE_BYTES gets an `error` event."""
 
 
 def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
@@ -56,15 +58,18 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def studio() -> FileResponse:
         return FileResponse(str(web / "index.html"))
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, bool]:
         """The server is alive."""
         return {"alive": True}
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", tags=["operation"])
     async def readyz(request: Request) -> JSONResponse:
         """Able to take work: 200, otherwise 503."""
@@ -100,10 +105,7 @@ def _problem(status: int, code: str, title: str, members: dict[str, Any], retry_
 
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
     members = {"detail": error.detail, **error.members}
-    response = _problem(error.status, error.code, error.title, members, error.retry_after_s)
-    if isinstance(asker, WebSocket):
-        await asker.send_denial_response(response)
-    return response
+    return _problem(error.status, error.code, error.title, members, error.retry_after_s)
 
 
 async def _moods_problem(request: Request, error: MoodsError) -> Response:
@@ -121,14 +123,25 @@ async def _http_problem(request: Request, error: HTTPException) -> Response:
 # --- the server ------------------------------------------------------------------------------------------------------
 
 
+def _is_no_refused_socket(record: logging.LogRecord) -> bool:
+    """uvicorn complains after every socket that is refused with a response, as an unknown station's is."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
 class Server(uvicorn.Server):
     """Ends the music before it waits for connections: endless responses end by themselves then."""
 
     def __init__(self, app: ASGIApp, conductor: Conductor) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", log_level="warning", ws_ping_interval=20, timeout_graceful_shutdown=_GOODBYE_S
+            app,
+            lifespan="off",
+            log_level="warning",
+            ws_ping_interval=20,
+            ws_max_size=_MAX_SOCKET_BYTES,
+            timeout_graceful_shutdown=_GOODBYE_S,
         )
         super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(_is_no_refused_socket)
         self._conductor = conductor
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

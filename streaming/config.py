@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ class Config:
     """`module:function` that makes the engine process's generator from an `engine.config.EngineConfig`."""
 
     def __post_init__(self) -> None:
+        for name in ("host", "device", "backend", "generator"):
+            if not isinstance(getattr(self, name), str):
+                raise BadConfig(f"{name} is {getattr(self, name)!r}; a text is expected", field=name)
+        if not re.fullmatch(r"[^:]+:[^:]+", self.generator):
+            raise BadConfig(f"generator is {self.generator!r}; expected module:function", field="generator")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             whole = isinstance(getattr(Config, name), int)
@@ -61,6 +67,8 @@ class Config:
                 raise BadConfig(f"{name} is {value!r}; a {'whole ' if whole else ''}number is expected", field=name)
             if not low <= value <= high:
                 raise BadConfig(f"{name} is {value!r}; allowed is {low:g} … {high:g}", field=name)
+        if not isinstance(self.ice_servers, list | tuple):
+            raise BadConfig(f"ice_servers is {self.ice_servers!r}; a list is expected", field="ice_servers")
         object.__setattr__(self, "ice_servers", tuple(self.ice_servers))
         for url in self.ice_servers:
             if not isinstance(url, str) or not url.startswith(("stun:", "turn:", "turns:")):

@@ -7,6 +7,9 @@ StreamingError
 ├── ControlRefused                           422: the controller could not take a control
 ├── BadRequest                               400: a body that cannot be read
 │   └── BadOffer                             400: an SDP offer that cannot be answered
+├── BadText                                  422: text that is not Unicode
+├── TooLarge                                 413: a body or message above the limit
+├── TooManyControls                          422: a list of controls above the limit
 ├── WrongContentType                         415
 ├── IceRestartRefused                        422
 ├── PreconditionMissing, PreconditionFailed  428, 412
@@ -85,6 +88,28 @@ class BadRequest(StreamingError):
 
 class BadOffer(BadRequest):
     code, title = "bad_offer", "The SDP offer cannot be answered"
+
+
+class BadText(StreamingError):
+    code, status, title = "bad_text", 422, "Text that is not Unicode"
+
+    def __init__(self, text: str) -> None:
+        """`text` holds half of a surrogate pair, which JSON can write but UTF-8 cannot."""
+        super().__init__(f"{repr(text):.60} holds half of a surrogate pair; send whole characters")
+
+
+class TooLarge(StreamingError):
+    code, status, title = "too_large", 413, "Too large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"more than {limit_bytes} bytes were sent; {limit_bytes} are allowed", limit=limit_bytes)
+
+
+class TooManyControls(StreamingError):
+    code, status, title = "too_many_controls", 422, "Too many controls at once"
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"the list has {count} controls; {limit} are allowed at once", limit=limit)
 
 
 class WrongContentType(StreamingError):

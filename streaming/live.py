@@ -11,8 +11,8 @@ from typing import Any
 
 from moods.errors import MoodsError
 from streaming.conductor import Conductor
-from streaming.errors import StreamingError
-from streaming.protocol import Event, error_event
+from streaming.errors import BadRequest, StreamingError
+from streaming.protocol import Event, error_event, parse_json
 from streaming.session import LiveClient
 from streaming.station import Station
 
@@ -31,9 +31,10 @@ async def apply_control(conductor: Conductor, station: Station, message: Any) ->
 async def hear(conductor: Conductor, station: Station, client: LiveClient, text: str | bytes) -> None:
     """Take one message of `client`; the answer goes to its mailbox."""
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        client.mailbox.put(error_event("bad_json", f"the message is not JSON: {error}"))
+        message = parse_json(text)
+    except StreamingError as error:
+        code = "bad_json" if isinstance(error, BadRequest) else error.code
+        client.mailbox.put(error_event(code, str(error)))
         return
     client.mailbox.put(await apply_control(conductor, station, message))
 

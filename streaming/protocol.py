@@ -12,9 +12,13 @@ from typing import Any
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from moods.errors import MoodsError, OutOfRange, UnknownName
+from streaming.errors import BadRequest, BadText, TooLarge
 
 Event = dict[str, Any]
 """A JSON object with a `type`, as clients receive it."""
+
+MAX_MESSAGE_BYTES = 64 * 1024
+"""The longest body or message that a client may send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,25 @@ class Health:
 
 
 # --- the wire to clients ---------------------------------------------------------------------------------------------
+
+
+def parse_json(message: str | bytes) -> Any:
+    """Read what a client sent; all text in the result can be sent on as UTF-8.
+
+    Raises `TooLarge`, `BadRequest` (not JSON) and `BadText` (half of a surrogate pair, written as an escape).
+    """
+    if len(message.encode() if isinstance(message, str) else message) > MAX_MESSAGE_BYTES:
+        raise TooLarge(MAX_MESSAGE_BYTES)
+    try:
+        parsed = json.loads(message)
+        text = json.dumps(parsed, ensure_ascii=False)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"what was sent is not JSON: {error}") from error
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadText(text[max(0, error.start - 20) : error.end]) from None
+    return parsed
 
 
 def problem_of(error: MoodsError) -> dict[str, Any]:

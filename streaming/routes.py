@@ -5,22 +5,31 @@ Event loop only.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from moods.control import Opening
+from moods.control import Opening, parse_opening
 from moods.mood import list_moods, styles
 from streaming import live
 from streaming.conductor import Conductor
-from streaming.errors import BadRequest, StreamingError, TooManySessions, WrongContentType
+from streaming.errors import (
+    BadRequest,
+    StreamingError,
+    TooLarge,
+    TooManyControls,
+    TooManySessions,
+    WrongContentType,
+)
+from streaming.protocol import MAX_MESSAGE_BYTES, parse_json
 from streaming.session import Session
 from streaming.station import Station
 from streaming.transports import http_audio, websocket
 
 router = APIRouter()
+
+_MAX_CONTROLS = 100
 
 
 def json_body(schema: dict[str, Any]) -> dict[str, Any]:
@@ -43,18 +52,28 @@ def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: i
     return station.add_session(kind, max_chunks)
 
 
+async def read_body(request: Request) -> bytes:
+    """The body, read no further than is allowed. Raises `TooLarge`."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > MAX_MESSAGE_BYTES:
+        raise TooLarge(MAX_MESSAGE_BYTES)
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise TooLarge(MAX_MESSAGE_BYTES)
+    return bytes(body)
+
+
 async def read_json(request: Request) -> Any:
-    """The body as JSON; an empty one is an empty object. Raises `BadRequest`, `WrongContentType`."""
-    body = await request.body()
+    """The body as JSON; an empty one is an empty object. Raises `WrongContentType` and as `parse_json`."""
+    body = await read_body(request)
     if not body.strip():
         return {}
     content_type = request.headers.get("content-type", "application/json").split(";")[0].strip()
     if content_type != "application/json":
         raise WrongContentType(content_type, "application/json")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
+    return parse_json(body)
 
 
 @router.get("/v1/moods", tags=["moods"])
@@ -89,13 +108,12 @@ async def patch_station(request: Request, station_id: str) -> JSONResponse:
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     changes = await read_json(request)
-    if not isinstance(changes, dict):
-        raise BadRequest("the body is not a JSON object")
+    opening = parse_opening(changes)
     fields = {name: value for name, value in changes.items() if name != "name"}
     if fields:
         await conductor.control(station, {"type": "steer", "set": fields})
-    if isinstance(changes.get("name"), str):
-        station.name = changes["name"][:200]
+    if "name" in changes:
+        station.name = opening.name or station.id
     return JSONResponse(station.state())
 
 
@@ -109,11 +127,13 @@ async def delete_station(request: Request, station_id: str) -> Response:
 
 @router.post("/v1/stations/{station_id}/controls", tags=["stations"], openapi_extra=_CONTROL)
 async def post_controls(request: Request, station_id: str) -> JSONResponse:
-    """Apply one control, answered with its ack; or a list, answered with an ack or error event for each."""
+    """Apply one control, answered with its ack; or a list of up to 100, answered with an ack or error for each."""
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     controls = await read_json(request)
     if isinstance(controls, list):
+        if len(controls) > _MAX_CONTROLS:
+            raise TooManyControls(len(controls), _MAX_CONTROLS)
         return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
     return JSONResponse(await conductor.control(station, controls))
 
@@ -125,15 +145,18 @@ async def get_take(request: Request, station_id: str) -> StreamingResponse:
     return StreamingResponse(station.take(), media_type="application/jsonl")
 
 
+@router.head("/v1/stations/{station_id}/audio.{kind}", include_in_schema=False)
 @router.get("/v1/stations/{station_id}/audio.{kind}", tags=["audio"])
-async def get_audio(request: Request, station_id: str, kind: str) -> StreamingResponse:
+async def get_audio(request: Request, station_id: str, kind: str) -> Response:
     """Endless audio for media players: ogg (the station's own Opus packets), mp3 or wav."""
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     if kind not in http_audio.MEDIA_TYPES:
         raise _unknown_format(kind, http_audio.MEDIA_TYPES)
-    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS)
     headers = {"Cache-Control": "no-store"}
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=http_audio.MEDIA_TYPES[kind])
+    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS)
     return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, http_audio.MEDIA_TYPES[kind])
 
 

@@ -9,14 +9,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from streaming.errors import BadOffer, PreconditionFailed, PreconditionMissing, UnknownSession, WrongContentType
-from streaming.routes import conductor_of, new_session
-from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
+from streaming.routes import conductor_of, new_session, read_body
+from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer, check_offer
 
 router = APIRouter(prefix="/whep/{station_id}", tags=["whep"])
 
 _SDP = "application/sdp"
 _FRAGMENT = "application/trickle-ice-sdpfrag"
-_MAX_BODY_BYTES = 64 * 1024
 
 
 @router.options("")
@@ -32,6 +31,7 @@ async def post_offer(request: Request, station_id: str) -> Response:
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     offer = await _read(request, _SDP)
+    check_offer(offer)
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
     peer = WhepPeer(conductor, station, session)
     try:
@@ -85,14 +85,11 @@ def _peer(request: Request, station_id: str, session_id: str) -> WhepPeer:
 
 
 async def _read(request: Request, expected: str) -> str:
-    """The body as text. Raises `WrongContentType`, `BadOffer`."""
+    """The body as text. Raises `WrongContentType`, `TooLarge`, `BadOffer`."""
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != expected:
         raise WrongContentType(content_type, expected)
-    body = await request.body()
-    if len(body) > _MAX_BODY_BYTES:
-        raise BadOffer(f"the body has {len(body)} bytes; allowed is {_MAX_BODY_BYTES}")
     try:
-        return body.decode()
+        return (await read_body(request)).decode()
     except UnicodeDecodeError as error:
         raise BadOffer(f"the body is not UTF-8: {error}") from error

@@ -246,10 +246,18 @@ class Worker:
         self._keeping[station] = self._pool.submit(player.keep, player.snapshot(), lambda: self._reports.append(kept))
 
 
+class UnknownGenerator(Exception):
+    """`Config.generator` names nothing that can be imported."""
+
+
 def _load_generator(config: Config) -> Generator:
     module, _, function = config.generator.partition(":")
     engine_config = EngineConfig(backend=config.backend, device=config.device, max_slots=config.max_stations)
-    return getattr(importlib.import_module(module), function)(engine_config)
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UnknownGenerator(error) from None
+    return make(engine_config)
 
 
 def _warm_up(generator: Generator) -> None:
@@ -292,6 +300,9 @@ def main(descriptor: int) -> int:
         _warm_up(generator)
     except EngineError as error:
         pipe.send(Failed(str(error)))
+        return 1
+    except UnknownGenerator as error:
+        pipe.send(Failed(f"generator {config.generator!r} cannot be loaded: {error}; expected module:function"))
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop

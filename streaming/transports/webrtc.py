@@ -21,7 +21,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
-from aiortc.sdp import candidate_from_sdp
+from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from streaming import live
 from streaming.conductor import Conductor
@@ -31,6 +31,8 @@ from streaming.station import Station
 
 MAX_QUEUED_CHUNKS = 10
 _MAX_BUFFERED_BYTES = 1 << 18
+_closings: set[asyncio.Task[None]] = set()
+"""The event loop itself holds its tasks weakly."""
 _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 
 
@@ -68,6 +70,37 @@ def with_music_opus(sdp: str, bit_rate: int) -> str:
     return sdp[:at] + fmtp + sdp[at:]
 
 
+def check_offer(offer: str) -> None:
+    """Raise `BadOffer` where aiortc would stumble after it has answered, or could send nothing that is asked for."""
+    try:
+        sections = [media for media in SessionDescription.parse(without_mdns(offer)).media if media.port]
+    except Exception as error:  # aiortc raises whatever its parser stumbles over
+        raise BadOffer(f"the body is not an SDP offer: {error or type(error).__name__}") from error
+    audio = next((media for media in sections if media.kind == "audio"), None)
+    if audio is None:
+        raise BadOffer("the offer has no audio section; add a transceiver that receives audio")
+    if audio.direction not in ("recvonly", "sendrecv"):
+        raise BadOffer(f"the offer's audio is {audio.direction}; it must receive, as recvonly does")
+    if not any(codec.mimeType.lower() == "audio/opus" for codec in audio.rtp.codecs):
+        raise BadOffer("the offer's audio has no Opus, the one codec that is sent; add opus/48000/2")
+    for media in sections:
+        _check_transport(media)
+
+
+def _check_transport(media: MediaDescription) -> None:
+    ice, dtls = media.ice, media.dtls
+    given = {
+        "a=ice-ufrag": ice.usernameFragment,
+        "a=ice-pwd": ice.password,
+        "a=setup": dtls,
+        "a=fingerprint": dtls is None or dtls.fingerprints,
+        "a=sctp-port": media.kind != "application" or media.profile == "DTLS/SCTP" or media.sctp_port,
+    }
+    missing = ", ".join(name for name, value in given.items() if not value)
+    if missing:
+        raise BadOffer(f"the offer's {media.kind} section lacks {missing}")
+
+
 class WhepPeer:
     """One WHEP session: a peer connection that sends the station's packets."""
 
@@ -84,11 +117,10 @@ class WhepPeer:
         self._pc.on("datachannel", self._on_channel)
         self._offer_ufrags: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
 
     async def answer(self, offer: str) -> str:
-        """Answer an SDP offer and begin to connect. Raises `BadOffer`."""
-        if not offer.startswith("v=0") or "\nm=audio " not in offer:
-            raise BadOffer("the body is not an SDP offer with an audio section")
+        """Answer an SDP offer that passed `check_offer`, and begin to connect. Raises `BadOffer`."""
         self._offer_ufrags = set(_UFRAG.findall(offer))
         self._pc.addTrack(PacketTrack(self.session))
         try:
@@ -115,11 +147,17 @@ class WhepPeer:
             await self._pc.addIceCandidate(candidate)
 
     async def close(self) -> None:
-        """End the session; again is no harm."""
+        """End the session; all who ask wait for the same end."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+            _closings.add(self._closing)
+            self._closing.add_done_callback(_closings.discard)
+        await asyncio.shield(self._closing)  # aiortc never ends a close that was cut short
+
+    async def _close(self) -> None:
         self.station.remove_session(self.session)
-        for task in list(self._tasks):
-            if task is not asyncio.current_task():
-                task.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._pc.close()
 
     def _spawn(self, coroutine: asyncio.Future[None] | object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import wave
+from collections.abc import Iterator
 
 import av
 import httpx
@@ -13,6 +14,8 @@ import pytest
 
 from streaming.config import Config
 from tests.streaming.conftest import SINES, Running
+
+JSON = {"Content-Type": "application/json"}
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, object]:
@@ -65,6 +68,62 @@ def test_bodies_that_cannot_be_read_are_problems(server: Running) -> None:
     assert_problem(text, 415, "wrong_content_type")
     assert_problem(server.http.get("/v1/nothing"), 404, "http_error")
     assert_problem(server.http.put("/v1/stations"), 405, "http_error")
+
+
+SURROGATES = [{"name": "\ud800"}, {"prompt": "\udfff"}, {"style": {"\ud800": 1}}, {"\ud800": 1}]
+
+
+@pytest.mark.parametrize("opening", SURROGATES, ids=ascii)
+def test_half_a_surrogate_pair_is_refused_and_harms_nobody(server: Running, opening: object) -> None:
+    station = server.open()["links"]
+    for method, path in [("POST", "/v1/stations"), ("PATCH", station["self"]), ("POST", station["controls"])]:
+        body = {"type": "steer", "set": opening} if path == station["controls"] else opening
+        response = server.http.request(method, path, content=json.dumps(body), headers=JSON)
+        assert_problem(response, 422, "bad_text")
+    assert len(server.http.get("/v1/stations").json()["stations"]) == 1
+
+
+@pytest.mark.parametrize("change", [{"name": 1}, {"name": "x" * 300}, {"name": []}, {"name": "b", "energy": 2}, [1]])
+def test_a_bad_change_is_named_as_at_the_opening_and_changes_nothing(server: Running, change: object) -> None:
+    path = server.open(name="a")["links"]["self"]
+    patched, posted = server.http.patch(path, json=change), server.http.post("/v1/stations", json=change)
+    assert patched.json() == posted.json()
+    assert (patched.status_code, server.http.get(path).json()["name"]) == (422, "a")
+
+
+def test_a_name_given_back_is_the_id(server: Running) -> None:
+    station = server.open(name="a")
+    assert server.http.patch(station["links"]["self"], json={"name": None}).json()["name"] == station["id"]
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("size", [64 * 1024 + 1, 3_000_000])
+def test_long_bodies_are_refused(server: Running, size: int, is_chunked: bool) -> None:
+    def parts() -> Iterator[bytes]:
+        for begin in range(0, size, 16_384):
+            yield b" " * min(16_384, size - begin)
+
+    links = server.open()["links"]
+    for method, path, kind in [
+        ("POST", "/v1/stations", "application/json"),
+        ("PATCH", links["self"], "application/json"),
+        ("POST", links["controls"], "application/json"),
+        ("POST", links["whep"], "application/sdp"),
+    ]:
+        content = parts() if is_chunked else b" " * size
+        response = server.http.request(method, path, content=content, headers={"Content-Type": kind})
+        assert assert_problem(response, 413, "too_large")["limit"] == 65_536
+
+
+def test_a_body_as_long_as_allowed_is_read(server: Running) -> None:
+    assert server.http.post("/v1/stations", content=b"{}".ljust(65_536), headers=JSON).status_code == 201
+
+
+def test_a_long_list_of_controls_is_refused(server: Running) -> None:
+    path = server.open()["links"]["controls"]
+    panic = {"type": "panic"}
+    assert assert_problem(server.http.post(path, json=[panic] * 101), 422, "too_many_controls")["limit"] == 100
+    assert len(server.http.post(path, json=[panic] * 100).json()) == 100
 
 
 def test_controls_are_acknowledged_with_the_place_of_their_effect(server: Running) -> None:
@@ -151,6 +210,15 @@ def test_operation_endpoints(server: Running) -> None:
     moods = server.http.get("/v1/moods").json()
     assert {"name", "zh", "valence", "energy"} <= set(moods["moods"][0])
     assert {"name", "zh"} <= set(moods["styles"][0])
+
+
+def test_head_is_answered_where_get_is(server: Running) -> None:
+    links = server.open()["links"]
+    for path in ["/", "/healthz", "/readyz", links["wav"], links["ogg"], links["mp3"]]:
+        head = server.http.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == "audio/mpeg"
+    assert server.http.get(links["self"]).json()["listeners"] == 0
 
 
 def test_studio_page_is_served(server: Running) -> None:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import struct
 import time
+from collections.abc import Iterator
 
 import av
 import numpy as np
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from tests.streaming.conftest import Running, dial
+
+
+@pytest.fixture
+def complaints(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the server logs meanwhile; uvicorn's loggers do not propagate."""
+    logger = logging.getLogger("uvicorn")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 def next_event(socket: ClientConnection, kind: str) -> dict[str, object]:
@@ -64,7 +75,17 @@ def test_beats_come_ahead_of_their_sound_and_in_order(server: Running) -> None:
 def test_malformed_json_is_an_error_event_and_the_connection_goes_on(server: Running) -> None:
     station = server.open()
     with dial(server.ws(station["links"]["live"])) as socket:
-        for text, code in [("{nope", "bad_json"), ("[1]", "bad_control"), ('{"type":"steer"}', "bad_control")]:
+        for text, code in [
+            ("{nope", "bad_json"),
+            ("[1]", "bad_control"),
+            ('{"type":"steer"}', "bad_control"),
+            (r'{"type":"steer","set":{"style":{"\ud800":1}}}', "bad_text"),
+            (r'{"type":"duck","gain_db":-9,"id":"\ud800"}', "bad_text"),
+            (r'{"type":"\udc00"}', "bad_text"),
+            ("[" * 60_000, "bad_json"),
+            (" " * 65_537, "too_large"),
+            ("音" * 30_000, "too_large"),
+        ]:
             socket.send(text)
             assert next_event(socket, "error")["code"] == code
         socket.send(json.dumps({"type": "steer", "set": {"mood": "epik"}, "id": "m"}))
@@ -134,17 +155,34 @@ def test_a_reader_that_stalls_loses_its_own_oldest_and_harms_nobody(server: Runn
 
 
 @pytest.mark.parametrize("path", ["/v1/stations/none/live", "/v1/stations/none/audio"])
-def test_socket_of_an_unknown_station_is_refused(server: Running, path: str) -> None:
+def test_socket_of_an_unknown_station_is_refused(
+    server: Running, complaints: pytest.LogCaptureFixture, path: str
+) -> None:
     with pytest.raises(InvalidStatus) as refusal:
         dial(server.ws(path))
     assert refusal.value.response.status_code == 404
+    assert json.loads(refusal.value.response.body)["code"] == "unknown_station"
+    assert server.http.get("/healthz").is_success  # by now the server has come to the end of the refusal
+    assert not complaints.records
 
 
-def test_socket_with_an_unknown_format_is_refused(server: Running) -> None:
+def test_a_huge_message_closes_the_socket_alone(server: Running) -> None:
+    station = server.open()
+    with dial(server.ws(station["links"]["live"])) as socket, pytest.raises(ConnectionClosed) as closed:
+        socket.send(" " * 2_000_000)
+        for _ in range(20):
+            socket.recv(10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
+def test_socket_with_an_unknown_format_is_refused(server: Running, complaints: pytest.LogCaptureFixture) -> None:
     station = server.open()
     with pytest.raises(InvalidStatus) as refusal:
         dial(server.ws(station["links"]["audio"]) + "?format=flac")
     assert refusal.value.response.status_code == 422
+    assert server.http.get("/healthz").is_success  # by now the server has come to the end of the refusal
+    assert not complaints.records
 
 
 def test_pause_moves_the_frames_of_what_follows(server: Running) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +137,36 @@ def test_malformed_offer_is_a_problem(server: Running, body: str) -> None:
     assert not server.conductor.stations[station["id"]].sessions
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (r"a=rtpmap:\d+ opus/.*\r\n", "", "no Opus"),
+        (r"a=fingerprint:.*\r\n", "", "audio section lacks a=fingerprint"),
+        (r"a=setup:.*\r\n", "", "lacks a=setup"),
+        (r"a=ice-pwd:.*\r\n", "", "lacks a=ice-pwd"),
+        (r"a=sctp-port:.*\r\n", "", "application section lacks a=sctp-port"),
+        (r"a=recvonly", "a=sendonly", "sendonly"),
+        (r"a=recvonly", "a=inactive", "inactive"),
+        (r"m=audio \d+", "m=audio 0", "no audio section"),
+        (r"m=audio[\s\S]*(?=m=application)", "", "no audio section"),
+    ],
+)
+async def test_an_offer_that_cannot_be_served_is_named_and_sets_nothing_up(
+    server: Running, caplog: pytest.LogCaptureFixture, old: str, new: str, words: str
+) -> None:
+    station = server.open()
+    offerer = await make_offer()
+    offer, count = re.subn(old, new, offerer.peer.localDescription.sdp)
+    await offerer.peer.close()
+    assert count
+    problem = assert_problem(server.http.post(station["links"]["whep"], content=offer, headers=SDP), 400, "bad_offer")
+    assert words in str(problem["detail"])
+    assert not server.conductor.stations[station["id"]].sessions
+    await asyncio.sleep(0.05)
+    gc.collect()
+    assert not caplog.records
+
+
 def test_whep_refuses_other_types_and_stations(server: Running) -> None:
     whep = server.open()["links"]["whep"]
     assert_problem(server.http.post(whep, json={}), 415, "wrong_content_type")
@@ -146,18 +178,29 @@ def test_whep_refuses_other_types_and_stations(server: Running) -> None:
     assert {"Location", "ETag", "Link"} <= set(exposed.split(", "))
 
 
+async def unfinished_closes() -> list[str]:
+    """The closes of peers that still run on the loop that this is called on."""
+    return [repr(task) for task in asyncio.all_tasks() if "WhepPeer" in repr(task) and "close" in repr(task)]
+
+
 async def test_peer_that_never_connects_is_dropped(make_server: object) -> None:
     server = make_server(Config(port=0, generator=SINES.generator, setup_timeout_s=0.3))
     station = server.open()
     offerer = await make_offer()
     offer = "".join(line for line in offerer.peer.localDescription.sdp.splitlines(True) if "candidate" not in line)
-    assert server.http.post(station["links"]["whep"], content=offer, headers=SDP).status_code == 201
+    for _ in range(4):
+        assert server.http.post(station["links"]["whep"], content=offer, headers=SDP).status_code == 201
     sessions = server.conductor.stations[station["id"]].sessions
     for _ in range(200):
         if not sessions:
             break
         await asyncio.sleep(0.02)
     assert not sessions
+    for _ in range(200):
+        if not (unfinished := server.call(unfinished_closes())):
+            break
+        await asyncio.sleep(0.02)
+    assert not unfinished
     await offerer.peer.close()
 
 
