@@ -38,7 +38,7 @@ class Config:
     backend: str = "score"
     max_stations: int = 16
     max_sessions: int = 256
-    lead_ms: float = 20.0
+    lead_ms: float = 17.0
     """How long before its place in the stream a block is made: less is quicker to the hand, more is safer."""
     idle_close_s: float = 300.0
     """A station without listeners and clients is closed after this; 0 keeps it."""
