@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 HEALTH_S = 0.2
 STATUS_S = 1.0
+COMPLAIN_S = 10.0
 PRIMING_TICKS = 4
 """A block this many ticks late is still encoded, to prime the encoder; an older one is only stepped over."""
 MAX_LAG_TICKS = 25
@@ -82,6 +83,7 @@ class Worker:
         self._deferred: list[Apply] = []
         self._next_status_s: dict[str, float] = {}
         self._chased_until_s: dict[str, float] = {}
+        self._skipped_s, self._may_complain_at_s = 0.0, 0.0
         self._next_keep_s: dict[str, float] = {}
 
     def run(self) -> None:
@@ -204,7 +206,7 @@ class Worker:
             lag = live_tick - player.due_tick
             is_chasing = player.is_behind and time.monotonic() < self._chased_until_s[player.station]
             if lag > MAX_LAG_TICKS and not is_chasing:
-                log.warning("station %s was %.1f s behind and goes on from here", player.station, lag * BLOCK_SECONDS)
+                self._skipped_s += lag * BLOCK_SECONDS
                 self._pipe.send(Happened(player.station, player.skip(lag)))
 
     def _announce(self, player: Player) -> None:
@@ -229,6 +231,10 @@ class Worker:
             self._keep(station)
         while self._reports:
             self._pipe.send(self._reports.popleft())
+        if self._skipped_s and now_s >= self._may_complain_at_s:
+            text = "too slow for %d stations: %.1f s of music left out of the streams"
+            log.warning(text, len(self._players), self._skipped_s)
+            self._skipped_s, self._may_complain_at_s = 0.0, now_s + COMPLAIN_S
         if now_s - self._health_at_s >= HEALTH_S:
             load = min(1.0, self._busy_s / (now_s - self._health_at_s))
             self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks))
