@@ -267,11 +267,14 @@ def _allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-
         last_position = rows.events[row, count - 1, 1]
         last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
     sounding = False
+    for layer in range(1, NUM_LAYERS):
+        sounding = sounding or rows.sounds_until[row, layer] > _LAST_POSITION
     room = False
     for layer in range(NUM_LAYERS):
-        if layer > 0 and rows.sounds_until[row, layer] > _LAST_POSITION:
-            sounding = True
-        if count >= MAX_EVENTS_PER_BEAT or rows.num_notes[row, layer] >= rules.max_notes[row, layer]:
+        # A playing layer may exceed its notes where the beat would otherwise end in silence.
+        is_full = rows.num_notes[row, layer] >= rules.max_notes[row, layer]
+        may_exceed = layer > 0 and not sounding and rules.max_notes[row, layer] > 0
+        if count >= MAX_EVENTS_PER_BEAT or (is_full and not may_exceed):
             continue
         here = last_position >= 0 and layer >= last_layer
         if here and layer == last_layer:
