@@ -38,7 +38,7 @@ def open_generator(config: EngineConfig) -> Generator:
         trunk = CpuTrunk(tensors, sizes, config.max_slots)
     else:
         trunk = TorchTrunk(tensors, sizes, config.max_slots, device)
-    composer = Composer(trunk, pack_heads(tensors, sizes), config.max_slots)
+    composer = Composer(trunk, pack_heads(tensors), config.max_slots)
     # More threads would only queue behind the front process and the encoders.
     synth = Synth(config.max_slots, num_threads=min(4, os.cpu_count() or 1))
     return ScoreGenerator(composer, synth, config.max_slots)

@@ -10,6 +10,10 @@ from engine.errors import UnknownBackend, UnknownDevice
 BACKENDS = ("score",)
 DEVICES = ("auto", "cpu", "cuda")
 
+# Part of the model, as its sizes are; module and kernels must agree on them.
+ROPE_BASE = 10_000.0
+NORM_EPS = 1e-5
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:

@@ -252,7 +252,7 @@ class Worker:
         self._keeping[station] = self._pool.submit(player.keep, player.snapshot(), lambda: self._reports.append(kept))
 
 
-class UnknownGenerator(Exception):
+class UnknownGenerator(EngineError):
     """`Config.generator` names nothing that can be imported."""
 
 
@@ -262,7 +262,8 @@ def _load_generator(config: Config) -> Generator:
     try:
         make = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise UnknownGenerator(error) from None
+        text = f"generator {config.generator!r} cannot be loaded: {error}; expected module:function"
+        raise UnknownGenerator(text) from None
     return make(engine_config)
 
 
@@ -306,9 +307,6 @@ def main(descriptor: int) -> int:
         _warm_up(generator)
     except EngineError as error:
         pipe.send(Failed(str(error)))
-        return 1
-    except UnknownGenerator as error:
-        pipe.send(Failed(f"generator {config.generator!r} cannot be loaded: {error}; expected module:function"))
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop

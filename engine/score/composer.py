@@ -48,15 +48,11 @@ class ComposedBeat:
     chord_quality: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """A row as it was where a beat began."""
+_CARRIED = {"position": 0, "chord": -1, "sounds_until": 0, "voicing": 0, "last_lead": 0}
+"""What a row carries from one beat into the next, by its name in `sampling.Rows`, and how it is at the opening."""
 
-    position: int
-    chord: int
-    sounds_until: npt.NDArray[np.int64]
-    voicing: npt.NDArray[np.int64]
-    last_lead: int
+_Start = dict[str, npt.NDArray[np.int64]]
+"""What a row carried where a beat began."""
 
 
 @dataclass
@@ -106,11 +102,8 @@ class Composer:
         assert slot not in self._slots, slot
         self._slots[slot] = _Slot(controller)
         self._rows.seed[slot] = controller.seed
-        self._rows.position[slot] = 0
-        self._rows.chord[slot] = -1
-        self._rows.sounds_until[slot] = 0
-        self._rows.voicing[slot] = 0
-        self._rows.last_lead[slot] = 0
+        for name, value in _CARRIED.items():
+            getattr(self._rows, name)[slot] = value
 
     def close(self, slot: int) -> None:
         del self._slots[slot]
@@ -121,12 +114,8 @@ class Composer:
         assert beat >= state.next_beat, (beat, state.next_beat)
         if beat not in state.starts:
             return  # not composed yet
-        start = state.starts[beat]
-        self._rows.position[slot] = start.position
-        self._rows.chord[slot] = start.chord
-        self._rows.sounds_until[slot] = start.sounds_until
-        self._rows.voicing[slot] = start.voicing
-        self._rows.last_lead[slot] = start.last_lead
+        for name, value in state.starts[beat].items():
+            getattr(self._rows, name)[slot] = value
         state.composing = False
         while state.frontier > beat:
             state.ahead.pop()
@@ -176,13 +165,7 @@ class Composer:
         state, rows, table = self._slots[slot], self._rows, self._rules
         beat = state.frontier
         intent = state.controller.beat_intent(beat)
-        state.starts[beat] = _Start(
-            int(rows.position[slot]),
-            int(rows.chord[slot]),
-            rows.sounds_until[slot].copy(),
-            rows.voicing[slot].copy(),
-            int(rows.last_lead[slot]),
-        )
+        state.starts[beat] = {name: getattr(rows, name)[slot].copy() for name in _CARRIED}
         state.composing, state.tonic = True, intent.key.tonic
         self._conditions[slot] = _conditions(intent)
         rules = beat_rules(intent)

@@ -17,12 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from engine.config import ModelConfig
+from engine.config import NORM_EPS, ROPE_BASE, ModelConfig
 
 F32 = np.float32
 _INPUT_LEVELS = 2047.0
-_EPS = 1e-5
-_ROPE_BASE = 10_000.0
 _REASSOCIATE = {"reassoc", "contract", "nsz"}  # lets sums use vector registers; the order is fixed when compiled
 
 
@@ -113,7 +111,7 @@ def normalise(x, gain, out):  # type: ignore[no-untyped-def]
         total = F32(0.0)
         for k in range(x.shape[1]):
             total += x[b, k] * x[b, k]
-        scale = F32(1.0) / F32(math.sqrt(total / F32(x.shape[1]) + F32(_EPS)))
+        scale = F32(1.0) / F32(math.sqrt(total / F32(x.shape[1]) + F32(NORM_EPS)))
         for k in range(x.shape[1]):
             out[b, k] = x[b, k] * scale * gain[k]
 
@@ -183,7 +181,7 @@ def _rotate(vector, position, num_heads, head_dim):  # type: ignore[no-untyped-d
     """Rotary embedding of `num_heads` heads in place; the angle in float64, so that days of events stay exact."""
     half = head_dim // 2
     for i in range(half):
-        angle = position * _ROPE_BASE ** (-2.0 * i / head_dim)
+        angle = position * ROPE_BASE ** (-2.0 * i / head_dim)
         cos, sin = F32(math.cos(angle)), F32(math.sin(angle))
         for head in range(num_heads):
             low, high = vector[head * head_dim + i], vector[head * head_dim + half + i]

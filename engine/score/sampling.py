@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from engine.config import ModelConfig
 from engine.score import kernels
 from engine.score.kernels import F32, Quantised
 from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
@@ -66,9 +65,8 @@ class Heads(NamedTuple):
     velocity: npt.NDArray[np.float32]  # [velocities, field_dim]
 
 
-def pack_heads(tensors: dict[str, npt.NDArray[np.float32]], config: ModelConfig) -> Heads:
+def pack_heads(tensors: dict[str, npt.NDArray[np.float32]]) -> Heads:
     """Arrange a checkpoint's float32 tensors for the sampler."""
-    del config
     return Heads(
         kernels.quantise(tensors["kind_head.weight"][None]),
         kernels.quantise(tensors["field_in.weight"][None]),

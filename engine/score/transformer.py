@@ -12,11 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.config import ModelConfig
+from engine.config import NORM_EPS, ROPE_BASE, ModelConfig
 from engine.score.vocabulary import CONDITION, FIELD_SIZES, FIRST_LAYER
-
-ROPE_BASE = 10_000.0
-NORM_EPS = 1e-5
 
 
 class RMSNorm(nn.Module):

@@ -5,7 +5,6 @@ Remembers the keys and values of every row; one thread calls it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -114,7 +113,3 @@ class TorchTrunk:
 
     def restore(self, row: int, snapshot: Memory) -> None:
         self._keys[:, row], self._values[:, row] = (self._torch.from_numpy(part).to(self._device) for part in snapshot)
-
-
-def choose_rows(rows: Sequence[int]) -> Int:
-    return np.asarray(rows, np.int64)

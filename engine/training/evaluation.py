@@ -171,7 +171,7 @@ def sweep_controllers(control: str, style: str, temperature: float | None) -> li
 
 def make_composer(sizes: ModelConfig, tensors: dict[str, Any]) -> Composer:
     """A composer of `MAX_SLOTS` rows on the CPU, the device of reference."""
-    return Composer(CpuTrunk(tensors, sizes, MAX_SLOTS), pack_heads(tensors, sizes), MAX_SLOTS)
+    return Composer(CpuTrunk(tensors, sizes, MAX_SLOTS), pack_heads(tensors), MAX_SLOTS)
 
 
 def compose_column(

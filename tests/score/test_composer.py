@@ -22,7 +22,7 @@ SLOTS = 6
 @pytest.fixture(scope="module")
 def parts() -> tuple[CpuTrunk, object]:
     sizes, tensors, _ = read_checkpoint(shipped_checkpoint())
-    return CpuTrunk(tensors, sizes, SLOTS), pack_heads(tensors, sizes)
+    return CpuTrunk(tensors, sizes, SLOTS), pack_heads(tensors)
 
 
 @pytest.fixture
