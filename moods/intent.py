@@ -13,6 +13,8 @@ STYLES = (
     "acoustic", "orchestral", "jazz", "upbeat", "hiphop", "guofeng",
 )  # fmt: skip
 SECTIONS = ("intro", "A", "B", "break", "outro")
+CUES = ("none", "fill", "hit", "cut")
+"""What a beat is asked to do besides going on: lead into what follows, be struck by all, fall silent after a hit."""
 
 BEATS_PER_BAR = 4
 BARS_PER_PHRASE = 4

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moods.harmony import Key
+from moods.intent import BEATS_PER_BAR
 
 TICKS_PER_BEAT = 24
 
@@ -49,6 +50,7 @@ class Bar:
     section: str  # one of moods.intent.SECTIONS
     bar_in_section: int
     beats_to_end: int | None = None  # at the bar's first beat; 0 where the last chord falls on it
+    cues: tuple[str, ...] = ("none",) * BEATS_PER_BAR  # of each beat, from moods.intent.CUES
 
 
 @dataclass
