@@ -25,8 +25,9 @@ Memory = tuple[npt.NDArray[Any], ...]
 class Trunk(Protocol):
     """`advance` writes at the given positions, so rewinding is just calling it with an earlier one."""
 
-    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
-        """Hidden states float32 [B, dim] after events [B, 5] at positions [B] of rows [B], under conditions [B, C]."""
+    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
+        """Hidden states float32 [B, dim] after events [B, 5] at positions [B] of rows [B], with recalled events [B, 5]
+        and under conditions [B, C]."""
 
     def snapshot(self, row: int) -> Memory: ...
 
@@ -43,9 +44,10 @@ class CpuTrunk:
         self._dim = config.dim
         self._cache = kernels.make_cache(max_rows, config, capacity)
 
-    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
+    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         hidden = np.empty((len(rows), self._dim), np.float32)
-        kernels.advance(self._weights, self._sizes, rows, positions, events, conditions, self._cache, hidden)
+        weights, sizes, cache = self._weights, self._sizes, self._cache
+        kernels.advance(weights, sizes, rows, positions, events, recalled, conditions, cache, hidden)
         return hidden
 
     def snapshot(self, row: int) -> Memory:
@@ -76,18 +78,19 @@ class TorchTrunk:
         self._values = torch.zeros(shape, device=self._device)
         self._max_rows = max_rows
 
-    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
+    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         torch = self._torch
-        all_events = np.zeros((self._max_rows, events.shape[1]), np.int64)
+        all_events, all_recalled = (np.zeros((self._max_rows, events.shape[1]), np.int64) for _ in range(2))
         all_conditions = np.zeros((self._max_rows, conditions.shape[1]), np.float32)
         all_positions = np.full(self._max_rows, -1, np.int64)
-        all_events[rows], all_conditions[rows], all_positions[rows] = events, conditions, positions
-        arrays = (all_events, all_conditions, all_positions)
+        all_events[rows], all_recalled[rows] = events, recalled
+        all_conditions[rows], all_positions[rows] = conditions, positions
+        arrays = (all_events, all_recalled, all_conditions, all_positions)
         with torch.inference_mode():
             hidden = self._advance_all(*(torch.from_numpy(array).to(self._device) for array in arrays))
         return hidden.cpu().numpy()[rows]
 
-    def _advance_all(self, events: Any, conditions: Any, positions: Any) -> Any:
+    def _advance_all(self, events: Any, recalled: Any, conditions: Any, positions: Any) -> Any:
         from engine.score.transformer import rotary_angles, rotate
 
         torch, model = self._torch, self._model
@@ -99,7 +102,7 @@ class TorchTrunk:
         age = (positions[:, None] - slots) % self._capacity
         seen = (age < self._config.window) & (age <= positions[:, None]) & (slots < self._capacity)
         seen |= slots == place[:, None]
-        x = model.embed_events(events, conditions)[:, None]
+        x = model.embed_events(events, recalled, conditions)[:, None]
         for index, layer in enumerate(model.layers):
             q, k, v = layer.split_heads(layer.attention_norm(x))
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
