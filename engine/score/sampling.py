@@ -26,6 +26,7 @@ from engine.score.vocabulary import (
     FIRST_LAYER,
     FIRST_PITCH,
     MAX_EVENTS_PER_BEAT,
+    NO_RECALL,
     NUM_DRUMS,
     NUM_KINDS,
     NUM_POSITIONS,
@@ -55,6 +56,8 @@ class Heads(NamedTuple):
     """The output side of the checkpoint, packed for the sampler."""
 
     kind: Quantised  # [1, kinds, dim]
+    copy: Quantised  # [1, 5, dim]
+    copy_bias: npt.NDArray[np.float32]  # [5]
     field_in: Quantised  # [1, 4 field_dim, dim]
     chosen_kind: npt.NDArray[np.float32]  # [kinds, 4 field_dim]
     chosen_position: npt.NDArray[np.float32]  # [positions, 3 field_dim]
@@ -70,6 +73,8 @@ def pack_heads(tensors: dict[str, npt.NDArray[np.float32]]) -> Heads:
     """Arrange a checkpoint's float32 tensors for the sampler."""
     return Heads(
         kernels.quantise(tensors["kind_head.weight"][None]),
+        kernels.quantise(tensors["copy.weight"][None]),
+        tensors["copy.bias"],
         kernels.quantise(tensors["field_in.weight"][None]),
         *(tensors[f"chosen.{i}.weight"] for i in range(4)),
         *(tensors[f"field_out.{i}.weight"] for i in range(4)),
@@ -345,6 +350,16 @@ def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
+def _pull(logits, gates, recalled, event, field):  # type: ignore[no-untyped-def]
+    """Lean towards the recalled event, if it is the one that is being written."""
+    for before in range(field):
+        if recalled[before] != event[before]:
+            return
+    if recalled[0] != NO_RECALL:
+        logits[recalled[field]] += gates[field]
+
+
+@njit(cache=True, nogil=True)
 def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
     for i in range(table.shape[1]):
         parts[0, first_field * width + i] += table[index, i]
@@ -352,7 +367,7 @@ def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def _choose_note(parts, guidance, heads, rows, rules, row, layer, event):  # type: ignore[no-untyped-def]
+def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):  # type: ignore[no-untyped-def]
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
     seed, place, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
@@ -363,11 +378,13 @@ def _choose_note(parts, guidance, heads, rows, rules, row, layer, event):  # typ
 
     _allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, logits)
+    _pull(logits, gates, rows.recalled[row], event, 1)
     event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, place, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
     _allow_values(rows, rules, row, layer, event[1], allowed)
     _field_logits(parts, 1, width, heads.value, guidance, logits)
+    _pull(logits, gates, rows.recalled[row], event, 2)
     event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, place, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
@@ -375,6 +392,7 @@ def _choose_note(parts, guidance, heads, rows, rules, row, layer, event):  # typ
     if rules.ending[row] == LAST_CHORD and layer > 0:
         allowed[:_LONG] = False
     _field_logits(parts, 2, width, heads.duration, guidance, logits)
+    _pull(logits, gates, rows.recalled[row], event, 3)
     event[3] = _draw(
         logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, place, 3), bits
     )
@@ -382,22 +400,24 @@ def _choose_note(parts, guidance, heads, rows, rules, row, layer, event):  # typ
 
     allowed[:] = True
     _field_logits(parts, 3, width, heads.velocity, guidance, logits)
+    _pull(logits, gates, rows.recalled[row], event, 4)
     event[4] = _draw(
         logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, place, 4), bits
     )
 
 
 @njit(cache=True, nogil=True)
-def _choose_event(parts, kind_logits, guidance, heads, rows, rules, row, event):  # type: ignore[no-untyped-def]
+def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, event):  # type: ignore[no-untyped-def]
     """Choose one event of one row into `event` [5]."""
     width = heads.position.shape[1]
     bits = np.empty(heads.value.shape[0], np.int32)
     values = np.empty(heads.value.shape[0], np.bool_)
     allowed = np.empty(NUM_KINDS, np.bool_)
     _allow_kinds(rows, rules, row, allowed, values)
+    event[:] = 0
+    _pull(kind_logits, gates, rows.recalled[row], event, 0)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
-    event[:] = 0
     seed, place = _seed_of(rows, row), rows.position[row]
     temperature = rules.temperature[row]
     event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_HEAT), _uniform(seed, place, 0), bits)
@@ -408,6 +428,7 @@ def _choose_event(parts, kind_logits, guidance, heads, rows, rules, row, event):
         _add_chosen(parts, 1, width, heads.chosen_position, 0)
         logits = np.empty(heads.value.shape[0], F32)
         _field_logits(parts, 1, width, heads.value, guidance, logits)
+        _pull(logits, gates, rows.recalled[row], event, 2)
         chords = rules.chords[row]
         for chord in range(len(chords)):
             logits[chord] += rules.chord_bias[row, chord]
@@ -415,7 +436,7 @@ def _choose_event(parts, kind_logits, guidance, heads, rows, rules, row, event):
             logits[rows.chord[row]] -= F32(_STAY_PENALTY)
         event[2] = _draw(logits[: len(chords)], chords, temperature * F32(_CHORD_HEAT), _uniform(seed, place, 2), bits)
     else:
-        _choose_note(parts, guidance, heads, rows, rules, row, event[0] - FIRST_LAYER, event)
+        _choose_note(parts, gates, guidance, heads, rows, rules, row, event[0] - FIRST_LAYER, event)
 
 
 @njit(cache=True, nogil=True)
@@ -441,18 +462,21 @@ def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[
     levels, scales = np.empty((count, dim), np.int16), np.empty(count, F32)
     kind_logits = np.empty((2, count, NUM_KINDS), F32)
     parts = np.empty((2, count, heads.field_in.weight.shape[1]), F32)
+    gates = np.empty((2, count, 5), F32)
     for side in range(2):
         kernels.quantise_rows(hidden[side], levels, scales)
         kernels.multiply_rows(levels, scales, heads.kind.weight[0], heads.kind.scale[0], kind_logits[side])
+        kernels.multiply_rows(levels, scales, heads.copy.weight[0], heads.copy.scale[0], gates[side])
         kernels.multiply_rows(levels, scales, heads.field_in.weight[0], heads.field_in.scale[0], parts[side])
     event = np.zeros(5, np.int64)
     for b in range(count):
         row = slots[b]
         rows.position[row] += 1
-        for kind in range(NUM_KINDS):
-            asked, free = kind_logits[0, b, kind], kind_logits[1, b, kind]
-            kind_logits[0, b, kind] = free + guidance * (asked - free)
-        _choose_event(parts[:, b], kind_logits[0, b], guidance, heads, rows, rules, row, event)
+        for one, other in ((kind_logits[0, b], kind_logits[1, b]), (gates[0, b], gates[1, b])):
+            for i in range(len(one)):
+                one[i] = other[i] + guidance * (one[i] - other[i])
+        gates[0, b] += heads.copy_bias
+        _choose_event(parts[:, b], gates[0, b], kind_logits[0, b], guidance, heads, rows, rules, row, event)
         if event[0] <= BEAT:
             rows.done[row] = True
             continue

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.config import NORM_EPS, ROPE_BASE, ModelConfig
-from engine.score.vocabulary import CONDITION, FIELD_SIZES, FIRST_LAYER, RECALLED_SIZES
+from engine.score.vocabulary import CONDITION, FIELD_SIZES, FIRST_LAYER, NO_RECALL, RECALLED_SIZES
 
 
 class RMSNorm(nn.Module):
@@ -120,11 +120,14 @@ class ScoreTransformer(nn.Module):
         self.chosen = nn.ModuleList(
             nn.Embedding(size, (4 - i) * config.field_dim) for i, size in enumerate(FIELD_SIZES[:4])
         )
+        # How much each field leans on the recalled event, as long as the fields before it are the recalled ones.
+        self.copy = nn.Linear(config.dim, len(FIELD_SIZES))
         self.field_out = nn.ModuleList(nn.Linear(config.field_dim, size, bias=False) for size in FIELD_SIZES[1:])
         self.apply(self._initialise)
         for layer in self.layers:
             for last in (layer.out, layer.down):
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.num_layers) ** 0.5)
+        nn.init.zeros_(self.copy.weight)
 
     @staticmethod
     def _initialise(module: nn.Module) -> None:
@@ -148,26 +151,36 @@ class ScoreTransformer(nn.Module):
             x = layer(x, cos, sin, biases)
         return self.norm(x)
 
-    def field_logits(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """Logits of the five fields of `events` [..., 5] given `hidden` [..., dim]; each field sees those before it."""
+    def field_logits(self, hidden: Tensor, events: Tensor, recalled: Tensor) -> list[Tensor]:
+        """Logits of the five fields of `events` [..., 5] given `hidden` [..., dim]; each field sees those before it.
+
+        The recalled event [..., 5] may be pointed to (after See et al. 2017, arXiv:1704.04368).
+        """
         logits = [self.kind_head(hidden)]
         parts = self.field_in(hidden).unflatten(-1, (4, self.config.field_dim))
         for index, table in enumerate(self.chosen):
             parts = parts[..., index:, :] if index == 0 else parts[..., 1:, :]
             parts = parts + table(events[..., index]).unflatten(-1, (4 - index, self.config.field_dim))
             logits.append(self.field_out[index](F.silu(parts[..., 0, :])))
+        gates = self.copy(hidden)
+        is_same = recalled[..., 0] != NO_RECALL
+        for index, field_logits in enumerate(logits):
+            place = recalled[..., index : index + 1].clamp(max=field_logits.shape[-1] - 1)
+            pull = (gates[..., index] * is_same)[..., None].to(field_logits.dtype)
+            logits[index] = field_logits.scatter_add(-1, place, pull)
+            is_same = is_same & (recalled[..., index] == events[..., index])
         return logits
 
-    def losses(self, hidden: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+    def losses(self, hidden: Tensor, targets: Tensor, recalled: Tensor, known: Tensor) -> Tensor:
         """Mean cross-entropy of each field [5] over the positions where it means something.
 
-        hidden [B, T, dim]; targets [B, T, 5]; known [B, T] False where the target is padding.
+        hidden [B, T, dim]; targets and recalled [B, T, 5]; known [B, T] False where the target is padding.
         """
         kind = targets[..., 0]
         is_note = known & (kind >= FIRST_LAYER)
         has_value = known & (kind >= 2)
         where = (known, is_note, has_value, is_note, is_note)
-        logits = self.field_logits(hidden, targets)
+        logits = self.field_logits(hidden, targets, recalled)
         losses = []
         for index, (field_logits, mask) in enumerate(zip(logits, where, strict=True)):
             each = F.cross_entropy(field_logits.float().flatten(0, -2), targets[..., index].flatten(), reduction="none")

@@ -88,7 +88,7 @@ class Trainer:
         events, recalled, conditions, known = (torch.from_numpy(array).to(self.device) for array in arrays)
         with torch.autocast(self.device.type, torch.bfloat16):
             hidden = self.model(events[:, :-1], recalled[:, :-1], conditions[:, :-1])
-            return self.model.losses(hidden, events[:, 1:], known[:, 1:])
+            return self.model.losses(hidden, events[:, 1:], recalled[:, :-1], known[:, 1:])
 
     def train_step(self, batch: Batch) -> Tensor:
         """One update; the losses [5] before it."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from engine.config import TINY
-from engine.score import kernels
+from engine.score import kernels, sampling
 from engine.score.transformer import ScoreTransformer
 from engine.score.trunk import CpuTrunk, TorchTrunk
-from engine.score.vocabulary import CONDITION, FIELD_SIZES, RECALLED_SIZES
+from engine.score.vocabulary import CONDITION, FIELD_SIZES, NO_RECALL, RECALLED_SIZES
 
 ROWS = np.array([2, 0, 3])
 Music = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -83,6 +85,36 @@ def test_field_logits_see_only_earlier_fields(model) -> None:
     for changed in range(5):
         other = event.clone()
         other[0, changed] += 1
-        pairs = zip(model.field_logits(hidden, event), model.field_logits(hidden, other), strict=True)
+        recalled = torch.tensor([[4, 3, 200, 5, 7]])
+        pairs = zip(
+            model.field_logits(hidden, event, recalled), model.field_logits(hidden, other, recalled), strict=True
+        )
         same = [torch.equal(a, b) for a, b in pairs]
         assert same == [field <= changed for field in range(5)]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.7])
+@pytest.mark.parametrize("recalled", [(4, 3, 200, 5, 6), (4, 3, 201, 5, 6), (NO_RECALL, 0, 0, 0, 0)])
+def test_the_sampler_has_the_module_s_logits(model, tensors, guidance, recalled) -> None:
+    """Guided logits are the same mixture of two rows' logits; what is recalled pulls as far as the event follows it."""
+    generator = torch.Generator().manual_seed(3)
+    tensors = tensors | {"copy.weight": torch.randn(5, TINY.dim, generator=generator).numpy()}
+    model = copy.deepcopy(model)
+    model.copy.weight.data = torch.from_numpy(tensors["copy.weight"])
+    hidden = torch.randn(2, TINY.dim, generator=generator)
+    event = (4, 3, 200, 5, 6)
+    with torch.inference_mode():
+        asked, free = (model.field_logits(row, torch.tensor(event), torch.tensor(recalled)) for row in hidden)
+        parts = model.field_in(hidden).numpy()
+        gates = model.copy(hidden).numpy()
+    heads, width = sampling.pack_heads(tensors), TINY.field_dim
+    gate = gates[1] + np.float32(guidance) * (gates[0] - gates[1])
+    tables = (heads.position, heads.value, heads.duration, heads.velocity)
+    chosen = (heads.chosen_kind, heads.chosen_position, heads.chosen_value, heads.chosen_duration)
+    for field, (table, before) in enumerate(zip(tables, chosen, strict=True), 1):
+        sampling._add_chosen(parts, field - 1, width, before, event[field - 1])
+        logits = np.empty(len(table), np.float32)
+        sampling._field_logits(parts, field - 1, width, table, np.float32(guidance), logits)
+        sampling._pull(logits, gate, np.array(recalled), np.array(event), field)
+        wanted = free[field] + guidance * (asked[field] - free[field])
+        assert np.abs(logits - wanted.numpy()).max() < 1e-4
