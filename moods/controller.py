@@ -18,7 +18,7 @@ from moods.errors import BadControl
 from moods.form import Place, layers_let_in, place_at
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.harmony import Key, parse_key
-from moods.intent import BEATS_PER_BAR, MUTE_DB, NO_RECALL, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
 from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness, style_names, style_weights
 from moods.prompt import resolve_prompt
 
@@ -183,8 +183,8 @@ class Controller:
         is_over = beats_to_end is not None and beats_to_end < 0
         active = tuple(
             [
-                playing and allowed and not is_over and not track[name].value(at)
-                for name, playing, allowed in zip(MUTE_TRACKS, held.playing, let_in, strict=True)
+                playing and allowed and not is_over and not track[name].value(at) and layer != place.resting
+                for name, layer, playing, allowed in zip(MUTE_TRACKS, LAYERS, held.playing, let_in, strict=True)
             ]
         )
         return Intent(

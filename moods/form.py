@@ -33,6 +33,12 @@ _RETURNS = (
     (0.25, (0.8, None, 0.5, None, None, 0.7)),  # only tune and harmony
 )
 _JITTER = 0.08
+_REST_CHANCE = 0.3
+_RESTS = {"lead": 0.4, "texture": 0.3, "drums": 0.12, "bass": 0.1, "harmony": 0.08}
+"""How often a phrase goes without a layer, and without which: what has been away is heard when it returns."""
+_KEY_SHIFTS = {5: 0.3, 7: 0.3, 2: 0.15, 3: 0.15, -2: 0.1}
+_AWAY_CHANCE = 0.4
+"""How often a cycle leaves the home key, and for where (semitones); the next one is at home again."""
 _NEW_THEME_CHANCE, _OLD_THEME_CHANCE = 0.3, 0.3
 """After two statements of a theme a section brings a new one, or goes back to an older one."""
 
@@ -45,6 +51,7 @@ class Place:
     bar_in_section: int  # from 0
     bars_to_change: int | None  # bars of the section that follow; None: nobody knows
     recall: Recall  # in the order of LANES
+    resting: str | None = None  # the layer that pauses in this phrase
 
 
 @dataclass(slots=True)
@@ -68,8 +75,18 @@ def _round(seed: int, number: int) -> tuple[Place, ...]:
             recalls = _first_statement(chance, num_bars)
         else:
             recalls = _return_of(chance, source, len(places), num_bars)
-        places += [Place(name, bar, num_bars - 1 - bar, recall) for bar, recall in enumerate(recalls)]
+        rests = [_rest(chance, name) for _ in range(0, num_bars, BARS_PER_PHRASE)]
+        places += [
+            Place(name, bar, num_bars - 1 - bar, recall, rests[bar // BARS_PER_PHRASE])
+            for bar, recall in enumerate(recalls)
+        ]
     return tuple(places)
+
+
+def _rest(chance: random.Random, section: str) -> str | None:
+    if section == "break" or chance.random() >= _REST_CHANCE:
+        return None
+    return chance.choices(list(_RESTS), list(_RESTS.values()))[0]
 
 
 def _pick_theme(chance: random.Random, known: list[_Theme], first_bar: int, num_bars: int) -> _Theme | None:
@@ -137,6 +154,19 @@ def place_at(seed: int, bar: int) -> Place:
         return Place("intro", bar, INTRO_BARS - 1 - bar, NO_RECALL)
     number, place = divmod(bar - INTRO_BARS, CYCLE_BARS * len(_CYCLES))
     return _round(seed, number)[place]
+
+
+def key_shift(seed: int, bar: int) -> int:
+    """Semitones from the home key to the key of the cycle that `bar` lies in."""
+    return _shift_of_cycle(seed, (bar - INTRO_BARS) // CYCLE_BARS)
+
+
+@lru_cache(maxsize=256)
+def _shift_of_cycle(seed: int, cycle: int) -> int:
+    chance = random.Random(f"key/{seed}/{cycle}")
+    if cycle < 1 or cycle % 2 == 0 or chance.random() >= _AWAY_CHANCE:
+        return 0
+    return chance.choices(list(_KEY_SHIFTS), list(_KEY_SHIFTS.values()))[0]
 
 
 @lru_cache(maxsize=256)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.form import place_at
+from moods.form import key_shift, place_at
 from moods.intent import SECTIONS
 
 
@@ -78,3 +78,18 @@ def test_themes_return_and_give_way_to_new_ones() -> None:
 def test_a_far_bar_is_the_same_whenever_it_is_asked() -> None:
     far = place_at(3, 10**9)
     assert [place_at(3, bar) for bar in range(2000)] and place_at(3, 10**9) == far
+
+
+def test_the_key_leaves_home_and_comes_back() -> None:
+    for seed in range(20):
+        shifts = [key_shift(seed, bar) for bar in range(4 + 32 * 40)]
+        assert set(shifts[:36]) == {0}
+        assert 0.5 < shifts.count(0) / len(shifts) < 1
+        moves = [(bar, after) for bar, (here, after) in enumerate(pairwise(shifts), 1) if here != after]
+        assert all(bar % 32 == 4 for bar, _ in moves)
+        assert [after == 0 for _, after in moves] == [number % 2 == 1 for number in range(len(moves))]
+
+
+def test_a_layer_pauses_now_and_then_and_never_all() -> None:
+    resting = [place_at(seed, bar).resting for seed in range(20) for bar in range(4, 228, 4)]
+    assert 0.1 < sum(layer is not None for layer in resting) / len(resting) < 0.4
