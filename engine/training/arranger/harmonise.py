@@ -20,7 +20,7 @@ from engine.training.arranger.harmony import (
     fit_quality,
     has_major_third,
 )
-from engine.training.arranger.loops import Step, draw_loop, is_inside, step_inside
+from engine.training.arranger.loops import Step, draw_loop, is_inside, major_share, step_inside, wanted_major_share
 from engine.training.arranger.plan import HARMONY, BarPlan, Plan
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from moods.harmony import SCALES
@@ -31,9 +31,25 @@ _REHARMONISE = 0.3
 _INTRO_LIKE_A = 0.5
 _BEFORE_DOMINANT, _DOMINANTS = (2, 4, 6), (5, 7)
 _SUSPENSION = 0.22
+_CORRECTION = 3.0
 
 Begun = list[tuple[int, Step]]
 """(tick of the piece, chord)"""
+
+
+@dataclass
+class _Balance:
+    """Major thirds heard against those that the valence asks for: what one chord misses, later ones make good."""
+
+    owed_bars: float = 0.0
+    bars: float = 4.0
+
+    def count(self, valence: float, major_share: float, bars: float) -> None:
+        self.owed_bars += bars * (wanted_major_share(valence) - major_share)
+        self.bars += bars
+
+    def corrected(self, valence: float) -> float:
+        return max(-1.0, min(1.0, valence + _CORRECTION * self.owed_bars / self.bars))
 
 
 @dataclass
@@ -44,6 +60,7 @@ class _Harmony:
     """By section and idiom: loop, valence at its choice, was the bar free then?"""
     cadences: dict[tuple[str, str, int], bool] = field(default_factory=dict)
     first_bar: int = 0  # where the loop began that sounds now
+    balance: _Balance = field(default_factory=_Balance)
 
 
 def harmonise(plan: Plan, rng: random.Random) -> None:
@@ -71,13 +88,14 @@ def _loop_of(plan: Plan, rng: random.Random, bar: BarPlan, section: str, chosen:
     if not loop or abs(valence - label.valence) > _REHARMONISE or (was_free and not is_free):
         taken = [other for other, _, _ in chosen.loops.values()]
         loop = draw_loop(
-            rng, idiom.pools, plan.key.scale, label.section, label.valence, label.tension,
+            rng, idiom.pools, plan.key.scale, label.section, chosen.balance.corrected(label.valence), label.tension,
             rng.choice(idiom.chord_bars), taken,
         )  # fmt: skip
         chosen.loops[occasion] = loop, label.valence, is_free
         chosen.first_bar = bar.index
     if label.bar_in_section == 0:
         chosen.first_bar = bar.index
+    chosen.balance.count(label.valence, major_share(loop), 1)
     return loop
 
 
@@ -140,7 +158,7 @@ def _without_repeats(begun: Begun) -> Begun:
 
 def _coloured(plan: Plan, rng: random.Random, begun: Begun) -> list[tuple[int, int, str]]:
     """(tick, root, quality) of each chord; a long one may begin with its fourth held over, or turn chromatic."""
-    key, out = plan.key, []
+    key, balance, out = plan.key, _Balance(), []
     ends = [tick for tick, _ in begun[1:]] + [len(plan.bars) * TICKS_PER_BAR]
     for index, ((tick, step), end) in enumerate(zip(begun, ends, strict=True)):
         bar = plan.bars[tick // TICKS_PER_BAR]
@@ -148,16 +166,18 @@ def _coloured(plan: Plan, rng: random.Random, begun: Begun) -> list[tuple[int, i
         is_free = label.tension > FREE_TENSION and plan.bars[(end - 1) // TICKS_PER_BAR].label.tension > FREE_TENSION
         step = step if is_free else step_inside(step, key.scale)
         root = (key.tonic + step.interval) % 12
-        quality = draw_quality(rng, step.interval, step.triad, key.scale, colours, label.valence, label.tension)
+        valence = balance.corrected(label.valence)
+        quality = draw_quality(rng, step.interval, step.triad, key.scale, colours, valence, label.tension)
         if is_free and rng.random() < 1.3 * (label.tension - 0.45):
             following = begun[(index + 1) % len(begun)][1]
             root, quality = draw_chromatic(
-                rng, root, quality, (key.tonic + following.interval) % 12, key, label.valence, label.tension
+                rng, root, quality, (key.tonic + following.interval) % 12, key, valence, label.tension
             )
+        balance.count(label.valence, float(has_major_third(quality)), (end - tick) / TICKS_PER_BAR)
         half = tick + (end - tick) // (2 * TICKS_PER_BEAT) * TICKS_PER_BEAT
         suspended = Step(0, step.interval, "sus4")
         may_suspend = quality not in ("sus2", "sus4", "5") and is_inside(suspended, key.scale)
-        if may_suspend and end - tick >= TICKS_PER_BAR and rng.random() < _SUSPENSION * (1 - abs(label.valence)):
+        if may_suspend and end - tick >= TICKS_PER_BAR and rng.random() < _SUSPENSION * (1 - abs(valence)):
             out.append((tick, root, "sus4"))
             tick = min(half, tick + TICKS_PER_BAR)
         out.append((tick, root, quality))

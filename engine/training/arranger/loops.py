@@ -112,17 +112,19 @@ class Loop:
     tension: float = 0.0
 
     @property
-    def beats(self) -> int:
-        return sum(step.beats for step in self.steps)
-
-    @property
-    def major_share(self) -> float:
-        """Share of time on chords with a major third."""
-        return sum(step.beats for step in self.steps if 4 in CHORD_QUALITIES[step.triad]) / self.beats
-
-    @property
     def tonic_share(self) -> float:
-        return sum(step.beats for step in self.steps if step.interval == 0) / self.beats
+        beats = sum(step.beats for step in self.steps)
+        return sum(step.beats for step in self.steps if step.interval == 0) / beats
+
+
+def major_share(steps: tuple[Step, ...]) -> float:
+    """Share of time on chords with a major third."""
+    return sum(step.beats for step in steps if 4 in CHORD_QUALITIES[step.triad]) / sum(step.beats for step in steps)
+
+
+def wanted_major_share(valence: float) -> float:
+    """The share of time on major thirds that a valence of -1 … 1 asks for."""
+    return 0.5 + 0.5 * valence
 
 
 def is_inside(step: Step, scale: str) -> bool:
@@ -259,8 +261,7 @@ def draw_loop(
     if len(loops) < 6 and pool != _DRONES:
         own = [name for name in pools if name in PROGRESSIONS] or ["modal"]
         loops += _own_loops(rng.choice(own), scale)
-    target = 0.5 + 0.5 * valence
-    away = [abs(loop.major_share - target) for loop in loops]
+    away = [abs(major_share(loop.steps) - wanted_major_share(valence)) for loop in loops]
     weights = []
     for loop, distance in zip(loops, away, strict=True):
         weight = _preference(loop, distance - min(away), valence, tension, pool == _DRONES)
@@ -273,7 +274,7 @@ def draw_loop(
 
 def _preference(loop: Loop, away: float, valence: float, tension: float, is_drone: bool) -> float:
     """How well a loop suits: brightness first, then time on the tonic, then its mood words."""
-    weight = loop.weight * math.exp(-away / 0.06)
+    weight = loop.weight * math.exp(-away / 0.05)
     if not is_drone:
         weight *= math.exp(-(((loop.tonic_share - _HOME_SHARE) / 0.16) ** 2) / 2) + 1e-3
     if loop.valence is not None:
