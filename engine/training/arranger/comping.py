@@ -12,7 +12,7 @@ from engine.training.arranger.rhythm import TICKS_PER_BAR, accent, busyness, hit
 from engine.training.arranger.score import STRUM_TICKS, Score
 
 HIGHEST, CENTRE, MAX_VOICES = 79, 62, 4
-_CLUSTER_TENSION, _ALL_CLUSTERS, _HALF_TONE_TENSION = 0.2, 0.6, 0.55
+_CLUSTER_TENSION, _ALL_CLUSTERS, _HALF_TONE_TENSION = 0.12, 0.6, 0.55
 
 
 def play_chords(score: Score, bar: BarPlan, sounds_until: int) -> None:
@@ -60,8 +60,10 @@ def _release(chord: Chord, gate: float, sounds_until: int) -> int:
 def _sharpen(score: Score, bar: BarPlan, voicing: tuple[int, ...]) -> tuple[int, ...]:
     """The more tense the bar, the rather a voice gets its neighbour beside it: of the scale, then the half-tone."""
     tension = bar.label.tension
-    if len(voicing) > MAX_VOICES or score.rng.random() > (tension - _CLUSTER_TENSION) / _ALL_CLUSTERS:
+    score.owed_clusters += max(0.0, min(1.0, (tension - _CLUSTER_TENSION) / _ALL_CLUSTERS))
+    if len(voicing) > MAX_VOICES or score.owed_clusters < 1.0:
         return voicing
+    score.owed_clusters -= 1.0
     free = [pitch + 1 for pitch in voicing if pitch + 1 <= HIGHEST and pitch + 1 not in voicing]
     inside = [pitch for pitch in free if pitch % 12 in score.key.pitch_classes]
     if tension <= _HALF_TONE_TENSION:  # the sharpest that the scale has: a half-tone if there is one, else a whole tone

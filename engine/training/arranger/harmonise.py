@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from engine.score.piece import TICKS_PER_BEAT
 from engine.training.arranger.harmony import (
     FREE_TENSION,
+    UNREST,
     Chord,
+    chord_pitch_classes,
     draw_chromatic,
     draw_quality,
     fit_quality,
@@ -30,8 +32,9 @@ _REHARMONISE = 0.3
 """A change of valence that calls for another loop at once."""
 _INTRO_LIKE_A = 0.5
 _BEFORE_DOMINANT, _DOMINANTS = (2, 4, 6), (5, 7)
-_SUSPENSION = 0.22
+_SUSPENSION = 0.7
 _CORRECTION = 3.0
+"""How much of a label's range a whole bar's debt a bar is worth."""
 
 Begun = list[tuple[int, Step]]
 """(tick of the piece, chord)"""
@@ -39,17 +42,18 @@ Begun = list[tuple[int, Step]]
 
 @dataclass
 class _Balance:
-    """Major thirds heard against those that the valence asks for: what one chord misses, later ones make good."""
+    """What was asked for and has not been heard yet: what one chord misses, later ones make good."""
 
-    owed_bars: float = 0.0
+    owed: float = 0.0
     bars: float = 4.0
 
-    def count(self, valence: float, major_share: float, bars: float) -> None:
-        self.owed_bars += bars * (wanted_major_share(valence) - major_share)
+    def count(self, missing: float, bars: float) -> None:
+        self.owed += bars * missing
         self.bars += bars
 
-    def corrected(self, valence: float) -> float:
-        return max(-1.0, min(1.0, valence + _CORRECTION * self.owed_bars / self.bars))
+    def corrected(self, level: float, low: float) -> float:
+        """A label `low` … 1 with the debt on it."""
+        return max(low, min(1.0, level + _CORRECTION * self.owed / self.bars))
 
 
 @dataclass
@@ -88,14 +92,14 @@ def _loop_of(plan: Plan, rng: random.Random, bar: BarPlan, section: str, chosen:
     if not loop or abs(valence - label.valence) > _REHARMONISE or (was_free and not is_free):
         taken = [other for other, _, _ in chosen.loops.values()]
         loop = draw_loop(
-            rng, idiom.pools, plan.key.scale, label.section, chosen.balance.corrected(label.valence), label.tension,
+            rng, idiom.pools, plan.key.scale, label.section, chosen.balance.corrected(label.valence, -1), label.tension,
             rng.choice(idiom.chord_bars), taken,
         )  # fmt: skip
         chosen.loops[occasion] = loop, label.valence, is_free
         chosen.first_bar = bar.index
     if label.bar_in_section == 0:
         chosen.first_bar = bar.index
-    chosen.balance.count(label.valence, major_share(loop), 1)
+    chosen.balance.count(wanted_major_share(label.valence) - major_share(loop), 1)
     return loop
 
 
@@ -158,7 +162,7 @@ def _without_repeats(begun: Begun) -> Begun:
 
 def _coloured(plan: Plan, rng: random.Random, begun: Begun) -> list[tuple[int, int, str]]:
     """(tick, root, quality) of each chord; a long one may begin with its fourth held over, or turn chromatic."""
-    key, balance, out = plan.key, _Balance(), []
+    key, brightness, unrest, out = plan.key, _Balance(), _Balance(), []
     ends = [tick for tick, _ in begun[1:]] + [len(plan.bars) * TICKS_PER_BAR]
     for index, ((tick, step), end) in enumerate(zip(begun, ends, strict=True)):
         bar = plan.bars[tick // TICKS_PER_BAR]
@@ -166,18 +170,21 @@ def _coloured(plan: Plan, rng: random.Random, begun: Begun) -> list[tuple[int, i
         is_free = label.tension > FREE_TENSION and plan.bars[(end - 1) // TICKS_PER_BAR].label.tension > FREE_TENSION
         step = step if is_free else step_inside(step, key.scale)
         root = (key.tonic + step.interval) % 12
-        valence = balance.corrected(label.valence)
-        quality = draw_quality(rng, step.interval, step.triad, key.scale, colours, valence, label.tension)
-        if is_free and rng.random() < 1.3 * (label.tension - 0.45):
+        valence, tension = brightness.corrected(label.valence, -1), unrest.corrected(label.tension, 0)
+        quality = draw_quality(rng, step.interval, step.triad, key.scale, colours, valence, tension)
+        if is_free and rng.random() < 1.3 * (tension - 0.45):
             following = begun[(index + 1) % len(begun)][1]
             root, quality = draw_chromatic(
-                rng, root, quality, (key.tonic + following.interval) % 12, key, valence, label.tension
+                rng, root, quality, (key.tonic + following.interval) % 12, key, valence, max(tension, FREE_TENSION)
             )
-        balance.count(label.valence, float(has_major_third(quality)), (end - tick) / TICKS_PER_BAR)
+        bars = (end - tick) / TICKS_PER_BAR
+        brightness.count(wanted_major_share(label.valence) - has_major_third(quality), bars)
+        is_outside = not set(chord_pitch_classes(root, quality)) <= key.pitch_classes
+        unrest.count(label.tension - UNREST[quality] - 0.4 * is_outside, bars)
         half = tick + (end - tick) // (2 * TICKS_PER_BEAT) * TICKS_PER_BEAT
         suspended = Step(0, step.interval, "sus4")
         may_suspend = quality not in ("sus2", "sus4", "5") and is_inside(suspended, key.scale)
-        if may_suspend and end - tick >= TICKS_PER_BAR and rng.random() < _SUSPENSION * (1 - abs(valence)):
+        if may_suspend and end - tick >= TICKS_PER_BAR and rng.random() < _SUSPENSION * tension:
             out.append((tick, root, "sus4"))
             tick = min(half, tick + TICKS_PER_BAR)
         out.append((tick, root, quality))

@@ -23,6 +23,12 @@ COLOURS: dict[str, tuple[str, ...]] = {
 }
 """Qualities in the order of preference; the first whose tones are in the scale is taken."""
 
+UNREST = {
+    "5": 0.0, "maj": 0.05, "min": 0.1, "min7": 0.25, "7": 0.35, "maj7": 0.35, "sus2": 0.35, "sus4": 0.4, "min9": 0.4,
+    "maj9": 0.45, "m7b5": 0.75, "dim": 0.8, "aug": 0.8,
+}  # fmt: skip
+"""The tension that a chord quality alone speaks of, 0 … 1, after the dissonance of its intervals."""
+
 FREE_TENSION = 0.5
 """Above it chords leave the scale, as in live music."""
 _SUSPENDING_TENSION = 0.25
@@ -80,10 +86,11 @@ def draw_quality(
     plain = fit_quality(degree, scale, "triad") or "5"
     if has_major_third(plain) != has_major_third(triad):  # a chord from outside the scale stays as it is
         return triad
-    colour = "triad" if rng.random() < 0.7 - 1.4 * tension else rng.choice(colours)
+    names = ["triad" if rng.random() < 0.7 - 1.4 * tension else rng.choice(colours) for _ in range(2)]
     if tension > _SUSPENDING_TENSION and rng.random() < 0.7 * (tension - _SUSPENDING_TENSION):
-        colour = "suspended"
-    quality = fit_quality(degree, scale, colour) or plain
+        names = ["suspended"]
+    qualities = [fit_quality(degree, scale, name) or plain for name in names]
+    quality = min(qualities, key=lambda name: abs(UNREST[name] - min(tension, FREE_TENSION)))
     if quality in _THIRDLESS and plain not in _THIRDLESS:
         feeling = valence if has_major_third(plain) else -valence
         if rng.random() < 0.5 + 0.6 * feeling:

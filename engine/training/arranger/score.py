@@ -35,6 +35,7 @@ class Score:
     bass_root: int = 38  # pitch of the last root of the bass
     bass_pitch: int = 38
     chord_until: int = 0  # tick of the piece until which the last chord of the harmony layer rings
+    owed_clusters: float = 0.0  # that the tension has asked of the harmony layer and not got
     lead_pitch: int = 0  # 0: none yet
     counter_pitch: int = 67
     choices: dict[tuple[Hashable, ...], object] = field(default_factory=dict)
