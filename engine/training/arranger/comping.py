@@ -4,6 +4,7 @@ Writes into the Score it is given; no state of its own."""
 
 from __future__ import annotations
 
+from engine.score.piece import TICKS_PER_BEAT
 from engine.training.arranger.cues import hit_ticks, may_begin, ticks_to_cut
 from engine.training.arranger.harmony import Chord, voice_chord
 from engine.training.arranger.idioms import Comp
@@ -12,6 +13,7 @@ from engine.training.arranger.rhythm import TICKS_PER_BAR, accent, busyness, hit
 from engine.training.arranger.score import STRUM_TICKS, Score
 
 HIGHEST, CENTRE, MAX_VOICES = 79, 62, 4
+_SHORTEST_CHORD = TICKS_PER_BEAT // 2
 _CLUSTER_TENSION, _ALL_CLUSTERS, _HALF_TONE_TENSION = 0.12, 0.6, 0.55
 
 
@@ -47,9 +49,15 @@ def _struck(score: Score, bar: BarPlan, comp: Comp) -> list[tuple[int, float]]:
         found = {chord.start: -0.6 for chord in bar.chords if chord.start > 0} | found
         if bar.chords[0].start < 0 and activity < 0.45 and score.chord_until > bar.index * TICKS_PER_BAR:
             found.pop(0, None)
+    found = {_unless_late(bar, tick): weight for tick, weight in found.items()}
     found = {tick: weight for tick, weight in found.items() if may_begin(bar, tick)}
     found |= dict.fromkeys(hit_ticks(bar), 1.6)
     return sorted(found.items())
+
+
+def _unless_late(bar: BarPlan, tick: int) -> int:
+    """The tick, or that of the next chord of the bar where it would leave the present one no time to sound."""
+    return next((c.start for c in bar.chords if 0 < c.start - tick <= _SHORTEST_CHORD), tick)
 
 
 def _release(chord: Chord, gate: float, sounds_until: int) -> int:

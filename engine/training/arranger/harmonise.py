@@ -32,7 +32,7 @@ _REHARMONISE = 0.3
 """A change of valence that calls for another loop at once."""
 _INTRO_LIKE_A = 0.5
 _BEFORE_DOMINANT, _DOMINANTS = (2, 4, 6), (5, 7)
-_SUSPENSION = 0.7
+_SUSPENSION = 0.45
 _CORRECTION = 3.0
 """How much of a label's range a whole bar's debt a bar is worth."""
 
