@@ -32,7 +32,8 @@ _REHARMONISE = 0.3
 """A change of valence that calls for another loop at once."""
 _INTRO_LIKE_A = 0.5
 _BEFORE_DOMINANT, _DOMINANTS = (2, 4, 6), (5, 7)
-_SUSPENSION = 0.45
+_RECOLOUR, _FRESH_COLOUR = 0.2, 0.15
+_SUSPENSION, _HOME_IN_PHRASE = 0.45, 0.6
 _CORRECTION = 3.0
 """How much of a label's range a whole bar's debt a bar is worth."""
 
@@ -62,7 +63,8 @@ class _Harmony:
 
     loops: dict[tuple[str, str], tuple[tuple[Step, ...], float, bool]] = field(default_factory=dict)
     """By section and idiom: loop, valence at its choice, was the bar free then?"""
-    cadences: dict[tuple[str, str, int], bool] = field(default_factory=dict)
+    cadences: dict[tuple[str, str, int], tuple[tuple[Step, ...], float]] = field(default_factory=dict)
+    """By section, idiom and bar of the section: chords, none where the loop goes on; valence at their choice."""
     first_bar: int = 0  # where the loop began that sounds now
     balance: _Balance = field(default_factory=_Balance)
 
@@ -122,17 +124,20 @@ def _cadence(plan: Plan, rng: random.Random, bar: BarPlan, section: str, chosen:
         return []
     is_full = place % (2 * BARS_PER_PHRASE) == 2 * BARS_PER_PHRASE - 1
     occasion = (section, idiom.name, place)
-    if occasion not in chosen.cadences:
-        chosen.cadences[occasion] = rng.random() < idiom.cadence
-    if not chosen.cadences[occasion]:
-        return []
-    dominant = _draw_degree(plan, rng, _DOMINANTS, bar.label.valence)
-    if is_full and rng.random() < 0.6:  # else the next section's first chord is the arrival
-        steps = (dominant, _draw_degree(plan, rng, (1,), bar.label.valence))
-    else:
-        steps = (_draw_degree(plan, rng, _BEFORE_DOMINANT, bar.label.valence), dominant)
+    steps, valence = chosen.cadences.get(occasion, ((), math.inf))
+    if abs(valence - bar.label.valence) > _REHARMONISE:
+        steps = _draw_cadence(plan, rng, is_full, bar.label.valence) if rng.random() < idiom.cadence else ()
+        chosen.cadences[occasion] = steps, bar.label.valence
     first = bar.index * TICKS_PER_BAR
     return [(first + half * TICKS_PER_BAR // 2, step) for half, step in enumerate(steps)]
+
+
+def _draw_cadence(plan: Plan, rng: random.Random, is_full: bool, valence: float) -> tuple[Step, ...]:
+    """Two chords of half a bar each."""
+    dominant = _draw_degree(plan, rng, _DOMINANTS, valence)
+    if is_full and rng.random() < _HOME_IN_PHRASE:  # else the next section's first chord is the arrival
+        return dominant, _draw_degree(plan, rng, (1,), valence)
+    return _draw_degree(plan, rng, _BEFORE_DOMINANT, valence), dominant
 
 
 def _draw_degree(plan: Plan, rng: random.Random, degrees: tuple[int, ...], valence: float) -> Step:
@@ -163,6 +168,7 @@ def _without_repeats(begun: Begun) -> Begun:
 def _coloured(plan: Plan, rng: random.Random, begun: Begun) -> list[tuple[int, int, str]]:
     """(tick, root, quality) of each chord; a long one may begin with its fourth held over, or turn chromatic."""
     key, brightness, unrest, out = plan.key, _Balance(), _Balance(), []
+    known: dict[tuple[object, ...], tuple[int, str, float, float]] = {}  # of a section's chord, and its mood
     ends = [tick for tick, _ in begun[1:]] + [len(plan.bars) * TICKS_PER_BAR]
     for index, ((tick, step), end) in enumerate(zip(begun, ends, strict=True)):
         bar = plan.bars[tick // TICKS_PER_BAR]
@@ -171,18 +177,22 @@ def _coloured(plan: Plan, rng: random.Random, begun: Begun) -> list[tuple[int, i
         step = step if is_free else step_inside(step, key.scale)
         root = (key.tonic + step.interval) % 12
         valence, tension = brightness.corrected(label.valence, -1), unrest.corrected(label.tension, 0)
-        quality = draw_quality(rng, step.interval, step.triad, key.scale, colours, valence, tension)
-        if is_free and rng.random() < 1.3 * (tension - 0.45):
-            following = begun[(index + 1) % len(begun)][1]
-            root, quality = draw_chromatic(
-                rng, root, quality, (key.tonic + following.interval) % 12, key, valence, max(tension, FREE_TENSION)
-            )
+        following = (key.tonic + begun[(index + 1) % len(begun)][1].interval) % 12
+        occasion = (label.section, bar.idioms[HARMONY].name, step.interval, step.triad, following, is_free)
+        root, quality, *felt = known.get(occasion, (0, "", math.inf, math.inf))
+        if max(abs(felt[0] - valence) / 2, abs(felt[1] - tension)) > _RECOLOUR or rng.random() < _FRESH_COLOUR:
+            root = (key.tonic + step.interval) % 12
+            quality = draw_quality(rng, step.interval, step.triad, key.scale, colours, valence, tension)
+            if is_free and rng.random() < 1.3 * (tension - 0.45):
+                unease = max(tension, FREE_TENSION)
+                root, quality = draw_chromatic(rng, root, quality, following, key, valence, unease)
+            known[occasion] = root, quality, valence, tension
         bars = (end - tick) / TICKS_PER_BAR
         brightness.count(wanted_major_share(label.valence) - has_major_third(quality), bars)
         is_outside = not set(chord_pitch_classes(root, quality)) <= key.pitch_classes
         unrest.count(label.tension - UNREST[quality] - 0.4 * is_outside, bars)
         half = tick + (end - tick) // (2 * TICKS_PER_BEAT) * TICKS_PER_BEAT
-        suspended = Step(0, step.interval, "sus4")
+        suspended = Step(0, (root - key.tonic) % 12, "sus4")
         may_suspend = quality not in ("sus2", "sus4", "5") and is_inside(suspended, key.scale)
         if may_suspend and end - tick >= TICKS_PER_BAR and rng.random() < _SUSPENSION * tension:
             out.append((tick, root, "sus4"))
