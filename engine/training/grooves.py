@@ -102,7 +102,7 @@ def _ghosts(takes: list[Strokes], grid: Grid) -> list[float]:
     return [round(float(x), 3) for x in count / max(1, bars)]
 
 
-def _fill(strokes: Strokes) -> list[tuple[int, int, int]] | None:
+def fill_of(strokes: Strokes) -> list[tuple[int, int, int]] | None:
     """The last bar of a fill in whole ticks; None where it has no drummer's idea in its second half."""
     bar = int(strokes[-1, 0] // TICKS_PER_BAR)
     inside = strokes[strokes[:, 0] >= bar * TICKS_PER_BAR]
@@ -126,7 +126,7 @@ def _fills(takes: list[tuple[str, Strokes]]) -> list[str]:
     by_drummer: dict[str, list[list[tuple[int, int, int]]]] = defaultdict(list)
     seen: set[frozenset[tuple[int, int]]] = set()
     for drummer, strokes in takes:
-        fill = _fill(strokes)
+        fill = fill_of(strokes)
         shape = frozenset((round(tick / 6), pitch) for tick, pitch, _ in fill or () if tick >= 2 * TICKS_PER_BEAT)
         if fill and shape not in seen:
             seen.add(shape)

@@ -14,7 +14,7 @@ from engine.training.arranger.score import STRUM_TICKS, Score
 
 HIGHEST, CENTRE, MAX_VOICES = 79, 62, 4
 _SHORTEST_CHORD = TICKS_PER_BEAT // 2
-_CLUSTER_TENSION, _ALL_CLUSTERS, _HALF_TONE_TENSION = 0.12, 0.6, 0.55
+_CLUSTER_TENSION, _ALL_CLUSTERS, _HALF_TONE_TENSION, _THICK_TENSION = 0.12, 0.6, 0.55, 0.85
 
 
 def play_chords(score: Score, bar: BarPlan, sounds_until: int) -> None:
@@ -31,6 +31,7 @@ def play_chords(score: Score, bar: BarPlan, sounds_until: int) -> None:
         score.voicing = voicing
         until = struck[index + 1][0] if index + 1 < len(struck) else _release(chord, comp.gate, sounds_until)
         length = min(min(until, chord.start + chord.left) - tick, ticks_to_cut(bar, tick))
+        length = min(length, TICKS_PER_BAR - tick) if is_hit else length
         score.chord_until = bar.index * TICKS_PER_BAR + tick + int(length * comp.gate)
         for voice, pitch in enumerate(_sharpen(score, bar, voicing)):
             delay = 0 if is_hit else min(voice * comp.strum_ticks, STRUM_TICKS)
@@ -76,4 +77,5 @@ def _sharpen(score: Score, bar: BarPlan, voicing: tuple[int, ...]) -> tuple[int,
     inside = [pitch for pitch in free if pitch % 12 in score.key.pitch_classes]
     if tension <= _HALF_TONE_TENSION:  # the sharpest that the scale has: a half-tone if there is one, else a whole tone
         free = inside or [p + 2 for p in voicing if (p + 2) % 12 in score.key.pitch_classes and p + 2 <= HIGHEST]
-    return tuple(sorted({*voicing, score.rng.choice(free)})) if free else voicing
+    added = score.rng.sample(free, min(len(free), MAX_VOICES + 1 - len(voicing), 2 if tension > _THICK_TENSION else 1))
+    return tuple(sorted({*voicing, *added}))

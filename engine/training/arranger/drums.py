@@ -41,13 +41,18 @@ def _table() -> dict[str, Any]:
 
 
 @cache
-def _fills(kind: str) -> tuple[tuple[tuple[int, str, int], ...], ...]:
+def fills_of(kind: str) -> tuple[tuple[tuple[int, str, int], ...], ...]:
     """Bars of (tick, sound, velocity), the thin ones first."""
     bars = []
     for text in _table()[kind]["fills"]:
         strokes = [tuple(map(int, stroke.split())) for stroke in text.split(",")]
         bars.append(tuple((tick, DRUM_PITCHES[pitch], loudness) for tick, pitch, loudness in strokes))
     return tuple(bars)
+
+
+def feel_of(kind: str) -> dict[str, list[list[float]]]:
+    """By voice and sixteenth of the bar: mean and spread of the offset in ticks, velocity above the voice's mean."""
+    return _table()[kind]["feel"]
 
 
 def play_drums(score: Score, bar: BarPlan) -> None:
@@ -120,13 +125,14 @@ def _play_stroke(score: Score, bar: BarPlan, stroke: Stroke) -> None:
     # A stroke that only busy bars have is a ghost: the higher its level, the softer.
     weight = 0.6 - 1.8 * level
     if idiom.hand:
-        weight += _table()[idiom.hand]["feel"][learnt_voice(name)][step][2] / 22
+        weight += feel_of(idiom.hand)[learnt_voice(name)][step][2] / 22
     else:
         weight += 0.8 * accent(step)
     loudness = velocity(score.rng, bar.label.energy, weight, spread=4.0 if idiom.hand else 0.0)
-    score.add(
-        bar.index, max(0, tick + _offset(score, bar, idiom, name, step)), _LENGTH, DRUMS, _PITCHES[name], loudness
-    )
+    played = max(0, tick + _offset(score, bar, idiom, name, step))
+    if cue_at(bar, played) != "none":  # never early into a hit or a cut
+        played = tick
+    score.add(bar.index, played, _LENGTH, DRUMS, _PITCHES[name], loudness)
 
 
 def learnt_voice(name: str) -> str:
@@ -147,7 +153,7 @@ def _offset(score: Score, bar: BarPlan, idiom: Idiom, name: str, step: int) -> i
     """
     if not idiom.hand:
         return 0
-    mean, spread, _ = _table()[idiom.hand]["feel"][learnt_voice(name)][step]
+    mean, spread, _ = feel_of(idiom.hand)[learnt_voice(name)][step]
     occasion = ("hand", idiom.name, bar.label.section, learnt_voice(name), step)
     habit = score.choose(occasion, (score.rng.gauss(mean, _KEPT_SPREAD * spread),))
     slip = score.rng.choice((-1, 1)) if score.rng.random() < _UNSTEADY_STROKES else 0
@@ -159,7 +165,7 @@ def _offset(score: Score, bar: BarPlan, idiom: Idiom, name: str, step: int) -> i
 def _play_fill(score: Score, bar: BarPlan) -> None:
     """The end of a real fill in the bar's fill beats, in the idiom's sounds, about as busy as the bar."""
     idiom, label, rng = bar.idioms[DRUMS], bar.label, score.rng
-    fills = _fills(idiom.fill_kind)
+    fills = fills_of(idiom.fill_kind)
     place = max(0.0, min(1.0, rng.gauss(0.2 + 0.6 * label.energy, 0.2)))
     fill = fills[round(place * (len(fills) - 1))]
     beats = [beat for beat, cue in enumerate(label.cues) if cue == "fill"]

@@ -196,6 +196,7 @@ def _coloured(plan: Plan, rng: random.Random, begun: Begun) -> list[tuple[int, i
         may_suspend = quality not in ("sus2", "sus4", "5") and is_inside(suspended, key.scale)
         if may_suspend and end - tick >= TICKS_PER_BAR and rng.random() < _SUSPENSION * tension:
             out.append((tick, root, "sus4"))
+            unrest.count(-UNREST["sus4"], 0.5 * bars)
             tick = min(half, tick + TICKS_PER_BAR)
         out.append((tick, root, quality))
     return out

@@ -149,12 +149,13 @@ def step_inside(step: Step, scale: str) -> Step:
 
 
 @cache
-def _table() -> dict[str, Any]:
+def progressions() -> dict[str, Any]:
+    """`moods`, `songs` and `moves` of progressions.json."""
     text = (files("engine.training.arranger") / "progressions.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
-def _parse(text: str) -> tuple[Step, ...]:
+def parse(text: str) -> tuple[Step, ...]:
     """Chords like "0M:4 9m:4"; without beats each lasts a bar."""
     steps = []
     for chord in text.split():
@@ -183,8 +184,8 @@ def _own_loops(pool: str, scale: str) -> tuple[Loop, ...]:
 @lru_cache(maxsize=512)
 def _mood_loops(scale: str, is_free: bool) -> tuple[Loop, ...]:
     loops = [
-        Loop(_parse(entry["loop"]), 1.0, entry["valence"], entry["tension"] + (0.2 if is_free else 0.0))
-        for entry in _table()["moods"]
+        Loop(parse(entry["loop"]), 1.0, entry["valence"], entry["tension"] + (0.2 if is_free else 0.0))
+        for entry in progressions()["moods"]
     ]
     # A loop outside the scale still belongs to its tonic: its first chords' roots are in the scale.
     return tuple(
@@ -197,8 +198,8 @@ def _mood_loops(scale: str, is_free: bool) -> tuple[Loop, ...]:
 
 @lru_cache(maxsize=512)
 def _song_loops(section: str, scale: str) -> tuple[Loop, ...]:
-    songs = _table()["songs"][_SONG_KIND[section]]
-    loops = [Loop(_parse(text), math.sqrt(count) / 2) for text, count in songs.items() if " " in text]
+    songs = progressions()["songs"][_SONG_KIND[section]]
+    loops = [Loop(parse(text), math.sqrt(count) / 2) for text, count in songs.items() if " " in text]
     return tuple(loop for loop in loops if all(is_inside(step, scale) for step in loop.steps))
 
 
@@ -206,9 +207,9 @@ def _song_loops(section: str, scale: str) -> tuple[Loop, ...]:
 def _moves(section: str, scale: str) -> dict[Step, tuple[tuple[Step, ...], tuple[int, ...]]]:
     """For each chord of the scale those that follow it in songs, with counts."""
     table = {}
-    for name, following in _table()["moves"][_SONG_KIND[section]].items():
-        (step,) = _parse(name)
-        targets = [(_parse(other)[0], count) for other, count in following.items()]
+    for name, following in progressions()["moves"][_SONG_KIND[section]].items():
+        (step,) = parse(name)
+        targets = [(parse(other)[0], count) for other, count in following.items()]
         inside = [(other, count) for other, count in targets if is_inside(other, scale)]
         if inside and is_inside(step, scale):
             table[step] = tuple(other for other, _ in inside), tuple(count for _, count in inside)
