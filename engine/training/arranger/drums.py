@@ -24,7 +24,7 @@ _BACKBONE = {"kick", "snare", "rim", "clap", "low tom"}
 _TIME_KEEPERS = {"closed hat", "pedal hat", "open hat", "ride", "shaker", "tambourine", "ride bell"}
 _LENGTH = TICKS_PER_BEAT // 4
 _CRASH_ENERGY, _GHOST_ENERGY = 0.45, 0.25
-_VARIED = (0.06, 0.16, 0.06, 0.4)
+_VARIED = (0.06, 0.12, 0.06, 0.24)
 """Chance that a bar of a phrase differs from the section's groove by a stroke."""
 _UNSTEADY_STROKES, _MOST_OFFSET = 0.08, 3
 _EXTRA_KICKS = (3, 7, 10, 11, 14)
