@@ -187,7 +187,7 @@ def _mood_loops(scale: str, is_free: bool) -> tuple[Loop, ...]:
         Loop(parse(entry["loop"]), 1.0, entry["valence"], entry["tension"] + (0.2 if is_free else 0.0))
         for entry in progressions()["moods"]
     ]
-    # A loop outside the scale still belongs to its tonic: its first chords' roots are in the scale.
+    # In tense bars triads may leave the scale, their roots may not: so does live music (engine.score.rules).
     return tuple(
         loop
         for loop in loops
