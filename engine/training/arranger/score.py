@@ -32,8 +32,10 @@ class Score:
     key: Key
     notes: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # fields of NOTE
     voicing: tuple[int, ...] = ()
+    bass_root: int = 38  # pitch of the last root of the bass
     bass_pitch: int = 38
     chord_until: int = 0  # tick of the piece until which the last chord of the harmony layer rings
+    owed_clusters: float = 0.0  # that the tension has asked of the harmony layer and not got
     lead_pitch: int = 0  # 0: none yet
     counter_pitch: int = 67
     choices: dict[tuple[Hashable, ...], object] = field(default_factory=dict)
@@ -72,8 +74,8 @@ class Score:
         notes = np.array(sorted(self.notes, key=lambda note: (note[0], note[2], note[3], -note[4])), NOTE)
         place = notes[["tick", "layer", "pitch"]]
         notes = notes[np.append(True, place[1:] != place[:-1])] if len(notes) else notes
-        notes["length"] = np.minimum(notes["length"], num_bars * TICKS_PER_BAR - notes["tick"])
         notes["length"][notes["layer"] == DRUMS] = _DRUM_LENGTH
+        notes["length"] = np.minimum(notes["length"], num_bars * TICKS_PER_BAR - notes["tick"])
         for layer, spread_ticks in ((BASS, 1), (HARMONY, STRUM_TICKS + 1), (LEAD, 1)):
             _end_at_next_onset(notes, np.flatnonzero(notes["layer"] == layer), spread_ticks)
         _end_at_next_strike(notes)
