@@ -8,12 +8,15 @@ import numpy as np
 
 from engine.score.piece import CHORD, Piece
 from engine.training.arranger.bass import play_bass
+from engine.training.arranger.casting import cast_layers
 from engine.training.arranger.comping import play_chords
+from engine.training.arranger.cues import draw_cues, play_cues
 from engine.training.arranger.drums import play_drums
 from engine.training.arranger.ending import play_last_bar
 from engine.training.arranger.harmony import Chord, draw_progression, draw_quality, fit_quality, lean
 from engine.training.arranger.melody import Melodist
 from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan, draw_plan
+from engine.training.arranger.returns import bring_chords_back
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from engine.training.arranger.score import Score
 from engine.training.arranger.texture import play_texture
@@ -30,7 +33,10 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
     """
     rng = random.Random(f"{style}/{seed}")
     plan = draw_plan(style, rng, num_bars)
+    cast_layers(rng, plan)
+    draw_cues(rng, plan)
     _harmonise(plan, rng)
+    bring_chords_back(plan)
     score = Score(rng, plan.key)
     leads = {bar.idioms[LEAD].name: bar.idioms[LEAD].lead for bar in plan.bars}
     melodists = {name: Melodist(score, lead) for name, lead in leads.items()}
@@ -43,10 +49,11 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
             play_bass(score, bar, following)
         if bar.playing[HARMONY]:
             play_chords(score, bar, _rings_until(plan, bar, HARMONY))
-        if bar.playing[TEXTURE]:
-            play_texture(score, bar, _rings_until(plan, bar, TEXTURE))
         if bar.playing[LEAD]:
             melodists[bar.idioms[LEAD].name].play(bar, _rings_until(plan, bar, LEAD))
+        if bar.playing[TEXTURE]:  # after the lead: it keeps out of its way and answers it
+            play_texture(score, bar, _rings_until(plan, bar, TEXTURE))
+    play_cues(score, plan)
     if plan.ends:
         play_last_bar(score, plan.bars[-1])
     return Piece(

@@ -1,7 +1,7 @@
 """The plan of a piece before its first note. In: style and random source; out: `Plan`. Remembers nothing; any thread.
 
-Draws key, tempo and form, lets valence, energy, tension and density move over the bars, and decides which idiom
-and whether each layer plays in each bar.
+Draws key, tempo and form, lets valence, energy, tension and density move over the bars, and decides the idiom of each
+layer; `casting.py` decides who plays in which bar, `cues.py` where fills, hits and cuts are.
 """
 
 from __future__ import annotations
@@ -25,13 +25,40 @@ FORMS = (
     (("intro", 4), ("A", 8), ("B", 8), ("A", 8), ("break", 4), ("B", 8), ("outro", 4)),
     (("A", 8), ("B", 8), ("break", 4), ("A", 8), ("B", 8), ("outro", 4)),
     (("A", 8), ("A", 8), ("B", 8), ("A", 8), ("outro", 4)),
-    (("A", 16), ("B", 8), ("break", 4), ("B", 4)),
+    (("A", 16), ("B", 8), ("break", 4), ("B", 4), ("A", 8)),
     (("intro", 4), ("A", 4), ("B", 8), ("A", 8), ("break", 8), ("B", 4)),
-    (("break", 4), ("A", 8), ("B", 8), ("A", 8), ("break", 4), ("outro", 4)),
+    (("A", 8), ("break", 4), ("B", 8), ("A", 8), ("break", 4), ("outro", 4)),
     (("intro", 4), ("A", 8), ("break", 4), ("B", 8), ("A", 8), ("outro", 4)),
 )
-ENDING_CHANCE, STYLE_CHANGE_CHANCE = 0.3, 0.15
+LONG_FORMS = (
+    (("intro", 4), ("A", 8), ("B", 8), ("A", 8), ("break", 8), ("B", 8), ("A", 8), ("outro", 4)),
+    (("A", 8), ("A", 8), ("B", 8), ("A", 8), ("break", 4), ("B", 8), ("A", 8), ("B", 8), ("outro", 4)),
+    (("intro", 4), ("A", 16), ("B", 8), ("break", 4), ("A", 8), ("B", 16), ("A", 8), ("outro", 4)),
+    (("intro", 4), ("B", 8), ("A", 8), ("break", 4), ("A", 8), ("B", 8), ("break", 4), ("B", 8), ("A", 8)),
+)
+_FREE_LEVELS_CHANCE = 0.4
+_LONG_BARS = 44
+"""From this length on a piece has one of the long forms."""
+CHANGES = ("ornamented", "octave", "answer", "counter", "thinner", "fuller")
+"""What may be done to a section that returns; "none" brings it back nearly literally."""
+ENDING_CHANCE, STYLE_CHANGE_CHANCE, LITERAL_CHANCE = 0.3, 0.15, 0.5
 _SECTION_ENERGY = {"intro": 0.7, "A": 1.0, "B": 1.1, "break": 0.55, "outro": 0.7}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One stretch of the form."""
+
+    first: int  # bar
+    name: str  # one of moods.intent.SECTIONS
+    length: int  # bars
+    visit: int  # how often the name has come before
+    original: int | None  # first bar of the first section of this name, if this is not it
+    change: str  # "none" or one of CHANGES
+
+    @property
+    def bars(self) -> range:
+        return range(self.first, self.first + self.length)
 
 
 @dataclass(slots=True)
@@ -42,8 +69,10 @@ class BarPlan:
     label: Bar
     visit: int  # how often this section has come before
     section_bars: int
+    change: str  # how the section differs from its first visit: "none" or one of CHANGES
     idioms: tuple[Idiom, ...]  # in the order of LAYERS
     playing: list[bool]  # in the order of LAYERS
+    original: BarPlan | None = None  # the bar of the first visit that this one brings back
     chords: list[Chord] = field(default_factory=list)
 
     @property
@@ -64,6 +93,7 @@ class BarPlan:
 class Plan:
     key: Key
     bpm: float
+    sections: list[Section]
     bars: list[BarPlan]
     ends: bool  # with a cadence on the first beat of the last bar
 
@@ -77,45 +107,58 @@ def draw_plan(style: str, rng: random.Random, num_bars: int) -> Plan:
     guests = _draw_guests(style, rng, sections)
     levels = _draw_levels(idiom, rng, sections)
     key = Key(rng.randrange(12), _draw_scale(idiom, rng, float(np.mean(levels["valence"]))))
-    bars = []
-    visits: dict[str, int] = {}
-    for first, name, length in sections:
-        hosts = _hosts(rng, guests[first])
-        for offset in range(length):
-            index = first + offset
+    bars: list[BarPlan] = []
+    hosts: dict[tuple[str, bytes], tuple[Idiom, ...]] = {}
+    for section in sections:
+        weights = guests[section.first]
+        if (section.name, weights.tobytes()) not in hosts:
+            hosts[section.name, weights.tobytes()] = _hosts(rng, weights)
+        for offset, index in enumerate(section.bars):
             label = Bar(
                 **{field_name: float(curve[index]) for field_name, curve in levels.items()},
                 style=guests[index],
-                section=name,
+                section=section.name,
                 bar_in_section=offset,
                 beats_to_end=_beats_to_end(index, num_bars) if ends else None,
             )
-            bars.append(BarPlan(index, label, visits.get(name, 0), length, hosts, [True] * len(LAYERS)))
-        visits[name] = visits.get(name, 0) + 1
-    _cast_layers(rng, bars)
-    return Plan(key, _draw_bpm(idiom, rng, float(np.mean(levels["energy"]))), bars, ends)
+            bar = BarPlan(
+                index, label, section.visit, section.length, section.change,
+                hosts[section.name, weights.tobytes()], [True] * len(LAYERS),
+            )  # fmt: skip
+            if section.original is not None and bars[section.original + offset].label.bar_in_section == offset:
+                bar.original = bars[section.original + offset]
+            bars.append(bar)
+    return Plan(key, _draw_bpm(idiom, rng, float(np.mean(levels["energy"]))), sections, bars, ends)
 
 
-def _draw_sections(rng: random.Random, num_bars: int, ends: bool) -> list[tuple[int, str, int]]:
-    """(first bar, name, bars) filling `num_bars`; an ending piece closes with an outro."""
+def _draw_sections(rng: random.Random, num_bars: int, ends: bool) -> list[Section]:
+    """Sections filling `num_bars`; an ending piece closes with an outro."""
     room = num_bars - 4 if ends else num_bars
-    sections: list[tuple[int, str, int]] = []
+    sections: list[Section] = []
     first = 0
+
+    def append(name: str, length: int) -> None:
+        before = [section for section in sections if section.name == name]
+        is_literal = not before or rng.random() < LITERAL_CHANCE
+        original = before[0].first if before else None
+        sections.append(
+            Section(first, name, length, len(before), original, "none" if is_literal else rng.choice(CHANGES))
+        )
+
     while first < room:
-        for name, length in rng.choice(FORMS):
-            if first >= room or (name == "outro" and ends):
-                break
-            length = min(length, room - first)
-            sections.append((first, name, length))
-            first += length
+        for name, length in rng.choice(LONG_FORMS if num_bars >= _LONG_BARS else FORMS):
+            is_amid = (name == "intro" and first > 0) or (name == "outro" and (ends or first + length < room))
+            if first < room and not is_amid:
+                append(name, min(length, room - first))
+                first += sections[-1].length
     if ends:
-        sections.append((first, "outro", num_bars - first))
+        append("outro", num_bars - first)
     return sections
 
 
-def _draw_guests(style: str, rng: random.Random, sections: list[tuple[int, str, int]]) -> list[np.ndarray]:
+def _draw_guests(style: str, rng: random.Random, sections: list[Section]) -> list[np.ndarray]:
     """Style weights of each bar."""
-    num_bars = sections[-1][0] + sections[-1][2]
+    num_bars = sections[-1].bars.stop
     pure, other = (np.zeros(len(STYLES), np.float32) for _ in range(2))
     pure[STYLES.index(style)] = 1
     weights = [pure] * num_bars
@@ -125,7 +168,7 @@ def _draw_guests(style: str, rng: random.Random, sections: list[tuple[int, str, 
             share = rng.choice((0.25, 0.35, 0.5))
             weights = [(1 - share) * pure + share * other] * num_bars
         else:
-            boundary = rng.choice(sections[1:])[0]
+            boundary = rng.choice(sections[1:]).first
             weights = [pure] * boundary + [other] * (num_bars - boundary)
     return weights
 
@@ -143,7 +186,7 @@ def _beats_to_end(index: int, num_bars: int) -> int | None:
 # --- labels --------------------------------------------------------------------------------------------------------
 
 
-def _draw_levels(idiom: Idiom, rng: random.Random, sections: list[tuple[int, str, int]]) -> dict[str, np.ndarray]:
+def _draw_levels(idiom: Idiom, rng: random.Random, sections: list[Section]) -> dict[str, np.ndarray]:
     """Curves of the four labels, [bars] each."""
     home = dict(zip(("valence", "energy", "tension"), idiom.feel, strict=True))
     curves = {
@@ -157,25 +200,42 @@ def _draw_levels(idiom: Idiom, rng: random.Random, sections: list[tuple[int, str
     free = _draw_curve(rng, sections, (low + high) / 2, 0.0)
     curves["density"] = np.clip(share * tied + (1 - share) * free, 0, 1)
     if rng.random() < 0.5:
-        for first, name, length in sections:
+        for section in sections:
             for field_name in ("energy", "density"):
-                part = slice(first, first + length)
-                curves[field_name][part] = np.clip(curves[field_name][part] * _SECTION_ENERGY[name], 0, 1)
+                part = slice(section.first, section.bars.stop)
+                curves[field_name][part] = np.clip(curves[field_name][part] * _SECTION_ENERGY[section.name], 0, 1)
+    _bring_levels_back(rng, curves, sections)
     return curves
 
 
-def _draw_curve(rng: random.Random, sections: list[tuple[int, str, int]], home: float, low: float) -> np.ndarray:
+def _bring_levels_back(rng: random.Random, curves: dict[str, np.ndarray], sections: list[Section]) -> None:
+    """Where a section returns its levels mostly do too; a thinner or fuller one has less or more energy and density."""
+    originals = {section.name: section for section in reversed(sections)}
+    for section in sections:
+        if section.original is None or (section.change in CHANGES[:4] and rng.random() < _FREE_LEVELS_CHANCE):
+            continue
+        length = min(section.length, originals[section.name].length)
+        shift = {"thinner": -0.15, "fuller": 0.15}.get(section.change, 0.0)
+        for field_name, curve in curves.items():
+            known = curve[section.original : section.original + length]
+            if field_name in ("energy", "density"):
+                known = np.clip(known + shift, 0, 1)
+            curve[section.first : section.first + length] = known
+            curve[section.first + length : section.bars.stop] = known[-1]
+
+
+def _draw_curve(rng: random.Random, sections: list[Section], home: float, low: float) -> np.ndarray:
     """One label over the bars, `low` … 1: constant, steps at sections, phrases or any bar, or ramps between them."""
 
     def draw() -> float:
         return rng.uniform(low, 1.0) if rng.random() < 0.45 else rng.gauss(home, 0.14 * (1.0 - low))
 
-    num_bars = sections[-1][0] + sections[-1][2]
+    num_bars = sections[-1].bars.stop
     shape = rng.choices(("constant", "sections", "phrases", "bars", "ramp"), (25, 25, 15, 15, 20))[0]
     if shape == "constant":
         knots = [0]
     elif shape == "sections":
-        knots = [first for first, _, _ in sections]
+        knots = [section.first for section in sections]
     elif shape == "phrases":
         knots = [0] + [bar for bar in range(BARS_PER_PHRASE, num_bars, BARS_PER_PHRASE) if rng.random() < 0.5]
     else:
@@ -195,11 +255,11 @@ def _draw_scale(idiom: Idiom, rng: random.Random, valence: float) -> str:
         "minor pentatonic": -0.2, "minor": -0.4, "harmonic minor": -0.6, "phrygian": -0.75, "locrian": -1.0,
     }  # fmt: skip
     own = styles()[STYLES.index(idiom.name)].scales
-    if rng.random() < 0.1:  # listeners may ask for any key
+    if rng.random() < 0.06:  # listeners may ask for any key
         valence = rng.uniform(-1, 1)
     weights = [
         (4.0 if name in own else 0.35 if "pentatonic" in name or name == "locrian" else 1.0)
-        * float(np.exp(-(((value - valence) / 0.25) ** 2) / 2))
+        * float(np.exp(-(((value - valence) / 0.2) ** 2) / 2))
         + 1e-4
         for name, value in brightness.items()
     ]
@@ -211,40 +271,3 @@ def _draw_bpm(idiom: Idiom, rng: random.Random, energy: float) -> float:
     if rng.random() < 0.15:  # users may ask for any tempo
         return round(rng.uniform(max(40, low * 0.75), min(240, high * 1.3)), 1)
     return round(low + (high - low) * min(1.0, max(0.0, 0.5 * energy + 0.5 * rng.random())), 1)
-
-
-# --- who plays -----------------------------------------------------------------------------------------------------
-
-
-def _cast_layers(rng: random.Random, bars: list[BarPlan]) -> None:
-    """Decide who plays: by energy and section, with single layers dropped for stretches, as listeners mute them."""
-    jitter = [rng.gauss(0.0, 0.07) for _ in LAYERS]
-    for bar in bars:
-        for layer, idiom in enumerate(bar.idioms):
-            threshold = styles()[STYLES.index(idiom.name)].thresholds[layer]
-            bar.playing[layer] = bar.label.energy >= threshold + jitter[layer]
-        _shape_section(bar)
-    num_bars = len(bars)
-    for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
-        layer, length = rng.randrange(len(LAYERS)), rng.choice((4, 4, 8, num_bars))
-        first = rng.randrange(0, max(1, num_bars - length + 1), BARS_PER_PHRASE)
-        for bar in bars[first : first + length]:
-            bar.playing[layer] = False
-    for bar in bars:
-        if not any(bar.playing):
-            bar.playing[TEXTURE if bar.idioms[TEXTURE].name in ("suspense",) else HARMONY] = True
-
-
-def _shape_section(bar: BarPlan) -> None:
-    """Thin intros, breaks and outros: layers enter and leave phrase by phrase."""
-    playing, place = bar.playing, bar.label.bar_in_section
-    if bar.label.section == "intro":
-        playing[LEAD] = False
-        playing[DRUMS] &= place >= 2 and bar.label.energy > 0.5
-        playing[BASS] &= place >= 2
-    elif bar.label.section == "break":
-        playing[DRUMS] = False
-        playing[BASS] &= bar.visit % 2 == 1 or place >= 2
-    elif bar.label.section == "outro" and bar.label.beats_to_end is None:
-        playing[LEAD] &= place < 2
-        playing[DRUMS] &= place < 2
