@@ -80,7 +80,7 @@ def _build_up(bars: list[BarPlan]) -> None:
 def _mute(rng: random.Random, bars: list[BarPlan]) -> None:
     num_bars = len(bars)
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
-        layer, length = rng.randrange(len(LAYERS)), rng.choice((4, 4, 8, num_bars))
+        layer, length = rng.randrange(len(LAYERS)), rng.choice((4, 4, 8, 8, num_bars))
         first = rng.randrange(0, max(1, num_bars - length + 1), BARS_PER_PHRASE)
         for bar in bars[first : first + length]:
             bar.playing[layer] = False

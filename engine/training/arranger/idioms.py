@@ -68,6 +68,8 @@ class Lead:
     """Grace note above, slide from two steps below, turn after, octave leap, arpeggio of the chord."""
     folk: bool = False
     """Only the five steps of the scale without half-tone neighbours."""
+    approaches: bool = False
+    """Leads into strong beats by a neighbour of their tone."""
     late_ticks: int = 0
     """How far behind the beat it plays."""
 
@@ -138,7 +140,7 @@ LOFI = Idiom(
         Texture("arpeggio", "0.7.4.8.2.6.4.9.", "02132032", 2.0), Texture("sparkle", "....1.....2...5. ......0.....4..6", gate=2.0),
         Texture("counter", "0.......3......."),
     ),
-    lead=Lead("0... ..2. 0..3 ..0. .3.. 0.4.", "-ab----- ab--a--- -ab--a-- a-b----- -ab-a--- ab---b--", hold_ticks=36, rests=0.3, register=72, contours="fall arch wave", height=(2, 4), ornaments=0.12, folk=True, late_ticks=2),
+    lead=Lead("0... 0.0. ..0. 0..0 ..00 00.. 0.2.", "-ab----- ab--a--- -ab--a-- a-b----- -ab-a--- ab---b--", hold_ticks=36, rests=0.3, register=72, contours="fall arch wave", height=(2, 4), ornaments=0.12, folk=True, late_ticks=2),
 )  # fmt: skip
 
 AMBIENT = Idiom(
@@ -201,7 +203,7 @@ SUSPENSE = Idiom(
         Texture("tremolo", "0717071707170757"), Texture("sparkle", "......0.......4. ................ ..........1..5..", gate=2.0),
         Texture("ostinato", "0..0..0.0..3..6.", "0102", 0.7),
     ),
-    lead=Lead("0... ..3. 0..4 0.4. 03..", "a------- ab------ a---a--- ab--a--- --ab---- a--b----", hold_ticks=42, rests=0.3, register=69, gate=1.0, contours="level fall level", height=(1, 2.5), ornaments=0.05),
+    lead=Lead("0... ..0. 0..0 0.0. 00.. 0...", "a------- ab------ a---a--- ab--a--- --ab---- a--b----", hold_ticks=42, rests=0.3, register=69, gate=1.0, contours="level fall level", height=(1, 2.5), ornaments=0.05),
 )  # fmt: skip
 
 SYNTHWAVE = Idiom(
@@ -335,7 +337,7 @@ JAZZ = Idiom(
         Texture("counter", "0.......2......."), Texture("stabs", "......0.....3.5.", gate=0.6),
         Texture("arpeggio", "0...1.3.0...2.4.", "02134231", 1.2),
     ),
-    lead=Lead("0.2. ..2. 0.3. 0..4 0.2. ..0. 2.4. 0.46", "-abcab-- abcbad-- -ab-cab- abc-abd- --abacb- abcbabc-", hold_ticks=30, rests=0.2, register=72, gate=0.9, contours="wave arch fall", height=(4, 7), ornaments=0.15, late_ticks=1),
+    lead=Lead("0.2. ..2. 0.3. 0..4 0.2. ..0. 2.4. 0.46", "-abcab-- abcbad-- -ab-cab- abc-abd- --abacb- abcbabc-", hold_ticks=30, rests=0.2, register=72, gate=0.9, contours="wave arch fall", height=(4, 7), ornaments=0.15, approaches=True, late_ticks=1),
 )  # fmt: skip
 
 UPBEAT = Idiom(

@@ -48,7 +48,7 @@ class Melodist:
             following = sounding[index + 1].step - low if index + 1 < len(sounding) else step + note.hold_steps
             end = min(step_tick_beyond(min(following, step + note.hold_steps), grid), sounds_until)
             tick = min(step_tick(step, grid) + self._lead.late_ticks, end - 1)
-            self._write(bar, note, step, tick, end)
+            self._write(bar, note, sounding[index + 1 : index + 2], step, tick, end)
 
     def _theme(self, bar: BarPlan, part: int) -> Theme:
         """The theme of a section's `part`-th eight bars; what returns is the first one, changed as the plan says."""
@@ -61,13 +61,15 @@ class Melodist:
                 self._themes[origin] = compose(rng, self._motifs, self._lead, name)
             theme = self._themes[origin]
             if part % 2:
-                theme = vary(rng, theme, "answer", self._motifs)
-            self._themes[occasion] = vary(rng, theme, bar.change, self._motifs) if bar.visit else theme
+                theme = vary(rng, theme, "answer", self._motifs, self._lead)
+            self._themes[occasion] = vary(rng, theme, bar.change, self._motifs, self._lead) if bar.visit else theme
         return self._themes[occasion]
 
-    def _write(self, bar: BarPlan, note: ThemeNote, step: int, tick: int, end: int) -> None:
+    def _write(self, bar: BarPlan, note: ThemeNote, following: Theme, step: int, tick: int, end: int) -> None:
         score, label = self._score, bar.label
         pitch = self._pitch(bar, note, step, tick)
+        if self._lead.approaches and following and step % 4 and following[0].step - note.step <= 2:
+            pitch = self._approach(bar, pitch, following[0], step + following[0].step - note.step)
         score.lead_pitch = pitch
         length = (end - tick) * self._lead.gate
         loudness = velocity(score.rng, label.energy, accent(step) * 0.6 + 0.5 - 0.4 * note.level)
@@ -81,7 +83,7 @@ class Melodist:
         """The pitch of a note over its chord; in tense bars some weak ones are chromatic neighbours."""
         ladder, label, previous = scale_ladder(self._score.key, self._lead.folk), bar.label, self._score.lead_pitch
         centre = self._lead.register + 7 * label.valence + 2 * label.energy
-        base = _index_of(ladder, centre) + note.degree - 3
+        base = _index_of(ladder, centre) + note.degree
         tones = bar.chord_at(tick).pitch_classes
         is_strong = step % 8 == 0 or (step % 4 == 0 and note.hold_steps >= 6) or bool(note.close)
         place = base if is_strong else base + self._moved
@@ -101,6 +103,18 @@ class Melodist:
             target = pitch + (1 if note.chance * 1000 % 2 < 1 else -1)
             return min(HIGHEST, max(LOWEST, target))
         return pitch
+
+    def _approach(self, bar: BarPlan, pitch: int, following: ThemeNote, step: int) -> int:
+        """A neighbour of the strong tone at `step` instead of `pitch`: of the scale, in tense bars a half-tone."""
+        if step % 8 or step >= STEPS_PER_BAR:
+            return pitch
+        moved, ladder = self._moved, scale_ladder(self._score.key, self._lead.folk)
+        target = self._pitch(bar, following, step, step_tick(step, bar.idioms[LEAD].grid))
+        self._moved = moved
+        side = 1 if pitch > target else -1
+        if bar.label.tension > _FREE_TENSION:
+            return min(HIGHEST, max(LOWEST, target + side))
+        return ladder[min(max(_index_of(ladder, target) + side, 0), len(ladder) - 1)]
 
     def _ornament(self, bar: BarPlan, figure: str, tick: int, length: int, pitch: int, loudness: int) -> None:
         """What a long note is made of instead: see `idioms.Lead.figures`."""

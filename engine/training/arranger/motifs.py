@@ -43,7 +43,7 @@ _SCHEMES = {
 class ThemeNote:
     step: int  # sixteenth from the start of its motif or theme
     level: float  # sounds where the activity is at least this
-    degree: int  # steps of the ladder above the register
+    degree: int  # steps of the ladder above the lead's register
     hold_steps: int  # longest length in sixteenths
     close: str = ""  # "open": to the chord's third or fifth; "closed": to its root
     figure: str = ""  # how it is ornamented where it is long enough
@@ -96,7 +96,7 @@ def compose(rng: random.Random, motifs: dict[str, Motif], lead: Lead, section: s
     return _join(places * (_PLACES // len(places)))
 
 
-def vary(rng: random.Random, theme: Theme, change: str, motifs: dict[str, Motif]) -> Theme:
+def vary(rng: random.Random, theme: Theme, change: str, motifs: dict[str, Motif], lead: Lead) -> Theme:
     """The theme changed in one of the ways of plan.CHANGES; what concerns other layers leaves it as it is."""
     if change == "ornamented":
         return tuple(
@@ -104,7 +104,9 @@ def vary(rng: random.Random, theme: Theme, change: str, motifs: dict[str, Motif]
             for note in theme
         )
     if change == "octave":
-        return _shifted(theme, rng.choice((5, 7)))
+        octave, room = (5, 8) if lead.folk else (7, 11)
+        has_room = max((note.degree for note in theme), default=0) + octave <= room
+        return _shifted(theme, octave if has_room else -octave // 2)
     if change == "answer":
         close = _ending(rng, motifs["x"], "closed")
         last = 3 * _PLACE_STEPS
@@ -128,7 +130,8 @@ def _draw_motif(rng: random.Random, lead: Lead, raised: int) -> Motif:
     onsets = [(step + bar * STEPS_PER_BAR, level) for bar, hits in enumerate(parse_row(row)) for step, level in hits]
     contour = rng.choice(_CONTOURS[rng.choice(lead.contours.split())])
     degrees = _draw_line(rng, [step for step, _ in onsets], contour, rng.uniform(*lead.height))
-    start = raised + rng.choice((0, 1, 2, 3))
+    middle = (min(degrees, default=0) + max(degrees, default=0)) // 2
+    start = raised - middle + rng.choice((-1, 0, 1))
     hold = lead.hold_ticks * 4 // TICKS_PER_BEAT
     motif = tuple(
         ThemeNote(step, level, start + degree, hold) for (step, level), degree in zip(onsets, degrees, strict=True)
@@ -226,9 +229,9 @@ def _led_on(rng: random.Random, motif: Motif) -> Motif:
 def _ending(rng: random.Random, motif: Motif, close: str) -> Motif:
     """The first bar of a motif, then a step or two to a long closing note, then air."""
     kept = [note for note in motif if note.step < STEPS_PER_BAR]
-    last = kept[-1].degree if kept else 2
+    last = kept[-1].degree if kept else 1
     beat = rng.choice((0, 0, 4, 8))
-    goal = rng.choice((0, 0, 1)) if close == "closed" else last + rng.choice((-1, 1, 2))
+    goal = rng.choice((-1, 0, 0)) if close == "closed" else last + rng.choice((-1, 1, 2))
     goal = max(last - 4, min(last + 3, goal))
     if beat:  # two steps on the way
         middle = (last + goal) // 2
