@@ -140,7 +140,7 @@ LOFI = Idiom(
         Texture("arpeggio", "0.7.4.8.2.6.4.9.", "02132032", 2.0), Texture("sparkle", "....1.....2...5. ......0.....4..6", gate=2.0),
         Texture("counter", "0.......3......."),
     ),
-    lead=Lead("0... 0.0. ..0. 0..0 ..00 00.. 0.2.", "-ab----- ab--a--- -ab--a-- a-b----- -ab-a--- ab---b--", hold_ticks=36, rests=0.3, register=72, contours="fall arch wave", height=(2, 4), ornaments=0.12, folk=True, late_ticks=2),
+    lead=Lead("0... 0.0. ..0. 0..0 ..00 00.. 0.2.", "-ab-a--- ab--a--- -ab--a-- a-b-c--- -ab-a--- ab---b--", hold_ticks=36, rests=0.3, register=72, contours="fall arch wave", height=(2, 4), ornaments=0.12, folk=True, late_ticks=2),
 )  # fmt: skip
 
 AMBIENT = Idiom(
@@ -203,7 +203,7 @@ SUSPENSE = Idiom(
         Texture("tremolo", "0717071707170757"), Texture("sparkle", "......0.......4. ................ ..........1..5..", gate=2.0),
         Texture("ostinato", "0..0..0.0..3..6.", "0102", 0.7),
     ),
-    lead=Lead("0... ..0. 0..0 0.0. 00.. 0...", "a------- ab------ a---a--- ab--a--- --ab---- a--b----", hold_ticks=42, rests=0.3, register=69, gate=1.0, contours="level fall level", height=(1, 2.5), ornaments=0.05),
+    lead=Lead("0... ..0. 0..0 0.0. 00.. 0...", "a----b-- ab---a-- a---a--- ab--a--- --ab-a-- a--b----", hold_ticks=42, rests=0.3, register=69, gate=1.0, contours="level fall level", height=(1, 2.5), ornaments=0.05),
 )  # fmt: skip
 
 SYNTHWAVE = Idiom(

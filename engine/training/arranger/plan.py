@@ -42,6 +42,9 @@ _LONG_BARS = 44
 CHANGES = ("ornamented", "octave", "answer", "counter", "thinner", "fuller")
 """What may be done to a section that returns; "none" brings it back nearly literally."""
 ENDING_CHANCE, STYLE_CHANGE_CHANCE, LITERAL_CHANCE = 0.3, 0.15, 0.5
+_LIVE_SCALE_CHANCE = 0.5
+_SHAPES, _CALM_SHAPES = (25, 25, 15, 15, 20), (45, 25, 8, 7, 15)
+"""Weights of the shapes of a level's curve; a piece has one key, and with it mostly one valence."""
 _SECTION_ENERGY = {"intro": 0.7, "A": 1.0, "B": 1.1, "break": 0.55, "outro": 0.7}
 
 
@@ -190,7 +193,7 @@ def _draw_levels(idiom: Idiom, rng: random.Random, sections: list[Section]) -> d
     """Curves of the four labels, [bars] each."""
     home = dict(zip(("valence", "energy", "tension"), idiom.feel, strict=True))
     curves = {
-        "valence": _draw_curve(rng, sections, home["valence"], -1.0),
+        "valence": _draw_curve(rng, sections, home["valence"], -1.0, _CALM_SHAPES),
         "energy": _draw_curve(rng, sections, home["energy"], 0.0),
         "tension": _draw_curve(rng, sections, home["tension"], 0.0),
     }
@@ -224,14 +227,16 @@ def _bring_levels_back(rng: random.Random, curves: dict[str, np.ndarray], sectio
             curve[section.first + length : section.bars.stop] = known[-1]
 
 
-def _draw_curve(rng: random.Random, sections: list[Section], home: float, low: float) -> np.ndarray:
+def _draw_curve(
+    rng: random.Random, sections: list[Section], home: float, low: float, shape_weights: tuple[int, ...] = _SHAPES
+) -> np.ndarray:
     """One label over the bars, `low` … 1: constant, steps at sections, phrases or any bar, or ramps between them."""
 
     def draw() -> float:
         return rng.uniform(low, 1.0) if rng.random() < 0.45 else rng.gauss(home, 0.14 * (1.0 - low))
 
     num_bars = sections[-1].bars.stop
-    shape = rng.choices(("constant", "sections", "phrases", "bars", "ramp"), (25, 25, 15, 15, 20))[0]
+    shape = rng.choices(("constant", "sections", "phrases", "bars", "ramp"), shape_weights)[0]
     if shape == "constant":
         knots = [0]
     elif shape == "sections":
@@ -249,17 +254,19 @@ def _draw_curve(rng: random.Random, sections: list[Section], home: float, low: f
 
 
 def _draw_scale(idiom: Idiom, rng: random.Random, valence: float) -> str:
-    """A scale: mostly of the idiom, brighter the higher the valence; now and then one against the grain."""
+    """A scale, brighter the higher the valence: often that of live music, now and then one against the grain."""
     brightness = {
         "lydian": 0.75, "major": 0.6, "major pentatonic": 0.55, "mixolydian": 0.3, "dorian": 0.0,
         "minor pentatonic": -0.2, "minor": -0.4, "harmonic minor": -0.6, "phrygian": -0.75, "locrian": -1.0,
     }  # fmt: skip
     own = styles()[STYLES.index(idiom.name)].scales
-    if rng.random() < 0.06:  # listeners may ask for any key
+    if rng.random() < _LIVE_SCALE_CHANCE:
+        return own[min(len(own) - 1, int((valence + 1) / 2 * len(own)))]
+    if rng.random() < 0.1:  # listeners may ask for any key
         valence = rng.uniform(-1, 1)
     weights = [
         (4.0 if name in own else 0.35 if "pentatonic" in name or name == "locrian" else 1.0)
-        * float(np.exp(-(((value - valence) / 0.2) ** 2) / 2))
+        * float(np.exp(-(((value - valence) / 0.15) ** 2) / 2))
         + 1e-4
         for name, value in brightness.items()
     ]
