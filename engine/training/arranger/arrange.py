@@ -10,7 +10,6 @@ from engine.score.piece import CHORD, Piece
 from engine.training.arranger.bass import play_bass
 from engine.training.arranger.casting import cast_layers
 from engine.training.arranger.comping import play_chords
-from engine.training.arranger.cues import draw_cues, play_cues
 from engine.training.arranger.drums import play_drums
 from engine.training.arranger.ending import play_last_bar
 from engine.training.arranger.harmony import Chord, draw_progression, draw_quality, fit_quality, lean
@@ -20,6 +19,7 @@ from engine.training.arranger.returns import bring_chords_back
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from engine.training.arranger.score import Score
 from engine.training.arranger.texture import play_texture
+from engine.training.arranger.transitions import draw_cues, play_cues
 from moods.harmony import CHORD_QUALITY_NAMES, SCALES
 
 _REHARMONISE = 0.3

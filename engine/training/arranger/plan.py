@@ -1,7 +1,7 @@
 """The plan of a piece before its first note. In: style and random source; out: `Plan`. Remembers nothing; any thread.
 
 Draws key, tempo and form, lets valence, energy, tension and density move over the bars, and decides the idiom of each
-layer; `casting.py` decides who plays in which bar, `cues.py` where fills, hits and cuts are.
+layer; `casting.py` decides who plays in which bar, `transitions.py` where fills, hits and cuts are.
 """
 
 from __future__ import annotations

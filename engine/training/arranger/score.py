@@ -85,14 +85,13 @@ class Score:
         notes = np.array(sorted(self.notes, key=lambda note: (note[0], note[2], note[3], -note[4])), NOTE)
         place = notes[["tick", "layer", "pitch"]]
         notes = notes[np.append(True, place[1:] != place[:-1])] if len(notes) else notes
-        notes = _thin_crowded_beats(notes)
         notes["length"][notes["layer"] == DRUMS] = _DRUM_LENGTH
         notes["length"] = np.minimum(notes["length"], num_bars * TICKS_PER_BAR - notes["tick"])
         for layer, spread_ticks in ((BASS, 1), (HARMONY, STRUM_TICKS + 1), (LEAD, 1)):
             _end_at_next_onset(notes, np.flatnonzero(notes["layer"] == layer), spread_ticks)
         _end_at_next_strike(notes)
         _end_oldest(notes, np.flatnonzero(notes["layer"] == TEXTURE), _MOST_TEXTURE_VOICES)
-        return notes[notes["length"] >= _MIN_LENGTH]
+        return _thin_crowded_beats(notes[notes["length"] >= _MIN_LENGTH])
 
 
 def _thin_crowded_beats(notes: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

@@ -25,7 +25,7 @@ _HIT_WEIGHT = 1.8
 _PITCHES = {name: pitch for pitch, name in DRUM_PITCHES.items()}
 _LOW_DRUMS = {_PITCHES["kick"], _PITCHES["low tom"], _PITCHES["low hand drum"]}
 _TIME_KEEPERS = {_PITCHES[name] for name in ("closed hat", "pedal hat", "open hat", "ride", "shaker", "tambourine")}
-_SHORT_TICKS = 12
+_SHORT_TICKS, _EARLY_TICKS = 12, 3
 _FILL_ENERGY, _FAST_RUN_ENERGY = 0.2, 0.45
 
 
@@ -99,7 +99,7 @@ def _play_hit(score: Score, bar: BarPlan, tick: int, stop: int) -> None:
     for begin, length, layer, pitch, loudness in score.notes:
         if begin < tick:
             kept.append((begin, min(length, tick - begin), layer, pitch, loudness))
-        elif begin >= stop:
+        elif begin >= stop - (0 if is_cut else _EARLY_TICKS):
             kept.append((begin, length, layer, pitch, loudness))
         is_awaited = layer in (HARMONY, TEXTURE) and layer not in resuming
         if is_cut and is_awaited and begin < tick and stop < begin + length:
