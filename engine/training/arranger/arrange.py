@@ -8,18 +8,18 @@ import numpy as np
 
 from engine.score.piece import CHORD, Piece
 from engine.training.arranger.bass import play_bass
-from engine.training.arranger.casting import cast_layers
 from engine.training.arranger.comping import play_chords
 from engine.training.arranger.drums import play_drums
 from engine.training.arranger.ending import play_last_bar
 from engine.training.arranger.harmony import Chord, draw_progression, draw_quality, fit_quality, lean
 from engine.training.arranger.melody import Melodist
-from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan, draw_plan
+from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan
+from engine.training.arranger.planning import draw_plan
 from engine.training.arranger.returns import bring_chords_back
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from engine.training.arranger.score import Score
 from engine.training.arranger.texture import play_texture
-from engine.training.arranger.transitions import draw_cues, play_cues
+from engine.training.arranger.transitions import play_cues
 from moods.harmony import CHORD_QUALITY_NAMES, SCALES
 
 _REHARMONISE = 0.3
@@ -33,8 +33,6 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
     """
     rng = random.Random(f"{style}/{seed}")
     plan = draw_plan(style, rng, num_bars)
-    cast_layers(rng, plan)
-    draw_cues(rng, plan)
     _harmonise(plan, rng)
     bring_chords_back(plan)
     score = Score(rng, plan.key)

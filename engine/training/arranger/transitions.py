@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from engine.score.piece import DRUM_PITCHES, TICKS_PER_BEAT
+from engine.score.piece import TICKS_PER_BEAT
 from engine.training.arranger.harmony import voice_chord
 from engine.training.arranger.melody import scale_ladder
 from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan
@@ -22,9 +22,7 @@ _FILL_CHANCE, _SOFT_FILL_CHANCE, _PHRASE_FILL_CHANCE, _RUN_CHANCE = 0.6, 0.35, 0
 _HIT_BEATS = (0, 0, 0, 2, 2, 1, 3)
 _HIT_WEIGHT = 1.8
 """In units of `velocity`: 20 above an unaccented note."""
-_PITCHES = {name: pitch for pitch, name in DRUM_PITCHES.items()}
-_LOW_DRUMS = {_PITCHES["kick"], _PITCHES["low tom"], _PITCHES["low hand drum"]}
-_TIME_KEEPERS = {_PITCHES[name] for name in ("closed hat", "pedal hat", "open hat", "ride", "shaker", "tambourine")}
+_KICK = 36
 _SHORT_TICKS, _EARLY_TICKS = 12, 3
 _FILL_ENERGY, _FAST_RUN_ENERGY = 0.2, 0.45
 
@@ -106,7 +104,8 @@ def _play_hit(score: Score, bar: BarPlan, tick: int, stop: int) -> None:
             kept.append((stop, begin + length - stop, layer, pitch, loudness))
     length = stop - tick if not is_cut or score.rng.random() < _RING_CHANCE else _SHORT_TICKS
     for layer, pitch in _strike(score, bar, tick % TICKS_PER_BAR, struck):
-        kept.append((tick, length, layer, pitch, velocity(score.rng, bar.label.energy, _HIT_WEIGHT)))
+        sounding = min(length, TICKS_PER_BEAT) if layer == BASS else length
+        kept.append((tick, sounding, layer, pitch, velocity(score.rng, bar.label.energy, _HIT_WEIGHT)))
     score.notes = kept
 
 
@@ -116,16 +115,10 @@ def _strike(score: Score, bar: BarPlan, tick: int, struck: list[Note]) -> list[t
     of_layer = {layer: [note[3] for note in struck if note[2] == layer] for layer in range(len(bar.playing))}
     strike: list[tuple[int, int]] = []
     if bar.playing[DRUMS]:
-        drums = set(of_layer[DRUMS]) - _TIME_KEEPERS
-        if not drums & _LOW_DRUMS:
-            low = "kick" if any("kick" in groove for groove in bar.idioms[DRUMS].grooves) else "low tom"
-            drums.add(_PITCHES[low])
-        if bar.idioms[DRUMS].crash:
-            drums.add(_PITCHES["crash"])
-        strike += [(DRUMS, pitch) for pitch in drums]
+        strike += [(DRUMS, pitch) for pitch in of_layer[DRUMS] or [_KICK]]
     if bar.playing[BASS]:
-        near = [pitch for pitch in range(28, 48) if pitch % 12 == chord.root]
-        strike.append((BASS, min(near, key=lambda pitch: abs(pitch - score.bass_pitch))))
+        roots = [pitch for pitch in (*of_layer[BASS], *range(28, 48)) if pitch % 12 == chord.root]
+        strike.append((BASS, roots[0]))
     if bar.playing[HARMONY]:
         centre = 62 + 5 * bar.label.valence
         strike += [
