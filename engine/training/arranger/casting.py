@@ -36,8 +36,8 @@ def cast_layers(rng: random.Random, plan: Plan) -> None:
             _build_up([bars[index] for index in section.bars])
     _mute(rng, bars)
     for bar in bars:
-        if not any(bar.playing):
-            bar.playing[TEXTURE if bar.idioms[TEXTURE].name in ("suspense",) else HARMONY] = True
+        if sum(bar.playing[layer] for layer in (BASS, HARMONY, TEXTURE, LEAD)) < 2:
+            bar.playing[HARMONY] = True  # one line alone would tell nothing of the chords
 
 
 def _shape_section(bar: BarPlan) -> None:
