@@ -31,11 +31,14 @@ class Melodist:
         self._motifs = draw_motifs(score.rng, lead)
         self._themes: dict[tuple[str, int, int], Theme] = {}
         self._moved = 0  # steps of the ladder
+        self._span = (0, 0)  # lowest and highest degree of the theme that sounds
 
     def play(self, bar: BarPlan, sounds_until: int) -> None:
         """Write one bar of the theme of its section; the last note may ring until tick `sounds_until`."""
         part, place = divmod(bar.label.bar_in_section, BARS_PER_THEME)
         theme = self._theme(bar, part)
+        degrees = [note.degree for note in theme]
+        self._span = min(degrees, default=0), max(degrees, default=0)
         if bar.section_bars <= BARS_PER_THEME // 2 and place >= 2:
             place += BARS_PER_THEME // 2  # a short section has the theme's head and its close
         low = place * STEPS_PER_BAR
@@ -83,7 +86,9 @@ class Melodist:
         """The pitch of a note over its chord; in tense bars some weak ones are chromatic neighbours."""
         ladder, label, previous = scale_ladder(self._score.key, self._lead.folk), bar.label, self._score.lead_pitch
         centre = self._lead.register + 7 * label.valence + 2 * label.energy
-        base = _index_of(ladder, centre) + note.degree
+        lowest, highest = self._span  # a theme that would leave the range is moved as a whole
+        home = max(-lowest, min(len(ladder) - 2 - highest, _index_of(ladder, centre)))
+        base = home + note.degree
         tones = bar.chord_at(tick).pitch_classes
         is_strong = step % 8 == 0 or (step % 4 == 0 and note.hold_steps >= 6) or bool(note.close)
         place = base if is_strong else base + self._moved

@@ -14,6 +14,7 @@ from engine.training.arranger.idioms import Texture
 from engine.training.arranger.plan import LEAD, TEXTURE, BarPlan
 from engine.training.arranger.rhythm import TICKS_PER_BAR, accent, busyness, hits, parse_row, step_tick, velocity
 from engine.training.arranger.score import Score
+from moods.intent import BARS_PER_PHRASE
 
 LOWEST, HIGHEST = 40, 100
 _PULSE_TENSION = 0.65
@@ -106,19 +107,20 @@ def _sparkle(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: i
 
 
 def _ostinato(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
-    """A cell around one tone, the same over every chord; the tenser, the closer its neighbour."""
+    """A cell around one tone, the same over every chord, turned as a phrase closes; the tenser, the closer it is."""
     key, tension = score.key, bar.label.tension
     root = 55 + (key.tonic - 55) % 12 - (12 if bar.label.valence < 0 and (key.tonic - 55) % 12 > 4 else 0)
     neighbour = 1 if tension > 0.5 else next(step for step in (2, 3, 1) if (key.tonic + step) % 12 in key.pitch_classes)
     fifth = 6 if tension > 0.75 else 7 if (key.tonic + 7) % 12 in key.pitch_classes else 0
     cell = (0, neighbour, fifth)
     grid_steps = [position for position, _ in parse_row(texture.row)[0]]
-    return [root + cell[int(texture.order[grid_steps.index(step) % len(texture.order)])]]
+    turned = 1 if step >= 8 and bar.label.bar_in_section % BARS_PER_PHRASE == BARS_PER_PHRASE - 1 else 0
+    return [root + cell[(int(texture.order[grid_steps.index(step) % len(texture.order)]) + turned) % len(cell)]]
 
 
 def _pulse(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
-    """One repeated tone of the chord, a half-tone beside it in very tense bars."""
-    tone = _tones(score, bar, chord, 55)[0]
+    """One repeated tone of the chord, another in every second bar, a half-tone beside it in very tense ones."""
+    tone = _tones(score, bar, chord, 55)[bar.label.bar_in_section % 2]
     return [tone, tone + 1] if bar.label.tension > 0.75 else [tone]
 
 
