@@ -85,7 +85,7 @@ class Melodist:
     def _pitch(self, bar: BarPlan, note: ThemeNote, step: int, tick: int) -> int:
         """The pitch of a note over its chord; in tense bars some weak ones are chromatic neighbours."""
         ladder, label, previous = scale_ladder(self._score.key, self._lead.folk), bar.label, self._score.lead_pitch
-        centre = self._lead.register + 7 * label.valence + 2 * label.energy
+        centre = self._lead.register + 9 * label.valence + 2 * label.energy
         lowest, highest = self._span  # a theme that would leave the range is moved as a whole
         home = max(-lowest, min(len(ladder) - 2 - highest, _index_of(ladder, centre)))
         base = home + note.degree
@@ -99,13 +99,13 @@ class Melodist:
                 break
             pitch = nearer
         if note.close:
-            return _nearest(pitch, {"closed": tones[:1], "open": tones[1:3]}[note.close] or tones, previous)
+            return _nearest(pitch, {"closed": tones[:1], "open": tones[1:3]}[note.close], previous)
         if is_strong:
             snapped = _nearest(pitch, tones, previous)
             self._moved = max(-2, min(2, _index_of(ladder, snapped) - base))
             return snapped
         if label.tension > _FREE_TENSION and note.chance < label.tension - 0.35:
-            target = pitch + (1 if note.chance * 1000 % 2 < 1 else -1)
+            target = pitch + (1 if note.degree % 2 else -1)
             return min(HIGHEST, max(LOWEST, target))
         return pitch
 
