@@ -242,6 +242,23 @@ def test_themes_come_back() -> None:
     assert np.mean(same) > 1.3 * np.mean(other)  # measured 0.68, 0.46
 
 
+def roots_of(piece: Piece, first_bar: int) -> list[int]:
+    """Chord roots above the tonic at the half bars of four bars."""
+    ticks = first_bar * BAR_TICKS + np.arange(8) * (BAR_TICKS // 2)
+    sounding = np.searchsorted(piece.chords["tick"], ticks, side="right") - 1
+    return ((piece.chords["root"][sounding].astype(int) - piece.key.tonic) % 12).tolist()
+
+
+def test_progressions_come_back() -> None:
+    same = [
+        roots_of(piece, original) == roots_of(piece, again)
+        for piece in all_pieces()
+        for original, again in returns(piece)
+        if again + 4 <= len(piece.bars)
+    ]
+    assert np.mean(same) > 0.5  # the others came back in another mood
+
+
 def test_leads_go_by_step() -> None:
     for style in STYLES:
         intervals = []
