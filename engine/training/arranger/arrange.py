@@ -40,6 +40,8 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
     melodists = {name: Melodist(score, lead) for name, lead in leads.items()}
     composed = plan.bars[:-1] if plan.ends else plan.bars
     for bar in composed:
+        if bar.label.bar_in_section == 0:
+            score.begin_section(bar.label.section, bar.change == "none")
         if bar.playing[DRUMS]:
             play_drums(score, bar)
         if bar.playing[BASS]:

@@ -39,6 +39,7 @@ class Score:
     chord_until: int = 0  # tick of the piece until which the last chord of the harmony layer rings
     lead_pitch: int = 0  # 0: none yet
     counter_pitch: int = 67
+    registers: dict[str, tuple[tuple[int, ...], int, int, int]] = field(default_factory=dict)
     choices: dict[tuple[Hashable, ...], object] = field(default_factory=dict)
 
     def add(self, bar: int, tick: int, length: float, layer: int, pitch: int, velocity: int) -> None:
@@ -54,6 +55,12 @@ class Score:
             if part == layer and tick // TICKS_PER_BAR == bar:
                 found.append((tick - bar * TICKS_PER_BAR, length, pitch))
         return sorted(found)
+
+    def begin_section(self, name: str, is_literal_return: bool) -> None:
+        """Let the players begin a section from the registers in which they began its first visit, if it comes back."""
+        if is_literal_return and name in self.registers:
+            self.voicing, self.bass_pitch, self.lead_pitch, self.counter_pitch = self.registers[name]
+        self.registers.setdefault(name, (self.voicing, self.bass_pitch, self.lead_pitch, self.counter_pitch))
 
     def choose(self, occasion: tuple[Hashable, ...], options: Sequence[Option]) -> Option:
         """Draw one of `options`; the same occasion (a section, say) gets the same one again."""
