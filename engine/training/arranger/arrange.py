@@ -13,10 +13,13 @@ from engine.training.arranger.drums import play_drums
 from engine.training.arranger.ending import play_last_bar
 from engine.training.arranger.harmonise import harmonise
 from engine.training.arranger.melody import Melodist
-from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan, draw_plan
+from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan
+from engine.training.arranger.planning import draw_plan
+from engine.training.arranger.returns import bring_chords_back
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from engine.training.arranger.score import Score
 from engine.training.arranger.texture import play_texture
+from engine.training.arranger.transitions import play_cues
 from moods.harmony import CHORD_QUALITY_NAMES
 
 
@@ -28,11 +31,14 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
     rng = random.Random(f"{style}/{seed}")
     plan = draw_plan(style, rng, num_bars)
     harmonise(plan, rng)
+    bring_chords_back(plan)
     score = Score(rng, plan.key)
     leads = {bar.idioms[LEAD].name: bar.idioms[LEAD].lead for bar in plan.bars}
     melodists = {name: Melodist(score, lead) for name, lead in leads.items()}
     composed = plan.bars[:-1] if plan.ends else plan.bars
     for bar in composed:
+        if bar.label.bar_in_section == 0:
+            score.begin_section(bar.label.section, bar.change == "none")
         if bar.playing[DRUMS]:
             play_drums(score, bar)
         if bar.playing[BASS]:
@@ -40,10 +46,11 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
             play_bass(score, bar, following)
         if bar.playing[HARMONY]:
             play_chords(score, bar, _rings_until(plan, bar, HARMONY))
-        if bar.playing[TEXTURE]:
-            play_texture(score, bar, _rings_until(plan, bar, TEXTURE))
         if bar.playing[LEAD]:
             melodists[bar.idioms[LEAD].name].play(bar, _rings_until(plan, bar, LEAD))
+        if bar.playing[TEXTURE]:  # after the lead: it keeps out of its way and answers it
+            play_texture(score, bar, _rings_until(plan, bar, TEXTURE))
+    play_cues(score, plan)
     if plan.ends:
         play_last_bar(score, plan.bars[-1])
     return Piece(
