@@ -114,6 +114,7 @@ class Composer:
 
     def __init__(self, trunk: Trunk, heads: sampling.Heads, max_slots: int, guidance: float = GUIDANCE) -> None:
         assert guidance >= 1, guidance
+        assert trunk.num_rows >= num_rows(max_slots), (trunk.num_rows, max_slots)
         self._trunk, self._heads, self._max_slots = trunk, heads, max_slots
         self._guidance = np.float32(guidance)
         self._rows = sampling.make_rows(max_slots)

@@ -25,6 +25,8 @@ Memory = tuple[npt.NDArray[Any], ...]
 class Trunk(Protocol):
     """`advance` writes at the given positions, so rewinding is just calling it with an earlier one."""
 
+    num_rows: int
+
     def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         """Hidden states float32 [B, dim] after events [B, 5] at positions [B] of rows [B], with recalled events [B, 5]
         and under conditions [B, C]."""
@@ -39,6 +41,7 @@ class CpuTrunk:
 
     def __init__(self, tensors: dict[str, Float], config: ModelConfig, max_rows: int) -> None:
         capacity = config.window + REWIND_EVENTS
+        self.num_rows = max_rows
         self._weights = kernels.pack_weights(tensors, config)
         self._sizes = (config.num_heads, config.head_dim, config.window)
         self._dim = config.dim
@@ -76,13 +79,13 @@ class TorchTrunk:
         shape = (config.num_layers, max_rows, config.num_kv_heads, self._capacity + 1, config.head_dim)
         self._keys = torch.zeros(shape, device=self._device)
         self._values = torch.zeros(shape, device=self._device)
-        self._max_rows = max_rows
+        self.num_rows = max_rows
 
     def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         torch = self._torch
-        all_events, all_recalled = (np.zeros((self._max_rows, events.shape[1]), np.int64) for _ in range(2))
-        all_conditions = np.zeros((self._max_rows, conditions.shape[1]), np.float32)
-        all_positions = np.full(self._max_rows, -1, np.int64)
+        all_events, all_recalled = (np.zeros((self.num_rows, events.shape[1]), np.int64) for _ in range(2))
+        all_conditions = np.zeros((self.num_rows, conditions.shape[1]), np.float32)
+        all_positions = np.full(self.num_rows, -1, np.int64)
         all_events[rows], all_recalled[rows] = events, recalled
         all_conditions[rows], all_positions[rows] = conditions, positions
         arrays = (all_events, all_recalled, all_conditions, all_positions)
@@ -94,7 +97,7 @@ class TorchTrunk:
         from engine.score.transformer import rotary_angles, rotate
 
         torch, model = self._torch, self._model
-        every = torch.arange(self._max_rows, device=self._device)
+        every = torch.arange(self.num_rows, device=self._device)
         place = torch.where(positions < 0, self._capacity, positions % self._capacity)
         cos, sin = rotary_angles(positions.clamp(min=0), self._config.head_dim)
         cos, sin = cos[:, None, None], sin[:, None, None]

@@ -40,6 +40,8 @@ _GROUP_OF_SOURCE = {
     "groove": "drums",
 }
 _HELD_OUT_PERCENT = 2
+ARRANGED_BARS = (32, 48, 32, 64)
+"""Lengths of practice pieces, in turn: long ones have room for themes to return."""
 
 
 @dataclass
@@ -125,7 +127,8 @@ class Dataset:
 
 def _arranged(num_pieces: int) -> Iterator[Piece]:
     for seed in range(num_pieces):
-        yield arrange(STYLES[seed % len(STYLES)], seed)
+        number, style = divmod(seed, len(STYLES))
+        yield arrange(STYLES[style], seed, num_bars=ARRANGED_BARS[number % len(ARRANGED_BARS)])
 
 
 def is_held_out(source: str) -> bool:

@@ -20,7 +20,7 @@ DRUMS, LEAD = LANES.index("drums"), LANES.index("lead")
 
 @pytest.fixture(scope="module")
 def piece() -> v.EncodedPiece:
-    return v.encode_piece(arrange("house", 5))
+    return v.encode_piece(arrange("house", 9))
 
 
 def beat_starts(piece: v.EncodedPiece) -> np.ndarray:
