@@ -49,6 +49,9 @@ GUIDANCE = 1.5
 MAX_ATTEMPTS = 4
 """How often a beat at fault is composed again before it is let go."""
 
+_WARMING = 0.3
+"""By what share of the asked temperature each attempt is warmer than the one before."""
+
 
 def num_rows(max_slots: int) -> int:
     """Rows of the trunk that a composer of `max_slots` uses: each slot as asked, then each as if no mood were asked."""
@@ -209,7 +212,8 @@ class Composer:
         beat = state.frontier
         intent = state.controller.beat_intent(beat)
         if state.attempts:
-            intent = replace(intent, recall=NO_RECALL)
+            warmer = intent.temperature * (1 + _WARMING * state.attempts)
+            intent = replace(intent, recall=NO_RECALL, temperature=warmer)
         else:
             state.starts[beat] = {name: getattr(rows, name)[slot].copy() for name in _CARRIED}
         state.composing, state.intent = True, intent
