@@ -17,9 +17,17 @@ CUES = ("none", "fill", "hit", "cut")
 """What a beat is asked to do besides going on: lead into what follows, be struck by all, fall silent after a hit."""
 
 BEATS_PER_BAR = 4
+CUT_STRENGTH = 0.5
+"""From this strength on the beats after a hit are cut."""
+MOST_CUT_BEATS = 2
 BARS_PER_PHRASE = 4
 MUTE_DB = -120.0
 """A layer gain at or below this is silence."""
+
+
+def num_cut_beats(beat: int, strength: float) -> int:
+    """Beats that are silent of onsets after a hit on `beat` (from 0, of the piece): never beyond the bar line."""
+    return min(MOST_CUT_BEATS, BEATS_PER_BAR - 1 - beat % BEATS_PER_BAR) if strength >= CUT_STRENGTH else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +57,10 @@ class Intent:
     bar_in_section: int  # from 0
     # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
     beats_to_end: int | None
+    cue: str = "none"  # one of CUES
+    hit_offset: float = 0.0  # where in the beat all strike, 0 … 1, if the cue is a hit
+    hit_strength: float = 0.0  # 0 … 1
+    key_ahead: Key | None = None  # the key within a bar from here, where a pivot leads into it; None: the key stays
+    beats_to_key: int | None = None  # beats left until it, 4 … 1
+    # The stinger under way and the beats since it began; negative where it begins within this beat.
+    stinger: tuple[str, float] | None = None
