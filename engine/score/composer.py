@@ -17,6 +17,7 @@ import numpy.typing as npt
 from engine.score import sampling
 from engine.score.piece import NOTE, TICKS_PER_BEAT
 from engine.score.rules import beat_rules
+from engine.score.stinger import stinger_notes
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
     BAR,
@@ -32,7 +33,7 @@ from engine.score.vocabulary import (
     tonic_shift,
 )
 from moods.controller import Controller
-from moods.intent import BEATS_PER_BAR, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
 
 BEATS_AHEAD = BEATS_PER_BAR
 """How far the plan reaches beyond the beat that is handed over next."""
@@ -48,7 +49,9 @@ class ComposedBeat:
     chord_quality: int
 
 
-_CARRIED = {"position": 0, "chord": -1, "sounds_until": 0, "voicing": 0, "last_lead": 0}
+_LEAD = LAYERS.index("lead")
+
+_CARRIED = {"position": 0, "chord": -1, "sounds_until": 0, "voicing": 0, "last_lead": 0, "tonic": -1}
 """What a row carries from one beat into the next, by its name in `sampling.Rows`, and how it is at the opening."""
 
 _Start = dict[str, npt.NDArray[np.int64]]
@@ -60,7 +63,6 @@ class _Slot:
     controller: Controller
     next_beat: int = 0  # the beat to be handed over next
     composing: bool = False  # the beat after the last one in `ahead` is begun
-    tonic: int = 0  # of the beat being composed
     ahead: deque[ComposedBeat] = field(default_factory=deque)
     starts: dict[int, _Start] = field(default_factory=dict)  # of every beat in `ahead` and the one being composed
 
@@ -166,26 +168,63 @@ class Composer:
         beat = state.frontier
         intent = state.controller.beat_intent(beat)
         state.starts[beat] = {name: getattr(rows, name)[slot].copy() for name in _CARRIED}
-        state.composing, state.tonic = True, intent.key.tonic
+        state.composing = True
         self._conditions[slot] = _conditions(intent)
-        rules = beat_rules(intent)
+        is_arrival = self._change_tonic(slot, intent.key.tonic)
+        rules = beat_rules(intent, is_arrival)
         for name in table._fields:
             getattr(table, name)[slot] = getattr(rules, name)
+        if intent.stinger is not None and intent.stinger[1] > 0 and intent.beats_to_end is None and not is_arrival:
+            # A figure is heard as one as long as the harmony waits for it.
+            table.may_change_chord[slot] = False
+            table.chords[slot] = np.arange(len(table.chords[slot])) == rows.chord[slot]
         rows.pending[slot] = (BAR if intent.beat == 1 else BEAT, 0, 0, 0, 0)
         rows.num_events[slot] = 0
         rows.num_notes[slot] = 0
         rows.done[slot] = False
 
+    def _change_tonic(self, slot: int, tonic: int) -> bool:
+        """Count what the row remembers of pitch from `tonic`, so that voices lead on; is it another than before?"""
+        rows = self._rows
+        before = int(rows.tonic[slot])
+        rows.tonic[slot] = tonic
+        if before in (-1, tonic):
+            return False
+        shift = tonic_shift(before) - tonic_shift(tonic)
+        for remembered in (rows.voicing[slot], rows.last_lead[slot : slot + 1]):
+            remembered += shift * (remembered > 0)
+        root, quality = divmod(int(rows.chord[slot]), NUM_QUALITIES)
+        if rows.chord[slot] >= 0:
+            rows.chord[slot] = (root + before - tonic) % 12 * NUM_QUALITIES + quality
+        return True
+
     def _finish_beat(self, slot: int) -> None:
         state, rows = self._slots[slot], self._rows
         state.composing = False
-        chord = int(rows.chord[slot])
+        tonic, chord = int(rows.tonic[slot]), int(rows.chord[slot])
         root, quality = divmod(chord, NUM_QUALITIES)
-        notes = _decode_notes(rows.events[slot, : rows.num_events[slot]], state.tonic)
-        state.ahead.append(
-            ComposedBeat(state.frontier, notes, (root + state.tonic) % 12 if chord >= 0 else -1, quality)
-        )
+        root = (root + tonic) % 12 if chord >= 0 else -1
+        notes = _decode_notes(rows.events[slot, : rows.num_events[slot]], tonic)
+        intent = state.controller.beat_intent(state.frontier)
+        if intent.stinger is not None:
+            notes = self._add_stinger(slot, notes, intent, (root, quality))
+        state.ahead.append(ComposedBeat(state.frontier, notes, root, quality))
         rows.sounds_until[slot] = np.maximum(rows.sounds_until[slot] - TICKS_PER_BEAT, 0)
+
+    def _add_stinger(
+        self, slot: int, notes: npt.NDArray[np.void], intent: Intent, chord: tuple[int, int]
+    ) -> npt.NDArray[np.void]:
+        """The beat's notes with those of the stinger under way; the lead will go on from where the figure was."""
+        assert intent.stinger is not None
+        audible = [gain_db > MUTE_DB for gain_db in intent.layer_gains_db]
+        begun_tick = round((self._slots[slot].frontier - intent.stinger[1]) * TICKS_PER_BEAT)
+        seed = f"{self._rows.seed[slot]}/{begun_tick}"
+        figure = stinger_notes(intent.stinger, intent.key, chord, seed, audible)
+        lead = figure[figure["layer"] == _LEAD]
+        if len(lead):
+            self._rows.last_lead[slot] = FIRST_PITCH + int(lead["pitch"][-1]) - tonic_shift(intent.key.tonic)
+        merged = np.concatenate([notes, figure])
+        return merged[np.argsort(merged["tick"], kind="stable")]
 
     def snapshot(self, slot: int) -> dict[str, Any]:
         """A copy of all that the slot remembers."""
@@ -195,14 +234,14 @@ class Composer:
             "rows": {name: getattr(rows, name)[slot].copy() for name in rows._fields},
             "rules": {name: getattr(self._rules, name)[slot].copy() for name in self._rules._fields},
             "conditions": self._conditions[slot].copy(),
-            "slot": (state.next_beat, state.composing, state.tonic, list(state.ahead), dict(state.starts)),
+            "slot": (state.next_beat, state.composing, list(state.ahead), dict(state.starts)),
         }
 
     def restore(self, slot: int, controller: Controller, snapshot: dict[str, Any]) -> None:
         """Continue a snapshot in an empty slot."""
         assert slot not in self._slots, slot
-        next_beat, composing, tonic, ahead, starts = snapshot["slot"]
-        self._slots[slot] = _Slot(controller, next_beat, composing, tonic, deque(ahead), dict(starts))
+        next_beat, composing, ahead, starts = snapshot["slot"]
+        self._slots[slot] = _Slot(controller, next_beat, composing, deque(ahead), dict(starts))
         self._trunk.restore(slot, snapshot["trunk"])
         self._conditions[slot] = snapshot["conditions"]
         for target, name in ((self._rows, "rows"), (self._rules, "rules")):
