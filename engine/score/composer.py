@@ -219,7 +219,7 @@ class Composer:
         audible = [gain_db > MUTE_DB for gain_db in intent.layer_gains_db]
         begun_tick = round((self._slots[slot].frontier - intent.stinger[1]) * TICKS_PER_BEAT)
         seed = f"{self._rows.seed[slot]}/{begun_tick}"
-        figure = stinger_notes(intent.stinger, intent.key, chord, seed, audible)
+        figure = stinger_notes(intent.stinger, intent.key, chord, intent.energy, audible, seed)
         lead = figure[figure["layer"] == _LEAD]
         if len(lead):
             self._rows.last_lead[slot] = FIRST_PITCH + int(lead["pitch"][-1]) - tonic_shift(intent.key.tonic)

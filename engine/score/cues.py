@@ -3,7 +3,7 @@
 In: the rows' composing state and the rules of the beat; out: masks, caps and bounds. Remembers nothing. numba.
 
 A strike has one position and exact contents: the drums asked for, the chord's root in the bass, every tone of the chord
-in the harmony, one chord tone each of texture and lead. A lead-in has at least two onsets that grow louder.
+in the harmony, one chord tone each of texture and lead. A lead-in has so many onsets at least, and they grow louder.
 """
 
 from __future__ import annotations
@@ -31,10 +31,8 @@ for _index, _tones in enumerate(CHORD_QUALITIES.values()):
 
 _WIDEST_CHORD = 16
 """Semitones from the lowest to the highest note of a struck chord."""
-_LEAD_IN_ONSETS = 2
 _LEAD_IN_TICKS = NUM_POSITIONS // 8
 """The least distance between the onsets that a lead-in must have."""
-_LAST_FIRST_ONSET = NUM_POSITIONS * 3 // 4
 _QUIETEST_ONSET, _LOUDEST_FIRST_ONSET, _STEEPEST = 4, 8, 3
 """Velocity classes: of a lead-in's first onset, and how much louder each further one may be."""
 
@@ -148,7 +146,7 @@ def num_missing_onsets(rows, rules, row):  # type: ignore[no-untyped-def]
     for i in range(rows.num_events[row]):
         if rows.events[row, i, 0] == FIRST_LAYER + rules.lead_in[row] and rows.events[row, i, 1] != last:
             count, last = count + 1, rows.events[row, i, 1]
-    return max(0, _LEAD_IN_ONSETS - count)
+    return max(0, rules.lead_in_onsets[row] - count)
 
 
 @njit(cache=True, nogil=True)
@@ -160,11 +158,11 @@ def position_bounds(rows, rules, row, layer):  # type: ignore[no-untyped-def]
     missing = num_missing_onsets(rows, rules, row)
     if missing == 0:
         return 0, NUM_POSITIONS - 1
+    latest = NUM_POSITIONS - missing * _LEAD_IN_TICKS
     if layer != rules.lead_in[row]:
-        return 0, _LAST_FIRST_ONSET - (missing - 1) * _LEAD_IN_TICKS
-    if missing == _LEAD_IN_ONSETS:
-        return 0, _LAST_FIRST_ONSET
-    return _last_onset(rows, row, layer)[0] + _LEAD_IN_TICKS, NUM_POSITIONS - 1
+        return 0, latest - _LEAD_IN_TICKS
+    before = _last_onset(rows, row, layer)[0]
+    return 0 if before < 0 else before + _LEAD_IN_TICKS, latest
 
 
 @njit(cache=True, nogil=True)

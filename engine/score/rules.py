@@ -47,15 +47,16 @@ ENDLESS, LAST_CHORD, SILENT = 0, 1, 2
 _DRUMS, _HARMONY = LAYERS.index("drums"), LAYERS.index("harmony")
 _LEAD_IN_LAYERS = tuple(LAYERS.index(name) for name in ("drums", "lead", "bass", "texture", "harmony"))
 """Who leads into a hit or a section: the first of these that plays."""
-_FEWEST_LEAD_IN_NOTES = 4
+_FEWEST_LEAD_IN_NOTES = 6
 _SOFTEST_STRIKE = NUM_VELOCITIES // 2
 """Velocity class below which nothing is struck at strength 0."""
-_FILL_PULL = 1.5
-"""Added to the logits of snares and toms in a fill."""
+_FILL_PULL, _TIME_PULL = 1.5, -4.0
+"""Added in a fill to the logits of snares and toms, and of what keeps time otherwise: cymbals, shakers."""
 _LEAVING_BEATS = 2
 """Beats before a new key that belong to its dominant."""
 _KICK, _CRASH = DRUM_NOTES.index(36), DRUM_NOTES.index(49)
 _FILL_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (38, 45, 47, 50, 64, 63)]
+_TIME_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (42, 44, 46, 49, 51, 53, 54, 70, 56)]
 
 _MINOR_LIKE = tuple(name for name, steps in SCALES.items() if 3 in steps)
 
@@ -80,6 +81,7 @@ class BeatRules:
     strike_velocity: int  # lowest velocity class of a strike
     ring_ticks: int  # least length of pitched notes
     lead_in: int  # the layer that leads into what follows, -1 where none does
+    lead_in_onsets: int  # onsets that it has at least
     drum_bias: npt.NDArray[np.float32]  # [NUM_DRUMS] added to the drums' logits
 
 
@@ -238,7 +240,8 @@ def beat_rules(intent: Intent, is_arrival: bool = False) -> BeatRules:
         lead_in = next(layer for layer in _LEAD_IN_LAYERS if max_notes[layer])
         max_notes[lead_in] = max(max_notes[lead_in], _FEWEST_LEAD_IN_NOTES)
     drum_bias = np.zeros(NUM_DRUMS, np.float32)
-    drum_bias[_FILL_DRUMS] = _FILL_PULL if lead_in == _DRUMS else 0.0
+    if lead_in == _DRUMS:
+        drum_bias[_FILL_DRUMS], drum_bias[_TIME_DRUMS] = _FILL_PULL, _TIME_PULL
     tick = strike_tick(intent)
     ring_beats = 1 + num_cut_beats(beat, intent.hit_strength)
     return BeatRules(
@@ -260,5 +263,6 @@ def beat_rules(intent: Intent, is_arrival: bool = False) -> BeatRules:
         strike_velocity=_SOFTEST_STRIKE + round((NUM_VELOCITIES - 1 - _SOFTEST_STRIKE) * intent.hit_strength),
         ring_ticks=ring_beats * TICKS_PER_BEAT - tick if is_hit else 0,
         lead_in=lead_in,
+        lead_in_onsets=2 + round(2 * intent.energy),
         drum_bias=drum_bias,
     )

@@ -133,6 +133,7 @@ class RuleTable(NamedTuple):
     strike_velocity: npt.NDArray[np.int64]  # [S]
     ring_ticks: npt.NDArray[np.int64]  # [S]
     lead_in: npt.NDArray[np.int64]  # [S]
+    lead_in_onsets: npt.NDArray[np.int64]  # [S]
     drum_bias: npt.NDArray[np.float32]  # [S, NUM_DRUMS]
 
 
@@ -154,6 +155,7 @@ def make_rule_table(num_slots: int) -> RuleTable:
         strike_velocity=np.zeros(num_slots, np.int64),
         ring_ticks=np.zeros(num_slots, np.int64),
         lead_in=np.full(num_slots, -1, np.int64),
+        lead_in_onsets=np.zeros(num_slots, np.int64),
         drum_bias=np.zeros((num_slots, NUM_DRUMS), np.float32),
     )
 

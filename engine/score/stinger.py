@@ -23,15 +23,23 @@ _INVERSIONS = 2
 """A figure may begin on the chord's root or on the tone above it."""
 _TOUCH = 6
 """How far velocities vary, to either side."""
+_SOFTEST = 0.75
+"""Share of its velocities that a figure keeps where the music is still."""
 
 
 def stinger_notes(
-    stinger: tuple[str, float], key: Key, chord: tuple[int, int], seed: str, layers: Sequence[bool]
+    stinger: tuple[str, float],
+    key: Key,
+    chord: tuple[int, int],
+    energy: float,
+    layers: Sequence[bool],
+    seed: str,
 ) -> npt.NDArray[np.void]:
     """[N] NOTE of one beat, sorted by tick, ticks from the beginning of the beat.
 
     `stinger` is the name and the beats since it began; `chord` is root, a pitch class, and index of the quality;
-    `seed` chooses the variant, the same for all beats of one stinger; a layer outside `layers` is left out.
+    `energy` 0 … 1 is how loud; `layers` are those that may play; `seed` chooses the variant, the same for all beats of
+    one stinger.
     """
     name, since = stinger
     first_tick = round(since * TICKS_PER_BEAT)
@@ -44,7 +52,8 @@ def stinger_notes(
         pitches = _pitches(tuple(mine), key, chord, inversion)
         for note, pitch in zip(mine, pitches, strict=True):
             tick = round(note.onset * TICKS_PER_BEAT) - first_tick
-            velocity = min(127, note.velocity + touch + chance.randint(-2, 2))
+            weight = _SOFTEST + (1 - _SOFTEST) * energy
+            velocity = min(127, round(weight * note.velocity) + touch + chance.randint(-2, 2))
             if layers[layer] and 0 <= tick < TICKS_PER_BEAT:
                 rows.append((tick, max(1, round(note.length * TICKS_PER_BEAT)), layer, pitch, velocity))
     return np.array(sorted(rows), NOTE)
@@ -80,8 +89,8 @@ def _step(ladder: list[int], start: int, count: int) -> int:
 
 
 def _misfit(lowest: int, highest: int, low: int, high: int) -> tuple[int, int]:
-    """How far a span lies outside a range, then how far from its middle."""
-    return max(0, low - lowest) + max(0, highest - high), abs(lowest + highest - low - high)
+    """How far a span lies outside a range, then how far from its middle; of two as far the higher one stands out."""
+    return max(0, low - lowest) + max(0, highest - high), abs(lowest + highest - low - high - 1)
 
 
 def _folded(pitch: int, low: int, high: int) -> int:
