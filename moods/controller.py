@@ -192,7 +192,7 @@ class Controller:
             hit_offset=0.0 if hit is None else hit.offset,
             hit_strength=0.0 if hit is None else hit.strength,
             key_ahead=None if pivot is None else _key(*pivot.key),
-            beats_to_key=None if pivot is None else pivot.end_beat - beat,
+            beats_to_key=None if pivot is None else pivot.key_beat - beat,
             stinger=stinger,
         )
 

@@ -18,7 +18,8 @@ class Pivot(NamedTuple):
     """On the beats from `first_beat` to before `end_beat` the music heads for `key`."""
 
     first_beat: int
-    end_beat: int
+    end_beat: int  # `key_beat`, or sooner where the key was taken back under way
+    key_beat: int  # where the key was to begin
     key: tuple[int, str]  # tonic and scale
 
 
@@ -51,7 +52,7 @@ class Pivots:
         for beat in sorted(beat for beat in beats if beat >= max(earliest_beat, 1)):
             key = course.key_at(course.beat_moment(beat))
             if key != course.key_at(course.beat_moment(beat - 1)):
-                out.append(Pivot(beat - BEATS_PER_BAR, beat, key))
+                out.append(Pivot(beat - BEATS_PER_BAR, beat, beat, key))
         return out
 
     def _is_open(self, pivot: Pivot, earliest_beat: int) -> bool:
@@ -64,4 +65,4 @@ class Pivots:
         return [list(pivot) for pivot in self._pivots]
 
     def restore(self, snapshot: list[Any]) -> None:
-        self._pivots = [Pivot(first, end, tuple(key)) for first, end, key in snapshot]
+        self._pivots = [Pivot(*beats, tuple(key)) for *beats, key in snapshot]

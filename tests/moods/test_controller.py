@@ -433,6 +433,16 @@ def test_a_new_key_is_known_a_bar_ahead_or_comes_without_pivot() -> None:
     assert late.beat_intent(15).key_ahead is None and str(late.beat_intent(16).key) == "A major"
 
 
+def test_a_key_taken_back_under_way_leaves_what_was_composed() -> None:
+    controller = opened(bpm=120, key="C major")
+    steer(controller, 0, key="A major")
+    before = [controller.beat_intent(beat) for beat in range(16)]
+    applied = send(controller, round(6.6 * SECOND), type="cancel", id="c")
+    assert applied.first_beat == 14
+    assert [controller.beat_intent(beat) for beat in range(14)] == before[:14]
+    assert all(controller.beat_intent(beat).key_ahead is None for beat in range(14, 32))
+
+
 def test_fills_lead_into_most_sections() -> None:
     num_changes = num_fills = 0
     for seed in range(12):
