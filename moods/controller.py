@@ -27,10 +27,10 @@ from moods.course import COLOUR_TRACKS, LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import FILL_ENERGY, Cues, Planned, is_filled
 from moods.ending import BEATS, FADE_SECONDS, Ending, plan_ending
 from moods.errors import BadControl
-from moods.form import layers_let_in, section_at
+from moods.form import Place, layers_let_in, place_at
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.harmony import Key
-from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
 from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness, style_names
 from moods.pivot import Pivots
 from moods.targets import PLACES, point_of, targets_of
@@ -154,12 +154,12 @@ class Controller:
         beat = int(at.beat)
         bar, beat_in_bar = divmod(beat, BEATS_PER_BAR)
         held = course.held(beat)
-        section, bar_in_section, beats_to_end = self._section(beat, bar)
-        let_in = layers_let_in(section, bar_in_section, held.is_driving)
+        place, beats_to_end = self._place(beat, bar)
+        let_in = layers_let_in(place.section, place.bar_in_section, held.is_driving)
         is_over = beats_to_end is not None and beats_to_end < 0
         active = [
-            playing and allowed and not is_over and not track[name].value(at)
-            for name, playing, allowed in zip(MUTE_TRACKS, held.playing, let_in, strict=True)
+            playing and allowed and not is_over and not track[name].value(at) and layer != place.resting
+            for name, layer, playing, allowed in zip(MUTE_TRACKS, LAYERS, held.playing, let_in, strict=True)
         ]
         cue, hit = ("none", None) if is_over else self._cues.cue_at(beat)
         if cue == "none" and active[_DRUMS] and beats_to_end is None and is_filled(self.seed, bar):
@@ -168,14 +168,17 @@ class Controller:
         stinger = None if is_over or cue in ("hit", "cut") else self._cues.stinger_at(beat)
         if stinger is not None:
             active[_LEAD] = False
+        key = course.key_at(at)
         pivot = self._pivots.ahead_of(beat)
+        if pivot is not None and pivot.key == key:
+            pivot = None
         return Intent(
             valence=valence,
             energy=energy,
             tension=track["tension"].value(at),
             style=track["style"].value(at),
             bpm=held.bpm,
-            key=_key(*course.key_at(at)),
+            key=_key(*key),
             density=track["density"].value(at),
             brightness=brightness,
             layer_gains_db=gains,
@@ -185,10 +188,12 @@ class Controller:
             gain_db=gain_db,
             bar=bar + 1,
             beat=beat_in_bar + 1,
-            section=section,
-            bar_in_section=bar_in_section,
-            beats_to_end=beats_to_end,
+            section=place.section,
+            bar_in_section=place.bar_in_section,
+            bars_to_change=place.bars_to_change,
+            recall=place.recall,
             cue=cue,
+            beats_to_end=beats_to_end,
             hit_offset=0.0 if hit is None else hit.offset,
             hit_strength=0.0 if hit is None else hit.strength,
             key_ahead=None if pivot is None else _key(*pivot.key),
@@ -196,11 +201,13 @@ class Controller:
             stinger=stinger,
         )
 
-    def _section(self, beat: int, bar: int) -> tuple[str, int, int | None]:
+    def _place(self, beat: int, bar: int) -> tuple[Place, int | None]:
+        """Place in the form, and beats to the last chord."""
         ending = self._ending
         if ending is None or ending.first_beat is None or ending.last_beat is None or beat < ending.first_beat:
-            return *section_at(self.seed, bar), None
-        return "outro", bar - ending.first_beat // BEATS_PER_BAR, ending.last_beat - beat
+            return place_at(self.seed, bar), None
+        bar_in_outro = bar - ending.first_beat // BEATS_PER_BAR
+        return Place("outro", bar_in_outro, None, NO_RECALL), ending.last_beat - beat
 
     # --- controls --------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from itertools import repeat
 from typing import Any
 
 from moods.clock import BEATS_PER_PHRASE, Clock
+from moods.form import key_shift
 from moods.glide import Moment, Track
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
@@ -92,7 +93,11 @@ class Course:
     def key_at(self, at: Moment) -> tuple[int, str]:
         """Tonic and scale."""
         asked = self.tracks["key"].value(at) or self.tracks["mood.key"].value(at)
-        return asked or (self._tonic, self.held(int(at.beat)).scale)
+        return asked or (self.home_tonic(int(at.beat) // BEATS_PER_BAR), self.held(int(at.beat)).scale)
+
+    def home_tonic(self, bar: int) -> int:
+        """The tonic that the form gives to `bar` (from 0) where none is asked for."""
+        return (self._tonic + key_shift(self.seed, bar)) % 12
 
     def held(self, beat: int) -> Held:
         """What is held during `beat` (from 0)."""

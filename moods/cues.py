@@ -17,7 +17,7 @@ from moods.clock import FRAMES_PER_SECOND, Clock
 from moods.control import At, Hit, Stinger
 from moods.ending import BEATS
 from moods.errors import OutOfRange
-from moods.form import section_at
+from moods.form import place_at
 from moods.intent import num_cut_beats
 from moods.stinger import find_stinger
 
@@ -57,7 +57,7 @@ class Planned:
 @lru_cache(maxsize=1024)
 def is_filled(seed: int, bar: int) -> bool:
     """Does a drum fill lead from `bar` (from 0) into a section that begins after it?"""
-    return section_at(seed, bar + 1)[1] == 0 and random.Random(f"fill/{seed}/{bar}").random() < FILL_SHARE
+    return place_at(seed, bar).bars_to_change == 0 and random.Random(f"fill/{seed}/{bar}").random() < FILL_SHARE
 
 
 class Cues:

@@ -28,7 +28,7 @@ from scipy.stats.qmc import LatinHypercube
 
 from engine.config import ModelConfig
 from engine.errors import EngineError
-from engine.score.composer import ComposedBeat, Composer
+from engine.score.composer import ComposedBeat, Composer, num_rows
 from engine.score.piece import CHORD, TICKS_PER_BEAT, Bar, Piece
 from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk
@@ -171,7 +171,7 @@ def sweep_controllers(control: str, style: str, temperature: float | None) -> li
 
 def make_composer(sizes: ModelConfig, tensors: dict[str, Any]) -> Composer:
     """A composer of `MAX_SLOTS` rows on the CPU, the device of reference."""
-    return Composer(CpuTrunk(tensors, sizes, MAX_SLOTS), pack_heads(tensors), MAX_SLOTS)
+    return Composer(CpuTrunk(tensors, sizes, num_rows(MAX_SLOTS)), pack_heads(tensors), MAX_SLOTS)
 
 
 def compose_column(
