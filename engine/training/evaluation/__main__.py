@@ -26,7 +26,7 @@ from engine.errors import EngineError
 from engine.training.evaluation.cache import Cache
 from engine.training.evaluation.context import Context, Scope
 from engine.training.evaluation.parts import PARTS
-from engine.training.evaluation.rows import TABLE_WIDTH, Row, rich_table, to_json
+from engine.training.evaluation.rows import TABLE_WIDTH, Row, rich_table, to_json, weakest_styles
 from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.errors import MoodsError, OutOfRange
 from moods.intent import STYLES
@@ -96,8 +96,10 @@ def run(options: argparse.Namespace, console: Console) -> list[Row]:
     title = f"{options.checkpoint} · {scope.num_seeds * len(scope.styles)} seeds"
     Console(width=TABLE_WIDTH).print(rich_table(rows, titles, title))
     for row in rows:
-        if row.note:
-            console.print(f"{row.figure}: {row.note}")
+        worst = ", ".join(f"{style} {value:.3g}" for style, value in weakest_styles(row).items())
+        notes = [row.note, f"farthest from the bar: {worst}" if worst else ""]
+        if any(notes):
+            console.print(f"{row.figure}: {'; '.join(filter(None, notes))}")
     options.out.mkdir(parents=True, exist_ok=True)
     asked = {"checkpoint": str(options.checkpoint), "sha256": manifest["sha256"], "temperature": scope.temperature}
     table = json.dumps(asked | {"seeds": scope.num_seeds, "rows": to_json(rows)}, indent=1, ensure_ascii=False)

@@ -62,7 +62,7 @@ class Context:
 
     def _model(self, name: str, style: str, make: Callable[[], Any], *sources: str) -> Any:
         """What the model made in one style, from the cache or anew."""
-        digest = digest_of((*_MODEL_SOURCES, *sources), *self._words)
+        digest = digest_of((*_MODEL_SOURCES, *sources), *self._words, LONG_SECONDS, HOUR_SECONDS)
         return self._cache.get(f"{name}-{style}", digest, make)
 
     def _each_style(self, description: str) -> Iterator[str]:

@@ -69,7 +69,7 @@ def judge_takes(context: Context) -> list[Row]:
         if figure.measure not in (ends_on_tonic, longest_run)
     ]
     endings = _samples(columns, ends_on_tonic) | {"model": {s: _endings(p) for s, p in context.takes.items()}}
-    name = "endings: tonic, on the asked bar, nothing after"
+    name = "endings: tonic, asked bar, nothing after"
     return [*rows, make_row(name, "%", endings, at_least(100, 100))]
 
 
@@ -98,7 +98,7 @@ def judge_sound(context: Context) -> list[Row]:
     )
     return [
         make_row("key read from sound, exact or relative", "%", keys, at_least(85, 95)),
-        make_row("tempo read from sound within 2 %, with drums", "%", tempi, at_least(95, 99)),
+        make_row("tempo read from sound, with drums", "%", tempi, at_least(95, 99)),
     ]
 
 
@@ -127,7 +127,7 @@ _OBEDIENCE_GOALS = {
     "tension": at_least(0.8, 0.95),
 }
 _NAMES = {measure.control: f"{measure.control} → {measure.name}" for measure in obedience.MEASURES} | {
-    "loudness": "energy → loudness before the master",
+    "loudness": "energy → loudness before master",
     "brightness": "brightness → spectral centroid",
 }
 _TEACHER = {figure.asked: figure for figure in reversed(OBEDIENCE)}
@@ -145,7 +145,7 @@ def judge_controls(context: Context) -> list[Row]:
     goal = at_least(15, NUM_LEVELS - 1)
     return rows + [
         _sweep_row(
-            f"steps that change: {_NAMES[control]}", f"of {NUM_LEVELS - 1}", by_style, obedience.changing_steps, goal
+            f"steps: {_NAMES[control]}", f"change, of {NUM_LEVELS - 1}", by_style, obedience.changing_steps, goal
         )
         for control, by_style in sweeps.items()
     ]
@@ -227,13 +227,13 @@ def judge_form(context: Context) -> list[Row]:
     rows = []
     for name, unit, measure in (
         ("theme return", "0 … 1", form.theme_return),
-        ("novelty at section borders", "0 … 1", form.novelty),
+        ("novelty at borders", "0 … 1", form.novelty),
         ("new material", "0 … 1", form.new_material),
         ("4-bar units already heard in 5 min", "%", form.already_heard),
     ):
         rows.append(_against_real(name, unit, context, tracks, measure))
     runs = _samples(_long_columns(context), longest_run)
-    rows.append(make_row("longest run of identical bars, any take", "bars", runs, at_most(4, 4), statistic=np.max))
+    rows.append(make_row("longest run of identical bars, worst", "bars", runs, at_most(4, 4), statistic=np.max))
     rows.append(make_row("longest run of identical bars, mean", "bars", runs))
     return [*rows, _distance_row(context)]
 
@@ -303,11 +303,9 @@ def judge_originality(context: Context) -> list[Row]:
         title: {style: [float(next(shared)) for _ in found] for style, found in styles.items()}
         for title, styles in columns.items()
     }
-    name = "longest melodic run shared with training"
+    name = "melodic run shared with training"
     return [
-        make_row(
-            f"{name}, 99th percentile", "notes", samples, at_most(11, 8), statistic=lambda v: np.percentile(v, 99)
-        ),
+        make_row(f"{name}, 99th %", "notes", samples, at_most(11, 8), statistic=lambda v: np.percentile(v, 99)),
         make_row(f"{name}, mean", "notes", samples),
     ]
 

@@ -20,7 +20,7 @@ from engine.training.evaluation.form import bar_similarity
 from engine.training.evaluation.obedience import Sweep
 from engine.training.evaluation.parts import style_answers
 from engine.training.evaluation.style import confusion
-from engine.training.figures import DRUMS
+from engine.training.figures import DRUMS, excerpt
 from engine.training.labels import BAR_TICKS
 from moods.harmony import CHORD_QUALITY_NAMES, PITCH_CLASSES
 from moods.intent import BEATS_PER_BAR, LAYERS, STYLES
@@ -30,6 +30,8 @@ _DRUM_FLOOR = 6
 """Where the drums are drawn, below the lowest bass."""
 _DRUM_STEP = 1.2
 _TOP_PITCH = 100
+_LONG_BARS = 192
+"""Of the matrix of many minutes: more would be too small for the eye."""
 
 
 def draw_roll(axes: Axes, piece: Piece) -> None:
@@ -76,12 +78,13 @@ def draw_column(pieces: dict[str, Piece], long: dict[str, Piece], title: str, fi
                 axes.set_title(f"{len(shown.bars)} bars", fontsize=8)
                 axes.tick_params(labelsize=6)
     figure.suptitle(title)
-    figure.legend(handles=[Line2D([], [], color=c, label=n) for c, n in zip(_COLOURS, LAYERS, strict=True)], ncols=5)
+    lines = [Line2D([], [], color=colour, label=name) for colour, name in zip(_COLOURS, LAYERS, strict=True)]
+    figure.legend(handles=lines, ncols=len(lines), loc="outside lower right")
     figure.savefig(file, dpi=60)
 
 
 def draw_sweeps(sweeps: dict[str, dict[str, Sweep]], file: Path) -> None:
-    """Of every control: its measure over its range, the mean over all seeds and, thin, that of each style."""
+    """Of every control: its measure over its levels, the mean over all seeds and, thin, that of each style."""
     figure = Figure(figsize=(4 * len(sweeps), 4), layout="constrained")
     FigureCanvasAgg(figure)
     (row,) = figure.subplots(1, len(sweeps), squeeze=False)
@@ -111,7 +114,9 @@ def draw_confusion(answers: dict[str, dict[str, list[str]]], file: Path) -> None
 def draw_all(context: Context, parts: Sequence[str], folder: Path) -> None:
     """The pictures of the parts that were judged, as PNG files in `folder`."""
     if {"takes", "form"} & set(parts):
-        long = {style: found.pieces[0] for style, found in context.long.items()} if "form" in parts else {}
+        long = {}
+        if "form" in parts:
+            long = {style: excerpt(found.pieces[0], 0, _LONG_BARS) for style, found in context.long.items()}
         for title, styles in context.columns().items():
             pieces = {style: pieces[0] for style, pieces in styles.items()}
             draw_column(pieces, long if title == "model" else {}, title, folder / f"{title}.png")

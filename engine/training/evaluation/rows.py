@@ -18,7 +18,7 @@ from engine.training.figures import Interval, bootstrap
 Samples = dict[str, list[float]]
 """Values by style, one for each seed."""
 Statistic = Callable[[np.ndarray], float]
-TABLE_WIDTH = 150
+TABLE_WIDTH = 176
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,20 @@ class Row:
         return self.goal.verdict(self.columns["model"].mean) if self.goal and "model" in self.columns else "—"
 
 
+def weakest_styles(row: Row, count: int = 4) -> dict[str, float]:
+    """The model's styles that miss the bar by most, worst first; empty where there is no bar."""
+    if row.goal is None:
+        return {}
+    low, high = row.goal.bar
+    missed = {
+        style: max(low - value, value - high)
+        for style, value in row.by_style.get("model", {}).items()
+        if value == value
+    }
+    worst = sorted((style for style in missed if missed[style] > 0), key=lambda style: -missed[style])
+    return {style: row.by_style["model"][style] for style in worst[:count]}
+
+
 def make_row(
     figure: str,
     unit: str,
@@ -95,12 +109,8 @@ def make_row(
 def rich_table(rows: Sequence[Row], titles: Sequence[str], title: str) -> Table:
     """The table as it is printed: mean, 95 % interval, bar, reach and the model's verdict."""
     table = Table(title=title, caption="value [bootstrap 95 % interval over seeds]")
-    table.add_column("figure")
-    table.add_column("unit")
-    for name in titles:
-        table.add_column(name, justify="right")
-    for name in ("bar", "reach", "verdict"):
-        table.add_column(name)
+    for name in ("figure", "unit", *titles, "bar", "reach", "verdict"):
+        table.add_column(name, justify="right" if name in titles else "left", no_wrap=True)
     for row in rows:
         goal = (span_text(row.goal.bar), span_text(row.goal.reach)) if row.goal else ("", "")
         style = {"FAILED": "bold red", "reached": "green"}.get(row.verdict)
