@@ -7,7 +7,7 @@ import os
 from engine.config import EngineConfig
 from engine.errors import DeviceMissing
 from engine.generator import Generator
-from engine.score.composer import Composer
+from engine.score.composer import Composer, num_rows
 from engine.score.generator import ScoreGenerator
 from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
@@ -35,9 +35,9 @@ def open_generator(config: EngineConfig) -> Generator:
     sizes, tensors, _ = read_checkpoint(config.checkpoint or shipped_checkpoint())
     trunk: Trunk
     if device == "cpu":
-        trunk = CpuTrunk(tensors, sizes, config.max_slots)
+        trunk = CpuTrunk(tensors, sizes, num_rows(config.max_slots))
     else:
-        trunk = TorchTrunk(tensors, sizes, config.max_slots, device)
+        trunk = TorchTrunk(tensors, sizes, num_rows(config.max_slots), device)
     composer = Composer(trunk, pack_heads(tensors), config.max_slots)
     # More threads would only queue behind the front process and the encoders.
     synth = Synth(config.max_slots, num_threads=min(4, os.cpu_count() or 1))

@@ -23,6 +23,9 @@ class Generator(Protocol):
     latency_frames: int
     """What the music's frame 0 has before it in the sound: a look-ahead, the same for every frame."""
 
+    num_resets: int
+    """Beats composed again, of all slots so far, because what came out first was stuck; never heard, only counted."""
+
     def open(self, slot: int, controller: Controller) -> None:
         """Begin at frame 0 in an empty slot."""
 

@@ -15,10 +15,10 @@ from moods.control import Cancel, Control, Duck, End, MoodFields, Opening, Panic
 from moods.course import COLOUR_TRACKS, LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.ending import BEATS, FADE_SECONDS, Ending, plan_ending
 from moods.errors import BadControl
-from moods.form import layers_let_in, section_at
+from moods.form import Place, layers_let_in, place_at
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.harmony import Key, parse_key
-from moods.intent import BEATS_PER_BAR, MUTE_DB, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
 from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness, style_names, style_weights
 from moods.prompt import resolve_prompt
 
@@ -178,13 +178,13 @@ class Controller:
         beat = int(at.beat)
         bar, beat_in_bar = divmod(beat, BEATS_PER_BAR)
         held = course.held(beat)
-        section, bar_in_section, beats_to_end = self._section(beat, bar)
-        let_in = layers_let_in(section, bar_in_section, held.is_driving)
+        place, beats_to_end = self._place(beat, bar)
+        let_in = layers_let_in(place.section, place.bar_in_section, held.is_driving)
         is_over = beats_to_end is not None and beats_to_end < 0
         active = tuple(
             [
-                playing and allowed and not is_over and not track[name].value(at)
-                for name, playing, allowed in zip(MUTE_TRACKS, held.playing, let_in, strict=True)
+                playing and allowed and not is_over and not track[name].value(at) and layer != place.resting
+                for name, layer, playing, allowed in zip(MUTE_TRACKS, LAYERS, held.playing, let_in, strict=True)
             ]
         )
         return Intent(
@@ -203,16 +203,21 @@ class Controller:
             gain_db=gain_db,
             bar=bar + 1,
             beat=beat_in_bar + 1,
-            section=section,
-            bar_in_section=bar_in_section,
+            section=place.section,
+            bar_in_section=place.bar_in_section,
+            bars_to_change=place.bars_to_change,
+            recall=place.recall,
+            cue="none",
             beats_to_end=beats_to_end,
         )
 
-    def _section(self, beat: int, bar: int) -> tuple[str, int, int | None]:
+    def _place(self, beat: int, bar: int) -> tuple[Place, int | None]:
+        """Place in the form, and beats to the last chord."""
         ending = self._ending
         if ending is None or ending.first_beat is None or ending.last_beat is None or beat < ending.first_beat:
-            return *section_at(self.seed, bar), None
-        return "outro", bar - ending.first_beat // BEATS_PER_BAR, ending.last_beat - beat
+            return place_at(self.seed, bar), None
+        bar_in_outro = bar - ending.first_beat // BEATS_PER_BAR
+        return Place("outro", bar_in_outro, None, NO_RECALL), ending.last_beat - beat
 
     # --- controls --------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from itertools import repeat
 from typing import Any
 
 from moods.clock import BEATS_PER_PHRASE, Clock
+from moods.form import key_shift
 from moods.glide import Moment, Track
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
@@ -92,7 +93,10 @@ class Course:
     def key_at(self, at: Moment) -> tuple[int, str]:
         """Tonic and scale."""
         asked = self.tracks["key"].value(at) or self.tracks["mood.key"].value(at)
-        return asked or (self._tonic, self.held(int(at.beat)).scale)
+        if asked:
+            return asked
+        bar = int(at.beat) // BEATS_PER_BAR
+        return (self._tonic + key_shift(self.seed, bar)) % 12, self.held(int(at.beat)).scale
 
     def held(self, beat: int) -> Held:
         """What is held during `beat` (from 0)."""

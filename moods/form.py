@@ -1,4 +1,5 @@
-"""The plan of sections. In: seed and bar; out: the section there and the layers it lets in.
+"""The plan of sections, and what each bar of them returns to. In: seed and bar; out: the `Place` there and the layers
+that the section lets in.
 
 Pure functions; a small cache of plans is all that is remembered; any thread.
 """
@@ -6,9 +7,10 @@ Pure functions; a small cache of plans is all that is remembered; any thread.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from functools import lru_cache
 
-from moods.intent import LAYERS
+from moods.intent import BARS_PER_PHRASE, LANES, LAYERS, NO_RECALL, Recall
 
 INTRO_BARS = 4
 CYCLE_BARS = 32
@@ -24,21 +26,147 @@ _CYCLES = (
     (("A", 8), ("B", 16), ("break", 8)),
 )
 
+# How closely each lane follows when a theme comes back: (chance, chords, drums, bass, harmony, texture, lead).
+_RETURNS = (
+    (0.35, (0.95, 0.85, 0.9, 0.9, 0.85, 0.9)),  # as it was
+    (0.40, (0.9, 0.7, 0.7, 0.65, 0.5, 0.8)),  # in other clothes
+    (0.25, (0.8, None, 0.5, None, None, 0.7)),  # only tune and harmony
+)
+_JITTER = 0.08
+_REST_CHANCE = 0.3
+_RESTS = {"lead": 0.4, "texture": 0.3, "drums": 0.12, "bass": 0.1, "harmony": 0.08}
+"""How often a phrase goes without a layer, and without which: what has been away is heard when it returns."""
+_KEY_SHIFTS = {5: 0.3, 7: 0.3, 2: 0.15, 3: 0.15, -2: 0.1}
+_AWAY_CHANCE = 0.4
+"""How often a cycle leaves the home key, and for where (semitones); the next one is at home again."""
+_NEW_THEME_CHANCE, _OLD_THEME_CHANCE = 0.3, 0.3
+"""After two statements of a theme a section brings a new one, or goes back to an older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One bar's place in the form."""
+
+    section: str  # one of SECTIONS
+    bar_in_section: int  # from 0
+    bars_to_change: int | None  # bars of the section that follow; None: nobody knows
+    recall: Recall  # in the order of LANES
+    resting: str | None = None  # the layer that pauses in this phrase
+
+
+@dataclass(slots=True)
+class _Theme:
+    first_bar: int
+    num_bars: int
+    statements: int = 1
+
 
 @lru_cache(maxsize=128)
-def _round(seed: int, number: int) -> tuple[tuple[str, int], ...]:
-    """All cycles once, shuffled: (section, bar in it) of each bar."""
+def _round(seed: int, number: int) -> tuple[Place, ...]:
+    """All cycles once, shuffled. A round has themes of its own; within it they come back."""
+    chance = random.Random(f"form/{seed}/{number}")
     cycles = list(_CYCLES)
-    random.Random(f"form/{seed}/{number}").shuffle(cycles)
-    return tuple((name, bar) for cycle in cycles for name, length in cycle for bar in range(length))
+    chance.shuffle(cycles)
+    themes: dict[str, list[_Theme]] = {}
+    places: list[Place] = []
+    for name, num_bars in (section for cycle in cycles for section in cycle):
+        source = _pick_theme(chance, themes.setdefault(name, []), len(places), num_bars)
+        if source is None:
+            recalls = _first_statement(chance, num_bars)
+        else:
+            recalls = _return_of(chance, source, len(places), num_bars)
+        rests = [_rest(chance, name) for _ in range(0, num_bars, BARS_PER_PHRASE)]
+        places += [
+            Place(name, bar, num_bars - 1 - bar, recall, rests[bar // BARS_PER_PHRASE])
+            for bar, recall in enumerate(recalls)
+        ]
+    return tuple(places)
 
 
-def section_at(seed: int, bar: int) -> tuple[str, int]:
-    """The section in `bar` (from 0) and the bar's place in it (from 0). Never an outro: endings are asked for."""
+def _rest(chance: random.Random, section: str) -> str | None:
+    if section == "break" or chance.random() >= _REST_CHANCE:
+        return None
+    return chance.choices(list(_RESTS), list(_RESTS.values()))[0]
+
+
+def _pick_theme(chance: random.Random, known: list[_Theme], first_bar: int, num_bars: int) -> _Theme | None:
+    """The theme that a section of this name states again, or None: it brings a new one, which is put with the known."""
+    is_worn = bool(known) and known[-1].statements >= 2
+    if not known or (is_worn and chance.random() < _NEW_THEME_CHANCE):
+        known.append(_Theme(first_bar, num_bars))
+        return None
+    theme = known[-1]
+    if is_worn and len(known) > 1 and chance.random() < _OLD_THEME_CHANCE:
+        theme = chance.choice(known[:-1])
+    theme.statements += 1
+    return theme
+
+
+def _return_of(chance: random.Random, theme: _Theme, first_bar: int, num_bars: int) -> list[Recall]:
+    """Bar by bar the bars of the theme's first statement."""
+    (closeness,) = chance.choices([lanes for _, lanes in _RETURNS], [share for share, _ in _RETURNS])
+    near = [None if lane is None else _jittered(chance, lane) for lane in closeness]
+    recalls = []
+    for bar in range(num_bars):
+        back = first_bar + bar - (theme.first_bar + bar % theme.num_bars)
+        recalls.append(tuple(None if lane is None else (back, lane) for lane in near))
+    return recalls
+
+
+def _first_statement(chance: random.Random, num_bars: int) -> list[Recall]:
+    """A new theme refers to itself: drums keep their groove, the second half of a phrase answers the first, the next
+    phrase begins like the one before and ends otherwise."""
+    phrase_returns = {
+        lane: chance.random() < share for lane, share in zip(LANES, (0.7, 1, 0.8, 0.8, 0.7, 0.65), strict=True)
+    }
+    half_returns = {
+        lane: chance.random() < share for lane, share in zip(LANES, (0.1, 1, 0.6, 0.6, 0.7, 0.6), strict=True)
+    }
+    near = {lane: _jittered(chance, 0.75) for lane in LANES}
+    recalls = []
+    for bar in range(num_bars):
+        lanes: list[tuple[int, float] | None] = []
+        for lane in LANES:
+            in_phrase = bar % BARS_PER_PHRASE
+            if lane == "drums":
+                back = (0, 1, 2, 2)[in_phrase] if bar < BARS_PER_PHRASE else BARS_PER_PHRASE
+                lanes.append((back, min(0.95, near[lane] + 0.1)) if back else None)
+            elif bar >= BARS_PER_PHRASE and phrase_returns[lane]:
+                is_other = lane == "lead" and in_phrase >= BARS_PER_PHRASE // 2
+                lanes.append(None if is_other else (BARS_PER_PHRASE, near[lane]))
+            elif in_phrase >= BARS_PER_PHRASE // 2 and half_returns[lane]:
+                lanes.append((BARS_PER_PHRASE // 2, near[lane] - 0.2))
+            elif in_phrase == 1 and lane in ("bass", "harmony", "texture"):
+                lanes.append((1, 0.4))
+            else:
+                lanes.append(None)
+        recalls.append(tuple(lanes))
+    return recalls
+
+
+def _jittered(chance: random.Random, closeness: float) -> float:
+    return round(min(1.0, max(0.2, closeness + chance.uniform(-_JITTER, _JITTER))), 2)
+
+
+def place_at(seed: int, bar: int) -> Place:
+    """Where `bar` (from 0) stands. Never an outro: endings are asked for."""
     if bar < INTRO_BARS:
-        return "intro", bar
+        return Place("intro", bar, INTRO_BARS - 1 - bar, NO_RECALL)
     number, place = divmod(bar - INTRO_BARS, CYCLE_BARS * len(_CYCLES))
     return _round(seed, number)[place]
+
+
+def key_shift(seed: int, bar: int) -> int:
+    """Semitones from the home key to the key of the cycle that `bar` lies in."""
+    return _shift_of_cycle(seed, (bar - INTRO_BARS) // CYCLE_BARS)
+
+
+@lru_cache(maxsize=256)
+def _shift_of_cycle(seed: int, cycle: int) -> int:
+    chance = random.Random(f"key/{seed}/{cycle}")
+    if cycle < 1 or cycle % 2 == 0 or chance.random() >= _AWAY_CHANCE:
+        return 0
+    return chance.choices(list(_KEY_SHIFTS), list(_KEY_SHIFTS.values()))[0]
 
 
 @lru_cache(maxsize=256)
@@ -52,8 +180,6 @@ def layers_let_in(section: str, bar_in_section: int, is_driving: bool) -> tuple[
         held_back |= {"lead"}
         if not is_driving:
             held_back |= {layer for layer, enters in (("bass", 1), ("drums", 2)) if bar_in_section < enters}
-    elif section == "A" and bar_in_section < 2:
-        held_back |= {"lead"}
     elif section == "break":
         held_back |= {"drums"}
         if bar_in_section < 2 and not is_driving:

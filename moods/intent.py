@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from moods.harmony import Key
 
-# The order of both tuples is part of the model's condition vector and of the token vocabulary: append, never reorder.
+# The order of these tuples is part of the model's condition vector and of the token vocabulary: append, never reorder.
 LAYERS = ("drums", "bass", "harmony", "texture", "lead")
+LANES = ("chords", *LAYERS)
+"""What a bar may take from an earlier one: its chords, and each layer's notes."""
 STYLES = (
     "lofi", "ambient", "cinematic", "suspense", "synthwave", "house", "chiptune",
     "acoustic", "orchestral", "jazz", "upbeat", "hiphop", "guofeng",
@@ -20,6 +22,11 @@ BEATS_PER_BAR = 4
 BARS_PER_PHRASE = 4
 MUTE_DB = -120.0
 """A layer gain at or below this is silence."""
+
+
+Recall = tuple[tuple[int, float] | None, ...]
+"""In the order of LANES: how many bars back the bar is that a lane returns to, and how closely (0 … 1) it follows."""
+NO_RECALL: Recall = (None,) * len(LANES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +54,8 @@ class Intent:
     beat: int  # in the bar, from 1
     section: str  # one of SECTIONS
     bar_in_section: int  # from 0
+    bars_to_change: int | None  # bars of the section that follow this one; None: nobody knows
+    recall: Recall
+    cue: str  # of this beat, one of CUES
     # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
     beats_to_end: int | None

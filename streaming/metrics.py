@@ -19,6 +19,9 @@ class Metrics:
         self.engine_load = Gauge("undersong_engine_load", "Share of time the engine makes blocks, 0 to 1", **of)
         self.underruns = Counter("undersong_underruns", "Blocks that were not there in time", **of)
         self.late_blocks = Counter("undersong_late_blocks", "Blocks the engine finished after they were due", **of)
+        self.composer_resets = Counter(
+            "undersong_composer_resets", "Beats composed again, unheard, because the first were stuck", **of
+        )
         self.filler_seconds = Counter("undersong_filler_seconds", "Sound the filler made, seconds", **of)
         self.dropped_chunks = Counter("undersong_dropped_chunks", "20 ms lost by listeners that read too slowly", **of)
         self.engine_restarts = Counter("undersong_engine_restarts", "Times the engine process was started again", **of)

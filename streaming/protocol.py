@@ -124,6 +124,8 @@ class Health:
     """Wall time of each batch step since the last report."""
     late_blocks: int
     """Blocks published after they were due, since the last report."""
+    resets: int
+    """Beats composed again because they were stuck, since the last report."""
 
 
 # --- the wire to clients ---------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class Worker:
         self._keeping: dict[str, Future[None]] = {}
         self._reports: deque[Kept] = deque()  # from pool threads; the loop sends them
         self._step_ms: list[float] = []
-        self._late_blocks = 0
+        self._late_blocks = self._told_resets = 0
         self._busy_s = 0.0
         self._health_at_s = time.monotonic()
         self._deferred: list[Apply] = []
@@ -237,8 +237,10 @@ class Worker:
             self._skipped_s, self._may_complain_at_s = 0.0, now_s + COMPLAIN_S
         if now_s - self._health_at_s >= HEALTH_S:
             load = min(1.0, self._busy_s / (now_s - self._health_at_s))
-            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks))
+            resets = self._generator.num_resets - self._told_resets
+            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, resets))
             self._step_ms.clear()
+            self._told_resets += resets
             self._late_blocks, self._busy_s, self._health_at_s = 0, 0.0, now_s
 
     def _keep(self, station: str) -> None:

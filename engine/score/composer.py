@@ -1,21 +1,24 @@
 """The composer: intents in, notes out, for many slots in one batch.
 
-Plans a bar ahead and hands over a beat at a time. Remembers, per slot, the beats composed ahead, the trunk's keys and
-values and, for every beat that may still be revised, what the row was like where the beat began. One thread calls it.
+Plans a bar ahead and hands over a beat at a time. Remembers, per slot, the beats composed ahead, what was composed
+lately, the trunk's keys and values and, for every beat that may still be revised, what the row was like where the beat
+began. One thread calls it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.score import sampling
+from engine.score.memory import Memory
 from engine.score.piece import NOTE, TICKS_PER_BEAT
+from engine.score.recall import next_recalled
 from engine.score.rules import beat_rules
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
@@ -27,15 +30,29 @@ from engine.score.vocabulary import (
     FIRST_DRUM,
     FIRST_LAYER,
     FIRST_PITCH,
+    MOOD_GROUPS,
     NUM_QUALITIES,
     condition,
+    hide,
     tonic_shift,
 )
+from engine.score.watchdog import find_fault
 from moods.controller import Controller
-from moods.intent import BEATS_PER_BAR, Intent
+from moods.intent import BEATS_PER_BAR, NO_RECALL, Intent
 
 BEATS_AHEAD = BEATS_PER_BAR
 """How far the plan reaches beyond the beat that is handed over next."""
+GUIDANCE = 1.5
+"""How far beyond what is asked the mood is followed; 1: as the model has learnt it, without a second row."""
+
+
+MAX_ATTEMPTS = 4
+"""How often a beat at fault is composed again before it is let go."""
+
+
+def num_rows(max_slots: int) -> int:
+    """Rows of the trunk that a composer of `max_slots` uses: each slot as asked, then each as if no mood were asked."""
+    return 2 * max_slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +65,7 @@ class ComposedBeat:
     chord_quality: int
 
 
-_CARRIED = {"position": 0, "chord": -1, "sounds_until": 0, "voicing": 0, "last_lead": 0}
+_CARRIED = {"position": 0, "attempt": 0, "chord": -1, "sounds_until": 0, "voicing": 0, "last_lead": 0}
 """What a row carries from one beat into the next, by its name in `sampling.Rows`, and how it is at the opening."""
 
 _Start = dict[str, npt.NDArray[np.int64]]
@@ -60,7 +77,9 @@ class _Slot:
     controller: Controller
     next_beat: int = 0  # the beat to be handed over next
     composing: bool = False  # the beat after the last one in `ahead` is begun
-    tonic: int = 0  # of the beat being composed
+    intent: Intent | None = None  # of the beat being composed
+    attempts: int = 0  # how often the beat being composed has been begun again
+    resets: int = 0
     ahead: deque[ComposedBeat] = field(default_factory=deque)
     starts: dict[int, _Start] = field(default_factory=dict)  # of every beat in `ahead` and the one being composed
 
@@ -70,7 +89,7 @@ class _Slot:
         return self.next_beat + len(self.ahead)
 
 
-def _conditions(intent: Intent) -> npt.NDArray[np.float32]:
+def _conditions(intent: Intent, recall: Sequence[float | None]) -> npt.NDArray[np.float32]:
     return condition(
         valence=intent.valence,
         energy=intent.energy,
@@ -83,24 +102,33 @@ def _conditions(intent: Intent) -> npt.NDArray[np.float32]:
         beat=intent.beat - 1,
         bar_in_section=intent.bar_in_section,
         section=intent.section,
+        bars_to_change=intent.bars_to_change,
         beats_to_end=intent.beats_to_end,
+        cue=intent.cue,
+        recall=recall,
     )
 
 
 class Composer:
-    """Composes for up to `max_slots` stations."""
+    """Composes for up to `max_slots` stations on a trunk of `num_rows(max_slots)` rows."""
 
-    def __init__(self, trunk: Trunk, heads: sampling.Heads, max_slots: int) -> None:
-        self._trunk, self._heads = trunk, heads
+    def __init__(self, trunk: Trunk, heads: sampling.Heads, max_slots: int, guidance: float = GUIDANCE) -> None:
+        assert guidance >= 1, guidance
+        assert trunk.num_rows >= num_rows(max_slots), (trunk.num_rows, max_slots)
+        self._trunk, self._heads, self._max_slots = trunk, heads, max_slots
+        self._guidance = np.float32(guidance)
         self._rows = sampling.make_rows(max_slots)
         self._rules = sampling.make_rule_table(max_slots)
-        self._conditions = np.zeros((max_slots, CONDITION), np.float32)
+        self._conditions = np.zeros((2, max_slots, CONDITION), np.float32)  # as asked, and without a mood
+        self._memory = Memory(max_slots)
         self._slots: dict[int, _Slot] = {}
+        self.num_resets = 0  # of all slots, closed ones too
 
     def open(self, slot: int, controller: Controller) -> None:
         """Begin at beat 0 with the controller's seed."""
         assert slot not in self._slots, slot
         self._slots[slot] = _Slot(controller)
+        self._memory.clear(slot)
         self._rows.seed[slot] = controller.seed
         for name, value in _CARRIED.items():
             getattr(self._rows, name)[slot] = value
@@ -116,7 +144,7 @@ class Composer:
             return  # not composed yet
         for name, value in state.starts[beat].items():
             getattr(self._rows, name)[slot] = value
-        state.composing = False
+        state.composing, state.attempts = False, 0
         while state.frontier > beat:
             state.ahead.pop()
         state.starts = {index: start for index, start in state.starts.items() if index < beat}
@@ -155,23 +183,51 @@ class Composer:
             if not self._slots[slot].composing:
                 self._begin_beat(slot)
         index = np.asarray(slots, np.int64)
-        rows = self._rows
-        hidden = self._trunk.advance(index, rows.position[index], rows.pending[index], self._conditions[index])
-        sampling.choose_events(hidden, self._heads, rows, self._rules, index)
-        for slot in index[rows.done[index]].tolist():
+        sampling.choose_events(self._advance(index), self._guidance, self._heads, self._rows, self._rules, index)
+        for slot in index[self._rows.done[index]].tolist():
             self._finish_beat(slot)
+
+    def _advance(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Hidden states [2, B, dim] of slots [B] after their pending events: as asked, and without a mood."""
+        rows = self._rows
+        position, pending, recalled = rows.position[index], rows.pending[index], rows.recalled[index]
+        asked, free = self._conditions[:, index]
+        if self._guidance == 1:
+            hidden = self._trunk.advance(index, position, pending, recalled, asked)
+            return np.stack((hidden, hidden))
+        hidden = self._trunk.advance(
+            np.concatenate((index, index + self._max_slots)),
+            np.tile(position, 2),
+            np.tile(pending, (2, 1)),
+            np.tile(recalled, (2, 1)),
+            np.concatenate((asked, free)),
+        )
+        return hidden.reshape(2, len(index), -1)
 
     def _begin_beat(self, slot: int) -> None:
         state, rows, table = self._slots[slot], self._rows, self._rules
         beat = state.frontier
         intent = state.controller.beat_intent(beat)
-        state.starts[beat] = {name: getattr(rows, name)[slot].copy() for name in _CARRIED}
-        state.composing, state.tonic = True, intent.key.tonic
-        self._conditions[slot] = _conditions(intent)
+        if state.attempts:
+            intent = replace(intent, recall=NO_RECALL)
+        else:
+            state.starts[beat] = {name: getattr(rows, name)[slot].copy() for name in _CARRIED}
+        state.composing, state.intent = True, intent
+        rows.num_recalled[slot], closeness = self._memory.recall(slot, beat, intent, rows.recalled_beat[slot])
+        rows.is_recalling[slot] = any(near is not None for near in closeness)
+        self._conditions[:, slot] = _conditions(intent, closeness)
+        hide(self._conditions[1, slot], MOOD_GROUPS)
         rules = beat_rules(intent)
         for name in table._fields:
             getattr(table, name)[slot] = getattr(rules, name)
         rows.pending[slot] = (BAR if intent.beat == 1 else BEAT, 0, 0, 0, 0)
+        next_recalled(
+            rows.recalled_beat[slot],
+            rows.num_recalled[slot],
+            rows.is_recalling[slot],
+            rows.pending[slot],
+            rows.recalled[slot],
+        )
         rows.num_events[slot] = 0
         rows.num_notes[slot] = 0
         rows.done[slot] = False
@@ -179,32 +235,57 @@ class Composer:
     def _finish_beat(self, slot: int) -> None:
         state, rows = self._slots[slot], self._rows
         state.composing = False
+        assert state.intent is not None
+        beat, tonic = state.frontier, state.intent.key.tonic
+        events = rows.events[slot, : rows.num_events[slot]]
+        self._memory.remember(slot, beat, events, state.intent)
+        if state.attempts < MAX_ATTEMPTS and find_fault(self._memory, slot, beat, state.intent) is not None:
+            self._compose_again(slot)
+            return
+        state.attempts = 0
         chord = int(rows.chord[slot])
         root, quality = divmod(chord, NUM_QUALITIES)
-        notes = _decode_notes(rows.events[slot, : rows.num_events[slot]], state.tonic)
-        state.ahead.append(
-            ComposedBeat(state.frontier, notes, (root + state.tonic) % 12 if chord >= 0 else -1, quality)
-        )
+        chord_root = (root + tonic) % 12 if chord >= 0 else -1
+        state.ahead.append(ComposedBeat(beat, _decode_notes(events, tonic), chord_root, quality))
         rows.sounds_until[slot] = np.maximum(rows.sounds_until[slot] - TICKS_PER_BEAT, 0)
+
+    def _compose_again(self, slot: int) -> None:
+        """Begin the beat that has just been finished again, with other draws and recalling nothing."""
+        state, rows = self._slots[slot], self._rows
+        state.attempts += 1
+        if state.attempts == 1:
+            state.resets += 1
+            self.num_resets += 1
+        for name, value in state.starts[state.frontier].items():
+            getattr(rows, name)[slot] = value
+        rows.attempt[slot] += np.uint64(state.attempts)
+
+    def resets(self, slot: int) -> int:
+        """How many beats the watchdog has had composed again since the slot was opened or restored."""
+        return self._slots[slot].resets
 
     def snapshot(self, slot: int) -> dict[str, Any]:
         """A copy of all that the slot remembers."""
         state, rows = self._slots[slot], self._rows
         return {
-            "trunk": self._trunk.snapshot(slot),
+            "trunk": [self._trunk.snapshot(row) for row in (slot, slot + self._max_slots)],
+            "memory": self._memory.snapshot(slot),
             "rows": {name: getattr(rows, name)[slot].copy() for name in rows._fields},
             "rules": {name: getattr(self._rules, name)[slot].copy() for name in self._rules._fields},
-            "conditions": self._conditions[slot].copy(),
-            "slot": (state.next_beat, state.composing, state.tonic, list(state.ahead), dict(state.starts)),
+            "conditions": self._conditions[:, slot].copy(),
+            "beat": (state.next_beat, state.composing, state.intent, state.attempts),
+            "ahead": (list(state.ahead), dict(state.starts)),
         }
 
     def restore(self, slot: int, controller: Controller, snapshot: dict[str, Any]) -> None:
         """Continue a snapshot in an empty slot."""
         assert slot not in self._slots, slot
-        next_beat, composing, tonic, ahead, starts = snapshot["slot"]
-        self._slots[slot] = _Slot(controller, next_beat, composing, tonic, deque(ahead), dict(starts))
-        self._trunk.restore(slot, snapshot["trunk"])
-        self._conditions[slot] = snapshot["conditions"]
+        ahead, starts = snapshot["ahead"]
+        self._slots[slot] = _Slot(controller, *snapshot["beat"], ahead=deque(ahead), starts=dict(starts))
+        for row, keys_and_values in zip((slot, slot + self._max_slots), snapshot["trunk"], strict=True):
+            self._trunk.restore(row, keys_and_values)
+        self._memory.restore(slot, snapshot["memory"])
+        self._conditions[:, slot] = snapshot["conditions"]
         for target, name in ((self._rows, "rows"), (self._rules, "rules")):
             for key, value in snapshot[name].items():
                 getattr(target, key)[slot] = value

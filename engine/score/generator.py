@@ -34,6 +34,10 @@ class ScoreGenerator:
         self._frames: dict[int, int] = {}
         self._revised: dict[int, int] = {}
 
+    @property
+    def num_resets(self) -> int:
+        return self._composer.num_resets
+
     def open(self, slot: int, controller: Controller) -> None:
         self._controllers[slot] = controller
         self._frames[slot] = 0

@@ -36,6 +36,8 @@ class Weights(NamedTuple):
 
     embed: npt.NDArray[np.float32]  # [sum of FIELD_SIZES, dim], the fields' tables one below another
     embed_start: npt.NDArray[np.int64]  # [5] first row of each field's table
+    recalled: npt.NDArray[np.float32]  # [sum of RECALLED_SIZES, dim]
+    recalled_start: npt.NDArray[np.int64]  # [5]
     condition: npt.NDArray[np.float32]  # [CONDITION, dim]
     condition_bias: npt.NDArray[np.float32]  # [dim]
     norms: npt.NDArray[np.float32]  # [L, 2, dim]: before attention, before feed-forward
@@ -276,10 +278,10 @@ def _gate(gate_up, bits, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def advance(weights, sizes, rows, positions, events, conditions, cache, hidden):  # type: ignore[no-untyped-def]
+def advance(weights, sizes, rows, positions, events, recalled, conditions, cache, hidden):  # type: ignore[no-untyped-def]
     """One event a row.
 
-    sizes (num_heads, head_dim, window); rows [B] cache rows; positions [B] of the events; events [B, 5];
+    sizes (num_heads, head_dim, window); rows [B] cache rows; positions [B] of the events; events and recalled [B, 5];
     conditions [B, CONDITION]; hidden [B, dim] is written.
     """
     num_heads, _, window = sizes
@@ -295,8 +297,9 @@ def advance(weights, sizes, rows, positions, events, conditions, cache, hidden):
                     x[b, i] += conditions[b, c] * weights.condition[c, i]
         for field in range(5):
             table_row = weights.embed[weights.embed_start[field] + events[b, field]]
+            recalled_row = weights.recalled[weights.recalled_start[field] + recalled[b, field]]
             for i in range(dim):
-                x[b, i] += table_row[i]
+                x[b, i] += table_row[i] + recalled_row[i]
     normed, levels = np.empty((num_rows, dim), F32), np.empty((num_rows, dim), np.int16)
     scales, heard = np.empty(num_rows, F32), np.empty((num_rows, dim), F32)
     qkv, gate_up = np.empty((num_rows, qkv_width), F32), np.empty((num_rows, 2 * ffn), F32)
@@ -328,11 +331,18 @@ def pack_weights(tensors: dict[str, npt.NDArray[np.float32]], config: ModelConfi
     def stack(name: str) -> npt.NDArray[np.float32]:
         return np.stack([tensors[f"layers.{i}.{name}.weight"] for i in range(config.num_layers)])
 
-    tables = [tensors[f"embed.{i}.weight"] for i in range(5)]
-    starts = np.cumsum([0] + [len(table) for table in tables[:-1]])
+    def stack_tables(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        tables = [tensors[f"{name}.{i}.weight"] for i in range(5)]
+        starts = np.cumsum([0] + [len(table) for table in tables[:-1]])
+        return np.ascontiguousarray(np.concatenate(tables)), starts.astype(np.int64)
+
+    embed, embed_start = stack_tables("embed")
+    recalled, recalled_start = stack_tables("recalled")
     return Weights(
-        embed=np.ascontiguousarray(np.concatenate(tables)),
-        embed_start=starts.astype(np.int64),
+        embed=embed,
+        embed_start=embed_start,
+        recalled=recalled,
+        recalled_start=recalled_start,
         condition=np.ascontiguousarray(tensors["condition.weight"].T),
         condition_bias=tensors["condition.bias"],
         norms=np.stack([stack("attention_norm"), stack("ffn_norm")], 1),

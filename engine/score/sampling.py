@@ -1,7 +1,7 @@
 """Hidden states to events: five fields, one after another, under the rules of the beat. numba; releases the GIL.
 
 In: hidden states, the rows' composing state and rules; out: one event a row. Remembers nothing but what it writes into
-the row state. Random numbers are a hash of (seed, position, field): drawing an event again draws the same event.
+the row state. Random numbers are a hash of (seed, attempt, position, field): drawing an event again draws the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numba import njit
 
 from engine.score import kernels
 from engine.score.kernels import F32, Quantised
+from engine.score.recall import next_recalled
 from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
 from engine.score.vocabulary import (
     BAR,
@@ -25,6 +26,7 @@ from engine.score.vocabulary import (
     FIRST_LAYER,
     FIRST_PITCH,
     MAX_EVENTS_PER_BEAT,
+    NO_RECALL,
     NUM_DRUMS,
     NUM_KINDS,
     NUM_POSITIONS,
@@ -54,6 +56,8 @@ class Heads(NamedTuple):
     """The output side of the checkpoint, packed for the sampler."""
 
     kind: Quantised  # [1, kinds, dim]
+    copy: Quantised  # [1, 5, dim]
+    copy_bias: npt.NDArray[np.float32]  # [5]
     field_in: Quantised  # [1, 4 field_dim, dim]
     chosen_kind: npt.NDArray[np.float32]  # [kinds, 4 field_dim]
     chosen_position: npt.NDArray[np.float32]  # [positions, 3 field_dim]
@@ -69,6 +73,8 @@ def pack_heads(tensors: dict[str, npt.NDArray[np.float32]]) -> Heads:
     """Arrange a checkpoint's float32 tensors for the sampler."""
     return Heads(
         kernels.quantise(tensors["kind_head.weight"][None]),
+        kernels.quantise(tensors["copy.weight"][None]),
+        tensors["copy.bias"],
         kernels.quantise(tensors["field_in.weight"][None]),
         *(tensors[f"chosen.{i}.weight"] for i in range(4)),
         *(tensors[f"field_out.{i}.weight"] for i in range(4)),
@@ -79,8 +85,13 @@ class Rows(NamedTuple):
     """Composing state of every slot: what the masks need to know of the beat so far."""
 
     seed: npt.NDArray[np.uint64]  # [S]
+    attempt: npt.NDArray[np.uint64]  # [S] how often a beat has been composed again: another draw every time
     position: npt.NDArray[np.int64]  # [S] events fed to the trunk
     pending: npt.NDArray[np.int64]  # [S, 5] the event to be fed next
+    recalled: npt.NDArray[np.int64]  # [S, 5] the recalled event that is fed with it
+    recalled_beat: npt.NDArray[np.int64]  # [S, MAX_EVENTS_PER_BEAT, 5] all that this beat recalls, in order
+    num_recalled: npt.NDArray[np.int64]  # [S]
+    is_recalling: npt.NDArray[np.bool_]  # [S]
     events: npt.NDArray[np.int64]  # [S, MAX_EVENTS_PER_BEAT, 5] chosen in this beat
     num_events: npt.NDArray[np.int64]  # [S]
     num_notes: npt.NDArray[np.int64]  # [S, 5] of each layer in this beat
@@ -94,8 +105,13 @@ class Rows(NamedTuple):
 def make_rows(num_slots: int) -> Rows:
     return Rows(
         seed=np.zeros(num_slots, np.uint64),
+        attempt=np.zeros(num_slots, np.uint64),
         position=np.zeros(num_slots, np.int64),
         pending=np.zeros((num_slots, 5), np.int64),
+        recalled=np.zeros((num_slots, 5), np.int64),
+        recalled_beat=np.zeros((num_slots, MAX_EVENTS_PER_BEAT, 5), np.int64),
+        num_recalled=np.zeros(num_slots, np.int64),
+        is_recalling=np.zeros(num_slots, np.bool_),
         events=np.zeros((num_slots, MAX_EVENTS_PER_BEAT, 5), np.int64),
         num_events=np.zeros(num_slots, np.int64),
         num_notes=np.zeros((num_slots, NUM_LAYERS), np.int64),
@@ -146,6 +162,11 @@ def _uniform(seed, position, field):  # type: ignore[no-untyped-def]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.float64((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True, nogil=True)
+def _seed_of(rows, row):  # type: ignore[no-untyped-def]
+    return rows.seed[row] ^ (rows.attempt[row] * np.uint64(0xD6E8FEB86659FD93))
 
 
 @njit(cache=True, nogil=True)
@@ -310,12 +331,17 @@ def _allow_positions(rows, rules, row, layer, allowed, values):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def _field_logits(parts, field, width, table, out):  # type: ignore[no-untyped-def]
-    """out = table · silu(parts[field])."""
+def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no-untyped-def]
+    """out = table · silu(parts[0, field]), guided away from the same of parts[1].
+
+    The product is linear: guiding its input guides the logits.
+    """
     hidden = np.empty(width, F32)
     for i in range(width):
-        x = parts[field * width + i]
-        hidden[i] = x / (F32(1.0) + F32(np.exp(-x)))
+        asked, free = parts[0, field * width + i], parts[1, field * width + i]
+        asked /= F32(1.0) + F32(np.exp(-asked))
+        free /= F32(1.0) + F32(np.exp(-free))
+        hidden[i] = free + guidance * (asked - free)
     for n in range(table.shape[0]):
         total = F32(0.0)
         for i in range(width):
@@ -324,59 +350,75 @@ def _field_logits(parts, field, width, table, out):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
-    for i in range(table.shape[1]):
-        parts[first_field * width + i] += table[index, i]
+def _pull(logits, gates, recalled, event, field):  # type: ignore[no-untyped-def]
+    """Lean towards the recalled event, if it is the one that is being written."""
+    for before in range(field):
+        if recalled[before] != event[before]:
+            return
+    if recalled[0] != NO_RECALL:
+        logits[recalled[field]] += gates[field]
 
 
 @njit(cache=True, nogil=True)
-def _choose_note(parts, heads, rows, rules, row, layer, event):  # type: ignore[no-untyped-def]
+def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
+    for i in range(table.shape[1]):
+        parts[0, first_field * width + i] += table[index, i]
+        parts[1, first_field * width + i] += table[index, i]
+
+
+@njit(cache=True, nogil=True)
+def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):  # type: ignore[no-untyped-def]
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
-    seed, place, temperature = rows.seed[row], rows.position[row], rules.temperature[row]
+    seed, place, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
     if layer == 0:
         temperature *= F32(_DRUM_HEAT)
     logits, bits = np.empty(heads.value.shape[0], F32), np.empty(heads.value.shape[0], np.int32)
     allowed, values = np.ones(heads.value.shape[0], np.bool_), np.empty(heads.value.shape[0], np.bool_)
 
     _allow_positions(rows, rules, row, layer, allowed, values)
-    _field_logits(parts, 0, width, heads.position, logits)
+    _field_logits(parts, 0, width, heads.position, guidance, logits)
+    _pull(logits, gates, rows.recalled[row], event, 1)
     event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, place, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
     _allow_values(rows, rules, row, layer, event[1], allowed)
-    _field_logits(parts, 1, width, heads.value, logits)
+    _field_logits(parts, 1, width, heads.value, guidance, logits)
+    _pull(logits, gates, rows.recalled[row], event, 2)
     event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, place, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
     allowed[:] = True
     if rules.ending[row] == LAST_CHORD and layer > 0:
         allowed[:_LONG] = False
-    _field_logits(parts, 2, width, heads.duration, logits)
+    _field_logits(parts, 2, width, heads.duration, guidance, logits)
+    _pull(logits, gates, rows.recalled[row], event, 3)
     event[3] = _draw(
         logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, place, 3), bits
     )
     _add_chosen(parts, 3, width, heads.chosen_duration, event[3])
 
     allowed[:] = True
-    _field_logits(parts, 3, width, heads.velocity, logits)
+    _field_logits(parts, 3, width, heads.velocity, guidance, logits)
+    _pull(logits, gates, rows.recalled[row], event, 4)
     event[4] = _draw(
         logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, place, 4), bits
     )
 
 
 @njit(cache=True, nogil=True)
-def _choose_event(parts, kind_logits, heads, rows, rules, row, event):  # type: ignore[no-untyped-def]
+def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, event):  # type: ignore[no-untyped-def]
     """Choose one event of one row into `event` [5]."""
     width = heads.position.shape[1]
     bits = np.empty(heads.value.shape[0], np.int32)
     values = np.empty(heads.value.shape[0], np.bool_)
     allowed = np.empty(NUM_KINDS, np.bool_)
     _allow_kinds(rows, rules, row, allowed, values)
+    event[:] = 0
+    _pull(kind_logits, gates, rows.recalled[row], event, 0)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
-    event[:] = 0
-    seed, place = rows.seed[row], rows.position[row]
+    seed, place = _seed_of(rows, row), rows.position[row]
     temperature = rules.temperature[row]
     event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_HEAT), _uniform(seed, place, 0), bits)
     if event[0] <= BEAT:
@@ -385,7 +427,8 @@ def _choose_event(parts, kind_logits, heads, rows, rules, row, event):  # type: 
     if event[0] == CHORD_EVENT:
         _add_chosen(parts, 1, width, heads.chosen_position, 0)
         logits = np.empty(heads.value.shape[0], F32)
-        _field_logits(parts, 1, width, heads.value, logits)
+        _field_logits(parts, 1, width, heads.value, guidance, logits)
+        _pull(logits, gates, rows.recalled[row], event, 2)
         chords = rules.chords[row]
         for chord in range(len(chords)):
             logits[chord] += rules.chord_bias[row, chord]
@@ -393,7 +436,7 @@ def _choose_event(parts, kind_logits, heads, rows, rules, row, event):  # type: 
             logits[rows.chord[row]] -= F32(_STAY_PENALTY)
         event[2] = _draw(logits[: len(chords)], chords, temperature * F32(_CHORD_HEAT), _uniform(seed, place, 2), bits)
     else:
-        _choose_note(parts, heads, rows, rules, row, event[0] - FIRST_LAYER, event)
+        _choose_note(parts, gates, guidance, heads, rows, rules, row, event[0] - FIRST_LAYER, event)
 
 
 @njit(cache=True, nogil=True)
@@ -409,26 +452,40 @@ def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def choose_events(hidden, heads, rows, rules, slots):  # type: ignore[no-untyped-def]
-    """Choose the next event of each of `slots` [B] from hidden [B, dim], and write it into the rows' state."""
-    count, dim = hidden.shape
+def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[no-untyped-def]
+    """Choose the next event of each of `slots` [B] and write it into the rows' state.
+
+    hidden [2, B, dim]: as asked, and as it would be if no mood were asked. `guidance` 1 takes the first; what is above
+    goes further from the second (classifier-free guidance, Ho and Salimans 2022, arXiv:2207.12598).
+    """
+    count, dim = hidden.shape[1], hidden.shape[2]
     levels, scales = np.empty((count, dim), np.int16), np.empty(count, F32)
-    kind_logits = np.empty((count, NUM_KINDS), F32)
-    parts = np.empty((count, heads.field_in.weight.shape[1]), F32)
-    kernels.quantise_rows(hidden, levels, scales)
-    kernels.multiply_rows(levels, scales, heads.kind.weight[0], heads.kind.scale[0], kind_logits)
-    kernels.multiply_rows(levels, scales, heads.field_in.weight[0], heads.field_in.scale[0], parts)
+    kind_logits = np.empty((2, count, NUM_KINDS), F32)
+    parts = np.empty((2, count, heads.field_in.weight.shape[1]), F32)
+    gates = np.empty((2, count, 5), F32)
+    for side in range(2):
+        kernels.quantise_rows(hidden[side], levels, scales)
+        kernels.multiply_rows(levels, scales, heads.kind.weight[0], heads.kind.scale[0], kind_logits[side])
+        kernels.multiply_rows(levels, scales, heads.copy.weight[0], heads.copy.scale[0], gates[side])
+        kernels.multiply_rows(levels, scales, heads.field_in.weight[0], heads.field_in.scale[0], parts[side])
     event = np.zeros(5, np.int64)
     for b in range(count):
         row = slots[b]
         rows.position[row] += 1
-        _choose_event(parts[b], kind_logits[b], heads, rows, rules, row, event)
+        for one, other in ((kind_logits[0, b], kind_logits[1, b]), (gates[0, b], gates[1, b])):
+            for i in range(len(one)):
+                one[i] = other[i] + guidance * (one[i] - other[i])
+        gates[0, b] += heads.copy_bias
+        _choose_event(parts[:, b], gates[0, b], kind_logits[0, b], guidance, heads, rows, rules, row, event)
         if event[0] <= BEAT:
             rows.done[row] = True
             continue
         rows.pending[row] = event
         rows.events[row, rows.num_events[row]] = event
         rows.num_events[row] += 1
+        next_recalled(
+            rows.recalled_beat[row], rows.num_recalled[row], rows.is_recalling[row], event, rows.recalled[row]
+        )
         if event[0] == CHORD_EVENT:
             rows.chord[row] = event[2]
         else:

@@ -25,8 +25,11 @@ Memory = tuple[npt.NDArray[Any], ...]
 class Trunk(Protocol):
     """`advance` writes at the given positions, so rewinding is just calling it with an earlier one."""
 
-    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
-        """Hidden states float32 [B, dim] after events [B, 5] at positions [B] of rows [B], under conditions [B, C]."""
+    num_rows: int
+
+    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
+        """Hidden states float32 [B, dim] after events [B, 5] at positions [B] of rows [B], with recalled events [B, 5]
+        and under conditions [B, C]."""
 
     def snapshot(self, row: int) -> Memory: ...
 
@@ -38,14 +41,16 @@ class CpuTrunk:
 
     def __init__(self, tensors: dict[str, Float], config: ModelConfig, max_rows: int) -> None:
         capacity = config.window + REWIND_EVENTS
+        self.num_rows = max_rows
         self._weights = kernels.pack_weights(tensors, config)
         self._sizes = (config.num_heads, config.head_dim, config.window)
         self._dim = config.dim
         self._cache = kernels.make_cache(max_rows, config, capacity)
 
-    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
+    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         hidden = np.empty((len(rows), self._dim), np.float32)
-        kernels.advance(self._weights, self._sizes, rows, positions, events, conditions, self._cache, hidden)
+        weights, sizes, cache = self._weights, self._sizes, self._cache
+        kernels.advance(weights, sizes, rows, positions, events, recalled, conditions, cache, hidden)
         return hidden
 
     def snapshot(self, row: int) -> Memory:
@@ -74,24 +79,25 @@ class TorchTrunk:
         shape = (config.num_layers, max_rows, config.num_kv_heads, self._capacity + 1, config.head_dim)
         self._keys = torch.zeros(shape, device=self._device)
         self._values = torch.zeros(shape, device=self._device)
-        self._max_rows = max_rows
+        self.num_rows = max_rows
 
-    def advance(self, rows: Int, positions: Int, events: Int, conditions: Float) -> Float:
+    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         torch = self._torch
-        all_events = np.zeros((self._max_rows, events.shape[1]), np.int64)
-        all_conditions = np.zeros((self._max_rows, conditions.shape[1]), np.float32)
-        all_positions = np.full(self._max_rows, -1, np.int64)
-        all_events[rows], all_conditions[rows], all_positions[rows] = events, conditions, positions
-        arrays = (all_events, all_conditions, all_positions)
+        all_events, all_recalled = (np.zeros((self.num_rows, events.shape[1]), np.int64) for _ in range(2))
+        all_conditions = np.zeros((self.num_rows, conditions.shape[1]), np.float32)
+        all_positions = np.full(self.num_rows, -1, np.int64)
+        all_events[rows], all_recalled[rows] = events, recalled
+        all_conditions[rows], all_positions[rows] = conditions, positions
+        arrays = (all_events, all_recalled, all_conditions, all_positions)
         with torch.inference_mode():
             hidden = self._advance_all(*(torch.from_numpy(array).to(self._device) for array in arrays))
         return hidden.cpu().numpy()[rows]
 
-    def _advance_all(self, events: Any, conditions: Any, positions: Any) -> Any:
+    def _advance_all(self, events: Any, recalled: Any, conditions: Any, positions: Any) -> Any:
         from engine.score.transformer import rotary_angles, rotate
 
         torch, model = self._torch, self._model
-        every = torch.arange(self._max_rows, device=self._device)
+        every = torch.arange(self.num_rows, device=self._device)
         place = torch.where(positions < 0, self._capacity, positions % self._capacity)
         cos, sin = rotary_angles(positions.clamp(min=0), self._config.head_dim)
         cos, sin = cos[:, None, None], sin[:, None, None]
@@ -99,7 +105,7 @@ class TorchTrunk:
         age = (positions[:, None] - slots) % self._capacity
         seen = (age < self._config.window) & (age <= positions[:, None]) & (slots < self._capacity)
         seen |= slots == place[:, None]
-        x = model.embed_events(events, conditions)[:, None]
+        x = model.embed_events(events, recalled, conditions)[:, None]
         for index, layer in enumerate(model.layers):
             q, k, v = layer.split_heads(layer.attention_norm(x))
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)

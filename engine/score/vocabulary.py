@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.score.piece import DRUM_PITCHES, TICKS_PER_BEAT, Piece
 from moods.harmony import CHORD_QUALITY_NAMES, SCALE_NAMES
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS, SECTIONS, STYLES
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, CUES, LANES, LAYERS, SECTIONS, STYLES
 
 BAR, BEAT, CHORD_EVENT, FIRST_LAYER = 0, 1, 2, 3
 NUM_KINDS = FIRST_LAYER + len(LAYERS)
@@ -44,6 +45,10 @@ NUM_VELOCITIES = 16
 
 NUM_FIELDS = 5
 FIELD_SIZES = (NUM_KINDS, NUM_POSITIONS, NUM_VALUES, NUM_DURATIONS, NUM_VELOCITIES)
+
+NO_RECALL = NUM_KINDS
+"""Kind of a recalled event where nothing is recalled (see recall.py)."""
+RECALLED_SIZES = (NUM_KINDS + 1, *FIELD_SIZES[1:])
 
 
 def tonic_shift(tonic: int) -> int:
@@ -80,6 +85,9 @@ _GROUPS: tuple[tuple[str, int], ...] = (
     ("phrase_bar", BARS_PER_PHRASE),
     ("section", len(SECTIONS)),
     ("ending", 3),  # last chord here; within a bar; within four bars
+    ("change", 3),  # the section changes after this bar; within two bars; within four
+    ("cue", len(CUES)),
+    ("recall", 2 * len(LANES)),  # [recalled…, how closely…]
 )
 CONDITION_SLICES: dict[str, slice] = {}
 _start = 0
@@ -87,6 +95,16 @@ for _name, _size in _GROUPS:
     CONDITION_SLICES[_name] = slice(_start, _start + _size)
     _start += _size
 CONDITION = (_start + 7) // 8 * 8
+
+
+MOOD_GROUPS = ("valence", "energy", "tension", "density", "style")
+"""What guidance strengthens: the model is asked with and without these."""
+
+
+def hide(conditions: npt.NDArray[Any], groups: Sequence[str]) -> None:
+    """Make groups of conditions [..., CONDITION] unknown, in place."""
+    for name in groups:
+        conditions[..., CONDITION_SLICES[name]] = 0
 
 
 def _knots(value: float, low: float, high: float) -> npt.NDArray[np.float32]:
@@ -108,9 +126,16 @@ def condition(
     beat: int,
     bar_in_section: int,
     section: str,
+    bars_to_change: int | None,
     beats_to_end: int | None,
+    cue: str,
+    recall: Sequence[float | None],
 ) -> npt.NDArray[np.float32]:
-    """Condition of one beat, float32 [CONDITION]. `beat` is 0 … 3 in the bar; None is an unknown layer."""
+    """Condition of one beat, float32 [CONDITION].
+
+    `beat` is 0 … 3 in the bar; a layer that is None is unknown; `bars_to_change` counts the bars of the section that
+    follow this one; `recall` is how closely, 0 … 1, each lane is to follow the beat it recalls, None where it does not.
+    """
     out = np.zeros(CONDITION, np.float32)
     at = CONDITION_SLICES
     out[at["valence"]] = _knots(valence, -1, 1)
@@ -129,7 +154,20 @@ def condition(
     if beats_to_end is not None:
         for index, within in enumerate((0, BEATS_PER_BAR, 4 * BEATS_PER_BAR)):
             out[at["ending"].start + index] = float(0 <= beats_to_end <= within)
+    if bars_to_change is not None:
+        for index, within in enumerate((0, 1, 3)):
+            out[at["change"].start + index] = float(bars_to_change <= within)
+    out[at["cue"].start + CUES.index(cue)] = 1
+    write_recall(out, recall)
     return out
+
+
+def write_recall(condition: npt.NDArray[Any], recall: Sequence[float | None]) -> None:
+    """Set the recall group of a condition [CONDITION] in place."""
+    start = CONDITION_SLICES["recall"].start
+    for lane, closeness in enumerate(recall):
+        condition[start + lane] = closeness is not None
+        condition[start + len(LANES) + lane] = closeness or 0.0
 
 
 # --- pieces to events ----------------------------------------------------------------------------------------------
@@ -166,8 +204,19 @@ def _playing_layers(piece: Piece) -> npt.NDArray[np.bool_]:
     return playing
 
 
+def _bars_to_change(piece: Piece) -> list[int | None]:
+    """How many bars of its section follow each bar; None in the last section, of unknown length."""
+    left: list[int | None] = [None] * len(piece.bars)
+    for index in range(len(piece.bars) - 2, -1, -1):
+        following = piece.bars[index + 1]
+        after = left[index + 1]
+        changes = following.bar_in_section == 0 or following.section != piece.bars[index].section
+        left[index] = 0 if changes else None if after is None else after + 1
+    return left
+
+
 def _conditions(piece: Piece) -> npt.NDArray[np.float16]:
-    playing = _playing_layers(piece)
+    playing, bars_to_change = _playing_layers(piece), _bars_to_change(piece)
     rows = []
     for index, bar in enumerate(piece.bars):
         layers = [bool(p) if known else None for p, known in zip(playing[index], piece.layers_known, strict=True)]
@@ -186,7 +235,10 @@ def _conditions(piece: Piece) -> npt.NDArray[np.float16]:
                     beat=beat,
                     bar_in_section=bar.bar_in_section,
                     section=bar.section,
+                    bars_to_change=bars_to_change[index],
                     beats_to_end=to_end,
+                    cue=bar.cues[beat],
+                    recall=(),
                 )
             )
     return np.asarray(rows, np.float16)

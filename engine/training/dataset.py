@@ -6,23 +6,31 @@ Remembers all events in memory. Sources are drawn by `MIX`, whatever their sizes
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
 from engine.score.piece import Piece
-from engine.score.vocabulary import encode_piece
+from engine.score.recall import recall_beats
+from engine.score.vocabulary import CONDITION_SLICES, encode_piece
 from engine.training.arranger import arrange
 from engine.training.corpora import read_corpora
-from moods.intent import STYLES
+from engine.training.returns import Returns, draw_sources, find_returns
+from moods.intent import BEATS_PER_BAR, STYLES
 
-MIX = {"arranger": 0.55, "game": 0.2, "drums": 0.05, "scores": 0.2}
+GROUPS = ("arranger", "game", "drums", "scores")
+Mix = dict[str, float]
 """Share of rows drawn from each group of sources (where a group is empty, the others share its part)."""
+MIX: Mix = {"arranger": 0.5, "game": 0.2, "drums": 0.1, "scores": 0.2}
+LAST_MIX: Mix = {"arranger": 0.65, "game": 0.27, "drums": 0.08, "scores": 0.0}
+"""In the last part of a training: music for moods and games, as it is to be."""
 
 _GROUP_OF_SOURCE = {
     "arranger": "arranger",
@@ -32,59 +40,85 @@ _GROUP_OF_SOURCE = {
     "groove": "drums",
 }
 _HELD_OUT_PERCENT = 2
+ARRANGED_BARS = (32, 48, 32, 64)
+"""Lengths of practice pieces, in turn: long ones have room for themes to return."""
 
 
 @dataclass
 class Batch:
-    """`events` int64 [B, T, 5], `conditions` float32 [B, T, CONDITION], `known` bool [B, T]."""
+    """`events` and `recalled` int64 [B, T, 5], `conditions` float32 [B, T, CONDITION], `known` bool [B, T]."""
 
     events: npt.NDArray[np.int64]
+    recalled: npt.NDArray[np.int64]
     conditions: npt.NDArray[np.float32]
     known: npt.NDArray[np.bool_]
 
 
 @dataclass
 class Dataset:
-    """Pieces one after another: piece i is events[starts[i] : starts[i + 1]]."""
+    """Pieces one after another: piece i is events[starts[i] : starts[i + 1]]; its bars begin at first_bars[i]."""
 
     events: npt.NDArray[np.int16]  # [N, 5]
     condition_of_event: npt.NDArray[np.int32]  # [N] row of `conditions`
     conditions: npt.NDArray[np.float16]  # [beats, CONDITION]
+    return_sources: npt.NDArray[np.int16]  # [bars, lanes, 5] as in `Returns`
+    return_closeness: npt.NDArray[np.uint8]  # [bars, lanes, 5]
     starts: npt.NDArray[np.int64]  # [pieces + 1]
-    group: npt.NDArray[np.int8]  # [pieces] index into MIX
+    first_bars: npt.NDArray[np.int64]  # [pieces + 1]
+    group: npt.NDArray[np.int8]  # [pieces] index into GROUPS
     held_out: npt.NDArray[np.bool_]  # [pieces]
     sources: dict[str, int]  # pieces by source
 
-    def _draw_piece(self, rng: np.random.Generator, held_out: bool) -> int:
-        shares = np.array([share * bool(len(self._members(g, held_out))) for g, share in enumerate(MIX.values())])
-        group = int(rng.choice(len(MIX), p=shares / shares.sum()))
+    def _draw_piece(self, rng: np.random.Generator, mix: Mix, held_out: bool) -> int:
+        shares = np.array([mix[name] * bool(len(self._members(g, held_out))) for g, name in enumerate(GROUPS)])
+        group = int(rng.choice(len(GROUPS), p=shares / shares.sum()))
         return int(rng.choice(self._members(group, held_out)))
 
     def _members(self, group: int, held_out: bool) -> npt.NDArray[np.int64]:
         return np.flatnonzero((self.group == group) & (self.held_out == held_out))
 
-    def _row(self, length: int, rng: np.random.Generator, held_out: bool) -> npt.NDArray[np.int64]:
-        """Indices of `length` events: pieces one after another, the first often entered at some later bar."""
-        parts: list[npt.NDArray[np.int64]] = []
+    def _row(self, length: int, rng: np.random.Generator, mix: Mix, held_out: bool) -> list[npt.NDArray[Any]]:
+        """Events, recalled events and conditions of `length` events: pieces one after another, the first often entered
+        at some later bar."""
+        parts: list[tuple[npt.NDArray[Any], ...]] = []
         filled = 0
         while filled < length:
-            piece = self._draw_piece(rng, held_out)
+            piece = self._draw_piece(rng, mix, held_out)
             first, last = int(self.starts[piece]), int(self.starts[piece + 1])
             if not parts and rng.random() < 0.6:
                 bars = first + np.flatnonzero(self.events[first:last, 0] == 0)
                 first = int(rng.choice(bars))
-            part = np.arange(first, last)[: length - filled]
-            parts.append(part)
-            filled += len(part)
-        return np.concatenate(parts)
+            part = slice(first, min(last, first + length - filled))
+            recalled, conditions = self._recalled(piece, rng)
+            begin = int(self.starts[piece])
+            inside = slice(part.start - begin, part.stop - begin)
+            beat = self.condition_of_event[part] - self.first_bars[piece] * BEATS_PER_BAR
+            parts.append((self.events[part], recalled[inside], conditions[beat]))
+            filled += part.stop - part.start
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def batch(self, rows: int, length: int, rng: np.random.Generator, held_out: bool = False) -> Batch:
-        index = np.stack([self._row(length, rng, held_out) for _ in range(rows)])
-        return Batch(
-            self.events[index].astype(np.int64),
-            self.conditions[self.condition_of_event[index]].astype(np.float32),
-            np.ones(index.shape, bool),
-        )
+    def _recalled(self, piece: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]:
+        """What a piece is shown as recalled, drawn anew each time: events [T, 5] and its conditions [beats, C]."""
+        bars = slice(int(self.first_bars[piece]), int(self.first_bars[piece + 1]))
+        events = slice(int(self.starts[piece]), int(self.starts[piece + 1]))
+        beats = slice(bars.start * BEATS_PER_BAR, bars.stop * BEATS_PER_BAR)
+        source, closeness = draw_sources(Returns(self.return_sources[bars], self.return_closeness[bars]), rng)
+        beat_in_bar = np.arange(BEATS_PER_BAR)[None, :, None]
+        of_beat = np.where(source[:, None] >= 0, source[:, None] * BEATS_PER_BAR + beat_in_bar, -1)
+        of_beat = of_beat.reshape(-1, source.shape[1])
+        beat_starts = np.searchsorted(self.condition_of_event[events], np.arange(beats.start, beats.stop + 1))
+        recalled = np.zeros((events.stop - events.start, 5), np.int64)
+        recall_beats(self.events[events].astype(np.int64), beat_starts, of_beat, recalled)
+        conditions = self.conditions[beats].copy()
+        shown = source >= 0
+        group = np.concatenate([shown, closeness * shown], 1)
+        conditions[:, CONDITION_SLICES["recall"]] = np.repeat(group, BEATS_PER_BAR, 0)
+        return recalled, conditions
+
+    def batch(self, rows: int, length: int, rng: np.random.Generator, mix: Mix = MIX, held_out: bool = False) -> Batch:
+        drawn = [self._row(length, rng, mix, held_out) for _ in range(rows)]
+        events, recalled, conditions = (np.stack(arrays) for arrays in zip(*drawn, strict=True))
+        return Batch(events.astype(np.int64), recalled, conditions.astype(np.float32), np.ones(events.shape[:2], bool))
 
     def held_out_batches(self, rows: int, length: int, count: int) -> list[Batch]:
         rng = np.random.default_rng(0)
@@ -93,7 +127,8 @@ class Dataset:
 
 def _arranged(num_pieces: int) -> Iterator[Piece]:
     for seed in range(num_pieces):
-        yield arrange(STYLES[seed % len(STYLES)], seed)
+        number, style = divmod(seed, len(STYLES))
+        yield arrange(STYLES[style], seed, num_bars=ARRANGED_BARS[number % len(ARRANGED_BARS)])
 
 
 def is_held_out(source: str) -> bool:
@@ -104,6 +139,7 @@ def is_held_out(source: str) -> bool:
 def build_dataset(pieces: Iterable[Piece]) -> Dataset:
     """Encode pieces; the source's name decides group and whether the piece is held out."""
     events, conditions, condition_of_event, starts, group, held_out = [], [], [], [0], [], []
+    sources_of_bars, closeness, first_bars = [], [], [0]
     sources: Counter[str] = Counter()
     num_beats = 0
     for piece in pieces:
@@ -115,27 +151,32 @@ def build_dataset(pieces: Iterable[Piece]) -> Dataset:
         condition_of_event.append(encoded.beat_of_event + num_beats)
         num_beats += len(encoded.conditions)
         starts.append(starts[-1] + len(encoded.events))
-        group.append(list(MIX).index(_GROUP_OF_SOURCE.get(source, "scores")))
+        returns = find_returns(encoded)
+        sources_of_bars.append(returns.source)
+        closeness.append(returns.closeness)
+        first_bars.append(first_bars[-1] + len(returns.source))
+        group.append(GROUPS.index(_GROUP_OF_SOURCE.get(source, "scores")))
         held_out.append(is_held_out(piece.source))
     return Dataset(
-        np.concatenate(events),
-        np.concatenate(condition_of_event).astype(np.int32),
-        np.concatenate(conditions),
-        np.asarray(starts, np.int64),
-        np.asarray(group, np.int8),
-        np.asarray(held_out, bool),
-        dict(sources),
+        events=np.concatenate(events),
+        condition_of_event=np.concatenate(condition_of_event).astype(np.int32),
+        conditions=np.concatenate(conditions),
+        return_sources=np.concatenate(sources_of_bars),
+        return_closeness=np.concatenate(closeness),
+        starts=np.asarray(starts, np.int64),
+        first_bars=np.asarray(first_bars, np.int64),
+        group=np.asarray(group, np.int8),
+        held_out=np.asarray(held_out, bool),
+        sources=dict(sources),
     )
 
 
 def load_dataset(data: Path | None, num_arranged: int, cache: Path, console: Console) -> Dataset:
     """The dataset of an earlier run in `cache`, or a new one from the arranger and the clean sets in `data`."""
+    arrays = [item.name for item in fields(Dataset) if item.name != "sources"]
     if cache.exists():
         stored = np.load(cache, allow_pickle=False)
-        names = [str(name) for name in stored["source_names"]]
-        sources = dict(zip(names, map(int, stored["source_counts"]), strict=True))
-        fields = ("events", "condition_of_event", "conditions", "starts", "group", "held_out")
-        return Dataset(*(stored[name] for name in fields), sources)
+        return Dataset(**{name: stored[name] for name in arrays}, sources=json.loads(str(stored["sources"])))
 
     def pieces() -> Iterator[Piece]:
         yield from _arranged(num_arranged)
@@ -145,15 +186,6 @@ def load_dataset(data: Path | None, num_arranged: int, cache: Path, console: Con
     dataset = build_dataset(pieces())
     console.print(f"{len(dataset.events):,} events in {len(dataset.starts) - 1:,} pieces: {dataset.sources}")
     cache.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        cache,
-        events=dataset.events,
-        condition_of_event=dataset.condition_of_event,
-        conditions=dataset.conditions,
-        starts=dataset.starts,
-        group=dataset.group,
-        held_out=dataset.held_out,
-        source_names=np.array(list(dataset.sources)),
-        source_counts=np.array(list(dataset.sources.values())),
-    )
+    stored = {name: getattr(dataset, name) for name in arrays}
+    np.savez(cache, **stored, sources=np.array(json.dumps(dataset.sources)))
     return dataset

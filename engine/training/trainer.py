@@ -1,6 +1,7 @@
 """Train the score transformer. In: encoded pieces; out: a checkpoint folder. Resumable; offline, one process.
 
     python -m engine.training.trainer --data FOLDER --out FOLDER [--minutes 60] [--threads 2] [--device cpu|cuda]
+                                      [--begin-with CHECKPOINT] [--compile] [--export FOLDER]
 
 Every run continues what lies in `--out` (training.pt: weights, optimiser, step, curve), so a long training may be many
 short ones. The shipped checkpoint is written by `--export`.
@@ -9,6 +10,7 @@ short ones. The shipped checkpoint is written by `--export`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -24,12 +26,12 @@ from torch import Tensor
 
 from engine.config import ModelConfig
 from engine.score.transformer import ScoreTransformer
-from engine.score.vocabulary import CONDITION_SLICES
-from engine.training.dataset import MIX, Batch, Dataset, load_dataset
-from engine.weights import write_checkpoint
+from engine.score.vocabulary import MOOD_GROUPS, hide
+from engine.training.dataset import LAST_MIX, MIX, Batch, Dataset, load_dataset
+from engine.weights import read_checkpoint, write_checkpoint
 
 FIELDS = ("kind", "position", "value", "duration", "velocity")
-_DROPPABLE = ("valence", "energy", "tension", "density", "tempo", "style", "scale", "layers", "section")
+_DROPPABLE = ("valence", "energy", "tension", "density", "tempo", "style", "scale", "layers", "section", "change")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class TrainingConfig:
     warmup_steps: int = 100
     total_steps: int = 3500
     weight_decay: float = 0.05
-    dropped_controls: float = 0.1  # chance that a row does not see one of its controls
+    dropped_controls: float = 0.08  # chance that a row does not see one of its controls
+    dropped_mood: float = 0.12  # chance that it sees nothing of its mood, as guidance asks at sampling
+    last_part: float = 0.35  # share of the steps, at the end, that draw from LAST_MIX
     seed: int = 1
 
 
@@ -75,16 +79,16 @@ class Trainer:
         decayed = [p for p in self.model.parameters() if p.dim() > 1]
         others = [p for p in self.model.parameters() if p.dim() <= 1]
         groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.begun_with: dict[str, Any] | None = None  # of another checkpoint: its sha256 and its training
         self.optimiser = torch.optim.AdamW(groups, lr=config.peak_rate, betas=(0.9, 0.95), fused=True)
         self.progress = Progression()
 
     def _forward(self, batch: Batch) -> Tensor:
-        events = torch.from_numpy(batch.events).to(self.device)
-        conditions = torch.from_numpy(batch.conditions).to(self.device)
-        known = torch.from_numpy(batch.known).to(self.device)
+        arrays = (batch.events, batch.recalled, batch.conditions, batch.known)
+        events, recalled, conditions, known = (torch.from_numpy(array).to(self.device) for array in arrays)
         with torch.autocast(self.device.type, torch.bfloat16):
-            hidden = self.model(events[:, :-1], conditions[:, :-1])
-            return self.model.losses(hidden, events[:, 1:], known[:, 1:])
+            hidden = self.model(events[:, :-1], recalled[:, :-1], conditions[:, :-1])
+            return self.model.losses(hidden, events[:, 1:], recalled[:, :-1], known[:, 1:])
 
     def train_step(self, batch: Batch) -> Tensor:
         """One update; the losses [5] before it."""
@@ -105,12 +109,32 @@ class Trainer:
         losses = torch.stack([self._forward(batch) for batch in batches]).mean(0)
         return {name: round(float(loss), 4) for name, loss in zip(FIELDS, losses, strict=True)}
 
+    def begin_with(self, checkpoint: Path) -> None:
+        """Take over the weights of another checkpoint of these sizes. What its vocabulary did not have yet begins at
+        (next to) nothing, so that the first step hears what the other one heard."""
+        _, tensors, manifest = read_checkpoint(checkpoint)
+        state = self.model.state_dict()
+        for name, tensor in state.items():
+            if name not in tensors:
+                continue
+            before = torch.from_numpy(tensors[name])
+            tensor.zero_()
+            tensor[tuple(slice(size) for size in before.shape)] = before
+        self.model.load_state_dict(state)
+        self.begun_with = {key: manifest.get(key) for key in ("sha256", "training", "data", "begun_with")}
+
+    def compile(self) -> None:
+        """A third faster on a CPU, after half a minute; needs a C++ compiler."""
+        self.model.forward = torch.compile(self.model.forward)  # type: ignore[method-assign]
+        self.model.losses = torch.compile(self.model.losses)  # type: ignore[method-assign]
+
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "progress": asdict(self.progress),
+            "begun_with": self.begun_with,
         }
         torch.save(state, folder / "training.tmp")
         (folder / "training.tmp").replace(folder / "training.pt")
@@ -122,24 +146,25 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progression(**state["progress"])
+        self.begun_with = state["begun_with"]
         return True
 
 
-def drop_controls(batch: Batch, chance: float, rng: np.random.Generator) -> Batch:
-    """Hide single controls from whole rows, so that the model also knows what to do when nobody asks."""
-    for row in range(len(batch.conditions)):
-        for name in _DROPPABLE:
-            if rng.random() < chance:
-                batch.conditions[row, :, CONDITION_SLICES[name]] = 0
+def drop_controls(batch: Batch, config: TrainingConfig, rng: np.random.Generator) -> Batch:
+    """Hide controls from whole rows, so that the model also knows what to do when nobody asks."""
+    for conditions in batch.conditions:
+        hide(conditions, [name for name in _DROPPABLE if rng.random() < config.dropped_controls])
+        if rng.random() < config.dropped_mood:
+            hide(conditions, MOOD_GROUPS)
     return batch
 
 
 def training_batches(dataset: Dataset, config: TrainingConfig, first_step: int) -> Iterator[Batch]:
     """Endless; resuming at step n does not replay the first n batches."""
     rng = np.random.default_rng([config.seed, first_step])
-    while True:
-        batch = dataset.batch(config.batch_rows, config.length + 1, rng)
-        yield drop_controls(batch, config.dropped_controls, rng)
+    for step in itertools.count(first_step):
+        mix = LAST_MIX if step >= config.total_steps * (1 - config.last_part) else MIX
+        yield drop_controls(dataset.batch(config.batch_rows, config.length + 1, rng, mix), config, rng)
 
 
 def run(trainer: Trainer, dataset: Dataset, out: Path, minutes: float, console: Console) -> None:
@@ -180,7 +205,8 @@ def export(trainer: Trainer, dataset: Dataset, folder: Path, command: str) -> No
         "command": command,
         "training": asdict(trainer.config) | {k: v for k, v in asdict(trainer.progress).items() if k != "curve"},
         "data": dataset.sources,
-        "mix": MIX,
+        "mix": {"first": MIX, "last": LAST_MIX},
+        "begun_with": trainer.begun_with,
         "curve": trainer.progress.curve,
     }
     write_checkpoint(folder, trainer.model.config, tensors, manifest)
@@ -197,14 +223,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=TrainingConfig.total_steps, help="length of the schedule")
     parser.add_argument("--pieces", type=int, default=7800, help="practice pieces the arranger writes")
     parser.add_argument("--threads", type=int, default=1, help="more only helps on an idle machine")
+    parser.add_argument(
+        "--peak-rate", type=float, default=TrainingConfig.peak_rate, help="learning rate at its highest"
+    )
+    parser.add_argument("--begin-with", type=Path, help="a checkpoint whose weights are taken over at step 0")
+    parser.add_argument("--compile", action="store_true", help="compile the model first")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     console = Console(stderr=True)
     dataset = load_dataset(options.data, options.pieces, options.out / "dataset.npz", console)
-    trainer = Trainer(ModelConfig(), TrainingConfig(total_steps=options.steps), options.device)
+    config = TrainingConfig(total_steps=options.steps, peak_rate=options.peak_rate)
+    trainer = Trainer(ModelConfig(), config, options.device)
     if trainer.resume(options.out):
         console.print(f"continuing at step {trainer.progress.step}")
+    elif options.begin_with:
+        trainer.begin_with(options.begin_with)
+    if options.compile:
+        trainer.compile()
     run(trainer, dataset, options.out, options.minutes, console)
     if options.export:
         command = f"python -m engine.training.trainer --data DATA --steps {options.steps} --pieces {options.pieces}"

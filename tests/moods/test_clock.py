@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.form import section_at
+from moods.form import key_shift, place_at
 from moods.intent import SECTIONS
 
 
@@ -51,15 +51,45 @@ def test_forgetting_changes_no_later_beat() -> None:
 
 def test_sections_are_endless_varied_and_begin_on_phrases() -> None:
     for seed in range(20):
-        plan = [section_at(seed, bar) for bar in range(600)]
-        assert [name for name, _ in plan[:4]] == ["intro"] * 4
-        assert {name for name, _ in plan} == set(SECTIONS) - {"outro"}
-        for bar, ((_, here), (_, after)) in enumerate(pairwise(plan), 1):
-            assert after in (0, here + 1)
-            assert after != 0 or bar % 4 == 0
-    assert len({tuple(section_at(seed, bar) for bar in range(100)) for seed in range(20)}) > 10
+        plan = [place_at(seed, bar) for bar in range(600)]
+        assert [place.section for place in plan[:4]] == ["intro"] * 4
+        assert {place.section for place in plan} == set(SECTIONS) - {"outro"}
+        for bar, (here, after) in enumerate(pairwise(plan), 1):
+            assert after.bar_in_section in (0, here.bar_in_section + 1)
+            assert (after.bar_in_section == 0) == (here.bars_to_change == 0)
+            assert after.bar_in_section != 0 or bar % 4 == 0
+
+
+def test_themes_return_and_give_way_to_new_ones() -> None:
+    for seed in range(20):
+        plan = [place_at(seed, bar) for bar in range(4, 228)]
+        backs = [bar - place.recall[-1][0] for bar, place in enumerate(plan) if place.recall[-1] is not None]
+        assert all(source >= 0 for source in backs)
+        far = [bar for bar, place in enumerate(plan) if place.recall[-1] is not None and place.recall[-1][0] >= 16]
+        new = [bar for bar, place in enumerate(plan) if place.bar_in_section == 0 and place.recall[-1] is None]
+        assert len(far) >= 0.3 * len(plan)
+        assert len(new) >= 3
+        for bar in far:
+            source = plan[bar - plan[bar].recall[-1][0]]
+            assert source.section == plan[bar].section
+    assert len({tuple(place_at(seed, bar) for bar in range(100)) for seed in range(20)}) > 10
 
 
 def test_a_far_bar_is_the_same_whenever_it_is_asked() -> None:
-    far = section_at(3, 10**9)
-    assert [section_at(3, bar) for bar in range(2000)] and section_at(3, 10**9) == far
+    far = place_at(3, 10**9)
+    assert [place_at(3, bar) for bar in range(2000)] and place_at(3, 10**9) == far
+
+
+def test_the_key_leaves_home_and_comes_back() -> None:
+    for seed in range(20):
+        shifts = [key_shift(seed, bar) for bar in range(4 + 32 * 40)]
+        assert set(shifts[:36]) == {0}
+        assert 0.5 < shifts.count(0) / len(shifts) < 1
+        moves = [(bar, after) for bar, (here, after) in enumerate(pairwise(shifts), 1) if here != after]
+        assert all(bar % 32 == 4 for bar, _ in moves)
+        assert [after == 0 for _, after in moves] == [number % 2 == 1 for number in range(len(moves))]
+
+
+def test_a_layer_pauses_now_and_then_and_never_all() -> None:
+    resting = [place_at(seed, bar).resting for seed in range(20) for bar in range(4, 228, 4)]
+    assert 0.1 < sum(layer is not None for layer in resting) / len(resting) < 0.4

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from engine.score.composer import ComposedBeat, Composer
+from engine.score.composer import ComposedBeat, Composer, num_rows
 from engine.score.rules import MAX_VOICES, RANGES
 from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk
@@ -22,7 +22,7 @@ SLOTS = 6
 @pytest.fixture(scope="module")
 def parts() -> tuple[CpuTrunk, object]:
     sizes, tensors, _ = read_checkpoint(shipped_checkpoint())
-    return CpuTrunk(tensors, sizes, SLOTS), pack_heads(tensors)
+    return CpuTrunk(tensors, sizes, num_rows(SLOTS)), pack_heads(tensors)
 
 
 @pytest.fixture

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from engine.config import TINY
-from engine.score import kernels
+from engine.score import kernels, sampling
 from engine.score.transformer import ScoreTransformer
 from engine.score.trunk import CpuTrunk, TorchTrunk
-from engine.score.vocabulary import CONDITION, FIELD_SIZES
+from engine.score.vocabulary import CONDITION, FIELD_SIZES, NO_RECALL, RECALLED_SIZES
 
 ROWS = np.array([2, 0, 3])
+Music = tuple[np.ndarray, np.ndarray, np.ndarray]
 LENGTH = TINY.window + 40  # longer than the window, so that the cache is read past it
 
 
@@ -28,32 +31,37 @@ def tensors(model: ScoreTransformer) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def music() -> tuple[np.ndarray, np.ndarray]:
+def music() -> Music:
+    """Events, recalled events, conditions."""
     rng = np.random.default_rng(1)
-    events = np.stack([rng.integers(0, size, (len(ROWS), LENGTH)) for size in FIELD_SIZES], -1)
-    return events, (rng.random((len(ROWS), LENGTH, CONDITION)) < 0.1).astype(np.float32)
+    events, recalled = (
+        np.stack([rng.integers(0, size, (len(ROWS), LENGTH)) for size in sizes], -1)
+        for sizes in (FIELD_SIZES, RECALLED_SIZES)
+    )
+    return events, recalled, (rng.random((len(ROWS), LENGTH, CONDITION)) < 0.1).astype(np.float32)
 
 
-def live(trunk: CpuTrunk | TorchTrunk, events: np.ndarray, conditions: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    steps = range(events.shape[1])
+def live(trunk: CpuTrunk | TorchTrunk, music: Music, rows: np.ndarray) -> np.ndarray:
+    steps = range(music[0].shape[1])
     at = [np.full(len(rows), step) for step in steps]
-    return np.stack([trunk.advance(rows, at[s], events[:, s], conditions[:, s]) for s in steps], 1)
+    return np.stack([trunk.advance(rows, at[s], *(part[:, s] for part in music)) for s in steps], 1)
+
+
+def offline(model: ScoreTransformer, music: Music) -> np.ndarray:
+    with torch.inference_mode():
+        return model(*(torch.from_numpy(part) for part in music)).numpy()
 
 
 @pytest.mark.parametrize("make, tolerance", [(CpuTrunk, 0.03), (lambda *a: TorchTrunk(*a, "cpu"), 1e-5)])
 def test_live_equals_offline(model, tensors, music, make, tolerance) -> None:
     """Measured: 0.007 for int8 weights and cache, 1e-6 in torch, where hidden states have unit scale."""
-    events, conditions = music
-    with torch.inference_mode():
-        offline = model(torch.from_numpy(events), torch.from_numpy(conditions)).numpy()
-    assert np.abs(live(make(tensors, TINY, 4), events, conditions, ROWS) - offline).max() < tolerance
+    assert np.abs(live(make(tensors, TINY, 4), music, ROWS) - offline(model, music)).max() < tolerance
 
 
 @pytest.mark.parametrize("make", [CpuTrunk, lambda *a: TorchTrunk(*a, "cpu")])
 def test_a_row_does_not_hear_its_neighbours(tensors, music, make) -> None:
-    events, conditions = music
-    together = live(make(tensors, TINY, 4), events, conditions, ROWS)
-    alone = live(make(tensors, TINY, 4), events[1:2], conditions[1:2], ROWS[1:2])
+    together = live(make(tensors, TINY, 4), music, ROWS)
+    alone = live(make(tensors, TINY, 4), tuple(part[1:2] for part in music), ROWS[1:2])
     assert np.array_equal(together[1:2], alone)
 
 
@@ -61,10 +69,7 @@ def test_a_row_does_not_hear_its_neighbours(tensors, music, make) -> None:
 def test_cuda_equals_offline(model, tensors, music) -> None:
     if not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device")
-    events, conditions = music
-    with torch.inference_mode():
-        offline = model(torch.from_numpy(events), torch.from_numpy(conditions)).numpy()
-    assert np.abs(live(TorchTrunk(tensors, TINY, 4, "cuda"), events, conditions, ROWS) - offline).max() < 1e-3
+    assert np.abs(live(TorchTrunk(tensors, TINY, 4, "cuda"), music, ROWS) - offline(model, music)).max() < 1e-3
 
 
 def test_exp_is_exact_to_seven_digits() -> None:
@@ -80,6 +85,36 @@ def test_field_logits_see_only_earlier_fields(model) -> None:
     for changed in range(5):
         other = event.clone()
         other[0, changed] += 1
-        pairs = zip(model.field_logits(hidden, event), model.field_logits(hidden, other), strict=True)
+        recalled = torch.tensor([[4, 3, 200, 5, 7]])
+        pairs = zip(
+            model.field_logits(hidden, event, recalled), model.field_logits(hidden, other, recalled), strict=True
+        )
         same = [torch.equal(a, b) for a, b in pairs]
         assert same == [field <= changed for field in range(5)]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.7])
+@pytest.mark.parametrize("recalled", [(4, 3, 200, 5, 6), (4, 3, 201, 5, 6), (NO_RECALL, 0, 0, 0, 0)])
+def test_the_sampler_has_the_module_s_logits(model, tensors, guidance, recalled) -> None:
+    """Guided logits are the same mixture of two rows' logits; what is recalled pulls as far as the event follows it."""
+    generator = torch.Generator().manual_seed(3)
+    tensors = tensors | {"copy.weight": torch.randn(5, TINY.dim, generator=generator).numpy()}
+    model = copy.deepcopy(model)
+    model.copy.weight.data = torch.from_numpy(tensors["copy.weight"])
+    hidden = torch.randn(2, TINY.dim, generator=generator)
+    event = (4, 3, 200, 5, 6)
+    with torch.inference_mode():
+        asked, free = (model.field_logits(row, torch.tensor(event), torch.tensor(recalled)) for row in hidden)
+        parts = model.field_in(hidden).numpy()
+        gates = model.copy(hidden).numpy()
+    heads, width = sampling.pack_heads(tensors), TINY.field_dim
+    gate = gates[1] + np.float32(guidance) * (gates[0] - gates[1])
+    tables = (heads.position, heads.value, heads.duration, heads.velocity)
+    chosen = (heads.chosen_kind, heads.chosen_position, heads.chosen_value, heads.chosen_duration)
+    for field, (table, before) in enumerate(zip(tables, chosen, strict=True), 1):
+        sampling._add_chosen(parts, field - 1, width, before, event[field - 1])
+        logits = np.empty(len(table), np.float32)
+        sampling._field_logits(parts, field - 1, width, table, np.float32(guidance), logits)
+        sampling._pull(logits, gate, np.array(recalled), np.array(event), field)
+        wanted = free[field] + guidance * (asked[field] - free[field])
+        assert np.abs(logits - wanted.numpy()).max() < 1e-4

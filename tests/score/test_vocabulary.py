@@ -44,11 +44,13 @@ def test_every_control_moves_the_condition() -> None:
     styles = np.eye(13, dtype=np.float32)
     base = dict(
         valence=0.1, energy=0.4, tension=0.3, density=0.5, bpm=90.0, style=styles[0], scale="minor",
-        layers=(True,) * 5, beat=0, bar_in_section=0, section="A", beats_to_end=None,
+        layers=(True,) * 5, beat=0, bar_in_section=0, section="A", bars_to_change=None, beats_to_end=None,
+        cue="none", recall=(None,) * 6,
     )  # fmt: skip
     changes = dict(
         valence=0.15, energy=0.45, tension=0.35, density=0.55, bpm=95.0, style=styles[1],
-        scale="major", layers=(False,) * 5, beat=1, bar_in_section=1, section="B", beats_to_end=3,
+        scale="major", layers=(False,) * 5, beat=1, bar_in_section=1, section="B", bars_to_change=0, beats_to_end=3,
+        cue="fill", recall=(None, 0.5, None, None, None, None),
     )  # fmt: skip
     for name, value in changes.items():
         assert not np.array_equal(v.condition(**base), v.condition(**(base | {name: value}))), name

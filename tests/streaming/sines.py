@@ -19,6 +19,8 @@ from moods.controller import Controller
 
 
 class Sines:
+    num_resets = 0
+
     def __init__(self, max_slots: int, step_s: float = 0.0) -> None:
         self.max_slots = max_slots
         self._step_s = step_s

@@ -64,7 +64,7 @@ def test_a_sweep_changes_one_control_and_holds_no_layer_back(control: str) -> No
     assert levels == pytest.approx(np.linspace(*takes.SWEPT[control], takes.NUM_LEVELS).tolist())
     others = {"valence", "tension", "temperature"} - {control}
     assert all(len({getattr(intent, name) for intent in asked}) == 1 for name in others)
-    assert all(all(intent.active_layers) for intent in asked if intent.energy >= 0.6)
+    assert len({intent.active_layers for intent in asked if intent.energy >= 0.6}) == 1
 
 
 def test_every_figure_has_every_column_and_is_plain_json(context: Context) -> None:

@@ -11,16 +11,16 @@ from engine.training.arranger.bass import play_bass
 from engine.training.arranger.comping import play_chords
 from engine.training.arranger.drums import play_drums
 from engine.training.arranger.ending import play_last_bar
-from engine.training.arranger.harmony import Chord, draw_progression, draw_quality, fit_quality, lean
+from engine.training.arranger.harmonise import harmonise
 from engine.training.arranger.melody import Melodist
-from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan, draw_plan
+from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan
+from engine.training.arranger.planning import draw_plan
+from engine.training.arranger.returns import bring_chords_back
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from engine.training.arranger.score import Score
 from engine.training.arranger.texture import play_texture
-from moods.harmony import CHORD_QUALITY_NAMES, SCALES
-
-_REHARMONISE = 0.3
-"""A change of valence that calls for another progression at once."""
+from engine.training.arranger.transitions import play_cues
+from moods.harmony import CHORD_QUALITY_NAMES
 
 
 def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
@@ -30,12 +30,15 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
     """
     rng = random.Random(f"{style}/{seed}")
     plan = draw_plan(style, rng, num_bars)
-    _harmonise(plan, rng)
+    harmonise(plan, rng)
+    bring_chords_back(plan)
     score = Score(rng, plan.key)
     leads = {bar.idioms[LEAD].name: bar.idioms[LEAD].lead for bar in plan.bars}
     melodists = {name: Melodist(score, lead) for name, lead in leads.items()}
     composed = plan.bars[:-1] if plan.ends else plan.bars
     for bar in composed:
+        if bar.label.bar_in_section == 0:
+            score.begin_section(bar.label.section, bar.change == "none")
         if bar.playing[DRUMS]:
             play_drums(score, bar)
         if bar.playing[BASS]:
@@ -43,10 +46,11 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
             play_bass(score, bar, following)
         if bar.playing[HARMONY]:
             play_chords(score, bar, _rings_until(plan, bar, HARMONY))
-        if bar.playing[TEXTURE]:
-            play_texture(score, bar, _rings_until(plan, bar, TEXTURE))
         if bar.playing[LEAD]:
             melodists[bar.idioms[LEAD].name].play(bar, _rings_until(plan, bar, LEAD))
+        if bar.playing[TEXTURE]:  # after the lead: it keeps out of its way and answers it
+            play_texture(score, bar, _rings_until(plan, bar, TEXTURE))
+    play_cues(score, plan)
     if plan.ends:
         play_last_bar(score, plan.bars[-1])
     return Piece(
@@ -77,66 +81,3 @@ def _chord_array(plan: Plan) -> np.ndarray:
         ],
         CHORD,
     )
-
-
-# --- harmony -------------------------------------------------------------------------------------------------------
-
-
-def _harmonise(plan: Plan, rng: random.Random) -> None:
-    """Give every bar its chords: a loop per section, another one when the mood turns, a cadence at the end."""
-    begun: list[tuple[int, int, str]] = []  # (tick, root, quality)
-    loops: dict[tuple[str, str], tuple[str, float, float]] = {}  # progression, valence at its choice, bars a chord
-    for bar in plan.bars:
-        label, idiom = bar.label, bar.idioms[HARMONY]
-        occasion = (label.section, idiom.name)
-        loop = loops.get(occasion)
-        if loop is None or abs(loop[1] - label.valence) > _REHARMONISE:
-            pool, chord_bars = rng.choice(idiom.pools), rng.choice(idiom.chord_bars) if loop is None else loop[2]
-            loop = draw_progression(rng, pool, plan.key.scale, label.valence), label.valence, chord_bars
-            loops[occasion] = loop
-        progression, _, chord_bars = loop
-        slots = (0, TICKS_PER_BAR // 2) if chord_bars < 1 else (0,)
-        for half, start in enumerate(slots):
-            place = label.bar_in_section * 2 + half if chord_bars < 1 else label.bar_in_section // chord_bars
-            degree = int(progression[int(place) % len(progression)])
-            is_new = chord_bars <= 1 or label.bar_in_section % chord_bars == 0 or bar.index == 0
-            if is_new:
-                colour = rng.choice(idiom.colours)
-                leaning = lean(rng, degree, plan.key.scale, label.valence)
-                chord = draw_quality(rng, leaning, plan.key, colour, label.tension)
-                begun.append((bar.index * TICKS_PER_BAR + start, *chord))
-    if plan.ends:
-        begun = _with_cadence(plan, rng, begun)
-    _deal(plan, _without_repeats(begun))
-
-
-def _with_cadence(plan: Plan, rng: random.Random, begun: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Predominant, dominant, tonic in the last three bars."""
-    last = (len(plan.bars) - 1) * TICKS_PER_BAR
-    degrees = (2, 4, 1) if "pentatonic" in plan.key.scale else (rng.choice((2, 4)), 5, 1)
-    if plan.key.scale == "minor pentatonic":
-        degrees = (2, 5, 1)
-    chords = [chord for chord in begun if chord[0] < last - 2 * TICKS_PER_BAR]
-    for place, degree in enumerate(degrees):
-        quality = fit_quality(degree, plan.key.scale, "triad") or "5"
-        root = (plan.key.tonic + SCALES[plan.key.scale][degree - 1]) % 12
-        chords.append((last + (place - 2) * TICKS_PER_BAR, root, quality))
-    return chords
-
-
-def _without_repeats(begun: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """A chord that follows itself is one chord, up to four bars long."""
-    kept = begun[:1]
-    for chord in begun[1:]:
-        if chord[1:] != kept[-1][1:] or chord[0] - kept[-1][0] >= 4 * TICKS_PER_BAR:
-            kept.append(chord)
-    return kept
-
-
-def _deal(plan: Plan, begun: list[tuple[int, int, str]]) -> None:
-    """Hand the chords to the bars in which they sound."""
-    ends = [tick for tick, _, _ in begun[1:]] + [len(plan.bars) * TICKS_PER_BAR]
-    for (tick, root, quality), end in zip(begun, ends, strict=True):
-        for index in range(tick // TICKS_PER_BAR, -(-end // TICKS_PER_BAR)):
-            start = tick - index * TICKS_PER_BAR
-            plan.bars[index].chords.append(Chord(start, root, quality, end - tick))

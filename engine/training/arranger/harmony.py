@@ -1,4 +1,4 @@
-"""Chords: which, and how they are voiced. In: scale, valence, tension; out: chords and pitches.
+"""Chords: their colour, and how they are voiced. In: a chord of a loop, valence, tension; out: chords and pitches.
 
 Remembers nothing but caches of pure functions; any thread.
 """
@@ -9,6 +9,7 @@ import math
 import random
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import permutations
 
 from moods.harmony import CHORD_QUALITIES, SCALES, Key
 
@@ -18,62 +19,22 @@ COLOURS: dict[str, tuple[str, ...]] = {
     "ninth": ("maj9", "min9", "maj7", "min7", "7", "m7b5", "sus2", "maj", "min", "dim", "5"),
     "open": ("sus2", "5", "maj", "min", "sus4", "dim"),
     "power": ("5", "maj", "min", "dim"),
-    "suspended": ("sus4", "7", "sus2", "m7b5", "min", "maj", "dim"),
+    "suspended": ("sus4", "sus2", "7", "m7b5", "min", "maj", "dim"),
 }
 """Qualities in the order of preference; the first whose tones are in the scale is taken."""
 
-BRIGHTNESS = {
-    "maj": 1.0, "maj7": 0.8, "maj9": 0.8, "7": 0.4, "sus2": 0.4, "5": 0.1, "sus4": 0.1, "aug": -0.3,
-    "min7": -0.5, "min9": -0.5, "min": -0.6, "dim": -1.0, "m7b5": -1.0,
+UNREST = {
+    "5": 0.0, "maj": 0.05, "min": 0.1, "min7": 0.25, "7": 0.35, "maj7": 0.35, "sus2": 0.35, "sus4": 0.4, "min9": 0.4,
+    "maj9": 0.45, "m7b5": 0.75, "dim": 0.8, "aug": 0.8,
 }  # fmt: skip
+"""The tension that a chord quality alone speaks of, 0 … 1, after the dissonance of its intervals."""
 
-# Scale degrees, one a chord; in pentatonic scales degrees of the scale's own five steps.
-PROGRESSIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "pop": {
-        "major": ("1564", "1645", "6415", "4156", "1465", "1415", "1345", "6543", "2415", "6142", "1425", "4536"),
-        "minor": ("1637", "1736", "1463", "1467", "6713", "1374", "1415", "3716", "1673", "4163", "1456", "1476"),
-    },
-    "folk": {
-        "major": ("1415", "1451", "1545", "14151451", "1625", "6415", "1656", "16421451"),
-        "minor": ("1767", "1457", "1371", "14171371", "1617", "3715", "1471"),
-    },
-    "jazz": {
-        "major": ("2516", "1625", "3625", "25112516", "4362", "1425", "14362511", "6251", "2536"),
-        "minor": ("1625", "2511", "14736251", "1415", "4736", "6251", "1657"),
-    },
-    "modal": {
-        "major": ("1212", "1717", "1514", "1424", "1616", "4141", "1312", "6464"),
-        "minor": ("1414", "1717", "1212", "1613", "1716", "1515", "1616", "3434"),
-    },
-    "epic": {
-        "major": ("1564", "6415", "14651451", "4564", "1362", "6145", "1435"),
-        "minor": ("1637", "1673", "1413", "16371456", "1645", "6711", "1317", "1642"),
-    },
-    "classical": {
-        "major": ("1451", "1625", "14152651", "1264", "15634145", "1425", "3625", "1364"),
-        "minor": ("1451", "1625", "14736251", "1425", "1645", "17651451", "1254"),
-    },
-    "static": {
-        "major": ("1111", "1114", "1151", "1121", "1161"),
-        "minor": ("1111", "1112", "1121", "1161", "1114", "1171", "1117"),
-    },
-}
-_PENTATONIC = {
-    "major": ("1515", "1525", "5154", "1454", "1254", "5415", "1411", "4515"),
-    "minor": ("1251", "1235", "1151", "1325", "2351", "1512", "1535", "2151"),
-}
-_CHROMATIC = (
-    (0, "dim"),
-    (0, "aug"),
-    (0, "m7b5"),
-    (1, "maj"),
-    (6, "dim"),
-    (8, "aug"),
-    (11, "dim"),
-    (1, "5"),
-    (8, "min"),
-)
+FREE_TENSION = 0.5
+"""Above it chords leave the scale, as in live music."""
+_SUSPENDING_TENSION = 0.25
+_THIRDLESS = ("sus2", "sus4", "5")
 _LOWEST, _HIGHEST = 50, 76
+VOICINGS = ("close", "open", "drop 2", "quartal", "spread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +55,9 @@ def chord_pitch_classes(root: int, quality: str) -> tuple[int, ...]:
     return tuple((root + step) % 12 for step in CHORD_QUALITIES[quality])
 
 
+# --- colour ----------------------------------------------------------------------------------------------------------
+
+
 @lru_cache(maxsize=512)
 def fit_quality(degree: int, scale: str, colour: str) -> str | None:
     """The preferred quality on a 1-based degree of a scale whose tones are all in the scale, if there is one."""
@@ -105,92 +69,146 @@ def fit_quality(degree: int, scale: str, colour: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=512)
-def _loops(pool: str, scale: str) -> tuple[tuple[str, float], ...]:
-    """Playable progressions of a pool with their mean brightness."""
-    family = "major" if scale.startswith("major") or scale in ("lydian", "mixolydian") else "minor"
-    table = _PENTATONIC[family] if "pentatonic" in scale else PROGRESSIONS[pool][family]
-    found = []
-    for loop in table:
-        qualities = [fit_quality(int(degree), scale, "triad") for degree in loop]
-        if None not in qualities:
-            found.append((loop, sum(BRIGHTNESS[quality] for quality in qualities if quality) / len(loop)))
-    return tuple(found)
+def has_major_third(quality: str) -> bool:
+    return 4 in CHORD_QUALITIES[quality]
 
 
-def draw_progression(rng: random.Random, pool: str, scale: str, valence: float) -> str:
-    """Digits of scale degrees: among the pool's, the brighter the higher the valence."""
-    loops = _loops(pool, scale)
-    brightness = [value for _, value in loops]
-    low, high = min(brightness), max(brightness)
-    target = low + (valence + 1) / 2 * (high - low)
-    weights = [math.exp(-(((value - target) / 0.12) ** 2) / 2) + 1e-6 for value in brightness]
-    return rng.choices([loop for loop, _ in loops], weights)[0]
+def draw_quality(
+    rng: random.Random, interval: int, triad: str, scale: str, colours: tuple[str, ...], valence: float, tension: float
+) -> str:
+    """The quality of a chord `interval` semitones above the tonic: plain when relaxed, suspended on the way to tension.
+
+    What takes the third away from a chord leaves bright bars their major thirds and dark bars their minor ones.
+    """
+    if interval not in SCALES[scale]:
+        return triad
+    degree = SCALES[scale].index(interval) + 1
+    plain = fit_quality(degree, scale, "triad") or "5"
+    if has_major_third(plain) != has_major_third(triad):  # a chord from outside the scale stays as it is
+        return triad
+    names = ["triad" if rng.random() < 0.7 - 1.4 * tension else rng.choice(colours) for _ in range(2)]
+    if tension > _SUSPENDING_TENSION and rng.random() < 0.7 * (tension - _SUSPENDING_TENSION):
+        names = ["suspended"]
+    qualities = [fit_quality(degree, scale, name) or plain for name in names]
+    quality = min(qualities, key=lambda name: abs(UNREST[name] - min(tension, FREE_TENSION)))
+    if quality in _THIRDLESS and plain not in _THIRDLESS:
+        feeling = valence if has_major_third(plain) else -valence
+        if rng.random() < 0.5 + 0.6 * feeling:
+            return plain
+    return quality
 
 
-@lru_cache(maxsize=512)
-def _relatives(degree: int, scale: str) -> tuple[tuple[int, float], ...]:
-    """A degree and those a third away, which share two tones with it, with the brightness of their triads."""
-    if len(SCALES[scale]) < 7:
-        return ()
-    near = (degree, (degree + 1) % 7 + 1, (degree + 4) % 7 + 1)
-    return tuple((other, BRIGHTNESS[fit_quality(other, scale, "triad") or "dim"]) for other in near)
+def draw_chromatic(
+    rng: random.Random, root: int, quality: str, next_root: int, key: Key, valence: float, tension: float
+) -> tuple[int, str]:
+    """A chord from outside the scale in the place of (root, quality): (pitch class, quality).
+
+    Secondary dominants, borrowed thirds and mediants come first; the tenser, the rather diminished and augmented ones.
+    """
+    far = (tension - FREE_TENSION) / (1 - FREE_TENSION)  # 0 … 1
+    borrowed = "min" if has_major_third(quality) else "maj"
+    options = (
+        ((next_root + 7) % 12, "7", 1.2 - far),  # secondary dominant
+        (root, borrowed, 1.0 - 0.5 * far),
+        ((root + rng.choice((4, 9)) if has_major_third(quality) else root) % 12, "maj", 0.6),  # chromatic mediants
+        ((root + rng.choice((3, 8))) % 12, "min", 0.6),
+        ((next_root - 1) % 12, "dim", 0.3 + far),  # leading chord
+        (root, "dim", 0.9 * far),
+        (key.tonic, "m7b5", 0.9 * far),
+        ((key.tonic + 1) % 12, "maj", 0.4 + 0.3 * far),  # Neapolitan
+        (root, "aug", 0.2 + far),
+        ((root + 6) % 12, "min", 0.5 * far),
+    )
+    weights = [
+        weight
+        * math.exp(2.5 * valence * (1 if has_major_third(name) else -1))
+        * (0.5 if _is_inside(at, name, key) else 1)
+        for at, name, weight in options
+    ]
+    chosen = rng.choices(options, weights)[0]
+    return chosen[0], chosen[1]
 
 
-def lean(rng: random.Random, degree: int, scale: str, valence: float) -> int:
-    """In clearly bright or dark bars, often the brighter or darker relative of a chord."""
-    relatives = _relatives(degree, scale)
-    if not relatives or rng.random() > abs(valence) - 0.2:
-        return degree
-    bright = max(relatives, key=lambda item: item[1] * valence)
-    return bright[0] if bright[1] > -1 else degree
+def _is_inside(root: int, quality: str, key: Key) -> bool:
+    return set(chord_pitch_classes(root, quality)) <= key.pitch_classes
 
 
-def draw_quality(rng: random.Random, degree: int, key: Key, colour: str, tension: float) -> tuple[int, str]:
-    """(root, quality) on a degree: plain when relaxed, suspended on the way, chromatic only above tension 0.5."""
-    if rng.random() < 0.5 - 2.5 * tension:
-        colour = "triad"
-    if tension > 0.5 and rng.random() < 1.3 * (tension - 0.45):
-        shift, quality = rng.choice(_CHROMATIC)
-        return (key.tonic + shift) % 12, quality
-    if tension > 0.25 and rng.random() < tension - 0.2:
-        colour = "suspended"
-    quality = fit_quality(degree, key.scale, colour) or fit_quality(degree, key.scale, "triad") or "5"
-    return (key.tonic + SCALES[key.scale][degree - 1]) % 12, quality
+# --- voicing ---------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=2048)
-def _voicings(pitch_classes: tuple[int, ...], voices: int) -> tuple[tuple[int, ...], ...]:
-    """Close and open positions in the range of the harmony layer."""
+@lru_cache(maxsize=4096)
+def _voicings(pitch_classes: tuple[int, ...], voices: int, kinds: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """Positions of a chord in the range of the harmony layer, by kind of voicing."""
     tones = list(pitch_classes)
     if len(tones) > voices:
         tones.pop(2)  # the fifth goes first, the bass has the root
     if len(tones) > voices:
         tones.pop(0)
     tones = tones[:voices]
-    found = set()
+    found: set[tuple[int, ...]] = set()
     for inversion in range(len(tones)):
         turned = tones[inversion:] + tones[:inversion]
-        for bottom in range(_LOWEST, _HIGHEST):
-            if bottom % 12 != turned[0]:
-                continue
-            pitches = [bottom]
-            for tone in turned[1:]:
-                pitches.append(pitches[-1] + ((tone - pitches[-1]) % 12 or 12))
-            while len(pitches) < voices:
-                pitches.append(pitches[len(pitches) - len(tones)] + 12)
-            opened = sorted([pitches[0], *(p + 12 if index == 1 else p for index, p in enumerate(pitches) if index)])
-            found.update(tuple(p) for p in (pitches, opened) if p[-1] <= _HIGHEST)
-    return tuple(sorted(found)) or _voicings(pitch_classes, voices - 1)  # a wide chord has room for fewer
+        for bottom in range(_LOWEST + (turned[0] - _LOWEST) % 12, _HIGHEST, 12):
+            close = _stack(bottom, turned[1:])
+            while len(close) < voices:
+                close.append(close[len(close) - len(tones)] + 12)
+            found.update(_spread_out(sorted(close), kind) for kind in kinds if kind != "quartal")
+    if "quartal" in kinds:
+        for order in permutations(tones):
+            for bottom in range(_LOWEST + (order[0] - _LOWEST) % 12, _HIGHEST, 12):
+                stack = _stack(bottom, list(order[1:]))
+                if len(stack) == voices and all(
+                    4 <= high - low <= 7 for low, high in zip(stack, stack[1:], strict=False)
+                ):
+                    found.add(tuple(stack))
+    inside = sorted(pitches for pitches in found if pitches[0] >= _LOWEST and pitches[-1] <= _HIGHEST)
+    if not inside and kinds != ("close",):
+        return _voicings(pitch_classes, voices, ("close",))
+    return tuple(inside) or _voicings(pitch_classes, voices - 1, kinds)  # a wide chord has room for fewer
 
 
-def voice_chord(chord: Chord, voices: int, previous: tuple[int, ...], centre: float) -> tuple[int, ...]:
-    """Pitches, lowest first, 50 … 76: the least movement from `previous`, drawn to the `centre`."""
+def _stack(bottom: int, tones: list[int]) -> list[int]:
+    """Each tone at its first place above the one before."""
+    pitches = [bottom]
+    for tone in tones:
+        pitches.append(pitches[-1] + ((tone - pitches[-1]) % 12 or 12))
+    return pitches
+
+
+def _spread_out(close: list[int], kind: str) -> tuple[int, ...]:
+    """A close position in another kind of voicing."""
+    pitches = list(close)
+    if kind == "open" and len(pitches) > 2:
+        pitches[1] += 12
+    elif kind == "drop 2" and len(pitches) > 2:
+        pitches[-2] -= 12
+    elif kind == "spread":
+        pitches[1::2] = [pitch + 12 for pitch in pitches[1::2]]
+    return tuple(sorted(pitches))
+
+
+def voice_chord(
+    chord: Chord, voices: int, previous: tuple[int, ...], centre: float, kinds: tuple[str, ...] = ("close", "open")
+) -> tuple[int, ...]:
+    """Pitches, lowest first, 50 … 76: the least movement from `previous`, drawn to the `centre`.
+
+    `kinds` are of `VOICINGS`. Common tones stay, and the voices do not leap all in one direction.
+    """
 
     def cost(pitches: tuple[int, ...]) -> float:
         middle = sum(pitches) / len(pitches)
-        movement = sum(min(abs(pitch - old) for old in previous) for pitch in pitches) if previous else 0
         low_clash = 4.0 if pitches[1] - pitches[0] < 3 and pitches[0] < 58 else 0.0
-        return movement + 0.6 * abs(middle - centre) + low_clash
+        return _movement(previous, pitches) + 0.5 * abs(middle - centre) + low_clash
 
-    return min(_voicings(chord.pitch_classes, voices), key=cost)
+    return min(_voicings(chord.pitch_classes, voices, kinds), key=cost)
+
+
+def _movement(previous: tuple[int, ...], pitches: tuple[int, ...]) -> float:
+    """Semitones that the voices move together, more where they leap in parallel."""
+    if not previous:
+        return 0.0
+    if len(previous) != len(pitches):
+        return sum(min(abs(pitch - old) for old in previous) for pitch in pitches)
+    moves = [pitch - old for old, pitch in zip(previous, pitches, strict=True)]
+    is_parallel_leap = min(moves) > 2 or max(moves) < -2
+    return sum(map(abs, moves)) + (8.0 if is_parallel_leap else 0.0)

@@ -1,37 +1,34 @@
-"""The plan of a piece before its first note. In: style and random source; out: `Plan`. Remembers nothing; any thread.
-
-Draws key, tempo and form, lets valence, energy, tension and density move over the bars, and decides which idiom
-and whether each layer plays in each bar.
-"""
+"""The plan of a piece: sections, and for each bar labels, players and chords. Data; remembers nothing; any thread."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from engine.score.piece import Bar
 from engine.training.arranger.harmony import Chord
-from engine.training.arranger.idioms import IDIOMS, Idiom
+from engine.training.arranger.idioms import Idiom
 from moods.harmony import Key
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS, STYLES
-from moods.mood import styles
+from moods.intent import LAYERS
 
 DRUMS, BASS, HARMONY, TEXTURE, LEAD = range(len(LAYERS))
+CHANGES = ("ornamented", "octave", "answer", "counter", "thinner", "fuller")
+"""What may be done to a section that returns; "none" brings it back nearly literally."""
 
-FORMS = (
-    (("intro", 4), ("A", 8), ("B", 8), ("break", 4), ("A", 8), ("outro", 4)),
-    (("intro", 4), ("A", 8), ("B", 8), ("A", 8), ("break", 4), ("B", 8), ("outro", 4)),
-    (("A", 8), ("B", 8), ("break", 4), ("A", 8), ("B", 8), ("outro", 4)),
-    (("A", 8), ("A", 8), ("B", 8), ("A", 8), ("outro", 4)),
-    (("A", 16), ("B", 8), ("break", 4), ("B", 4)),
-    (("intro", 4), ("A", 4), ("B", 8), ("A", 8), ("break", 8), ("B", 4)),
-    (("break", 4), ("A", 8), ("B", 8), ("A", 8), ("break", 4), ("outro", 4)),
-    (("intro", 4), ("A", 8), ("break", 4), ("B", 8), ("A", 8), ("outro", 4)),
-)
-ENDING_CHANCE, STYLE_CHANGE_CHANCE = 0.3, 0.15
-_SECTION_ENERGY = {"intro": 0.7, "A": 1.0, "B": 1.1, "break": 0.55, "outro": 0.7}
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One stretch of the form."""
+
+    first: int  # bar
+    name: str  # one of moods.intent.SECTIONS
+    length: int  # bars
+    visit: int  # how often the name has come before
+    original: int | None  # first bar of the first section of this name, if this is not it
+    change: str  # "none" or one of CHANGES
+
+    @property
+    def bars(self) -> range:
+        return range(self.first, self.first + self.length)
 
 
 @dataclass(slots=True)
@@ -42,8 +39,10 @@ class BarPlan:
     label: Bar
     visit: int  # how often this section has come before
     section_bars: int
+    change: str  # how the section differs from its first visit: "none" or one of CHANGES
     idioms: tuple[Idiom, ...]  # in the order of LAYERS
     playing: list[bool]  # in the order of LAYERS
+    original: BarPlan | None = None  # the bar of the first visit that this one brings back
     chords: list[Chord] = field(default_factory=list)
 
     @property
@@ -64,187 +63,6 @@ class BarPlan:
 class Plan:
     key: Key
     bpm: float
+    sections: list[Section]
     bars: list[BarPlan]
     ends: bool  # with a cadence on the first beat of the last bar
-
-
-def draw_plan(style: str, rng: random.Random, num_bars: int) -> Plan:
-    """Plan `num_bars` (at least 8) bars of mostly `style`."""
-    assert num_bars >= 8, num_bars
-    idiom = IDIOMS[style]
-    ends = rng.random() < ENDING_CHANCE
-    sections = _draw_sections(rng, num_bars, ends)
-    guests = _draw_guests(style, rng, sections)
-    levels = _draw_levels(idiom, rng, sections)
-    key = Key(rng.randrange(12), _draw_scale(idiom, rng, float(np.mean(levels["valence"]))))
-    bars = []
-    visits: dict[str, int] = {}
-    for first, name, length in sections:
-        hosts = _hosts(rng, guests[first])
-        for offset in range(length):
-            index = first + offset
-            label = Bar(
-                **{field_name: float(curve[index]) for field_name, curve in levels.items()},
-                style=guests[index],
-                section=name,
-                bar_in_section=offset,
-                beats_to_end=_beats_to_end(index, num_bars) if ends else None,
-            )
-            bars.append(BarPlan(index, label, visits.get(name, 0), length, hosts, [True] * len(LAYERS)))
-        visits[name] = visits.get(name, 0) + 1
-    _cast_layers(rng, bars)
-    return Plan(key, _draw_bpm(idiom, rng, float(np.mean(levels["energy"]))), bars, ends)
-
-
-def _draw_sections(rng: random.Random, num_bars: int, ends: bool) -> list[tuple[int, str, int]]:
-    """(first bar, name, bars) filling `num_bars`; an ending piece closes with an outro."""
-    room = num_bars - 4 if ends else num_bars
-    sections: list[tuple[int, str, int]] = []
-    first = 0
-    while first < room:
-        for name, length in rng.choice(FORMS):
-            if first >= room or (name == "outro" and ends):
-                break
-            length = min(length, room - first)
-            sections.append((first, name, length))
-            first += length
-    if ends:
-        sections.append((first, "outro", num_bars - first))
-    return sections
-
-
-def _draw_guests(style: str, rng: random.Random, sections: list[tuple[int, str, int]]) -> list[np.ndarray]:
-    """Style weights of each bar."""
-    num_bars = sections[-1][0] + sections[-1][2]
-    pure, other = (np.zeros(len(STYLES), np.float32) for _ in range(2))
-    pure[STYLES.index(style)] = 1
-    weights = [pure] * num_bars
-    if rng.random() < STYLE_CHANGE_CHANCE:
-        other[STYLES.index(rng.choice([name for name in STYLES if name != style]))] = 1
-        if rng.random() < 0.5 or len(sections) == 1:
-            share = rng.choice((0.25, 0.35, 0.5))
-            weights = [(1 - share) * pure + share * other] * num_bars
-        else:
-            boundary = rng.choice(sections[1:])[0]
-            weights = [pure] * boundary + [other] * (num_bars - boundary)
-    return weights
-
-
-def _hosts(rng: random.Random, weights: np.ndarray) -> tuple[Idiom, ...]:
-    """The idiom of each layer, drawn by the style weights."""
-    return tuple(IDIOMS[rng.choices(STYLES, weights.tolist())[0]] for _ in LAYERS)
-
-
-def _beats_to_end(index: int, num_bars: int) -> int | None:
-    left = (num_bars - 1 - index) * BEATS_PER_BAR
-    return left if left <= 7 * BEATS_PER_BAR else None
-
-
-# --- labels --------------------------------------------------------------------------------------------------------
-
-
-def _draw_levels(idiom: Idiom, rng: random.Random, sections: list[tuple[int, str, int]]) -> dict[str, np.ndarray]:
-    """Curves of the four labels, [bars] each."""
-    home = dict(zip(("valence", "energy", "tension"), idiom.feel, strict=True))
-    curves = {
-        "valence": _draw_curve(rng, sections, home["valence"], -1.0),
-        "energy": _draw_curve(rng, sections, home["energy"], 0.0),
-        "tension": _draw_curve(rng, sections, home["tension"], 0.0),
-    }
-    low, high = styles()[STYLES.index(idiom.name)].density
-    tied = low + (high - low) * curves["energy"]
-    share = 1.0 if rng.random() < 0.6 else rng.random()  # most listeners leave the density to the energy
-    free = _draw_curve(rng, sections, (low + high) / 2, 0.0)
-    curves["density"] = np.clip(share * tied + (1 - share) * free, 0, 1)
-    if rng.random() < 0.5:
-        for first, name, length in sections:
-            for field_name in ("energy", "density"):
-                part = slice(first, first + length)
-                curves[field_name][part] = np.clip(curves[field_name][part] * _SECTION_ENERGY[name], 0, 1)
-    return curves
-
-
-def _draw_curve(rng: random.Random, sections: list[tuple[int, str, int]], home: float, low: float) -> np.ndarray:
-    """One label over the bars, `low` … 1: constant, steps at sections, phrases or any bar, or ramps between them."""
-
-    def draw() -> float:
-        return rng.uniform(low, 1.0) if rng.random() < 0.45 else rng.gauss(home, 0.14 * (1.0 - low))
-
-    num_bars = sections[-1][0] + sections[-1][2]
-    shape = rng.choices(("constant", "sections", "phrases", "bars", "ramp"), (25, 25, 15, 15, 20))[0]
-    if shape == "constant":
-        knots = [0]
-    elif shape == "sections":
-        knots = [first for first, _, _ in sections]
-    elif shape == "phrases":
-        knots = [0] + [bar for bar in range(BARS_PER_PHRASE, num_bars, BARS_PER_PHRASE) if rng.random() < 0.5]
-    else:
-        knots = [0, *sorted(rng.sample(range(1, num_bars), rng.randint(1, 1 + num_bars // 8)))]
-    values = [draw() for _ in knots]
-    if shape == "ramp":
-        curve = np.interp(np.arange(num_bars), [*knots, num_bars - 1], [*values, draw()])
-    else:
-        curve = np.repeat(values, np.diff([*knots, num_bars]))
-    return np.clip(curve, low, 1.0).round(3)
-
-
-def _draw_scale(idiom: Idiom, rng: random.Random, valence: float) -> str:
-    """A scale: mostly of the idiom, brighter the higher the valence; now and then one against the grain."""
-    brightness = {
-        "lydian": 0.75, "major": 0.6, "major pentatonic": 0.55, "mixolydian": 0.3, "dorian": 0.0,
-        "minor pentatonic": -0.2, "minor": -0.4, "harmonic minor": -0.6, "phrygian": -0.75, "locrian": -1.0,
-    }  # fmt: skip
-    own = styles()[STYLES.index(idiom.name)].scales
-    if rng.random() < 0.1:  # listeners may ask for any key
-        valence = rng.uniform(-1, 1)
-    weights = [
-        (4.0 if name in own else 0.35 if "pentatonic" in name or name == "locrian" else 1.0)
-        * float(np.exp(-(((value - valence) / 0.25) ** 2) / 2))
-        + 1e-4
-        for name, value in brightness.items()
-    ]
-    return rng.choices(list(brightness), weights)[0]
-
-
-def _draw_bpm(idiom: Idiom, rng: random.Random, energy: float) -> float:
-    low, high = styles()[STYLES.index(idiom.name)].bpm
-    if rng.random() < 0.15:  # users may ask for any tempo
-        return round(rng.uniform(max(40, low * 0.75), min(240, high * 1.3)), 1)
-    return round(low + (high - low) * min(1.0, max(0.0, 0.5 * energy + 0.5 * rng.random())), 1)
-
-
-# --- who plays -----------------------------------------------------------------------------------------------------
-
-
-def _cast_layers(rng: random.Random, bars: list[BarPlan]) -> None:
-    """Decide who plays: by energy and section, with single layers dropped for stretches, as listeners mute them."""
-    jitter = [rng.gauss(0.0, 0.07) for _ in LAYERS]
-    for bar in bars:
-        for layer, idiom in enumerate(bar.idioms):
-            threshold = styles()[STYLES.index(idiom.name)].thresholds[layer]
-            bar.playing[layer] = bar.label.energy >= threshold + jitter[layer]
-        _shape_section(bar)
-    num_bars = len(bars)
-    for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
-        layer, length = rng.randrange(len(LAYERS)), rng.choice((4, 4, 8, num_bars))
-        first = rng.randrange(0, max(1, num_bars - length + 1), BARS_PER_PHRASE)
-        for bar in bars[first : first + length]:
-            bar.playing[layer] = False
-    for bar in bars:
-        if not any(bar.playing):
-            bar.playing[TEXTURE if bar.idioms[TEXTURE].name in ("suspense",) else HARMONY] = True
-
-
-def _shape_section(bar: BarPlan) -> None:
-    """Thin intros, breaks and outros: layers enter and leave phrase by phrase."""
-    playing, place = bar.playing, bar.label.bar_in_section
-    if bar.label.section == "intro":
-        playing[LEAD] = False
-        playing[DRUMS] &= place >= 2 and bar.label.energy > 0.5
-        playing[BASS] &= place >= 2
-    elif bar.label.section == "break":
-        playing[DRUMS] = False
-        playing[BASS] &= bar.visit % 2 == 1 or place >= 2
-    elif bar.label.section == "outro" and bar.label.beats_to_end is None:
-        playing[LEAD] &= place < 2
-        playing[DRUMS] &= place < 2

@@ -66,6 +66,9 @@ def accent(step: int) -> float:
     return _ACCENT_OF_STEP[step % STEPS_PER_BAR]
 
 
-def velocity(rng: random.Random, energy: float, weight: float) -> int:
-    """MIDI velocity of a note of metrical weight -1 … 1: about 42 in still bars, 104 in driving ones."""
-    return round(min(126.0, max(18.0, 42.0 + 60.0 * energy + 11.0 * weight + rng.uniform(-4.0, 4.0))))
+def velocity(rng: random.Random, energy: float, weight: float, spread: float = 4.0) -> int:
+    """MIDI velocity of a note of metrical weight -1 … 1: about 42 in still bars, 104 in driving ones.
+
+    It varies by up to `spread` from stroke to stroke; a machine's does not.
+    """
+    return round(min(126.0, max(18.0, 42.0 + 60.0 * energy + 11.0 * weight + rng.uniform(-spread, spread))))

@@ -11,13 +11,16 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import NOTE
+from engine.score.piece import NOTE, TICKS_PER_BEAT
+from engine.score.vocabulary import MAX_EVENTS_PER_BEAT
 from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from moods.harmony import Key
 from moods.intent import LAYERS
 
 Option = TypeVar("Option")
+Note = tuple[int, int, int, int, int]
+"""The fields of NOTE in their order: tick, length, layer, pitch, velocity."""
 _MIN_LENGTH, _DRUM_LENGTH = 2, 6
 _MOST_TEXTURE_VOICES = 3
 STRUM_TICKS = 5
@@ -30,17 +33,36 @@ class Score:
 
     rng: random.Random
     key: Key
-    notes: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # fields of NOTE
+    notes: list[Note] = field(default_factory=list)
     voicing: tuple[int, ...] = ()
+    bass_root: int = 38  # pitch of the last root of the bass
     bass_pitch: int = 38
     chord_until: int = 0  # tick of the piece until which the last chord of the harmony layer rings
+    owed_clusters: float = 0.0  # that the tension has asked of the harmony layer and not got
     lead_pitch: int = 0  # 0: none yet
     counter_pitch: int = 67
+    registers: dict[str, tuple[tuple[int, ...], int, int, int]] = field(default_factory=dict)
     choices: dict[tuple[Hashable, ...], object] = field(default_factory=dict)
 
     def add(self, bar: int, tick: int, length: float, layer: int, pitch: int, velocity: int) -> None:
         """Write a note at a tick of a bar."""
         self.notes.append((bar * TICKS_PER_BAR + tick, max(_MIN_LENGTH, int(length)), layer, pitch, velocity))
+
+    def notes_of(self, bar: int, layer: int) -> list[tuple[int, int, int]]:
+        """(tick in the bar, length, pitch) of what a layer begins in the bar written last, in time order."""
+        found = []
+        for tick, length, part, pitch, _ in reversed(self.notes):
+            if tick < (bar - 1) * TICKS_PER_BAR:
+                break
+            if part == layer and tick // TICKS_PER_BAR == bar:
+                found.append((tick - bar * TICKS_PER_BAR, length, pitch))
+        return sorted(found)
+
+    def begin_section(self, name: str, is_literal_return: bool) -> None:
+        """Let the players begin a section from the registers in which they began its first visit, if it comes back."""
+        if is_literal_return and name in self.registers:
+            self.voicing, self.bass_pitch, self.lead_pitch, self.counter_pitch = self.registers[name]
+        self.registers.setdefault(name, (self.voicing, self.bass_pitch, self.lead_pitch, self.counter_pitch))
 
     def choose(self, occasion: tuple[Hashable, ...], options: Sequence[Option]) -> Option:
         """Draw one of `options`; the same occasion (a section, say) gets the same one again."""
@@ -72,13 +94,24 @@ class Score:
         notes = np.array(sorted(self.notes, key=lambda note: (note[0], note[2], note[3], -note[4])), NOTE)
         place = notes[["tick", "layer", "pitch"]]
         notes = notes[np.append(True, place[1:] != place[:-1])] if len(notes) else notes
-        notes["length"] = np.minimum(notes["length"], num_bars * TICKS_PER_BAR - notes["tick"])
         notes["length"][notes["layer"] == DRUMS] = _DRUM_LENGTH
+        notes["length"] = np.minimum(notes["length"], num_bars * TICKS_PER_BAR - notes["tick"])
         for layer, spread_ticks in ((BASS, 1), (HARMONY, STRUM_TICKS + 1), (LEAD, 1)):
             _end_at_next_onset(notes, np.flatnonzero(notes["layer"] == layer), spread_ticks)
         _end_at_next_strike(notes)
         _end_oldest(notes, np.flatnonzero(notes["layer"] == TEXTURE), _MOST_TEXTURE_VOICES)
-        return notes[notes["length"] >= _MIN_LENGTH]
+        return _thin_crowded_beats(notes[notes["length"] >= _MIN_LENGTH])
+
+
+def _thin_crowded_beats(notes: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Leave out the softest textures and chords of a beat that has more notes than the vocabulary can write."""
+    beat = notes["tick"] // TICKS_PER_BEAT
+    kept = np.ones(len(notes), bool)
+    for crowded in np.flatnonzero(np.bincount(beat, minlength=1) >= MAX_EVENTS_PER_BEAT):
+        inside = np.flatnonzero(beat == crowded)
+        softest_first = np.lexsort((notes["velocity"][inside], np.isin(notes["layer"][inside], (DRUMS, BASS, LEAD))))
+        kept[inside[softest_first[: len(inside) - MAX_EVENTS_PER_BEAT + 1]]] = False
+    return notes[kept]
 
 
 def _end_at_next_onset(notes: npt.NDArray[np.void], where: npt.NDArray[np.intp], spread_ticks: int) -> None:

@@ -312,14 +312,11 @@ def judge_originality(context: Context) -> list[Row]:
 
 def judge_endurance(context: Context) -> list[Row]:
     """An hour of every style: resets of the watchdog and faults that it should have kept away."""
-    long = context.long
-    rows = []
-    if any(takes.resets for takes in long.values()):
-        resets = {
-            style: [count / seconds_of(p) * 60 * _MINUTES for p, count in zip(takes.pieces, takes.resets, strict=True)]
-            for style, takes in long.items()
-        }
-        rows.append(make_row("watchdog resets", "in 10 min", {"model": resets}, at_most(0.2, 0)))
+    resets = {
+        style: [count / seconds_of(p) * 60 * _MINUTES for p, count in zip(long.pieces, long.resets, strict=True)]
+        for style, long in context.long.items()
+    }
+    rows = [make_row("watchdog resets", "in 10 min", {"model": resets}, at_most(0.2, 0))]
     columns = _long_columns(context)
     for name, count in endurance.FAULTS.items():
         samples = _samples(columns, lambda piece, count=count: count(piece) / seconds_of(piece) * 60 * _MINUTES)

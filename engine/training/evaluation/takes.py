@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats.qmc import LatinHypercube
 
 from engine.config import ModelConfig
-from engine.score.composer import ComposedBeat, Composer
+from engine.score.composer import ComposedBeat, Composer, num_rows
 from engine.score.piece import CHORD, TICKS_PER_BEAT, Bar, Piece
 from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk
@@ -27,7 +27,6 @@ from moods.clock import FRAMES_PER_SECOND
 from moods.control import At, End
 from moods.controller import Controller
 from moods.ending import SHORTEST_RING_SECONDS
-from moods.form import layers_let_in
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, STYLES, Intent
 from moods.mood import Mood, style_weights
 
@@ -49,6 +48,7 @@ SWEPT: dict[str, tuple[float, float]] = {
     "temperature": (0.1, 2.0),
 }
 """Controls that change notes, each with the range over which it is swept."""
+_PHRASE_BEATS, _PHRASES_TO_SEARCH = BARS_PER_PHRASE * BEATS_PER_BAR, 32
 _MOOD_RANGES = {name: SWEPT[name] for name in ("valence", "energy", "tension")}
 # Where the other controls stand while one is swept, and in long takes: every style plays all its layers but a rare
 # one, and tension keeps notes in the scale.
@@ -63,32 +63,24 @@ class LongTakes:
     """The middle mood for many minutes, a seed each."""
 
     pieces: list[Piece]
-    resets: list[int]  # of the watchdog, in each piece; empty where the composer has none
+    resets: list[int]  # of the watchdog, in each piece
 
 
 # --- composing -------------------------------------------------------------------------------------------------------
 
 
 class _From(Controller):
-    """A course that is joined at a later bar."""
+    """A course that is joined at a later beat."""
 
     first_beat = 0
 
     def beat_intent(self, beat: int) -> Intent:
         return super().beat_intent(beat + self.first_beat)
 
-    def join_full_phrase(self) -> None:
-        """Join where, for a phrase, the form holds no layer back."""
-        for bar in range(0, 64 * BARS_PER_PHRASE, BARS_PER_PHRASE):
-            intents = [super(_From, self).beat_intent((bar + i) * BEATS_PER_BAR) for i in range(BARS_PER_PHRASE)]
-            if all(all(layers_let_in(i.section, i.bar_in_section, False)) for i in intents):
-                self.first_beat = bar * BEATS_PER_BAR
-                return
-
 
 def make_composer(sizes: ModelConfig, tensors: dict[str, Any], max_slots: int = MAX_SLOTS) -> Composer:
     """A composer of `max_slots` rows on the CPU, the device of reference."""
-    return Composer(CpuTrunk(tensors, sizes, max_slots), pack_heads(tensors), max_slots)
+    return Composer(CpuTrunk(tensors, sizes, num_rows(max_slots)), pack_heads(tensors), max_slots)
 
 
 def compose(
@@ -104,7 +96,7 @@ def compose(
         for slot in slots:
             beats[slot].append(composer.take(slot))
     for slot in slots:
-        if resets is not None and hasattr(composer, "resets"):
+        if resets is not None:
             resets.append(composer.resets(slot))
         composer.close(slot)
     return [to_piece(controller, taken) for controller, taken in zip(controllers, beats, strict=True)]
@@ -173,13 +165,25 @@ def long_controllers(style: str, num_seeds: int, temperature: float | None) -> l
     return [Controller(_mood(style, temperature=temperature), first + seed) for seed in range(num_seeds)]
 
 
+def first_full_phrase(style: str, seed: int) -> int:
+    """The first beat of the first phrase that lets in every layer the style has at full energy."""
+    course = Controller(_mood(style, energy=1.0), seed)
+    beats = range(0, _PHRASES_TO_SEARCH * _PHRASE_BEATS, _PHRASE_BEATS)
+
+    def layers(beat: int) -> int:
+        return min(sum(course.beat_intent(beat + i).active_layers) for i in range(0, _PHRASE_BEATS, BEATS_PER_BAR))
+
+    return max(beats, key=lambda beat: (layers(beat), -beat))
+
+
 def sweep_controllers(control: str, style: str, seed: int, temperature: float | None) -> list[Controller]:
     """Steady courses of one seed for each of `NUM_LEVELS` levels of `control`, joined at a full phrase."""
+    number = _SEEDS_A_STYLE * STYLES.index(style) + seed
+    first_beat = first_full_phrase(style, number)
     controllers = []
     for level in np.linspace(*SWEPT[control], NUM_LEVELS).tolist():
-        fields = {"temperature": temperature} | {control: level}
-        controller = _From(_mood(style, **fields), _SEEDS_A_STYLE * STYLES.index(style) + seed)
-        controller.join_full_phrase()
+        controller = _From(_mood(style, **({"temperature": temperature} | {control: level})), number)
+        controller.first_beat = first_beat
         controllers.append(controller)
     return controllers
 

@@ -1,0 +1,83 @@
+"""What a beat returns to: the notes of an earlier beat, shown to the model one event ahead of what it writes.
+
+In: events of earlier beats; out: for every event of a beat, the first recalled event that comes after it. numba;
+releases the GIL. Remembers nothing: the composer and the data set keep the beats.
+
+The model is free to follow: `closeness` in its condition says how literally the lane was (in training) or is to be
+(live) repeated. After the aligned theme conditioning of Shih et al. 2022 (Theme Transformer, arXiv:2111.04093) and the
+structure-related bars of Yu et al. 2022 (Museformer, arXiv:2210.10349), without their cost: attention stays as it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from engine.score.vocabulary import BEAT, CHORD_EVENT, MAX_EVENTS_PER_BEAT, NO_RECALL, NUM_KINDS, NUM_VALUES
+
+Int = npt.NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def event_key(event):  # type: ignore[no-untyped-def]
+    """Place of an event in the order of its beat: the chord, then notes by (position, layer, value)."""
+    if event[0] <= BEAT:
+        return np.int64(-1)
+    position = 0 if event[0] == CHORD_EVENT else 1 + np.int64(event[1])
+    return (position * NUM_KINDS + np.int64(event[0])) * NUM_VALUES + np.int64(event[2])
+
+
+@njit(cache=True, nogil=True)
+def lane_of(kind):  # type: ignore[no-untyped-def]
+    """Index into moods.intent.LANES of an event's kind, -1 for BAR and BEAT."""
+    return -1 if kind <= BEAT else kind - CHORD_EVENT
+
+
+@njit(cache=True, nogil=True)
+def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
+    """Put the events of `lane` among `events` [N, 5] into out [MAX_EVENTS_PER_BEAT, 5], in order; the new count."""
+    for i in range(len(events)):
+        if lane_of(events[i, 0]) != lane or count == MAX_EVENTS_PER_BEAT:
+            continue
+        key = event_key(events[i])
+        place = count
+        while place > 0 and event_key(out[place - 1]) > key:
+            out[place] = out[place - 1]
+            place -= 1
+        out[place] = events[i]
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no-untyped-def]
+    """Write into out [5] the first of recalled[:count] that comes after `event`; BEAT where there is none."""
+    out[:] = 0
+    out[0] = BEAT if is_recalling else NO_RECALL
+    if not is_recalling:
+        return
+    key = event_key(event)
+    for i in range(count):
+        if event_key(recalled[i]) > key:
+            out[:] = recalled[i]
+            return
+
+
+@njit(cache=True, nogil=True)
+def recall_beats(events, beat_starts, sources, out):  # type: ignore[no-untyped-def]
+    """Recalled events of whole beats at once: out [T, 5] for events [T, 5].
+
+    beat_starts [beats + 1]; sources [beats, lanes] the beat each lane recalls, -1 for none.
+    """
+    recalled = np.zeros((MAX_EVENTS_PER_BEAT, 5), np.int64)
+    for beat in range(len(sources)):
+        count, is_recalling = 0, False
+        for lane in range(sources.shape[1]):
+            source = sources[beat, lane]
+            if source >= 0:
+                is_recalling = True
+                inside = events[beat_starts[source] : beat_starts[source + 1]]
+                count = add_lane(recalled, count, inside, lane)
+        for i in range(beat_starts[beat], beat_starts[beat + 1]):
+            next_recalled(recalled, count, is_recalling, events[i], out[i])

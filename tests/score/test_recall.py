@@ -1,0 +1,111 @@
+"""What is recalled is shown one event ahead, from the right beat, and forgotten in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine.score import vocabulary as v
+from engine.score.memory import MEMORY_BEATS, Memory
+from engine.score.recall import recall_beats
+from engine.training.arranger import arrange
+from moods.control import Opening
+from moods.controller import Controller
+from moods.intent import BEATS_PER_BAR, LANES, NO_RECALL, Intent
+
+DRUMS, LEAD = LANES.index("drums"), LANES.index("lead")
+
+
+@pytest.fixture(scope="module")
+def piece() -> v.EncodedPiece:
+    return v.encode_piece(arrange("house", 9))
+
+
+def beat_starts(piece: v.EncodedPiece) -> np.ndarray:
+    return np.searchsorted(piece.beat_of_event, np.arange(len(piece.conditions) + 1))
+
+
+def test_a_beat_that_recalls_itself_is_shown_each_next_event(piece) -> None:
+    events, starts = piece.events.astype(np.int64), beat_starts(piece)
+    recalled = np.zeros_like(events)
+    sources = np.tile(np.arange(len(starts) - 1)[:, None], (1, len(LANES)))
+    recall_beats(events, starts, sources, recalled)
+    is_last = np.isin(np.arange(len(events)) + 1, starts)
+    assert (recalled[is_last, 0] == v.BEAT).all()
+    assert np.array_equal(recalled[:-1][~is_last[:-1]], events[1:][~is_last[:-1]])
+
+
+def test_only_recalled_lanes_are_shown(piece) -> None:
+    events, starts = piece.events.astype(np.int64), beat_starts(piece)
+    recalled = np.zeros_like(events)
+    sources = np.full((len(starts) - 1, len(LANES)), -1)
+    sources[8:, DRUMS] = np.arange(len(sources) - 8)
+    recall_beats(events, starts, sources, recalled)
+    assert (recalled[: starts[8], 0] == v.NO_RECALL).all()
+    assert set(np.unique(recalled[starts[8] :, 0])) == {v.BEAT, v.FIRST_LAYER}
+
+
+def intent(recall=NO_RECALL, **fields) -> Intent:
+    return replace(Controller(Opening(**fields), 3).beat_intent(0), recall=recall, active_layers=(True,) * 5)
+
+
+EVENTS = np.array(
+    [[v.CHORD_EVENT, 0, 7, 0, 0], [v.FIRST_LAYER, 0, v.FIRST_DRUM, 2, 9], [v.NUM_KINDS - 1, 6, 220, 3, 8]]
+)
+
+
+def recall(memory: Memory, beat: int, asked: Intent) -> tuple[np.ndarray, tuple[float | None, ...]]:
+    out = np.zeros((v.MAX_EVENTS_PER_BEAT, 5), np.int64)
+    count, closeness = memory.recall(0, beat, asked, out)
+    return out[:count], closeness
+
+
+def back(bars: int, closeness: float = 0.9) -> tuple[tuple[int, float], ...]:
+    return ((bars, closeness),) * len(LANES)
+
+
+def test_a_beat_comes_back_as_it_was() -> None:
+    memory = Memory(1)
+    memory.remember(0, 5, EVENTS, intent())
+    events, closeness = recall(memory, 5 + 3 * BEATS_PER_BAR, intent(back(3)))
+    assert np.array_equal(events, EVENTS)
+    assert closeness == (0.9,) * len(LANES)
+
+
+def test_what_was_never_composed_or_is_too_old_is_not_recalled() -> None:
+    memory = Memory(1)
+    memory.remember(0, 5, EVENTS, intent())
+    memory.remember(0, 5 + MEMORY_BEATS, EVENTS, intent())
+    for beat, bars in ((9, 1), (13, 1), (1, 1)):
+        events, closeness = recall(memory, beat, intent(back(bars)))
+        assert not len(events)
+        assert closeness == (None,) * len(LANES)
+
+
+def test_a_tune_survives_a_change_of_style_and_a_groove_does_not() -> None:
+    memory = Memory(1)
+    memory.remember(0, 0, EVENTS, intent(style="house"))
+    _, closeness = recall(memory, BEATS_PER_BAR, intent(back(1), style="jazz"))
+    assert closeness[DRUMS] is None
+    assert closeness[LEAD] is not None and closeness[LEAD] > 0.5
+
+
+def test_a_silent_layer_recalls_nothing() -> None:
+    memory = Memory(1)
+    memory.remember(0, 0, EVENTS, intent())
+    asked = replace(intent(back(1)), active_layers=(False, True, True, True, True))
+    events, closeness = recall(memory, BEATS_PER_BAR, asked)
+    assert closeness[DRUMS] is None
+    assert v.FIRST_LAYER not in events[:, 0]
+
+
+def test_memory_is_saved_and_restored() -> None:
+    memory, other = Memory(1), Memory(1)
+    memory.remember(0, 5, EVENTS, intent())
+    other.remember(0, 6, EVENTS, intent())
+    other.restore(0, memory.snapshot(0))
+    for beat in (5, 6):
+        asked = intent(back(2))
+        assert np.array_equal(recall(memory, beat + 8, asked)[0], recall(other, beat + 8, asked)[0])
