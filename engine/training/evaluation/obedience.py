@@ -64,13 +64,17 @@ def rank_correlation(sweep: Sweep) -> float:
 def changing_steps(sweep: Sweep) -> float:
     """Steps at which the measure's mean over seeds moves with the whole sweep, by `SMALLEST_STEP` of an even step.
 
-    Chance alone would give ten of twenty.
+    How it moves at a step is the slope of the line through the step's two levels and their neighbours: seeds are few,
+    and a single difference of two means is as much chance as change. What counts is where a control is dead, not where
+    it stumbles.
     """
     means = sweep.mean(axis=0)
     even_step = (means[-1] - means[0]) / (len(means) - 1)
     if even_step == 0:
         return 0.0
-    return float((np.diff(means) / even_step >= SMALLEST_STEP).sum())
+    spans = [slice(max(0, step - 1), step + 3) for step in range(len(means) - 1)]
+    slopes = [np.polyfit(np.arange(len(means[span])), means[span], 1)[0] for span in spans]
+    return float((np.array(slopes) / even_step >= SMALLEST_STEP).sum())
 
 
 def fill_gaps(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from engine.training.figures import Interval, bootstrap
 Samples = dict[str, list[float]]
 """Values by style, one for each seed."""
 Statistic = Callable[[np.ndarray], float]
-TABLE_WIDTH = 176
+TABLE_WIDTH = 196
 
 
 @dataclass(frozen=True)
