@@ -5,9 +5,9 @@
 
 A seed is one station. `--seeds` are those of each style: with 4, every figure stands on 52. They compose 32 bars of
 moods that cover the ranges, with an ending asked on the last bar; an hour of every style under one mood; and, for every
-control and each of 21 levels, four bars. What is heard in the sound is heard through the synth that plays live.
-Long parts are kept in `--out`, so that a run that was broken off goes on where it was. Same options, same table, but
-for the cost. Writes `table.json` (the table, and every row by style) and one PNG a column. Offline, one process.
+control and each of 21 levels, a phrase or half of one. What is heard is heard through the synth that plays live. Long
+parts are kept in `--out`, so that a run that was broken off goes on where it was. Same options, same table, but for the
+cost. Writes `table.json` (the table, and every row by style) and one PNG a column. Offline, one process.
 """
 
 from __future__ import annotations

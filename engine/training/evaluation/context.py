@@ -21,6 +21,7 @@ from engine.score.piece import Piece
 from engine.training.dataset import is_held_out
 from engine.training.evaluation import originality, takes
 from engine.training.evaluation.cache import Cache, digest_of
+from engine.training.evaluation.form import WINDOW_BARS
 from engine.training.evaluation.obedience import MEASURES, Sweep, fill_gaps
 from engine.training.evaluation.sound import Player
 from engine.training.evaluation.style import StyleListener
@@ -117,7 +118,7 @@ class Context:
         for measure in MEASURES:
             for seed in range(self.scope.num_seeds):
                 controllers = takes.sweep_controllers(measure.control, style, seed, self.scope.temperature)
-                pieces = list(takes.compose_all(self.composer, controllers, takes.SWEEP_BARS))
+                pieces = list(takes.compose_all(self.composer, controllers, takes.SWEEP_BARS[measure.control]))
                 rows[measure.control].append(fill_gaps(np.array([measure.of(piece) for piece in pieces])))
                 if measure.control == "energy":
                     rows[_LOUDNESS].append(np.array([self.player.play(piece, seed)[1] for piece in pieces]))
@@ -144,6 +145,12 @@ class Context:
     def arranged(self) -> ByStyle:
         """Practice pieces that were in no training, as many as the model's takes."""
         return {style: takes.arranged(style, self.scope.num_seeds) for style in self.scope.styles}
+
+    @cached_property
+    def arranged_long(self) -> ByStyle:
+        """The same, as long as a window of form."""
+        count, num_bars = self.scope.num_seeds, WINDOW_BARS
+        return {style: takes.arranged(style, count, num_bars=num_bars) for style in self.scope.styles}
 
     @cached_property
     def _real(self) -> tuple[list[Piece], list[Piece], originality.Codes]:

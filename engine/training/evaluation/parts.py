@@ -34,7 +34,7 @@ from engine.training.figures import (
     longest_run,
 )
 
-_HEARD_SECONDS, _HEARD_FROM_BAR = 30.0, 4
+_HEARD_SECONDS, _HEARD_FROM_BAR = 25.0, 4
 _BRIGHTNESS_SECONDS = 4.0
 _MOST_PAIRS = 400
 _MINUTES = 10.0
@@ -50,8 +50,8 @@ def _samples(columns: dict[str, ByStyle], measure: Measured) -> dict[str, Sample
 
 
 def _long_columns(context: Context) -> dict[str, ByStyle]:
-    """The model's long takes beside tracks of real game music."""
-    columns = {"model": {style: long.pieces for style, long in context.long.items()}}
+    """The model's long takes beside the arranger's longest pieces and tracks of real game music."""
+    columns = {"model": {style: long.pieces for style, long in context.long.items()}, "arranger": context.arranged_long}
     return columns | ({"real": {"game music": context.game}} if context.game else {})
 
 
@@ -168,9 +168,9 @@ def _beside_teacher(row: Row, control: str, context: Context) -> Row:
     """The arranger is asked nothing: its labels against its notes, over parts of its pieces, by style."""
     if control not in _TEACHER:
         return row
-    found = {}
+    num_bars, found = SWEEP_BARS[control], {}
     for style, pieces in context.teacher_sweeps.items():
-        parts = [excerpt(p, first, first + SWEEP_BARS) for p in pieces for first in range(0, TAKE_BARS, SWEEP_BARS)]
+        parts = [excerpt(p, first, first + num_bars) for p in pieces for first in range(0, TAKE_BARS, num_bars)]
         found[style] = [figures.obedience(_TEACHER[control], parts)]
     taught = make_row(row.figure, row.unit, {"arranger": found})
     return Row(row.figure, row.unit, row.columns | taught.columns, row.goal, row.by_style | taught.by_style, row.note)

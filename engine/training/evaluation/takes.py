@@ -30,7 +30,7 @@ from moods.ending import SHORTEST_RING_SECONDS
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, STYLES, Intent
 from moods.mood import Mood, style_weights
 
-TAKE_BARS, SWEEP_BARS = 32, BARS_PER_PHRASE
+TAKE_BARS = 32
 NUM_LEVELS = 21
 """Of a sweep: twenty steps."""
 MAX_SLOTS = 16
@@ -48,6 +48,8 @@ SWEPT: dict[str, tuple[float, float]] = {
     "temperature": (0.1, 2.0),
 }
 """Controls that change notes, each with the range over which it is swept."""
+SWEEP_BARS = dict.fromkeys(SWEPT, BARS_PER_PHRASE) | dict.fromkeys(("density", "bpm", "temperature"), 2)
+"""Bars at each level: harmony needs a phrase to be told, notes a beat do not."""
 _PHRASE_BEATS, _PHRASES_TO_SEARCH = BARS_PER_PHRASE * BEATS_PER_BAR, 32
 _MOOD_RANGES = {name: SWEPT[name] for name in ("valence", "energy", "tension")}
 # Where the other controls stand while one is swept, and in long takes: every style plays all its layers but a rare
