@@ -20,7 +20,11 @@ def digest_of(folders: Iterable[str], *words: object) -> str:
     digest = hashlib.sha256(repr(words).encode())
     for folder in folders:
         root = _ROOT / folder
-        files = [root] if root.is_file() else sorted(file for end in ("py", "toml") for file in root.rglob(f"*.{end}"))
+        files = (
+            [root]
+            if root.is_file()
+            else sorted(file for end in ("json", "py", "toml") for file in root.rglob(f"*.{end}"))
+        )
         for file in files:
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -18,7 +18,7 @@ from rich.progress import track
 from engine.config import ModelConfig
 from engine.score.composer import Composer
 from engine.score.piece import Piece
-from engine.training.dataset import is_held_out
+from engine.training.dataset import is_held_out, practice_pieces
 from engine.training.evaluation import originality, takes
 from engine.training.evaluation.cache import Cache, digest_of
 from engine.training.evaluation.form import WINDOW_BARS
@@ -182,10 +182,11 @@ class Context:
         """Melodic lines of all training pieces, the arranger's and the real ones."""
 
         def make() -> originality.Codes:
-            seeds = track(range(self.scope.num_practice), "lines that were learnt", console=self.console)
-            return originality.index_lines(takes.practice_piece(seed) for seed in seeds)
+            count = self.scope.num_practice
+            pieces = track(practice_pieces(count), "lines that were learnt", total=count, console=self.console)
+            return originality.index_lines(pieces)
 
-        sources = (*_ARRANGER_SOURCES, f"{_HERE}/originality.py")
+        sources = (*_ARRANGER_SOURCES, "engine/training/dataset.py", f"{_HERE}/originality.py")
         practised = self._cache.get("lines", digest_of(sources, self.scope.num_practice), make)
         return np.concatenate((practised, self._real[2]))
 

@@ -212,11 +212,6 @@ def arranged(style: str, count: int, first_seed: int = FRESH_SEED, num_bars: int
     return [arrange(style, seed, num_bars=num_bars) for seed in range(first_seed, first_seed + count)]
 
 
-def practice_piece(seed: int) -> Piece:
-    """What the trainer takes from the arranger under this seed."""
-    return arrange(STYLES[seed % len(STYLES)], seed)
-
-
 def real_pieces(data: Path, report: Report) -> Iterator[Piece]:
     """All pieces of the clean sets that have harmony. Raises `NoCorpora`."""
     return (piece for piece in read_corpora(data, report=report) if all(piece.layers_known))
