@@ -16,6 +16,7 @@ from moods.glide import Span
 from moods.harmony import parse_key
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import find_mood, style_names, style_weights
+from moods.stinger import find_stinger
 
 MAX_SECONDS = 366 * 86_400.0
 MAX_OVER_SECONDS = 600.0
@@ -213,7 +214,7 @@ class Cancel(_Model):
 
 
 class Hit(_Control):
-    """An accent."""
+    """An accent that all layers strike together; `at` in seconds: exactly there, between beats if need be."""
 
     type: Literal["hit"] = "hit"
     at: Literal["now", "beat", "bar"] | At = "beat"
@@ -221,11 +222,16 @@ class Hit(_Control):
 
 
 class Stinger(_Control):
-    """A short named phrase over the music."""
+    """A short named figure over the music, one of `moods.stinger.list_stingers()`."""
 
     type: Literal["stinger"] = "stinger"
     name: Name
     at: Beat | At = "beat"
+
+    @field_validator("name")
+    @classmethod
+    def _known_stinger(cls, name: str) -> str:
+        return find_stinger(name).name
 
 
 class State(_Control):
@@ -242,8 +248,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "cancel": Cancel, "hit": Hit, "stinger": Stinger, "state": State,
 }  # fmt: skip
 
-_REFUSED = ("hit", "stinger", "state")  # read, so that the controller can say that it does not do them
-_EXPECTED = ", ".join(kind for kind in _MODELS if kind not in _REFUSED)
+_REFUSED = "state"  # read, so that the controller can say that it does not do it
+_EXPECTED = ", ".join(kind for kind in _MODELS if kind != _REFUSED)
 
 _M = TypeVar("_M", bound=BaseModel)
 

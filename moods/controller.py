@@ -11,41 +11,38 @@ from functools import cache
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
-from moods.control import Cancel, Control, Duck, End, MoodFields, Opening, Panic, Steer, Transport
+from moods.control import (
+    Cancel,
+    Control,
+    Duck,
+    End,
+    Hit,
+    Opening,
+    Panic,
+    Steer,
+    Stinger,
+    Transport,
+)
 from moods.course import COLOUR_TRACKS, LAYER_TRACKS, MUTE_TRACKS, Course
+from moods.cues import FILL_ENERGY, Cues, Planned, is_filled
 from moods.ending import BEATS, FADE_SECONDS, Ending, plan_ending
 from moods.errors import BadControl
 from moods.form import Place, layers_let_in, place_at
 from moods.glide import AT_ONCE, Moment, Ramp, Span
-from moods.harmony import Key, parse_key
+from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
-from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness, style_names, style_weights
-from moods.prompt import resolve_prompt
+from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness, style_names
+from moods.pivot import Pivots
+from moods.targets import PLACES, point_of, targets_of
 
 LEAD_FRAMES = 2880
 """Notes may change from the first beat that begins at least this long after the frame being rendered."""
 
-# Where each field is heard: the tracks that carry it, and the place at which each may change if the control names none.
-_PLACES: dict[str, tuple[tuple[str, str], ...]] = {
-    "valence": (("colour.valence", "now"), ("valence", "bar")),
-    "energy": (("colour.energy", "now"), ("energy", "beat")),
-    "tension": (("tension", "bar"),),
-    "style": (("style", "phrase"),),
-    "bpm": (("bpm", "bar"),),
-    "key": (("key", "phrase"),),
-    "density": (("density", "beat"),),
-    "brightness": (("brightness", "now"),),
-    "temperature": (("temperature", "bar"),),
-    "mood.bpm": (("mood.bpm", "bar"),),
-    "mood.key": (("mood.key", "phrase"),),
-    "mood.density": (("mood.density", "beat"),),
-    "mood.brightness": (("mood.brightness", "now"),),
-    "mood.temperature": (("mood.temperature", "bar"),),
-}
 _STEPS = frozenset({"key", "mood.key", "mood.bpm"})
 _DEFAULT_SPANS = {"style": Span(float(BEATS_PER_BAR), in_beats=True)}
 _TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
 _TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
+_DRUMS, _LEAD = LAYERS.index("drums"), LAYERS.index("lead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +50,9 @@ class Applied:
     """What became of a control."""
 
     id: str | None
-    effective: Position  # the earliest audible change
+    effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
     fields: dict[str, Position]  # where each field begins to change
     first_beat: int | None  # the first beat (from 0) whose notes may differ; None: notes are untouched
-
-
-def _point_of(fields: MoodFields) -> Mood | None:
-    if fields.mood is not None:
-        return find_mood(fields.mood)
-    return None if fields.prompt is None else resolve_prompt(fields.prompt).point
-
-
-def _targets(fields: MoodFields) -> dict[str, Any]:
-    """What each field is to become, in the units of its tracks."""
-    out: dict[str, Any] = {}
-    if (point := _point_of(fields)) is not None:
-        out |= {name: getattr(point, name) for name in ("valence", "energy", "tension", "style")}
-        out |= {f"mood.{name}": getattr(point, name) for name in ("bpm", "density", "brightness", "temperature")}
-        out["mood.key"] = None if point.key is None else (point.key.tonic, point.key.scale)
-    given = fields.model_fields_set & _PLACES.keys()
-    out |= {name: getattr(fields, name) for name in sorted(given)}
-    if fields.style is not None:
-        out["style"] = style_weights(fields.style)
-    if fields.key is not None:
-        key = parse_key(fields.key)
-        out["key"] = (key.tonic, key.scale)
-    return out
 
 
 @cache
@@ -106,13 +80,15 @@ class Controller:
 
     def __init__(self, opening: Opening | Mood, seed: int | None = None) -> None:
         fields = opening if isinstance(opening, Opening) else Opening()
-        point = opening if isinstance(opening, Mood) else _point_of(fields) or find_mood(DEFAULT_MOOD)
+        point = opening if isinstance(opening, Mood) else point_of(fields) or find_mood(DEFAULT_MOOD)
         self.seed = seed if seed is not None else fields.seed or 0
         self._course = Course(self.seed, point)
         self._ending: Ending | None = None
+        self._cues = Cues(self._course.clock)
+        self._pivots = Pivots(self._course)
         tracks = self._course.tracks
-        for field, target in _targets(fields).items():
-            for name, _ in _PLACES[field]:
+        for field, target in targets_of(fields).items():
+            for name, _ in PLACES[field]:
                 tracks[name].base = target
         for layer, gain in (fields.layers or {}).items():
             tracks[f"layer.{layer}"].base, tracks[f"mute.{layer}"].base = _fader(gain), float(gain == "mute")
@@ -181,12 +157,18 @@ class Controller:
         place, beats_to_end = self._place(beat, bar)
         let_in = layers_let_in(place.section, place.bar_in_section, held.is_driving)
         is_over = beats_to_end is not None and beats_to_end < 0
-        active = tuple(
-            [
-                playing and allowed and not is_over and not track[name].value(at) and layer != place.resting
-                for name, layer, playing, allowed in zip(MUTE_TRACKS, LAYERS, held.playing, let_in, strict=True)
-            ]
-        )
+        active = [
+            playing and allowed and not is_over and not track[name].value(at) and layer != place.resting
+            for name, layer, playing, allowed in zip(MUTE_TRACKS, LAYERS, held.playing, let_in, strict=True)
+        ]
+        cue, hit = ("none", None) if is_over else self._cues.cue_at(beat)
+        if cue == "none" and active[_DRUMS] and beats_to_end is None and is_filled(self.seed, bar):
+            is_near = beat_in_bar == BEATS_PER_BAR - 1 or beat_in_bar == BEATS_PER_BAR - 2 and energy >= FILL_ENERGY
+            cue = "fill" if is_near else "none"
+        stinger = None if is_over or cue in ("hit", "cut") else self._cues.stinger_at(beat)
+        if stinger is not None:
+            active[_LEAD] = False
+        pivot = self._pivots.ahead_of(beat)
         return Intent(
             valence=valence,
             energy=energy,
@@ -197,7 +179,7 @@ class Controller:
             density=track["density"].value(at),
             brightness=brightness,
             layer_gains_db=gains,
-            active_layers=active,
+            active_layers=tuple(active),
             temperature=track["temperature"].value(at),
             loudness_lufs=-19.0 + 5.0 * energy,
             gain_db=gain_db,
@@ -207,8 +189,13 @@ class Controller:
             bar_in_section=place.bar_in_section,
             bars_to_change=place.bars_to_change,
             recall=place.recall,
-            cue="none",
             beats_to_end=beats_to_end,
+            cue=cue,
+            hit_offset=0.0 if hit is None else hit.offset,
+            hit_strength=0.0 if hit is None else hit.strength,
+            key_ahead=None if pivot is None else _key(*pivot.key),
+            beats_to_key=None if pivot is None else pivot.key_beat - beat,
+            stinger=stinger,
         )
 
     def _place(self, beat: int, bar: int) -> tuple[Place, int | None]:
@@ -235,12 +222,16 @@ class Controller:
                 return self._commit(control.id, frame, [("duck", ramp)])
             case End():
                 return self._end(control, frame)
+            case Hit() | Stinger():
+                return self._cue(control, frame)
             case Cancel():
                 return self._cancel(control, frame)
             case Transport() | Panic():
                 return Applied(control.id, self.position(frame), {}, None)
             case _:
-                raise BadControl(f"{control.type} is not available in this version; use steer, duck or end")
+                raise BadControl(
+                    f"{control.type} is not available in this version; use steer, hit, stinger, duck or end"
+                )
 
     def _earliest_beat(self, frame: int) -> int:
         return self._course.clock.first_beat_from(frame + LEAD_FRAMES)
@@ -248,8 +239,8 @@ class Controller:
     def _steer(self, control: Steer, frame: int) -> Applied:
         changes: list[tuple[str, Ramp]] = []
         tracks = self._course.tracks
-        for field, target in _targets(control.set).items():
-            for name, default_at in _PLACES[field]:
+        for field, target in targets_of(control.set).items():
+            for name, default_at in PLACES[field]:
                 if field.startswith("mood.") and target is None and tracks[name].final() is None:
                     continue
                 ramp = self._ramp(name, control.at or default_at, frame, control.id)
@@ -306,9 +297,41 @@ class Controller:
             start = self.position(self._first_frame(ending))
             fields = applied.fields | {"ending": start}
             return Applied(control.id, _earliest(fields), fields, _least(applied.first_beat, ending.first_beat))
-        if not gone:
+        cues = self._cues.cancel(control.id, earliest)
+        if not gone and not cues:
             raise BadControl(f"id is {control.id!r}; no control of that id is still waiting to take effect")
-        return self._commit(control.id, frame, gone, is_removal=True)
+        applied = self._commit(control.id, frame, gone, is_removal=True)
+        if not cues:
+            return applied
+        fields = applied.fields | {name: at for cue in cues for name, at in self._fields_of(cue).items()}
+        first_beat = _least(applied.first_beat, *(cue.first_beat for cue in cues))
+        return Applied(control.id, _earliest(fields), fields, first_beat)
+
+    def _cue(self, control: Hit | Stinger, frame: int) -> Applied:
+        """Place a hit or stinger."""
+        earliest, ending = self._earliest_beat(frame), self._ending
+        cue = self._cues.plan(control, earliest)
+        if ending is not None:
+            is_last = ending.last_beat is not None and cue.beat > ending.last_beat
+            if is_last or self._cues.frame_of(cue) >= ending.end_frame:
+                seconds = ending.end_frame / FRAMES_PER_SECOND
+                raise BadControl(
+                    f"{control.type} comes too late: the music ends at {seconds:.2f} s; ask for it earlier"
+                )
+        self._cues.add(cue)
+        fields = self._fields_of(cue)
+        return Applied(control.id, fields[control.type], fields, max(earliest, cue.first_beat))
+
+    def _fields_of(self, cue: Planned) -> dict[str, Position]:
+        """Where a hit or stinger sounds, and where its pickup begins."""
+        fields = {"hit" if cue.stinger is None else "stinger": self.position(self._cues.frame_of(cue))}
+        if cue.fill_beat is not None:
+            fields["pickup"] = self.position(self.frame_of_beat(cue.fill_beat))
+        return fields
+
+    def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Planned, Position]]:
+        """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""
+        return [(cue, self.position(self._cues.frame_of(cue))) for cue in self._cues.within(first_beat, last_beat)]
 
     def _commit(
         self, control_id: str | None, frame: int, changes: list[tuple[str, Ramp]], is_removal: bool = False
@@ -324,9 +347,17 @@ class Controller:
         first_beat = min(note_beats, default=None)
         course.revise(first_beat, min(ramp.beat for _, ramp in changes))
         fields: dict[str, Position] = {}
-        if first_beat is not None and (ending_beat := self._replan(frame)) is not None:
-            first_beat = min(first_beat, ending_beat)
-            fields["ending"] = self.position(course.clock.frame_of_beat(ending_beat))
+        if first_beat is not None:
+            earliest = self._earliest_beat(frame)
+            others = {
+                "ending": self._replan(frame),
+                "cues": self._cues.replan(earliest),
+                "pivot": self._pivots.replan(earliest),
+            }
+            for name, beat in others.items():
+                if beat is not None:
+                    first_beat = min(first_beat, beat)
+                    fields[name] = self.position(course.clock.frame_of_beat(beat))
         for name, ramp in changes:
             place = self.position(course.clock.frame_of_beat(int(ramp.beat)) if ramp.frame is None else ramp.frame)
             field = _field_of(name)
@@ -377,6 +408,9 @@ class Controller:
     def forget_before(self, frame: int) -> None:
         """Nothing before the beat that sounds at `frame` will be read or changed again."""
         self._course.forget_before(frame)
+        beat = self.beat_at(frame)
+        self._cues.forget_before(beat)
+        self._pivots.forget_before(beat)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything remembered, as plain values."""
@@ -385,13 +419,21 @@ class Controller:
         if ending is not None:
             control = ending.control.model_dump()
             planned = [control, ending.first_beat, ending.last_beat, ending.fade_frame, ending.end_frame]
-        return {"seed": self.seed, "course": self._course.snapshot(), "ending": planned}
+        return {
+            "seed": self.seed,
+            "course": self._course.snapshot(),
+            "ending": planned,
+            "cues": self._cues.snapshot(),
+            "pivots": self._pivots.snapshot(),
+        }
 
     @classmethod
     def restore(cls, snapshot: dict[str, Any]) -> Controller:
         """A controller that answers as the one that made `snapshot`."""
         controller = cls(Opening(), snapshot["seed"])
         controller._course.restore(snapshot["course"])
+        controller._cues.restore(snapshot["cues"])
+        controller._pivots.restore(snapshot["pivots"])
         if snapshot["ending"] is not None:
             control, *places = snapshot["ending"]
             controller._ending = Ending(End(**control), *places)

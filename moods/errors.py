@@ -4,6 +4,7 @@ MoodsError
 ├── UnknownName          a name that is not in a fixed list; carries the nearest names
 │   ├── UnknownMood
 │   ├── UnknownStyle
+│   ├── UnknownStinger
 │   └── UnknownKey
 ├── OutOfRange           a number outside its range, or not a number
 └── BadControl           a control whose shape cannot be read
@@ -37,6 +38,10 @@ class UnknownMood(UnknownName):
 
 class UnknownStyle(UnknownName):
     code, noun = "unknown_style", "style"
+
+
+class UnknownStinger(UnknownName):
+    code, noun = "unknown_stinger", "stinger"
 
 
 class UnknownKey(UnknownName):

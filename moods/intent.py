@@ -19,6 +19,9 @@ CUES = ("none", "fill", "hit", "cut")
 """What a beat is asked to do besides going on: lead into what follows, be struck by all, fall silent after a hit."""
 
 BEATS_PER_BAR = 4
+CUT_STRENGTH = 0.5
+"""From this strength on the beats after a hit are cut."""
+MOST_CUT_BEATS = 2
 BARS_PER_PHRASE = 4
 MUTE_DB = -120.0
 """A layer gain at or below this is silence."""
@@ -27,6 +30,11 @@ MUTE_DB = -120.0
 Recall = tuple[tuple[int, float] | None, ...]
 """In the order of LANES: how many bars back the bar is that a lane returns to, and how closely (0 … 1) it follows."""
 NO_RECALL: Recall = (None,) * len(LANES)
+
+
+def num_cut_beats(beat: int, strength: float) -> int:
+    """Beats that are silent of onsets after a hit on `beat` (from 0, of the piece): never beyond the bar line."""
+    return min(MOST_CUT_BEATS, BEATS_PER_BAR - 1 - beat % BEATS_PER_BAR) if strength >= CUT_STRENGTH else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,14 @@ class Intent:
     beat: int  # in the bar, from 1
     section: str  # one of SECTIONS
     bar_in_section: int  # from 0
-    bars_to_change: int | None  # bars of the section that follow this one; None: nobody knows
-    recall: Recall
-    cue: str  # of this beat, one of CUES
     # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
     beats_to_end: int | None
+    bars_to_change: int | None = None  # bars of the section that follow this one; None: nobody knows
+    recall: Recall = NO_RECALL
+    cue: str = "none"  # of this beat, one of CUES
+    hit_offset: float = 0.0  # where in the beat all strike, 0 … 1, if the cue is a hit
+    hit_strength: float = 0.0  # 0 … 1
+    key_ahead: Key | None = None  # the key within a bar from here, where a pivot leads into it; None: the key stays
+    beats_to_key: int | None = None  # beats left until it, 4 … 1
+    # The stinger under way and the beats since it began; negative where it begins within this beat.
+    stinger: tuple[str, float] | None = None

@@ -266,11 +266,13 @@ def _moods(options: argparse.Namespace) -> int:
                 print(f"{name:8} {_words(value)}")
         return 0
     from moods.mood import list_moods, styles
+    from moods.stinger import list_stingers
 
     if options.json:
         named = [{"name": style.name, "zh": style.name_zh} for style in styles()]
         moods = [{**mood.to_dict(), "zh": mood.name_zh} for mood in list_moods()]
-        print(json.dumps({"moods": moods, "styles": named}, ensure_ascii=False))
+        stingers = [stinger.to_dict() for stinger in list_stingers()]
+        print(json.dumps({"moods": moods, "styles": named, "stingers": stingers}, ensure_ascii=False))
         return 0
     print(f"{'mood':14} valence  energy tension  styles")
     for mood in list_moods():
@@ -278,6 +280,7 @@ def _moods(options: argparse.Namespace) -> int:
         numbers = f"{mood.valence:8.2f}{mood.energy:8.2f}{mood.tension:8.2f}"
         print(f"{mood.name:13} {numbers}  {_words(point['style'])} · {mood.name_zh}")
     print("\nstyles: " + ", ".join(f"{style.name} {style.name_zh}" for style in styles()))
+    print("stingers: " + ", ".join(f"{stinger.name} {stinger.name_zh}" for stinger in list_stingers()))
     return 0
 
 

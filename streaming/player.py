@@ -12,7 +12,7 @@ import logging
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from engine.generator import Generator
-from moods.control import At, Control, End, Panic, Steer, Transport, parse_control, parse_opening
+from moods.control import At, Control, End, Hit, Panic, Steer, Stinger, Transport, parse_control, parse_opening
 from moods.controller import Controller
+from moods.errors import OutOfRange
 from moods.intent import LAYERS, STYLES, Intent
 from moods.prompt import resolve_prompt
 from streaming.encoders.opus import OpusEncoder
@@ -62,6 +63,8 @@ class PlayerState:
     next_beat: int = 0
     """The first beat that has not been announced, from 0."""
     section: str = ""
+    markers: dict[int, Event] = field(default_factory=dict)
+    """Hits and stingers that have been announced and are not yet past, by their number."""
 
 
 class Player:
@@ -119,7 +122,10 @@ class Player:
     def apply(self, message: dict[str, Any]) -> tuple[LogEntry, Event]:
         """Apply a control before the next block; answer its log entry and its ack. Raises `MoodsError`."""
         control = self._in_music_time(parse_control(message))
-        applied = self.controller.apply(control, self.music_frame)
+        try:
+            applied = self.controller.apply(control, self.music_frame)
+        except OutOfRange as error:
+            raise self._in_stream_time(error, message) from error
         if isinstance(control, Transport | Panic):
             self._transport("panic" if isinstance(control, Panic) else control.do)
             effective = self._place(self.music_frame)
@@ -137,10 +143,17 @@ class Player:
 
     def _in_music_time(self, control: Control) -> Control:
         """Clients count seconds of the stream, the controller those of the music."""
-        if isinstance(control, End) and isinstance(control.at, At):
+        if isinstance(control, End | Hit | Stinger) and isinstance(control.at, At):
             seconds = max(0.0, control.at.seconds - self.state.paused_frames / SAMPLE_RATE)
             return control.model_copy(update={"at": At(seconds=seconds)})
         return control
+
+    def _in_stream_time(self, error: OutOfRange, message: dict[str, Any]) -> OutOfRange:
+        """The same mistake in the asker's seconds."""
+        if error.field != "at.seconds":
+            return error
+        paused_s = self.state.paused_frames / SAMPLE_RATE
+        return OutOfRange(error.field, message["at"]["seconds"], error.low + paused_s, error.high + paused_s)
 
     def _transport(self, action: str) -> None:
         state = self.state
@@ -169,6 +182,7 @@ class Player:
         self.state.paused_frames = self.state.next_block * BLOCK_FRAMES
         self.state.is_sounding, self.state.fade = True, "in"
         self.state.next_beat, self.state.section, self._announced = 0, "", None
+        self.state.markers.clear()
 
     def skip(self, num_blocks: int) -> Event:
         """Leave out blocks of the stream, as a pause would: the music goes on later, where it was."""
@@ -220,7 +234,8 @@ class Player:
     # --- events ------------------------------------------------------------------------------------------------------
 
     def announcements(self) -> list[Event]:
-        """Beats and sections whose frames are now fixed: each beat is told when the one before it begins to be made."""
+        """Beats, sections and markers whose frames are now fixed: each beat, and what sounds in it, is told when the
+        one before it begins to be made; a hit that comes later than that, at once."""
         state, events = self.state, []
         if not state.is_sounding:
             return events
@@ -240,7 +255,20 @@ class Player:
             state.next_beat += 1
         if events:
             self._announced = self._beat_event(state.next_beat - 1)
-        return events
+        return events + self._markers()
+
+    def _markers(self) -> list[Event]:
+        """Hits and stingers on the announced beats that have not been told, or have moved since."""
+        first_beat, events = self.controller.beat_at(self.music_frame), {}
+        for cue, position in self.controller.cues_within(first_beat, self.state.next_beat - 1):
+            if position.frame < self.music_frame:
+                continue
+            what = {"name": "hit", "strength": cue.strength} if cue.stinger is None else {"name": "stinger"}
+            if cue.stinger is not None:
+                what["stinger"] = cue.stinger
+            events[cue.number] = {"type": "marker", "id": cue.id, **what, **self._place(position.frame)}
+        told, self.state.markers = self.state.markers, events
+        return [event for number, event in events.items() if told.get(number) != event]
 
     def _beat_event(self, beat: int) -> Event:
         return {"type": "beat", **self._place(self.controller.frame_of_beat(beat))}
@@ -265,7 +293,7 @@ class Player:
         """Copy all that the station remembers, between two blocks."""
         self.controller.forget_before(max(0, self.music_frame - _KEEP_FRAMES))
         return {
-            "state": PlayerState(**vars(self.state)),
+            "state": PlayerState(**vars(self.state) | {"markers": dict(self.state.markers)}),
             "controller": self.controller.snapshot(),
             "generator": self._generator.snapshot(self.slot),
         }

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from moods.control import Opening, parse_opening
 from moods.mood import list_moods, styles
+from moods.stinger import list_stingers
 from streaming import live
 from streaming.conductor import Conductor
 from streaming.errors import (
@@ -78,9 +79,10 @@ async def read_json(request: Request) -> Any:
 
 @router.get("/v1/moods", tags=["moods"])
 async def get_moods() -> JSONResponse:
-    """The presets and styles, with English and Chinese names."""
+    """The presets, styles and stingers, with English and Chinese names."""
     moods = [mood.to_dict() | {"zh": mood.name_zh} for mood in list_moods()]
-    return JSONResponse({"moods": moods, "styles": [{"name": style.name, "zh": style.name_zh} for style in styles()]})
+    named = [{"name": style.name, "zh": style.name_zh} for style in styles()]
+    return JSONResponse({"moods": moods, "styles": named, "stingers": [each.to_dict() for each in list_stingers()]})
 
 
 @router.post("/v1/stations", status_code=201, tags=["stations"], openapi_extra=_OPENING)

@@ -20,6 +20,7 @@ from engine.score.memory import Memory
 from engine.score.piece import NOTE, TICKS_PER_BEAT
 from engine.score.recall import next_recalled
 from engine.score.rules import beat_rules
+from engine.score.stinger import stinger_notes
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
     BAR,
@@ -38,7 +39,7 @@ from engine.score.vocabulary import (
 )
 from engine.score.watchdog import find_fault
 from moods.controller import Controller
-from moods.intent import BEATS_PER_BAR, NO_RECALL, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
 
 BEATS_AHEAD = BEATS_PER_BAR
 """How far the plan reaches beyond the beat that is handed over next."""
@@ -48,6 +49,9 @@ GUIDANCE = 1.5
 
 MAX_ATTEMPTS = 4
 """How often a beat at fault is composed again before it is let go."""
+
+_WARMING = 0.3
+"""By what share of the asked temperature each attempt is warmer than the one before."""
 
 
 def num_rows(max_slots: int) -> int:
@@ -65,7 +69,17 @@ class ComposedBeat:
     chord_quality: int
 
 
-_CARRIED = {"position": 0, "attempt": 0, "chord": -1, "sounds_until": 0, "voicing": 0, "last_lead": 0}
+_LEAD = LAYERS.index("lead")
+
+_CARRIED = {
+    "position": 0,
+    "attempt": 0,
+    "chord": -1,
+    "sounds_until": 0,
+    "voicing": 0,
+    "last_lead": 0,
+    "tonic": -1,
+}
 """What a row carries from one beat into the next, by its name in `sampling.Rows`, and how it is at the opening."""
 
 _Start = dict[str, npt.NDArray[np.int64]]
@@ -208,18 +222,24 @@ class Composer:
         state, rows, table = self._slots[slot], self._rows, self._rules
         beat = state.frontier
         intent = state.controller.beat_intent(beat)
-        if state.attempts:
-            intent = replace(intent, recall=NO_RECALL)
-        else:
+        if not state.attempts:
             state.starts[beat] = {name: getattr(rows, name)[slot].copy() for name in _CARRIED}
+        if state.attempts or intent.cue in ("hit", "cut"):
+            warmer = intent.temperature * (1 + _WARMING * state.attempts)
+            intent = replace(intent, recall=NO_RECALL, temperature=warmer)
         state.composing, state.intent = True, intent
         rows.num_recalled[slot], closeness = self._memory.recall(slot, beat, intent, rows.recalled_beat[slot])
         rows.is_recalling[slot] = any(near is not None for near in closeness)
         self._conditions[:, slot] = _conditions(intent, closeness)
         hide(self._conditions[1, slot], MOOD_GROUPS)
-        rules = beat_rules(intent)
+        is_arrival = self._change_tonic(slot, intent.key.tonic)
+        rules = beat_rules(intent, is_arrival)
         for name in table._fields:
             getattr(table, name)[slot] = getattr(rules, name)
+        if intent.stinger is not None and intent.stinger[1] > 0 and intent.beats_to_end is None and not is_arrival:
+            # A figure is heard as one as long as the harmony waits for it.
+            table.may_change_chord[slot] = False
+            table.chords[slot] = np.arange(len(table.chords[slot])) == rows.chord[slot]
         rows.pending[slot] = (BAR if intent.beat == 1 else BEAT, 0, 0, 0, 0)
         next_recalled(
             rows.recalled_beat[slot],
@@ -231,6 +251,21 @@ class Composer:
         rows.num_events[slot] = 0
         rows.num_notes[slot] = 0
         rows.done[slot] = False
+
+    def _change_tonic(self, slot: int, tonic: int) -> bool:
+        """Count what the row remembers of pitch from `tonic`, so that voices lead on; is it another than before?"""
+        rows = self._rows
+        before = int(rows.tonic[slot])
+        rows.tonic[slot] = tonic
+        if before in (-1, tonic):
+            return False
+        shift = tonic_shift(before) - tonic_shift(tonic)
+        for remembered in (rows.voicing[slot], rows.last_lead[slot : slot + 1]):
+            remembered += shift * (remembered > 0)
+        root, quality = divmod(int(rows.chord[slot]), NUM_QUALITIES)
+        if rows.chord[slot] >= 0:
+            rows.chord[slot] = (root + before - tonic) % 12 * NUM_QUALITIES + quality
+        return True
 
     def _finish_beat(self, slot: int) -> None:
         state, rows = self._slots[slot], self._rows
@@ -245,8 +280,11 @@ class Composer:
         state.attempts = 0
         chord = int(rows.chord[slot])
         root, quality = divmod(chord, NUM_QUALITIES)
-        chord_root = (root + tonic) % 12 if chord >= 0 else -1
-        state.ahead.append(ComposedBeat(beat, _decode_notes(events, tonic), chord_root, quality))
+        root = (root + tonic) % 12 if chord >= 0 else -1
+        notes = _decode_notes(events, tonic)
+        if state.intent.stinger is not None:
+            notes = self._add_stinger(slot, notes, state.intent, (root, quality))
+        state.ahead.append(ComposedBeat(beat, notes, root, quality))
         rows.sounds_until[slot] = np.maximum(rows.sounds_until[slot] - TICKS_PER_BEAT, 0)
 
     def _compose_again(self, slot: int) -> None:
@@ -263,6 +301,21 @@ class Composer:
     def resets(self, slot: int) -> int:
         """How many beats the watchdog has had composed again since the slot was opened or restored."""
         return self._slots[slot].resets
+
+    def _add_stinger(
+        self, slot: int, notes: npt.NDArray[np.void], intent: Intent, chord: tuple[int, int]
+    ) -> npt.NDArray[np.void]:
+        """The beat's notes with those of the stinger under way; the lead will go on from where the figure was."""
+        assert intent.stinger is not None
+        audible = [gain_db > MUTE_DB for gain_db in intent.layer_gains_db]
+        begun_tick = round((self._slots[slot].frontier - intent.stinger[1]) * TICKS_PER_BEAT)
+        seed = f"{self._rows.seed[slot]}/{begun_tick}"
+        figure = stinger_notes(intent.stinger, intent.key, chord, intent.energy, audible, seed)
+        lead = figure[figure["layer"] == _LEAD]
+        if len(lead):
+            self._rows.last_lead[slot] = FIRST_PITCH + int(lead["pitch"][-1]) - tonic_shift(intent.key.tonic)
+        merged = np.concatenate([notes, figure])
+        return merged[np.argsort(merged["tick"], kind="stable")]
 
     def snapshot(self, slot: int) -> dict[str, Any]:
         """A copy of all that the slot remembers."""

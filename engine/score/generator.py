@@ -11,6 +11,7 @@ from engine.audio import BLOCK_FRAMES, Block
 from engine.generator import Snapshot
 from engine.score.composer import ComposedBeat, Composer
 from engine.score.piece import TICKS_PER_BEAT
+from engine.score.rules import strike_tick
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
 from moods.controller import Controller
@@ -101,7 +102,13 @@ class ScoreGenerator:
         clock = self._controllers[slot].clock
         start = clock.frame_of_beat(beat.index)
         frames_per_tick = (clock.frame_of_beat(beat.index + 1) - start) / TICKS_PER_BEAT
-        self._synth.play(slot, notes_to_sounds(beat.notes, start, frames_per_tick))
+        sounds = notes_to_sounds(beat.notes, start, frames_per_tick)
+        intent = self._controllers[slot].beat_intent(beat.index)
+        if intent.cue == "hit":
+            # Notes lie on ticks; what is struck at a hit sounds at the very frame that was acknowledged.
+            struck = beat.notes["tick"] == strike_tick(intent)
+            sounds["frame"][struck] = start + round(intent.hit_offset * TICKS_PER_BEAT * frames_per_tick)
+        self._synth.play(slot, sounds)
 
 
 def notes_to_sounds(notes: npt.NDArray[np.void], start: int, frames_per_tick: float) -> npt.NDArray[np.void]:

@@ -12,9 +12,17 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.vocabulary import NUM_CHORDS, NUM_QUALITIES, tonic_shift
-from moods.harmony import CHORD_QUALITIES, SCALES
-from moods.intent import BEATS_PER_BAR, LAYERS, Intent
+from engine.score.piece import TICKS_PER_BEAT
+from engine.score.vocabulary import (
+    DRUM_NOTES,
+    NUM_CHORDS,
+    NUM_DRUMS,
+    NUM_QUALITIES,
+    NUM_VELOCITIES,
+    tonic_shift,
+)
+from moods.harmony import CHORD_QUALITIES, SCALES, Key
+from moods.intent import CUT_STRENGTH, LAYERS, MUTE_DB, Intent, num_cut_beats
 
 FREE_TENSION = 0.5
 """Above this tension notes and chords may leave the scale."""
@@ -36,6 +44,20 @@ _VALENCE_PULL = 1.2
 
 ENDLESS, LAST_CHORD, SILENT = 0, 1, 2
 
+_DRUMS, _HARMONY = LAYERS.index("drums"), LAYERS.index("harmony")
+_LEAD_IN_LAYERS = tuple(LAYERS.index(name) for name in ("drums", "lead", "bass", "texture", "harmony"))
+"""Who leads into a hit or a section: the first of these that plays."""
+_FEWEST_LEAD_IN_NOTES = 6
+_SOFTEST_STRIKE = NUM_VELOCITIES // 2
+"""Velocity class below which nothing is struck at strength 0."""
+_FILL_PULL, _TIME_PULL = 1.5, -4.0
+"""Added in a fill to the logits of snares and toms, and of what keeps time otherwise: cymbals, shakers."""
+_LEAVING_BEATS = 2
+"""Beats before a new key that belong to its dominant."""
+_KICK, _CRASH = DRUM_NOTES.index(36), DRUM_NOTES.index(49)
+_FILL_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (38, 45, 47, 50, 64, 63)]
+_TIME_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (42, 44, 46, 49, 51, 53, 54, 70, 56)]
+
 _MINOR_LIKE = tuple(name for name, steps in SCALES.items() if 3 in steps)
 
 
@@ -54,6 +76,13 @@ class BeatRules:
     max_notes: npt.NDArray[np.int64]  # [5] in this beat; 0 where the layer is silent
     temperature: float
     ending: int  # ENDLESS, LAST_CHORD or SILENT
+    strike: int  # the tick at which all layers strike together, the only one in the beat; -1 where there is none
+    strike_drums: npt.NDArray[np.bool_]  # [NUM_DRUMS] what the drums strike
+    strike_velocity: int  # lowest velocity class of a strike
+    ring_ticks: int  # least length of pitched notes
+    lead_in: int  # the layer that leads into what follows, -1 where none does
+    lead_in_onsets: int  # onsets that it has at least
+    drum_bias: npt.NDArray[np.float32]  # [NUM_DRUMS] added to the drums' logits
 
 
 @lru_cache(maxsize=256)
@@ -111,6 +140,52 @@ def _ranges(tonic: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     return low, high
 
 
+# --- changes of key ------------------------------------------------------------------------------------------------
+
+
+def _moved(chords: npt.NDArray[np.bool_], semitones: int) -> npt.NDArray[np.bool_]:
+    """The chord set a number of semitones higher."""
+    return np.roll(chords.reshape(12, NUM_QUALITIES), semitones, axis=0).reshape(-1)
+
+
+def _tones(chord: int) -> set[int]:
+    root, quality = divmod(chord, NUM_QUALITIES)
+    return {(root + tone) % 12 for tone in tuple(CHORD_QUALITIES.values())[quality]}
+
+
+@lru_cache(maxsize=256)
+def pivot_chords(key: Key, ahead: Key, is_free: bool, is_leaving: bool) -> npt.NDArray[np.bool_]:
+    """[NUM_CHORDS] relative to `key`: the chords of both keys, or all of `key` where they share none.
+
+    `is_leaving`: of these only the dominants of the key ahead; failing that, those nearest to its dominant seventh.
+    """
+    here, up = allowed_chords(key.scale, is_free), (ahead.tonic - key.tonic) % 12
+    common = here & _moved(allowed_chords(ahead.scale, is_free), up)
+    common = common if common.any() else here
+    if not is_leaving:
+        return common
+    dominants = common & _moved(_DOMINANTS, up)
+    if dominants.any():
+        return dominants
+    wanted = {(up + tone) % 12 for tone in (7, 11, 2, 5)}
+    shared = np.array([len(_tones(chord) & wanted) if common[chord] else -1 for chord in range(NUM_CHORDS)])
+    return shared == shared.max()
+
+
+@lru_cache(maxsize=32)
+def arrival_chords(scale: str, is_free: bool) -> npt.NDArray[np.bool_]:
+    """The first chord of a new key: one on its tonic."""
+    chords = allowed_chords(scale, is_free).copy()
+    chords[NUM_QUALITIES:] = False
+    return chords
+
+
+_DOMINANTS = _chord_set((7, "7"), (7, "maj"), (7, "sus4"), (7, "min"), (7, "min7"), (7, "5"))
+
+
+# --- beats ---------------------------------------------------------------------------------------------------------
+
+
 def _max_notes(intent: Intent, ending: int) -> npt.NDArray[np.int64]:
     rest, most = np.array(_NOTES_AT_REST), np.array(_NOTES_AT_MOST)
     counts = np.rint(rest + (most - rest) * intent.density).astype(np.int64)
@@ -119,34 +194,75 @@ def _max_notes(intent: Intent, ending: int) -> npt.NDArray[np.int64]:
     playing = np.array(intent.active_layers)
     if not playing[1:].any():
         # Somebody has to carry the harmony, however still the mood: the pads, unless the listener muted them.
-        playing[LAYERS.index("harmony")] = True
-    return counts * playing if ending != SILENT else counts * 0
+        playing[_HARMONY] = True
+    return counts * playing if ending != SILENT and intent.cue != "cut" else counts * 0
 
 
-def beat_rules(intent: Intent) -> BeatRules:
-    """The limits that an intent puts on its beat."""
+def _strike_drums(intent: Intent) -> npt.NDArray[np.bool_]:
+    """What the drums strike on a hit. Where the mood has none, a strong hit still has its cymbal."""
+    drums = np.zeros(NUM_DRUMS, bool)
+    drums[_KICK] = intent.active_layers[_DRUMS]
+    is_muted = intent.layer_gains_db[_DRUMS] <= MUTE_DB
+    drums[_CRASH] = intent.active_layers[_DRUMS] or (intent.hit_strength >= CUT_STRENGTH and not is_muted)
+    return drums
+
+
+def strike_tick(intent: Intent) -> int:
+    """The tick of its beat nearest to a hit."""
+    return min(TICKS_PER_BEAT - 1, round(intent.hit_offset * TICKS_PER_BEAT))
+
+
+def _chords(intent: Intent, is_free: bool, is_arrival: bool) -> npt.NDArray[np.bool_]:
+    scale, to_end = intent.key.scale, intent.beats_to_end
+    if to_end is not None and to_end <= 0:
+        return tonic_chord(scale)
+    if to_end is not None and to_end <= 2:
+        return cadence_chords(scale, is_free)
+    if is_arrival:
+        return arrival_chords(scale, is_free)
+    if intent.key_ahead is not None:
+        return pivot_chords(intent.key, intent.key_ahead, is_free, (intent.beats_to_key or 0) <= _LEAVING_BEATS)
+    return allowed_chords(scale, is_free)
+
+
+def beat_rules(intent: Intent, is_arrival: bool = False) -> BeatRules:
+    """The limits that an intent puts on its beat; `is_arrival`: the first beat of a new key."""
     is_free = intent.tension > FREE_TENSION
-    scale = intent.key.scale
     to_end = intent.beats_to_end
     ending = ENDLESS if to_end is None or to_end > 0 else (LAST_CHORD if to_end == 0 else SILENT)
-    if ending == LAST_CHORD:
-        chords = tonic_chord(scale)
-    elif to_end is not None and to_end <= 2:
-        chords = cadence_chords(scale, is_free)
-    else:
-        chords = allowed_chords(scale, is_free)
+    is_hit, is_cut = intent.cue == "hit" and ending != SILENT, intent.cue == "cut" and ending == ENDLESS
     beat = intent.beat - 1
+    is_leaving = intent.beats_to_key == _LEAVING_BEATS
     low, high = _ranges(intent.key.tonic)
+    max_notes = _max_notes(intent, ending)
+    lead_in = -1
+    if intent.cue == "fill" and ending == ENDLESS:
+        lead_in = next(layer for layer in _LEAD_IN_LAYERS if max_notes[layer])
+        max_notes[lead_in] = max(max_notes[lead_in], _FEWEST_LEAD_IN_NOTES)
+    drum_bias = np.zeros(NUM_DRUMS, np.float32)
+    if lead_in == _DRUMS:
+        drum_bias[_FILL_DRUMS], drum_bias[_TIME_DRUMS] = _FILL_PULL, _TIME_PULL
+    tick = strike_tick(intent)
+    ring_beats = 1 + num_cut_beats(beat, intent.hit_strength)
     return BeatRules(
-        scale=_scale_mask(scale, is_free and ending == ENDLESS),
-        chords=chords,
+        scale=_scale_mask(intent.key.scale, is_free and ending == ENDLESS),
+        chords=_chords(intent, is_free, is_arrival),
         chord_bias=np.float32(_VALENCE_PULL * intent.valence) * _THIRD_SIGNS,
-        may_change_chord=ending != SILENT and (beat % 2 == 0 or ending == LAST_CHORD),
-        must_have_chord=ending == LAST_CHORD or (ending == ENDLESS and beat % BEATS_PER_BAR == 0) or to_end == 2,
+        may_change_chord=ending != SILENT and not is_cut and (beat % 2 == 0 or ending == LAST_CHORD),
+        must_have_chord=ending == LAST_CHORD
+        or (ending == ENDLESS and (beat == 0 or is_hit or is_arrival or is_leaving))
+        or to_end == 2,
         is_free=is_free and ending == ENDLESS,
         low=low,
         high=high,
-        max_notes=_max_notes(intent, ending),
+        max_notes=max_notes,
         temperature=intent.temperature,
         ending=ending,
+        strike=tick if is_hit else -1,
+        strike_drums=_strike_drums(intent) if is_hit else np.zeros(NUM_DRUMS, bool),
+        strike_velocity=_SOFTEST_STRIKE + round((NUM_VELOCITIES - 1 - _SOFTEST_STRIKE) * intent.hit_strength),
+        ring_ticks=ring_beats * TICKS_PER_BEAT - tick if is_hit else 0,
+        lead_in=lead_in,
+        lead_in_onsets=2 + round(2 * intent.energy),
+        drum_bias=drum_bias,
     )

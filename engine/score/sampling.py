@@ -13,6 +13,15 @@ import numpy.typing as npt
 from numba import njit
 
 from engine.score import kernels
+from engine.score.cues import (
+    NUM_LAYERS,
+    fits_chord,
+    may_strike,
+    missing_layer,
+    num_missing_onsets,
+    position_bounds,
+    velocity_bounds,
+)
 from engine.score.kernels import F32, Quantised
 from engine.score.recall import next_recalled
 from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
@@ -32,10 +41,7 @@ from engine.score.vocabulary import (
     NUM_POSITIONS,
     NUM_QUALITIES,
 )
-from moods.harmony import CHORD_QUALITIES
-from moods.intent import LAYERS
 
-NUM_LAYERS = len(LAYERS)
 _LAST_POSITION = NUM_POSITIONS - 1
 # Temperature of each choice as a share of the asked one: harmony may surprise, rhythm and touch make it tight.
 _KIND_HEAT, _POSITION_HEAT, _CHORD_HEAT, _PITCH_HEAT, _DURATION_HEAT, _VELOCITY_HEAT = 0.95, 0.75, 1.0, 0.85, 0.85, 0.8
@@ -46,10 +52,9 @@ _STAY_PENALTY = 0.6
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
 _LONG = int(np.searchsorted(DURATIONS, 96))
+_SPARE_EVENTS = 6
+"""Room in a beat that is kept for a lead-in which has not come yet."""
 _MAX_VOICES = np.array(MAX_VOICES, np.int64)
-CHORD_TONES = np.zeros((len(CHORD_QUALITIES), 12), np.bool_)
-for _index, _tones in enumerate(CHORD_QUALITIES.values()):
-    CHORD_TONES[_index, list(_tones)] = True
 
 
 class Heads(NamedTuple):
@@ -99,6 +104,7 @@ class Rows(NamedTuple):
     sounds_until: npt.NDArray[np.int64]  # [S, 5] ticks from the beginning of this beat
     voicing: npt.NDArray[np.int64]  # [S, 2] lowest and highest value of the last chord played; 0 before the first
     last_lead: npt.NDArray[np.int64]  # [S] value of the lead's last note; 0 before the first
+    tonic: npt.NDArray[np.int64]  # [S] pitch class that all values are relative to; -1 before the first beat
     done: npt.NDArray[np.bool_]  # [S] the beat is complete
 
 
@@ -119,6 +125,7 @@ def make_rows(num_slots: int) -> Rows:
         sounds_until=np.zeros((num_slots, NUM_LAYERS), np.int64),
         voicing=np.zeros((num_slots, 2), np.int64),
         last_lead=np.zeros(num_slots, np.int64),
+        tonic=np.full(num_slots, -1, np.int64),
         done=np.zeros(num_slots, np.bool_),
     )
 
@@ -137,6 +144,13 @@ class RuleTable(NamedTuple):
     max_notes: npt.NDArray[np.int64]  # [S, 5]
     temperature: npt.NDArray[np.float32]  # [S]
     ending: npt.NDArray[np.int64]  # [S]
+    strike: npt.NDArray[np.int64]  # [S]
+    strike_drums: npt.NDArray[np.bool_]  # [S, NUM_DRUMS]
+    strike_velocity: npt.NDArray[np.int64]  # [S]
+    ring_ticks: npt.NDArray[np.int64]  # [S]
+    lead_in: npt.NDArray[np.int64]  # [S]
+    lead_in_onsets: npt.NDArray[np.int64]  # [S]
+    drum_bias: npt.NDArray[np.float32]  # [S, NUM_DRUMS]
 
 
 def make_rule_table(num_slots: int) -> RuleTable:
@@ -152,6 +166,13 @@ def make_rule_table(num_slots: int) -> RuleTable:
         max_notes=np.zeros((num_slots, NUM_LAYERS), np.int64),
         temperature=np.ones(num_slots, np.float32),
         ending=np.zeros(num_slots, np.int64),
+        strike=np.full(num_slots, -1, np.int64),
+        strike_drums=np.zeros((num_slots, NUM_DRUMS), np.bool_),
+        strike_velocity=np.zeros(num_slots, np.int64),
+        ring_ticks=np.zeros(num_slots, np.int64),
+        lead_in=np.full(num_slots, -1, np.int64),
+        lead_in_onsets=np.zeros(num_slots, np.int64),
+        drum_bias=np.zeros((num_slots, NUM_DRUMS), np.float32),
     )
 
 
@@ -196,13 +217,6 @@ def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def _fits_chord(relative, chord):  # type: ignore[no-untyped-def]
-    if chord < 0:
-        return True
-    return CHORD_TONES[chord % NUM_QUALITIES, (relative - chord // NUM_QUALITIES) % 12]
-
-
-@njit(cache=True, nogil=True)
 def _onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
     """Notes of `layer` that already begin at `position`."""
     count = 0
@@ -210,6 +224,12 @@ def _onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
         if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
             count += 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def _most_voices(rules, row, layer):  # type: ignore[no-untyped-def]
+    """Notes of `layer` that may begin together: a lead-in is slim, so that it has room to go on."""
+    return min(2, _MAX_VOICES[layer]) if layer == rules.lead_in[row] else _MAX_VOICES[layer]
 
 
 @njit(cache=True, nogil=True)
@@ -231,12 +251,17 @@ def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leadin
     """
     if value <= last_value:
         return False
+    if rules.strike[row] >= 0 and layer == 0:
+        return may_strike(rows, rules, row, layer, last_value, value, True)
     if layer == 0:
         return FIRST_DRUM <= value < FIRST_DRUM + NUM_DRUMS
     relative = value - FIRST_PITCH
     if relative < rules.low[row, layer] or relative > rules.high[row, layer]:
         return False
-    in_chord = _fits_chord(relative, rows.chord[row])
+    if rules.strike[row] >= 0:
+        is_near = not is_leading or _leads_on(rows, row, layer, value)
+        return may_strike(rows, rules, row, layer, last_value, value, is_near)
+    in_chord = fits_chord(relative, rows.chord[row])
     on_root = rows.chord[row] >= 0 and (relative - rows.chord[row] // NUM_QUALITIES) % 12 == 0
     if rules.ending[row] == LAST_CHORD:
         return in_chord and (on_root or last_value >= 0)  # every layer's lowest note is the tonic
@@ -281,10 +306,15 @@ def _allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-
         allowed[CHORD_EVENT] = True
         return
     allowed[CHORD_EVENT] = count == 0 and rules.may_change_chord[row]
+    if rules.strike[row] >= 0:
+        missing = missing_layer(rows, rules, row)
+        allowed[BEAT if missing < 0 else FIRST_LAYER + missing] = True
+        return
     last_position, last_layer = -1, 0
     if count > 0 and rows.events[row, count - 1, 0] >= FIRST_LAYER:
         last_position = rows.events[row, count - 1, 1]
         last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
+    missing_onsets = num_missing_onsets(rows, rules, row)
     sounding = False
     for layer in range(1, NUM_LAYERS):
         sounding = sounding or rows.sounds_until[row, layer] > _LAST_POSITION
@@ -293,19 +323,21 @@ def _allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-
         # A playing layer may exceed its notes where the beat would otherwise end in silence.
         is_full = rows.num_notes[row, layer] >= rules.max_notes[row, layer]
         may_exceed = layer > 0 and not sounding and rules.max_notes[row, layer] > 0
-        if count >= MAX_EVENTS_PER_BEAT or (is_full and not may_exceed):
+        leads_in = missing_onsets > 0 and layer == rules.lead_in[row]
+        most_events = MAX_EVENTS_PER_BEAT if missing_onsets == 0 or leads_in else MAX_EVENTS_PER_BEAT - _SPARE_EVENTS
+        if count >= most_events or (is_full and not may_exceed and not leads_in):
             continue
         here = last_position >= 0 and layer >= last_layer
         if here and layer == last_layer:
-            here = _onset_count(rows, row, layer, last_position) < _MAX_VOICES[layer]
+            here = _onset_count(rows, row, layer, last_position) < _most_voices(rules, row, layer)
             here = here and _allow_values(rows, rules, row, layer, last_position, values) > 0
-        later = last_position < _LAST_POSITION and rules.ending[row] != LAST_CHORD
+        later = last_position < position_bounds(rows, rules, row, layer)[1] and rules.ending[row] != LAST_CHORD
         allowed[FIRST_LAYER + layer] = here or later or last_position < 0
         if layer > 0:
             room = room or allowed[FIRST_LAYER + layer]
     # A beat may only end in silence where the rules leave nothing else: something pitched must sound into the next.
     must_play = not sounding and room and rules.ending[row] != 2
-    allowed[BEAT] = not must_play
+    allowed[BEAT] = not must_play and missing_onsets == 0
     if must_play:
         allowed[CHORD_EVENT] = False if count > 0 else allowed[CHORD_EVENT]
         allowed[FIRST_LAYER] = (
@@ -321,13 +353,20 @@ def _allow_positions(rows, rules, row, layer, allowed, values):  # type: ignore[
         first = rows.events[row, count - 1, 1]
         last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
         full = layer == last_layer and (
-            _onset_count(rows, row, layer, first) >= _MAX_VOICES[layer]
+            _onset_count(rows, row, layer, first) >= _most_voices(rules, row, layer)
             or _allow_values(rows, rules, row, layer, first, values) == 0
         )
         if layer < last_layer or full:
             first += 1
+    soonest, latest = position_bounds(rows, rules, row, layer)
     for position in range(NUM_POSITIONS):
-        allowed[position] = position >= first and (rules.ending[row] != LAST_CHORD or position == first)
+        if rules.strike[row] >= 0:
+            allowed[position] = position == rules.strike[row]
+        elif rules.ending[row] == LAST_CHORD:
+            allowed[position] = position == first
+        else:
+            is_chord = _onset_count(rows, row, layer, position) > 0
+            allowed[position] = first <= position <= latest and (position >= soonest or is_chord)
 
 
 @njit(cache=True, nogil=True)
@@ -385,12 +424,16 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     _allow_values(rows, rules, row, layer, event[1], allowed)
     _field_logits(parts, 1, width, heads.value, guidance, logits)
     _pull(logits, gates, rows.recalled[row], event, 2)
+    for drum in range(NUM_DRUMS):
+        logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
     event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, place, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
     allowed[:] = True
     if rules.ending[row] == LAST_CHORD and layer > 0:
         allowed[:_LONG] = False
+    elif layer > 0:
+        allowed[: np.searchsorted(DURATIONS, rules.ring_ticks[row])] = False
     _field_logits(parts, 2, width, heads.duration, guidance, logits)
     _pull(logits, gates, rows.recalled[row], event, 3)
     event[3] = _draw(
@@ -398,7 +441,9 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     )
     _add_chosen(parts, 3, width, heads.chosen_duration, event[3])
 
-    allowed[:] = True
+    quietest, loudest = velocity_bounds(rows, rules, row, layer, event[1])
+    for velocity in range(heads.velocity.shape[0]):
+        allowed[velocity] = quietest <= velocity <= loudest
     _field_logits(parts, 3, width, heads.velocity, guidance, logits)
     _pull(logits, gates, rows.recalled[row], event, 4)
     event[4] = _draw(

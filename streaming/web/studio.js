@@ -25,6 +25,7 @@ const address = new URLSearchParams(location.search);
 
 let moods = [];
 let styles = [];
+let stingers = [];
 let meters = null;
 let problem = null;
 let noticeKey = null;
@@ -172,6 +173,13 @@ function panic() {
   showState(player.state);
 }
 
+/** A stinger is chosen and played; the list shows its title again, so that the same one can be chosen once more. */
+function playStinger(select) {
+  const stinger = stingers.find(({ name }) => name === select.value);
+  select.selectedIndex = 0;
+  if (stinger) command({ type: "stinger", name: stinger.name, at: "beat" }, nameOf(stinger), "stinger");
+}
+
 function openMeters() {
   const opened = new Meters(new AudioContext({ latencyHint: "interactive" }), $("#spectrum"), $("#level"));
   Object.assign(window.undersong, { context: opened.context, analyser: opened.analyser, sides: opened.sides });
@@ -267,7 +275,7 @@ function showState(state) {
   const isOn = state !== "idle" && !isSilenced;
   document.body.dataset.state = isSilenced && state !== "idle" ? "silenced" : state;
   $("#play").setAttribute("aria-label", t(isOn ? "stop" : "play"));
-  $("#end").disabled = $("#panic").disabled = !isOn;
+  for (const id of ["#end", "#panic", "#hit", "#stinger"]) $(id).disabled = !isOn;
   if (state === "playing") problem = null;
   if (state === "idle") {
     readout.reset();
@@ -350,6 +358,10 @@ function translate() {
   if (noticeKey) notice(noticeKey);
   $("#play").setAttribute("aria-label", t(player.state !== "idle" && !isSilenced ? "stop" : "play"));
   pad.showMoods(moods);
+  $("#stinger").replaceChildren(
+    new Option(`${t("stinger")} …`, ""),
+    ...stingers.map((stinger) => new Option(nameOf(stinger), stinger.name)),
+  );
   show();
 }
 
@@ -358,6 +370,8 @@ function listen() {
   $("#play").addEventListener("click", toggle);
   $("#panic").addEventListener("click", panic);
   $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }, t("ending")));
+  $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }, t("hit")));
+  $("#stinger").addEventListener("change", (event) => playStinger(event.target));
   $("#share").addEventListener("click", share);
   $("#theme").addEventListener("click", switchTheme);
   $("#language").addEventListener("click", () => {
@@ -403,7 +417,7 @@ function restoreSettings() {
 async function loadMoods() {
   for (let pause_ms = 500; ; pause_ms = Math.min(5000, pause_ms * 2)) {
     try {
-      ({ moods, styles } = await fetchMoods());
+      ({ moods, styles, stingers } = await fetchMoods());
       break;
     } catch {
       notice("offline");

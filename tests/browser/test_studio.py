@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -122,6 +123,19 @@ def test_what_sounds_and_what_it_costs_is_shown(page: Page, server: Server) -> N
     page.click("[data-mood=epic]")
     expect(page.locator("#now")).to_contain_text("bpm")
     expect(page.locator("#latency")).to_contain_text("ms")
+
+
+def test_a_hit_and_a_stinger_are_one_click_each(page: Page, server: Server) -> None:
+    open_studio(page, server)
+    expect(page.locator("#hit")).to_be_disabled()
+    play(page)
+    page.click("#hit")
+    page.select_option("#stinger", "reveal")
+    expect(page.locator("#stinger")).to_have_value("")
+    expect(page.locator("#next")).to_contain_text("Reveal")
+    take = page.evaluate("async () => (await fetch(window.undersong.station.links.take)).text()")
+    sent = [json.loads(line)["type"] for line in take.splitlines()]
+    assert sent == ["opening", "hit", "stinger"]
 
 
 @pytest.mark.parametrize("width", [390, 1440])

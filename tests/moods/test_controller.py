@@ -37,6 +37,10 @@ def random_control(chance: random.Random, number: int) -> dict[str, Any]:
         return {"type": "duck", "gain_db": chance.choice([-12, 0]), "over": chance.choice([0, 0.5])}
     if chance.random() < 0.1:
         return {"type": "cancel", "id": f"c{chance.randrange(number + 1)}"}
+    if chance.random() < 0.2:
+        at = chance.choice(["now", "beat", "bar", {"seconds": chance.uniform(5, 150)}])
+        sound = chance.choice([{"type": "hit", "strength": chance.random()}, {"type": "stinger", "name": "reveal"}])
+        return {**sound, "at": at, "id": f"c{number}"}
     if chance.random() < 0.08:
         how = chance.choice(["cadence", "ring", "fade", "stop", "loop"])
         at = chance.choice(["phrase", "bar", "beat", {"seconds": chance.uniform(5, 200)}])
@@ -85,8 +89,11 @@ def test_nothing_before_the_effective_place_changes(seed: int) -> None:
             continue
         after, notes_after = reads(controller, frames, beats)
         assert applied.effective.frame >= frame
+        first_frame = min([applied.effective.frame, *(place.frame for place in applied.fields.values())])
+        if applied.first_beat is not None:
+            first_frame = min(first_frame, controller.frame_of_beat(applied.first_beat))
         for place, old, new in zip(frames, before, after, strict=True):
-            assert old == new or place >= applied.effective.frame, (obj, place, applied)
+            assert old == new or place >= first_frame, (obj, place, applied)
         for beat, old, new in zip(beats, notes_before, notes_after, strict=True):
             assert old == new or (applied.first_beat is not None and beat >= applied.first_beat), (obj, beat, applied)
         if applied.first_beat is not None:
@@ -102,7 +109,7 @@ def test_reads_are_pure(seed: int) -> None:
             try:
                 controller.apply(parse_control(obj), frame)
             except MoodsError:
-                assert obj["type"] in ("cancel", "end")
+                assert obj["type"] in ("cancel", "end", "hit", "stinger")
         for _ in range(10):
             watched.intent(chance.randrange(300 * SECOND))
             watched.beat_intent(chance.randrange(400))
@@ -136,7 +143,7 @@ def test_a_restored_controller_answers_and_steers_alike(seed: int) -> None:
 def test_acknowledged_frames_fall_on_the_grid(at: str, beats: int) -> None:
     for frame in range(0, 20 * SECOND, 13 * BLOCK):
         controller = opened(bpm=97)
-        applied = steer(controller, frame, energy=0.9, style="house", key="C major", at=at)
+        applied = steer(controller, frame, energy=0.9, style="house", density=0.5, at=at)
         beat = applied.first_beat
         assert beat is not None and beat % beats == 0
         assert controller.frame_of_beat(beat) == applied.effective.frame >= frame + LEAD_FRAMES
@@ -340,12 +347,113 @@ def test_a_cancelled_control_has_never_been() -> None:
     controller, untouched = opened(), opened()
     steer(controller, 0, style="house", bpm=150, key="D major", at="phrase")
     applied = send(controller, SECOND, type="cancel", id="c")
-    assert applied.first_beat == 16
+    assert applied.first_beat == 12  # the pivot into the key
     assert reads(controller, range(0, 60 * SECOND, SECOND), range(100)) == reads(
         untouched, range(0, 60 * SECOND, SECOND), range(100)
     )
     with pytest.raises(BadControl, match="still waiting"):
         send(controller, SECOND, type="cancel", id="c")
+
+
+def cues(controller: Controller, beats: range) -> list[str]:
+    return [controller.beat_intent(beat).cue for beat in beats]
+
+
+@pytest.mark.parametrize(("beat", "cut"), [(8, 2), (9, 2), (10, 1), (11, 0)])
+def test_a_hit_has_a_pickup_and_a_cut_up_to_the_bar_line(beat: int, cut: int) -> None:
+    controller = opened(bpm=120, energy=0)
+    applied = send(controller, 0, type="hit", at={"seconds": beat / 2 + 0.3}, id="h")
+    assert applied.effective.frame == round((beat / 2 + 0.3) * SECOND)
+    assert applied.effective.fraction == pytest.approx(0.6)
+    assert (applied.first_beat, applied.fields["pickup"].frame) == (beat - 1, controller.frame_of_beat(beat - 1))
+    expected = ["fill", "hit", *["cut"] * cut, "none"]
+    assert cues(controller, range(beat - 1, beat + cut + 2)) == expected
+    assert controller.beat_intent(beat).hit_offset == pytest.approx(0.6)
+    assert send(controller, SECOND, type="cancel", id="h").first_beat == beat - 1
+    assert "hit" not in cues(controller, range(30))
+
+
+def test_a_hit_now_lands_on_the_first_open_beat_without_pickup() -> None:
+    controller = opened(bpm=120)
+    applied = send(controller, SECOND, type="hit", at="now", strength=0.2)
+    assert (applied.effective.frame, applied.first_beat, set(applied.fields)) == (72_000, 3, {"hit"})
+    assert cues(controller, range(2, 5)) == ["none", "hit", "none"]
+    assert (send(controller, SECOND, type="hit", at="bar").effective.beat) == 1
+
+
+def test_a_hit_that_has_begun_stays() -> None:
+    controller = opened(bpm=120)
+    send(controller, 0, type="hit", at={"seconds": 4}, id="h")
+    with pytest.raises(BadControl, match="still waiting"):
+        send(controller, round(3.45 * SECOND), type="cancel", id="h")
+    with pytest.raises(OutOfRange, match=r"at\.seconds is 4.* allowed is 4\.5 …"):
+        send(controller, round(3.95 * SECOND), type="hit", at={"seconds": 4})
+
+
+def test_seconds_stay_seconds_when_the_tempo_changes() -> None:
+    controller = opened(bpm=100)
+    send(controller, 0, type="hit", at={"seconds": 20.0})
+    steer(controller, SECOND, bpm=160)
+    hit = next(beat for beat in range(200) if controller.beat_intent(beat).cue == "hit")
+    start, end = controller.frame_of_beat(hit), controller.frame_of_beat(hit + 1)
+    assert start + controller.beat_intent(hit).hit_offset * (end - start) == pytest.approx(20 * SECOND)
+    assert cues(controller, range(hit - 1, hit + 1)) == ["fill", "hit"]
+
+
+def test_nothing_is_struck_after_the_end() -> None:
+    controller = opened(bpm=100)
+    send(controller, 0, type="hit", at={"seconds": 25})
+    last = send(controller, 0, type="end", how="ring", at={"seconds": 20}).first_beat
+    assert last is not None and "hit" not in cues(controller, range(last + 1, last + 40))
+    with pytest.raises(BadControl, match="the music ends at 20.00 s"):
+        send(controller, 0, type="hit", at={"seconds": 21})
+
+
+def test_a_stinger_takes_the_place_of_the_lead() -> None:
+    controller, lead = opened(style="upbeat", energy=1.0, bpm=120), LAYERS.index("lead")
+    applied = send(controller, 0, type="stinger", name="揭晓", at={"seconds": 16.25})
+    assert applied.first_beat == 32
+    assert [controller.beat_intent(beat).stinger for beat in range(31, 37)] == [
+        None, ("reveal", -0.5), ("reveal", 0.5), ("reveal", 1.5), ("reveal", 2.5), None,
+    ]  # fmt: skip
+    assert not any(controller.beat_intent(beat).active_layers[lead] for beat in range(32, 36))
+    assert controller.beat_intent(36).active_layers[lead]
+
+
+def test_a_new_key_is_known_a_bar_ahead_or_comes_without_pivot() -> None:
+    controller = opened(bpm=120, key="C major")
+    applied = steer(controller, 0, key="A major")
+    assert applied.first_beat == 12 and applied.fields["key"].frame == controller.frame_of_beat(16)
+    ahead = [controller.beat_intent(beat).key_ahead for beat in range(10, 18)]
+    assert [str(key) for key in ahead] == ["None"] * 2 + ["A major"] * 4 + ["None"] * 2
+    assert [controller.beat_intent(beat).beats_to_key for beat in range(12, 16)] == [4, 3, 2, 1]
+    late = opened(bpm=120, key="C major")
+    assert steer(late, 6 * SECOND + 960, key="A major").first_beat == 16
+    assert late.beat_intent(15).key_ahead is None and str(late.beat_intent(16).key) == "A major"
+
+
+def test_a_key_taken_back_under_way_leaves_what_was_composed() -> None:
+    controller = opened(bpm=120, key="C major")
+    steer(controller, 0, key="A major")
+    before = [controller.beat_intent(beat) for beat in range(16)]
+    applied = send(controller, round(6.6 * SECOND), type="cancel", id="c")
+    assert applied.first_beat == 14
+    assert [controller.beat_intent(beat) for beat in range(14)] == before[:14]
+    assert all(controller.beat_intent(beat).key_ahead is None for beat in range(14, 32))
+
+
+def test_fills_lead_into_most_sections() -> None:
+    num_changes = num_fills = 0
+    for seed in range(12):
+        controller = opened(seed, style="house", energy=0.5)
+        for bar in range(1, 100):
+            intents = [controller.beat_intent(4 * bar - back) for back in (2, 1)]
+            is_change = controller.beat_intent(4 * bar).bar_in_section == 0
+            assert intents[0].cue == "none" and (is_change or intents[1].cue == "none")
+            if is_change and intents[1].active_layers[LAYERS.index("drums")]:
+                num_changes += 1
+                num_fills += intents[1].cue == "fill"
+    assert 0.5 < num_fills / num_changes < 0.7
 
 
 def test_memory_is_flat_over_a_day() -> None:

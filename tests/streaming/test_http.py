@@ -134,7 +134,7 @@ def test_controls_are_acknowledged_with_the_place_of_their_effect(server: Runnin
     assert ack["effective_at"]["seconds"] == ack["effective_at"]["frame"] / 48_000
     problem = assert_problem(server.http.post(path, json={"type": "steer", "set": {"energy": 2}}), 422, "out_of_range")
     assert problem["range"] == [0, 1]
-    assert_problem(server.http.post(path, json={"type": "stinger", "name": "reveal"}), 422, "bad_control")
+    assert_problem(server.http.post(path, json={"type": "state", "name": "combat"}), 422, "bad_control")
     answers = server.http.post(path, json=[{"type": "panic"}, {"type": "what", "id": "b"}, 3]).json()
     assert [answer["type"] for answer in answers] == ["ack", "error", "error"]
     assert answers[1]["id"] == "b"
@@ -210,6 +210,7 @@ def test_operation_endpoints(server: Running) -> None:
     moods = server.http.get("/v1/moods").json()
     assert {"name", "zh", "valence", "energy"} <= set(moods["moods"][0])
     assert {"name", "zh"} <= set(moods["styles"][0])
+    assert {"name", "zh", "beats"} <= set(moods["stingers"][0])
 
 
 def test_head_is_answered_where_get_is(server: Running) -> None:

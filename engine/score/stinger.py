@@ -1,0 +1,101 @@
+"""Stingers as notes: a figure in the key and chord of the moment. In: figure, chord, seed; out: notes of one beat.
+
+Remembers nothing; any thread. A figure keeps rhythm and contour; the seed moves it along the chord, and its dynamics.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.score.piece import DRUM_PITCHES, NOTE, TICKS_PER_BEAT
+from engine.score.rules import RANGES
+from moods.harmony import CHORD_QUALITIES, SCALES, Key
+from moods.intent import LAYERS
+from moods.stinger import FigureNote, find_stinger
+
+_DRUM_OF = {name: pitch for pitch, name in DRUM_PITCHES.items()}
+_INVERSIONS = 2
+"""A figure may begin on the chord's root or on the tone above it."""
+_TOUCH = 6
+"""How far velocities vary, to either side."""
+_SOFTEST = 0.75
+"""Share of its velocities that a figure keeps where the music is still."""
+
+
+def stinger_notes(
+    stinger: tuple[str, float],
+    key: Key,
+    chord: tuple[int, int],
+    energy: float,
+    layers: Sequence[bool],
+    seed: str,
+) -> npt.NDArray[np.void]:
+    """[N] NOTE of one beat, sorted by tick, ticks from the beginning of the beat.
+
+    `stinger` is the name and the beats since it began; `chord` is root, a pitch class, and index of the quality;
+    `energy` 0 … 1 is how loud; `layers` are those that may play; `seed` chooses the variant, the same for all beats of
+    one stinger.
+    """
+    name, since = stinger
+    first_tick = round(since * TICKS_PER_BEAT)
+    chance = random.Random(f"stinger/{name}/{seed}")
+    inversion, touch = chance.randrange(_INVERSIONS), chance.randint(-_TOUCH, _TOUCH)
+    figure = find_stinger(name).notes
+    rows = []
+    for layer in range(len(LAYERS)):
+        mine = [note for note in figure if note.layer == layer]
+        pitches = _pitches(tuple(mine), key, chord, inversion)
+        for note, pitch in zip(mine, pitches, strict=True):
+            tick = round(note.onset * TICKS_PER_BEAT) - first_tick
+            weight = _SOFTEST + (1 - _SOFTEST) * energy
+            velocity = min(127, round(weight * note.velocity) + touch + chance.randint(-2, 2))
+            if layers[layer] and 0 <= tick < TICKS_PER_BEAT:
+                rows.append((tick, max(1, round(note.length * TICKS_PER_BEAT)), layer, pitch, velocity))
+    return np.array(sorted(rows), NOTE)
+
+
+@lru_cache(maxsize=256)
+def _pitches(notes: tuple[FigureNote, ...], key: Key, chord: tuple[int, int], inversion: int) -> list[int]:
+    """MIDI notes of one layer of a figure, all in the octave in which they lie best."""
+    if not notes:
+        return []
+    if notes[0].layer == LAYERS.index("drums"):
+        return [_DRUM_OF[note.pitch] for note in notes]
+    root, quality = chord
+    chord_tones = sorted(tuple(CHORD_QUALITIES.values())[quality][:3])  # the triad: figures mean its octave by "c3"
+    ladders = {"c": chord_tones, "s": _scale_from(key, root)}
+    start = chord_tones[inversion % len(chord_tones)]
+    steps = [_step(ladders[note.pitch[0]], start, int(note.pitch[1:])) for note in notes]
+    low, high = RANGES[notes[0].layer]
+    octaves = range(root, 128, 12)
+    base = min(octaves, key=lambda base: _misfit(base + min(steps), base + max(steps), low, high))
+    return [_folded(base + step, low, high) for step in steps]
+
+
+def _scale_from(key: Key, root: int) -> list[int]:
+    """Semitones of the key's scale above `root`, which is counted in."""
+    return sorted({0} | {(key.tonic + step - root) % 12 for step in SCALES[key.scale]})
+
+
+def _step(ladder: list[int], start: int, count: int) -> int:
+    """Semitones of the rung `count` steps from `start`, or from the rung below it."""
+    index = sum(rung <= start for rung in ladder) - 1 + count
+    return 12 * (index // len(ladder)) + ladder[index % len(ladder)]
+
+
+def _misfit(lowest: int, highest: int, low: int, high: int) -> tuple[int, int]:
+    """How far a span lies outside a range, then how far from its middle; of two as far the higher one stands out."""
+    return max(0, low - lowest) + max(0, highest - high), abs(lowest + highest - low - high - 1)
+
+
+def _folded(pitch: int, low: int, high: int) -> int:
+    while pitch < low:
+        pitch += 12
+    while pitch > high:
+        pitch -= 12
+    return pitch

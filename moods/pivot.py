@@ -1,0 +1,80 @@
+"""Pivots: the bar before a change of key, in which the new key is already known.
+
+In: the course and the first beat still open; out: pivots, and the key that lies ahead of a beat.
+Remembers the pivots that are not yet over, so that what has been composed stays as it was. One thread at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from moods.course import Course
+from moods.form import key_shift
+from moods.intent import BEATS_PER_BAR
+
+_KEY_TRACKS = ("key", "mood.key")
+
+
+class Pivot(NamedTuple):
+    """On the beats from `first_beat` to before `end_beat` the music heads for `key`."""
+
+    first_beat: int
+    end_beat: int  # `key_beat`, or sooner where the key was taken back under way
+    key_beat: int  # where the key was to begin
+    key: tuple[int, str]  # tonic and scale
+
+
+class Pivots:
+    """The pivots of a station. A change of key that leaves no whole bar before it open comes without one."""
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        self._pivots: list[Pivot] = []
+
+    def ahead_of(self, beat: int) -> Pivot | None:
+        """The pivot that `beat` is part of, None where the key stays."""
+        asked = next((pivot for pivot in self._pivots if pivot.first_beat <= beat < pivot.end_beat), None)
+        return asked or self._of_form(beat)
+
+    def _of_form(self, beat: int) -> Pivot | None:
+        """The pivot into the key of the next cycle, by what is known in its own bar."""
+        course, bar = self._course, beat // BEATS_PER_BAR
+        shift = key_shift(course.seed, bar + 1) - key_shift(course.seed, bar)
+        if not shift or course.asked_key(at := course.beat_moment(beat)):
+            return None
+        tonic, scale = course.key_at(at)
+        following = (bar + 1) * BEATS_PER_BAR
+        return Pivot(following - BEATS_PER_BAR, following, following, ((tonic + shift) % 12, scale))
+
+    def replan(self, earliest_beat: int) -> int | None:
+        """Keys have changed on beats from `earliest_beat` on; return the first beat whose outlook that changes."""
+        new = [pivot for pivot in self._wanted(earliest_beat) if self._is_open(pivot, earliest_beat)]
+        for old in self._pivots:
+            if old not in new and old.first_beat < earliest_beat:
+                new.append(old._replace(end_beat=min(old.end_beat, earliest_beat)))
+        new.sort(key=lambda pivot: pivot.end_beat)
+        changed = set(new).symmetric_difference(self._pivots)
+        self._pivots = new
+        beats = [max(pivot.first_beat, earliest_beat) for pivot in changed if pivot.end_beat > earliest_beat]
+        return min(beats, default=None)
+
+    def _wanted(self, earliest_beat: int) -> list[Pivot]:
+        course, out = self._course, []
+        beats = {int(ramp.beat) for name in _KEY_TRACKS for ramp in course.tracks[name].ramps}
+        for beat in sorted(beat for beat in beats if beat >= max(earliest_beat, 1)):
+            key = course.key_at(course.beat_moment(beat))
+            if key != course.key_at(course.beat_moment(beat - 1)):
+                out.append(Pivot(beat - BEATS_PER_BAR, beat, beat, key))
+        return out
+
+    def _is_open(self, pivot: Pivot, earliest_beat: int) -> bool:
+        return pivot.first_beat >= earliest_beat or pivot in self._pivots
+
+    def forget_before(self, beat: int) -> None:
+        self._pivots = [pivot for pivot in self._pivots if pivot.end_beat > beat]
+
+    def snapshot(self) -> list[Any]:
+        return [list(pivot) for pivot in self._pivots]
+
+    def restore(self, snapshot: list[Any]) -> None:
+        self._pivots = [Pivot(*beats, tuple(key)) for *beats, key in snapshot]

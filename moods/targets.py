@@ -1,0 +1,55 @@
+"""What a steer asks for. In: mood fields; out: the values their tracks are to take, and where they may change.
+
+Remembers nothing; any thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moods.control import MoodFields
+from moods.harmony import parse_key
+from moods.mood import Mood, find_mood, style_weights
+from moods.prompt import resolve_prompt
+
+# Where each field is heard: the tracks that carry it, and the place at which each may change if the control names none.
+PLACES: dict[str, tuple[tuple[str, str], ...]] = {
+    "valence": (("colour.valence", "now"), ("valence", "bar")),
+    "energy": (("colour.energy", "now"), ("energy", "beat")),
+    "tension": (("tension", "bar"),),
+    "style": (("style", "phrase"),),
+    "bpm": (("bpm", "bar"),),
+    "key": (("key", "phrase"),),
+    "density": (("density", "beat"),),
+    "brightness": (("brightness", "now"),),
+    "temperature": (("temperature", "bar"),),
+    "mood.bpm": (("mood.bpm", "bar"),),
+    "mood.key": (("mood.key", "phrase"),),
+    "mood.density": (("mood.density", "beat"),),
+    "mood.brightness": (("mood.brightness", "now"),),
+    "mood.temperature": (("mood.temperature", "bar"),),
+}
+
+
+def point_of(fields: MoodFields) -> Mood | None:
+    """The preset, or the point that a prompt means; None where neither is named."""
+    if fields.mood is not None:
+        return find_mood(fields.mood)
+    return None if fields.prompt is None else resolve_prompt(fields.prompt).point
+
+
+def targets_of(fields: MoodFields) -> dict[str, Any]:
+    """What each field is to become, in the units of its tracks."""
+    out: dict[str, Any] = {}
+    if (point := point_of(fields)) is not None:
+        out |= {name: getattr(point, name) for name in ("valence", "energy", "tension", "style")}
+        out |= {f"mood.{name}": getattr(point, name) for name in ("bpm", "density", "brightness", "temperature")}
+        out["mood.key"] = None if point.key is None else (point.key.tonic, point.key.scale)
+    given = fields.model_fields_set & PLACES.keys()
+    out |= {name: getattr(fields, name) for name in sorted(given)}
+    if fields.style is not None:
+        out["style"] = style_weights(fields.style)
+    if fields.key is not None:
+        key = parse_key(fields.key)
+        out["key"] = (key.tonic, key.scale)
+    return out
