@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from engine.score.piece import Piece
+from engine.score.piece import Bar, Piece
 from engine.training import figures
 from engine.training.evaluation import cost, endurance, form, listening, obedience, originality
 from engine.training.evaluation.context import LONG_SECONDS, Context, flat
@@ -24,7 +24,6 @@ from engine.training.evaluation.takes import (
 from engine.training.figures import (
     DRUMS,
     FIGURES,
-    OBEDIENCE,
     Interval,
     bootstrap,
     distance,
@@ -130,7 +129,12 @@ _NAMES = {measure.control: f"{measure.control} → {measure.name}" for measure i
     "loudness": "energy → loudness before master",
     "brightness": "brightness → spectral centroid",
 }
-_TEACHER = {figure.asked: figure for figure in reversed(OBEDIENCE)}
+_LABELLED = {
+    measure.control: figures.Obedience(measure.name, measure.control, measure.of)
+    for measure in obedience.MEASURES
+    if measure.control in Bar.__dataclass_fields__
+}
+"""Controls that the arranger's bars have as labels."""
 
 
 def judge_controls(context: Context) -> list[Row]:
@@ -166,12 +170,12 @@ def _sweep_row(
 
 def _beside_teacher(row: Row, control: str, context: Context) -> Row:
     """The arranger is asked nothing: its labels against its notes, over parts of its pieces, by style."""
-    if control not in _TEACHER:
+    if control not in _LABELLED:
         return row
     num_bars, found = SWEEP_BARS[control], {}
     for style, pieces in context.teacher_sweeps.items():
         parts = [excerpt(p, first, first + num_bars) for p in pieces for first in range(0, TAKE_BARS, num_bars)]
-        found[style] = [figures.obedience(_TEACHER[control], parts)]
+        found[style] = [figures.obedience(_LABELLED[control], parts)]
     taught = make_row(row.figure, row.unit, {"arranger": found})
     return Row(row.figure, row.unit, row.columns | taught.columns, row.goal, row.by_style | taught.by_style, row.note)
 
