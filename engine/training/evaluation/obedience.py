@@ -18,7 +18,7 @@ from engine.training.evaluation.takes import seconds_of
 from engine.training.figures import dissonance, major_share, notes_per_beat
 
 Sweep = npt.NDArray[np.float64]
-SMALLEST_STEP = 0.1
+SMALLEST_STEP = 0.25
 """Of an even step, from which a step counts as a change."""
 
 
