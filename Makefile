@@ -36,7 +36,7 @@ bench: $(DEV_READY)  ## all benchmarks, or one: make bench NAME=reaction
 train: $(TRAIN_READY)  ## the shipped checkpoint again, from the data in DATA
 	$(BIN)/python -m engine.training.trainer --data $(DATA) --out runs/score --export engine/checkpoints $(ARGS)
 
-eval: $(TRAIN_READY)  ## figures and pictures of what the model composes, real music beside it where DATA is: make eval ARGS='--seeds 1'
+eval: $(TRAIN_READY)  ## figures and pictures of what the model composes, real music beside it where DATA is: make eval ARGS='--seeds 1 --only takes'
 	$(BIN)/python -m engine.training.evaluation $(if $(wildcard $(DATA)),--data $(DATA)) $(ARGS)
 
 wheel: $(DEV_READY)  ## dist/undersong-*.whl

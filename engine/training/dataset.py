@@ -125,7 +125,8 @@ class Dataset:
         return [self.batch(rows, length, rng, held_out=True) for _ in range(count)]
 
 
-def _arranged(num_pieces: int) -> Iterator[Piece]:
+def practice_pieces(num_pieces: int) -> Iterator[Piece]:
+    """What the arranger teaches: all styles in turn, of several lengths."""
     for seed in range(num_pieces):
         number, style = divmod(seed, len(STYLES))
         yield arrange(STYLES[style], seed, num_bars=ARRANGED_BARS[number % len(ARRANGED_BARS)])
@@ -179,7 +180,7 @@ def load_dataset(data: Path | None, num_arranged: int, cache: Path, console: Con
         return Dataset(**{name: stored[name] for name in arrays}, sources=json.loads(str(stored["sources"])))
 
     def pieces() -> Iterator[Piece]:
-        yield from _arranged(num_arranged)
+        yield from practice_pieces(num_arranged)
         if data is not None:
             yield from read_corpora(data, report=console.print)
 

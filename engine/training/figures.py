@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ _HAS_MAJOR_THIRD = np.array([4 in tones for tones in _QUALITY_TONES])
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its bootstrap 95 % interval over `count` values; all NaN where there are none."""
+    """A figure over `count` seeds with its bootstrap 95 % interval; all NaN where there are none."""
 
     mean: float
     low: float
@@ -39,15 +40,25 @@ class Interval:
     count: int
 
 
-def bootstrap(values: Sequence[float], resamples: int = 2000, seed: int = 0) -> Interval:
-    """Mean of the values that are not NaN; percentile bootstrap (Efron & Tibshirani 1993, chapter 13)."""
-    known = np.asarray(values, float)
-    known = known[~np.isnan(known)]
-    if not len(known):
+def bootstrap(
+    values: Sequence[Any], statistic: Callable[[npt.NDArray[Any]], float] = np.mean, resamples: int = 1000
+) -> Interval:
+    """`statistic` of the values that are known; percentile bootstrap (Efron & Tibshirani 1993, chapter 13).
+
+    A value is a number or an array, one for each seed; what holds a NaN is unknown. `statistic` takes them stacked.
+    """
+    stacked = np.asarray(values, float)
+    if len(stacked):
+        stacked = stacked[~np.isnan(stacked.reshape(len(stacked), -1)).any(axis=1)]
+    if not len(stacked):
         return Interval(np.nan, np.nan, np.nan, 0)
-    drawn = np.random.default_rng(seed).choice(known, (resamples, len(known)))
-    low, high = np.percentile(drawn.mean(axis=1), (2.5, 97.5))
-    return Interval(float(known.mean()), float(low), float(high), len(known))
+    draws = np.random.default_rng(0).integers(len(stacked), size=(resamples, len(stacked)))
+    if statistic is np.mean and stacked.ndim == 1:
+        found = stacked[draws].mean(axis=1)
+    else:
+        found = np.array([statistic(stacked[draw]) for draw in draws])
+    low, high = np.nanpercentile(found, (2.5, 97.5)) if not np.isnan(found).all() else (np.nan, np.nan)
+    return Interval(float(statistic(stacked)), float(low), float(high), len(stacked))
 
 
 def excerpt(piece: Piece, first: int, stop: int) -> Piece:
@@ -230,14 +241,18 @@ def empty_bars(piece: Piece) -> float:
 
 
 def ends_on_tonic(piece: Piece) -> float:
-    """100 where the asked last chord is the tonic's and its lowest note the tonic, else 0; NaN: no ending asked."""
+    """100 where the asked last chord is the tonic's, its lowest note the tonic and nothing begins after it, else 0.
+
+    NaN: no ending asked.
+    """
     for index, bar in enumerate(piece.bars):
         if bar.beats_to_end is not None and 0 <= bar.beats_to_end < BEATS_PER_BAR:
             beat = index * BEATS_PER_BAR + bar.beats_to_end
             tick, notes = beat * TICKS_PER_BEAT, piece.notes
             begins = (notes["tick"] >= tick) & (notes["tick"] < tick + TICKS_PER_BEAT) & (notes["layer"] != DRUMS)
             lowest = int(notes["pitch"][begins].min()) % 12 if begins.any() else -1
-            return 100.0 * (chords_of_beats(piece)[0][beat] == piece.key.tonic == lowest)
+            is_last = not (notes["tick"] >= tick + TICKS_PER_BEAT).any()
+            return 100.0 * (is_last and chords_of_beats(piece)[0][beat] == piece.key.tonic == lowest)
     return float("nan")
 
 

@@ -1,11 +1,10 @@
-"""Figures find in hand-made pieces what was put there; an evaluation of a real model is whole and repeatable."""
+"""An evaluation of a real model is whole, repeatable and goes on where it broke off."""
 
 from __future__ import annotations
 
 import io
 import json
-import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,200 +13,117 @@ import torch
 from rich.console import Console
 
 from engine.config import TINY
-from engine.score.piece import CHORD, NOTE, Bar, Piece
 from engine.score.transformer import ScoreTransformer
-from engine.training.evaluation import (
-    NUM_LEVELS,
-    TAKE_BARS,
-    Column,
-    arranger_column,
-    compose,
-    compose_column,
-    judge,
-    main,
-    make_composer,
-    take_controllers,
-    to_json,
-)
-from engine.training.figures import (
-    BASS,
-    DRUMS,
-    HARMONY,
-    LEAD,
-    OBEDIENCE,
-    bass_on_root,
-    bootstrap,
-    chord_changes,
-    distance,
-    ends_on_tonic,
-    excerpt,
-    groove_steadiness,
-    harmony_in_chord,
-    harmony_motion,
-    heard_before,
-    lead_presence,
-    longest_run,
-    melodic_novelty,
-    notes_in_scale,
-    obedience,
-    self_similarity,
-    tonic_share,
-)
-from engine.training.labels import BAR_TICKS
-from moods.harmony import CHORD_QUALITY_NAMES, Key
+from engine.training.evaluation import cost, takes
+from engine.training.evaluation.__main__ import main
+from engine.training.evaluation.cache import Cache
+from engine.training.evaluation.context import Context, Scope
+from engine.training.evaluation.parts import judge_cost, judge_originality, judge_takes
+from engine.training.evaluation.rows import at_least, at_most, make_row, to_json
+from engine.weights import write_checkpoint
 
-MAJOR = CHORD_QUALITY_NAMES.index("maj")
 STYLE = "chiptune"
 
 
-def a_piece(
-    notes: Iterable[tuple[int, int, int]],
-    num_bars: int = 8,
-    chords: Iterable[tuple[int, int]] = ((0, 0),),
-    **bar: float,
-) -> Piece:
-    """In C major. `notes`: (tick, layer, pitch), a beat long; `chords`: (tick, root), major; `bar`: labels of all."""
-    rows = np.array([(tick, 24, layer, pitch, 80) for tick, layer, pitch in sorted(notes)], NOTE)
-    labels = {"valence": 0.0, "energy": 0.5, "tension": 0.2, "density": 0.5, "section": "B"} | bar
-    bars = [Bar(**labels, style=np.zeros(13, np.float32), bar_in_section=index) for index in range(num_bars)]
-    return Piece(rows, np.array([(tick, root, MAJOR) for tick, root in chords], CHORD), bars, Key(0, "major"), 100.0)
-
-
-def test_only_calm_bars_owe_the_scale_their_notes() -> None:
-    notes = [(0, HARMONY, 60), (24, HARMONY, 61), (48, DRUMS, 37), (BAR_TICKS, LEAD, 64), (BAR_TICKS, LEAD, 67)]
-    assert notes_in_scale(a_piece(notes)) == pytest.approx(75)
-    assert math.isnan(notes_in_scale(a_piece(notes, tension=0.9)))
-
-
-def test_bass_and_harmony_are_held_against_the_chord_that_sounds() -> None:
-    chords = [(0, 0), (BAR_TICKS, 7)]
-    notes = [(0, BASS, 36), (BAR_TICKS + 12, BASS, 36), (0, HARMONY, 64), (BAR_TICKS, HARMONY, 60)]
-    piece = a_piece(notes, chords=chords)
-    assert bass_on_root(piece) == 50
-    assert harmony_in_chord(piece) == 50
-    assert harmony_motion(piece) == 4
-    assert chord_changes(piece) == pytest.approx(1 / 8)
-    assert tonic_share(piece) == pytest.approx(100 / 8)
-
-
-def test_repetition_is_found() -> None:
-    bar = [(0, BASS, 36), (48, BASS, 43)]
-    same = a_piece([(tick + index * BAR_TICKS, layer, pitch) for index in range(8) for tick, layer, pitch in bar])
-    moving = a_piece(
-        [(tick + index * BAR_TICKS, layer, pitch + index) for index in range(8) for tick, layer, pitch in bar]
-    )
-    assert (longest_run(same), heard_before(same)) == (8, 100)
-    assert (longest_run(moving), heard_before(moving)) == (1, 0)
-    assert np.array_equal(self_similarity(moving), np.eye(8))
-
-
-def test_a_groove_is_steady_bar_by_bar() -> None:
-    kicks = [(index * BAR_TICKS, DRUMS, 36) for index in range(8)]
-    fills = [(index * BAR_TICKS + 48, DRUMS, 38) for index in range(0, 8, 2)]
-    assert groove_steadiness(a_piece(kicks)) == 100
-    assert groove_steadiness(a_piece(kicks + fills)) == 50
-    assert math.isnan(groove_steadiness(a_piece([(0, BASS, 36)])))
-
-
-def test_a_sequence_is_no_new_melody() -> None:
-    scale = [60, 62, 64, 65, 67, 69, 71, 72]
-    rising = a_piece([(index * 24, LEAD, 60 + index) for index in range(16)])
-    wandering = a_piece([(index * 24, LEAD, scale[index * index % 8] + index % 3) for index in range(16)])
-    assert melodic_novelty(rising) == pytest.approx(100 / 16)
-    assert melodic_novelty(wandering) > melodic_novelty(rising)
-    assert math.isnan(melodic_novelty(a_piece([(0, LEAD, 60)])))
-
-
-def test_a_lead_is_missed_only_where_it_may_play() -> None:
-    notes = [(index * BAR_TICKS, LEAD, 72) for index in range(4)]
-    assert lead_presence(a_piece(notes)) == 50
-    assert math.isnan(lead_presence(a_piece(notes, energy=0.4)))
-    assert math.isnan(lead_presence(a_piece(notes, section="intro")))
-
-
-@pytest.mark.parametrize(("root", "bass", "expected"), [(0, 36, 100), (0, 43, 0), (7, 36, 0)])
-def test_an_ending_needs_the_tonic_in_chord_and_bass(root: int, bass: int, expected: float) -> None:
-    last = 7 * BAR_TICKS
-    piece = a_piece([(last, BASS, bass), (last, HARMONY, 64)], chords=[(0, 5), (last, root)])
-    assert math.isnan(ends_on_tonic(piece))
-    piece.bars[-1].beats_to_end = 0
-    assert ends_on_tonic(piece) == expected
-
-
-def test_distance_is_nought_to_itself_in_any_key() -> None:
-    piece = a_piece([(index * 24, LEAD, 60 + index % 5) for index in range(32)])
-    higher = Piece(piece.notes.copy(), piece.chords, piece.bars, Key(2, "major"), piece.bpm)
-    higher.notes["pitch"] += 2
-    assert distance(piece, higher) == pytest.approx(0)
-    assert distance(piece, a_piece([(index * 24, LEAD, 66) for index in range(32)])) == pytest.approx(1)
-
-
-def test_obedience_is_a_rank_correlation() -> None:
-    energy_to_notes = OBEDIENCE[0]
-
-    def at(level: int, count: int) -> Piece:
-        return a_piece([(tick * 6, LEAD, 60) for tick in range(count)], energy=level / 10)
-
-    assert obedience(energy_to_notes, [at(level, 2**level) for level in range(5)]) == pytest.approx(1)
-    assert obedience(energy_to_notes, [at(level, 9 - level) for level in range(5)]) == pytest.approx(-1)
-    assert obedience(energy_to_notes, [at(level, 4) for level in range(5)]) == 0
-
-
-def test_an_excerpt_keeps_the_chord_that_sounds_into_it() -> None:
-    piece = a_piece([(0, LEAD, 60), (5 * BAR_TICKS, LEAD, 62)], chords=[(0, 0), (3 * BAR_TICKS, 7)])
-    part = excerpt(piece, 4, 8)
-    assert part.notes["tick"].tolist() == [BAR_TICKS]
-    assert [(int(chord["tick"]), int(chord["root"])) for chord in part.chords] == [(0, 7)]
-    assert len(part.bars) == 4
-
-
-def test_the_interval_holds_the_mean_and_ignores_what_is_unknown() -> None:
-    interval = bootstrap([1.0, 2.0, float("nan"), 3.0])
-    assert (interval.mean, interval.count) == (2.0, 3)
-    assert 1 <= interval.low < 2 < interval.high <= 3
-    assert bootstrap([float("nan")]).count == 0
-
-
-# --- a whole evaluation ----------------------------------------------------------------------------------------------
+def tensors() -> dict[str, np.ndarray]:
+    torch.manual_seed(0)
+    return {name: tensor.numpy() for name, tensor in ScoreTransformer(TINY).state_dict().items()}
 
 
 @pytest.fixture(scope="module")
-def column() -> Column:
-    torch.manual_seed(0)
-    tensors = {name: tensor.numpy() for name, tensor in ScoreTransformer(TINY).state_dict().items()}
-    return compose_column(make_composer(TINY, tensors), [STYLE], 2, None, Console(file=io.StringIO()))
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+    scope = Scope((STYLE,), 2, None, None, 3)
+    cache = Cache(tmp_path_factory.mktemp("parts"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.training.evaluation.context.HOUR_SECONDS", 60.0)
+        patch.setattr("engine.training.evaluation.context.LONG_SECONDS", 30.0)
+        yield Context(scope, TINY, tensors(), "tiny", cache, Console(file=io.StringIO()))
 
 
-def test_a_take_has_what_was_asked_as_its_labels(column: Column) -> None:
-    take = column.takes[STYLE][1]
-    assert len(take.bars) == TAKE_BARS
-    asked = take_controllers(STYLE, 2, None)[1].beat_intent(0)
+def test_a_take_has_what_was_asked_as_its_labels(context: Context) -> None:
+    take = context.takes[STYLE][1]
+    assert len(take.bars) == takes.TAKE_BARS
+    asked = takes.take_controllers(STYLE, 2, None)[1].beat_intent(0)
     assert (take.bars[0].energy, take.key) == (asked.energy, asked.key)
-    assert {piece.bars[0].energy >= 0.5 for piece in column.takes[STYLE]} == {True, False}  # the moods cover the range
+    assert {piece.bars[0].energy >= 0.5 for piece in context.takes[STYLE]} == {True, False}  # moods cover the range
     assert take.bars[-1].beats_to_end == 0
     assert np.all(np.diff(take.notes["tick"]) >= 0)
-    assert all(len(pieces[STYLE]) == NUM_LEVELS for pieces in column.sweeps.values())
-    assert [piece.bars[0].energy for piece in column.sweeps["energy"][STYLE]] == pytest.approx(np.linspace(0, 1, 11))
 
 
-def test_a_take_does_not_depend_on_the_batch(column: Column) -> None:
-    torch.manual_seed(0)
-    tensors = {name: tensor.numpy() for name, tensor in ScoreTransformer(TINY).state_dict().items()}
-    (alone,) = compose(make_composer(TINY, tensors), take_controllers(STYLE, 2, None)[1:], TAKE_BARS)
-    assert np.array_equal(alone.notes, column.takes[STYLE][1].notes)
+def test_a_take_does_not_depend_on_the_batch(context: Context) -> None:
+    composer = takes.make_composer(TINY, tensors())
+    (alone,) = takes.compose(composer, takes.take_controllers(STYLE, 2, None)[1:], takes.TAKE_BARS)
+    assert np.array_equal(alone.notes, context.takes[STYLE][1].notes)
 
 
-def test_every_figure_has_every_column_and_is_plain_json(column: Column) -> None:
-    rows = judge({"model": column, "arranger": arranger_column([STYLE], 2), "real": Column(column.takes)})
-    parsed = json.loads(json.dumps(to_json(rows), allow_nan=False))
-    assert all(set(row["columns"]) == {"model", "arranger", "real"} for row in parsed)
-    by_name = {row["figure"]: row["columns"] for row in parsed}
-    assert by_name["notes in scale, tension ≤ 0.5"]["arranger"]["mean"] == 100
-    assert by_name["energy → notes per beat"]["model"]["count"] == 1
-    assert by_name["energy → notes per beat"]["real"]["mean"] is None
+@pytest.mark.parametrize("control", takes.SWEPT)
+def test_a_sweep_changes_one_control_and_holds_no_layer_back(control: str) -> None:
+    controllers = takes.sweep_controllers(control, STYLE, 0, None)
+    asked = [controller.beat_intent(0) for controller in controllers]
+    levels = [getattr(intent, control) for intent in asked]
+    assert levels == pytest.approx(np.linspace(*takes.SWEPT[control], takes.NUM_LEVELS).tolist())
+    others = {"valence", "tension", "temperature"} - {control}
+    assert all(len({getattr(intent, name) for intent in asked}) == 1 for name in others)
+    assert len({intent.active_layers for intent in asked if intent.energy >= 0.6}) == 1
 
 
-@pytest.mark.parametrize("words", [["--styles", "polkaa"], ["--seeds", "0"], ["--temperature", "5"]])
+def test_every_figure_has_every_column_and_is_plain_json(context: Context) -> None:
+    parsed = json.loads(json.dumps(to_json(judge_takes(context)), allow_nan=False))
+    assert all(set(row["columns"]) == {"model", "arranger"} for row in parsed)
+    by_name = {row["figure"]: row for row in parsed}
+    scale = by_name["notes in scale, tension ≤ 0.5"]
+    assert scale["columns"]["arranger"]["mean"] >= 97
+    assert scale["goal"]["bar"] == [97, None]
+    assert set(scale["by_style"]["model"]) == {STYLE}
+
+
+def test_the_teacher_alone_shares_what_was_learnt_from_it(context: Context) -> None:
+    longest, mean = judge_originality(context)
+    assert 0 <= mean.columns["model"].mean <= longest.columns["model"].mean
+    assert mean.columns["arranger"].count == 2
+
+
+def test_the_cost_is_of_this_model_and_of_others(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "SIZES", (TINY,))
+    alone, eight, *sizes = judge_cost(context)
+    assert alone.columns["model"].mean > 0 < eight.columns["model"].mean
+    assert len(sizes) == 2 and all(row.columns["model"].mean > 0 for row in sizes)
+
+
+def test_a_verdict_is_of_bar_and_reach() -> None:
+    for goal, value, verdict in (
+        (at_least(97, 99), 98.0, "passed"),
+        (at_least(97, 99), 99.0, "reached"),
+        (at_most(4, 1.5), 4.1, "FAILED"),
+        (at_most(4, 1.5), float("nan"), "—"),
+    ):
+        assert make_row("figure", "%", {"model": {STYLE: [value]}}, goal).verdict == verdict
+
+
+def test_what_was_made_is_not_made_again(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [Cache(tmp_path).get("part", digest, make) for digest in ("a" * 16, "a" * 16, "b" * 16)] == [1, 1, 2]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_command_writes_table_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_checkpoint(tmp_path, TINY, tensors(), {"data": {"arranger": 2}})
+    out = tmp_path / "out"
+    main(["--checkpoint", str(tmp_path), "--styles", STYLE, "--seeds", "1", "--only", "takes", "--out", str(out)])
+    table = json.loads((out / "table.json").read_text(encoding="utf-8"))
+    assert table["seeds"] == 1 and len(table["rows"]) > 10
+    assert {file.name for file in out.glob("*.png")} == {"model.png", "arranger.png"}
+    assert "endings" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [["--styles", "polkaa"], ["--seeds", "0"], ["--temperature", "5"], ["--only", "takes,noise"]]
+)
 def test_wrong_words_are_one_line(words: list[str]) -> None:
     with pytest.raises(SystemExit, match=r"^evaluation: [^\n]+$"):
         main(words)

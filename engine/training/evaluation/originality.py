@@ -1,0 +1,102 @@
+"""Is a melody taken from what was learnt? In: training pieces and takes; out: longest shared runs. Offline.
+
+A line is a lead or the top notes of all pitched layers. Between successive notes stands one code of interval and
+rhythm: semitones, and ticks from onset to onset; so a run is found in any key and at any tempo.
+n notes are shared where n - 1 codes in a row are. Four bytes are remembered of every note learnt, eight more while they
+are searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.score.piece import Piece
+from engine.training.figures import DRUMS, LEAD
+
+_LONGEST_STEP_TICKS = 192
+"""A longer rest ends a line."""
+_END = np.uint32(0xFFFF_FFFF)
+_MULTIPLIER = np.uint64(0x9E37_79B9_7F4A_7C15)
+LONGEST = 64
+"""Runs are told apart up to this many notes."""
+DISTINCT_CODES = 3
+"""A run of fewer different codes, as repeated notes or a trill, is nobody's and does not count."""
+
+Codes = npt.NDArray[np.uint32]
+
+
+def lead_codes(piece: Piece) -> Codes:
+    """Codes of the piece's lead, or of its top line where it has none, each line closed by `_END`: [N]."""
+    notes = piece.notes
+    lead = notes[notes["layer"] == LEAD]
+    return _codes(lead if len(lead) else notes[notes["layer"] != DRUMS])
+
+
+def _codes(notes: npt.NDArray[np.void]) -> Codes:
+    if len(notes) < 2:
+        return np.zeros(0, np.uint32)
+    order = np.lexsort((-notes["pitch"], notes["tick"]))
+    ticks, first = np.unique(notes["tick"][order], return_index=True)
+    steps = np.diff(ticks)
+    intervals = np.diff(notes["pitch"][order][first].astype(np.int64))
+    codes = ((intervals + 128) * 256 + np.minimum(steps, 255)).astype(np.uint32)
+    codes[steps > _LONGEST_STEP_TICKS] = _END
+    return np.append(codes, _END)
+
+
+def index_lines(pieces: Iterable[Piece]) -> Codes:
+    """Leads and top lines of all the pieces, one after another."""
+    parts = [np.zeros(0, np.uint32)]
+    for piece in pieces:
+        notes = piece.notes
+        parts += [_codes(notes[notes["layer"] == LEAD]), _codes(notes[notes["layer"] != DRUMS])]
+    return np.concatenate(parts)
+
+
+def longest_shared(takes: Sequence[Codes], learnt: Codes) -> list[int]:
+    """Notes of the longest run that each take shares with what was learnt, 0 … `LONGEST`."""
+    joined = np.concatenate([np.append(take, _END) for take in takes]) if takes else np.zeros(0, np.uint32)
+    owner = np.repeat(np.arange(len(takes)), [len(take) + 1 for take in takes])
+    longest = np.zeros(len(takes), np.int64)
+    known, asked = _Grams(learnt), _Grams(joined)
+    alive = np.ones(len(takes), bool)
+    for length in range(1, LONGEST):
+        known.grow()
+        asked.grow()
+        counts = asked.whole & alive[owner[: len(asked.whole)]]
+        if not counts.any():
+            break
+        found = np.flatnonzero(counts)
+        found = found[np.isin(asked.hashes[found], np.unique(known.hashes[known.whole]))]
+        alive[:] = False
+        alive[owner[found]] = True
+        telling = found[_distinct(joined, found, length) >= DISTINCT_CODES]
+        longest[owner[telling]] = length + 1
+    return longest.tolist()
+
+
+class _Grams:
+    """Hashes of all runs of equal length; one longer with each `grow`."""
+
+    def __init__(self, codes: Codes) -> None:
+        self._codes = codes
+        self._length = 0
+        self.hashes = np.zeros(len(codes), np.uint64)
+        self.whole = np.ones(len(codes), bool)  # no line ends inside
+
+    def grow(self) -> None:
+        self._length += 1
+        size = max(0, len(self._codes) - self._length + 1)
+        added = self._codes[self._length - 1 : self._length - 1 + size]
+        mixed = (self.hashes[:size] + added.astype(np.uint64) + np.uint64(1)) * _MULTIPLIER
+        self.hashes = mixed ^ (mixed >> np.uint64(29))
+        self.whole = self.whole[:size] & (added != _END)
+
+
+def _distinct(codes: Codes, places: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+    """Different codes in the run of `length` codes at each place: [places]."""
+    runs = np.sort(codes[places[:, None] + np.arange(length)], axis=1)
+    return 1 + (np.diff(runs, axis=1) != 0).sum(axis=1)
