@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -170,6 +171,24 @@ def test_what_is_struck_sounds_at_the_acknowledged_frame(composer, seconds: floa
     end = controller.frame_of_beat(controller.beat_at(frame) + 1)
     inside = sounds[(sounds["frame"] >= start) & (sounds["frame"] < end)]
     assert frame == round(seconds * SECOND) and set(inside["frame"].tolist()) == {frame}
+
+
+def test_a_restored_station_plays_the_same_hits_stingers_and_pivots(composer) -> None:
+    controllers = [station(6, mood="travel", key="C major") for _ in range(2)]
+    for slot, controller in enumerate(controllers):
+        apply(controller, type="hit", at={"seconds": controller.frame_of_beat(9) / SECOND + 0.2})
+        apply(controller, type="stinger", name="logo", at={"seconds": controller.frame_of_beat(11) / SECOND})
+        apply(controller, type="steer", set={"key": "E major"})
+        composer.open(slot, controller)
+    whole = take(composer, [0], 24)[0]
+    first = take(composer, [1], 10)[0]
+    composer.compose([1], 30)
+    copy = Controller.restore(json.loads(json.dumps(controllers[1].snapshot())))
+    copy.forget_before(copy.frame_of_beat(9))
+    composer.restore(5, copy, composer.snapshot(1))
+    again = first + take(composer, [5], 14)[0]
+    assert [beat.notes.tobytes() for beat in again] == [beat.notes.tobytes() for beat in whole]
+    check_hit(controllers[0], whole, 9)
 
 
 def test_a_hit_may_be_the_last_chord(composer) -> None:
