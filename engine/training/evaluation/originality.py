@@ -1,7 +1,8 @@
 """Is a melody taken from what was learnt? In: training pieces and takes; out: longest shared runs. Offline.
 
-A line is a lead or the top notes of all pitched layers. Between successive notes stands one code of interval and
-rhythm: semitones, and ticks from onset to onset; so a run is found in any key and at any tempo.
+Learnt lines are leads and the top notes of all pitched layers; asked for are the takes' leads. Between successive notes
+stands one code of interval and rhythm: semitones, and ticks from onset to onset; so a run is found in any key and at any
+tempo.
 n notes are shared where n - 1 codes in a row are. Four bytes are remembered of every note learnt, sixteen more while
 they are searched.
 """
@@ -29,10 +30,11 @@ Codes = npt.NDArray[np.uint32]
 
 
 def lead_codes(piece: Piece) -> Codes:
-    """Codes of the piece's lead, or of its top line where it has none, each line closed by `_END`: [N]."""
-    notes = piece.notes
-    lead = notes[notes["layer"] == LEAD]
-    return _codes(lead if len(lead) else notes[notes["layer"] != DRUMS])
+    """Codes of the piece's lead, each line closed by `_END`: [N], nothing where it has no lead.
+
+    What sounds on top where no lead plays is accompaniment; its figures belong to a style.
+    """
+    return _codes(piece.notes[piece.notes["layer"] == LEAD])
 
 
 def _codes(notes: npt.NDArray[np.void]) -> Codes:
