@@ -168,14 +168,17 @@ class Controller:
         stinger = None if is_over or cue in ("hit", "cut") else self._cues.stinger_at(beat)
         if stinger is not None:
             active[_LEAD] = False
+        key = course.key_at(at)
         pivot = self._pivots.ahead_of(beat)
+        if pivot is not None and pivot.key == key:
+            pivot = None
         return Intent(
             valence=valence,
             energy=energy,
             tension=track["tension"].value(at),
             style=track["style"].value(at),
             bpm=held.bpm,
-            key=_key(*course.key_at(at)),
+            key=_key(*key),
             density=track["density"].value(at),
             brightness=brightness,
             layer_gains_db=gains,
@@ -189,8 +192,8 @@ class Controller:
             bar_in_section=place.bar_in_section,
             bars_to_change=place.bars_to_change,
             recall=place.recall,
-            beats_to_end=beats_to_end,
             cue=cue,
+            beats_to_end=beats_to_end,
             hit_offset=0.0 if hit is None else hit.offset,
             hit_strength=0.0 if hit is None else hit.strength,
             key_ahead=None if pivot is None else _key(*pivot.key),

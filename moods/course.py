@@ -90,16 +90,14 @@ class Course:
     def beat_moment(self, beat: int) -> Moment:
         return Moment(self.clock.frame_of_beat(beat), float(beat))
 
-    def asked_key(self, at: Moment) -> tuple[int, str] | None:
-        """The key that was asked for or that the preset has; None: seed, form and mood decide."""
-        return self.tracks["key"].value(at) or self.tracks["mood.key"].value(at)
-
     def key_at(self, at: Moment) -> tuple[int, str]:
         """Tonic and scale."""
-        if asked := self.asked_key(at):
-            return asked
-        bar = int(at.beat) // BEATS_PER_BAR
-        return (self._tonic + key_shift(self.seed, bar)) % 12, self.held(int(at.beat)).scale
+        asked = self.tracks["key"].value(at) or self.tracks["mood.key"].value(at)
+        return asked or (self.home_tonic(int(at.beat) // BEATS_PER_BAR), self.held(int(at.beat)).scale)
+
+    def home_tonic(self, bar: int) -> int:
+        """The tonic that the form gives to `bar` (from 0) where none is asked for."""
+        return (self._tonic + key_shift(self.seed, bar)) % 12
 
     def held(self, beat: int) -> Held:
         """What is held during `beat` (from 0)."""

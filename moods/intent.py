@@ -62,11 +62,11 @@ class Intent:
     beat: int  # in the bar, from 1
     section: str  # one of SECTIONS
     bar_in_section: int  # from 0
+    bars_to_change: int | None  # bars of the section that follow this one; None: nobody knows
+    recall: Recall
+    cue: str  # of this beat, one of CUES
     # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
     beats_to_end: int | None
-    bars_to_change: int | None = None  # bars of the section that follow this one; None: nobody knows
-    recall: Recall = NO_RECALL
-    cue: str = "none"  # of this beat, one of CUES
     hit_offset: float = 0.0  # where in the beat all strike, 0 … 1, if the cue is a hit
     hit_strength: float = 0.0  # 0 … 1
     key_ahead: Key | None = None  # the key within a bar from here, where a pivot leads into it; None: the key stays

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from moods.course import Course
-from moods.form import key_shift
 from moods.intent import BEATS_PER_BAR
 
 _KEY_TRACKS = ("key", "mood.key")
@@ -25,26 +24,30 @@ class Pivot(NamedTuple):
 
 
 class Pivots:
-    """The pivots of a station. A change of key that leaves no whole bar before it open comes without one."""
+    """The pivots of a station: into keys that were asked for, and into those that the form goes to by itself.
+
+    A change of key that leaves no whole bar before it open comes without one.
+    """
 
     def __init__(self, course: Course) -> None:
         self._course = course
         self._pivots: list[Pivot] = []
 
     def ahead_of(self, beat: int) -> Pivot | None:
-        """The pivot that `beat` is part of, None where the key stays."""
-        asked = next((pivot for pivot in self._pivots if pivot.first_beat <= beat < pivot.end_beat), None)
-        return asked or self._of_form(beat)
+        """The pivot that `beat` is part of, None where there is none; its key may be the one that sounds."""
+        planned = next((pivot for pivot in self._pivots if pivot.first_beat <= beat < pivot.end_beat), None)
+        return planned or self._by_form(beat)
 
-    def _of_form(self, beat: int) -> Pivot | None:
-        """The pivot into the key of the next cycle, by what is known in its own bar."""
+    def _by_form(self, beat: int) -> Pivot | None:
+        """The pivot into a key of the form's own, as far as that can be known from `beat` alone."""
         course, bar = self._course, beat // BEATS_PER_BAR
-        shift = key_shift(course.seed, bar + 1) - key_shift(course.seed, bar)
-        if not shift or course.asked_key(at := course.beat_moment(beat)):
+        if course.home_tonic(bar) == course.home_tonic(bar + 1):
             return None
-        tonic, scale = course.key_at(at)
-        following = (bar + 1) * BEATS_PER_BAR
-        return Pivot(following - BEATS_PER_BAR, following, following, ((tonic + shift) % 12, scale))
+        at = course.beat_moment(beat)
+        if any(course.tracks[name].value(at) for name in _KEY_TRACKS):
+            return None
+        first_beat, key_beat = bar * BEATS_PER_BAR, (bar + 1) * BEATS_PER_BAR
+        return Pivot(first_beat, key_beat, key_beat, (course.home_tonic(bar + 1), course.held(beat).scale))
 
     def replan(self, earliest_beat: int) -> int | None:
         """Keys have changed on beats from `earliest_beat` on; return the first beat whose outlook that changes."""
@@ -62,8 +65,9 @@ class Pivots:
         course, out = self._course, []
         beats = {int(ramp.beat) for name in _KEY_TRACKS for ramp in course.tracks[name].ramps}
         for beat in sorted(beat for beat in beats if beat >= max(earliest_beat, 1)):
-            key = course.key_at(course.beat_moment(beat))
-            if key != course.key_at(course.beat_moment(beat - 1)):
+            key, bar = course.key_at(course.beat_moment(beat)), beat // BEATS_PER_BAR
+            is_change = key != course.key_at(course.beat_moment(beat - 1))
+            if is_change or course.home_tonic(bar) != course.home_tonic(bar - 1):  # the form is overruled
                 out.append(Pivot(beat - BEATS_PER_BAR, beat, beat, key))
         return out
 

@@ -67,8 +67,11 @@ def _pitches(notes: tuple[FigureNote, ...], key: Key, chord: tuple[int, int], in
     if notes[0].layer == LAYERS.index("drums"):
         return [_DRUM_OF[note.pitch] for note in notes]
     root, quality = chord
+    scale = _scale_from(key, root)
     chord_tones = sorted(tuple(CHORD_QUALITIES.values())[quality][:3])  # the triad: figures mean its octave by "c3"
-    ladders = {"c": chord_tones, "s": _scale_from(key, root)}
+    if len(chord_tones) < 3:  # a bare fifth is filled with the third that the scale has
+        chord_tones.insert(1, min((step for step in scale if 0 < step < 7), key=lambda step: abs(2 * step - 7)))
+    ladders = {"c": chord_tones, "s": scale}
     start = chord_tones[inversion % len(chord_tones)]
     steps = [_step(ladders[note.pitch[0]], start, int(note.pitch[1:])) for note in notes]
     low, high = RANGES[notes[0].layer]

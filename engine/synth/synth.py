@@ -34,7 +34,7 @@ from engine.synth.state import (
     with_stem_effects,
 )
 from moods.harmony import Key
-from moods.intent import LAYERS, STYLES, Intent
+from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 
 IntentOf = Callable[[int, int], Intent]
 """(slot, frame) -> what is heard from that frame on; asked at every multiple of BLOCK_FRAMES, before rendering."""
@@ -168,7 +168,7 @@ def warm_up() -> None:
         weights[min(frame // BLOCK_FRAMES, len(STYLES) - 1)] = 1.0
         return Intent(
             0, 0.5, 0, tuple(weights), 100, Key(0, "major"), 0.5, 0.5, (0.0,) * NUM_LAYERS, (True,) * NUM_LAYERS, 1,
-            -16, 0, 1, 1, "A", 0, None,
+            -16, 0, 1, 1, "A", 0, None, NO_RECALL, "none", None,
         )  # fmt: skip
 
     synth.render([0], intent_of, BLOCK_FRAMES * (len(STYLES) + 1))

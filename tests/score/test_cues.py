@@ -18,6 +18,7 @@ from engine.score.trunk import CpuTrunk
 from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.control import Opening, parse_control
 from moods.controller import Applied, Controller
+from moods.form import key_shift
 from moods.harmony import CHORD_QUALITIES, Key, parse_key
 from moods.intent import LAYERS, STYLES
 from moods.stinger import list_stingers
@@ -223,9 +224,24 @@ def check_voices_lead_on(beats: list[ComposedBeat], change: int) -> None:
         assert leap <= LEAD_LEAPS or leap == 12
     chords = [of_layer(beat, HARMONY) for beat in beats]
     before = [notes for notes in chords[:change] if len(notes)][-1]
-    after = next(notes for notes in chords[change:] if len(notes))
+    after = next((notes for notes in chords[change:] if len(notes)), None)
+    if after is None:
+        return  # the harmony pauses in the new section
     last = before["pitch"][before["tick"] == before["tick"][-1]]
     assert abs(2 * int(after["pitch"][0]) - int(last.min()) - int(last.max())) <= 2 * VOICING_REACH
+
+
+def test_a_key_that_the_form_goes_to_is_entered_by_a_pivot(composer) -> None:
+    seed = next(seed for seed in range(100) if key_shift(seed, 36) != 0)
+    controller = station(seed, style="upbeat", tension=0.2)
+    change = 4 * 36
+    ahead, new = controller.beat_intent(change - 4), controller.beat_intent(change).key
+    assert ahead.key_ahead == new and controller.beat_intent(change - 5).key_ahead is None
+    composer.open(0, controller)
+    (beats,) = take(composer, [0], change + 1)
+    common = ahead.key.pitch_classes & new.pitch_classes
+    assert all(chord_tones(beat) <= common for beat in beats[change - 4 : change])
+    assert beats[change].chord_root == new.tonic
 
 
 @pytest.mark.parametrize("name", [figure.name for figure in list_stingers()])

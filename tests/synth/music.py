@@ -12,7 +12,7 @@ from engine.synth.patch import PatchTables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
 from moods.harmony import Key
-from moods.intent import STYLES, Intent
+from moods.intent import NO_RECALL, STYLES, Intent
 
 
 def intent(
@@ -30,6 +30,7 @@ def intent(
         valence=0.0, energy=energy, tension=0.0, style=tuple(weights.get(name, 0.0) for name in STYLES), bpm=bpm,
         key=Key(0, "major"), density=0.5, brightness=brightness, layer_gains_db=gains_db, active_layers=(True,) * 5,
         temperature=1.0, loudness_lufs=loudness_lufs, gain_db=gain_db, bar=1, beat=1, section="A", bar_in_section=0,
+        bars_to_change=None, recall=NO_RECALL, cue="none",
         beats_to_end=None,
     )  # fmt: skip
 
