@@ -1,7 +1,7 @@
 """Is a melody taken from what was learnt? In: training pieces and takes; out: longest shared runs. Offline.
 
 Learnt lines are leads and the top notes of all pitched layers; asked for are the takes' leads. Between successive notes
-stands one code of interval and rhythm: semitones, and ticks from onset to onset; so a run is found in any key and at any
+stands one code of interval and rhythm: semitones, and ticks from onset to onset; so a run is found in any key, at any
 tempo.
 n notes are shared where n - 1 codes in a row are. Four bytes are remembered of every note learnt, sixteen more while
 they are searched.
