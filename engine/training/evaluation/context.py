@@ -131,7 +131,7 @@ class Context:
     def listen_to_teacher(self, name: str, style: str, hear: Callable[[], Any]) -> Any:
         """What was heard in the arranger's sound."""
         digest = digest_of((*_ARRANGER_SOURCES, *_SOUND_SOURCES), self.scope.num_seeds)
-        return self._cache.get(f"heard-{name}-{style}", digest, hear)
+        return self._cache.get(f"taught-{name}-{style}", digest, hear)
 
     @cached_property
     def teacher_sweeps(self) -> ByStyle:

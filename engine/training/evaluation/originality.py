@@ -1,9 +1,10 @@
 """Is a melody taken from what was learnt? In: training pieces and takes; out: longest shared runs. Offline.
 
-A line is a lead or the top notes of all pitched layers. Between successive notes stands one code of interval and
-rhythm: semitones, and ticks from onset to onset; so a run is found in any key and at any tempo.
-n notes are shared where n - 1 codes in a row are. Four bytes are remembered of every note learnt, eight more while they
-are searched.
+Learnt lines are leads and the top notes of all pitched layers; asked for are the takes' leads. Between successive notes
+stands one code of interval and rhythm: semitones, and ticks from onset to onset; so a run is found in any key, at any
+tempo.
+n notes are shared where n - 1 codes in a row are. Four bytes are remembered of every note learnt, sixteen more while
+they are searched.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ Codes = npt.NDArray[np.uint32]
 
 
 def lead_codes(piece: Piece) -> Codes:
-    """Codes of the piece's lead, or of its top line where it has none, each line closed by `_END`: [N]."""
-    notes = piece.notes
-    lead = notes[notes["layer"] == LEAD]
-    return _codes(lead if len(lead) else notes[notes["layer"] != DRUMS])
+    """Codes of the piece's lead, each line closed by `_END`: [N], nothing where it has no lead.
+
+    What sounds on top where no lead plays is accompaniment; its figures belong to a style.
+    """
+    return _codes(piece.notes[piece.notes["layer"] == LEAD])
 
 
 def _codes(notes: npt.NDArray[np.void]) -> Codes:
@@ -61,39 +63,40 @@ def longest_shared(takes: Sequence[Codes], learnt: Codes) -> list[int]:
     joined = np.concatenate([np.append(take, _END) for take in takes]) if takes else np.zeros(0, np.uint32)
     owner = np.repeat(np.arange(len(takes)), [len(take) + 1 for take in takes])
     longest = np.zeros(len(takes), np.int64)
-    known, asked = _Grams(learnt), _Grams(joined)
-    alive = np.ones(len(takes), bool)
+    known, asked = _Runs(learnt), _Runs(joined)
     for length in range(1, LONGEST):
         known.grow()
         asked.grow()
-        counts = asked.whole & alive[owner[: len(asked.whole)]]
-        if not counts.any():
+        # What is not shared at this length is not shared at any greater one.
+        asked.keep(np.isin(asked.hashes, known.hashes))
+        known.keep(np.isin(known.hashes, asked.hashes))
+        if not len(asked.starts):
             break
-        found = np.flatnonzero(counts)
-        found = found[np.isin(asked.hashes[found], np.unique(known.hashes[known.whole]))]
-        alive[:] = False
-        alive[owner[found]] = True
-        telling = found[_distinct(joined, found, length) >= DISTINCT_CODES]
+        telling = asked.starts[_distinct(joined, asked.starts, length) >= DISTINCT_CODES]
         longest[owner[telling]] = length + 1
     return longest.tolist()
 
 
-class _Grams:
-    """Hashes of all runs of equal length; one longer with each `grow`."""
+class _Runs:
+    """Runs of equal length in a row of codes, by their hashes; one longer with each `grow`."""
 
     def __init__(self, codes: Codes) -> None:
         self._codes = codes
         self._length = 0
+        self.starts = np.arange(len(codes))
         self.hashes = np.zeros(len(codes), np.uint64)
-        self.whole = np.ones(len(codes), bool)  # no line ends inside
 
     def grow(self) -> None:
-        self._length += 1
-        size = max(0, len(self._codes) - self._length + 1)
-        added = self._codes[self._length - 1 : self._length - 1 + size]
-        mixed = (self.hashes[:size] + added.astype(np.uint64) + np.uint64(1)) * _MULTIPLIER
+        """Take one code more into every run; those that a line's end stops are dropped."""
+        self.keep(self.starts + self._length < len(self._codes))
+        added = self._codes[self.starts + self._length]
+        mixed = (self.hashes + added.astype(np.uint64) + np.uint64(1)) * _MULTIPLIER
         self.hashes = mixed ^ (mixed >> np.uint64(29))
-        self.whole = self.whole[:size] & (added != _END)
+        self._length += 1
+        self.keep(added != _END)
+
+    def keep(self, which: npt.NDArray[np.bool_]) -> None:
+        self.starts, self.hashes = self.starts[which], self.hashes[which]
 
 
 def _distinct(codes: Codes, places: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:

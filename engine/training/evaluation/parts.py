@@ -295,16 +295,17 @@ def _real_distance(tracks: Sequence[Piece]) -> float:
 
 
 def judge_originality(context: Context) -> list[Row]:
-    """The longest run of melody that each take shares with what was learnt."""
+    """The longest run of melody that each take with a lead shares with what was learnt."""
     model = {
         style: pieces + [first_seconds(piece, LONG_SECONDS / 4) for piece in context.long[style].pieces]
         for style, pieces in context.takes.items()
     }
     columns = context.columns() | {"model": model}
-    pieces = [piece for styles in columns.values() for piece in flat(styles)]
-    shared = iter(originality.longest_shared([originality.lead_codes(p) for p in pieces], context.learnt_lines))
+    leads = [originality.lead_codes(piece) for styles in columns.values() for piece in flat(styles)]
+    found = originality.longest_shared(leads, context.learnt_lines)
+    shared = iter([notes if len(lead) else np.nan for notes, lead in zip(found, leads, strict=True)])
     samples = {
-        title: {style: [float(next(shared)) for _ in found] for style, found in styles.items()}
+        title: {style: [float(next(shared)) for _ in pieces] for style, pieces in styles.items()}
         for title, styles in columns.items()
     }
     name = "melodic run shared with training"
