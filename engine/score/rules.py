@@ -39,8 +39,12 @@ VOICING_REACH = 10
 """Semitones that a chord's notes may lie from the middle of the chord before it: voices lead, they do not jump."""
 LEAD_LEAPS = 9
 """Widest leap of the lead in semitones, the octave apart."""
-_VALENCE_PULL = 1.2
+_VALENCE_PULL = 0.8
 """How far valence ±1 shifts the logit of chords with a major third up, with a minor third down."""
+_TENSION_PULL, _TENSION_REST = 2.5, 0.15
+"""How far tension shifts the logit of the most restless chord for each unit above or below `_TENSION_REST`."""
+_HOME_PENALTY = 0.35
+"""Taken from the logit of chords on the tonic: harmony is to move, and comes home of itself."""
 
 ENDLESS, LAST_CHORD, SILENT = 0, 1, 2
 
@@ -125,6 +129,13 @@ def _third_signs() -> npt.NDArray[np.float32]:
 
 
 _THIRD_SIGNS = _third_signs()
+_UNREST = {
+    "dim": 1.0, "m7b5": 1.0, "aug": 0.9, "sus4": 0.5, "7": 0.5, "sus2": 0.4, "maj9": 0.4, "min9": 0.4, "maj7": 0.3,
+    "min7": 0.2, "5": 0.2, "maj": 0.0, "min": 0.0,
+}  # fmt: skip
+"""How much a chord wants to go on, by its quality."""
+_UNRESTS = np.tile(np.array([_UNREST[name] for name in CHORD_QUALITIES], np.float32), 12)
+_IS_HOME = (np.arange(NUM_CHORDS) < NUM_QUALITIES).astype(np.float32)
 
 
 @lru_cache(maxsize=64)
@@ -212,6 +223,12 @@ def strike_tick(intent: Intent) -> int:
     return min(TICKS_PER_BEAT - 1, round(intent.hit_offset * TICKS_PER_BEAT))
 
 
+def _chord_bias(intent: Intent) -> npt.NDArray[np.float32]:
+    bias = np.float32(_VALENCE_PULL * intent.valence) * _THIRD_SIGNS
+    bias += np.float32(_TENSION_PULL * (intent.tension - _TENSION_REST)) * _UNRESTS
+    return bias - np.float32(_HOME_PENALTY) * _IS_HOME
+
+
 def _chords(intent: Intent, is_free: bool, is_arrival: bool) -> npt.NDArray[np.bool_]:
     scale, to_end = intent.key.scale, intent.beats_to_end
     if to_end is not None and to_end <= 0:
@@ -247,7 +264,7 @@ def beat_rules(intent: Intent, is_arrival: bool = False) -> BeatRules:
     return BeatRules(
         scale=_scale_mask(intent.key.scale, is_free and ending == ENDLESS),
         chords=_chords(intent, is_free, is_arrival),
-        chord_bias=np.float32(_VALENCE_PULL * intent.valence) * _THIRD_SIGNS,
+        chord_bias=_chord_bias(intent),
         may_change_chord=ending != SILENT and not is_cut and (beat % 2 == 0 or ending == LAST_CHORD),
         must_have_chord=ending == LAST_CHORD
         or (ending == ENDLESS and (beat == 0 or is_hit or is_arrival or is_leaving))

@@ -3,7 +3,7 @@
 In: a folder with NAME.tar.xz files or unpacked NAME/ folders; out: an iterator of `Piece`. Remembers nothing between
 calls; any thread. Sources, licences and credits are in NOTICE; nothing of the data is part of the package.
 
-Sets without notes (mcgill-billboard, free-midi-chords) and in project formats (lmms-demos) are not read.
+Sets without notes (mcgill-billboard, free-midi-chords: see progressions.py) and project files (lmms-demos) are not read.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ MIN_BARS, MAX_BARS, MIN_NOTES = 4, 64, 32
 BLOCK_BARS = 8
 """Length of the blocks that are compared to tell section A from B."""
 _MIN_GRID_SHARE = 0.6
+_ORDINARY = {"not in 4/4", "shorter than 4 bars", "fewer than 32 notes"}
+"""Good music that is of no use here; whatever else is wrong with a file is reported by its name."""
 
 
 class NoCorpora(EngineError):
@@ -53,20 +55,24 @@ class Source:
     bpm: float | None = None  # for sets without tempi of their own
     has_clock: bool = False  # ticks are a timer, not a metre: the beat is looked for
     layers_known: tuple[bool, ...] = (True,) * len(LAYERS)
+    licence: str = "CC0-1.0"
 
 
 _SCORE = Source(has_pickups=True, has_endings=True)
 SOURCES: dict[str, Source] = {
-    "freedoom": Source(),
-    "blasphemer": Source(has_clock=True),
-    "easyrpg-rtp": Source(),
-    "groove": Source(snap=False, layers_known=(True, False, False, False, False)),
+    "freedoom": Source(licence="BSD-3-Clause"),
+    "blasphemer": Source(has_clock=True, licence="BSD-3-Clause"),
+    "easyrpg-rtp": Source(licence="CC-BY-4.0"),
+    "groove": Source(snap=False, layers_known=(True, False, False, False, False), licence="CC-BY-4.0"),
     "openscore-orchestra-hauptstimme": _SCORE,
     "openscore-string-quartets": _SCORE,
     "openscore-lieder": _SCORE,
-    "mutopia-pd-ccby": _SCORE,
-    "js-fake-chorales": replace(_SCORE, bpm=84.0),
+    "mutopia-pd-ccby": replace(_SCORE, licence="Public Domain, CC-BY-2.5, CC-BY-3.0, CC-BY-4.0"),
+    "js-fake-chorales": replace(_SCORE, bpm=84.0, licence="CC-BY-4.0"),
 }
+
+TABLE_LICENCES = {"free-midi-chords": "MIT", "mcgill-billboard": "CC0-1.0", "groove": "CC-BY-4.0"}
+"""Sets from which the arranger's tables of progressions and grooves are made."""
 
 
 # --- folders and archives --------------------------------------------------------------------------------------------
@@ -78,7 +84,8 @@ def read_corpora(
     """Read the sets `names` (default: all of `SOURCES` that are there), one piece after another.
 
     Files that give nothing are skipped; after each set `report` gets one line with files, pieces, bars and notes, and
-    the skipped files and stretches by reason; a broken file is reported by its name.
+    the skipped files and stretches by reason; a file that is broken, empty or has an unusable tempo map is reported by
+    its name.
     Raises `NoCorpora` where none of the sets is in `folder`.
     """
     folder = Path(folder)
@@ -101,6 +108,7 @@ def _read_present(folder: Path, names: list[str], report: Callable[[str], None])
                 groove_styles = {row["midi_filename"]: row["style"] for row in rows}
                 continue
             counts["files"] += 1
+            before = skipped.copy()
             try:
                 for piece in read_pieces(content, name, path, groove_styles.get(path, ""), skipped):
                     counts["pieces"] += 1
@@ -109,8 +117,8 @@ def _read_present(folder: Path, names: list[str], report: Callable[[str], None])
                     yield piece
             except UnusableFile as reason:
                 skipped[str(reason)] += 1
-                if str(reason) == "broken MIDI":
-                    report(f"{name}: {path} is not readable as MIDI; skipped")
+            for reason in (skipped - before).keys() - _ORDINARY:
+                report(f"{name}: {path}: {reason}; skipped")
         found = ", ".join(f"{counts[what]} {what}" for what in ("files", "pieces", "bars", "notes"))
         reasons = ", ".join(f"{reason} {count}" for reason, count in skipped.most_common())
         report(f"{name}: {found}; skipped: {reasons or 'none'}")

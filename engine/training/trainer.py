@@ -27,6 +27,7 @@ from torch import Tensor
 from engine.config import ModelConfig
 from engine.score.transformer import ScoreTransformer
 from engine.score.vocabulary import MOOD_GROUPS, hide
+from engine.training.corpora import SOURCES, TABLE_LICENCES
 from engine.training.dataset import LAST_MIX, MIX, Batch, Dataset, load_dataset
 from engine.weights import read_checkpoint, write_checkpoint
 
@@ -205,6 +206,7 @@ def export(trainer: Trainer, dataset: Dataset, folder: Path, command: str) -> No
         "command": command,
         "training": asdict(trainer.config) | {k: v for k, v in asdict(trainer.progress).items() if k != "curve"},
         "data": dataset.sources,
+        "licences": {name: SOURCES[name].licence for name in dataset.sources if name in SOURCES} | TABLE_LICENCES,
         "mix": {"first": MIX, "last": LAST_MIX},
         "begun_with": trainer.begun_with,
         "curve": trainer.progress.curve,

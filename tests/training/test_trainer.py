@@ -12,7 +12,7 @@ from rich.console import Console
 
 from engine.config import TINY
 from engine.training.arranger import arrange
-from engine.training.dataset import Dataset, build_dataset, load_dataset
+from engine.training.dataset import MIX, Dataset, build_dataset, load_dataset
 from engine.training.trainer import Trainer, TrainingConfig, export, run
 from engine.weights import read_checkpoint
 
@@ -68,7 +68,7 @@ def test_rows_are_pieces_one_after_another(dataset: Dataset) -> None:
 def test_held_out_pieces_are_never_drawn_for_training(dataset: Dataset) -> None:
     assert 0 < dataset.held_out.sum() < len(dataset.held_out) // 4
     rng = np.random.default_rng(2)
-    assert not any(dataset.held_out[dataset._draw_piece(rng, held_out=False)] for _ in range(200))
+    assert not any(dataset.held_out[dataset._draw_piece(rng, MIX, held_out=False)] for _ in range(200))
 
 
 def test_a_dataset_is_built_once(tmp_path: Path) -> None:
