@@ -28,8 +28,8 @@ _CYCLES = (
 
 # How closely each lane follows when a theme comes back: (chance, chords, drums, bass, harmony, texture, lead).
 _RETURNS = (
-    (0.35, (0.95, 0.85, 0.9, 0.9, 0.85, 0.9)),  # as it was
-    (0.40, (0.9, 0.7, 0.7, 0.65, 0.5, 0.8)),  # in other clothes
+    (0.40, (1.0, 0.95, 1.0, 1.0, 1.0, 1.0)),  # as it was
+    (0.35, (0.9, 0.75, 0.7, 0.65, 0.5, 0.85)),  # in other clothes
     (0.25, (0.8, None, 0.5, None, None, 0.7)),  # only tune and harmony
 )
 _JITTER = 0.08

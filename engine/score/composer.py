@@ -47,11 +47,15 @@ GUIDANCE = 1.5
 """How far beyond what is asked the mood is followed; 1: as the model has learnt it, without a second row."""
 
 
+FAITH = 2.5
+"""How much more than it has learnt to, in logits, the model leans towards what it is to repeat to the letter."""
 MAX_ATTEMPTS = 4
 """How often a beat at fault is composed again before it is let go."""
 
 _WARMING = 0.3
 """By what share of the asked temperature each attempt is warmer than the one before."""
+_FILLED_FROM = 2
+"""The attempt from which somebody has to play: a drone that stands still is left by a fill."""
 
 
 def num_rows(max_slots: int) -> int:
@@ -226,10 +230,12 @@ class Composer:
             state.starts[beat] = {name: getattr(rows, name)[slot].copy() for name in _CARRIED}
         if state.attempts or intent.cue in ("hit", "cut"):
             warmer = intent.temperature * (1 + _WARMING * state.attempts)
-            intent = replace(intent, recall=NO_RECALL, temperature=warmer)
+            cue = "fill" if state.attempts >= _FILLED_FROM else intent.cue
+            intent = replace(intent, recall=NO_RECALL, temperature=warmer, cue=cue)
         state.composing, state.intent = True, intent
         rows.num_recalled[slot], closeness = self._memory.recall(slot, beat, intent, rows.recalled_beat[slot])
         rows.is_recalling[slot] = any(near is not None for near in closeness)
+        rows.faith[slot] = [FAITH * (near or 0.0) ** 2 for near in closeness]
         self._conditions[:, slot] = _conditions(intent, closeness)
         hide(self._conditions[1, slot], MOOD_GROUPS)
         is_arrival = self._change_tonic(slot, intent.key.tonic)

@@ -23,7 +23,7 @@ from engine.score.cues import (
     velocity_bounds,
 )
 from engine.score.kernels import F32, Quantised
-from engine.score.recall import next_recalled
+from engine.score.recall import lane_of, next_recalled
 from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
 from engine.score.vocabulary import (
     BAR,
@@ -41,6 +41,7 @@ from engine.score.vocabulary import (
     NUM_POSITIONS,
     NUM_QUALITIES,
 )
+from moods.intent import LANES
 
 _LAST_POSITION = NUM_POSITIONS - 1
 # Temperature of each choice as a share of the asked one: harmony may surprise, rhythm and touch make it tight.
@@ -97,6 +98,7 @@ class Rows(NamedTuple):
     recalled_beat: npt.NDArray[np.int64]  # [S, MAX_EVENTS_PER_BEAT, 5] all that this beat recalls, in order
     num_recalled: npt.NDArray[np.int64]  # [S]
     is_recalling: npt.NDArray[np.bool_]  # [S]
+    faith: npt.NDArray[np.float32]  # [S, lanes] added to the pull of what is recalled
     events: npt.NDArray[np.int64]  # [S, MAX_EVENTS_PER_BEAT, 5] chosen in this beat
     num_events: npt.NDArray[np.int64]  # [S]
     num_notes: npt.NDArray[np.int64]  # [S, 5] of each layer in this beat
@@ -118,6 +120,7 @@ def make_rows(num_slots: int) -> Rows:
         recalled_beat=np.zeros((num_slots, MAX_EVENTS_PER_BEAT, 5), np.int64),
         num_recalled=np.zeros(num_slots, np.int64),
         is_recalling=np.zeros(num_slots, np.bool_),
+        faith=np.zeros((num_slots, len(LANES)), np.float32),
         events=np.zeros((num_slots, MAX_EVENTS_PER_BEAT, 5), np.int64),
         num_events=np.zeros(num_slots, np.int64),
         num_notes=np.zeros((num_slots, NUM_LAYERS), np.int64),
@@ -389,13 +392,14 @@ def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _pull(logits, gates, recalled, event, field):  # type: ignore[no-untyped-def]
-    """Lean towards the recalled event, if it is the one that is being written."""
+def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-untyped-def]
+    """Lean towards the recalled event, if it is the one that is being written; `faith` [lanes] comes on top."""
     for before in range(field):
         if recalled[before] != event[before]:
             return
+    lane = lane_of(recalled[0])
     if recalled[0] != NO_RECALL:
-        logits[recalled[field]] += gates[field]
+        logits[recalled[field]] += gates[field] + (faith[lane] if lane >= 0 else faith.max())
 
 
 @njit(cache=True, nogil=True)
@@ -417,13 +421,13 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
 
     _allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, logits)
-    _pull(logits, gates, rows.recalled[row], event, 1)
+    _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 1)
     event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, place, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
     _allow_values(rows, rules, row, layer, event[1], allowed)
     _field_logits(parts, 1, width, heads.value, guidance, logits)
-    _pull(logits, gates, rows.recalled[row], event, 2)
+    _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
         logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
     event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, place, 2), bits)
@@ -435,7 +439,7 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     elif layer > 0:
         allowed[: np.searchsorted(DURATIONS, rules.ring_ticks[row])] = False
     _field_logits(parts, 2, width, heads.duration, guidance, logits)
-    _pull(logits, gates, rows.recalled[row], event, 3)
+    _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 3)
     event[3] = _draw(
         logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, place, 3), bits
     )
@@ -445,7 +449,7 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     for velocity in range(heads.velocity.shape[0]):
         allowed[velocity] = quietest <= velocity <= loudest
     _field_logits(parts, 3, width, heads.velocity, guidance, logits)
-    _pull(logits, gates, rows.recalled[row], event, 4)
+    _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 4)
     event[4] = _draw(
         logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, place, 4), bits
     )
@@ -460,7 +464,7 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
     allowed = np.empty(NUM_KINDS, np.bool_)
     _allow_kinds(rows, rules, row, allowed, values)
     event[:] = 0
-    _pull(kind_logits, gates, rows.recalled[row], event, 0)
+    _pull(kind_logits, gates, rows.faith[row], rows.recalled[row], event, 0)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
     seed, place = _seed_of(rows, row), rows.position[row]
@@ -473,7 +477,7 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
         _add_chosen(parts, 1, width, heads.chosen_position, 0)
         logits = np.empty(heads.value.shape[0], F32)
         _field_logits(parts, 1, width, heads.value, guidance, logits)
-        _pull(logits, gates, rows.recalled[row], event, 2)
+        _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 2)
         chords = rules.chords[row]
         for chord in range(len(chords)):
             logits[chord] += rules.chord_bias[row, chord]

@@ -3,7 +3,7 @@
 In: a folder with NAME.tar.xz files or unpacked NAME/ folders; out: an iterator of `Piece`. Remembers nothing between
 calls; any thread. Sources, licences and credits are in NOTICE; nothing of the data is part of the package.
 
-Sets without notes (mcgill-billboard, free-midi-chords: see progressions.py) and project files (lmms-demos) are not read.
+Sets without notes (mcgill-billboard, free-midi-chords; see progressions.py) and projects (lmms-demos) are not read.
 """
 
 from __future__ import annotations

@@ -115,6 +115,6 @@ def test_the_sampler_has_the_module_s_logits(model, tensors, guidance, recalled)
         sampling._add_chosen(parts, field - 1, width, before, event[field - 1])
         logits = np.empty(len(table), np.float32)
         sampling._field_logits(parts, field - 1, width, table, np.float32(guidance), logits)
-        sampling._pull(logits, gate, np.array(recalled), np.array(event), field)
+        sampling._pull(logits, gate, np.zeros(6, np.float32), np.array(recalled), np.array(event), field)
         wanted = free[field] + guidance * (asked[field] - free[field])
         assert np.abs(logits - wanted.numpy()).max() < 1e-4
