@@ -133,6 +133,36 @@ def test_it_never_falls_silent(composer) -> None:
         assert until >= (beat.index + 1) * 24
 
 
+def onsets(beats: list[ComposedBeat], bar: int, layer: int) -> set[tuple[int, int, int]]:
+    """(beat, place to the nearest 1/32 note, pitch) of a layer's notes in one bar."""
+    inside = [beat for beat in beats if beat.index // 4 == bar]
+    own = [(beat.index % 4, note) for beat in inside for note in beat.notes[beat.notes["layer"] == layer]]
+    return {(place, int(note["tick"]) // 3, int(note["pitch"])) for place, note in own}
+
+
+@pytest.mark.parametrize("mood", ["healing", "epic", "travel"])
+def test_themes_return_recognisably(composer, mood: str) -> None:
+    """Bars of layers that are to return closely against the bars that they return to, and against other ones.
+
+    Measured: 0.90 … 0.97 against 0.12 … 0.19.
+    """
+    controller = station(6, mood=mood, key="C major")
+    composer.open(0, controller)
+    beats = take(composer, 0, 4 * 100)
+    returned, others = [], []
+    for bar in range(20, 100):
+        for layer, recall in enumerate(controller.beat_intent(4 * bar).recall[1:]):
+            here = onsets(beats, bar, layer)
+            if recall is None or recall[0] < 16 or recall[1] < 0.8 or not here:
+                continue
+            for bars, found in ((recall[0], returned), (recall[0] - 7, others)):
+                there = onsets(beats, bar - bars, layer)
+                found.append(2 * len(here & there) / (len(here) + len(there)))
+    assert len(returned) > 20
+    assert np.mean(returned) > 0.6
+    assert np.mean(returned) > 2 * np.mean(others)
+
+
 def test_an_ending_rests_on_the_tonic_and_then_is_silent(composer) -> None:
     controller = station(9, mood="romance", key="D minor", tension=0.1)
     composer.open(0, controller)
