@@ -13,18 +13,11 @@ import numpy.typing as npt
 from numba import njit
 
 from engine.score import kernels
-from engine.score.cues import (
-    NUM_LAYERS,
-    fits_chord,
-    may_strike,
-    missing_layer,
-    num_missing_onsets,
-    position_bounds,
-    velocity_bounds,
-)
+from engine.score.cues import NUM_LAYERS, velocity_bounds
 from engine.score.kernels import F32, Quantised
+from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import lane_of, next_recalled
-from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
+from engine.score.rules import LAST_CHORD
 from engine.score.vocabulary import (
     BAR,
     BEAT,
@@ -33,17 +26,14 @@ from engine.score.vocabulary import (
     FIELD_SIZES,
     FIRST_DRUM,
     FIRST_LAYER,
-    FIRST_PITCH,
     MAX_EVENTS_PER_BEAT,
     NO_RECALL,
     NUM_DRUMS,
     NUM_KINDS,
     NUM_POSITIONS,
-    NUM_QUALITIES,
 )
 from moods.intent import LANES
 
-_LAST_POSITION = NUM_POSITIONS - 1
 # Temperature of each choice as a share of the asked one: harmony may surprise, rhythm and touch make it tight.
 _KIND_HEAT, _POSITION_HEAT, _CHORD_HEAT, _PITCH_HEAT, _DURATION_HEAT, _VELOCITY_HEAT = 0.95, 0.75, 1.0, 0.85, 0.85, 0.8
 _DRUM_HEAT = 0.85
@@ -53,9 +43,6 @@ _STAY_PENALTY = 0.6
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
 _LONG = int(np.searchsorted(DURATIONS, 96))
-_SPARE_EVENTS = 6
-"""Room in a beat that is kept for a lead-in which has not come yet."""
-_MAX_VOICES = np.array(MAX_VOICES, np.int64)
 
 
 class Heads(NamedTuple):
@@ -220,159 +207,6 @@ def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def _onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
-    """Notes of `layer` that already begin at `position`."""
-    count = 0
-    for i in range(rows.num_events[row]):
-        if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
-            count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _most_voices(rules, row, layer):  # type: ignore[no-untyped-def]
-    """Notes of `layer` that may begin together: a lead-in is slim, so that it has room to go on."""
-    return min(2, _MAX_VOICES[layer]) if layer == rules.lead_in[row] else _MAX_VOICES[layer]
-
-
-@njit(cache=True, nogil=True)
-def _leads_on(rows, row, layer, value):  # type: ignore[no-untyped-def]
-    """Is `value` near enough to what harmony or lead played before?"""
-    if layer == 2 and rows.voicing[row, 0] > 0:
-        return abs(2 * value - rows.voicing[row, 0] - rows.voicing[row, 1]) <= 2 * VOICING_REACH
-    if layer == 4 and rows.last_lead[row] > 0:
-        leap = abs(value - rows.last_lead[row])
-        return leap <= LEAD_LEAPS or leap == 12
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leading):  # type: ignore[no-untyped-def]
-    """May `layer` play `value` at `position`? `last_value` is its highest value there so far, -1 if none.
-
-    `is_leading`: harmony and lead must lead on from what they played before.
-    """
-    if value <= last_value:
-        return False
-    if rules.strike[row] >= 0 and layer == 0:
-        return may_strike(rows, rules, row, layer, last_value, value, True)
-    if layer == 0:
-        return FIRST_DRUM <= value < FIRST_DRUM + NUM_DRUMS
-    relative = value - FIRST_PITCH
-    if relative < rules.low[row, layer] or relative > rules.high[row, layer]:
-        return False
-    if rules.strike[row] >= 0:
-        is_near = not is_leading or _leads_on(rows, row, layer, value)
-        return may_strike(rows, rules, row, layer, last_value, value, is_near)
-    in_chord = fits_chord(relative, rows.chord[row])
-    on_root = rows.chord[row] >= 0 and (relative - rows.chord[row] // NUM_QUALITIES) % 12 == 0
-    if rules.ending[row] == LAST_CHORD:
-        return in_chord and (on_root or last_value >= 0)  # every layer's lowest note is the tonic
-    if is_leading and not _leads_on(rows, row, layer, value):
-        return False
-    if rules.is_free[row]:
-        return True
-    if layer == 2:
-        return in_chord and rules.scale[row, relative % 12]
-    # A new chord begins on its root.
-    is_new = rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
-    if layer == 1 and position == 0 and is_new:
-        return on_root and rules.scale[row, relative % 12]
-    return rules.scale[row, relative % 12]
-
-
-@njit(cache=True, nogil=True)
-def _allow_values(rows, rules, row, layer, position, allowed):  # type: ignore[no-untyped-def]
-    """Mask of values [NUM_VALUES] for a note of `layer` at `position`; returns how many are allowed."""
-    last_value = -1
-    for i in range(rows.num_events[row]):
-        if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
-            last_value = rows.events[row, i, 2]
-    count = 0
-    # Where nothing within reach is left, as at a change of key, a first note may leap.
-    for is_leading in (True, False):
-        if count > 0 or (last_value >= 0 and not is_leading):
-            break
-        allowed[:FIRST_DRUM] = False
-        for value in range(FIRST_DRUM, len(allowed)):
-            allowed[value] = _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leading)
-            count += allowed[value]
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-def]
-    """Mask of kinds. Order in a beat: chord, then notes by (position, layer, value)."""
-    count = rows.num_events[row]
-    allowed[:] = False
-    if count == 0 and rules.must_have_chord[row]:
-        allowed[CHORD_EVENT] = True
-        return
-    allowed[CHORD_EVENT] = count == 0 and rules.may_change_chord[row]
-    if rules.strike[row] >= 0:
-        missing = missing_layer(rows, rules, row)
-        allowed[BEAT if missing < 0 else FIRST_LAYER + missing] = True
-        return
-    last_position, last_layer = -1, 0
-    if count > 0 and rows.events[row, count - 1, 0] >= FIRST_LAYER:
-        last_position = rows.events[row, count - 1, 1]
-        last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
-    missing_onsets = num_missing_onsets(rows, rules, row)
-    sounding = False
-    for layer in range(1, NUM_LAYERS):
-        sounding = sounding or rows.sounds_until[row, layer] > _LAST_POSITION
-    room = False
-    for layer in range(NUM_LAYERS):
-        # A playing layer may exceed its notes where the beat would otherwise end in silence.
-        is_full = rows.num_notes[row, layer] >= rules.max_notes[row, layer]
-        may_exceed = layer > 0 and not sounding and rules.max_notes[row, layer] > 0
-        leads_in = missing_onsets > 0 and layer == rules.lead_in[row]
-        most_events = MAX_EVENTS_PER_BEAT if missing_onsets == 0 or leads_in else MAX_EVENTS_PER_BEAT - _SPARE_EVENTS
-        if count >= most_events or (is_full and not may_exceed and not leads_in):
-            continue
-        here = last_position >= 0 and layer >= last_layer
-        if here and layer == last_layer:
-            here = _onset_count(rows, row, layer, last_position) < _most_voices(rules, row, layer)
-            here = here and _allow_values(rows, rules, row, layer, last_position, values) > 0
-        later = last_position < position_bounds(rows, rules, row, layer)[1] and rules.ending[row] != LAST_CHORD
-        allowed[FIRST_LAYER + layer] = here or later or last_position < 0
-        if layer > 0:
-            room = room or allowed[FIRST_LAYER + layer]
-    # A beat may only end in silence where the rules leave nothing else: something pitched must sound into the next.
-    must_play = not sounding and room and rules.ending[row] != 2
-    allowed[BEAT] = not must_play and missing_onsets == 0
-    if must_play:
-        allowed[CHORD_EVENT] = False if count > 0 else allowed[CHORD_EVENT]
-        allowed[FIRST_LAYER] = (
-            allowed[FIRST_LAYER] and last_position < _LAST_POSITION and count < MAX_EVENTS_PER_BEAT - 2
-        )
-
-
-@njit(cache=True, nogil=True)
-def _allow_positions(rows, rules, row, layer, allowed, values):  # type: ignore[no-untyped-def]
-    count = rows.num_events[row]
-    first = 0
-    if count > 0 and rows.events[row, count - 1, 0] >= FIRST_LAYER:
-        first = rows.events[row, count - 1, 1]
-        last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
-        full = layer == last_layer and (
-            _onset_count(rows, row, layer, first) >= _most_voices(rules, row, layer)
-            or _allow_values(rows, rules, row, layer, first, values) == 0
-        )
-        if layer < last_layer or full:
-            first += 1
-    soonest, latest = position_bounds(rows, rules, row, layer)
-    for position in range(NUM_POSITIONS):
-        if rules.strike[row] >= 0:
-            allowed[position] = position == rules.strike[row]
-        elif rules.ending[row] == LAST_CHORD:
-            allowed[position] = position == first
-        else:
-            is_chord = _onset_count(rows, row, layer, position) > 0
-            allowed[position] = first <= position <= latest and (position >= soonest or is_chord)
-
-
-@njit(cache=True, nogil=True)
 def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no-untyped-def]
     """out = table · silu(parts[0, field]), guided away from the same of parts[1].
 
@@ -419,13 +253,13 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     logits, bits = np.empty(heads.value.shape[0], F32), np.empty(heads.value.shape[0], np.int32)
     allowed, values = np.ones(heads.value.shape[0], np.bool_), np.empty(heads.value.shape[0], np.bool_)
 
-    _allow_positions(rows, rules, row, layer, allowed, values)
+    allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, logits)
     _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 1)
     event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, place, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
-    _allow_values(rows, rules, row, layer, event[1], allowed)
+    allow_values(rows, rules, row, layer, event[1], allowed)
     _field_logits(parts, 1, width, heads.value, guidance, logits)
     _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
@@ -462,7 +296,7 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
     bits = np.empty(heads.value.shape[0], np.int32)
     values = np.empty(heads.value.shape[0], np.bool_)
     allowed = np.empty(NUM_KINDS, np.bool_)
-    _allow_kinds(rows, rules, row, allowed, values)
+    allow_kinds(rows, rules, row, allowed, values)
     event[:] = 0
     _pull(kind_logits, gates, rows.faith[row], rows.recalled[row], event, 0)
     # The model tells bars from beats; here both mean that this beat is complete.
@@ -493,7 +327,7 @@ def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
     """Keep what the next chord or melody note has to lead on from; the beat's last event has just been chosen."""
     event = rows.events[row, rows.num_events[row] - 1]
     if layer == 2:
-        if _onset_count(rows, row, layer, event[1]) == 1:
+        if onset_count(rows, row, layer, event[1]) == 1:
             rows.voicing[row, 0] = event[2]
         rows.voicing[row, 1] = event[2]
     elif layer == 4:
