@@ -37,7 +37,7 @@ from engine.score.vocabulary import (
     hide,
     tonic_shift,
 )
-from engine.score.watchdog import find_fault
+from engine.score.watchdog import find_fault, is_loop
 from moods.controller import Controller
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
 
@@ -232,6 +232,8 @@ class Composer:
             warmer = intent.temperature * (1 + _WARMING * state.attempts)
             cue = "fill" if state.attempts >= _FILLED_FROM else intent.cue
             intent = replace(intent, recall=NO_RECALL, temperature=warmer, cue=cue)
+        elif self._closes_a_loop(slot, beat, intent):
+            intent = replace(intent, recall=NO_RECALL, cue="fill")
         state.composing, state.intent = True, intent
         rows.num_recalled[slot], closeness = self._memory.recall(slot, beat, intent, rows.recalled_beat[slot])
         rows.is_recalling[slot] = any(near is not None for near in closeness)
@@ -257,6 +259,12 @@ class Composer:
         rows.num_events[slot] = 0
         rows.num_notes[slot] = 0
         rows.done[slot] = False
+
+    def _closes_a_loop(self, slot: int, beat: int, intent: Intent) -> bool:
+        """Is all of the bar but this last beat as in the bars before, so that it is time for something else?"""
+        if intent.beat < BEATS_PER_BAR or intent.cue != "none" or intent.beats_to_end is not None:
+            return False
+        return is_loop(self._memory, slot, beat - 1, beats=BEATS_PER_BAR - 1)
 
     def _change_tonic(self, slot: int, tonic: int) -> bool:
         """Count what the row remembers of pitch from `tonic`, so that voices lead on; is it another than before?"""

@@ -80,15 +80,13 @@ def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leadin
         return in_chord and (on_root or last_value >= 0)  # every layer's lowest note is the tonic
     if is_leading and not _leads_on(rows, row, layer, value):
         return False
-    if rules.is_free[row]:
-        return True
-    if layer == 2:
-        return in_chord and rules.scale[row, relative % 12]
     # A new chord begins on its root.
     is_new = rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
-    if layer == 1 and position == 0 and is_new:
-        return on_root and rules.scale[row, relative % 12]
-    return rules.scale[row, relative % 12]
+    if layer == 1 and position == 0 and is_new and not on_root:
+        return False
+    if rules.is_free[row]:
+        return True
+    return rules.scale[row, relative % 12] and (in_chord or layer != 2)
 
 
 @njit(cache=True, nogil=True)

@@ -43,7 +43,7 @@ _VALENCE_PULL = 0.8
 """How far valence ±1 shifts the logit of chords with a major third up, with a minor third down."""
 _TENSION_PULL, _TENSION_REST = 2.5, 0.15
 """How far tension shifts the logit of the most restless chord for each unit above or below `_TENSION_REST`."""
-_HOME_PENALTY = 0.35
+_HOME_PENALTY = 0.15
 """Taken from the logit of chords on the tonic: harmony is to move, and comes home of itself."""
 
 ENDLESS, LAST_CHORD, SILENT = 0, 1, 2

@@ -18,8 +18,9 @@ MAX_SAME_BARS = 4
 """A bar may stand this often in a row."""
 MAX_SILENT_BEATS = 3 * BEATS_PER_BAR
 """Beats in which nothing begins; the longest note holds for four bars."""
-STUCK_BEATS = 8 * BEATS_PER_BAR
-_STUCK_ONSETS = 24
+STUCK_BEATS = 12 * BEATS_PER_BAR
+"""Longer than a section of eight bars, for which a pulse on one pitch may be meant."""
+_STUCK_ONSETS = 36
 _RUNAWAY_NOTES = 24
 """Notes of one beat; drums, chord and three lines in sixteenths have 23."""
 
@@ -35,7 +36,7 @@ def find_fault(memory: Memory, slot: int, beat: int, intent: Intent) -> str | No
         return "runaway density"
     if _is_silent(memory, slot, beat):
         return "silence"
-    if intent.beat == BEATS_PER_BAR and _is_loop(memory, slot, beat):
+    if intent.beat == BEATS_PER_BAR and is_loop(memory, slot, beat):
         return "literal loop"
     if any(_is_stuck(memory, slot, beat, layer) for layer in _TUNEFUL):
         return "stuck note"
@@ -53,11 +54,11 @@ def _is_silent(memory: Memory, slot: int, beat: int) -> bool:
     return not any(_num_notes(memory.events(slot, beat - back)) for back in range(MAX_SILENT_BEATS))
 
 
-def _is_loop(memory: Memory, slot: int, beat: int) -> bool:
-    """Does the bar that `beat` ends repeat all of the `MAX_SAME_BARS` bars before it?"""
-    if beat + 1 < (MAX_SAME_BARS + 1) * BEATS_PER_BAR:
+def is_loop(memory: Memory, slot: int, beat: int, beats: int = BEATS_PER_BAR) -> bool:
+    """Do the `beats` up to `beat`, of one bar, repeat those of each of the `MAX_SAME_BARS` bars before it?"""
+    if beat + 1 < MAX_SAME_BARS * BEATS_PER_BAR + beats:
         return False
-    for back in range(BEATS_PER_BAR):
+    for back in range(beats):
         last = memory.events(slot, beat - back)[:, :3]
         for bars in range(1, MAX_SAME_BARS + 1):
             if not np.array_equal(last, memory.events(slot, beat - back - bars * BEATS_PER_BAR)[:, :3]):
