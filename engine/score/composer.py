@@ -45,8 +45,6 @@ BEATS_AHEAD = BEATS_PER_BAR
 """How far the plan reaches beyond the beat that is handed over next."""
 GUIDANCE = 1.5
 """How far beyond what is asked the mood is followed; 1: as the model has learnt it, without a second row."""
-
-
 FAITH = 2.5
 """How much more than it has learnt to, in logits, the model leans towards what it is to repeat to the letter."""
 MAX_ATTEMPTS = 4
@@ -160,8 +158,7 @@ class Composer:
         assert beat >= state.next_beat, (beat, state.next_beat)
         if beat not in state.starts:
             return  # not composed yet
-        for name, value in state.starts[beat].items():
-            getattr(self._rows, name)[slot] = value
+        self._step_back(slot, beat)
         state.composing, state.attempts = False, 0
         while state.frontier > beat:
             state.ahead.pop()
@@ -303,14 +300,18 @@ class Composer:
 
     def _compose_again(self, slot: int) -> None:
         """Begin the beat that has just been finished again, with other draws and recalling nothing."""
-        state, rows = self._slots[slot], self._rows
+        state = self._slots[slot]
         state.attempts += 1
         if state.attempts == 1:
             state.resets += 1
             self.num_resets += 1
-        for name, value in state.starts[state.frontier].items():
-            getattr(rows, name)[slot] = value
-        rows.attempt[slot] += np.uint64(state.attempts)
+        self._step_back(slot, state.frontier)
+        self._rows.attempt[slot] += np.uint64(state.attempts)
+
+    def _step_back(self, slot: int, beat: int) -> None:
+        """Make the row what it was where `beat` began."""
+        for name, value in self._slots[slot].starts[beat].items():
+            getattr(self._rows, name)[slot] = value
 
     def resets(self, slot: int) -> int:
         """How many beats the watchdog has had composed again since the slot was opened or restored."""

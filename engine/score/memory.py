@@ -57,9 +57,10 @@ class Memory:
         The further the mood has moved since, the more loosely lanes follow: a tune survives a change of style, a
         groove does not.
         """
-        count, closeness = 0, []
+        count, closeness, mood = 0, [], _mood(intent)
         for lane, asked in enumerate(intent.recall):
-            near = self._closeness(slot, beat, intent, lane, asked)
+            is_silent = lane > 0 and not intent.active_layers[lane - 1]
+            near = None if is_silent else self._closeness(slot, beat, mood, lane, asked)
             closeness.append(near)
             if asked is not None and near is not None:
                 events = self.events(slot, beat - asked[0] * BEATS_PER_BAR)
@@ -67,14 +68,14 @@ class Memory:
         return count, tuple(closeness)
 
     def _closeness(
-        self, slot: int, beat: int, intent: Intent, lane: int, asked: tuple[int, float] | None
+        self, slot: int, beat: int, mood: npt.NDArray[np.float32], lane: int, asked: tuple[int, float] | None
     ) -> float | None:
-        if asked is None or (lane > 0 and not intent.active_layers[lane - 1]):
+        if asked is None:
             return None
         source = beat - asked[0] * BEATS_PER_BAR
         if source < 0 or self._beat[slot, source % MEMORY_BEATS] != source:
             return None
-        change = np.abs(_mood(intent) - self._mood[slot, source % MEMORY_BEATS])
+        change = np.abs(mood - self._mood[slot, source % MEMORY_BEATS])
         valence, energy, style = float(change[0]) / 2, float(change[1]), float(change[len(_MOOD) :].sum()) / 2
         if LANES[lane] == "chords":
             kept = 1 - 1.5 * valence - 0.5 * style

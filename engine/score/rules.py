@@ -117,7 +117,7 @@ def tonic_chord(scale: str) -> npt.NDArray[np.bool_]:
 @lru_cache(maxsize=64)
 def cadence_chords(scale: str, is_free: bool) -> npt.NDArray[np.bool_]:
     """Chords that lead home: dominants, else the subdominant side, whatever of them the scale has."""
-    leading = _chord_set((7, "7"), (7, "maj"), (7, "sus4"), (7, "min"), (7, "min7"), (7, "5"), (10, "maj"), (1, "maj"))
+    leading = _DOMINANTS | _chord_set((10, "maj"), (1, "maj"))
     found = leading & allowed_chords(scale, is_free)
     return found if found.any() else allowed_chords(scale, is_free)
 

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
-from engine.score.composer import ComposedBeat, Composer, num_rows
+from engine.score.composer import ComposedBeat, Composer
 from engine.score.rules import MAX_VOICES, RANGES
-from engine.score.sampling import pack_heads
-from engine.score.trunk import CpuTrunk
-from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.control import Opening, parse_control
 from moods.controller import LEAD_FRAMES, Controller
 from moods.intent import LAYERS, STYLES
-
-SLOTS = 6
-
-
-@pytest.fixture(scope="module")
-def parts() -> tuple[CpuTrunk, object]:
-    sizes, tensors, _ = read_checkpoint(shipped_checkpoint())
-    return CpuTrunk(tensors, sizes, num_rows(SLOTS)), pack_heads(tensors)
-
-
-@pytest.fixture
-def composer(parts) -> Iterator[Composer]:
-    yield Composer(*parts, SLOTS)
 
 
 def station(seed: int = 1, **fields) -> Controller:

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from engine.score.composer import ComposedBeat, Composer, num_rows
+from engine.score.composer import ComposedBeat, Composer
 from engine.score.generator import ScoreGenerator
 from engine.score.piece import DRUM_PITCHES
 from engine.score.rules import LEAD_LEAPS, VOICING_REACH, strike_tick
-from engine.score.sampling import pack_heads
 from engine.score.stinger import stinger_notes
-from engine.score.trunk import CpuTrunk
-from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.control import Opening, parse_control
 from moods.controller import Applied, Controller
 from moods.form import key_shift
 from moods.harmony import CHORD_QUALITIES, Key, parse_key
 from moods.intent import LAYERS, STYLES
 from moods.stinger import list_stingers
+from tests.score.conftest import SLOTS
 
-SLOTS = 8
 DRUMS, BASS, HARMONY, TEXTURE, LEAD = range(len(LAYERS))
 TICKS = 24
 PITCH_OF = {name: pitch for pitch, name in DRUM_PITCHES.items()}
 SECOND = 48_000
-
-
-@pytest.fixture(scope="module")
-def parts() -> tuple[CpuTrunk, object]:
-    sizes, tensors, _ = read_checkpoint(shipped_checkpoint())
-    return CpuTrunk(tensors, sizes, num_rows(SLOTS)), pack_heads(tensors)
-
-
-@pytest.fixture
-def composer(parts) -> Iterator[Composer]:
-    yield Composer(*parts, SLOTS)
 
 
 def station(seed: int, **fields) -> Controller:
