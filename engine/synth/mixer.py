@@ -20,7 +20,7 @@ from engine.synth import master as output
 from engine.synth.compile import kernel, merged
 from engine.synth.effects import add_chorus, add_delay, add_reverb, set_delay_time, set_reverb_time
 from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise, white_noise
-from engine.synth.patch import DRUM, NUM_CHOICES
+from engine.synth.patch import DRUM
 from engine.synth.state import (
     ATTACK,
     BPM,
@@ -166,6 +166,16 @@ def _choose_style(state: SlotState, layer: int) -> int:
 
 
 @kernel
+def _choose_patch(state: SlotState, tables: Tables, style: int, layer: int) -> int:
+    """The instrument that the slot's seed gives to a layer of a style."""
+    choices = tables.choices[style, layer]
+    count = 1
+    while count < len(choices) and choices[count] >= 0:
+        count += 1
+    return choices[hash32(state.clock[SEED], 11 + layer) % count]
+
+
+@kernel
 def _take_voice(state: SlotState) -> int:
     """A free voice. At MAX_VOICES the quietest is faded out, of those let go if there are any."""
     free, sounding, quietest, least = -1, 0, 0, 1e9
@@ -203,8 +213,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
         if pitch == KICK:
             state.duck[2] = max(state.duck[2], 0.4 + 0.6 * sound.velocity / 127.0)
     else:
-        choice = hash32(state.clock[SEED], 11 + layer) % NUM_CHOICES
-        patch_index = tables.choices[style, layer, choice]
+        patch_index = _choose_patch(state, tables, style, layer)
     patch = tables.patches[patch_index]
     for index in range(NUM_VOICES):
         voice = state.voices[index]
@@ -415,13 +424,13 @@ def _make_render_slot(source_digest: int) -> Callable[..., None]:
     return render_slot
 
 
-_KERNEL_FILES = ("compile", "oscillators", "drums", "voices", "effects", "master", "mixer", "patch", "state")
+_KERNEL_FILES = tuple(sorted(item.name for item in files("engine.synth").iterdir() if item.name.endswith(".py")))
 
 
 def _source_digest() -> int:
     digest = hashlib.sha256()
     for name in _KERNEL_FILES:
-        digest.update((files("engine.synth") / f"{name}.py").read_bytes())
+        digest.update((files("engine.synth") / name).read_bytes())
     return int.from_bytes(digest.digest()[:7], "little")
 
 

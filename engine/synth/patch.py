@@ -18,14 +18,14 @@ import numpy.typing as npt
 from engine.audio import SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
 from engine.synth.errors import PatchError
-from engine.synth.oscillators import MAX_PARTIALS
+from engine.synth.state import MAX_PARTIALS
 from moods.intent import LAYERS, STYLES
 
 KINDS = ("analog", "fm", "pluck", "modal", "drum")
 ANALOG, FM, PLUCK, MODAL, DRUM = range(len(KINDS))
 _WORDS = {"wave": ("sine", "triangle", "saw", "pulse"), "filter": ("lowpass", "bandpass", "highpass")}
-NUM_CHOICES = 2
-"""Instruments per style and layer between which a slot's seed chooses."""
+MAX_CHOICES = 8
+"""Instruments of one layer of one style, at most; a slot's seed chooses among them."""
 
 Range = tuple[float, float, float]  # low, high, default
 
@@ -105,7 +105,7 @@ class PatchTables:
 
     names: tuple[str, ...]
     patches: npt.NDArray[np.void]  # [P] PATCH
-    choices: npt.NDArray[np.int32]  # [styles, layers, NUM_CHOICES] index into patches; drums unused
+    choices: npt.NDArray[np.int32]  # [styles, layers, MAX_CHOICES] index into patches, -1 past the last; drums unused
     kits: npt.NDArray[np.int32]  # [styles, 128] index into patches by drum pitch, -1 where no drum is
     mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS] in decibels
     rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS]
@@ -205,10 +205,12 @@ def _read_style(
     for layer, layer_name in enumerate(LAYERS):
         chosen = fields.get(layer_name, [])
         if layer_name != "drums":
-            if not isinstance(chosen, list) or not 1 <= len(chosen) <= NUM_CHOICES:
-                raise file.fail(style, layer_name, f"{layer_name} is {chosen!r}; allowed is a list of 1 … 2 patches")
+            if not isinstance(chosen, list) or not 1 <= len(chosen) <= MAX_CHOICES:
+                raise file.fail(
+                    style, layer_name, f"{layer_name} is {chosen!r}; allowed is a list of 1 … {MAX_CHOICES} patches"
+                )
             indices = [_index(file, style, layer_name, name, names) for name in chosen]
-            tables.choices[row, layer] = (indices * NUM_CHOICES)[:NUM_CHOICES]
+            tables.choices[row, layer, : len(indices)] = indices
         for column, field in enumerate(MIX_FIELDS):
             values = fields.get(field, [_MIX[field][2]] * len(LAYERS))
             if not isinstance(values, list) or len(values) != len(LAYERS):
@@ -239,7 +241,7 @@ def load_tables(folder: Traversable) -> PatchTables:
     tables = PatchTables(
         tuple(names),
         np.array(patches, PATCH),
-        np.zeros((num_styles, num_layers, NUM_CHOICES), np.int32),
+        np.full((num_styles, num_layers, MAX_CHOICES), -1, np.int32),
         np.zeros((num_styles, 128), np.int32),
         np.zeros((num_styles, num_layers, len(MIX_FIELDS))),
         np.zeros((num_styles, len(ROOM_FIELDS))),

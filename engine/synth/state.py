@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, CHANNELS
-from engine.synth.oscillators import MAX_PARTIALS
 from moods.intent import LAYERS, STYLES
 
 CONTROL_FRAMES = 64
@@ -16,11 +15,12 @@ CONTROL_FRAMES = 64
 assert BLOCK_FRAMES % CONTROL_FRAMES == 0
 
 NUM_LAYERS = len(LAYERS)
-MAX_VOICES = 40
+MAX_VOICES = 64
 NUM_VOICES = MAX_VOICES + 8
 """The last few hold voices that are fading out after their place was taken."""
 
 STRING_FRAMES = 2048
+MAX_PARTIALS = 16
 REVERB_LINES = 8
 REVERB_FRAMES = 4096
 DIFFUSER_FRAMES = 1024

@@ -11,32 +11,21 @@ import math
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
+from engine.synth.analog import add_analog
 from engine.synth.compile import kernel, merged
 from engine.synth.drums import add_drum, start_drum
-from engine.synth.oscillators import (
-    SAW,
-    SINE,
-    TAU,
-    add_modes,
-    add_saw_pair,
-    add_wave,
-    count_harmonics,
-    count_sounding_modes,
-    next_noise,
-    pluck_string,
-    sine,
-    strike_modes,
-)
+from engine.synth.filters import apply_filter
+from engine.synth.fm import add_fm, fm_bend
+from engine.synth.modal import add_modes, count_sounding_modes, strike_modes
+from engine.synth.oscillators import CENT, LOG_2, TAU, next_noise, sine
 from engine.synth.patch import ANALOG, ATTACK_OVERSHOOT, DRUM, FM, MODAL, PLUCK
 from engine.synth.state import ATTACK, CONTROL_FRAMES, DECAY, FREE, RELEASE
+from engine.synth.strings import add_string, pluck_string
 
 SILENCE = 1e-4
-CENT = math.log(2.0) / 1200.0
-"""Of small detunings the exponential is taken as straight."""
 STEAL_FRAMES = 192
 WANDER = 7
 """Place in VOICE.phase of what tells the slow motions of equal voices apart."""
-LOG_2 = math.log(2.0)
 MAX_HZ = 0.23 * SAMPLE_RATE
 
 
@@ -144,14 +133,6 @@ def _aim_breath(voice: np.void, patch: np.void, brightness: float) -> None:
 
 
 @kernel
-def _bend(voice: np.void, patch: np.void, brightness: float, motion: float) -> float:
-    """Depth of FM in turns; high notes take less: their side bands would fold. `motion` is in octaves."""
-    room = max(0.0, min(1.0, (0.4 / voice.increment - patch.carrier_ratio) / (4.0 * patch.modulator_ratio)))
-    index = patch.index * (0.4 + 0.8 * voice.velocity) * (0.6 + 0.8 * brightness)
-    return index * room * math.exp(LOG_2 * motion) / TAU
-
-
-@kernel
 def _update_controls(
     voice: np.void, patch: np.void, modes: np.ndarray, frame: int, brightness: float, energy: float
 ) -> None:
@@ -194,7 +175,7 @@ def _update_controls(
             voice.step_left = (voice.pan_left * (1.0 - swing) - voice.gain_left) / CONTROL_FRAMES
             voice.step_right = (voice.pan_right * (1.0 + swing) - voice.gain_right) / CONTROL_FRAMES
     if patch.kind == FM:
-        bend = _bend(voice, patch, brightness, motion)
+        bend = fm_bend(voice, patch, brightness, motion)
         voice.bend = voice.bend_next if voice.bend_next >= 0.0 else bend
         voice.bend_next = bend
     if voice.tine < 1e-5:
@@ -203,100 +184,6 @@ def _update_controls(
         _aim_breath(voice, patch, brightness)
     if patch.kind == MODAL:
         voice.num_modes = count_sounding_modes(modes, voice.num_modes)
-
-
-@kernel
-def _add_analog(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) -> None:
-    """Detuned oscillators, alternately left and right, and a sine an octave below."""
-    count = int(patch.num_oscillators)
-    scale = 1.0 / math.sqrt(count)
-    num_harmonics = count_harmonics(voice.hz / SAMPLE_RATE)
-    first = 0
-    if patch.wave == SAW and num_harmonics == 0:
-        near, far = scale * (1.0 + patch.width), scale * (1.0 - patch.width)
-        spread = 2.0 * CENT * patch.detune_cents / max(1, count - 1)
-        while first + 2 <= count:
-            lower = voice.increment * (1.0 + first * spread - CENT * patch.detune_cents)
-            add_saw_pair(
-                work, num_frames, voice.phase[first : first + 2], lower, lower + voice.increment * spread, near, far
-            )
-            first += 2
-    for k in range(first, count):
-        place = 2.0 * k / (count - 1) - 1.0 if count > 1 else 0.0
-        increment = voice.increment * (1.0 + CENT * place * patch.detune_cents)
-        side = patch.width * (1.0 if k % 2 else -1.0) if count % 2 == 0 or k + 1 < count else 0.0
-        voice.phase[k] = add_wave(
-            work, num_frames, patch.wave, voice.phase[k], increment, num_harmonics, patch.pulse_width,
-            scale * (1.0 - side), scale * (1.0 + side),
-        )  # fmt: skip
-    if patch.sub_level > 0.0:
-        sub = patch.sub_level
-        voice.phase[5] = add_wave(work, num_frames, SINE, voice.phase[5], 0.5 * voice.increment, 0, 0.5, sub, sub)
-
-
-@kernel
-def _add_fm(voice: np.void, patch: np.void, work: np.ndarray, into: int, num_frames: int, brightness: float) -> None:
-    """Write to both rows: a carrier bent by one modulator (Chowning 1973) and a decaying sine for the attack's tine."""
-    carrier, modulator = voice.phase[0], voice.phase[1]
-    carrier_step = min(voice.increment * patch.carrier_ratio, 0.45)
-    modulator_step = min(voice.increment * patch.modulator_ratio, 0.45)
-    depth, slope = voice.bend, (voice.bend_next - voice.bend) / CONTROL_FRAMES
-    index, keep, add = voice.index, 1.0 - patch.index_share, patch.index_sustain * patch.index_share
-    left, right, bend = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
-    for i in range(num_frames):
-        left[i], right[i], bend[i] = carrier, modulator, (depth + slope * (into + i)) * index
-        index = keep * index + add
-        carrier += carrier_step
-        if carrier >= 1.0:
-            carrier -= 1.0
-        modulator += modulator_step
-        if modulator >= 1.0:
-            modulator -= 1.0
-    voice.phase[0], voice.phase[1], voice.index = carrier, modulator, index
-    # Apart from the recurrences above, so that the sines become vector code.
-    for i in range(num_frames):
-        bent = left[i] + bend[i] * sine(right[i])
-        left[i] = sine(bent - math.floor(bent))
-    tine, tine_phase, tine_step = voice.tine, voice.phase[2], voice.increment * patch.tine_ratio
-    if tine > 0.0 and patch.tine_level > 0.0 and tine_step < 0.4:
-        gain = patch.tine_level * voice.velocity * (0.5 + brightness)
-        for i in range(num_frames):
-            left[i] += gain * tine * sine(tine_phase)
-            tine -= tine * patch.tine_share
-            tine_phase += tine_step
-            if tine_phase >= 1.0:
-                tine_phase -= 1.0
-        voice.phase[2], voice.tine = tine_phase, tine
-    for i in range(num_frames):
-        right[i] = left[i]
-
-
-@kernel
-def _add_string(
-    voice: np.void, patch: np.void, string: np.ndarray, work: np.ndarray, noise: np.ndarray, num_frames: int
-) -> None:
-    """Karplus-Strong loop: delay, two-point average, all-pass for the fraction, loss of one turn.
-
-    A bow keeps feeding noise to the loop, as much as the loss takes away.
-    """
-    loss = voice.string_loss
-    bow = patch.bow_level * math.sqrt(1.0 - loss * loss)
-    near, far = 1.0 - patch.string_damping, patch.string_damping
-    at, length = voice.string_at, voice.string_length
-    last, allpass, memory = voice.string_last, voice.allpass, voice.allpass_last
-    for i in range(num_frames):
-        value = float(string[at])
-        work[0, i] += value
-        work[1, i] += value
-        smooth = loss * (near * value + far * last)
-        last = value
-        turned = allpass * smooth + memory
-        memory = smooth - allpass * turned
-        string[at] = turned + bow * noise[i]
-        at += 1
-        if at == length:
-            at = 0
-    voice.string_at, voice.string_last, voice.allpass_last = at, last, memory
 
 
 @kernel
@@ -315,56 +202,6 @@ def _add_breath(voice: np.void, patch: np.void, noise: np.ndarray, work: np.ndar
         work[0, i] += value
         work[1, i] += value
     voice.breath[0], voice.breath[1], voice.breath[2], voice.breath_gain = first, high, low, gain
-
-
-@kernel
-def _coefficients(g: float, k: float) -> tuple[float, float, float]:
-    """p1, p2, p3 of the state-variable filter: l1' = p1·l1 - p2·l2 + p2·x, l2' = p2·l1 + p3·l2 + (1 - p3)·x."""
-    a1 = 1.0 / (1.0 + g * (g + k))
-    return 2.0 * a1 - 1.0, 2.0 * g * a1, 1.0 - 2.0 * g * g * a1
-
-
-@kernel
-def _filter(voice: np.void, patch: np.void, work: np.ndarray, into: int, num_frames: int) -> None:
-    """Filter both rows in place, then drive them; the last control point was `into` frames ago.
-
-    Trapezoidal state-variable filter: Zavalishin, "The Art of VA Filter Design", ch. 4, with both integrators written
-    in terms of the state alone, both channels in one loop, and coefficients on straight lines between control points.
-    The integrators' inputs, band and low, are the means of the state before and after.
-    """
-    k = 2.0 - 2.0 * patch.resonance
-    low, band, high = 0.5, 0.0, 0.0
-    if patch.filter == 1:
-        low, band = 0.0, 0.5 * k
-    elif patch.filter == 2:
-        low, band, high = -0.5, -0.5 * k, 1.0
-    here, there = _coefficients(voice.g, k), _coefficients(voice.g_next, k)
-    d1, d2, d3 = (
-        (there[0] - here[0]) / CONTROL_FRAMES, (there[1] - here[1]) / CONTROL_FRAMES,
-        (there[2] - here[2]) / CONTROL_FRAMES,
-    )  # fmt: skip
-    l1, l2, r1, r2 = voice.memory[0], voice.memory[1], voice.memory[2], voice.memory[3]
-    left, right = work[0, :num_frames], work[1, :num_frames]
-    # Alternating, or the band's integrator would sink into denormal numbers behind a constant.
-    tiny = 1e-20 if into % 2 else -1e-20
-    for i in range(num_frames):
-        time = float(into + i)
-        tiny = -tiny
-        p1, p2, p3 = here[0] + d1 * time, here[1] + d2 * time, here[2] + d3 * time
-        x, y = left[i] + tiny, right[i] + tiny
-        m1, m2 = p1 * l1 + p2 * (x - l2), p2 * l1 + p3 * (l2 - x) + x
-        n1, n2 = p1 * r1 + p2 * (y - r2), p2 * r1 + p3 * (r2 - y) + y
-        left[i] = low * (l2 + m2) + band * (l1 + m1) + high * x
-        right[i] = low * (r2 + n2) + band * (r1 + n1) + high * y
-        l1, l2, r1, r2 = m1, m2, n1, n2
-    voice.memory[0], voice.memory[1], voice.memory[2], voice.memory[3] = l1, l2, r1, r2
-    if patch.drive > 0.0:
-        push = 1.0 + patch.drive
-        for channel in range(2):
-            row = work[channel, :num_frames]
-            for i in range(num_frames):
-                value = push * row[i]
-                row[i] = value / math.sqrt(1.0 + value * value)
 
 
 @kernel
@@ -422,17 +259,17 @@ def render_voice(
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
     if patch.kind == ANALOG:
-        _add_analog(voice, patch, work, num_frames)
+        add_analog(voice, patch, work, num_frames)
     elif patch.kind == FM:
-        _add_fm(voice, patch, work, frame % CONTROL_FRAMES, num_frames, brightness)
+        add_fm(voice, patch, work, frame % CONTROL_FRAMES, num_frames, brightness)
     elif patch.kind == PLUCK:
-        _add_string(voice, patch, string, work, noise, num_frames)
+        add_string(voice, patch, string, work, noise, num_frames)
     elif patch.kind == MODAL:
         add_modes(work, num_frames, modes, voice.num_modes, 0.25 if voice.pitch % 2 else -0.25)
     else:
         add_drum(voice, patch, work[0], num_frames)
         work[1, :num_frames] = work[0, :num_frames]
-    _filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
+    apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)
     _add_to_bus(voice, patch, work, bus, frame % CONTROL_FRAMES, num_frames)
