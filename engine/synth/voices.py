@@ -59,7 +59,7 @@ def start_voice(
     voice.pitch, voice.onset, voice.release_at = pitch, onset, onset + length
     voice.noise = noise | 1
     voice.velocity = velocity
-    voice.hz = min(440.0 * 2.0 ** ((pitch + patch.transpose - 69.0) / 12.0), MAX_HZ)
+    voice.hz = min(440.0 * 2.0 ** ((pitch + patch["transpose"] - 69.0) / 12.0), MAX_HZ)
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
     voice.g, voice.index, voice.tine, voice.allpass_last, voice.string_last = -1.0, 1.0, 1.0, 0.0, 0.0
     voice.noise_level = 1.0
