@@ -49,7 +49,7 @@ from engine.synth.state import (
 THREADS = 96
 """Of one slot: a warp's multiple with one for every voice."""
 COMPILED = {} if config.ENABLE_CUDASIM else {"max_registers": 128}
-"""128 registers a thread, so that five slots fit a multiprocessor and hide one another's waiting. The simulator knows no registers."""
+"""128 registers a thread: five slots fit a multiprocessor and hide one another's waiting. The simulator has none."""
 
 
 def _row_taker(kind: type) -> Callable[..., Any]:

@@ -48,6 +48,7 @@ from engine.synth.state import (
     MAX_VOICES,
     NUM_LAYERS,
     NUM_STARTED,
+    NUM_TARGETS,
     NUM_VOICES,
     RELEASE,
     REVERB_DAMPING_HZ,
@@ -104,8 +105,9 @@ def new_scratch() -> Scratch:
 @kernel
 def take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_first: bool) -> None:
     """Begin a block: its targets are the last block's end and this block's intent, with the styles' mixes blended."""
-    state.targets[0] = state.targets[1]
-    target = state.targets[1]
+    before, target = state.targets[0], state.targets[1]
+    for index in range(NUM_TARGETS):
+        before[index] = target[index]
     target[:] = 0.0
     target[LOUDNESS], target[BRIGHTNESS] = control[C_LOUDNESS], control[C_BRIGHTNESS]
     target[ENERGY], target[BPM] = control[C_ENERGY], control[C_BPM]
@@ -133,7 +135,8 @@ def take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_firs
         gain_db = control[C_LAYERS + layer]
         target[LEVEL + layer] *= 10.0 ** (gain_db / 20) if gain_db > MUTE_DB else 0.0
     if is_first:
-        state.targets[0] = target
+        for index in range(NUM_TARGETS):
+            before[index] = target[index]
     delay_frames = int(round(target[DELAY_BEATS] * 60.0 * SAMPLE_RATE / target[BPM]))
     for effects in range(len(state.effects)):
         set_delay_time(state.effects[effects], min(delay_frames, DELAY_FRAMES - 1))

@@ -268,7 +268,8 @@ def render_voice(
         add_modes(work, num_frames, modes, voice.num_modes, 0.25 if voice.pitch % 2 else -0.25)
     else:
         add_drum(voice, patch, work[0], num_frames)
-        work[1, :num_frames] = work[0, :num_frames]
+        for i in range(num_frames):
+            work[1, i] = work[0, i]
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)
