@@ -12,9 +12,9 @@ from importlib.resources import files
 
 from numba import njit
 
-kernel = njit(error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+kernel = njit(error_model="numpy", nogil=True, fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
-merged = njit(error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, inline="always")
+merged = njit(error_model="numpy", nogil=True, fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, inline="always")
 """For what has one caller and many callees: written into the caller instead of being compiled on the way to it."""
 
 

@@ -425,7 +425,7 @@ def _make_render_slot(source_digest: int) -> Callable[..., None]:
     a captured value is part of the key.
     """
 
-    @njit(error_model="numpy", nogil=True, cache=True)
+    @njit(error_model="numpy", nogil=True, fastmath={"contract"}, cache=True)
     def render_slot(
         state: SlotState,
         tables: Tables,
