@@ -112,7 +112,7 @@ EFFECTS = np.dtype(
 )
 
 # Places in SlotState.clock.
-FRAME, NEXT_SOUND, NUM_STARTED, SEED = range(4)
+FRAME, NUM_STARTED, SEED = range(3)
 
 # Places in SlotState.targets: first the scalars, then runs of one value per layer.
 (
@@ -131,7 +131,7 @@ NUM_CONTROLS = C_STYLES + len(STYLES)
 class SlotState(NamedTuple):
     """All memory of a slot. E is 1, or 6 once stems were asked for: the mix first, then every layer by itself."""
 
-    clock: npt.NDArray[np.int64]  # [4]
+    clock: npt.NDArray[np.int64]  # [3]
     voices: npt.NDArray[np.void]  # [NUM_VOICES] VOICE
     strings: npt.NDArray[np.float32]  # [NUM_VOICES, STRING_FRAMES]
     modes: npt.NDArray[np.float64]  # [NUM_VOICES, MAX_PARTIALS, 4]
@@ -154,7 +154,7 @@ def new_state(seed: int) -> SlotState:
     """A silent slot at frame 0."""
     assert 0 <= seed <= MAX_SLOT_SEED, seed
     state = SlotState(
-        clock=np.zeros(4, np.int64),
+        clock=np.zeros(3, np.int64),
         voices=np.zeros(NUM_VOICES, VOICE),
         strings=np.zeros((NUM_VOICES, STRING_FRAMES), np.float32),
         modes=np.zeros((NUM_VOICES, MAX_PARTIALS, 4)),

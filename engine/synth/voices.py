@@ -59,7 +59,7 @@ def start_voice(
     voice.pitch, voice.onset, voice.release_at = pitch, onset, onset + length
     voice.noise = noise | 1
     voice.velocity = velocity
-    voice.hz = min(440.0 * 2.0 ** ((pitch + patch.transpose - 69.0) / 12.0), MAX_HZ)
+    voice.hz = min(440.0 * 2.0 ** ((pitch + patch["transpose"] - 69.0) / 12.0), MAX_HZ)
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
     voice.g, voice.index, voice.tine, voice.allpass_last, voice.string_last = -1.0, 1.0, 1.0, 0.0, 0.0
     voice.noise_level = 1.0
@@ -268,7 +268,8 @@ def render_voice(
         add_modes(work, num_frames, modes, voice.num_modes, 0.25 if voice.pitch % 2 else -0.25)
     else:
         add_drum(voice, patch, work[0], num_frames)
-        work[1, :num_frames] = work[0, :num_frames]
+        for i in range(num_frames):
+            work[1, i] = work[0, i]
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)
