@@ -18,7 +18,8 @@ from engine.synth import master as output
 from engine.synth.compile import SOURCE_DIGEST, kernel, merged
 from engine.synth.effects import add_chorus, add_delay, add_reverb, set_delay_time, set_reverb_time
 from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise, white_noise
-from engine.synth.patch import DRUM
+from engine.synth.patch import DRUM, PLUCK
+from engine.synth.playing import find_slurred, is_upstroke, lateness, place_in_chord
 from engine.synth.state import (
     ATTACK,
     BPM,
@@ -58,7 +59,7 @@ from engine.synth.state import (
     SEED,
     SlotState,
 )
-from engine.synth.voices import STEAL_FRAMES, render_voice, start_voice
+from engine.synth.voices import SLUR_FADE_FRAMES, STEAL_FRAMES, octaves_to, render_voice, slur_voice, start_voice
 from moods.intent import LAYERS, MUTE_DB
 
 DRUMS, TEXTURE = LAYERS.index("drums"), LAYERS.index("texture")
@@ -202,8 +203,11 @@ def _take_voice(state: SlotState) -> int:
 
 
 @kernel
-def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
-    """Give a queued sound a voice, let go of what it replaces, and note a kick for the duck."""
+def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, above: int) -> None:
+    """Give a queued sound a voice, let go of what it replaces, and note a kick for the duck.
+
+    `below` and `above` count the other notes of its chord.
+    """
     layer, pitch = int(sound.layer), int(sound.pitch)
     style = _choose_style(state, layer)
     if layer == DRUMS:
@@ -217,7 +221,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
     patch = tables.patches[patch_index]
     for index in range(NUM_VOICES):
         voice = state.voices[index]
-        if voice.stage == FREE or voice.layer != layer or voice.onset == sound.frame:
+        if voice.stage == FREE or voice.layer != layer or voice.written == sound.frame:
             continue
         if layer == DRUMS:
             other = tables.patches[voice.patch]
@@ -225,22 +229,34 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
                 voice.fade_step = 1.0 / 600
         elif voice.pitch == pitch and voice.stage != RELEASE:
             voice.release_at = min(voice.release_at, sound.frame)
-    index = _take_voice(state)
-    voice = state.voices[index]
-    voice.patch, voice.layer = patch_index, layer
+    velocity = min(max(sound.velocity, 1), 127) / 127.0
     noise = hash32(state.clock[SEED], 1000 + state.clock[NUM_STARTED])
     state.clock[NUM_STARTED] += 1
-    velocity = min(max(sound.velocity, 1), 127) / 127.0
-    start_voice(
-        voice, patch, state.strings[index], state.modes[index], sound.frame, sound.length, pitch, velocity, noise
-    )
+    slide = 0.0
+    if patch.glide_s > 0.0:
+        slurred = find_slurred(state.voices, patch_index, layer, pitch, sound.frame)
+        if slurred >= 0:
+            slide = octaves_to(state.voices[slurred], patch, pitch)
+            if patch.kind != PLUCK:
+                slur_voice(state.voices[slurred], patch, sound.frame, sound.length, pitch, velocity, slide)
+                return
+            state.voices[slurred].fade_step = 1.0 / SLUR_FADE_FRAMES
+    upward = is_upstroke(state.voices, layer, sound.frame)
+    index = _take_voice(state)
+    voice = state.voices[index]
+    voice.patch, voice.layer, voice.written, voice.is_upstroke, voice.glide = (
+        patch_index, layer, sound.frame, upward, slide,
+    )  # fmt: skip
+    onset = sound.frame + lateness(patch, below, above, upward, noise)
+    start_voice(voice, patch, state.strings[index], state.modes[index], onset, sound.length, pitch, velocity, noise)
 
 
 @kernel
 def start_due_sounds(state: SlotState, tables: Tables, sounds: np.ndarray, next_sound: int, frame: int) -> int:
     """Start those of `sounds`, from `next_sound` on, that begin at `frame`; returns the first that does not."""
     while next_sound < len(sounds) and sounds[next_sound].frame <= frame:
-        _start_sound(state, tables, sounds[next_sound])
+        below, above = place_in_chord(sounds, next_sound)
+        _start_sound(state, tables, sounds[next_sound], below, above)
         next_sound += 1
     return next_sound
 
@@ -380,10 +396,14 @@ def render_sounding(
     offset = frame % BLOCK_FRAMES
     base = offset - offset % CONTROL_FRAMES
     voice = state.voices[index]
-    render_voice(
-        voice, tables.patches[voice.patch], state.strings[index], state.modes[index], work, scratch.noise[index % 2],
-        bus, frame, num_frames, _value(state.targets, BRIGHTNESS, base), _value(state.targets, ENERGY, base),
-    )  # fmt: skip
+    # A note may begin later than it is written, at any frame of a chunk.
+    first = max(0, voice.onset - frame)
+    if first < num_frames:
+        render_voice(
+            voice, tables.patches[voice.patch], state.strings[index], state.modes[index], work,
+            scratch.noise[index % 2, first:], bus[:, first:], frame + first, num_frames - first,
+            _value(state.targets, BRIGHTNESS, base), _value(state.targets, ENERGY, base),
+        )  # fmt: skip
 
 
 @kernel

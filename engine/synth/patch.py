@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
+from engine.synth.additive import body_response, spectrum
 from engine.synth.errors import PatchError
-from engine.synth.state import MAX_PARTIALS
+from engine.synth.state import BODY_POINTS, MAX_HARMONICS, MAX_PARTIALS, NUM_BODY_MODES
+from engine.synth.strings import body_filters
 from moods.intent import LAYERS, STYLES
 
-KINDS = ("analog", "fm", "pluck", "modal", "drum")
-ANALOG, FM, PLUCK, MODAL, DRUM = range(len(KINDS))
+KINDS = ("analog", "fm", "pluck", "modal", "drum", "additive")
+ANALOG, FM, PLUCK, MODAL, DRUM, ADDITIVE = range(len(KINDS))
 _WORDS = {"wave": ("sine", "triangle", "saw", "pulse"), "filter": ("lowpass", "bandpass", "highpass")}
 MAX_CHOICES = 8
 """Instruments of one layer of one style, at most; a slot's seed chooses among them."""
@@ -40,10 +42,13 @@ _COMMON: dict[str, Range] = {
     "tremolo": (0, 1, 0), "tremolo_hz": (0.05, 12, 4), "drive": (0, 8, 0), "noise_level": (0, 1, 0),
     "noise_decay_s": (0.005, 30, 0.1),
 }  # fmt: skip
-# Of every instrument but drums: slow motion of filter and pitch, and noise beside the tone (breath, hammer, bow).
+# Of every instrument but drums: slow motion of filter and pitch, noise beside the tone (breath, hammer, bow), and how it
+# is played: slurs that glide, notes begun below their pitch, chords spread and onsets loosened (always later).
 _LIFE: dict[str, Range] = {
     "motion_octaves": (0, 3, 0), "motion_hz": (0.02, 8, 0.15), "drift_cents": (0, 30, 0),
-    "noise_hz": (100, 16_000, 3000), "noise_sustain": (0, 1, 0),
+    "noise_hz": (100, 16_000, 3000), "noise_sustain": (0, 1, 0), "release_noise": (0, 1, 0),
+    "jitter_cents": (0, 20, 0), "glide_s": (0, 1, 0), "scoop_cents": (-300, 300, 0), "scoop_s": (0.01, 1, 0.1),
+    "scoop_share": (0, 1, 1), "strum_s": (0, 0.02, 0), "looseness_s": (0, 0.02, 0),
 }  # fmt: skip
 _KIND_FIELDS: dict[str, dict[str, Range]] = {
     "analog": {
@@ -56,8 +61,13 @@ _KIND_FIELDS: dict[str, dict[str, Range]] = {
         "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), **_LIFE,
     },
     "pluck": {
-        "string_s": (0.05, 20, 3), "string_damping": (0, 0.5, 0.3), "pick_position": (0.02, 0.5, 0.15),
-        "pick_brightness": (0.02, 1, 0.5), "pick_level": (0, 1, 1), "bow_level": (0, 1, 0), **_LIFE,
+        "ring_s": (0.05, 20, 3), "ring_tracking": (0, 1, 0.4), "treble_s": (0.02, 10, 0.6), "stiffness": (0, 0.85, 0),
+        "second_cents": (0, 10, 0), "pick_position": (0.02, 0.5, 0.15), "pick_hz": (200, 16_000, 4000),
+        "pick_noise": (0, 1, 0.05), "pick_level": (0, 1, 1), "repick_hz": (0, 20, 0), "bow_level": (0, 1, 0), **_LIFE,
+    },
+    "additive": {
+        "soft_slope_db": (-40, 0, -15), "loud_slope_db": (-40, 0, -9), "bloom": (0, 1, 0.5), "roughness": (0, 0.5, 0),
+        "vibrato_db": (0, 9, 0), **_LIFE,
     },
     "modal": {
         "ring_s": (0.03, 30, 4), "ring_damping": (0, 4, 0.4), "inharmonicity": (0, 0.02, 0), "tilt": (-1, 4, 1),
@@ -70,7 +80,18 @@ _KIND_FIELDS: dict[str, dict[str, Range]] = {
         "bursts": (0, 4, 0), "choke": (0, 4, 0),
     },
 }  # fmt: skip
-_LISTS = {"ratios": (0.25, 40.0), "amplitudes": (0.0, 1.0)}
+# Lists of a kind: low, high, longest.
+_KIND_LISTS: dict[str, dict[str, tuple[float, float, int]]] = {
+    "modal": {"ratios": (0.25, 40.0, MAX_PARTIALS), "amplitudes": (0.0, 1.0, MAX_PARTIALS)},
+    "pluck": {
+        "body_hz": (40, 8000, NUM_BODY_MODES), "body_db": (0, 24, NUM_BODY_MODES), "body_q": (1, 60, NUM_BODY_MODES),
+    },
+    "additive": {
+        "soft_db": (-80, 12, MAX_HARMONICS), "loud_db": (-80, 12, MAX_HARMONICS), "body_hz": (50, 16_000, 16),
+        "body_db": (-40, 24, 16), "body_width_hz": (20, 10_000, 16),
+    },
+}  # fmt: skip
+_EQUALLY_LONG = (("ratios", "amplitudes"), ("body_hz", "body_db", "body_q"), ("body_hz", "body_db", "body_width_hz"))
 _SHARES = {
     "attack": "attack_s", "decay": "decay_s", "release": "release_s", "index": "index_decay_s", "tine": "tine_decay_s",
 }  # fmt: skip
@@ -80,9 +101,13 @@ PATCH = np.dtype(
     [("kind", np.int32), ("wave", np.int32), ("filter", np.int32), ("num_modes", np.int32)]
     + [(name, np.float64) for name in _NUMBERS]
     + [(f"{name}_share", np.float64) for name in _SHARES]
-    + [(name, np.float64, (MAX_PARTIALS,)) for name in _LISTS]
+    + [(name, np.float64, (MAX_PARTIALS,)) for name in _KIND_LISTS["modal"]]
+    + [(name, np.float64, (NUM_BODY_MODES,)) for name in ("body_turn", "body_loss", "body_gain")]
+    + [(name, np.float64, (MAX_HARMONICS,)) for name in ("soft", "loud")]
+    + [("body", np.float64, (BODY_POINTS,))]
 )
-"""The fields of the files, and of five times the share of the way that one frame goes."""
+"""The fields of the files, of five times the share of the way that one frame goes, a string's body as band-passes, and
+of an additive instrument both spectra and the body's response."""
 
 ATTACK_OVERSHOOT = 1.3
 """Attacks aim at this and end at 1."""
@@ -138,12 +163,37 @@ class _File:
         return float(value)
 
 
+def _read_list(file: _File, table: str, field: str, value: object, limits: tuple[float, float, int]) -> list[float]:
+    low, high, longest = limits
+    if not isinstance(value, list) or not 1 <= len(value) <= longest:
+        raise file.fail(table, field, f"{field} is {value!r}; allowed is a list of 1 … {longest} numbers")
+    return [file.number(table, field, item, (low, high, 0)) for item in value]
+
+
+def _fill_tables(patch: npt.NDArray[np.void], kind: str, lists: dict[str, npt.NDArray[np.float64]]) -> None:
+    """What the kernels take from a patch's lists instead of the lists themselves."""
+    empty = np.zeros(0)
+    body_hz, body_db = lists.get("body_hz", empty), lists.get("body_db", empty)
+    if kind == "modal":
+        patch["num_modes"] = len(lists["ratios"])
+        for name, values in lists.items():
+            patch[name][: len(values)] = values
+    elif kind == "pluck":
+        filters = body_filters(body_hz, body_db, lists.get("body_q", empty))
+        patch["body_turn"], patch["body_loss"], patch["body_gain"] = filters
+    elif kind == "additive":
+        for name in ("soft", "loud"):
+            patch[name] = spectrum(lists.get(f"{name}_db", np.zeros(1)), float(patch[f"{name}_slope_db"]))
+        patch["body"] = body_response(body_hz, body_db, lists.get("body_width_hz", empty))
+
+
 def _read_patch(file: _File, name: str, fields: dict[str, Any]) -> npt.NDArray[np.void]:
     patch = np.zeros((), PATCH)
     kind = fields.get("kind")
     if kind not in KINDS:
         raise file.fail(name, "kind", f"kind is {kind!r}; allowed is one of {', '.join(KINDS)}")
-    numbers = {**_COMMON, **_KIND_FIELDS[kind]}
+    numbers, known_lists = {**_COMMON, **_KIND_FIELDS[kind]}, _KIND_LISTS.get(kind, {})
+    lists: dict[str, npt.NDArray[np.float64]] = {}
     for field, limits in numbers.items():
         patch[field] = limits[2]
     patch["kind"], patch["wave"] = KINDS.index(kind), _WORDS["wave"].index("saw")
@@ -154,17 +204,16 @@ def _read_patch(file: _File, name: str, fields: dict[str, Any]) -> npt.NDArray[n
             if value not in _WORDS[field]:
                 raise file.fail(name, field, f"{field} is {value!r}; allowed is one of {', '.join(_WORDS[field])}")
             patch[field] = _WORDS[field].index(value)
-        elif field in _LISTS and kind == "modal":
-            if not isinstance(value, list) or not 1 <= len(value) <= MAX_PARTIALS:
-                raise file.fail(name, field, f"{field} is {value!r}; allowed is a list of 1 … {MAX_PARTIALS} numbers")
-            low, high = _LISTS[field]
-            patch[field][: len(value)] = [file.number(name, field, item, (low, high, 0)) for item in value]
-            patch["num_modes"] = len(value)
+        elif field in known_lists:
+            lists[field] = np.array(_read_list(file, name, field, value, known_lists[field]))
         elif field != "kind":
-            known = ", ".join(sorted({"kind", "filter", *numbers}))
+            known = ", ".join(sorted({"kind", "filter", *numbers, *known_lists}))
             raise file.fail(name, field, f"{field} is no field of kind {kind!r}; known are {known}")
-    if kind == "modal" and not 0 < len(fields.get("ratios", ())) == len(fields.get("amplitudes", ())):
-        raise file.fail(name, "ratios", "ratios and amplitudes must both be given and be equally long")
+    for group in _EQUALLY_LONG:
+        lengths = {len(lists.get(field, ())) for field in group}
+        if set(group) <= set(known_lists) and (len(lengths) > 1 or (kind == "modal" and lengths == {0})):
+            raise file.fail(name, group[0], f"{', '.join(group[:-1])} and {group[-1]} must be given and equally long")
+    _fill_tables(patch, kind, lists)
     for share, seconds in _SHARES.items():
         reach = np.log(ATTACK_OVERSHOOT / (ATTACK_OVERSHOOT - 1)) if share == "attack" else np.log(1000.0)
         patch[f"{share}_share"] = -np.expm1(-reach / (max(float(patch[seconds]), 1e-3) * SAMPLE_RATE))

@@ -21,6 +21,10 @@ NUM_VOICES = MAX_VOICES + 8
 
 STRING_FRAMES = 2048
 MAX_PARTIALS = 16
+MAX_HARMONICS = 64
+BODY_POINTS = 104
+"""Of a body's response, twelve an octave."""
+NUM_BODY_MODES = 4
 REVERB_LINES = 8
 REVERB_FRAMES = 4096
 DIFFUSER_FRAMES = 1024
@@ -42,11 +46,14 @@ VOICE = np.dtype(
         ("patch", np.int64),
         ("layer", np.int64),
         ("pitch", np.int64),
-        ("onset", np.int64),  # absolute frame
+        ("onset", np.int64),  # absolute frame; may lie ahead
+        ("written", np.int64),  # frame of the last note that this voice was given
+        ("is_upstroke", np.int64),  # of the strum that the note belongs to
+        ("next_pick", np.int64),  # frame of a tremolo's next stroke
         ("release_at", np.int64),  # absolute frame
         ("noise", np.int64),  # xorshift32 state
-        ("string_length", np.int64),
-        ("string_at", np.int64),
+        ("num_lines", np.int64),  # polarisations of a string
+        ("num_harmonics", np.int64),  # that are heard in this control period
         ("velocity", np.float64),  # 0 … 1
         ("hz", np.float64),
         ("gain_left", np.float64),  # at the last control point
@@ -69,10 +76,20 @@ VOICE = np.dtype(
         ("tine", np.float64),  # FM second pair's envelope; drums: tone's
         ("noise_level", np.float64),  # noise envelope; of drums: metal too
         ("sweep", np.float64),  # drums: pitch envelope
-        ("string_last", np.float64),
-        ("string_loss", np.float64),  # factor of one turn
-        ("allpass", np.float64),
-        ("allpass_last", np.float64),
+        ("glide", np.float64),  # octaves from the note to where it is slurred from
+        ("scoop", np.float64),  # cents from the note to where it begins
+        ("jitter", np.float64),  # random walk of pitch, effective value 1
+        ("period", np.float64, (2,)),  # of a string's lines in frames, at the last control point
+        ("period_step", np.float64, (2,)),
+        ("loop_delay", np.float64),  # frames of a turn that the loop's filters take
+        ("loss_feed", np.float64, (2,)),
+        ("loss_pole", np.float64),
+        ("loss_memory", np.float64, (2,)),
+        ("bowed", np.float64),  # amplitude that keeps a string sounding
+        ("stretch", np.float64, (4,)),  # two all-passes of each line
+        ("body", np.float64, (10,)),  # four resonators, then the last two inputs
+        ("step", np.float64),  # turns a frame of the harmonics in this control period
+        ("rough", np.float64),  # low-pass of the noise that shakes them
         ("phase", np.float64, (8,)),
         ("memory", np.float64, (4,)),  # state-variable filter, two integrators per channel
         ("breath", np.float64, (3,)),  # low-passes of the noise that comes beside the tone
