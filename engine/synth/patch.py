@@ -42,8 +42,8 @@ _COMMON: dict[str, Range] = {
     "tremolo": (0, 1, 0), "tremolo_hz": (0.05, 12, 4), "drive": (0, 8, 0), "noise_level": (0, 1, 0),
     "noise_decay_s": (0.005, 30, 0.1),
 }  # fmt: skip
-# Of every instrument but drums: slow motion of filter and pitch, noise beside the tone (breath, hammer, bow), and how it
-# is played: slurs that glide, notes begun below their pitch, chords spread and onsets loosened (always later).
+# Of every instrument but drums: slow motion of filter and pitch, noise beside the tone (breath, hammer, bow), and how
+# it is played: slurs that glide, notes begun below their pitch, chords spread and onsets loosened (always later).
 _LIFE: dict[str, Range] = {
     "motion_octaves": (0, 3, 0), "motion_hz": (0.02, 8, 0.15), "drift_cents": (0, 30, 0),
     "noise_hz": (100, 16_000, 3000), "noise_sustain": (0, 1, 0), "release_noise": (0, 1, 0),

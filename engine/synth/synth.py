@@ -65,7 +65,8 @@ class Synth:
     """Renders up to `max_slots` slots; memory is taken when a slot opens, about 1.6 MB each."""
 
     latency_frames = LATENCY_FRAMES
-    """The limiter's look-ahead, 70 frames (1.5 ms): a note's attack begins within [onset, onset + latency_frames]."""
+    """The limiter's look-ahead, 70 frames (1.5 ms). A note's attack begins within [onset, onset + latency_frames], and
+    where its patch is strummed or played loosely up to playing.MAX_LATE_FRAMES (30 ms) later."""
 
     def __init__(self, max_slots: int, *, num_threads: int = 1, tables: PatchTables | None = None) -> None:
         self.max_slots = max_slots
