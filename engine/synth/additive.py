@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import TAU, sine
+from engine.synth.oscillators import NOISE_SCALE, next_noise, sine
 from engine.synth.state import BODY_POINTS, CONTROL_FRAMES, MAX_HARMONICS
 
 POINTS_PER_OCTAVE = 12
@@ -23,60 +23,63 @@ BODY_LOW_HZ = 50.0
 TOP_HZ = 17_000.0
 _SLOPES, _TARGETS = MAX_HARMONICS, 2 * MAX_HARMONICS
 """Places in the string row, after the levels."""
-_OCTAVES = np.log2(np.arange(1.0, MAX_HARMONICS + 1.0))
-ROUGHNESS_HZ = 220.0
-_ROUGH_SHARE = 1.0 - math.exp(-TAU * ROUGHNESS_HZ / SAMPLE_RATE)
-_ROUGH_SCALE = math.sqrt(3.0 * (2.0 - _ROUGH_SHARE) / _ROUGH_SHARE)
-"""Brings low-passed noise of -1 … 1 to an effective value of 1."""
+_PLACES = POINTS_PER_OCTAVE * np.log2(np.arange(1.0, MAX_HARMONICS + 1.0))
+"""Of the harmonics on a body's axis, from the first."""
+INAUDIBLE = 2e-5
 
 
 @kernel
-def start_harmonics(voice: np.void) -> None:
-    """Begin at phase 0 at the voice's onset."""
-    voice.step = 0.0
-    voice.phase[0] = 0.0
-    voice.rough = 0.0
+def start_harmonics(voice: np.void, levels: np.ndarray) -> None:
+    """Begin in silence."""
+    voice.rough, voice.rough_next = 0.0, 0.0
+    voice.num_harmonics = 0
+    levels[: 3 * MAX_HARMONICS] = 0.0
 
 
 @kernel
-def aim_harmonics(
-    voice: np.void, patch: np.void, levels: np.ndarray, frame: int, dynamics: float, gain: float
-) -> None:
+def aim_harmonics(voice: np.void, patch: np.void, levels: np.ndarray, frame: int, dynamics: float, gain: float) -> None:
     """Ramp every harmonic to its level at the next control point; `dynamics` 0 … 1 is between soft and loud."""
     is_first = frame == voice.onset
-    phase = -voice.increment * (frame % CONTROL_FRAMES) if is_first else voice.phase[0] + voice.step * CONTROL_FRAMES
-    # Phase is that of the last control point, so that a chunk's cut does not move it.
-    voice.phase[0], voice.step = phase - math.floor(phase), voice.increment
+    # Phase and step are those of the last control point, so that a chunk's cut does not move them.
+    if is_first:
+        phase, step = -voice.increment * (frame % CONTROL_FRAMES), voice.increment
+    else:
+        phase = voice.phase[0] + CONTROL_FRAMES * (voice.step + 0.5 * CONTROL_FRAMES * voice.step_rise)
+        step = voice.step + CONTROL_FRAMES * voice.step_rise
+    voice.phase[0], voice.step = phase - math.floor(phase), step
+    voice.step_rise = (voice.increment - step) / CONTROL_FRAMES
+    voice.noise = next_noise(voice.noise)
+    voice.rough, voice.rough_next = voice.rough_next, patch.roughness * (voice.noise * NOISE_SCALE - 1.0)
     hz = voice.increment * SAMPLE_RATE
     base = math.log2(hz / BODY_LOW_HZ) * POINTS_PER_OCTAVE
     count = min(int(TOP_HZ / hz), MAX_HARMONICS)
-    highest = 0
-    for k in range(MAX_HARMONICS):
-        target = 0.0
-        if k < count:
-            place = min(max(base + POINTS_PER_OCTAVE * _OCTAVES[k], 0.0), BODY_POINTS - 1.001)
-            point = int(place)
-            response = patch.body[point] + (place - point) * (patch.body[point + 1] - patch.body[point])
-            target = gain * response * (patch.soft[k] + dynamics * (patch.loud[k] - patch.soft[k]))
+    # Also those that still sound from before a glide upwards.
+    until = min(max(count + 3, voice.num_harmonics) // 4 * 4, MAX_HARMONICS)
+    soft, loud, body = gain * (1.0 - dynamics), gain * dynamics, patch.body
+    for k in range(until):
+        place = min(max(base + _PLACES[k], 0.0), BODY_POINTS - 1.001)
+        point = int(place)
+        response = body[point] + (place - point) * (body[point + 1] - body[point])
+        target = response * (soft * patch.soft[k] + loud * patch.loud[k]) if k < count else 0.0
         now = target if is_first else levels[_TARGETS + k]
-        levels[k], levels[_SLOPES + k], levels[_TARGETS + k] = now, (target - now) / CONTROL_FRAMES, target
-        if max(now, target) > 1e-5:
-            highest = k + 1
-    voice.num_harmonics = (highest + 3) // 4 * 4
+        levels[k], levels[_SLOPES + k], levels[_TARGETS + k] = now, (target - now) * (1.0 / CONTROL_FRAMES), target
+    while until > 4 and max(levels[until - 1], levels[_TARGETS + until - 1], levels[until - 3]) < INAUDIBLE:
+        levels[_TARGETS + until - 4 : _TARGETS + until] = 0.0
+        until -= 4
+    voice.num_harmonics = until
 
 
 @kernel
-def add_harmonics(
-    voice: np.void, patch: np.void, levels: np.ndarray, work: np.ndarray, noise: np.ndarray, into: int, num_frames: int
-) -> None:
+def add_harmonics(voice: np.void, levels: np.ndarray, work: np.ndarray, into: int, num_frames: int) -> None:
     """Write the sum of harmonics to both rows; overwrites the third.
 
     Clenshaw's recurrence from the highest harmonic down, four at a time, each step along the whole row.
     """
     one, two, double_cosine = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
-    phase, step = voice.phase[0], voice.step
+    phase, step, bend = voice.phase[0], voice.step, 0.5 * voice.step_rise
     for i in range(num_frames):
-        turn = phase + step * (into + i) + 0.25
+        time = float(into + i)
+        turn = phase + (step + bend * time) * time + 0.25
         double_cosine[i] = 2.0 * sine(turn - math.floor(turn))
         one[i], two[i] = 0.0, 0.0
     for top in range(voice.num_harmonics - 1, 0, -4):
@@ -92,15 +95,12 @@ def add_harmonics(
             y = (c + dc * time) + (twice * x - w)
             z = (d + dd * time) + (twice * y - x)
             one[i], two[i] = z, y
-    rough = voice.rough
+    # Noise on straight lines between control points, 240 Hz wide: a skirt of breath or bow around every harmonic.
+    rough, rise = 1.0 + voice.rough, (voice.rough_next - voice.rough) / CONTROL_FRAMES
     for i in range(num_frames):
-        rough += _ROUGH_SHARE * (noise[i] - rough)
-        two[i] = rough
-    voice.rough = rough
-    depth = patch.roughness * _ROUGH_SCALE
-    for i in range(num_frames):
-        turn = phase + step * (into + i)
-        value = one[i] * sine(turn - math.floor(turn)) * (1.0 + depth * two[i])
+        time = float(into + i)
+        turn = phase + (step + bend * time) * time
+        value = one[i] * sine(turn - math.floor(turn)) * (rough + rise * time)
         one[i], two[i] = value, value
 
 

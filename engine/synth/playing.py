@@ -67,4 +67,3 @@ def find_slurred(voices: np.ndarray, patch_index: int, layer: int, pitch: int, f
         if voice.written < frame and -SLUR_OVERLAP_FRAMES <= gap <= SLUR_GAP_FRAMES and 0 < distance < nearest:
             found, nearest = index, distance
     return found
-

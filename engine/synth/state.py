@@ -88,8 +88,10 @@ VOICE = np.dtype(
         ("bowed", np.float64),  # amplitude that keeps a string sounding
         ("stretch", np.float64, (4,)),  # two all-passes of each line
         ("body", np.float64, (10,)),  # four resonators, then the last two inputs
-        ("step", np.float64),  # turns a frame of the harmonics in this control period
-        ("rough", np.float64),  # low-pass of the noise that shakes them
+        ("step", np.float64),  # turns a frame of the harmonics, at the last control point
+        ("step_rise", np.float64),
+        ("rough", np.float64),  # noise that shakes them, at the last control point
+        ("rough_next", np.float64),
         ("phase", np.float64, (8,)),
         ("memory", np.float64, (4,)),  # state-variable filter, two integrators per channel
         ("breath", np.float64, (3,)),  # low-passes of the noise that comes beside the tone

@@ -19,6 +19,8 @@ from engine.synth.state import CONTROL_FRAMES, NUM_BODY_MODES, STRING_FRAMES
 TREBLE_HZ = 4000.0
 """Where `treble_s` is meant."""
 MIN_STRING_HZ, MAX_STRING_HZ = 26.0, 6500.0
+TREMOLO_FROM_S = 0.55
+"""Notes longer than this are picked again and again where the patch has a `repick_hz`."""
 MARGIN_FRAMES = 4
 """Frames beyond a period that interpolation reads."""
 SECOND_RING, SECOND_LEVEL = 0.6, 0.55
@@ -35,6 +37,13 @@ def _allpass_delay(coefficient: float, omega: float) -> float:
 
 
 @kernel
+def _pole(near: float, far: float, ratio: float) -> float:
+    """Pole of the one-pole low-pass whose gain at `far` is `ratio` < 1 times that at `near`, both as cosines."""
+    half = (near - ratio * ratio * far) / (1.0 - ratio * ratio)
+    return half - math.sqrt(half * half - 1.0)
+
+
+@kernel
 def set_losses(voice: np.void, ring_s: float, treble_s: float) -> float:
     """Make the fundamental die by 60 dB in `ring_s`, 4 kHz in `treble_s`; returns the loop filter's phase delay.
 
@@ -44,12 +53,13 @@ def set_losses(voice: np.void, ring_s: float, treble_s: float) -> float:
     hz = voice.hz
     low = TAU * hz / SAMPLE_RATE
     high = TAU * min(max(TREBLE_HZ, 2.5 * hz), 0.4 * SAMPLE_RATE) / SAMPLE_RATE
-    ratio = 10.0 ** (-6.0 / hz * max(1.0 / treble_s - 1.0 / ring_s, 1e-4))
-    half = (math.cos(low) - ratio * math.cos(high)) / (1.0 - ratio)
-    pole = half - math.sqrt(half * half - 1.0)
+    turn = 10.0 ** (-3.0 / (hz * ring_s))
+    pole = _pole(math.cos(low), math.cos(high), 10.0 ** (-3.0 / hz * max(1.0 / treble_s - 1.0 / ring_s, 1e-4)))
+    # What lies below the fundamental has to die too: a constant must lose a little each turn.
+    pole = min(pole, _pole(1.0, math.cos(low), turn**0.98))
     gain = math.sqrt(1.0 - 2.0 * pole * math.cos(low) + pole * pole)
     voice.loss_pole = pole
-    voice.loss_feed[0] = gain * 10.0 ** (-3.0 / (hz * ring_s))
+    voice.loss_feed[0] = gain * turn
     voice.loss_feed[1] = gain * 10.0 ** (-3.0 / (hz * ring_s * SECOND_RING))
     return math.atan2(pole * math.sin(low), 1.0 - pole * math.cos(low)) / low
 
@@ -89,7 +99,8 @@ def _load_wave(
 def pluck(voice: np.void, patch: np.void, string: np.ndarray, frame: int, level: float, keep: float) -> None:
     """Pluck the voice's string at `frame`."""
     voice.noise = next_noise(voice.noise)
-    pick_hz = patch.pick_hz * 2.0 ** (2.5 * (voice.velocity - 0.7))
+    # A finger is as wide for a short string as for a long one, yet the short one's partials lie higher.
+    pick_hz = patch.pick_hz * 2.0 ** (2.5 * (voice.velocity - 0.7)) * math.sqrt(voice.hz / 261.6)
     share = 1.0 - math.exp(-TAU * min(pick_hz, 16_000.0) / SAMPLE_RATE)
     # No hand plucks the same place twice.
     position = min(max(patch.pick_position * (0.9 + 0.2 * voice.noise / 4294967296.0), 0.02), 0.5)
@@ -130,7 +141,7 @@ def start_string(voice: np.void, patch: np.void, string: np.ndarray) -> None:
     if patch.pick_level > 0.0:
         pluck(voice, patch, string, voice.onset, patch.pick_level, 0.0)
     voice.next_pick = voice.release_at
-    if patch.repick_hz > 0.0 and voice.release_at - voice.onset > 0.45 * SAMPLE_RATE:
+    if patch.repick_hz > 0.0 and voice.release_at - voice.onset > TREMOLO_FROM_S * SAMPLE_RATE:
         voice.next_pick = voice.onset + int(SAMPLE_RATE / patch.repick_hz)
 
 
@@ -138,7 +149,7 @@ def start_string(voice: np.void, patch: np.void, string: np.ndarray) -> None:
 def aim_string(voice: np.void, patch: np.void, frame: int, hz: float) -> None:
     """Ramp the length of both lines to where `hz` will be heard at the next control point."""
     for k in range(2):
-        target = max(SAMPLE_RATE / hz * (1.0 - k * CENT * patch.second_cents) - voice.loop_delay, MARGIN_FRAMES)
+        target = max(SAMPLE_RATE / hz * (1.0 - (k - 0.4) * CENT * patch.second_cents) - voice.loop_delay, MARGIN_FRAMES)
         if frame == voice.onset:
             voice.period[k], voice.period_step[k] = target, 0.0
         else:
@@ -157,58 +168,115 @@ def pick_again(voice: np.void, patch: np.void, string: np.ndarray, frame: int) -
 
 
 @kernel
-def _turn_line(
-    voice: np.void, k: int, line: np.ndarray, mask: int, row: np.ndarray, noise: np.ndarray, bow: float,
-    stretch: float, frame: int, num_frames: int,
-) -> None:  # fmt: skip
-    """Read line `k` into `row` by cubic Lagrange interpolation and write it back behind its losses."""
-    into = frame % CONTROL_FRAMES
-    period, slope = voice.period[k], voice.period_step[k]
-    feed, pole, memory = voice.loss_feed[k], voice.loss_pole, voice.loss_memory[k]
-    a1, a2 = voice.stretch[2 * k], voice.stretch[2 * k + 1]
-    for i in range(num_frames):
+def _read_line(
+    line: np.ndarray, mask: int, frame: int, into: int, period: float, slope: float, row: np.ndarray
+) -> None:
+    """Fill `row` [less than the period] from `frame` on by cubic Lagrange interpolation, a period behind.
+
+    The period was `period` at the last control point, `into` frames ago, and grows by `slope` a frame.
+    """
+    if slope == 0.0:
+        whole = int(period)
+        f = period - whole
+        outer, inner = f * (f - 1.0) * (1.0 / 6.0), (f + 1.0) * (f - 2.0) * 0.5
+        h0, h1, h2, h3 = outer * (f + 1.0), -inner * f, inner * (f - 1.0), -outer * (f - 2.0)
+        first = (frame - whole - 2) & mask
+        if first + len(row) + 3 <= len(line):
+            taps = line[first : first + len(row) + 3]
+            for i in range(len(row)):
+                row[i] = h0 * taps[i] + h1 * taps[i + 1] + h2 * taps[i + 2] + h3 * taps[i + 3]
+        else:
+            for i in range(len(row)):
+                a, b = line[(first + i) & mask], line[(first + i + 1) & mask]
+                c, d = line[(first + i + 2) & mask], line[(first + i + 3) & mask]
+                row[i] = h0 * a + h1 * b + h2 * c + h3 * d
+        return
+    for i in range(len(row)):
         delay = period + slope * (into + i)
         whole = int(delay)
         f = delay - whole
-        at = frame + i - whole
-        under, over = f - 1.0, f + 1.0
-        beyond = f - 2.0
-        outer, inner = f * under * (1.0 / 6.0), over * beyond * 0.5
-        value = (
-            inner * (under * line[at & mask] - f * line[(at - 1) & mask])
-            + outer * (over * line[(at - 2) & mask] - beyond * line[(at + 1) & mask])
-        )  # fmt: skip
-        row[i] = value
-        memory = feed * value + pole * memory
-        out = memory
-        if stretch > 0.0:
-            # Two all-passes: the stiffer the string, the sharper its upper partials.
-            turned = a1 - stretch * out
-            a1 = out + stretch * turned
-            out = a2 - stretch * turned
-            a2 = turned + stretch * out
-        line[(frame + i) & mask] = out + bow * noise[i]
+        outer, inner = f * (f - 1.0) * (1.0 / 6.0), (f + 1.0) * (f - 2.0) * 0.5
+        first = frame + i - whole - 2
+        a, b, c, d = line[first & mask], line[(first + 1) & mask], line[(first + 2) & mask], line[(first + 3) & mask]
+        row[i] = outer * ((f + 1.0) * a - (f - 2.0) * d) + inner * ((f - 1.0) * c - f * b)
+
+
+@kernel
+def _write_line(
+    voice: np.void, k: int, line: np.ndarray, mask: int, frame: int, row: np.ndarray, noise: np.ndarray, patch: np.void
+) -> None:
+    """Write `row` back at `frame` behind the losses of a turn. A bow adds noise, as much as the losses take away."""
+    feed, pole, memory = voice.loss_feed[k], voice.loss_pole, voice.loss_memory[k]
+    bow = patch.bow_level * voice.bowed
+    if patch.stiffness == 0.0:
+        for i in range(len(row)):
+            memory = feed * row[i] + pole * memory
+            line[(frame + i) & mask] = memory + bow * noise[i]
+    else:
+        # Two all-passes: the stiffer the string, the sharper its upper partials.
+        c, rest = patch.stiffness, 1.0 - patch.stiffness * patch.stiffness
+        a, b = voice.stretch[2 * k], voice.stretch[2 * k + 1]
+        for i in range(len(row)):
+            memory = feed * row[i] + pole * memory
+            once = a - c * memory
+            a = rest * memory + c * a
+            twice = b - c * once
+            b = rest * once + c * b
+            line[(frame + i) & mask] = twice + bow * noise[i]
+        voice.stretch[2 * k], voice.stretch[2 * k + 1] = a, b
     voice.loss_memory[k] = memory
-    voice.stretch[2 * k], voice.stretch[2 * k + 1] = a1, a2
+
+
+@kernel
+def _write_both(
+    voice: np.void, one: np.ndarray, two: np.ndarray, frame: int, left: np.ndarray, right: np.ndarray, patch: np.void
+) -> None:
+    """`_write_line` for two unbowed lines at once, so that their recurrences overlap."""
+    feed, other, pole = voice.loss_feed[0], voice.loss_feed[1], voice.loss_pole
+    memory, second = voice.loss_memory[0], voice.loss_memory[1]
+    if patch.stiffness == 0.0:
+        for i in range(len(left)):
+            memory = feed * left[i] + pole * memory
+            second = other * right[i] + pole * second
+            one[(frame + i) & _HALF] = memory
+            two[(frame + i) & _HALF] = second
+    else:
+        k, rest = patch.stiffness, 1.0 - patch.stiffness * patch.stiffness
+        a, b, c, d = voice.stretch[0], voice.stretch[1], voice.stretch[2], voice.stretch[3]
+        for i in range(len(left)):
+            memory = feed * left[i] + pole * memory
+            second = other * right[i] + pole * second
+            x, y = a - k * memory, c - k * second
+            a, c = rest * memory + k * a, rest * second + k * c
+            one[(frame + i) & _HALF], two[(frame + i) & _HALF] = b - k * x, d - k * y
+            b, d = rest * x + k * b, rest * y + k * d
+        voice.stretch[0], voice.stretch[1], voice.stretch[2], voice.stretch[3] = a, b, c, d
+    voice.loss_memory[0], voice.loss_memory[1] = memory, second
 
 
 @kernel
 def _add_body(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) -> None:
     """Add the resonances of the body to both rows: band-passes of the string's sound, leaning to different sides."""
-    left, right = work[0, :num_frames], work[1, :num_frames]
+    left, right, push = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
     s = voice.body
-    a1, a2, b1, b2, c1, c2, d1, d2, x1, x2 = s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9]
+    for i in range(num_frames):
+        push[i] = 0.5 * (left[i] + right[i])
+    x1, x2 = push[num_frames - 1], s[8] if num_frames == 1 else push[num_frames - 2]
+    for i in range(num_frames - 1, 1, -1):
+        push[i] -= push[i - 2]
+    if num_frames > 1:
+        push[1] -= s[8]
+    push[0] -= s[9]
+    a1, a2, b1, b2, c1, c2, d1, d2 = s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
     ap, bp, cp, dp = patch.body_turn[0], patch.body_turn[1], patch.body_turn[2], patch.body_turn[3]
     aq, bq, cq, dq = patch.body_loss[0], patch.body_loss[1], patch.body_loss[2], patch.body_loss[3]
     ag, bg, cg, dg = patch.body_gain[0], patch.body_gain[1], patch.body_gain[2], patch.body_gain[3]
     for i in range(num_frames):
-        x = 0.5 * (left[i] + right[i])
-        push = x - x2
-        x1, x2 = x, x1
-        a1, a2 = (ag * push - aq * a2) + ap * a1, a1
-        b1, b2 = (bg * push - bq * b2) + bp * b1, b1
-        c1, c2 = (cg * push - cq * c2) + cp * c1, c1
-        d1, d2 = (dg * push - dq * d2) + dp * d1, d1
+        x = push[i]
+        a1, a2 = (ag * x - aq * a2) + ap * a1, a1
+        b1, b2 = (bg * x - bq * b2) + bp * b1, b1
+        c1, c2 = (cg * x - cq * c2) + cp * c1, c1
+        d1, d2 = (dg * x - dq * d2) + dp * d1, d1
         even, odd = a1 + c1, b1 + d1
         left[i] += 1.25 * even + 0.75 * odd
         right[i] += 0.75 * even + 1.25 * odd
@@ -219,21 +287,38 @@ def _add_body(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int)
 def add_string(
     voice: np.void, patch: np.void, string: np.ndarray, work: np.ndarray, noise: np.ndarray, frame: int, num_frames: int
 ) -> None:
-    """Write the string, then its body, to both rows. A bow feeds noise to the loop, as much as the losses take away."""
-    bow = patch.bow_level * voice.bowed
+    """Write the string, then its body, to both rows; overwrites the third. Less than a period at a time."""
     left, right = work[0, :num_frames], work[1, :num_frames]
+    half = STRING_FRAMES // 2
+    one, two = string[:half], string[half:]
+    first, into = 0, frame % CONTROL_FRAMES
+    shortest = min(voice.period[0], voice.period[0] + CONTROL_FRAMES * voice.period_step[0])
+    if voice.num_lines == 2:
+        shortest = min(shortest, voice.period[1], voice.period[1] + CONTROL_FRAMES * voice.period_step[1])
+    while first < num_frames:
+        last = min(num_frames, first + int(shortest) - 2)
+        at, a = frame + first, left[first:last]
+        if voice.num_lines == 1:
+            _read_line(string, _FULL, at, into + first, voice.period[0], voice.period_step[0], a)
+            _write_line(voice, 0, string, _FULL, at, a, noise[first:last], patch)
+        else:
+            b = right[first:last]
+            _read_line(one, _HALF, at, into + first, voice.period[0], voice.period_step[0], a)
+            _read_line(two, _HALF, at, into + first, voice.period[1], voice.period_step[1], b)
+            if patch.bow_level > 0.0:
+                _write_line(voice, 0, one, _HALF, at, a, noise[first:last], patch)
+                _write_line(voice, 1, two, _HALF, at, b, noise[first:last], patch)
+            else:
+                _write_both(voice, one, two, at, a, b, patch)
+        first = last
     if voice.num_lines == 1:
-        _turn_line(voice, 0, string, _FULL, left, noise, bow, patch.stiffness, frame, num_frames)
         for i in range(num_frames):
             right[i] = left[i]
     else:
-        half = STRING_FRAMES // 2
-        _turn_line(voice, 0, string[:half], _HALF, left, noise, bow, patch.stiffness, frame, num_frames)
-        _turn_line(voice, 1, string[half:], _HALF, right, noise, bow, patch.stiffness, frame, num_frames)
         near, far = 1.0 + STRING_WIDTH, 1.0 - STRING_WIDTH
         for i in range(num_frames):
-            one, two = left[i], right[i]
-            left[i], right[i] = near * one + far * two, far * one + near * two
+            x, y = left[i], right[i]
+            left[i], right[i] = near * x + far * y, far * x + near * y
     if patch.body_gain[0] > 0.0:
         _add_body(voice, patch, work, num_frames)
 

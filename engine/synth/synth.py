@@ -82,7 +82,8 @@ class Synth:
     """
 
     latency_frames = LATENCY_FRAMES
-    """The limiter's look-ahead, 70 frames (1.5 ms): a note's attack begins within [onset, onset + latency_frames]."""
+    """The limiter's look-ahead, 70 frames (1.5 ms). A note's attack begins within [onset, onset + latency_frames], and
+    where its patch is strummed or played loosely up to playing.MAX_LATE_FRAMES (30 ms) later."""
 
     def __init__(
         self, max_slots: int, *, device: str = "cpu", num_threads: int = 1, tables: PatchTables | None = None

@@ -104,7 +104,7 @@ def start_voice(
     if patch.kind == PLUCK:
         start_string(voice, patch, string)
     elif patch.kind == ADDITIVE:
-        start_harmonics(voice)
+        start_harmonics(voice, string)
     elif patch.kind == MODAL:
         # The lower the note, the longer it rings; the harder it is struck, the more of its upper partials sound.
         ring_s = patch.ring_s * min(2.0, 2.0 ** ((60.0 - pitch) / 24.0))
@@ -347,7 +347,7 @@ def render_voice(
     elif patch.kind == PLUCK:
         add_string(voice, patch, string, work, noise, frame, num_frames)
     elif patch.kind == ADDITIVE:
-        add_harmonics(voice, patch, string, work, noise, frame % CONTROL_FRAMES, num_frames)
+        add_harmonics(voice, string, work, frame % CONTROL_FRAMES, num_frames)
     elif patch.kind == MODAL:
         add_modes(work, num_frames, modes, voice.num_modes, 0.25 if voice.pitch % 2 else -0.25)
     else:
