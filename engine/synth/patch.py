@@ -23,9 +23,20 @@ from moods.intent import LAYERS, STYLES
 
 KINDS = ("analog", "fm", "pluck", "modal", "drum")
 ANALOG, FM, PLUCK, MODAL, DRUM = range(len(KINDS))
-_WORDS = {"wave": ("sine", "triangle", "saw", "pulse"), "filter": ("lowpass", "bandpass", "highpass")}
+_WORDS = {
+    "wave": ("sine", "triangle", "saw", "pulse"), "filter": ("lowpass", "bandpass", "highpass"),
+    "body": ("string", "membrane", "bar", "metal"),
+}  # fmt: skip
 MAX_CHOICES = 8
 """Instruments of one layer of one style, at most; a slot's seed chooses among them."""
+
+_STRUCK = ("modal", "drum")
+_KINDS_OF_WORD = {"wave": ("analog",), "body": _STRUCK}
+
+_MEMBRANE = (
+    1.0, 1.593, 2.136, 2.295, 2.653, 2.917, 3.155, 3.5, 3.598, 3.647, 4.059, 4.132, 4.23, 4.601, 4.61, 4.832,
+)  # fmt: skip
+"""Zeros of Bessel functions relative to the lowest: the modes of an ideal circular membrane."""
 
 Range = tuple[float, float, float]  # low, high, default
 
@@ -53,36 +64,50 @@ _KIND_FIELDS: dict[str, dict[str, Range]] = {
     "fm": {
         "carrier_ratio": (0.25, 8, 1), "modulator_ratio": (0.25, 16, 1), "index": (0, 8, 1),
         "index_sustain": (0, 1, 0.2), "index_decay_s": (0.005, 10, 0.8), "tine_ratio": (0.5, 24, 14),
-        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), **_LIFE,
+        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), "feedback": (0, 1.2, 0), "twin_cents": (0, 30, 0),
+        "second_ratio": (0.25, 16, 1), "second_index": (0, 8, 0), "second_sustain": (0, 1, 0),
+        "second_decay_s": (0.005, 10, 0.5), **_LIFE,
     },
     "pluck": {
         "string_s": (0.05, 20, 3), "string_damping": (0, 0.5, 0.3), "pick_position": (0.02, 0.5, 0.15),
         "pick_brightness": (0.02, 1, 0.5), "pick_level": (0, 1, 1), "bow_level": (0, 1, 0), **_LIFE,
     },
     "modal": {
-        "ring_s": (0.03, 30, 4), "ring_damping": (0, 4, 0.4), "inharmonicity": (0, 0.02, 0), "tilt": (-1, 4, 1),
-        **_LIFE,
+        "ring_s": (0.03, 40, 4), "ring_damping": (0, 4, 0.4), "inharmonicity": (0, 0.02, 0), "tilt": (-1, 4, 1),
+        "num_partials": (0, MAX_PARTIALS, 0), "ring_tracking": (0, 1.5, 0.5), "damping_hz": (200, 1e5, 1e5),
+        "strike_position": (0, 0.5, 0), "hammer_hz": (100, 1e5, 1e5), "hammer_octaves": (0, 6, 2),
+        "radiation_hz": (0, 500, 0), "num_strings": (1, 3, 1), "num_doubled": (0, MAX_PARTIALS, 12),
+        "string_cents": (0, 30, 0.6), "after_level": (0, 1, 0.4), "after_ring": (0.2, 8, 2.5), "width": (0, 1, 0.25),
+        "thump_level": (0, 1, 0), "thump_hz": (30, 1000, 110), "thump_s": (0.01, 1, 0.15), **_LIFE,
     },
     "drum": {
+        "key_tracking": (0, 1, 0), "attack_s": (0.0005, 8, 0.0005), "cutoff_hz": (20, 20_000, 18_000),
+        "velocity_octaves": (0, 6, 0.6), "brightness_octaves": (0, 6, 0.6),
         "tone_hz": (20, 8000, 100), "tone_level": (0, 1, 0), "tone_decay_s": (0.005, 6, 0.2),
         "sweep_octaves": (-2, 6, 0), "sweep_s": (0.002, 1, 0.05), "overtone_ratio": (1, 6, 1.6),
-        "overtone_level": (0, 1, 0), "metal_hz": (40, 2000, 400), "metal_level": (0, 1, 0),
-        "bursts": (0, 4, 0), "choke": (0, 4, 0),
+        "overtone_level": (0, 1, 0), "num_partials": (0, MAX_PARTIALS, 0), "mode_hz": (30, 8000, 200),
+        "mode_level": (0, 1, 0), "mode_decay_s": (0.005, 20, 0.3), "mode_damping": (0, 4, 0.1), "tilt": (-1, 4, 0),
+        "clash": (0, 40, 0), "noise_hz": (60, 16_000, 3000), "noise_octaves": (0.1, 8, 2),
+        "hiss_level": (0, 1, 0), "hiss_hz": (60, 18_000, 8000), "hiss_octaves": (0.1, 8, 2),
+        "hiss_decay_s": (0.005, 20, 0.2), "hiss_attack_s": (0.0001, 2, 0.0001), "noise_lift": (0, 3, 0.7),
+        "hold_hz": (0, 48_000, 0), "noise_period": (0, 65_536, 0), "bursts": (0, 8, 0), "burst_s": (0.002, 0.2, 0.011),
+        "width": (0, 1, 0), "choke": (0, 4, 0),
     },
 }  # fmt: skip
-_LISTS = {"ratios": (0.25, 40.0), "amplitudes": (0.0, 1.0)}
+_LISTS = {"ratios": (0.25, 80.0), "amplitudes": (0.0, 1.0)}
 _SHARES = {
     "attack": "attack_s", "decay": "decay_s", "release": "release_s", "index": "index_decay_s", "tine": "tine_decay_s",
+    "second": "second_decay_s",
 }  # fmt: skip
 _NUMBERS = {**_COMMON, **{name: limits for fields in _KIND_FIELDS.values() for name, limits in fields.items()}}
 
 PATCH = np.dtype(
-    [("kind", np.int32), ("wave", np.int32), ("filter", np.int32), ("num_modes", np.int32)]
+    [(name, np.int32) for name in ("kind", "wave", "filter", "body", "num_modes")]
     + [(name, np.float64) for name in _NUMBERS]
     + [(f"{name}_share", np.float64) for name in _SHARES]
     + [(name, np.float64, (MAX_PARTIALS,)) for name in _LISTS]
 )
-"""The fields of the files, and of five times the share of the way that one frame goes."""
+"""The fields of the files, and of six times the share of the way that one frame goes."""
 
 ATTACK_OVERSHOOT = 1.3
 """Attacks aim at this and end at 1."""
@@ -138,6 +163,38 @@ class _File:
         return float(value)
 
 
+def _body_ratios(body: str, count: int) -> npt.NDArray[np.float64]:
+    """Frequencies of a body's first `count` modes relative to the lowest.
+
+    A string's are whole numbers, a free bar's (2k + 1)² (Fletcher & Rossing, "The Physics of Musical Instruments",
+    ch. 2.15), an ideal membrane's the zeros of Bessel functions (ch. 3.3); metal has one mode at a random place in
+    each of `count` equal logarithmic steps over 3.6 octaves.
+    """
+    order = np.arange(1.0, count + 1)
+    if body == "bar":
+        return np.concatenate([[1.0], (2 * order[1:] + 1) ** 2 / 3.0112**2])
+    if body == "membrane":
+        return np.resize(_MEMBRANE, count)
+    if body == "metal":
+        places = (np.arange(count) + np.random.default_rng(count).random(count)) / count
+        return np.exp2(3.6 * places)
+    return order
+
+
+def _fill_modes(file: _File, name: str, fields: dict[str, Any], patch: npt.NDArray[np.void]) -> None:
+    """Give a struck patch its ratios, those listed or those of its body, and as many amplitudes."""
+    count = len(fields.get("ratios", ())) or int(patch["num_partials"])
+    if patch["kind"] == MODAL and count == 0:
+        raise file.fail(name, None, "ratios or num_partials must be given")
+    if "amplitudes" not in fields:
+        patch["amplitudes"][:count] = 1.0
+    elif len(fields["amplitudes"]) != count:
+        raise file.fail(name, "amplitudes", f"there are {len(fields['amplitudes'])} amplitudes for {count} partials")
+    if "ratios" not in fields:
+        patch["ratios"][:count] = _body_ratios(_WORDS["body"][patch["body"]], count)
+    patch["num_modes"] = count
+
+
 def _read_patch(file: _File, name: str, fields: dict[str, Any]) -> npt.NDArray[np.void]:
     patch = np.zeros((), PATCH)
     kind = fields.get("kind")
@@ -150,21 +207,20 @@ def _read_patch(file: _File, name: str, fields: dict[str, Any]) -> npt.NDArray[n
     for field, value in fields.items():
         if field in numbers:
             patch[field] = file.number(name, field, value, numbers[field])
-        elif field in _WORDS and (field != "wave" or kind == "analog"):
+        elif field in _WORDS and kind in _KINDS_OF_WORD.get(field, KINDS):
             if value not in _WORDS[field]:
                 raise file.fail(name, field, f"{field} is {value!r}; allowed is one of {', '.join(_WORDS[field])}")
             patch[field] = _WORDS[field].index(value)
-        elif field in _LISTS and kind == "modal":
+        elif field in _LISTS and kind in _STRUCK:
             if not isinstance(value, list) or not 1 <= len(value) <= MAX_PARTIALS:
                 raise file.fail(name, field, f"{field} is {value!r}; allowed is a list of 1 … {MAX_PARTIALS} numbers")
             low, high = _LISTS[field]
             patch[field][: len(value)] = [file.number(name, field, item, (low, high, 0)) for item in value]
-            patch["num_modes"] = len(value)
         elif field != "kind":
             known = ", ".join(sorted({"kind", "filter", *numbers}))
             raise file.fail(name, field, f"{field} is no field of kind {kind!r}; known are {known}")
-    if kind == "modal" and not 0 < len(fields.get("ratios", ())) == len(fields.get("amplitudes", ())):
-        raise file.fail(name, "ratios", "ratios and amplitudes must both be given and be equally long")
+    if kind in _STRUCK:
+        _fill_modes(file, name, fields, patch)
     for share, seconds in _SHARES.items():
         reach = np.log(ATTACK_OVERSHOOT / (ATTACK_OVERSHOOT - 1)) if share == "attack" else np.log(1000.0)
         patch[f"{share}_share"] = -np.expm1(-reach / (max(float(patch[seconds]), 1e-3) * SAMPLE_RATE))

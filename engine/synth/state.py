@@ -20,7 +20,7 @@ NUM_VOICES = MAX_VOICES + 8
 """The last few hold voices that are fading out after their place was taken."""
 
 STRING_FRAMES = 2048
-MAX_PARTIALS = 16
+MAX_PARTIALS = 48
 REVERB_LINES = 8
 REVERB_FRAMES = 4096
 DIFFUSER_FRAMES = 1024
@@ -67,8 +67,13 @@ VOICE = np.dtype(
         ("bend_next", np.float64),  # and at the next
         ("index", np.float64),  # FM index envelope, 1 … index_sustain
         ("tine", np.float64),  # FM second pair's envelope; drums: tone's
-        ("noise_level", np.float64),  # noise envelope; of drums: metal too
+        ("noise_level", np.float64),  # noise envelope
+        ("second", np.float64),  # FM second index envelope; drums: second noise's
+        ("feedback", np.float64, (2,)),  # FM modulator's last two samples
         ("sweep", np.float64),  # drums: pitch envelope
+        ("rise", np.float64),  # drums: what is left of the second noise's bloom
+        ("burst_frames", np.float64),  # drums: between two hands
+        ("bands", np.float64, (8,)),  # drums: memory of two noise bands a channel
         ("string_last", np.float64),
         ("string_loss", np.float64),  # factor of one turn
         ("allpass", np.float64),
