@@ -55,7 +55,7 @@ def aim_harmonics(voice: np.void, patch: np.void, levels: np.ndarray, frame: int
     count = min(int(TOP_HZ / hz), MAX_HARMONICS)
     # Also those that still sound from before a glide upwards.
     until = min(max(count + 3, voice.num_harmonics) // 4 * 4, MAX_HARMONICS)
-    soft, loud, body = gain * (1.0 - dynamics), gain * dynamics, patch.body
+    soft, loud, body = gain * (1.0 - dynamics), gain * dynamics, patch.response
     for k in range(until):
         place = min(max(base + _PLACES[k], 0.0), BODY_POINTS - 1.001)
         point = int(place)

@@ -18,7 +18,7 @@ from engine.synth import master as output
 from engine.synth.compile import SOURCE_DIGEST, kernel, merged
 from engine.synth.effects import add_chorus, add_delay, add_reverb, set_delay_time, set_reverb_time
 from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise, white_noise
-from engine.synth.patch import DRUM, PLUCK
+from engine.synth.fields import DRUM, PLUCK
 from engine.synth.playing import find_slurred, is_upstroke, lateness, place_in_chord
 from engine.synth.state import (
     ATTACK,
@@ -167,8 +167,8 @@ def _choose_style(state: SlotState, layer: int) -> int:
 
 
 @kernel
-def _choose_patch(state: SlotState, tables: Tables, style: int, layer: int) -> int:
-    """The instrument that the slot's seed gives to a layer of a style."""
+def _choose(state: SlotState, tables: Tables, style: int, layer: int) -> int:
+    """The instrument, or of the drums the kit, that the slot's seed gives to a layer of a style."""
     choices = tables.choices[style, layer]
     count = 1
     while count < len(choices) and choices[count] >= 0:
@@ -211,13 +211,13 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
     layer, pitch = int(sound.layer), int(sound.pitch)
     style = _choose_style(state, layer)
     if layer == DRUMS:
-        patch_index = tables.kits[style, pitch & 127]
+        patch_index = tables.kits[_choose(state, tables, style, layer), pitch & 127]
         if patch_index < 0:
             return
         if pitch == KICK:
             state.duck[2] = max(state.duck[2], 0.4 + 0.6 * sound.velocity / 127.0)
     else:
-        patch_index = _choose_patch(state, tables, style, layer)
+        patch_index = _choose(state, tables, style, layer)
     patch = tables.patches[patch_index]
     for index in range(NUM_VOICES):
         voice = state.voices[index]

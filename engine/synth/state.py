@@ -20,7 +20,7 @@ NUM_VOICES = MAX_VOICES + 8
 """The last few hold voices that are fading out after their place was taken."""
 
 STRING_FRAMES = 2048
-MAX_PARTIALS = 16
+MAX_PARTIALS = 48
 MAX_HARMONICS = 64
 BODY_POINTS = 104
 """Of a body's response, twelve an octave."""
@@ -38,6 +38,8 @@ FIXED_POINT = 2**40
 MAX_SLOT_SEED = 2**63 - 1
 
 FREE, ATTACK, DECAY, RELEASE = range(4)
+ATTACK_OVERSHOOT = 1.3
+"""Attacks aim at this and end at 1."""
 
 VOICE = np.dtype(
     [
@@ -74,8 +76,13 @@ VOICE = np.dtype(
         ("bend_next", np.float64),  # and at the next
         ("index", np.float64),  # FM index envelope, 1 … index_sustain
         ("tine", np.float64),  # FM second pair's envelope; drums: tone's
-        ("noise_level", np.float64),  # noise envelope; of drums: metal too
+        ("noise_level", np.float64),  # noise envelope
+        ("second", np.float64),  # FM second index envelope; drums: second noise's
+        ("feedback", np.float64, (2,)),  # FM modulator's last two samples
         ("sweep", np.float64),  # drums: pitch envelope
+        ("rise", np.float64),  # drums: what is left of the second noise's bloom
+        ("burst_frames", np.float64),  # drums: between two hands
+        ("bands", np.float64, (8,)),  # drums: memory of two noise bands a channel
         ("glide", np.float64),  # octaves from the note to where it is slurred from
         ("scoop", np.float64),  # cents from the note to where it begins
         ("jitter", np.float64),  # random walk of pitch, effective value 1

@@ -15,7 +15,7 @@ from engine.audio import BLOCK_FRAMES, Block
 from engine.synth.cpu import CpuRenderer
 from engine.synth.master import LATENCY_FRAMES
 from engine.synth.mixer import Tables
-from engine.synth.patch import PatchTables, shipped_tables
+from engine.synth.tables import PatchTables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.state import (
     C_BPM,

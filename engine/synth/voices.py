@@ -14,13 +14,13 @@ from engine.audio import SAMPLE_RATE
 from engine.synth.additive import add_harmonics, aim_harmonics, start_harmonics
 from engine.synth.analog import add_analog
 from engine.synth.compile import kernel, merged
-from engine.synth.drums import add_drum, start_drum
+from engine.synth.drums import add_drum, is_drum_silent, settle_drum, strike_drum
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
-from engine.synth.modal import add_modes, count_sounding_modes, strike_modes
+from engine.synth.fields import ADDITIVE, ANALOG, DRUM, FM, MODAL, PLUCK
+from engine.synth.modal import add_modes, count_sounding_modes, spread_modes, strike_modes
 from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, next_noise, sine
-from engine.synth.patch import ADDITIVE, ANALOG, ATTACK_OVERSHOOT, DRUM, FM, MODAL, PLUCK
-from engine.synth.state import ATTACK, CONTROL_FRAMES, DECAY, FREE, RELEASE
+from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE
 from engine.synth.strings import add_string, aim_string, pick_again, start_string
 
 SILENCE = 1e-4
@@ -84,7 +84,8 @@ def start_voice(
     voice.hz = _note_hz(patch, pitch)
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
     voice.g, voice.index, voice.tine = -1.0, 1.0, 1.0
-    voice.noise_level = 1.0
+    voice.noise_level, voice.second = 1.0, 1.0
+    voice.feedback[:] = 0.0
     voice.memory[:] = 0.0
     voice.breath[:] = 0.0
     voice.breath_gain = -1.0
@@ -106,15 +107,9 @@ def start_voice(
     elif patch.kind == ADDITIVE:
         start_harmonics(voice, string)
     elif patch.kind == MODAL:
-        # The lower the note, the longer it rings; the harder it is struck, the more of its upper partials sound.
-        ring_s = patch.ring_s * min(2.0, 2.0 ** ((60.0 - pitch) / 24.0))
-        strike_modes(
-            modes, patch.num_modes, patch.ratios, patch.amplitudes, voice.hz, patch.inharmonicity, ring_s,
-            patch.ring_damping, patch.tilt + 1.2 * (0.75 - velocity),
-        )  # fmt: skip
-        voice.num_modes = patch.num_modes
+        voice.num_modes = strike_modes(voice, patch, modes)
     elif patch.kind == DRUM:
-        start_drum(voice, patch)
+        strike_drum(voice, patch, modes)
 
 
 @kernel
@@ -264,8 +259,10 @@ def _update_controls(
         voice.tine = 0.0
     if patch.kind != DRUM and patch.noise_level > 0.0:
         _aim_breath(voice, patch, brightness)
-    if patch.kind == MODAL:
+    if patch.kind == MODAL or patch.kind == DRUM:
         voice.num_modes = count_sounding_modes(modes, voice.num_modes)
+    if patch.kind == DRUM:
+        settle_drum(voice)
 
 
 @kernel
@@ -343,24 +340,23 @@ def render_voice(
     if patch.kind == ANALOG:
         add_analog(voice, patch, work, num_frames)
     elif patch.kind == FM:
-        add_fm(voice, patch, work, frame % CONTROL_FRAMES, num_frames, brightness)
+        add_fm(voice, patch, work, frame, num_frames, brightness)
     elif patch.kind == PLUCK:
         add_string(voice, patch, string, work, noise, frame, num_frames)
     elif patch.kind == ADDITIVE:
         add_harmonics(voice, string, work, frame % CONTROL_FRAMES, num_frames)
     elif patch.kind == MODAL:
-        add_modes(work, num_frames, modes, voice.num_modes, 0.25 if voice.pitch % 2 else -0.25)
+        add_modes(work, num_frames, modes, voice.num_modes)
+        spread_modes(work, num_frames, patch.width if voice.pitch % 2 else -patch.width, 0.0)
     else:
-        add_drum(voice, patch, work[0], num_frames)
-        for i in range(num_frames):
-            work[1, i] = work[0, i]
+        add_drum(voice, patch, modes, work, frame, num_frames)
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)
     _add_to_bus(voice, patch, work, bus, frame % CONTROL_FRAMES, num_frames)
     is_spent = voice.stage != ATTACK and voice.level < SILENCE
     if patch.kind == DRUM:
-        is_spent = is_spent or max(voice.tine, voice.noise_level) < SILENCE
+        is_spent = is_spent or is_drum_silent(voice)
     # Only at control points, or the cut of a block would decide which voices are free.
     if (is_spent or voice.fade <= 0.0) and (frame + num_frames) % CONTROL_FRAMES == 0:
         voice.stage = FREE

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.patch import PatchTables, shipped_tables
+from engine.synth.tables import PatchTables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
 from moods.harmony import Key

@@ -15,7 +15,7 @@ import pytest
 
 from engine.errors import DeviceMissing
 from engine.synth.mixer import Tables, new_scratch
-from engine.synth.patch import shipped_tables
+from engine.synth.tables import shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.state import new_state
 from engine.synth.synth import Synth

@@ -11,7 +11,7 @@ import pytest
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.errors import PatchError
-from engine.synth.patch import load_tables, shipped_tables
+from engine.synth.tables import load_tables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
 from moods.intent import LAYERS, STYLES
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
         ("bass.toml", "sub_level = 0.25", "sub_level = nan", "sub_level is nan; allowed is 0 … 1"),
         ("bass.toml", "sub_level = 0.25", "sublevel = 0.25", "sublevel is no field of kind 'analog'"),
         ("bass.toml", "sub_level = 0.25", "sub_level = ", "not TOML"),
-        ("keys.toml", "ratios = [1, 3.93, 9.6, 2.0]", "ratios = [1]", "ratios and amplitudes"),
+        ("mallets.toml", "ratios = [1, 3.93, 9.6, 17.2]", "ratios = [1]", "4 amplitudes for 1 partials"),
         ("styles.toml", 'lead = ["mellow_pluck", "kalimba"]', 'lead = ["lute"]', "names the patch 'lute'"),
         ("styles.toml", "[jazz]", "[jizz]", "the style 'jazz' is missing"),
         ("kits.toml", "shaker = ", "shakers = ", "the drum 'shaker' is missing"),
