@@ -81,6 +81,8 @@ class Tables(NamedTuple):
     kits: np.ndarray
     mix: np.ndarray
     rooms: np.ndarray
+    waves: np.ndarray
+    zones: np.ndarray
 
 
 class Scratch(NamedTuple):
@@ -366,8 +368,9 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
         if voice.stage != FREE:
             sounding |= 1 << voice.layer
             render_voice(
-                voice, tables.patches[voice.patch], state.strings[index], state.modes[index], scratch.work,
-                scratch.noise[index % 2], scratch.buses[1 + voice.layer], frame, num_frames, brightness, energy,
+                voice, tables.patches[voice.patch], state.strings[index], state.modes[index], tables.waves,
+                tables.zones, scratch.work, scratch.noise[index % 2], scratch.buses[1 + voice.layer], frame, num_frames,
+                brightness, energy,
             )  # fmt: skip
     if crackle > 1e-4:
         sounding |= 1 << TEXTURE

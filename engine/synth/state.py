@@ -21,6 +21,7 @@ NUM_VOICES = MAX_VOICES + 8
 
 STRING_FRAMES = 2048
 MAX_PARTIALS = 16
+MAX_TICKS = 8
 REVERB_LINES = 8
 REVERB_FRAMES = 4096
 DIFFUSER_FRAMES = 1024
@@ -73,13 +74,17 @@ VOICE = np.dtype(
         ("string_loss", np.float64),  # factor of one turn
         ("allpass", np.float64),
         ("allpass_last", np.float64),
-        ("phase", np.float64, (8,)),
+        ("phase", np.float64, (9,)),
+        ("dynamic", np.float64, (2,)),  # ensembles: soft 0 … 1 loud, at the last control point and the next
         ("memory", np.float64, (4,)),  # state-variable filter, two integrators per channel
         ("breath", np.float64, (3,)),  # low-passes of the noise that comes beside the tone
         ("breath_gain", np.float64),
         ("breath_step", np.float64),
     ]
 )
+
+WANDER, SUB_PHASE = 7, 8
+"""Places in VOICE.phase: what tells the slow motions of equal voices apart; the oscillator an octave below."""
 
 MASTER = np.dtype(
     [

@@ -70,7 +70,9 @@ class Synth:
     def __init__(self, max_slots: int, *, num_threads: int = 1, tables: PatchTables | None = None) -> None:
         self.max_slots = max_slots
         tables = tables or shipped_tables()
-        self._tables = Tables(tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms)
+        self._tables = Tables(
+            tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms, tables.waves, tables.zones
+        )
         self._slots: dict[int, _Slot] = {}
         self._pool = ThreadPoolExecutor(num_threads, "synth") if num_threads > 1 else None
 

@@ -12,20 +12,20 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.analog import add_analog
+from engine.synth.chip import add_chip
 from engine.synth.compile import kernel, merged
 from engine.synth.drums import add_drum, start_drum
+from engine.synth.ensemble import add_ensemble
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
 from engine.synth.modal import add_modes, count_sounding_modes, strike_modes
 from engine.synth.oscillators import CENT, LOG_2, TAU, next_noise, sine
-from engine.synth.patch import ANALOG, ATTACK_OVERSHOOT, DRUM, FM, MODAL, PLUCK
-from engine.synth.state import ATTACK, CONTROL_FRAMES, DECAY, FREE, RELEASE
+from engine.synth.patch import ANALOG, ATTACK_OVERSHOOT, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
+from engine.synth.state import ATTACK, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
 from engine.synth.strings import add_string, pluck_string
 
 SILENCE = 1e-4
 STEAL_FRAMES = 192
-WANDER = 7
-"""Place in VOICE.phase of what tells the slow motions of equal voices apart."""
 MAX_HZ = 0.23 * SAMPLE_RATE
 
 
@@ -67,7 +67,7 @@ def start_voice(
     voice.breath[:] = 0.0
     voice.breath_gain = -1.0
     voice.bend_next = -1.0
-    for k in range(8):
+    for k in range(len(voice.phase)):
         voice.noise = next_noise(voice.noise)
         voice.phase[k] = voice.noise / 4294967296.0 if patch.kind == ANALOG and patch.num_oscillators > 1 else 0.0
     pan = patch.pan
@@ -242,6 +242,8 @@ def render_voice(
     patch: np.void,
     string: np.ndarray,
     modes: np.ndarray,
+    waves: np.ndarray,
+    zones: np.ndarray,
     work: np.ndarray,
     noise: np.ndarray,
     bus: np.ndarray,
@@ -252,14 +254,19 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to `bus` [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch.
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch; `waves` and
+    `zones` are those of `PatchTables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
         _update_controls(voice, patch, modes, frame, brightness, energy)
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
     if patch.kind == ANALOG:
-        add_analog(voice, patch, work, num_frames)
+        add_analog(voice, patch, waves, work, frame, num_frames)
+    elif patch.kind == ENSEMBLE:
+        add_ensemble(voice, patch, zones, waves, work, frame, num_frames, brightness, energy)
+    elif patch.kind == CHIP:
+        add_chip(voice, patch, waves, work, frame, num_frames)
     elif patch.kind == FM:
         add_fm(voice, patch, work, frame % CONTROL_FRAMES, num_frames, brightness)
     elif patch.kind == PLUCK:
