@@ -17,8 +17,8 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth import master as output
 from engine.synth.compile import SOURCE_DIGEST, kernel, merged
 from engine.synth.effects import add_chorus, add_delay, add_reverb, set_delay_time, set_reverb_time
-from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise, white_noise
 from engine.synth.fields import DRUM, PLUCK
+from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise, white_noise
 from engine.synth.playing import find_slurred, is_upstroke, lateness, place_in_chord
 from engine.synth.state import (
     ATTACK,
@@ -80,6 +80,8 @@ class Tables(NamedTuple):
     kits: np.ndarray
     mix: np.ndarray
     rooms: np.ndarray
+    waves: np.ndarray
+    zones: np.ndarray
 
 
 class Scratch(NamedTuple):
@@ -400,8 +402,8 @@ def render_sounding(
     first = max(0, voice.onset - frame)
     if first < num_frames:
         render_voice(
-            voice, tables.patches[voice.patch], state.strings[index], state.modes[index], work,
-            scratch.noise[index % 2, first:], bus[:, first:], frame + first, num_frames - first,
+            voice, tables.patches[voice.patch], state.strings[index], state.modes[index], tables.waves, tables.zones,
+            work, scratch.noise[index % 2, first:], bus[:, first:], frame + first, num_frames - first,
             _value(state.targets, BRIGHTNESS, base), _value(state.targets, ENERGY, base),
         )  # fmt: skip
 

@@ -25,6 +25,7 @@ MAX_HARMONICS = 64
 BODY_POINTS = 104
 """Of a body's response, twelve an octave."""
 NUM_BODY_MODES = 4
+MAX_TICKS = 8
 REVERB_LINES = 8
 REVERB_FRAMES = 4096
 DIFFUSER_FRAMES = 1024
@@ -99,13 +100,17 @@ VOICE = np.dtype(
         ("step_rise", np.float64),
         ("rough", np.float64),  # noise that shakes them, at the last control point
         ("rough_next", np.float64),
-        ("phase", np.float64, (8,)),
+        ("phase", np.float64, (9,)),
+        ("dynamic", np.float64, (2,)),  # ensembles: soft 0 … 1 loud, at the last control point and the next
         ("memory", np.float64, (4,)),  # state-variable filter, two integrators per channel
         ("breath", np.float64, (3,)),  # low-passes of the noise that comes beside the tone
         ("breath_gain", np.float64),
         ("breath_step", np.float64),
     ]
 )
+
+WANDER, SUB_PHASE = 7, 8
+"""Places in VOICE.phase: what tells the slow motions of equal voices apart; the oscillator an octave below."""
 
 MASTER = np.dtype(
     [

@@ -15,7 +15,6 @@ from engine.audio import BLOCK_FRAMES, Block
 from engine.synth.cpu import CpuRenderer
 from engine.synth.master import LATENCY_FRAMES
 from engine.synth.mixer import Tables
-from engine.synth.tables import PatchTables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.state import (
     C_BPM,
@@ -31,6 +30,7 @@ from engine.synth.state import (
     SlotState,
     new_state,
 )
+from engine.synth.tables import PatchTables, shipped_tables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 
@@ -90,7 +90,7 @@ class Synth:
     ) -> None:
         self.max_slots = max_slots
         tables = tables or shipped_tables()
-        flat = Tables(tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms)
+        flat = Tables(tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms, tables.waves, tables.zones)
         self._renderer: Renderer
         if device == "cpu":
             self._renderer = CpuRenderer(flat, num_threads)

@@ -1,4 +1,4 @@
-"""All patches, kits and styles as the flat tables that the kernels read. In: a folder of TOML files; out: `PatchTables`.
+"""All patches, kits and styles as the flat tables that the kernels read. In: a folder of TOML; out: `PatchTables`.
 
 Remembers the shipped tables; any thread. A file that cannot be used raises `PatchError` with file, line, value and
 range.

@@ -13,21 +13,21 @@ import numpy as np
 from engine.audio import SAMPLE_RATE
 from engine.synth.additive import add_harmonics, aim_harmonics, start_harmonics
 from engine.synth.analog import add_analog
+from engine.synth.chip import add_chip
 from engine.synth.compile import kernel, merged
 from engine.synth.drums import add_drum, is_drum_silent, settle_drum, strike_drum
+from engine.synth.ensemble import add_ensemble
+from engine.synth.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
-from engine.synth.fields import ADDITIVE, ANALOG, DRUM, FM, MODAL, PLUCK
 from engine.synth.modal import add_modes, count_sounding_modes, spread_modes, strike_modes
 from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, next_noise, sine
-from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE
+from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
 from engine.synth.strings import add_string, aim_string, pick_again, start_string
 
 SILENCE = 1e-4
 STEAL_FRAMES = 192
 SLUR_FADE_FRAMES = 2400
-WANDER = 7
-"""Place in VOICE.phase of what tells the slow motions of equal voices apart."""
 JITTER_KEEP, JITTER_ADD = 0.95, 0.54
 """Per control period, on even noise of -1 … 1: about 6 Hz wide, effective value 1."""
 LOOSE_LEVEL = 0.08
@@ -94,7 +94,7 @@ def start_voice(
     voice.scoop = 0.0
     if voice.glide == 0.0 and hash32(noise, 3) < patch.scoop_share * 4294967296.0:
         voice.scoop = -patch.scoop_cents
-    for k in range(8):
+    for k in range(len(voice.phase)):
         voice.noise = next_noise(voice.noise)
         voice.phase[k] = voice.noise / 4294967296.0 if patch.kind == ANALOG and patch.num_oscillators > 1 else 0.0
     if patch.kind != DRUM:
@@ -321,6 +321,8 @@ def render_voice(
     patch: np.void,
     string: np.ndarray,
     modes: np.ndarray,
+    waves: np.ndarray,
+    zones: np.ndarray,
     work: np.ndarray,
     noise: np.ndarray,
     bus: np.ndarray,
@@ -331,14 +333,19 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to `bus` [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch.
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch; `waves` and
+    `zones` are those of `PatchTables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
         _update_controls(voice, patch, string, modes, frame, brightness, energy)
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
     if patch.kind == ANALOG:
-        add_analog(voice, patch, work, num_frames)
+        add_analog(voice, patch, waves, work, frame, num_frames)
+    elif patch.kind == ENSEMBLE:
+        add_ensemble(voice, patch, zones, waves, work, frame, num_frames, brightness, energy)
+    elif patch.kind == CHIP:
+        add_chip(voice, patch, waves, work, frame, num_frames)
     elif patch.kind == FM:
         add_fm(voice, patch, work, frame, num_frames, brightness)
     elif patch.kind == PLUCK:

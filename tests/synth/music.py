@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.tables import PatchTables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import PatchTables, shipped_tables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 

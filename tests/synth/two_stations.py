@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.synth.fields import KINDS
-from engine.synth.tables import PatchTables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import PatchTables, shipped_tables
 from moods.intent import LAYERS, STYLES, Intent
 from tests.synth.music import intent
 
