@@ -82,6 +82,7 @@ def start_voice(
     voice.pitch, voice.onset, voice.release_at = pitch, onset, onset + length
     voice.noise = noise | 1
     voice.hz = _note_hz(patch, pitch)
+    voice.increment = voice.hz / SAMPLE_RATE
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
     voice.g, voice.index, voice.tine = -1.0, 1.0, 1.0
     voice.noise_level, voice.second = 1.0, 1.0
