@@ -72,13 +72,17 @@ class Tagger:
         return self._norm(number + 1, functional.relu(x))
 
     def embed(self, excerpt: Float) -> Float:
-        """The 200 values before the tags, of every window of `excerpt` [T] at EAR_RATE: [windows, 200]."""
+        """The 200 values before the tags, of every window of `excerpt` [T] at EAR_RATE: [windows, 200].
+
+        What is shorter than a window is one by itself.
+        """
         mel = librosa.feature.melspectrogram(
             y=excerpt, sr=EAR_RATE, n_fft=_TAGGER_FFT, hop_length=_TAGGER_HOP, n_mels=_TAGGER_MELS
         )
         log_mel = np.log10(10_000 * mel.T.astype(np.float32) + 1)
-        count = len(log_mel) // _TAGGER_WINDOW_FRAMES
-        windows = log_mel[: count * _TAGGER_WINDOW_FRAMES].reshape(count, 1, _TAGGER_WINDOW_FRAMES, _TAGGER_MELS)
+        length = min(_TAGGER_WINDOW_FRAMES, len(log_mel))
+        count = len(log_mel) // length
+        windows = log_mel[: count * length].reshape(count, 1, length, _TAGGER_MELS)
         with torch.inference_mode():
             return self._embed(torch.from_numpy(windows)).numpy()
 
@@ -116,8 +120,8 @@ class Vibe:
         self._session: Any = onnxruntime.InferenceSession(graph.SerializeToString(), options)
 
     def embed(self, excerpt: Float) -> Float:
-        """[windows, 256] of `excerpt` [T] at EAR_RATE."""
-        size = _VIBE_WINDOW_S * EAR_RATE
+        """[windows, 256] of `excerpt` [T] at EAR_RATE; what is shorter than a window is one by itself."""
+        size = min(_VIBE_WINDOW_S * EAR_RATE, len(excerpt))
         rows = [self._embed(excerpt[first : first + size]) for first in range(0, len(excerpt) - size + 1, size)]
         return np.concatenate(rows)
 

@@ -19,6 +19,7 @@ from engine.audio import SAMPLE_RATE
 
 Float = npt.NDArray[np.float32]
 EXCERPT_S = 12
+MOMENT_S, NUM_MOMENTS = 2, 5
 LOUDNESS_LUFS = -20.0
 BANDS_HZ = tuple(float(1000 * 2 ** (k / 3)) for k in range(-15, 13))
 """Centres of third octaves, 31 Hz … 16 kHz."""
@@ -46,6 +47,19 @@ def hear(excerpts: Sequence[Float]) -> Heard:
         np.array([third_octaves_db(excerpt) for excerpt in level]),
         {name: np.array([found[name] for found in figures]) for name in figures[0]},
     )
+
+
+def hear_moments(sound: Float) -> dict[str, Float]:
+    """Embeddings, by ear, of moments of MOMENT_S spread over `sound` [2, T]: [moments, dimensions]."""
+    size = MOMENT_S * SAMPLE_RATE
+    firsts = np.linspace(0, sound.shape[1] - size, NUM_MOMENTS + 2).astype(int)[1:-1]
+    moments = [sound[:, first : first + size] for first in firsts]
+    mono = [
+        soxr.resample(at_loudness(moment).mean(axis=0), SAMPLE_RATE, EAR_RATE).astype(np.float32)
+        for moment in moments
+        if is_audible(moment)
+    ]
+    return {name: np.concatenate([embed(moment) for moment in mono]) for name, embed in ears().items()}
 
 
 def at_loudness(sound: Float) -> Float:
