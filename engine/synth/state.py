@@ -69,7 +69,6 @@ VOICE = np.dtype(
         ("tine", np.float64),  # FM second pair's envelope; drums: tone's
         ("noise_level", np.float64),  # noise envelope
         ("second", np.float64),  # FM second index envelope; drums: second noise's
-        ("feedback", np.float64, (2,)),  # FM modulator's last two samples
         ("sweep", np.float64),  # drums: pitch envelope
         ("rise", np.float64),  # drums: what is left of the second noise's bloom
         ("burst_frames", np.float64),  # drums: between two hands
