@@ -48,7 +48,7 @@ _OF_KIND: dict[str, dict[str, Range]] = {
     "fm": {
         "carrier_ratio": (0.25, 8, 1), "modulator_ratio": (0.25, 16, 1), "index": (0, 8, 1),
         "index_sustain": (0, 1, 0.2), "index_decay_s": (0.005, 10, 0.8), "tine_ratio": (0.5, 24, 14),
-        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), "feedback": (0, 1.2, 0), "twin_cents": (0, 30, 0),
+        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), "twin_cents": (0, 30, 0),
         "second_ratio": (0.25, 16, 1), "second_index": (0, 8, 0), "second_sustain": (0, 1, 0),
         "second_decay_s": (0.005, 10, 0.5), **_LIFE,
     },

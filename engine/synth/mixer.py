@@ -57,6 +57,7 @@ from engine.synth.state import (
     REVERB_S,
     REVERB_SEND,
     SEED,
+    WORK_ROWS,
     SlotState,
 )
 from engine.synth.voices import SLUR_FADE_FRAMES, STEAL_FRAMES, octaves_to, render_voice, slur_voice, start_voice
@@ -87,7 +88,7 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Rows that a call overwrites; one per thread."""
 
-    work: np.ndarray  # [3, CONTROL_FRAMES] a voice, and its envelope
+    work: np.ndarray  # [4, CONTROL_FRAMES] a voice, and two rows for its source
     noise: np.ndarray  # [2, CONTROL_FRAMES] white noise for all who need some
     buses: np.ndarray  # [1 + layers, 2, CONTROL_FRAMES] the mix, then the layers
     sends: np.ndarray  # [1 + layers, 3, 2, CONTROL_FRAMES] reverb, delay, chorus
@@ -97,7 +98,7 @@ class Scratch(NamedTuple):
 def new_scratch() -> Scratch:
     shape = (2, CONTROL_FRAMES)
     return Scratch(
-        np.zeros((3, CONTROL_FRAMES)),
+        np.zeros((WORK_ROWS, CONTROL_FRAMES)),
         np.zeros(shape),
         np.zeros((1 + NUM_LAYERS, *shape)),
         np.zeros((1 + NUM_LAYERS, 3, *shape)),

@@ -20,7 +20,7 @@ from engine.synth.ensemble import add_ensemble
 from engine.synth.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
-from engine.synth.modal import add_modes, count_sounding_modes, spread_modes, strike_modes
+from engine.synth.modal import add_modes, settle_modes, spread_modes, strike_modes
 from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, next_noise, sine
 from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
 from engine.synth.strings import add_string, aim_string, pick_again, start_string
@@ -86,7 +86,6 @@ def start_voice(
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
     voice.g, voice.index, voice.tine = -1.0, 1.0, 1.0
     voice.noise_level, voice.second = 1.0, 1.0
-    voice.feedback[:] = 0.0
     voice.memory[:] = 0.0
     voice.breath[:] = 0.0
     voice.breath_gain = -1.0
@@ -261,7 +260,7 @@ def _update_controls(
     if patch.kind != DRUM and patch.noise_level > 0.0:
         _aim_breath(voice, patch, brightness)
     if patch.kind == MODAL or patch.kind == DRUM:
-        voice.num_modes = count_sounding_modes(modes, voice.num_modes)
+        voice.num_modes = settle_modes(modes, voice.num_modes, frame // CONTROL_FRAMES)
     if patch.kind == DRUM:
         settle_drum(voice)
 
@@ -334,7 +333,7 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to `bus` [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch; `waves` and
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [4, CONTROL_FRAMES] scratch; `waves` and
     `zones` are those of `PatchTables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
@@ -365,6 +364,8 @@ def render_voice(
     is_spent = voice.stage != ATTACK and voice.level < SILENCE
     if patch.kind == DRUM:
         is_spent = is_spent or is_drum_silent(voice)
+    elif patch.kind == MODAL:
+        is_spent = is_spent or (voice.num_modes == 0 and patch.noise_sustain == 0.0)
     # Only at control points, or the cut of a block would decide which voices are free.
     if (is_spent or voice.fade <= 0.0) and (frame + num_frames) % CONTROL_FRAMES == 0:
         voice.stage = FREE
