@@ -233,7 +233,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
     noise = hash32(state.clock[SEED], 1000 + state.clock[NUM_STARTED])
     state.clock[NUM_STARTED] += 1
     slide = 0.0
-    if patch.glide_s > 0.0:
+    if patch.glide_s > 0.0 and hash32(noise, 4) < patch.slur_share * 4294967296.0:
         slurred = find_slurred(state.voices, patch_index, layer, pitch, sound.frame)
         if slurred >= 0:
             slide = octaves_to(state.voices[slurred], patch, pitch)
@@ -385,7 +385,7 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
             sounding |= 1 << voice.layer
             render_voice(
                 voice, tables.patches[voice.patch], state.strings[index], state.modes[index], scratch.work,
-                scratch.noise[index % 2, first:], scratch.buses[1 + voice.layer, :, first:], frame + first,
+                scratch.noise[index % 2, first:], scratch.buses[1 + voice.layer], first, frame + first,
                 num_frames - first, brightness, energy,
             )  # fmt: skip
     if crackle > 1e-4:
