@@ -236,7 +236,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
     noise = hash32(state.clock[SEED], 1000 + state.clock[NUM_STARTED])
     state.clock[NUM_STARTED] += 1
     slide = 0.0
-    if patch.glide_s > 0.0:
+    if patch.glide_s > 0.0 and hash32(noise, 4) < patch.slur_share * 4294967296.0:
         slurred = find_slurred(state.voices, patch_index, layer, pitch, sound.frame)
         if slurred >= 0:
             slide = octaves_to(state.voices[slurred], patch, pitch)
@@ -404,7 +404,7 @@ def render_sounding(
     if first < num_frames:
         render_voice(
             voice, tables.patches[voice.patch], state.strings[index], state.modes[index], tables.waves, tables.zones,
-            work, scratch.noise[index % 2, first:], bus[:, first:], frame + first, num_frames - first,
+            work, scratch.noise[index % 2, first:], bus, first, frame + first, num_frames - first,
             _value(state.targets, BRIGHTNESS, base), _value(state.targets, ENERGY, base),
         )  # fmt: skip
 
