@@ -1,7 +1,8 @@
 """Many players as one long table. In: an ensemble patch; out: samples in a voice's work rows.
 
-Two heads read the pitch zone's table of `spectra` at different places and slightly different rates, one more to the
-left and one more to the right: neither is the other inverted, so mono loses nothing but the difference in time.
+Two heads read the pitch zone's table of `spectra`, one more to the left and one more to the right. They are a whole
+number of the fundamental's cycles apart, so the steady middle of every partial is the same in both, and mono keeps it,
+while the bands around it, the differences between the players, are independent.
 Remembers the heads' places in VOICE.phase and the loudness of the spectrum in VOICE.dynamic.
 """
 
@@ -22,7 +23,7 @@ _UNIT = 2**_FRACTION_BITS
 _FRACTION = 1.0 / _UNIT
 _MOST_FRAMES = LONG_FRAMES - 1
 HEAD_RATES_HZ = (0.31, 0.47)
-"""How often each head's pitch wanders."""
+"""How often each head's pitch wanders, `detune_cents` to either side."""
 
 
 @kernel
@@ -77,8 +78,9 @@ def add_ensemble(
         _aim_dynamic(voice, patch, brightness, energy)
     if frame == voice.onset:
         voice.dynamic[0] = voice.dynamic[1]
-        for head in range(2):
-            voice.phase[head] = (hash32(voice.noise, head) % frames + 0.5 * head * frames) % frames
+        voice.phase[0] = hash32(voice.noise, 0) % frames
+        cycle_frames = 1.0 / zone.increment
+        voice.phase[1] = (voice.phase[0] + math.floor(0.4 * frames / cycle_frames) * cycle_frames) % frames
     # Voices and horns reach their pitch from below.
     seconds = max(0, base - voice.onset) / SAMPLE_RATE
     scoop = patch.scoop_cents * math.exp(-6.9078 * seconds / patch.scoop_s) if patch.scoop_cents > 0.0 else 0.0
@@ -89,7 +91,7 @@ def add_ensemble(
     table, loud = tables[zone.soft : zone.soft + frames + 3], tables[zone.loud : zone.loud + frames + 3]
     for head in range(2):
         turn = base / SAMPLE_RATE * HEAD_RATES_HZ[head] + voice.phase[WANDER]
-        apart = patch.detune_cents * ((head - 0.5) + 0.35 * sine(turn - math.floor(turn)))
+        apart = patch.detune_cents * sine(turn - math.floor(turn))
         rate = voice.increment / zone.increment * (1.0 + CENT * (apart - scoop))
         place, step = int(voice.phase[head] * _UNIT), int(rate * _UNIT)
         mask = frames * _UNIT - 1

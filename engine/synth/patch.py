@@ -86,10 +86,10 @@ _LISTS = {"ratios": (0.25, 40.0), "amplitudes": (0.0, 1.0)}
 _CHIP_LISTS = {"duty": (0.05, 0.5), "arpeggio": (-24.0, 24.0)}
 # Of the spectra that ensembles play; see `spectra.Spectrum`.
 _SPECTRUM: dict[str, Range] = {
-    "slope_db": (-40, 6, -6), "corner_hz": (20, 20_000, 20_000), "corner_slope_db": (-60, 0, -12),
-    "even_db": (-60, 6, 0), "bandwidth_cents": (0.1, 400, 20), "bandwidth_growth": (0, 2, 1),
-    "flutter_hz": (0, 20, 0), "flutter_db": (-40, 12, -3), "lowest_key": (12, 108, 36), "highest_key": (24, 120, 96),
-    "zone_semitones": (3, 24, 6),
+    "slope_db": (-40, 6, -6), "bass_hz": (10, 4000, 10), "corner_hz": (20, 20_000, 20_000),
+    "corner_slope_db": (-60, 0, -12), "even_db": (-60, 6, 0), "bandwidth_cents": (0.1, 400, 20),
+    "bandwidth_growth": (0, 2, 1), "steady_db": (-40, 40, 3), "flutter_hz": (0, 20, 0), "flutter_db": (-40, 12, -3),
+    "lowest_key": (12, 108, 36), "highest_key": (24, 120, 96), "zone_semitones": (3, 24, 6),
 }  # fmt: skip
 _SPECTRUM_PAIRS = ("slope_db", "corner_hz")
 _SPECTRUM_LISTS: dict[str, tuple[Range, ...]] = {
