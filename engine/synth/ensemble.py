@@ -22,6 +22,7 @@ _FRACTION_BITS = 24
 _UNIT = 2**_FRACTION_BITS
 _FRACTION = 1.0 / _UNIT
 _MOST_FRAMES = LONG_FRAMES - 1
+_ONE, _TWO, _HALF, _SIXTH = np.float32(1), np.float32(2), np.float32(1 / 2), np.float32(1 / 6)
 HEAD_RATES_HZ = (0.31, 0.47)
 """How often each head's pitch wanders, `detune_cents` to either side."""
 
@@ -39,17 +40,16 @@ def _read(
     """
     is_single = dynamic == 0.0 and slope == 0.0
     for i in range(len(row)):
-        # The mask tells the compiler that it is not negative.
+        # The mask tells the compiler that it is not negative. In single precision nothing has to be converted.
         at = (place >> _FRACTION_BITS) & _MOST_FRAMES
-        t = (place & (_UNIT - 1)) * _FRACTION
+        t = np.float32((place & (_UNIT - 1)) * _FRACTION)
         a, b, c, d = table[at], table[at + 1], table[at + 2], table[at + 3]
         if not is_single:
-            share = dynamic + slope * (into + i)
+            share = np.float32(dynamic + slope * (into + i))
             a, b = a + share * (loud[at] - a), b + share * (loud[at + 1] - b)
             c, d = c + share * (loud[at + 2] - c), d + share * (loud[at + 3] - d)
-        less, most = t - 1.0, t - 2.0
-        outer, inner = t * less, (t + 1.0) * most
-        row[i] = (0.5 * inner) * (less * b - t * c) + (outer / 6.0) * ((t + 1.0) * d - most * a)
+        more, less, most = t + _ONE, t - _ONE, t - _TWO
+        row[i] = _HALF * more * most * (less * b - t * c) + _SIXTH * t * less * (more * d - most * a)
         place = (place + step) & mask
 
 
