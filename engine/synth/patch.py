@@ -18,7 +18,7 @@ import numpy.typing as npt
 from engine.audio import SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
 from engine.synth.errors import PatchError
-from engine.synth.state import MAX_PARTIALS
+from engine.synth.state import AMBIENCES, MAX_PARTIALS, MIX_FIELDS, ROOM_FIELDS
 from moods.intent import LAYERS, STYLES
 
 KINDS = ("analog", "fm", "pluck", "modal", "drum")
@@ -89,14 +89,17 @@ ATTACK_OVERSHOOT = 1.3
 
 _MIX: dict[str, Range] = {
     "level_db": (-24, 12, 0), "reverb_db": (-60, 6, -60), "delay_db": (-60, 6, -60), "chorus_db": (-60, 6, -60),
-    "duck_db": (0, 24, 0),
+    "duck_db": (0, 24, 0), "tube": (0, 4, 0), "low_hz": (20, 1000, 40), "low_db": (-40, 9, 0),
+    "peak_hz": (80, 10_000, 1000), "peak_db": (-12, 9, 0), "high_hz": (1000, 16_000, 6000), "high_db": (-24, 9, 0),
+    "width": (0, 2, 1), "spread": (0, 0.8, 0),
 }  # fmt: skip
 _ROOM: dict[str, Range] = {
-    "reverb_s": (0.2, 12, 1.8), "reverb_damping_hz": (500, 16_000, 5000), "delay_beats": (0.25, 1, 0.75),
-    "delay_feedback": (0, 0.8, 0.35), "crackle_db": (-90, -30, -90),
-    "drive": (0, 4, 0),
+    "reverb_s": (0.2, 12, 1.8), "reverb_low": (0.2, 2, 1), "reverb_damping_hz": (500, 16_000, 5000),
+    "room_size": (0, 1, 0.4), "predelay_s": (0, 0.15, 0.01), "delay_beats": (0.25, 0.75, 0.75),
+    "delay_feedback": (0, 0.8, 0.35), "duck_beats": (0.05, 1, 0.22), "drive": (0, 4, 0), "wow_cents": (0, 10, 0),
 }  # fmt: skip
-MIX_FIELDS, ROOM_FIELDS = tuple(_MIX), tuple(_ROOM)
+_AMBIENCE_DB: Range = (-90, -20, -90)
+assert tuple(_MIX) == MIX_FIELDS and (*_ROOM, *AMBIENCES) == ROOM_FIELDS
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class PatchTables:
     patches: npt.NDArray[np.void]  # [P] PATCH
     choices: npt.NDArray[np.int32]  # [styles, layers, MAX_CHOICES] index into patches, -1 past the last; drums unused
     kits: npt.NDArray[np.int32]  # [styles, 128] index into patches by drum pitch, -1 where no drum is
-    mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS] in decibels
+    mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS]; decibels as amplitudes, but for the duck's
     rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS]
 
 
@@ -199,9 +202,14 @@ def _read_style(
     if fields.get("kit") not in kits:
         raise file.fail(style, "kit", f"kit is {fields.get('kit')!r}; allowed is one of {', '.join(kits)}")
     tables.kits[row] = kits[fields["kit"]]
-    for column, field in enumerate(ROOM_FIELDS):
-        value = fields.get(field, _ROOM[field][2])
-        tables.rooms[row, column] = file.number(style, field, value, _ROOM[field])
+    for column, (field, limits) in enumerate(_ROOM.items()):
+        tables.rooms[row, column] = file.number(style, field, fields.get(field, limits[2]), limits)
+    if (ambience := fields.get("ambience", "none")) != "none":
+        if ambience not in AMBIENCES:
+            known = ", ".join(("none", *AMBIENCES))
+            raise file.fail(style, "ambience", f"ambience is {ambience!r}; allowed is one of {known}")
+        level_db = file.number(style, "ambience_db", fields.get("ambience_db", _AMBIENCE_DB[2]), _AMBIENCE_DB)
+        tables.rooms[row, len(_ROOM) + AMBIENCES.index(ambience)] = 10 ** (level_db / 20)
     for layer, layer_name in enumerate(LAYERS):
         chosen = fields.get(layer_name, [])
         if layer_name != "drums":
@@ -211,11 +219,13 @@ def _read_style(
                 )
             indices = [_index(file, style, layer_name, name, names) for name in chosen]
             tables.choices[row, layer, : len(indices)] = indices
-        for column, field in enumerate(MIX_FIELDS):
-            values = fields.get(field, [_MIX[field][2]] * len(LAYERS))
+        for column, (field, limits) in enumerate(_MIX.items()):
+            values = fields.get(field, [limits[2]] * len(LAYERS))
             if not isinstance(values, list) or len(values) != len(LAYERS):
                 raise file.fail(style, field, f"{field} is {values!r}; allowed is one number per layer of {LAYERS}")
-            tables.mix[row, layer, column] = file.number(style, field, values[layer], _MIX[field])
+            number = file.number(style, field, values[layer], limits)
+            is_gain = field.endswith("_db") and field != "duck_db"
+            tables.mix[row, layer, column] = 10 ** (number / 20) if is_gain else number
 
 
 def load_tables(folder: Traversable) -> PatchTables:

@@ -24,12 +24,14 @@ def intent(
     gains_db: tuple[float, ...] = (0.0,) * 5,
     loudness_lufs: float = -16.0,
     gain_db: float = 0.0,
+    voice_room: float = 0.0,
 ) -> Intent:
     weights = {style: 1.0} if isinstance(style, str) else style
     return Intent(
         valence=0.0, energy=energy, tension=0.0, style=tuple(weights.get(name, 0.0) for name in STYLES), bpm=bpm,
         key=Key(0, "major"), density=0.5, brightness=brightness, layer_gains_db=gains_db, active_layers=(True,) * 5,
-        temperature=1.0, loudness_lufs=loudness_lufs, gain_db=gain_db, bar=1, beat=1, section="A", bar_in_section=0,
+        temperature=1.0, loudness_lufs=loudness_lufs, gain_db=gain_db, voice_room=voice_room, bar=1, beat=1,
+        section="A", bar_in_section=0,
         bars_to_change=None, recall=NO_RECALL, cue="none",
         beats_to_end=None,
     )  # fmt: skip
