@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.lines import ANTI_DENORMAL, RAMP, add_tap, allpass, read_moving, turn, write_line
+from engine.synth.lines import ANTI_DENORMAL, add_tap, allpass, read_moving, turn, write_line
 from engine.synth.oscillators import sine
 from engine.synth.state import CONTROL_FRAMES, NUM_EARLY, REVERB_LINES
 
@@ -92,18 +92,21 @@ def add_early(effects: np.void, line: np.ndarray, bus: np.ndarray, frame: int, n
 
 
 @kernel
-def _damp(rows: np.ndarray, high: np.ndarray, low: np.ndarray, keep: np.ndarray, bass: np.ndarray, num: int) -> None:
-    """One-pole low-pass and bass shelf in place on four rows at a time, so that their recurrences overlap."""
+def _damp(
+    rows: np.ndarray, high: np.ndarray, low: np.ndarray, gain: np.ndarray, keep: np.ndarray, bass: np.ndarray, num: int
+) -> None:
+    """Gain, one-pole low-pass and bass shelf in place on four rows at a time, so that their recurrences overlap."""
     a, b, c, d = high[0], high[1], high[2], high[3]
     e, f, g, h = low[0], low[1], low[2], low[3]
     keep_a, keep_b, keep_c, keep_d = keep[0], keep[1], keep[2], keep[3]
+    gain_a, gain_b, gain_c, gain_d = gain[0], gain[1], gain[2], gain[3]
     bass_a, bass_b, bass_c, bass_d = bass[0], bass[1], bass[2], bass[3]
     first, second, third, fourth = rows[0], rows[1], rows[2], rows[3]
     for i in range(num):
-        a = keep_a * a + first[i]
-        b = keep_b * b + second[i]
-        c = keep_c * c + third[i]
-        d = keep_d * d + fourth[i]
+        a = keep_a * a + gain_a * first[i]
+        b = keep_b * b + gain_b * second[i]
+        c = keep_c * c + gain_c * third[i]
+        d = keep_d * d + gain_d * fourth[i]
         e = _BASS_KEEP * e + (1.0 - _BASS_KEEP) * a
         f = _BASS_KEEP * f + (1.0 - _BASS_KEEP) * b
         g = _BASS_KEEP * g + (1.0 - _BASS_KEEP) * c
@@ -133,22 +136,19 @@ def _read_lines(effects: np.void, lines: np.ndarray, taps: np.ndarray, frame: in
     offset = frame % BLOCK_FRAMES
     base = frame - frame % CONTROL_FRAMES
     share = (offset - frame % CONTROL_FRAMES) / BLOCK_FRAMES
-    keep, bass = effects.keep, effects.bass
+    gain, keep, bass = effects.gain, effects.keep, effects.bass
     for k in range(REVERB_LINES):
         here = LINE_DEPTH_FRAMES * sine(turn(base, LINE_RATES_HZ[k]))
         slope = (LINE_DEPTH_FRAMES * sine(turn(base + CONTROL_FRAMES, LINE_RATES_HZ[k])) - here) / CONTROL_FRAMES
-        row = taps[k, :num_frames]
-        read_moving(lines[k], LINE_LENGTHS[k] + here, slope, frame, row)
+        read_moving(lines[k], LINE_LENGTHS[k] + here, slope, frame, taps[k, :num_frames])
         keep[k] = effects.line_keep[0, k] + share * (effects.line_keep[1, k] - effects.line_keep[0, k])
         bass[k] = effects.line_bass[0, k] + share * (effects.line_bass[1, k] - effects.line_bass[0, k])
-        before, after = effects.line_gain[0, k], effects.line_gain[1, k]
-        gain, gain_slope = (1.0 - keep[k]) * before, (1.0 - keep[k]) * (after - before) / BLOCK_FRAMES
-        for i in range(num_frames):
-            row[i] *= gain + gain_slope * RAMP[offset + i]
+        gain[k] = effects.line_gain[0, k] + share * (effects.line_gain[1, k] - effects.line_gain[0, k])
+        gain[k] *= 1.0 - keep[k]
     for k in range(0, REVERB_LINES, 4):
         _damp(
-            taps[k : k + 4], effects.damping[k : k + 4], effects.damping_low[k : k + 4], keep[k : k + 4],
-            bass[k : k + 4], num_frames,
+            taps[k : k + 4], effects.damping[k : k + 4], effects.damping_low[k : k + 4], gain[k : k + 4],
+            keep[k : k + 4], bass[k : k + 4], num_frames,
         )  # fmt: skip
 
 

@@ -64,10 +64,11 @@ def _wow(frame: int, cents: float) -> float:
 @kernel
 def wobble(tape: np.ndarray, mix: np.ndarray, cents: float, next_cents: float, frame: int, num_frames: int) -> None:
     """Swing the pitch by `cents` up and down, in place; `tape` [2, TAPE_FRAMES]."""
+    if cents == 0.0 and next_cents == 0.0:
+        return
     base = frame - frame % CONTROL_FRAMES
     here, there = _wow(base, cents), _wow(base + CONTROL_FRAMES, next_cents)
     for channel in range(2):
         row = mix[channel, :num_frames]
         write_line(tape[channel], frame, row)
-        if here > 0.0 or there > 0.0:
-            read_moving(tape[channel], here, (there - here) / CONTROL_FRAMES, frame, row)
+        read_moving(tape[channel], here, (there - here) / CONTROL_FRAMES, frame, row)

@@ -127,7 +127,8 @@ EFFECTS = np.dtype(
     [
         ("damping", np.float64, (REVERB_LINES,)),  # memory of the lines' low-passes
         ("damping_low", np.float64, (REVERB_LINES,)),  # and of what finds their bass
-        ("keep", np.float64, (REVERB_LINES,)),  # the low-passes' coefficients in this control period
+        ("gain", np.float64, (REVERB_LINES,)),  # the lines' loss in this control period
+        ("keep", np.float64, (REVERB_LINES,)),  # the low-passes' coefficients
         ("bass", np.float64, (REVERB_LINES,)),  # and what is added of the bass
         ("line_gain", np.float64, (2, REVERB_LINES)),  # loss of one pass, at the block's beginning and end
         ("line_keep", np.float64, (2, REVERB_LINES)),
