@@ -10,7 +10,7 @@ import json
 import math
 import wave
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
+from engine.synth.fields import DRUM
 from engine.synth.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
-from engine.synth.patch import DRUM, MIX_FIELDS, ROOM_FIELDS, PatchTables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import PatchTables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 from moods.mood import styles
@@ -53,22 +54,11 @@ def audition_patches(tables: PatchTables, names: Sequence[str] = ()) -> Iterator
     for index, name in enumerate(tables.names):
         if not names or name in names:
             if tables.patches["kind"][index] == DRUM:
-                yield _audition_drum(_alone(tables, index), name)
+                yield _audition_drum(tables.alone(name), name)
             else:
                 transpose = float(tables.patches["transpose"][index])
                 registers = BASS_REGISTERS if index in basses else REGISTERS
-                yield _audition_patch(_alone(tables, index), name, registers, transpose)
-
-
-def _alone(tables: PatchTables, index: int) -> PatchTables:
-    """Tables in which every layer and drum is one patch, at 0 dB, without effects."""
-    mix, rooms = np.zeros_like(tables.mix), tables.rooms.copy()
-    for field in ("reverb_db", "delay_db", "chorus_db"):
-        mix[..., MIX_FIELDS.index(field)] = -60.0
-    rooms[:, ROOM_FIELDS.index("crackle_db")] = -90.0
-    choices = np.full_like(tables.choices, -1)
-    choices[..., 0] = index
-    return replace(tables, choices=choices, kits=np.full_like(tables.kits, index), mix=mix, rooms=rooms)
+                yield _audition_patch(tables.alone(name), name, registers, transpose)
 
 
 def _audition_patch(tables: PatchTables, name: str, registers: Sequence[int], transpose: float) -> Audition:
