@@ -1,7 +1,8 @@
 """How kernels are compiled: decorators over numba's. Remember nothing.
 
 Python enters a few functions, `entry`; these call `kernel`s, which call one another. So only entries have the wrappers
-that make a function callable from Python (they cost a fifth of the compilation), and only entries are cached. A kernel
+that make a function callable from Python (they cost a fifth of the compilation; without one the call crashes), and
+only entries are cached. A kernel
 allocates nothing and counts no references, which costs another fifth and, run, as much; one that allocates is
 `allocating`.
 """

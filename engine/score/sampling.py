@@ -206,7 +206,7 @@ def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyp
     return last
 
 
-@allocating
+@entry("engine.score")
 def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no-untyped-def]
     """out = table · silu(parts[0, field]), guided away from the same of parts[1].
 
@@ -225,7 +225,7 @@ def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no
         out[n] = total
 
 
-@allocating
+@entry("engine.score")
 def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-untyped-def]
     """Lean towards the recalled event, if it is the one that is being written; `faith` [lanes] comes on top."""
     for before in range(field):
@@ -236,7 +236,7 @@ def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-unty
         logits[recalled[field]] += gates[field] + (faith[lane] if lane >= 0 else faith.max())
 
 
-@kernel
+@entry("engine.score")
 def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
     for i in range(table.shape[1]):
         parts[0, first_field * width + i] += table[index, i]
