@@ -2,17 +2,20 @@
 
 Python enters a few functions, `entry`; these call `kernel`s, which call one another. So only entries have the wrappers
 that make a function callable from Python (they cost a fifth of the compilation; without one the call crashes), and
-only entries are cached. A kernel
-allocates nothing and counts no references, which costs another fifth and, run, as much; one that allocates is
-`allocating`.
+only entries are cached. A kernel allocates nothing and counts no references, which costs another fifth and, run, as
+much; one that allocates is `allocating`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from importlib.resources import files
+from pathlib import Path
 from types import CellType, FunctionType
 from typing import Any
 
@@ -27,12 +30,14 @@ merged = partial(kernel, inline="always")
 """For what has one caller and many callees: written into the caller instead of being compiled on the way to it."""
 
 
+def _sources(package: str) -> list[Path]:
+    return sorted(Path(str(files(package))).glob("*.py"))
+
+
 @cache
 def _digest_of(package: str) -> int:
     digest = hashlib.sha256()
-    for file in sorted(
-        (item for item in files(package).iterdir() if item.name.endswith(".py")), key=lambda it: it.name
-    ):
+    for file in _sources(package):
         digest.update(file.read_bytes())
     return int.from_bytes(digest.digest()[:7], "little")
 
@@ -56,3 +61,18 @@ def entry(*packages: str, **options: Any) -> Callable[[FunctionType], Any]:
         return njit(nogil=True, cache=True, **options)(bound_to_sources(function, packages))
 
     return compiled
+
+
+def is_cached(compiled: Any, package: str) -> bool:
+    """Is there machine code of an entry that is younger than every source of `package`?"""
+    newest = max(file.stat().st_mtime for file in _sources(package))
+    code = Path(compiled.stats.cache_path).glob(f"*.{compiled.__name__}-*.nbc")
+    return any(file.stat().st_mtime > newest for file in code)
+
+
+@contextmanager
+def compiled_beside(module: str) -> Iterator[None]:
+    """Run `warm_up()` of `module` in another process meanwhile: numba compiles one function at a time in each."""
+    words = [sys.executable, "-c", f"from {module} import warm_up; warm_up()"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        yield
