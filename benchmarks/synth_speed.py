@@ -27,7 +27,7 @@ import symusic
 
 from benchmarks.harness import ROOT, record
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth, warm_up
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
@@ -56,7 +56,7 @@ def piece(num_voices: int, seconds: int) -> npt.NDArray[np.void]:
          layers[voice % len(layers)], list(LOWEST.values())[voice % len(layers)] + voice // len(layers), VELOCITY)
         for bar in range(seconds // BAR_S) for voice in range(num_voices)
     ]  # fmt: skip
-    return np.array(sorted(rows), SOUND)
+    return as_sounds(rows)
 
 
 def _intents() -> dict[str, Intent]:

@@ -21,7 +21,7 @@ from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
 from engine.synth.fields import DRUM
 from engine.synth.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from engine.synth.tables import PatchTables
 from moods.harmony import Key
@@ -139,7 +139,7 @@ def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = 
         bpm = _middle_bpm(style)
         synth = Synth(1, tables=tables)
         synth.open(0, seed)
-        synth.play(0, np.array(_arrangement(style, bpm), SOUND))
+        synth.play(0, as_sounds(_arrangement(style, bpm)))
         heard = _intent(style, bpm)
         sound = synth.render([0], lambda _, __, heard=heard: heard, _frames(STYLE_S))[0]
         found = meter(sound)
@@ -202,7 +202,7 @@ def _play_stem(
     """One layer before the master: [2, T]."""
     synth = Synth(1, tables=tables)
     synth.open(0, 1)
-    synth.play(0, np.array(rows, SOUND))
+    synth.play(0, as_sounds(rows))
     heard = _intent(style)
     return synth.render_stems([0], lambda _, __: heard, _frames(seconds))[1][0, layer]
 

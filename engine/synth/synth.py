@@ -181,7 +181,7 @@ def warm_up() -> None:
     sounds = np.zeros(len(LAYERS) * len(STYLES), SOUND)
     for index in range(len(sounds)):
         style, layer = divmod(index, len(LAYERS))
-        sounds[index] = (style * BLOCK_FRAMES, length, layer, 36 if layer == 0 else 48 + 3 * layer, 90)
+        sounds[index] = (style * BLOCK_FRAMES, length, layer, 36 if layer == 0 else 48 + 3 * layer, 90, 0)
     synth.play(0, sounds)
 
     def intent_of(_: int, frame: int) -> Intent:
