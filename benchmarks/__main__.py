@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.harness import ROOT
 
-NAMES = ("station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity")
+NAMES = ("station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "aliasing")
 
 
 def main(words: list[str]) -> int:

@@ -40,5 +40,5 @@ def open_generator(config: EngineConfig) -> Generator:
         trunk = TorchTrunk(tensors, sizes, num_rows(config.max_slots), device)
     composer = Composer(trunk, pack_heads(tensors), config.max_slots)
     # More threads would only queue behind the front process and the encoders.
-    synth = Synth(config.max_slots, num_threads=min(4, os.cpu_count() or 1))
+    synth = Synth(config.max_slots, device=device, num_threads=min(4, os.cpu_count() or 1))
     return ScoreGenerator(composer, synth, config.max_slots)
