@@ -41,6 +41,7 @@ from engine.synth.state import (
     NUM_CONTROLS,
     NUM_LAYERS,
     NUM_VOICES,
+    WORK_ROWS,
     SlotState,
     new_state,
     with_stem_effects,
@@ -75,8 +76,8 @@ def _render_voices(
         if state.voices[index].stage != FREE:
             layers[index] = state.voices[index].layer
             rows = voice_rows[:, :, index]
-            rows[3:, :num_frames] = 0.0
-            render_sounding(state, tables, scratch, index, rows[:3], rows[3:], frame, num_frames)
+            rows[WORK_ROWS:, :num_frames] = 0.0
+            render_sounding(state, tables, scratch, index, rows[:WORK_ROWS], rows[WORK_ROWS:], frame, num_frames)
 
 
 @cuda.jit(device=True)
@@ -95,7 +96,7 @@ def _sum_voices(scratch: Scratch, voice_rows: np.ndarray, layers: np.ndarray, nu
             sounding |= 1 << layer
             for i in range(cuda.threadIdx.x, num_frames, cuda.blockDim.x):
                 for channel in range(CHANNELS):
-                    scratch.buses[1 + layer, channel, i] += voice_rows[3 + channel, i, index]
+                    scratch.buses[1 + layer, channel, i] += voice_rows[WORK_ROWS + channel, i, index]
     return sounding
 
 
@@ -190,7 +191,7 @@ class CudaRenderer:
         self._states = _repeated(new_state(0), max_slots)
         self._scratch = _repeated(new_scratch(), max_slots)
         # The voices last, so that neighbouring threads reach for neighbouring words.
-        self._voice_rows = cuda.device_array((max_slots, 3 + CHANNELS, CONTROL_FRAMES, NUM_VOICES), np.float64)
+        self._voice_rows = cuda.device_array((max_slots, WORK_ROWS + CHANNELS, CONTROL_FRAMES, NUM_VOICES), np.float64)
         self._digest = cuda.to_device(np.zeros(1, np.int64))
         self._staged: dict[str, tuple[Any, Any]] = {}
         self._open: set[int] = set()

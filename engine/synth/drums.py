@@ -57,7 +57,7 @@ def strike_drum(voice: np.void, patch: np.void, modes: np.ndarray) -> None:
 
 @kernel
 def add_drum(voice: np.void, patch: np.void, modes: np.ndarray, work: np.ndarray, frame: int, num_frames: int) -> None:
-    """Add the drum's next frames to rows 0 and 1 of `work`; row 2 is overwritten."""
+    """Add the drum's next frames to rows 0 and 1 of `work`; the others are overwritten."""
     if voice.num_modes > 0:
         add_modes(work, num_frames, modes, voice.num_modes)
         spread_modes(work, num_frames, 0.9 * patch.width, patch.clash * (0.4 + 0.8 * voice.velocity))
@@ -69,7 +69,11 @@ def add_drum(voice: np.void, patch: np.void, modes: np.ndarray, work: np.ndarray
 
 @kernel
 def settle_drum(voice: np.void) -> None:
-    """At a control point, end those parts of the drum that have died away."""
+    """At a control point, end what has died away, long before its numbers become denormal."""
+    if voice.sweep < SILENT_DRUM:
+        voice.sweep = 0.0
+    if voice.rise < SILENT_DRUM:
+        voice.rise = 0.0
     if voice.tine < SILENT_DRUM:
         voice.tine = 0.0
     if voice.noise_level < SILENT_DRUM:
@@ -135,14 +139,14 @@ def _band(hz: float, octaves: float) -> tuple[float, float, float, float]:
 
 
 @kernel
-def _add_bands(
-    voice: np.void, patch: np.void, row: np.ndarray, memory: np.ndarray, target: np.ndarray
-) -> tuple[float, float, float, float]:
-    """Turn white noise `row` into the drum's two bands, in place, and add it to `target`.
+def _add_noise(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_frames: int) -> None:
+    """Two bands of noise, the right one's own where the drum is wide.
 
     The first band may be struck several times, by the hands of a clap; the second may bloom late, as metal does.
-    `memory` [4] is the filters'. Returns the bands' levels, what is left of the bloom, and the frames since the hit.
     """
+    white_left, white_right = work[2, :num_frames], work[3, :num_frames]
+    _fill_noise(voice, patch, white_left, 0, frame)
+    _fill_noise(voice, patch, white_right, 1 if patch.width > 0.0 else 0, frame)
     lift = 2.0 ** (patch.noise_lift * (voice.velocity - 0.75))
     p1, p2, p3, low_gain = _band(patch.noise_hz * lift, patch.noise_octaves)
     s1, s2, s3, high_gain = _band(patch.hiss_hz * lift, patch.hiss_octaves)
@@ -152,14 +156,21 @@ def _add_bands(
     low_gain, high_gain = low_gain * patch.noise_level, high_gain * patch.hiss_level
     bursts_end = (patch.bursts - 1.0) * voice.burst_frames
     level, high, rise, frames = voice.noise_level, voice.second, voice.rise, voice.index
+    memory = voice.bands
     l1, l2, h1, h2 = memory[0], memory[1], memory[2], memory[3]
-    for i in range(len(row)):
-        x = row[i]
+    r1, r2, t1, t2 = memory[4], memory[5], memory[6], memory[7]
+    left, right = work[0, :num_frames], work[1, :num_frames]
+    for i in range(num_frames):
+        x, y = white_left[i], white_right[i]
+        low, top = low_gain * level, high_gain * high * (1.0 - rise)
         m1, m2 = p1 * l1 + p2 * (x - l2), p2 * l1 + p3 * (l2 - x) + x
         n1, n2 = s1 * h1 + s2 * (x - h2), s2 * h1 + s3 * (h2 - x) + x
-        row[i] = low_gain * level * (l1 + m1) + high_gain * high * (1.0 - rise) * (h1 + n1)
-        target[i] += row[i]
+        left[i] += low * (l1 + m1) + top * (h1 + n1)
         l1, l2, h1, h2 = m1, m2, n1, n2
+        m1, m2 = p1 * r1 + p2 * (y - r2), p2 * r1 + p3 * (r2 - y) + y
+        n1, n2 = s1 * t1 + s2 * (y - t2), s2 * t1 + s3 * (t2 - y) + y
+        right[i] += low * (r1 + m1) + top * (t1 + n1)
+        r1, r2, t1, t2 = m1, m2, n1, n2
         frames += 1.0
         if frames < bursts_end:
             level = 1.0 if frames % voice.burst_frames < 1.0 else level * keep_burst
@@ -168,19 +179,5 @@ def _add_bands(
         high *= keep_high
         rise *= keep_rise
     memory[0], memory[1], memory[2], memory[3] = l1, l2, h1, h2
-    return level, high, rise, frames
-
-
-@kernel
-def _add_noise(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_frames: int) -> None:
-    """Two bands of noise, of its own on either side where the drum is wide."""
-    row, right = work[2, :num_frames], work[1, :num_frames]
-    _fill_noise(voice, patch, row, 0, frame)
-    level, high, rise, frames = _add_bands(voice, patch, row, voice.bands[:4], work[0, :num_frames])
-    if patch.width > 0.0:
-        _fill_noise(voice, patch, row, 1, frame)
-        _add_bands(voice, patch, row, voice.bands[4:], right)
-    else:
-        for i in range(num_frames):
-            right[i] += row[i]
+    memory[4], memory[5], memory[6], memory[7] = r1, r2, t1, t2
     voice.noise_level, voice.second, voice.rise, voice.index = level, high, rise, frames

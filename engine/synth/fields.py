@@ -30,8 +30,8 @@ _COMMON: dict[str, Range] = {
 _LIFE: dict[str, Range] = {
     "motion_octaves": (0, 3, 0), "motion_hz": (0.02, 8, 0.15), "drift_cents": (0, 30, 0),
     "noise_hz": (100, 16_000, 3000), "noise_sustain": (0, 1, 0), "release_noise": (0, 1, 0),
-    "jitter_cents": (0, 20, 0), "glide_s": (0, 1, 0), "scoop_cents": (-300, 300, 0), "scoop_s": (0.01, 2, 0.1),
-    "scoop_share": (0, 1, 1), "strum_s": (0, 0.02, 0), "looseness_s": (0, 0.02, 0),
+    "jitter_cents": (0, 20, 0), "glide_s": (0, 1, 0), "slur_share": (0, 1, 1), "scoop_cents": (-300, 300, 0),
+    "scoop_s": (0.01, 2, 0.1), "scoop_share": (0, 1, 1), "strum_s": (0, 0.02, 0), "looseness_s": (0, 0.02, 0),
 }  # fmt: skip
 _OF_KIND: dict[str, dict[str, Range]] = {
     "analog": {
@@ -48,7 +48,7 @@ _OF_KIND: dict[str, dict[str, Range]] = {
     "fm": {
         "carrier_ratio": (0.25, 8, 1), "modulator_ratio": (0.25, 16, 1), "index": (0, 8, 1),
         "index_sustain": (0, 1, 0.2), "index_decay_s": (0.005, 10, 0.8), "tine_ratio": (0.5, 24, 14),
-        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), "feedback": (0, 1.2, 0), "twin_cents": (0, 30, 0),
+        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), "twin_cents": (0, 30, 0),
         "second_ratio": (0.25, 16, 1), "second_index": (0, 8, 0), "second_sustain": (0, 1, 0),
         "second_decay_s": (0.005, 10, 0.5), **_LIFE,
     },
@@ -59,7 +59,7 @@ _OF_KIND: dict[str, dict[str, Range]] = {
     },
     "additive": {
         "soft_slope_db": (-40, 0, -15), "loud_slope_db": (-40, 0, -9), "bloom": (0, 1, 0.5), "roughness": (0, 0.5, 0),
-        "vibrato_db": (0, 9, 0), **_LIFE,
+        "speak_s": (0.002, 1, 0.05), "arch_db": (0, 6, 0), "vibrato_db": (0, 9, 0), **_LIFE,
     },
     "modal": {
         "ring_s": (0.03, 40, 4), "ring_damping": (0, 4, 0.4), "inharmonicity": (0, 0.02, 0), "tilt": (-1, 4, 1),

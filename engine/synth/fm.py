@@ -38,21 +38,11 @@ def _write_modulators(voice: np.void, patch: np.void, work: np.ndarray, since: i
     room = share * _room(voice.increment, patch, patch.modulator_ratio)
     depth = min(patch.index * voice.bend, room) / TAU
     slope = (min(patch.index * voice.bend_next, room) / TAU - depth) / CONTROL_FRAMES
-    feedback = patch.feedback * min(1.0, 0.25 * room) / TAU
     index, keep, add = voice.index, 1.0 - patch.index_share, patch.index_sustain * patch.index_share
     start, step = voice.phase[MODULATOR], voice.increment * patch.modulator_ratio
-    if feedback > 0.0:
-        last, older = voice.feedback[0], voice.feedback[1]
-        for i in range(num_frames):
-            # The mean of two samples keeps a strong feedback from hunting (Tomisawa 1979).
-            turn = start + step * (since + i) + feedback * 0.5 * (last + older)
-            last, older = sine(turn - math.floor(turn)), last
-            bend[i] = last
-        voice.feedback[0], voice.feedback[1] = last, older
-    else:
-        for i in range(num_frames):
-            turn = start + step * (since + i)
-            bend[i] = sine(turn - math.floor(turn))
+    for i in range(num_frames):
+        turn = start + step * (since + i)
+        bend[i] = sine(turn - math.floor(turn))
     for i in range(num_frames):
         bend[i] *= (depth + slope * (into + i)) * index
         index = keep * index + add
@@ -77,7 +67,7 @@ def _write_modulators(voice: np.void, patch: np.void, work: np.ndarray, since: i
 def add_fm(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_frames: int, brightness: float) -> None:
     """Write to both rows: a carrier bent by one or two modulators (Chowning 1973), and the attack's tine.
 
-    The second modulator has an envelope of its own; the first may feed back on itself. A twin carrier, `twin_cents`
+    The second modulator has an envelope of its own. A twin carrier, `twin_cents`
     away, sounds on the other side. Phases are straight lines from the last control point on, so that the sines become
     vector code and the cut of a block changes nothing.
     """

@@ -57,6 +57,7 @@ from engine.synth.state import (
     REVERB_S,
     REVERB_SEND,
     SEED,
+    WORK_ROWS,
     SlotState,
 )
 from engine.synth.voices import SLUR_FADE_FRAMES, STEAL_FRAMES, octaves_to, render_voice, slur_voice, start_voice
@@ -87,7 +88,7 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Rows that a call overwrites; one per thread."""
 
-    work: np.ndarray  # [3, CONTROL_FRAMES] a voice, and its envelope
+    work: np.ndarray  # [4, CONTROL_FRAMES] a voice, and two rows for its source
     noise: np.ndarray  # [2, CONTROL_FRAMES] white noise for all who need some
     buses: np.ndarray  # [1 + layers, 2, CONTROL_FRAMES] the mix, then the layers
     sends: np.ndarray  # [1 + layers, 3, 2, CONTROL_FRAMES] reverb, delay, chorus
@@ -97,7 +98,7 @@ class Scratch(NamedTuple):
 def new_scratch() -> Scratch:
     shape = (2, CONTROL_FRAMES)
     return Scratch(
-        np.zeros((3, CONTROL_FRAMES)),
+        np.zeros((WORK_ROWS, CONTROL_FRAMES)),
         np.zeros(shape),
         np.zeros((1 + NUM_LAYERS, *shape)),
         np.zeros((1 + NUM_LAYERS, 3, *shape)),
@@ -235,7 +236,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
     noise = hash32(state.clock[SEED], 1000 + state.clock[NUM_STARTED])
     state.clock[NUM_STARTED] += 1
     slide = 0.0
-    if patch.glide_s > 0.0:
+    if patch.glide_s > 0.0 and hash32(noise, 4) < patch.slur_share * 4294967296.0:
         slurred = find_slurred(state.voices, patch_index, layer, pitch, sound.frame)
         if slurred >= 0:
             slide = octaves_to(state.voices[slurred], patch, pitch)
@@ -403,7 +404,7 @@ def render_sounding(
     if first < num_frames:
         render_voice(
             voice, tables.patches[voice.patch], state.strings[index], state.modes[index], tables.waves, tables.zones,
-            work, scratch.noise[index % 2, first:], bus[:, first:], frame + first, num_frames - first,
+            work, scratch.noise[index % 2, first:], bus, first, frame + first, num_frames - first,
             _value(state.targets, BRIGHTNESS, base), _value(state.targets, ENERGY, base),
         )  # fmt: skip
 

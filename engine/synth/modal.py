@@ -11,7 +11,9 @@ from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
 from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, next_noise
 
-SILENT_MODE = 1e-5
+_SILENT_POWER = 1e-5**2
+_WEAK = 1e-4
+"""A partial weaker than this beside the others is not struck at all."""
 _MAX_HZ = 18_000.0
 _THUMP_RATIOS = (1.0, 1.63, 2.41)
 """Three resonances of the case or soundboard behind every note, relative to the lowest."""
@@ -87,18 +89,24 @@ def spread_modes(work: np.ndarray, num_frames: int, lean: float, clash: float) -
 
 
 @kernel
-def count_sounding_modes(modes: np.ndarray, num_modes: int) -> int:
-    """`num_modes` without those groups of eight at the end that have died away."""
-    while num_modes > 0:
-        first = (num_modes - 1) // 8 * 8
-        for k in range(first, first + 8):
-            now, before, p = modes[k, 0], modes[k, 1], modes[k, 2]
-            # A resonator without loss keeps now² + before² - 2 cos(ω)·now·before = amplitude² sin²(ω).
-            height = now * now + before * before - p * now * before
-            if height > SILENT_MODE * SILENT_MODE * (1.0 - 0.25 * p * p):
-                return num_modes
-        num_modes = first
-    return num_modes
+def settle_modes(modes: np.ndarray, num_modes: int, turn: int) -> int:
+    """At control point `turn`, end modes that have died away; returns `num_modes` without silent ones at the end.
+
+    One group of eight is looked at each time: the last one, and at every other turn another.
+    """
+    num_groups = (num_modes + 7) // 8
+    if num_groups == 0:
+        return 0
+    group = num_groups - 1 if turn % 2 else turn // 2 % num_groups
+    sounding = 0
+    for k in range(8 * group, 8 * group + 8):
+        now, before, p = modes[k, 0], modes[k, 1], modes[k, 2]
+        # A resonator without loss keeps now² + before² - 2 cos(ω)·now·before = amplitude² sin²(ω).
+        if now * now + before * before - p * now * before > _SILENT_POWER * (1.0 - 0.25 * p * p):
+            sounding += 1
+        else:
+            modes[k, 0], modes[k, 1] = 0.0, 0.0
+    return 8 * group if sounding == 0 and group == num_groups - 1 else num_modes
 
 
 @kernel
@@ -143,6 +151,8 @@ def strike_modes(voice: np.void, patch: np.void, modes: np.ndarray) -> int:
         if patch.strike_position > 0.0:
             amplitude *= abs(math.sin(math.pi * ratio * patch.strike_position))
         amplitude *= partial_hz * partial_hz / (partial_hz * partial_hz + patch.radiation_hz * patch.radiation_hz)
+        if amplitude < _WEAK:
+            continue
         loss = partial_hz / patch.damping_hz
         decay_s = ring_s / (1.0 + patch.ring_damping * max(0.0, ratio - 1.0) + loss * loss)
         num_strings = int(patch.num_strings) if k < patch.num_doubled else 1

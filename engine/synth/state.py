@@ -19,6 +19,8 @@ MAX_VOICES = 64
 NUM_VOICES = MAX_VOICES + 8
 """The last few hold voices that are fading out after their place was taken."""
 
+WORK_ROWS = 4
+"""Rows of scratch that a voice needs: left, right, its envelope, and one more of drums."""
 STRING_FRAMES = 2048
 MAX_PARTIALS = 48
 MAX_HARMONICS = 64
@@ -79,7 +81,6 @@ VOICE = np.dtype(
         ("tine", np.float64),  # FM second pair's envelope; drums: tone's
         ("noise_level", np.float64),  # noise envelope
         ("second", np.float64),  # FM second index envelope; drums: second noise's
-        ("feedback", np.float64, (2,)),  # FM modulator's last two samples
         ("sweep", np.float64),  # drums: pitch envelope
         ("rise", np.float64),  # drums: what is left of the second noise's bloom
         ("burst_frames", np.float64),  # drums: between two hands

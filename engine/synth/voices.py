@@ -20,7 +20,7 @@ from engine.synth.ensemble import add_ensemble
 from engine.synth.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
-from engine.synth.modal import add_modes, count_sounding_modes, spread_modes, strike_modes
+from engine.synth.modal import add_modes, settle_modes, spread_modes, strike_modes
 from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, next_noise, sine
 from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
 from engine.synth.strings import add_string, aim_string, pick_again, start_string
@@ -86,7 +86,6 @@ def start_voice(
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
     voice.g, voice.index, voice.tine = -1.0, 1.0, 1.0
     voice.noise_level, voice.second = 1.0, 1.0
-    voice.feedback[:] = 0.0
     voice.memory[:] = 0.0
     voice.breath[:] = 0.0
     voice.breath_gain = -1.0
@@ -213,6 +212,22 @@ def _aim_gain(voice: np.void, patch: np.void, frame: int) -> None:
 
 
 @kernel
+def _aim_bowed_or_blown(
+    voice: np.void, patch: np.void, string: np.ndarray, frame: int, vibrato: float, brightness: float, energy: float,
+    motion: float,
+) -> None:  # fmt: skip
+    """Set an additive voice's dynamics and gain: how hard it is played, how it speaks, vibrato, a long note's arch."""
+    speech = 1.0 - _ease((frame - voice.onset) / SAMPLE_RATE, patch.speak_s * (1.5 - voice.velocity))
+    length = max(voice.release_at - voice.written, 1)
+    gone = min(max((frame - voice.written) / length, 0.0), 1.0)
+    swell_db = patch.vibrato_db * vibrato
+    swell_db += patch.arch_db * sine(0.5 * gone) * min(1.0, length / (1.5 * SAMPLE_RATE))
+    dynamics = 0.55 + 1.2 * (voice.velocity - 0.7) + 0.3 * (energy - 0.5) + 0.4 * (brightness - 0.5) + 0.3 * motion
+    dynamics = min(max(dynamics + 0.04 * swell_db, 0.0), 1.0) * (1.0 - patch.bloom * (1.0 - voice.level * speech))
+    aim_harmonics(voice, patch, string, frame, dynamics, speech * 10.0 ** (swell_db / 20))
+
+
+@kernel
 def _update_controls(
     voice: np.void, patch: np.void, string: np.ndarray, modes: np.ndarray, frame: int, brightness: float, energy: float
 ) -> None:
@@ -252,16 +267,13 @@ def _update_controls(
         if patch.repick_hz > 0.0:
             pick_again(voice, patch, string, frame)
     elif patch.kind == ADDITIVE:
-        dynamics = 0.55 + 1.2 * (voice.velocity - 0.7) + 0.3 * (energy - 0.5) + 0.4 * (brightness - 0.5)
-        dynamics = (min(max(dynamics, 0.0), 1.0) + 0.04 * patch.vibrato_db * vibrato) * math.exp(LOG_2 * motion)
-        dynamics *= 1.0 - patch.bloom * (1.0 - voice.level)
-        aim_harmonics(voice, patch, string, frame, dynamics, math.exp(0.1151 * patch.vibrato_db * vibrato))
+        _aim_bowed_or_blown(voice, patch, string, frame, vibrato, brightness, energy, motion)
     if voice.tine < 1e-5:
         voice.tine = 0.0
     if patch.kind != DRUM and patch.noise_level > 0.0:
         _aim_breath(voice, patch, brightness)
     if patch.kind == MODAL or patch.kind == DRUM:
-        voice.num_modes = count_sounding_modes(modes, voice.num_modes)
+        voice.num_modes = settle_modes(modes, voice.num_modes, frame // CONTROL_FRAMES)
     if patch.kind == DRUM:
         settle_drum(voice)
 
@@ -285,8 +297,10 @@ def _add_breath(voice: np.void, patch: np.void, noise: np.ndarray, work: np.ndar
 
 
 @kernel
-def _add_to_bus(voice: np.void, patch: np.void, work: np.ndarray, bus: np.ndarray, into: int, num_frames: int) -> None:
-    """Apply envelope, pan and tremolo to `work`, whose third row is overwritten, and add it to `bus`."""
+def _add_to_bus(
+    voice: np.void, patch: np.void, work: np.ndarray, bus: np.ndarray, first: int, into: int, num_frames: int
+) -> None:
+    """Apply envelope, pan and tremolo to `work`, whose third row is overwritten, and add it to bus[:, first:]."""
     level, stage, fade, fade_step = voice.level, voice.stage, voice.fade, voice.fade_step
     attack, release = patch.attack_share, patch.release_share
     decay_keep, decay_add = 1.0 - patch.decay_share, patch.decay_share * patch.sustain
@@ -308,10 +322,12 @@ def _add_to_bus(voice: np.void, patch: np.void, work: np.ndarray, bus: np.ndarra
             # Without corners at either end, which would be heard as ticks.
             envelope[i] *= fade * fade * (3.0 - 2.0 * fade)
         voice.fade = fade
-    row, target, gain, step = work[0, :num_frames], bus[0, :num_frames], voice.gain_left, voice.step_left
+    row, target = work[0, :num_frames], bus[0, first : first + num_frames]
+    gain, step = voice.gain_left, voice.step_left
     for i in range(num_frames):
         target[i] += row[i] * envelope[i] * (gain + step * (into + i))
-    row, target, gain, step = work[1, :num_frames], bus[1, :num_frames], voice.gain_right, voice.step_right
+    row, target = work[1, :num_frames], bus[1, first : first + num_frames]
+    gain, step = voice.gain_right, voice.step_right
     for i in range(num_frames):
         target[i] += row[i] * envelope[i] * (gain + step * (into + i))
 
@@ -327,14 +343,15 @@ def render_voice(
     work: np.ndarray,
     noise: np.ndarray,
     bus: np.ndarray,
+    first: int,
     frame: int,
     num_frames: int,
     brightness: float,
     energy: float,
 ) -> None:
-    """Add the voice's `num_frames` frames from `frame`, its onset or later, to `bus` [2, CONTROL_FRAMES].
+    """Add the voice's `num_frames` frames from `frame`, its onset or later, to bus[:, first:] [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch; `waves` and
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [4, CONTROL_FRAMES] scratch; `waves` and
     `zones` are those of `PatchTables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
@@ -361,10 +378,12 @@ def render_voice(
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)
-    _add_to_bus(voice, patch, work, bus, frame % CONTROL_FRAMES, num_frames)
+    _add_to_bus(voice, patch, work, bus, first, frame % CONTROL_FRAMES, num_frames)
     is_spent = voice.stage != ATTACK and voice.level < SILENCE
     if patch.kind == DRUM:
         is_spent = is_spent or is_drum_silent(voice)
+    elif patch.kind == MODAL:
+        is_spent = is_spent or (voice.num_modes == 0 and patch.noise_sustain == 0.0)
     # Only at control points, or the cut of a block would decide which voices are free.
     if (is_spent or voice.fade <= 0.0) and (frame + num_frames) % CONTROL_FRAMES == 0:
         voice.stage = FREE
