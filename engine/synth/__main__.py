@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.synth import audition
 from engine.synth.errors import PatchError
-from engine.synth.patch import shipped_tables
+from engine.synth.tables import shipped_tables
 from moods.intent import STYLES
 
 

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
 from engine.synth.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
-from engine.synth.patch import DRUM, MIX_FIELDS, ROOM_FIELDS, PatchTables
+from engine.synth.fields import DRUM
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import MIX_FIELDS, ROOM_FIELDS, PatchTables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 from moods.mood import styles
@@ -33,7 +34,7 @@ NOTE_S, SLOT_S = 1.6, 4.0
 """A note is held for the first and measured over the second: its release should be over by then."""
 DRUM_SLOT_S = 2.5
 STYLE_S = 12.0
-BASS, HARMONY = LAYERS.index("bass"), LAYERS.index("harmony")
+DRUMS, BASS, HARMONY = (LAYERS.index(name) for name in ("drums", "bass", "harmony"))
 _PITCH_PART_S = (0.1, 1.5)
 
 
@@ -49,7 +50,7 @@ class Audition:
 
 def audition_patches(tables: PatchTables, names: Sequence[str] = ()) -> Iterator[Audition]:
     """Every patch, or those named."""
-    basses = {int(index) for index in tables.choices[:, BASS].ravel() if index >= 0}
+    basses = {int(index) for index in tables.choices[:, BASS].ravel()}
     for index, name in enumerate(tables.names):
         if not names or name in names:
             if tables.patches["kind"][index] == DRUM:
@@ -68,6 +69,7 @@ def _alone(tables: PatchTables, index: int) -> PatchTables:
     rooms[:, ROOM_FIELDS.index("crackle_db")] = -90.0
     choices = np.full_like(tables.choices, -1)
     choices[..., 0] = index
+    choices[:, DRUMS, 0] = 0
     return replace(tables, choices=choices, kits=np.full_like(tables.kits, index), mix=mix, rooms=rooms)
 
 
