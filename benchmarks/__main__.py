@@ -10,7 +10,10 @@ import sys
 
 from benchmarks.harness import ROOT
 
-NAMES = ("station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "aliasing")
+NAMES = (
+    "station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "aliasing",
+    "loudness", "synth_speed",
+)  # fmt: skip
 
 
 def main(words: list[str]) -> int:

@@ -17,7 +17,7 @@ from engine.audio import SAMPLE_RATE
 from engine.synth.fields import ANALOG, CHIP, ENSEMBLE, FM, KINDS
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
-from engine.synth.tables import MIX_FIELDS, shipped_tables
+from engine.synth.tables import shipped_tables
 from engine.synth.wavetables import WAVES
 from moods.harmony import Key
 from moods.intent import LAYERS, MUTE_DB, NO_RECALL, STYLES, Intent
@@ -56,11 +56,7 @@ def sound_of(index: int, patches: npt.NDArray[np.void]) -> npt.NDArray[np.float6
     """One second of patch `index`, dry, after its attack: [SAMPLE_RATE]."""
     tables = shipped_tables()
     layer = LAYERS.index("lead")
-    choices, mix = tables.choices.copy(), tables.mix.copy()
-    choices[:, layer] = -1
-    choices[:, layer, 0] = index
-    mix[:, :, [MIX_FIELDS.index(f"{send}_db") for send in ("reverb", "delay", "chorus")]] = -60.0
-    synth = Synth(1, tables=dataclasses.replace(tables, patches=patches, choices=choices, mix=mix))
+    synth = Synth(1, tables=dataclasses.replace(tables.alone(tables.names[index]), patches=patches))
     synth.open(0, 1)
     synth.play(0, np.array([(0, 10**6, layer, PITCH, 127)], SOUND))
     still = bright_intent()

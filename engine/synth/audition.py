@@ -10,7 +10,7 @@ import json
 import math
 import wave
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
-from engine.synth.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
 from engine.synth.fields import DRUM
+from engine.synth.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
-from engine.synth.tables import MIX_FIELDS, ROOM_FIELDS, PatchTables
+from engine.synth.tables import PatchTables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 from moods.mood import styles
@@ -34,7 +34,7 @@ NOTE_S, SLOT_S = 1.6, 4.0
 """A note is held for the first and measured over the second: its release should be over by then."""
 DRUM_SLOT_S = 2.5
 STYLE_S = 12.0
-DRUMS, BASS, HARMONY = (LAYERS.index(name) for name in ("drums", "bass", "harmony"))
+BASS, HARMONY = LAYERS.index("bass"), LAYERS.index("harmony")
 _PITCH_PART_S = (0.1, 1.5)
 
 
@@ -50,27 +50,15 @@ class Audition:
 
 def audition_patches(tables: PatchTables, names: Sequence[str] = ()) -> Iterator[Audition]:
     """Every patch, or those named."""
-    basses = {int(index) for index in tables.choices[:, BASS].ravel()}
+    basses = {int(index) for index in tables.choices[:, BASS].ravel() if index >= 0}
     for index, name in enumerate(tables.names):
         if not names or name in names:
             if tables.patches["kind"][index] == DRUM:
-                yield _audition_drum(_alone(tables, index), name)
+                yield _audition_drum(tables.alone(name), name)
             else:
                 transpose = float(tables.patches["transpose"][index])
                 registers = BASS_REGISTERS if index in basses else REGISTERS
-                yield _audition_patch(_alone(tables, index), name, registers, transpose)
-
-
-def _alone(tables: PatchTables, index: int) -> PatchTables:
-    """Tables in which every layer and drum is one patch, at 0 dB, without effects."""
-    mix, rooms = np.zeros_like(tables.mix), tables.rooms.copy()
-    for field in ("reverb_db", "delay_db", "chorus_db"):
-        mix[..., MIX_FIELDS.index(field)] = -60.0
-    rooms[:, ROOM_FIELDS.index("crackle_db")] = -90.0
-    choices = np.full_like(tables.choices, -1)
-    choices[..., 0] = index
-    choices[:, DRUMS, 0] = 0
-    return replace(tables, choices=choices, kits=np.full_like(tables.kits, index), mix=mix, rooms=rooms)
+                yield _audition_patch(tables.alone(name), name, registers, transpose)
 
 
 def _audition_patch(tables: PatchTables, name: str, registers: Sequence[int], transpose: float) -> Audition:
@@ -216,7 +204,7 @@ def _play_stem(
     synth.open(0, 1)
     synth.play(0, np.array(rows, SOUND))
     heard = _intent(style)
-    return synth.render_stems([0], lambda _, __: heard, _frames(seconds))[1][0, layer]
+    return synth.render_stems([0], lambda _, __: heard, _frames(seconds))[1][0, layer].copy()
 
 
 def _parts(sound: Float, count: int, seconds: float) -> list[Float]:
@@ -236,22 +224,21 @@ def write_wav(file: Path, sound: Float) -> None:
         out.writeframes(np.clip(np.rint(sound.T * 32768), -32768, 32767).astype("<i2").tobytes())
 
 
-def write(folder: Path, auditions: Iterable[Audition]) -> list[Audition]:
-    """A wav and a spectrogram each; then `figures.json`, `figures.md` and `sheet.png` for all. Returns them all."""
-    from engine.synth.pictures import draw_sheet, draw_spectrogram
+def write(folder: Path, auditions: Iterable[Audition]) -> dict[str, list[str]]:
+    """A wav and a spectrogram each; then `figures.json`, `figures.md` and `sheet.png` for all. Returns the faults, by name."""
+    from engine.synth.pictures import Spectrogram, draw_sheet, draw_spectrogram
 
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    rows: list[dict[str, Any]] = []
+    pictures: list[Spectrogram] = []
     for audition in auditions:
         write_wav(folder / f"{audition.name}.wav", audition.sound)
-        draw_spectrogram(folder / f"{audition.name}.png", audition.name, audition.sound)
-        found.append(audition)
-    if found:
-        draw_sheet(folder / "sheet.png", [(audition.name, audition.sound) for audition in found])
-        rows = [{"name": a.name, **_rounded(a.figures), "faults": a.faults} for a in found]
-        (folder / "figures.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (folder / "figures.md").write_text(_table(rows), encoding="utf-8")
-    return found
+        pictures.append(draw_spectrogram(folder / f"{audition.name}.png", audition.name, audition.sound))
+        rows.append({"name": audition.name, **_rounded(audition.figures), "faults": audition.faults})
+    draw_sheet(folder / "sheet.png", pictures)
+    (folder / "figures.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "figures.md").write_text(_table(rows), encoding="utf-8")
+    return {row["name"]: row["faults"] for row in rows if row["faults"]}
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float | None]:

@@ -59,7 +59,7 @@ def _ticks(voice: np.void, frame: int) -> int:
 
 
 @kernel
-def _volume(voice: np.void, patch: np.void, frame: int) -> float:
+def volume(voice: np.void, patch: np.void, frame: int) -> float:
     """One of the sixteen volumes, over the note's loudness, that the voice's envelope has as well."""
     ticks = _ticks(voice, frame)
     level = max(patch.volume_sustain, 1.0 - ticks / (60.0 * patch.volume_decay_s) * (1.0 - patch.volume_sustain))
@@ -87,8 +87,8 @@ def add_chip(voice: np.void, patch: np.void, waves: np.ndarray, work: np.ndarray
     into = frame % CONTROL_FRAMES
     base = frame - into
     row = work[0, :num_frames]
-    gain = _volume(voice, patch, base)
-    slope = (_volume(voice, patch, base + CONTROL_FRAMES) - gain) / CONTROL_FRAMES
+    gain = volume(voice, patch, base)
+    slope = (volume(voice, patch, base + CONTROL_FRAMES) - gain) / CONTROL_FRAMES
     semitones = _transposition(voice, patch, base)
     increment = min(voice.increment * 2.0 ** (semitones / 12.0), 0.23)
     if patch.wave >= CHIP_NOISE:

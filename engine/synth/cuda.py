@@ -22,7 +22,6 @@ from engine.synth.mixer import (
     Scratch,
     Tables,
     add_effects,
-    add_texture,
     advance_duck,
     chunk_length,
     finish,
@@ -145,10 +144,9 @@ def _make_render_slots(source_digest: int) -> Any:
             sounding = _sum_voices(scratch, voice_rows[slot], layers, num_frames)
             cuda.syncthreads()
             if is_first:
-                sounding |= add_texture(state, scratch, frame, num_frames)
                 for layer in range(NUM_LAYERS):
-                    if sounding >> layer & 1:
-                        route(state, scratch, layer, frame % BLOCK_FRAMES, num_frames)
+                    is_sounding = sounding >> layer & 1 > 0
+                    route(state, scratch, layer, is_sounding, frame, frame % BLOCK_FRAMES, num_frames)
                 add_effects(state, scratch, frame, num_frames)
             cuda.syncthreads()
             if stems.shape[3] > 1:
@@ -158,7 +156,7 @@ def _make_render_slots(source_digest: int) -> Any:
                             stems[row, layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
             cuda.syncthreads()
             if is_first:
-                finish(state, scratch.buses[0], out[row], frame - start, frame, num_frames)
+                finish(state, scratch.buses[0], scratch.taps[0], out[row], frame - start, frame, num_frames)
             frame += num_frames
         if is_first:
             state.clock[FRAME] = frame

@@ -1,7 +1,8 @@
 """Many players as one long table. In: an ensemble patch; out: samples in a voice's work rows.
 
-Two heads read the pitch zone's table of `spectra` at different places and slightly different rates, one more to the
-left and one more to the right: neither is the other inverted, so mono loses nothing but the difference in time.
+Two heads read the pitch zone's table of `spectra`, one more to the left and one more to the right. They are a whole
+number of the fundamental's cycles apart, so the steady middle of every partial is the same in both, and mono keeps it,
+while the bands around it, the differences between the players, are independent.
 Remembers the heads' places in VOICE.phase and the loudness of the spectrum in VOICE.dynamic.
 """
 
@@ -21,8 +22,9 @@ _FRACTION_BITS = 24
 _UNIT = 2**_FRACTION_BITS
 _FRACTION = 1.0 / _UNIT
 _MOST_FRAMES = LONG_FRAMES - 1
+_ONE, _TWO, _HALF, _SIXTH = np.float32(1), np.float32(2), np.float32(1 / 2), np.float32(1 / 6)
 HEAD_RATES_HZ = (0.31, 0.47)
-"""How often each head's pitch wanders."""
+"""How often each head's pitch wanders, `detune_cents` to either side."""
 
 
 @kernel
@@ -38,17 +40,16 @@ def _read(
     """
     is_single = dynamic == 0.0 and slope == 0.0
     for i in range(len(row)):
-        # The mask tells the compiler that it is not negative.
+        # The mask tells the compiler that it is not negative. In single precision nothing has to be converted.
         at = (place >> _FRACTION_BITS) & _MOST_FRAMES
-        t = (place & (_UNIT - 1)) * _FRACTION
+        t = np.float32((place & (_UNIT - 1)) * _FRACTION)
         a, b, c, d = table[at], table[at + 1], table[at + 2], table[at + 3]
         if not is_single:
-            share = dynamic + slope * (into + i)
+            share = np.float32(dynamic + slope * (into + i))
             a, b = a + share * (loud[at] - a), b + share * (loud[at + 1] - b)
             c, d = c + share * (loud[at + 2] - c), d + share * (loud[at + 3] - d)
-        less, most = t - 1.0, t - 2.0
-        outer, inner = t * less, (t + 1.0) * most
-        row[i] = (0.5 * inner) * (less * b - t * c) + (outer / 6.0) * ((t + 1.0) * d - most * a)
+        more, less, most = t + _ONE, t - _ONE, t - _TWO
+        row[i] = _HALF * more * most * (less * b - t * c) + _SIXTH * t * less * (more * d - most * a)
         place = (place + step) & mask
 
 
@@ -77,8 +78,9 @@ def add_ensemble(
         _aim_dynamic(voice, patch, brightness, energy)
     if frame == voice.onset:
         voice.dynamic[0] = voice.dynamic[1]
-        for head in range(2):
-            voice.phase[head] = (hash32(voice.noise, head) % frames + 0.5 * head * frames) % frames
+        voice.phase[0] = hash32(voice.noise, 0) % frames
+        cycle_frames = 1.0 / zone.increment
+        voice.phase[1] = (voice.phase[0] + math.floor(0.4 * frames / cycle_frames) * cycle_frames) % frames
     slope = (voice.dynamic[1] - voice.dynamic[0]) / CONTROL_FRAMES
     dynamic = voice.dynamic[0]
     if zone.loud == zone.soft:
@@ -86,7 +88,7 @@ def add_ensemble(
     table, loud = tables[zone.soft : zone.soft + frames + 3], tables[zone.loud : zone.loud + frames + 3]
     for head in range(2):
         turn = base / SAMPLE_RATE * HEAD_RATES_HZ[head] + voice.phase[WANDER]
-        apart = patch.detune_cents * ((head - 0.5) + 0.35 * sine(turn - math.floor(turn)))
+        apart = patch.detune_cents * sine(turn - math.floor(turn))
         rate = voice.increment / zone.increment * (1.0 + CENT * apart)
         place, step = int(voice.phase[head] * _UNIT), int(rate * _UNIT)
         mask = frames * _UNIT - 1

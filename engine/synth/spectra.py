@@ -38,11 +38,13 @@ class Spectrum:
     """What the players of an ensemble sound like; pairs are for soft and loud playing."""
 
     slope_db: tuple[float, float]  # per octave above the fundamental
+    bass_hz: float  # below it 6 dB an octave less, as bodies and bells radiate
     corner_hz: tuple[float, float]  # above it another `corner_slope_db` per octave
     corner_slope_db: float
     even_db: float  # of the even harmonics, beside the odd ones
     bandwidth_cents: float  # of the fundamental, between half powers
     bandwidth_growth: float  # bandwidth in hertz goes with this power of the harmonic's number; 1: equal in cents
+    steady_db: float  # power of the fundamental's line at the middle of its band beside the band; -3 dB an octave
     flutter_hz: float  # rate of the players' own tremolo, each in a time of his own
     flutter_db: float  # its side bands, beside the steady part
     partials: tuple[tuple[float, float], ...]  # ratio and level in dB; none: all harmonics
@@ -70,6 +72,7 @@ def _levels_db(spectrum: Spectrum, ratios: npt.NDArray, base_hz: float, dynamic:
     """Level of each partial of a note of `base_hz`."""
     hz = ratios * base_hz
     levels = spectrum.slope_db[dynamic] * np.log2(ratios)
+    levels -= 10 * np.log10(1 + (spectrum.bass_hz / hz) ** 2)
     levels += spectrum.corner_slope_db * np.log2(1 + (hz / spectrum.corner_hz[dynamic]) ** 2) / 2
     levels += np.where((np.rint(ratios) % 2 == 0) & (ratios > 1.5), spectrum.even_db, 0.0)
     for centre_hz, gain_db, octaves in spectrum.formants:
@@ -98,6 +101,10 @@ def _bands(spectrum: Spectrum, base_hz: float, bin_hz: float, num_bins: int, top
             spread = sigmas if offset == 0.0 else np.hypot(sigmas, 0.22 * flutter_bins)
             away = (bins - (centres + offset)[nearest]) / spread[nearest]
             shape += (gain**2 / np.maximum(spread * 1.772, 1.0))[nearest] * np.exp(-(away**2))
+    # What all players agree on: without it every partial would fade out now and then, as noise does.
+    steady = 10 ** (spectrum.steady_db / 10) / ratios
+    shape /= (1 + steady)[nearest]
+    shape[np.rint(centres).astype(int)] += steady / (1 + steady)
     shape = np.sqrt(shape)
     return [
         shape * 10 ** ((given_db + _levels_db(spectrum, ratios, base_hz, dynamic))[nearest] / 20)

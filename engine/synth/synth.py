@@ -24,6 +24,7 @@ from engine.synth.state import (
     C_LAYERS,
     C_LOUDNESS,
     C_STYLES,
+    C_VOICE_ROOM,
     FRAME,
     NUM_CONTROLS,
     NUM_LAYERS,
@@ -70,7 +71,7 @@ class Renderer(Protocol):
 
 def _write_control(row: npt.NDArray[np.float64], intent: Intent) -> None:
     row[C_LOUDNESS], row[C_BRIGHTNESS], row[C_ENERGY] = intent.loudness_lufs, intent.brightness, intent.energy
-    row[C_BPM], row[C_GAIN_DB] = intent.bpm, intent.gain_db
+    row[C_BPM], row[C_GAIN_DB], row[C_VOICE_ROOM] = intent.bpm, intent.gain_db, intent.voice_room
     row[C_LAYERS : C_LAYERS + NUM_LAYERS] = intent.layer_gains_db
     row[C_STYLES:] = intent.style
 

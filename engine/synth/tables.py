@@ -6,7 +6,7 @@ range.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -20,6 +20,7 @@ from engine.synth.fields import Range
 from engine.synth.patch import PATCH, read_patch, read_spectrum
 from engine.synth.patch_file import PatchFile
 from engine.synth.spectra import ZONE, Spectrum, build_spectrum
+from engine.synth.state import AMBIENCES, MIX_FIELDS, ROOM_FIELDS
 from engine.synth.wavetables import build_waves
 from moods.intent import LAYERS, STYLES
 
@@ -28,14 +29,19 @@ MAX_CHOICES = 8
 
 _MIX: dict[str, Range] = {
     "level_db": (-24, 12, 0), "reverb_db": (-60, 6, -60), "delay_db": (-60, 6, -60), "chorus_db": (-60, 6, -60),
-    "duck_db": (0, 24, 0),
+    "duck_db": (0, 24, 0), "tube": (0, 4, 0), "low_hz": (20, 1000, 40), "low_db": (-40, 9, 0),
+    "peak_hz": (80, 10_000, 1000), "peak_db": (-12, 9, 0), "high_hz": (1000, 16_000, 6000), "high_db": (-24, 9, 0),
+    "width": (0, 2, 1), "spread": (0, 0.8, 0),
 }  # fmt: skip
 _ROOM: dict[str, Range] = {
-    "reverb_s": (0.2, 12, 1.8), "reverb_damping_hz": (500, 16_000, 5000), "delay_beats": (0.25, 1, 0.75),
-    "delay_feedback": (0, 0.8, 0.35), "crackle_db": (-90, -30, -90),
-    "drive": (0, 4, 0),
+    "reverb_s": (0.2, 12, 1.8), "reverb_low": (0.2, 2, 1), "reverb_damping_hz": (500, 16_000, 5000),
+    "room_size": (0, 1, 0.4), "predelay_s": (0, 0.15, 0.01), "delay_beats": (0.25, 0.75, 0.75),
+    "delay_feedback": (0, 0.8, 0.35), "duck_beats": (0.05, 1, 0.22), "drive": (0, 4, 0), "wow_cents": (0, 10, 0),
 }  # fmt: skip
-MIX_FIELDS, ROOM_FIELDS = tuple(_MIX), tuple(_ROOM)
+_AMBIENCE_DB: Range = (-90, -20, -90)
+_SENDS = ("reverb_db", "delay_db", "chorus_db")
+DRUMS = LAYERS.index("drums")
+assert tuple(_MIX) == MIX_FIELDS and (*_ROOM, *AMBIENCES) == ROOM_FIELDS
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,30 @@ class PatchTables:
     patches: npt.NDArray[np.void]  # [P] PATCH
     choices: npt.NDArray[np.int32]  # [styles, layers, MAX_CHOICES] index into patches, -1 past the last; drums: kits
     kits: npt.NDArray[np.int32]  # [kits, 128] index into patches by drum pitch, -1 where no drum is
-    mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS] in decibels
+    mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS]; decibels as amplitudes, but for the duck's
     rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS]
     waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, then those of the spectra
     zones: npt.NDArray[np.void]  # [Z] ZONE of the spectra
+
+    def alone(self, name: str, **fields: float) -> PatchTables:
+        """Tables in which every layer and drum is one patch, some of its fields changed, without mix or room."""
+        index = self.names.index(name)
+        patches, choices = self.patches.copy(), np.full_like(self.choices, -1)
+        for field, value in fields.items():
+            patches[field][index] = value
+        choices[..., 0] = index
+        choices[:, DRUMS, 0] = 0
+        mix, rooms = np.zeros_like(self.mix), np.zeros_like(self.rooms)
+        for column, (field, limits) in enumerate(_MIX.items()):
+            mix[..., column] = 0.0 if field in _SENDS else _mix_value(field, limits[2])
+        rooms[:, : len(_ROOM)] = [limits[2] for limits in _ROOM.values()]
+        kits = np.full_like(self.kits, index)
+        return replace(self, patches=patches, choices=choices, kits=kits, mix=mix, rooms=rooms)
+
+
+def _mix_value(field: str, number: float) -> float:
+    """As the kernels take it: decibels as an amplitude, but for the duck's depth."""
+    return 10 ** (number / 20) if field.endswith("_db") and field != "duck_db" else number
 
 
 def _place(file: PatchFile, table: str, field: str, name: object, names: list[str]) -> int:
@@ -114,9 +140,12 @@ def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str
     if fields is None:
         raise file.fail(style, None, f"the style {style!r} is missing")
     row = STYLES.index(style)
-    for column, field in enumerate(ROOM_FIELDS):
-        value = fields.get(field, _ROOM[field][2])
-        tables.rooms[row, column] = file.number(style, field, value, _ROOM[field])
+    for column, (field, limits) in enumerate(_ROOM.items()):
+        tables.rooms[row, column] = file.number(style, field, fields.get(field, limits[2]), limits)
+    if (ambience := fields.get("ambience", "none")) != "none":
+        kind = file.word(style, "ambience", ambience, AMBIENCES)
+        level_db = file.number(style, "ambience_db", fields.get("ambience_db", _AMBIENCE_DB[2]), _AMBIENCE_DB)
+        tables.rooms[row, len(_ROOM) + kind] = 10 ** (level_db / 20)
     for layer, layer_name in enumerate(LAYERS):
         chosen = fields.get(layer_name)
         if not isinstance(chosen, list) or not 1 <= len(chosen) <= MAX_CHOICES:
@@ -125,11 +154,11 @@ def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str
         names = kits if layer_name == "drums" else list(tables.names)
         places = [_place(file, style, layer_name, name, names) for name in chosen]
         tables.choices[row, layer, : len(places)] = places
-        for column, field in enumerate(MIX_FIELDS):
-            values = fields.get(field, [_MIX[field][2]] * len(LAYERS))
+        for column, (field, limits) in enumerate(_MIX.items()):
+            values = fields.get(field, [limits[2]] * len(LAYERS))
             if not isinstance(values, list) or len(values) != len(LAYERS):
                 raise file.fail(style, field, f"{field} is {values!r}; allowed is one number per layer of {LAYERS}")
-            tables.mix[row, layer, column] = file.number(style, field, values[layer], _MIX[field])
+            tables.mix[row, layer, column] = _mix_value(field, file.number(style, field, values[layer], limits))
 
 
 def load_tables(folder: Traversable) -> PatchTables:

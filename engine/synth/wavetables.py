@@ -10,6 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
 
 WAVES = (
@@ -20,8 +21,8 @@ SINE, PULSE, TRIANGLE, SAW = range(4)
 
 WAVE_FRAMES = 4096
 """Linear interpolation leaves the image of harmonic k at (k / WAVE_FRAMES)² of it: -116 dB of the fifth."""
-NUM_MIPS = 19
-LOWEST_INCREMENT = 24.0 / 48_000
+NUM_MIPS = 18
+LOWEST_INCREMENT = 34.0 / SAMPLE_RATE
 BAND = 0.47
 """The highest harmonic, in cycles per frame, of the highest note of a table; detuning and vibrato take it to 0.5."""
 
