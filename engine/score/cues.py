@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.score.compile import kernel
+from engine.compile import kernel
 from engine.score.vocabulary import (
     FIRST_DRUM,
     FIRST_LAYER,

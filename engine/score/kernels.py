@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from engine.compile import entry, kernel
 from engine.config import NORM_EPS, ROPE_BASE, ModelConfig
-from engine.score.compile import INNER, kernel
 
 F32 = np.float32
 _INPUT_LEVELS = 2047.0
@@ -77,7 +76,7 @@ def quantise(weight: npt.NDArray[np.float32]) -> Quantised:
     return Quantised(np.rint(weight / scale[..., None]).astype(np.int8), scale.astype(np.float32))
 
 
-@njit(**INNER, fastmath=_REASSOCIATE)
+@kernel(fastmath=_REASSOCIATE)
 def quantise_rows(x, levels, scales):  # type: ignore[no-untyped-def]
     """Round rows x [B, K] to 12 bits: levels [B, K] int16, scales [B]."""
     for b in range(x.shape[0]):
@@ -107,7 +106,7 @@ def multiply_rows(levels, scales, weight, weight_scale, out):  # type: ignore[no
             out[b, n] = F32(_exact_dot(levels[b], weight[n])) * (scales[b] * weight_scale[n])
 
 
-@njit(**INNER, fastmath=_REASSOCIATE)
+@kernel(fastmath=_REASSOCIATE)
 def normalise(x, gain, out):  # type: ignore[no-untyped-def]
     """RMSNorm of every row of x [B, dim]."""
     for b in range(x.shape[0]):
@@ -119,7 +118,7 @@ def normalise(x, gain, out):  # type: ignore[no-untyped-def]
             out[b, k] = x[b, k] * scale * gain[k]
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
     """x = eˣ for x ≤ 88, written so that it fills vector registers; `bits` is int32 scratch of the same size.
 
@@ -138,7 +137,7 @@ def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
         x[i] *= powers[i]
 
 
-@njit(**INNER, fastmath=_REASSOCIATE)
+@kernel(fastmath=_REASSOCIATE)
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = F32(0.0)
     for i in range(len(a)):
@@ -146,7 +145,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(**INNER, fastmath=_REASSOCIATE)
+@kernel(fastmath=_REASSOCIATE)
 def _sum(a):  # type: ignore[no-untyped-def]
     total = F32(0.0)
     for i in range(len(a)):
@@ -154,7 +153,7 @@ def _sum(a):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(**INNER, fastmath=_REASSOCIATE | {"nnan"})
+@kernel(fastmath=_REASSOCIATE | {"nnan"})
 def _max(a):  # type: ignore[no-untyped-def]
     peak = F32(-1e30)
     for i in range(len(a)):
@@ -278,7 +277,7 @@ def _gate(gate_up, bits, out):  # type: ignore[no-untyped-def]
             out[b, i] = gate_up[b, i] / (F32(1.0) + out[b, i]) * gate_up[b, width + i]
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def advance(weights, sizes, rows, positions, events, recalled, conditions, cache, hidden):  # type: ignore[no-untyped-def]
     """One event a row.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.score.compile import kernel
+from engine.compile import kernel
 from engine.score.cues import NUM_LAYERS, fits_chord, may_strike, missing_layer, num_missing_onsets, position_bounds
 from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
 from engine.score.vocabulary import (

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from engine.score.compile import kernel
+from engine.compile import entry, kernel
 from engine.score.vocabulary import BEAT, CHORD_EVENT, MAX_EVENTS_PER_BEAT, NO_RECALL, NUM_KINDS, NUM_VALUES
 
 Int = npt.NDArray[np.int64]
@@ -42,7 +41,7 @@ def lane_of(kind):  # type: ignore[no-untyped-def]
     return -1 if kind <= BEAT else kind - CHORD_EVENT
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
     """Put the events of `lane` among `events` [N, 5] into out [MAX_EVENTS_PER_BEAT, 5], in order; the new count."""
     for i in range(len(events)):
@@ -58,7 +57,7 @@ def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no-untyped-def]
     """Write into out [5] the first of recalled[:count] that comes after `event`; BEAT where there is none."""
     out[:] = 0
@@ -72,7 +71,7 @@ def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no
             return
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def recall_beats(events, beat_starts, sources, out):  # type: ignore[no-untyped-def]
     """Recalled events of whole beats at once: out [T, 5] for events [T, 5].
 

@@ -10,11 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from engine.compiling import source_digest
+from engine.compile import allocating, entry, kernel
 from engine.score import kernels
-from engine.score.compile import kernel
 from engine.score.cues import NUM_LAYERS, velocity_bounds
 from engine.score.kernels import F32, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
@@ -208,7 +206,7 @@ def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyp
     return last
 
 
-@kernel
+@entry("engine.score")
 def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no-untyped-def]
     """out = table · silu(parts[0, field]), guided away from the same of parts[1].
 
@@ -227,7 +225,7 @@ def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no
         out[n] = total
 
 
-@kernel
+@entry("engine.score")
 def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-untyped-def]
     """Lean towards the recalled event, if it is the one that is being written; `faith` [lanes] comes on top."""
     for before in range(field):
@@ -238,14 +236,14 @@ def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-unty
         logits[recalled[field]] += gates[field] + (faith[lane] if lane >= 0 else faith.max())
 
 
-@kernel
+@entry("engine.score")
 def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
     for i in range(table.shape[1]):
         parts[0, first_field * width + i] += table[index, i]
         parts[1, first_field * width + i] += table[index, i]
 
 
-@kernel
+@allocating
 def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):  # type: ignore[no-untyped-def]
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
@@ -291,7 +289,7 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     )
 
 
-@kernel
+@allocating
 def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, event):  # type: ignore[no-untyped-def]
     """Choose one event of one row into `event` [5]."""
     width = heads.position.shape[1]
@@ -336,58 +334,49 @@ def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
         rows.last_lead[row] = event[2]
 
 
-def _make_choose_events(digest: int):  # type: ignore[no-untyped-def]
-    """The entry, bound to a digest of the sources: numba's cache does not see a change in another file."""
+@entry("engine.score")
+def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[no-untyped-def]
+    """Choose the next event of each of `slots` [B] and write it into the rows' state.
 
-    @njit(cache=True, nogil=True)
-    def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[no-untyped-def]
-        """Choose the next event of each of `slots` [B] and write it into the rows' state. Returns the digest.
-
-        hidden [2, B, dim]: as asked, and as it would be if no mood were asked. `guidance` 1 takes the first; what is
-        above goes further from the second (classifier-free guidance, Ho and Salimans 2022, arXiv:2207.12598).
-        """
-        count, dim = hidden.shape[1], hidden.shape[2]
-        levels, scales = np.empty((count, dim), np.int16), np.empty(count, F32)
-        kind_logits = np.empty((2, count, NUM_KINDS), F32)
-        parts = np.empty((2, count, heads.field_in.weight.shape[1]), F32)
-        gates = np.empty((2, count, 5), F32)
-        for side in range(2):
-            kernels.quantise_rows(hidden[side], levels, scales)
-            kernels.multiply_rows(levels, scales, heads.kind.weight[0], heads.kind.scale[0], kind_logits[side])
-            kernels.multiply_rows(levels, scales, heads.copy.weight[0], heads.copy.scale[0], gates[side])
-            kernels.multiply_rows(levels, scales, heads.field_in.weight[0], heads.field_in.scale[0], parts[side])
-        event = np.zeros(5, np.int64)
-        for b in range(count):
-            row = slots[b]
-            rows.position[row] += 1
-            for one, other in ((kind_logits[0, b], kind_logits[1, b]), (gates[0, b], gates[1, b])):
-                for i in range(len(one)):
-                    one[i] = other[i] + guidance * (one[i] - other[i])
-            for field in range(gates.shape[2]):
-                gates[0, b, field] += heads.copy_bias[field]
-            _choose_event(parts[:, b], gates[0, b], kind_logits[0, b], guidance, heads, rows, rules, row, event)
-            if event[0] <= BEAT:
-                rows.done[row] = True
-                continue
-            copy_event(event, rows.pending[row])
-            copy_event(event, rows.events[row, rows.num_events[row]])
-            rows.num_events[row] += 1
-            next_recalled(
-                rows.recalled_beat[row], rows.num_recalled[row], rows.is_recalling[row], event, rows.recalled[row]
-            )
-            if event[0] == CHORD_EVENT:
-                rows.chord[row] = event[2]
-            else:
-                layer = event[0] - FIRST_LAYER
-                rows.num_notes[row, layer] += 1
-                _remember_pitch(rows, row, layer)
-                rows.sounds_until[row, layer] = max(rows.sounds_until[row, layer], event[1] + DURATIONS[event[3]])
-        return digest
-
-    return choose_events
-
-
-choose_events = _make_choose_events(source_digest("engine.score"))
+    hidden [2, B, dim]: as asked, and as it would be if no mood were asked. `guidance` 1 takes the first; what is above
+    goes further from the second (classifier-free guidance, Ho and Salimans 2022, arXiv:2207.12598).
+    """
+    count, dim = hidden.shape[1], hidden.shape[2]
+    levels, scales = np.empty((count, dim), np.int16), np.empty(count, F32)
+    kind_logits = np.empty((2, count, NUM_KINDS), F32)
+    parts = np.empty((2, count, heads.field_in.weight.shape[1]), F32)
+    gates = np.empty((2, count, 5), F32)
+    for side in range(2):
+        kernels.quantise_rows(hidden[side], levels, scales)
+        kernels.multiply_rows(levels, scales, heads.kind.weight[0], heads.kind.scale[0], kind_logits[side])
+        kernels.multiply_rows(levels, scales, heads.copy.weight[0], heads.copy.scale[0], gates[side])
+        kernels.multiply_rows(levels, scales, heads.field_in.weight[0], heads.field_in.scale[0], parts[side])
+    event = np.zeros(5, np.int64)
+    for b in range(count):
+        row = slots[b]
+        rows.position[row] += 1
+        for one, other in ((kind_logits[0, b], kind_logits[1, b]), (gates[0, b], gates[1, b])):
+            for i in range(len(one)):
+                one[i] = other[i] + guidance * (one[i] - other[i])
+        for field in range(gates.shape[2]):
+            gates[0, b, field] += heads.copy_bias[field]
+        _choose_event(parts[:, b], gates[0, b], kind_logits[0, b], guidance, heads, rows, rules, row, event)
+        if event[0] <= BEAT:
+            rows.done[row] = True
+            continue
+        copy_event(event, rows.pending[row])
+        copy_event(event, rows.events[row, rows.num_events[row]])
+        rows.num_events[row] += 1
+        next_recalled(
+            rows.recalled_beat[row], rows.num_recalled[row], rows.is_recalling[row], event, rows.recalled[row]
+        )
+        if event[0] == CHORD_EVENT:
+            rows.chord[row] = event[2]
+        else:
+            layer = event[0] - FIRST_LAYER
+            rows.num_notes[row, layer] += 1
+            _remember_pitch(rows, row, layer)
+            rows.sounds_until[row, layer] = max(rows.sounds_until[row, layer], event[1] + DURATIONS[event[3]])
 
 
 assert FIELD_SIZES[0] == NUM_KINDS

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from numba import config, cuda, int64
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, Block
+from engine.compile import bound_to_sources
 from engine.errors import DeviceMissing
-from engine.synth.compile import SOURCE_DIGEST
 from engine.synth.mixer import (
     Scratch,
     Tables,
@@ -99,73 +99,65 @@ def _sum_voices(scratch: Scratch, voice_rows: np.ndarray, layers: np.ndarray, nu
     return sounding
 
 
-def _make_render_slots(source_digest: int) -> Any:
-    """The kernel, bound to a digest of the sources as `mixer.render_slot` is."""
+def _render_slots(
+    slots: np.ndarray,
+    states: SlotState,
+    tables: Tables,
+    scratches: Scratch,
+    voice_rows: np.ndarray,
+    sounds: np.ndarray,
+    num_sounds: np.ndarray,
+    controls: np.ndarray,
+    out: np.ndarray,
+    stems: np.ndarray,
+) -> None:
+    """Render the next frames of slots[b] into out[b] [2, T]; b counts the blocks of threads.
 
-    @cuda.jit(cache=True, **COMPILED)
-    def render_slots(
-        slots: np.ndarray,
-        states: SlotState,
-        tables: Tables,
-        scratches: Scratch,
-        voice_rows: np.ndarray,
-        sounds: np.ndarray,
-        num_sounds: np.ndarray,
-        controls: np.ndarray,
-        digest: np.ndarray,
-        out: np.ndarray,
-        stems: np.ndarray,
-    ) -> None:
-        """Render the next frames of slots[b] into out[b] [2, T]; b counts the blocks of threads.
-
-        Of sounds[b] the first num_sounds[b] are due in these frames; controls[b] has a row for every multiple of
-        BLOCK_FRAMES among them. stems[b] is [layers, 2, T], or has one frame where none are wanted.
-        """
-        row, is_first = cuda.blockIdx.x, cuda.threadIdx.x == 0
-        slot = slots[row]
-        state, scratch = _state_of(states, slot), _scratch_of(scratches, slot)
-        layers = cuda.shared.array(NUM_VOICES, int64)
-        length = cuda.shared.array(1, int64)
-        start, block, next_sound = state.clock[FRAME], 0, 0
-        frame, end = start, start + out.shape[2]
-        while frame < end:
-            if is_first:
-                if frame % BLOCK_FRAMES == 0:
-                    take_controls(state, tables, controls[row, block], frame == 0)
-                    block += 1
-                next_sound = start_due_sounds(state, tables, sounds[row, : num_sounds[row]], next_sound, frame)
-                length[0] = chunk_length(sounds[row, : num_sounds[row]], next_sound, frame, end)
-                advance_duck(state, frame)
-                make_noise(state, scratch, frame, length[0])
-            cuda.syncthreads()
-            num_frames = length[0]
-            _render_voices(state, tables, scratch, voice_rows[slot], layers, frame, num_frames)
-            cuda.syncthreads()
-            sounding = _sum_voices(scratch, voice_rows[slot], layers, num_frames)
-            cuda.syncthreads()
-            if is_first:
-                for layer in range(NUM_LAYERS):
-                    is_sounding = sounding >> layer & 1 > 0
-                    route(state, scratch, layer, is_sounding, frame, frame % BLOCK_FRAMES, num_frames)
-                add_effects(state, scratch, frame, num_frames)
-            cuda.syncthreads()
-            if stems.shape[3] > 1:
-                for i in range(cuda.threadIdx.x, num_frames, cuda.blockDim.x):
-                    for layer in range(NUM_LAYERS):
-                        for channel in range(CHANNELS):
-                            stems[row, layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
-            cuda.syncthreads()
-            if is_first:
-                finish(state, scratch.buses[0], scratch.taps[0], out[row], frame - start, frame, num_frames)
-            frame += num_frames
+    Of sounds[b] the first num_sounds[b] are due in these frames; controls[b] has a row for every multiple of
+    BLOCK_FRAMES among them. stems[b] is [layers, 2, T], or has one frame where none are wanted.
+    """
+    row, is_first = cuda.blockIdx.x, cuda.threadIdx.x == 0
+    slot = slots[row]
+    state, scratch = _state_of(states, slot), _scratch_of(scratches, slot)
+    layers = cuda.shared.array(NUM_VOICES, int64)
+    length = cuda.shared.array(1, int64)
+    start, block, next_sound = state.clock[FRAME], 0, 0
+    frame, end = start, start + out.shape[2]
+    while frame < end:
         if is_first:
-            state.clock[FRAME] = frame
-            digest[0] = source_digest
+            if frame % BLOCK_FRAMES == 0:
+                take_controls(state, tables, controls[row, block], frame == 0)
+                block += 1
+            next_sound = start_due_sounds(state, tables, sounds[row, : num_sounds[row]], next_sound, frame)
+            length[0] = chunk_length(sounds[row, : num_sounds[row]], next_sound, frame, end)
+            advance_duck(state, frame)
+            make_noise(state, scratch, frame, length[0])
+        cuda.syncthreads()
+        num_frames = length[0]
+        _render_voices(state, tables, scratch, voice_rows[slot], layers, frame, num_frames)
+        cuda.syncthreads()
+        sounding = _sum_voices(scratch, voice_rows[slot], layers, num_frames)
+        cuda.syncthreads()
+        if is_first:
+            for layer in range(NUM_LAYERS):
+                is_sounding = sounding >> layer & 1 > 0
+                route(state, scratch, layer, is_sounding, frame, frame % BLOCK_FRAMES, num_frames)
+            add_effects(state, scratch, frame, num_frames)
+        cuda.syncthreads()
+        if stems.shape[3] > 1:
+            for i in range(cuda.threadIdx.x, num_frames, cuda.blockDim.x):
+                for layer in range(NUM_LAYERS):
+                    for channel in range(CHANNELS):
+                        stems[row, layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
+        cuda.syncthreads()
+        if is_first:
+            finish(state, scratch.buses[0], scratch.taps[0], out[row], frame - start, frame, num_frames)
+        frame += num_frames
+    if is_first:
+        state.clock[FRAME] = frame
 
-    return render_slots
 
-
-render_slots = _make_render_slots(SOURCE_DIGEST)
+render_slots = cuda.jit(cache=True, **COMPILED)(bound_to_sources(_render_slots, ["engine.synth"]))
 
 
 def _as_records(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -190,7 +182,6 @@ class CudaRenderer:
         self._scratch = _repeated(new_scratch(), max_slots)
         # The voices last, so that neighbouring threads reach for neighbouring words.
         self._voice_rows = cuda.device_array((max_slots, WORK_ROWS + CHANNELS, CONTROL_FRAMES, NUM_VOICES), np.float64)
-        self._digest = cuda.to_device(np.zeros(1, np.int64))
         self._staged: dict[str, tuple[Any, Any]] = {}
         self._open: set[int] = set()
 
@@ -251,7 +242,7 @@ class CudaRenderer:
         stems, stems_on_card = self._stage("stems", (len(slots), NUM_LAYERS, CHANNELS, stem_frames), np.float32)
         render_slots[len(slots), self._num_threads](
             on_card, self._states, self._tables, self._scratch, self._voice_rows, queue_on_card, counts_on_card,
-            rows_on_card, self._digest, block_on_card, stems_on_card,
+            rows_on_card, block_on_card, stems_on_card,
         )  # fmt: skip
         block_on_card.copy_to_host(block)
         if stem_frames > 0:

@@ -7,17 +7,15 @@ threads may each render a slot of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth import master as output
 from engine.synth.ambience import AUDIBLE, add_ambience
 from engine.synth.chorus import add_chorus
-from engine.synth.compile import SOURCE_DIGEST, kernel, merged
+from engine.synth.compile import entry, kernel, merged
 from engine.synth.delay import add_delay, set_delay_time
 from engine.synth.dynamics import aim_voice_room, compress_bus, leave_room_for_voice
 from engine.synth.fields import DRUM, PLUCK
@@ -448,48 +446,34 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
     add_effects(state, scratch, frame, num_frames)
 
 
-def _make_render_slot(source_digest: int) -> Callable[..., None]:
-    """The entry, bound to a digest of the kernels' sources.
+@entry
+def render_slot(
+    state: SlotState,
+    tables: Tables,
+    sounds: np.ndarray,
+    controls: np.ndarray,
+    scratch: Scratch,
+    out: np.ndarray,
+    stems: np.ndarray,
+) -> None:
+    """Render the slot's next frames into `out` [2, T] float32.
 
-    Numba keys its cache on this function alone and would keep serving old code after a change in another file;
-    a captured value is part of the key.
+    `sounds` [N] SOUND are those that begin in these frames, in order. `controls` [B, NUM_CONTROLS] has a row for
+    every multiple of BLOCK_FRAMES in the call. `stems` is [layers, 2, T], or has T = 0 where none are wanted.
     """
-
-    @njit(error_model="numpy", nogil=True, fastmath={"contract"}, cache=True)
-    def render_slot(
-        state: SlotState,
-        tables: Tables,
-        sounds: np.ndarray,
-        controls: np.ndarray,
-        scratch: Scratch,
-        out: np.ndarray,
-        stems: np.ndarray,
-    ) -> int:
-        """Render the slot's next frames into `out` [2, T] float32.
-
-        `sounds` [N] SOUND are those that begin in these frames, in order. `controls` [B, NUM_CONTROLS] has a row for
-        every multiple of BLOCK_FRAMES in the call. `stems` is [layers, 2, T], or has T = 0 where none are wanted.
-        Returns the digest.
-        """
-        start, block, next_sound = state.clock[FRAME], 0, 0
-        frame, end = start, start + out.shape[1]
-        while frame < end:
-            if frame % BLOCK_FRAMES == 0:
-                take_controls(state, tables, controls[block], frame == 0)
-                block += 1
-            next_sound = start_due_sounds(state, tables, sounds, next_sound, frame)
-            length = chunk_length(sounds, next_sound, frame, end)
-            _render_chunk(state, tables, scratch, frame, length)
-            for layer in range(NUM_LAYERS if stems.shape[2] > 0 else 0):
-                for channel in range(2):
-                    for i in range(length):
-                        stems[layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
-            finish(state, scratch.buses[0], scratch.taps[0], out, frame - start, frame, length)
-            frame += length
-        state.clock[FRAME] = frame
-        return source_digest
-
-    return render_slot
-
-
-render_slot = _make_render_slot(SOURCE_DIGEST)
+    start, block, next_sound = state.clock[FRAME], 0, 0
+    frame, end = start, start + out.shape[1]
+    while frame < end:
+        if frame % BLOCK_FRAMES == 0:
+            take_controls(state, tables, controls[block], frame == 0)
+            block += 1
+        next_sound = start_due_sounds(state, tables, sounds, next_sound, frame)
+        length = chunk_length(sounds, next_sound, frame, end)
+        _render_chunk(state, tables, scratch, frame, length)
+        for layer in range(NUM_LAYERS if stems.shape[2] > 0 else 0):
+            for channel in range(2):
+                for i in range(length):
+                    stems[layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
+        finish(state, scratch.buses[0], scratch.taps[0], out, frame - start, frame, length)
+        frame += length
+    state.clock[FRAME] = frame

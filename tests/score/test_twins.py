@@ -7,7 +7,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from numba import njit
 
 from engine.config import TINY
 from engine.score import kernels, sampling
@@ -94,17 +93,6 @@ def test_field_logits_see_only_earlier_fields(model) -> None:
         assert same == [field <= changed for field in range(5)]
 
 
-FIELD_DIM = TINY.field_dim
-
-
-@njit
-def guided_logits(parts, field, before, table, guidance, gate, recalled, event, logits):
-    """What `sampling` draws a field from."""
-    sampling._add_chosen(parts, field - 1, FIELD_DIM, before, event[field - 1])
-    sampling._field_logits(parts, field - 1, FIELD_DIM, table, guidance, logits)
-    sampling._pull(logits, gate, np.zeros(6, np.float32), recalled, event, field)
-
-
 @pytest.mark.parametrize("guidance", [1.0, 1.7])
 @pytest.mark.parametrize("recalled", [(4, 3, 200, 5, 6), (4, 3, 201, 5, 6), (NO_RECALL, 0, 0, 0, 0)])
 def test_the_sampler_has_the_module_s_logits(model, tensors, guidance, recalled) -> None:
@@ -119,14 +107,14 @@ def test_the_sampler_has_the_module_s_logits(model, tensors, guidance, recalled)
         asked, free = (model.field_logits(row, torch.tensor(event), torch.tensor(recalled)) for row in hidden)
         parts = model.field_in(hidden).numpy()
         gates = model.copy(hidden).numpy()
-    heads = sampling.pack_heads(tensors)
+    heads, width = sampling.pack_heads(tensors), TINY.field_dim
     gate = gates[1] + np.float32(guidance) * (gates[0] - gates[1])
     tables = (heads.position, heads.value, heads.duration, heads.velocity)
     chosen = (heads.chosen_kind, heads.chosen_position, heads.chosen_value, heads.chosen_duration)
     for field, (table, before) in enumerate(zip(tables, chosen, strict=True), 1):
+        sampling._add_chosen(parts, field - 1, width, before, event[field - 1])
         logits = np.empty(len(table), np.float32)
-        guided_logits(
-            parts, field, before, table, np.float32(guidance), gate, np.array(recalled), np.array(event), logits
-        )
+        sampling._field_logits(parts, field - 1, width, table, np.float32(guidance), logits)
+        sampling._pull(logits, gate, np.zeros(6, np.float32), np.array(recalled), np.array(event), field)
         wanted = free[field] + guidance * (asked[field] - free[field])
         assert np.abs(logits - wanted.numpy()).max() < 1e-4

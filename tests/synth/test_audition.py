@@ -98,8 +98,8 @@ def test_a_style_stays_under_the_true_peak() -> None:
 
 
 def test_everything_is_written(tmp_path: Path) -> None:
-    command.main(["audition", "kick_soft", "jazz", "--out", str(tmp_path)])
-    for folder, name in (("patches", "kick_soft"), ("kits", "jazz"), ("styles", "jazz")):
+    command.main(["audition", "kick_jazz", "jazz", "--out", str(tmp_path)])
+    for folder, name in (("patches", "kick_jazz"), ("kits", "jazz"), ("styles", "jazz")):
         place = tmp_path / folder
         assert {f"{name}.wav", f"{name}.png", "sheet.png", "figures.json", "figures.md"} <= {
             file.name for file in place.iterdir()
