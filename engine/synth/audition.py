@@ -225,7 +225,7 @@ def write_wav(file: Path, sound: Float) -> None:
 
 
 def write(folder: Path, auditions: Iterable[Audition]) -> dict[str, list[str]]:
-    """A wav and a spectrogram each; then `figures.json`, `figures.md` and `sheet.png` for all. Returns the faults, by name."""
+    """A wav and a spectrogram each; `figures.json`, `figures.md`, `sheet.png` for all. Returns the faults, by name."""
     from engine.synth.pictures import Spectrogram, draw_sheet, draw_spectrogram
 
     folder.mkdir(parents=True, exist_ok=True)
