@@ -204,7 +204,7 @@ def _play_stem(
     synth.open(0, 1)
     synth.play(0, as_sounds(rows))
     heard = _intent(style)
-    return synth.render_stems([0], lambda _, __: heard, _frames(seconds))[1][0, layer]
+    return synth.render_stems([0], lambda _, __: heard, _frames(seconds))[1][0, layer].copy()
 
 
 def _parts(sound: Float, count: int, seconds: float) -> list[Float]:
@@ -224,22 +224,21 @@ def write_wav(file: Path, sound: Float) -> None:
         out.writeframes(np.clip(np.rint(sound.T * 32768), -32768, 32767).astype("<i2").tobytes())
 
 
-def write(folder: Path, auditions: Iterable[Audition]) -> list[Audition]:
-    """A wav and a spectrogram each; then `figures.json`, `figures.md` and `sheet.png` for all. Returns them all."""
-    from engine.synth.pictures import draw_sheet, draw_spectrogram
+def write(folder: Path, auditions: Iterable[Audition]) -> dict[str, list[str]]:
+    """A wav and a spectrogram each; `figures.json`, `figures.md`, `sheet.png` for all. Returns the faults, by name."""
+    from engine.synth.pictures import Spectrogram, draw_sheet, draw_spectrogram
 
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    rows: list[dict[str, Any]] = []
+    pictures: list[Spectrogram] = []
     for audition in auditions:
         write_wav(folder / f"{audition.name}.wav", audition.sound)
-        draw_spectrogram(folder / f"{audition.name}.png", audition.name, audition.sound)
-        found.append(audition)
-    if found:
-        draw_sheet(folder / "sheet.png", [(audition.name, audition.sound) for audition in found])
-        rows = [{"name": a.name, **_rounded(a.figures), "faults": a.faults} for a in found]
-        (folder / "figures.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (folder / "figures.md").write_text(_table(rows), encoding="utf-8")
-    return found
+        pictures.append(draw_spectrogram(folder / f"{audition.name}.png", audition.name, audition.sound))
+        rows.append({"name": audition.name, **_rounded(audition.figures), "faults": audition.faults})
+    draw_sheet(folder / "sheet.png", pictures)
+    (folder / "figures.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "figures.md").write_text(_table(rows), encoding="utf-8")
+    return {row["name"]: row["faults"] for row in rows if row["faults"]}
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float | None]:
