@@ -86,7 +86,7 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Rows that a call overwrites; one per thread."""
 
-    work: np.ndarray  # [4, CONTROL_FRAMES] a voice, and two rows for its source
+    work: np.ndarray  # [5, CONTROL_FRAMES] a voice, and three rows for its source
     noise: np.ndarray  # [2, CONTROL_FRAMES] white noise for all who need some
     buses: np.ndarray  # [1 + layers, 2, CONTROL_FRAMES] the mix, then the layers
     sends: np.ndarray  # [1 + layers, 3, 2, CONTROL_FRAMES] reverb, delay, chorus
@@ -96,7 +96,7 @@ class Scratch(NamedTuple):
 def new_scratch() -> Scratch:
     shape = (2, CONTROL_FRAMES)
     return Scratch(
-        np.zeros((4, CONTROL_FRAMES)),
+        np.zeros((5, CONTROL_FRAMES)),
         np.zeros(shape),
         np.zeros((1 + NUM_LAYERS, *shape)),
         np.zeros((1 + NUM_LAYERS, 3, *shape)),

@@ -72,7 +72,7 @@ VOICE = np.dtype(
         ("sweep", np.float64),  # drums: pitch envelope
         ("rise", np.float64),  # drums: what is left of the second noise's bloom
         ("burst_frames", np.float64),  # drums: between two hands
-        ("bands", np.float64, (8,)),  # drums: memory of two noise bands a channel
+        ("bands", np.float64, (10,)),  # drums: memory of two noise bands and of the grit a channel
         ("string_last", np.float64),
         ("string_loss", np.float64),  # factor of one turn
         ("allpass", np.float64),

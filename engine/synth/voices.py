@@ -248,7 +248,7 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to `bus` [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [4, CONTROL_FRAMES] scratch.
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [5, CONTROL_FRAMES] scratch.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
         _update_controls(voice, patch, modes, frame, brightness, energy)
