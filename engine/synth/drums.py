@@ -55,7 +55,7 @@ def strike_drum(voice: np.void, patch: np.void, modes: np.ndarray) -> None:
         chance = voice.noise * NOISE_SCALE - 1.0
         amplitude = patch.mode_level * patch.amplitudes[k] * max(ratio, 0.5) ** (0.8 * effort - patch.tilt)
         decay_s = patch.mode_decay_s * (0.75 + 0.35 * voice.velocity) / (1.0 + patch.mode_damping * (ratio - 1.0))
-        set_mode(modes[k], mode_hz * (1.0 + 0.004 * chance), amplitude * (1.0 + 0.25 * chance), max(decay_s, 0.005))
+        set_mode(modes[k], mode_hz * (1.0 + 0.004 * chance), amplitude * (1.0 + 0.18 * chance), max(decay_s, 0.005))
 
 
 @kernel

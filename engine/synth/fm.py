@@ -33,23 +33,22 @@ def fm_bend(voice: np.void, patch: np.void, brightness: float, motion: float) ->
 
 @kernel
 def _write_pair(
-    voice: np.void, patch: np.void, row: np.ndarray, depths: np.ndarray, scratch: np.ndarray, since: int, twin: int,
-    scale: float,
+    voice: np.void, patch: np.void, row: np.ndarray, first: np.ndarray, second: np.ndarray, bend: np.ndarray,
+    since: int, twin: int, scale: float,
 ) -> None:  # fmt: skip
-    """Write a carrier bent by its modulators to `row`; `depths` [2, n] are how far, in turns.
+    """Write a carrier bent by its modulators to `row`; `first` and `second` are how far each bends it, in turns.
 
-    All frequencies are multiplied by `scale`; `since` frames lie behind the phases of the voice.
+    All frequencies are multiplied by `scale`; `since` frames lie behind the phases of the voice; `bend` is scratch.
     """
-    bend = scratch[: len(row)]
     start, step = voice.phase[twin + MODULATOR], scale * voice.increment * patch.modulator_ratio
     for i in range(len(row)):
         turn = start + step * (since + i)
-        bend[i] = depths[0, i] * sine(turn - math.floor(turn))
+        bend[i] = first[i] * sine(turn - math.floor(turn))
     if patch.second_index > 0.0:
         start, step = voice.phase[twin + SECOND], scale * voice.increment * patch.second_ratio
         for i in range(len(row)):
             turn = start + step * (since + i)
-            bend[i] += depths[1, i] * sine(turn - math.floor(turn))
+            bend[i] += second[i] * sine(turn - math.floor(turn))
     start, step = voice.phase[twin + CARRIER], scale * voice.increment * patch.carrier_ratio
     for i in range(len(row)):
         turn = start + step * (since + i) + bend[i]
@@ -57,16 +56,15 @@ def _write_pair(
 
 
 @kernel
-def _write_depths(voice: np.void, patch: np.void, depths: np.ndarray, into: int) -> None:
-    """Write to `depths` [2, n] how far each modulator bends the carrier, in turns; advance their envelopes."""
-    num_frames = depths.shape[1]
+def _write_depths(voice: np.void, patch: np.void, first: np.ndarray, second: np.ndarray, into: int) -> None:
+    """Write to the rows how far each modulator bends the carrier, in turns; advance their envelopes."""
     share = 0.8 if patch.second_index > 0.0 else 1.0
     room = share * _room(voice.increment, patch, patch.modulator_ratio)
     depth = min(patch.index * voice.bend, room) / TAU
     slope = (min(patch.index * voice.bend_next, room) / TAU - depth) / CONTROL_FRAMES
     index, keep, add = voice.index, 1.0 - patch.index_share, patch.index_sustain * patch.index_share
-    for i in range(num_frames):
-        depths[0, i] = (depth + slope * (into + i)) * index
+    for i in range(len(first)):
+        first[i] = (depth + slope * (into + i)) * index
         index = keep * index + add
     voice.index = index
     if patch.second_index > 0.0:
@@ -74,8 +72,8 @@ def _write_depths(voice: np.void, patch: np.void, depths: np.ndarray, into: int)
         depth = min(patch.second_index * voice.bend, room) / TAU
         slope = (min(patch.second_index * voice.bend_next, room) / TAU - depth) / CONTROL_FRAMES
         index, keep, add = voice.second, 1.0 - patch.second_share, patch.second_sustain * patch.second_share
-        for i in range(num_frames):
-            depths[1, i] = (depth + slope * (into + i)) * index
+        for i in range(len(second)):
+            second[i] = (depth + slope * (into + i)) * index
             index = keep * index + add
         voice.second = index
 
@@ -92,12 +90,12 @@ def add_fm(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_fra
     # The first control period of a voice begins at its onset.
     since = min(into, frame - voice.onset)
     left, right, spare = work[0, :num_frames], work[1, :num_frames], work[4, :num_frames]
-    depths = work[2:4, :num_frames]
-    _write_depths(voice, patch, depths, into)
-    _write_pair(voice, patch, left, depths, spare, since, 0, 1.0)
+    first, second = work[2, :num_frames], work[3, :num_frames]
+    _write_depths(voice, patch, first, second, into)
+    _write_pair(voice, patch, left, first, second, spare, since, 0, 1.0)
     twin_scale = math.exp(CENT * patch.twin_cents)
     if patch.twin_cents > 0.0:
-        _write_pair(voice, patch, right, depths, spare, since, TWIN, twin_scale)
+        _write_pair(voice, patch, right, first, second, spare, since, TWIN, twin_scale)
         for i in range(num_frames):
             one, other = left[i], right[i]
             left[i], right[i] = 0.75 * one + 0.35 * other, 0.35 * one + 0.75 * other

@@ -112,7 +112,7 @@ def test_no_two_hits_are_alike(name: str) -> None:
     _, stems = synth.render_stems([0], lambda slot, frame: intent("jazz"), 96_000)
     one, other = (stems[0, layer, :, start : start + 9600].astype(np.float64) for start in (0, 48_000))
     assert np.abs(one - other).max() > 1e-3 * np.abs(one).max()
-    assert (one**2).sum() == pytest.approx((other**2).sum(), rel=0.5)
+    assert 0.5 < (one**2).sum() / (other**2).sum() < 2.0
 
 
 def test_a_closed_hat_ends_an_open_one() -> None:
