@@ -105,7 +105,7 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Rows that a call overwrites; one per thread."""
 
-    work: np.ndarray  # [4, CONTROL_FRAMES] a voice, and two rows for its source
+    work: np.ndarray  # [WORK_ROWS, CONTROL_FRAMES] a voice, and rows for its source
     noise: np.ndarray  # [2, CONTROL_FRAMES] white noise for all who need some
     buses: np.ndarray  # [1 + layers, 2, CONTROL_FRAMES] the mix, then the layers
     sends: np.ndarray  # [1 + layers, 3, 2, CONTROL_FRAMES] reverb, delay, chorus
