@@ -27,10 +27,9 @@ GUARD_FRAMES = 3
 """The first frames again behind the last, for the interpolation."""
 RMS = 0.35
 SHORT_FRAMES, LONG_FRAMES = 2**15, 2**16
-SHORT_KEY, TWOFOLD_KEY, FOURFOLD_KEY, TOP_KEY = 58.0, 88.0, 98.0, 108.0
-"""Zones whose middle is above the first have short tables, for their bands are wide; above the second and third they
-hold twice and four times the frames per second, which the interpolation needs. One more zone than asked for, up to the
-last, takes the few notes above."""
+TWOFOLD_KEY, FOURFOLD_KEY, TOP_KEY = 88.0, 98.0, 108.0
+"""Zones whose middle is above the first and second hold twice and four times the frames per second, which the
+interpolation needs. One more zone than asked for, up to the last, takes the few notes above."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class Spectrum:
     lowest_key: float
     highest_key: float
     zone_semitones: float
+    short_key: float  # zones whose middle is above have tables of half the length, whose repetition is nearer
 
     @property
     def num_dynamics(self) -> int:
@@ -128,7 +128,7 @@ def build_spectrum(spectrum: Spectrum) -> tuple[npt.NDArray[np.float32], npt.NDA
     for index, zone in enumerate(zones):
         low_key, high_key = spectrum.zone_keys(index)
         key = (low_key + high_key) / 2
-        num_frames = SHORT_FRAMES if key >= SHORT_KEY else LONG_FRAMES
+        num_frames = SHORT_FRAMES if key >= spectrum.short_key else LONG_FRAMES
         oversampling = 4 if key >= FOURFOLD_KEY else 2 if key >= TWOFOLD_KEY else 1
         bin_hz = oversampling * SAMPLE_RATE / num_frames
         cycles = round(440 * 2 ** ((key - 69) / 12) / bin_hz)
