@@ -76,9 +76,9 @@ def _load_wave(
     """
     length = int(period) + MARGIN_FRAMES
     first, second = 0.0, 0.0
-    power, scale = 0.0, 0.0
-    # Once around to settle and be measured, then once to write.
-    for i in range(-length, length):
+    mean, power = 0.0, 0.0
+    # Once around to settle, once to be measured, and once to be written.
+    for i in range(-2 * length, length):
         back = length - i if i >= 0 else -i
         place = 1.0 - back / period
         place -= math.floor(place)
@@ -86,13 +86,15 @@ def _load_wave(
         value += pick_noise * (hash32(noise, int(place * period)) * NOISE_SCALE - 1.0)
         first += pick_share * (value - first)
         second += pick_share * (first - second)
-        if i < 0:
+        if -int(period) <= i < 0:
+            mean += second
             power += second * second
-        else:
+        elif i >= 0:
             if i == 0:
-                scale = level / math.sqrt(power / length + 1e-9)
+                mean /= int(period)
+                level /= math.sqrt(power / int(period) - mean * mean + 1e-9)
             at = (frame - back) & mask
-            line[at] = keep * line[at] + scale * second
+            line[at] = keep * line[at] + level * (second - mean)
 
 
 @kernel
@@ -107,7 +109,8 @@ def pluck(voice: np.void, patch: np.void, string: np.ndarray, frame: int, level:
     level *= 0.35
     if voice.num_lines == 1:
         _load_wave(
-            string, _FULL, frame, voice.period[0], position, share, patch.pick_noise, level, keep, voice.noise
+            string, _FULL, frame, voice.period[0], position, share, patch.pick_noise,
+            level * (1.0 + SECOND_LEVEL), keep, voice.noise,
         )  # fmt: skip
         return
     half = STRING_FRAMES // 2
@@ -136,7 +139,7 @@ def start_string(voice: np.void, patch: np.void, string: np.ndarray) -> None:
     voice.stretch[:] = 0.0
     voice.body[:] = 0.0
     string[:] = 0.0
-    aim_string(voice, patch, voice.onset, voice.hz)
+    aim_string(voice, patch, voice.onset, voice.hz * math.exp(CENT * (voice.scoop + 1200.0 * voice.glide)))
     voice.bowed = math.sqrt(1.0 - min(1.0, 10.0 ** (-6.0 / (voice.hz * ring_s))))
     if patch.pick_level > 0.0:
         pluck(voice, patch, string, voice.onset, patch.pick_level, 0.0)
