@@ -186,7 +186,7 @@ def _vibrato(voice: np.void, patch: np.void, seconds: float) -> float:
 @kernel
 def _ease(seconds: float, length_s: float) -> float:
     """From 1 to 0 within `length_s`, without corners."""
-    x = min(1.0, max(0.0, seconds / length_s))
+    x = min(1.0, max(0.0, seconds / max(length_s, 1e-3)))
     return 1.0 - x * x * (3.0 - 2.0 * x)
 
 
