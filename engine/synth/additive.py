@@ -55,7 +55,7 @@ def aim_harmonics(voice: np.void, patch: np.void, levels: np.ndarray, frame: int
     count = min(int(TOP_HZ / hz), MAX_HARMONICS)
     # Not those that nobody would hear: four more than last time at most, and what still sounds from before a glide up.
     until = min(max(min((count + 3) // 4 * 4, voice.num_harmonics + 4), voice.num_harmonics), MAX_HARMONICS)
-    soft, loud, body = gain * (1.0 - dynamics), gain * dynamics, patch.body
+    soft, loud, body = gain * (1.0 - dynamics), gain * dynamics, patch.response
     for k in range(until):
         place = min(max(base + _PLACES[k], 0.0), BODY_POINTS - 1.001)
         point = int(place)

@@ -13,21 +13,21 @@ import numpy as np
 from engine.audio import SAMPLE_RATE
 from engine.synth.additive import add_harmonics, aim_harmonics, start_harmonics
 from engine.synth.analog import add_analog
+from engine.synth.chip import add_chip
 from engine.synth.compile import kernel, merged
-from engine.synth.drums import add_drum, start_drum
+from engine.synth.drums import add_drum, is_drum_silent, settle_drum, strike_drum
+from engine.synth.ensemble import add_ensemble
+from engine.synth.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
-from engine.synth.modal import add_modes, count_sounding_modes, strike_modes
+from engine.synth.modal import add_modes, settle_modes, spread_modes, strike_modes
 from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, next_noise, sine
-from engine.synth.patch import ADDITIVE, ANALOG, ATTACK_OVERSHOOT, DRUM, FM, MODAL, PLUCK
-from engine.synth.state import ATTACK, CONTROL_FRAMES, DECAY, FREE, RELEASE
+from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
 from engine.synth.strings import add_string, aim_string, pick_again, start_string
 
 SILENCE = 1e-4
 STEAL_FRAMES = 192
 SLUR_FADE_FRAMES = 2400
-WANDER = 7
-"""Place in VOICE.phase of what tells the slow motions of equal voices apart."""
 JITTER_KEEP, JITTER_ADD = 0.95, 0.54
 """Per control period, on even noise of -1 … 1: about 6 Hz wide, effective value 1."""
 GLIDE_PART = 0.35
@@ -54,7 +54,7 @@ def attack_share(seconds: float, num_frames: int) -> float:
 
 @kernel
 def _note_hz(patch: np.void, pitch: int) -> float:
-    return min(440.0 * 2.0 ** ((pitch + patch.transpose - 69.0) / 12.0), MAX_HZ)
+    return min(440.0 * 2.0 ** ((pitch + patch["transpose"] - 69.0) / 12.0), MAX_HZ)
 
 
 @kernel
@@ -86,9 +86,10 @@ def start_voice(
     voice.pitch, voice.onset, voice.release_at = pitch, onset, onset + length
     voice.noise = noise | 1
     voice.hz = _note_hz(patch, pitch)
+    voice.increment = voice.hz / SAMPLE_RATE
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
     voice.g, voice.index, voice.tine = -1.0, 1.0, 1.0
-    voice.noise_level = 1.0
+    voice.noise_level, voice.second = 1.0, 1.0
     voice.memory[:] = 0.0
     voice.breath[:] = 0.0
     voice.breath_gain = -1.0
@@ -97,7 +98,7 @@ def start_voice(
     voice.scoop = 0.0
     if voice.glide == 0.0 and hash32(noise, 3) < patch.scoop_share * 4294967296.0:
         voice.scoop = -patch.scoop_cents
-    for k in range(8):
+    for k in range(len(voice.phase)):
         voice.noise = next_noise(voice.noise)
         voice.phase[k] = voice.noise / 4294967296.0 if patch.kind == ANALOG and patch.num_oscillators > 1 else 0.0
     if patch.kind != DRUM:
@@ -110,15 +111,9 @@ def start_voice(
     elif patch.kind == ADDITIVE:
         start_harmonics(voice, string)
     elif patch.kind == MODAL:
-        # The lower the note, the longer it rings; the harder it is struck, the more of its upper partials sound.
-        ring_s = patch.ring_s * min(2.0, 2.0 ** ((60.0 - pitch) / 24.0))
-        strike_modes(
-            modes, patch.num_modes, patch.ratios, patch.amplitudes, voice.hz, patch.inharmonicity, ring_s,
-            patch.ring_damping, patch.tilt + 1.2 * (0.75 - velocity),
-        )  # fmt: skip
-        voice.num_modes = patch.num_modes
+        voice.num_modes = strike_modes(voice, patch, modes)
     elif patch.kind == DRUM:
-        start_drum(voice, patch)
+        strike_drum(voice, patch, modes)
 
 
 @kernel
@@ -283,8 +278,10 @@ def _update_controls(
         voice.tine = 0.0
     if patch.kind != DRUM and patch.noise_level > 0.0:
         _aim_breath(voice, patch, brightness)
-    if patch.kind == MODAL:
-        voice.num_modes = count_sounding_modes(modes, voice.num_modes)
+    if patch.kind == MODAL or patch.kind == DRUM:
+        voice.num_modes = settle_modes(modes, voice.num_modes, frame // CONTROL_FRAMES)
+    if patch.kind == DRUM:
+        settle_drum(voice)
 
 
 @kernel
@@ -347,6 +344,8 @@ def render_voice(
     patch: np.void,
     string: np.ndarray,
     modes: np.ndarray,
+    waves: np.ndarray,
+    zones: np.ndarray,
     work: np.ndarray,
     noise: np.ndarray,
     bus: np.ndarray,
@@ -358,32 +357,39 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to bus[:, first:] [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch.
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [4, CONTROL_FRAMES] scratch; `waves` and
+    `zones` are those of `PatchTables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
         _update_controls(voice, patch, string, modes, frame, brightness, energy)
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
     if patch.kind == ANALOG:
-        add_analog(voice, patch, work, num_frames)
+        add_analog(voice, patch, waves, work, frame, num_frames)
+    elif patch.kind == ENSEMBLE:
+        add_ensemble(voice, patch, zones, waves, work, frame, num_frames, brightness, energy)
+    elif patch.kind == CHIP:
+        add_chip(voice, patch, waves, work, frame, num_frames)
     elif patch.kind == FM:
-        add_fm(voice, patch, work, frame % CONTROL_FRAMES, num_frames, brightness)
+        add_fm(voice, patch, work, frame, num_frames, brightness)
     elif patch.kind == PLUCK:
         add_string(voice, patch, string, work, noise, frame, num_frames)
     elif patch.kind == ADDITIVE:
         add_harmonics(voice, string, work, frame % CONTROL_FRAMES, num_frames)
     elif patch.kind == MODAL:
-        add_modes(work, num_frames, modes, voice.num_modes, 0.25 if voice.pitch % 2 else -0.25)
+        add_modes(work, num_frames, modes, voice.num_modes)
+        spread_modes(work, num_frames, patch.width if voice.pitch % 2 else -patch.width, 0.0)
     else:
-        add_drum(voice, patch, work[0], num_frames)
-        work[1, :num_frames] = work[0, :num_frames]
+        add_drum(voice, patch, modes, work, frame, num_frames)
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)
     _add_to_bus(voice, patch, work, bus, first, frame % CONTROL_FRAMES, num_frames)
     is_spent = voice.stage != ATTACK and voice.level < SILENCE
     if patch.kind == DRUM:
-        is_spent = is_spent or max(voice.tine, voice.noise_level) < SILENCE
+        is_spent = is_spent or is_drum_silent(voice)
+    elif patch.kind == MODAL:
+        is_spent = is_spent or (voice.num_modes == 0 and patch.noise_sustain == 0.0)
     # Only at control points, or the cut of a block would decide which voices are free.
     if (is_spent or voice.fade <= 0.0) and (frame + num_frames) % CONTROL_FRAMES == 0:
         voice.stage = FREE

@@ -11,14 +11,15 @@ from engine.synth.playing import MAX_LATE_FRAMES
 from engine.synth.sound import SOUND
 from engine.synth.state import FREE
 from engine.synth.synth import Synth
-from tests.synth.music import intent, lead_tables, play_lead
+from engine.synth.tables import shipped_tables
+from tests.synth.music import intent, play_lead
 
 STEADY = intent("guofeng")
 CHORD = (52, 59, 64, 68, 71, 76)
 
 
 def voices_after(patch: str, rows: list[tuple[int, int, int, int, int]], frames: int) -> np.ndarray:
-    synth = Synth(1, tables=lead_tables(patch))
+    synth = Synth(1, tables=shipped_tables().alone(patch))
     synth.open(0, 4)
     synth.play(0, np.array(rows, SOUND))
     synth.render([0], lambda slot, frame: STEADY, frames)
@@ -67,7 +68,7 @@ def test_cutting_changes_nothing_of_how_notes_are_played() -> None:
     for patch in ("guzheng", "mandolin", "erhu", "steel_guitar"):
         sounds = []
         for cuts in ([80_000], [64, 7777, 1, 960, 30_000, 41_198]):
-            synth = Synth(1, tables=lead_tables(patch))
+            synth = Synth(1, tables=shipped_tables().alone(patch))
             synth.open(0, 4)
             synth.play(0, np.array(rows, SOUND))
             parts = [synth.render([0], lambda slot, frame: STEADY, cut)[0] for cut in cuts]
