@@ -119,6 +119,7 @@ MASTER = np.dtype(
         ("voice_cut_before", np.float64),
         ("quiet_frames", np.int64),  # since a sample that could make a peak
         ("limit", np.float64),  # limiter gain after release, before smoothing
+        ("habit", np.float64),  # where the limiter's gain has been of late
         ("limit_sum", np.int64),  # sum over the smoothing window, fixed point
         ("lowest", np.float64),  # least limiter target in the look-ahead
         ("lowest_age", np.int64),
@@ -254,7 +255,7 @@ def new_state(seed: int) -> SlotState:
     state.clock[SEED] = seed
     state.ambience["noise"] = 1 + (seed + 7919 * np.arange(NUM_AMBIENCES)) % 0xFFFF_FFFE
     state.strips["quiet_periods"] = LONG_QUIET
-    for field in ("limit", "lowest"):
+    for field in ("limit", "habit", "lowest"):
         state.master[field] = 1.0
     state.smoothing[:] = FIXED_POINT
     state.master["limit_sum"] = FIXED_POINT * WINDOW_FRAMES
