@@ -19,8 +19,15 @@ MAX_VOICES = 64
 NUM_VOICES = MAX_VOICES + 8
 """The last few hold voices that are fading out after their place was taken."""
 
+WORK_ROWS = 4
+"""Rows of scratch that a voice needs: left, right, its envelope, and one more of drums."""
 STRING_FRAMES = 2048
-MAX_PARTIALS = 16
+MAX_PARTIALS = 48
+MAX_HARMONICS = 64
+BODY_POINTS = 104
+"""Of a body's response, twelve an octave."""
+NUM_BODY_MODES = 4
+MAX_TICKS = 8
 REVERB_LINES = 16
 REVERB_FRAMES = 4096
 DIFFUSER_FRAMES = 1024
@@ -46,6 +53,8 @@ LONG_QUIET = 1 << 40
 """Control periods; a layer that never sounded."""
 
 FREE, ATTACK, DECAY, RELEASE = range(4)
+ATTACK_OVERSHOOT = 1.3
+"""Attacks aim at this and end at 1."""
 
 VOICE = np.dtype(
     [
@@ -54,11 +63,14 @@ VOICE = np.dtype(
         ("patch", np.int64),
         ("layer", np.int64),
         ("pitch", np.int64),
-        ("onset", np.int64),  # absolute frame
+        ("onset", np.int64),  # absolute frame; may lie ahead
+        ("written", np.int64),  # frame of the last note that this voice was given
+        ("is_upstroke", np.int64),  # of the strum that the note belongs to
+        ("next_pick", np.int64),  # frame of a tremolo's next stroke
         ("release_at", np.int64),  # absolute frame
         ("noise", np.int64),  # xorshift32 state
-        ("string_length", np.int64),
-        ("string_at", np.int64),
+        ("num_lines", np.int64),  # polarisations of a string
+        ("num_harmonics", np.int64),  # that are heard in this control period
         ("velocity", np.float64),  # 0 … 1
         ("hz", np.float64),
         ("gain_left", np.float64),  # at the last control point
@@ -79,19 +91,39 @@ VOICE = np.dtype(
         ("bend_next", np.float64),  # and at the next
         ("index", np.float64),  # FM index envelope, 1 … index_sustain
         ("tine", np.float64),  # FM second pair's envelope; drums: tone's
-        ("noise_level", np.float64),  # noise envelope; of drums: metal too
+        ("noise_level", np.float64),  # noise envelope
+        ("second", np.float64),  # FM second index envelope; drums: second noise's
         ("sweep", np.float64),  # drums: pitch envelope
-        ("string_last", np.float64),
-        ("string_loss", np.float64),  # factor of one turn
-        ("allpass", np.float64),
-        ("allpass_last", np.float64),
-        ("phase", np.float64, (8,)),
+        ("rise", np.float64),  # drums: what is left of the second noise's bloom
+        ("burst_frames", np.float64),  # drums: between two hands
+        ("bands", np.float64, (8,)),  # drums: memory of two noise bands a channel
+        ("glide", np.float64),  # octaves from the note to where it is slurred from
+        ("scoop", np.float64),  # cents from the note to where it begins
+        ("jitter", np.float64),  # random walk of pitch, effective value 1
+        ("period", np.float64, (2,)),  # of a string's lines in frames, at the last control point
+        ("period_step", np.float64, (2,)),
+        ("loop_delay", np.float64),  # frames of a turn that the loop's filters take
+        ("loss_feed", np.float64, (2,)),
+        ("loss_pole", np.float64),
+        ("loss_memory", np.float64, (2,)),
+        ("bowed", np.float64),  # amplitude that keeps a string sounding
+        ("stretch", np.float64, (4,)),  # two all-passes of each line
+        ("body", np.float64, (10,)),  # four resonators, then the last two inputs
+        ("step", np.float64),  # turns a frame of the harmonics, at the last control point
+        ("step_rise", np.float64),
+        ("rough", np.float64),  # noise that shakes them, at the last control point
+        ("rough_next", np.float64),
+        ("phase", np.float64, (9,)),
+        ("dynamic", np.float64, (2,)),  # ensembles: soft 0 … 1 loud, at the last control point and the next
         ("memory", np.float64, (4,)),  # state-variable filter, two integrators per channel
         ("breath", np.float64, (3,)),  # low-passes of the noise that comes beside the tone
         ("breath_gain", np.float64),
         ("breath_step", np.float64),
     ]
 )
+
+WANDER, SUB_PHASE = 7, 8
+"""Places in VOICE.phase: what tells the slow motions of equal voices apart; the oscillator an octave below."""
 
 MASTER = np.dtype(
     [
@@ -169,7 +201,7 @@ AMBIENCE = np.dtype(
 )
 
 # Places in SlotState.clock.
-FRAME, NEXT_SOUND, NUM_STARTED, SEED = range(4)
+FRAME, NUM_STARTED, SEED = range(3)
 
 # Places in SlotState.targets: what an intent says, the styles' rooms blended, then runs of one value per layer.
 (LOUDNESS, BRIGHTNESS, ENERGY, BPM, GAIN, VOICE_ROOM, ROOM) = range(7)
@@ -203,7 +235,7 @@ NUM_CONTROLS = C_STYLES + len(STYLES)
 class SlotState(NamedTuple):
     """All memory of a slot. E is 1, or 6 once stems were asked for: the mix first, then every layer by itself."""
 
-    clock: npt.NDArray[np.int64]  # [4]
+    clock: npt.NDArray[np.int64]  # [3]
     voices: npt.NDArray[np.void]  # [NUM_VOICES] VOICE
     strings: npt.NDArray[np.float32]  # [NUM_VOICES, STRING_FRAMES]
     modes: npt.NDArray[np.float64]  # [NUM_VOICES, MAX_PARTIALS, 4]
@@ -230,7 +262,7 @@ def new_state(seed: int) -> SlotState:
     """A silent slot at frame 0."""
     assert 0 <= seed <= MAX_SLOT_SEED, seed
     state = SlotState(
-        clock=np.zeros(4, np.int64),
+        clock=np.zeros(3, np.int64),
         voices=np.zeros(NUM_VOICES, VOICE),
         strings=np.zeros((NUM_VOICES, STRING_FRAMES), np.float32),
         modes=np.zeros((NUM_VOICES, MAX_PARTIALS, 4)),

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.patch import PatchTables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import PatchTables, shipped_tables
 from moods.harmony import Key
 from moods.intent import NO_RECALL, STYLES, Intent
 
@@ -75,3 +75,14 @@ def play(
     synth.open(0, seed)
     synth.play(0, sounds)
     return synth.render([0], intent_of, int(seconds * SAMPLE_RATE))[0]
+
+
+def play_lead(patch: str, notes: list[tuple[float, float, int, int]], seconds: float, **fields: float) -> npt.NDArray:
+    """Notes of (seconds, length in seconds, pitch, velocity) on one patch by itself: [2, T] before the master."""
+    synth = Synth(1, tables=shipped_tables().alone(patch, **fields))
+    synth.open(0, 1)
+    rows = [(int(at * SAMPLE_RATE), int(length * SAMPLE_RATE), 4, pitch, hit) for at, length, pitch, hit in notes]
+    synth.play(0, np.array(sorted(rows), SOUND))
+    steady = intent("chiptune")
+    _, stems = synth.render_stems([0], lambda slot, frame: steady, int(seconds * SAMPLE_RATE))
+    return stems[0, 4].astype(np.float64)

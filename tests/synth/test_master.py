@@ -10,6 +10,7 @@ import pytest
 from scipy.signal import butter, resample_poly, sosfilt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.synth.playing import MAX_LATE_FRAMES
 from engine.synth.sound import SOUND
 from engine.synth.state import CONTROL_FRAMES
 from engine.synth.synth import Synth
@@ -83,7 +84,7 @@ def test_a_note_begins_within_the_latency() -> None:
         first = int(np.flatnonzero(np.abs(sound).max(axis=0) > 1e-9)[0])
         # A sine begins at zero; a swinging tape is up to 3 ms late.
         wow_frames = 144 if style in ("lofi", "hiphop") else 1
-        assert onset <= first <= onset + Synth.latency_frames + wow_frames, style
+        assert onset <= first <= onset + Synth.latency_frames + MAX_LATE_FRAMES + wow_frames, style
 
 
 def stems_of(intent_of: Callable[[int, int], Intent]) -> tuple[np.ndarray, np.ndarray]:
