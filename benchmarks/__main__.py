@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.harness import ROOT
 
-NAMES = ("station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity")
+NAMES = ("station_cost", "synth_speed", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity")
 
 
 def main(names: list[str]) -> int:
