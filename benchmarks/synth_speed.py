@@ -59,7 +59,8 @@ def piece(num_voices: int, seconds: int) -> npt.NDArray[np.void]:
     return as_sounds(rows)
 
 
-def _intents() -> dict[str, Intent]:
+def steady_intents() -> dict[str, Intent]:
+    """An intent a style, the same from beginning to end."""
     return {
         style: Intent(
             0, 0.5, 0, tuple(float(name == style) for name in STYLES), 100, Key(0, "major"), 0.5, 0.5,
@@ -72,7 +73,7 @@ def _intents() -> dict[str, Intent]:
 def run_ours(num_voices: int) -> float:
     """CPU seconds of the piece, kernels compiled, a style a bar."""
     warm_up()
-    intents = _intents()
+    intents = steady_intents()
     synth = Synth(1)
     synth.open(0, seed=1)
     synth.play(0, piece(num_voices, SECONDS))

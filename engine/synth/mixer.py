@@ -102,6 +102,16 @@ class Tables(NamedTuple):
     zones: np.ndarray
 
 
+class Ragged(NamedTuple):
+    """A run of rows for every slot of a call: `rows` one after another, slot k's from first[k] to first[k + 1]."""
+
+    rows: np.ndarray
+    first: np.ndarray
+
+    def of(self, k: int) -> np.ndarray:
+        return self.rows[self.first[k] : self.first[k + 1]]
+
+
 class Scratch(NamedTuple):
     """Rows that a call overwrites; one per thread."""
 
