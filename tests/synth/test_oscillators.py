@@ -60,7 +60,7 @@ def test_sine_is_exact_enough() -> None:
     assert np.abs(sines_of(phases) - np.sin(2 * np.pi * phases)).max() < 4e-6
 
 
-@pytest.mark.parametrize("style", ["jazz", "acoustic", "guofeng", "chiptune", "upbeat", "ambient"])
+@pytest.mark.parametrize("style", ["jazz", "acoustic", "guofeng", "synthwave", "upbeat", "ambient"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("pitch", [45, 69])
 def test_notes_are_in_tune(style: str, seed: int, pitch: int) -> None:
