@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from benchmarks.harness import record
 from engine.audio import SAMPLE_RATE
-from engine.synth.patch import ANALOG, CHIP, ENSEMBLE, FM, KINDS, MIX_FIELDS, shipped_tables
+from engine.synth.fields import ANALOG, CHIP, ENSEMBLE, FM, KINDS
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import shipped_tables
 from engine.synth.wavetables import WAVES
 from moods.harmony import Key
 from moods.intent import LAYERS, MUTE_DB, NO_RECALL, STYLES, Intent
@@ -26,7 +27,7 @@ UNDER_HZ = 16_000
 OSCILLATORS = (ANALOG, FM, ENSEMBLE, CHIP)
 OFF = (
     "noise_level", "drive", "tremolo", "vibrato_cents", "drift_cents", "motion_octaves", "detune_cents", "transpose",
-    "resonance", "scoop_cents", "pulse_motion", "tine_level", "sub_level", "arpeggio",
+    "resonance", "scoop_cents", "pulse_motion", "twin_cents", "jitter_cents", "tine_level", "sub_level", "arpeggio",
 )  # fmt: skip
 
 
@@ -55,11 +56,7 @@ def sound_of(index: int, patches: npt.NDArray[np.void]) -> npt.NDArray[np.float6
     """One second of patch `index`, dry, after its attack: [SAMPLE_RATE]."""
     tables = shipped_tables()
     layer = LAYERS.index("lead")
-    choices, mix = tables.choices.copy(), tables.mix.copy()
-    choices[:, layer] = -1
-    choices[:, layer, 0] = index
-    mix[:, :, [MIX_FIELDS.index(f"{send}_db") for send in ("reverb", "delay", "chorus")]] = -60.0
-    synth = Synth(1, tables=dataclasses.replace(tables, patches=patches, choices=choices, mix=mix))
+    synth = Synth(1, tables=dataclasses.replace(tables.alone(tables.names[index]), patches=patches))
     synth.open(0, 1)
     synth.play(0, np.array([(0, 10**6, layer, PITCH, 127)], SOUND))
     still = bright_intent()
@@ -80,12 +77,14 @@ def lines_of(patch: np.void) -> npt.NDArray[np.bool_]:
         present = np.flatnonzero(size > 1e-5 * size.max()) * (hz / (zone["increment"] * zone["num_frames"]))
         near = np.searchsorted(present, bins).clip(1, len(present) - 1)
         return np.minimum(np.abs(present[near] - bins), np.abs(present[near - 1] - bins)) < 12
-    spacing = hz
     if patch["kind"] == FM:
-        # Every sum and difference belongs to the note.
-        quarters = np.rint(4 * np.array([patch["carrier_ratio"], patch["modulator_ratio"]])).astype(int)
-        spacing = hz * np.gcd.reduce(quarters) / 4
-    return np.abs((bins + spacing / 2) % spacing - spacing / 2) < 40
+        # Every sum and difference belongs to the note, also a negative one, but for those that have no place.
+        order = np.arange(-8, 9)
+        second = order * patch["second_ratio"] * (patch["second_index"] > 0)
+        lines = np.abs(patch["carrier_ratio"] + (order * patch["modulator_ratio"])[:, None] + second) * hz
+        lines = np.unique(lines[lines < SAMPLE_RATE / 2])
+        return np.abs(bins[:, None] - lines).min(axis=1) < 8
+    return np.abs((bins + hz / 2) % hz - hz / 2) < 40
 
 
 def aliases_db(sound: npt.NDArray[np.float64], patch: np.void) -> float:

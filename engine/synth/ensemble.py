@@ -139,14 +139,11 @@ def add_ensemble(
     if frame == voice.onset:
         voice.dynamic[0] = voice.dynamic[1]
         voice.phase[0], voice.phase[1], voice.phase[SEED_PHASE] = 0.0, 0.0, hash32(voice.noise, 0)
-    # Voices and horns reach their pitch from below.
-    seconds = max(0, base - voice.onset) / SAMPLE_RATE
-    scoop = patch.scoop_cents * math.exp(-6.9078 * seconds / patch.scoop_s) if patch.scoop_cents > 0.0 else 0.0
     left, right, spare = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
     for head in range(2):
         turn = base / SAMPLE_RATE * HEAD_RATES_HZ[head] + voice.phase[WANDER]
         apart = patch.detune_cents * sine(turn - math.floor(turn))
-        rate = voice.increment / zone.increment * (1.0 + CENT * (apart - scoop))
+        rate = voice.increment / zone.increment * (1.0 + CENT * apart)
         _read_head(voice, zone, tables, left if head == 0 else right, spare, head, rate, frame)
     near, far = 1.0 + patch.width, 1.0 - patch.width
     for i in range(num_frames):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.patch import ENSEMBLE, MIX_FIELDS, shipped_tables
+from engine.synth.fields import ENSEMBLE
 from engine.synth.sound import SOUND
 from engine.synth.spectra import GUARD_FRAMES, RMS, Spectrum, build_spectrum
 from engine.synth.synth import Synth
+from engine.synth.tables import shipped_tables
 from moods.intent import LAYERS
 from tests.synth.music import intent
 
@@ -26,11 +25,7 @@ def dry(
     name: str, pitch: int, velocity: int = 90, seconds: float = 2.5, energy: float = 0.5, seed: int = 1
 ) -> npt.NDArray[np.float64]:
     """A held note of one patch without sends: [2, T]."""
-    choices, mix = TABLES.choices.copy(), TABLES.mix.copy()
-    choices[:, HARMONY] = -1
-    choices[:, HARMONY, 0] = TABLES.names.index(name)
-    mix[:, :, [MIX_FIELDS.index(f"{send}_db") for send in ("reverb", "delay", "chorus")]] = -60.0
-    synth = Synth(1, tables=dataclasses.replace(TABLES, choices=choices, mix=mix))
+    synth = Synth(1, tables=TABLES.alone(name))
     synth.open(0, seed)
     synth.play(0, np.array([(0, 10**6, HARMONY, pitch, velocity)], SOUND))
     still = intent("cinematic", energy=energy)

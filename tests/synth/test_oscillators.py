@@ -74,4 +74,5 @@ def test_notes_are_in_tune(style: str, seed: int, pitch: int) -> None:
     bins = np.fft.rfftfreq(2**20, 1 / SAMPLE_RATE)
     near = (bins > hz * 0.97) & (bins < hz * 1.03)
     found = bins[near][size[near].argmax()]
-    assert abs(1200 * np.log2(found / hz)) < 15
+    # A pad's voices are up to 15 cents apart, and the room moves a little.
+    assert abs(1200 * np.log2(found / hz)) < 18

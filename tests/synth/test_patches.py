@@ -11,9 +11,9 @@ import pytest
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.errors import PatchError
-from engine.synth.patch import load_tables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import load_tables, shipped_tables
 from moods.intent import LAYERS, STYLES
 from tests.synth.music import intent
 
@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> Path:
         ("synth_bass.toml", "sub_level = 0.2\n", "sub_level = nan\n", "sub_level is nan; allowed is 0 … 1"),
         ("synth_bass.toml", "sub_level = 0.2\n", "sublevel = 0.2\n", "sublevel is no field of kind 'analog'"),
         ("synth_bass.toml", "sub_level = 0.2\n", "sub_level = ", "not TOML"),
-        ("keys.toml", "ratios = [1, 3.93, 9.6, 2.0]", "ratios = [1]", "ratios and amplitudes"),
-        ("styles.toml", 'lead = ["mellow_pluck", "kalimba"]', 'lead = ["lute"]', "names the patch 'lute'"),
+        ("mallets.toml", "ratios = [1, 3.93, 9.6, 17.2]", "ratios = [1]", "4 amplitudes for 1 partials"),
+        ("styles.toml", 'lead = ["mellow_pluck", "kalimba"]', 'lead = ["lute"]', "names 'lute'"),
         ("styles.toml", "[jazz]", "[jizz]", "the style 'jazz' is missing"),
         ("kits.toml", "shaker = ", "shakers = ", "the drum 'shaker' is missing"),
         ("synths.toml", "[supersaw]", "[sub_bass]", "defined twice"),
