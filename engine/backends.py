@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from engine.compile import compiled_beside, is_cached
 from engine.config import EngineConfig
 from engine.errors import DeviceMissing
 from engine.generator import Generator
@@ -11,6 +12,7 @@ from engine.score.composer import Composer, num_rows
 from engine.score.generator import ScoreGenerator
 from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
+from engine.synth.mixer import render_slot
 from engine.synth.synth import Synth
 from engine.weights import read_checkpoint, shipped_checkpoint
 
@@ -39,6 +41,9 @@ def open_generator(config: EngineConfig) -> Generator:
     else:
         trunk = TorchTrunk(tensors, sizes, num_rows(config.max_slots), device)
     composer = Composer(trunk, pack_heads(tensors), config.max_slots)
+    if device == "cpu" and not is_cached(render_slot, "engine.synth"):
+        with compiled_beside("engine.synth.synth"):
+            composer.warm_up()
     # More threads would only queue behind the front process and the encoders.
-    synth = Synth(config.max_slots, num_threads=min(4, os.cpu_count() or 1))
+    synth = Synth(config.max_slots, device=device, num_threads=min(4, os.cpu_count() or 1))
     return ScoreGenerator(composer, synth, config.max_slots)

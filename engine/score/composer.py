@@ -38,6 +38,7 @@ from engine.score.vocabulary import (
     tonic_shift,
 )
 from engine.score.watchdog import find_fault, is_loop
+from moods.control import Opening
 from moods.controller import Controller
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
 
@@ -148,6 +149,12 @@ class Composer:
         self._rows.seed[slot] = controller.seed
         for name, value in _CARRIED.items():
             getattr(self._rows, name)[slot] = value
+
+    def warm_up(self) -> None:
+        """Compose a beat in slot 0, which is empty, so that the kernels are compiled."""
+        self.open(0, Controller(Opening(mood="focus"), seed=0))
+        self.prepare((0,))
+        self.close(0)
 
     def close(self, slot: int) -> None:
         del self._slots[slot]

@@ -9,8 +9,8 @@ in the harmony, one chord tone each of texture and lead. A lead-in has so many o
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from engine.compile import kernel
 from engine.score.vocabulary import (
     FIRST_DRUM,
     FIRST_LAYER,
@@ -37,7 +37,7 @@ _QUIETEST_ONSET, _LOUDEST_FIRST_ONSET, _STEEPEST = 4, 8, 3
 """Velocity classes: of a lead-in's first onset, and how much louder each further one may be."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fits_chord(relative, chord):  # type: ignore[no-untyped-def]
     """Is `relative`, in semitones above the tonic, a tone of `chord`? Anything is where no chord is known."""
     if chord < 0:
@@ -48,7 +48,7 @@ def fits_chord(relative, chord):  # type: ignore[no-untyped-def]
 # --- strikes -------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _has_played(rows, row, layer, relative):  # type: ignore[no-untyped-def]
     """Has `layer` played the pitch class of `relative` in this beat?"""
     for i in range(rows.num_events[row]):
@@ -58,7 +58,7 @@ def _has_played(rows, row, layer, relative):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _has_drum(rows, row, value):  # type: ignore[no-untyped-def]
     for i in range(rows.num_events[row]):
         if rows.events[row, i, 0] == FIRST_LAYER and rows.events[row, i, 2] == value:
@@ -66,7 +66,7 @@ def _has_drum(rows, row, value):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def missing_layer(rows, rules, row):  # type: ignore[no-untyped-def]
     """The first layer that has still to strike, -1 where all have struck."""
     for drum in range(NUM_DRUMS):
@@ -85,7 +85,7 @@ def missing_layer(rows, rules, row):  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _has_room_above(rows, row, value, highest):  # type: ignore[no-untyped-def]
     """Can the harmony's missing chord tones be played above `value`, in any order of pitch, up to `highest`?"""
     chord = rows.chord[row]
@@ -97,7 +97,7 @@ def _has_room_above(rows, row, value, highest):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def may_strike(rows, rules, row, layer, last_value, value, is_leading):  # type: ignore[no-untyped-def]
     """May `layer` strike `value`? Values rise; each choice leaves room for what has still to be struck.
 
@@ -128,7 +128,7 @@ def may_strike(rows, rules, row, layer, last_value, value, is_leading):  # type:
 # --- lead-ins ------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _last_onset(rows, row, layer):  # type: ignore[no-untyped-def]
     """Position and velocity class of the layer's last note in this beat, -1 and -1 where there is none."""
     for i in range(rows.num_events[row] - 1, -1, -1):
@@ -137,7 +137,7 @@ def _last_onset(rows, row, layer):  # type: ignore[no-untyped-def]
     return -1, -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def num_missing_onsets(rows, rules, row):  # type: ignore[no-untyped-def]
     """Onsets that the lead-in of this beat still lacks."""
     if rules.lead_in[row] < 0:
@@ -149,7 +149,7 @@ def num_missing_onsets(rows, rules, row):  # type: ignore[no-untyped-def]
     return max(0, rules.lead_in_onsets[row] - count)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def position_bounds(rows, rules, row, layer):  # type: ignore[no-untyped-def]
     """First and last position of this beat at which `layer` may begin another note, so that a lead-in has its room.
 
@@ -165,7 +165,7 @@ def position_bounds(rows, rules, row, layer):  # type: ignore[no-untyped-def]
     return 0 if before < 0 else before + _LEAD_IN_TICKS, latest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def velocity_bounds(rows, rules, row, layer, position):  # type: ignore[no-untyped-def]
     """Lowest and highest velocity class of a note of `layer` at `position`."""
     loudest = NUM_VELOCITIES - 1

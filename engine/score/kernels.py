@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from engine.compile import entry, kernel
 from engine.config import NORM_EPS, ROPE_BASE, ModelConfig
 
 F32 = np.float32
@@ -76,7 +76,7 @@ def quantise(weight: npt.NDArray[np.float32]) -> Quantised:
     return Quantised(np.rint(weight / scale[..., None]).astype(np.int8), scale.astype(np.float32))
 
 
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+@kernel(fastmath=_REASSOCIATE)
 def quantise_rows(x, levels, scales):  # type: ignore[no-untyped-def]
     """Round rows x [B, K] to 12 bits: levels [B, K] int16, scales [B]."""
     for b in range(x.shape[0]):
@@ -89,7 +89,7 @@ def quantise_rows(x, levels, scales):  # type: ignore[no-untyped-def]
             levels[b, k] = np.int16(np.rint(x[b, k] * inverse))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _exact_dot(x, weight):  # type: ignore[no-untyped-def]
     """Sum of int16 · int8 in int32. The casts keep numba from widening to int64, which has no fast product."""
     total = np.int32(0)
@@ -98,7 +98,7 @@ def _exact_dot(x, weight):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def multiply_rows(levels, scales, weight, weight_scale, out):  # type: ignore[no-untyped-def]
     """out [B, N] = (levels · scales) [B, K] · (weight · weight_scale) [N, K]ᵀ; the sums are exact."""
     for n in range(weight.shape[0]):
@@ -106,7 +106,7 @@ def multiply_rows(levels, scales, weight, weight_scale, out):  # type: ignore[no
             out[b, n] = F32(_exact_dot(levels[b], weight[n])) * (scales[b] * weight_scale[n])
 
 
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+@kernel(fastmath=_REASSOCIATE)
 def normalise(x, gain, out):  # type: ignore[no-untyped-def]
     """RMSNorm of every row of x [B, dim]."""
     for b in range(x.shape[0]):
@@ -118,7 +118,7 @@ def normalise(x, gain, out):  # type: ignore[no-untyped-def]
             out[b, k] = x[b, k] * scale * gain[k]
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
     """x = eˣ for x ≤ 88, written so that it fills vector registers; `bits` is int32 scratch of the same size.
 
@@ -137,7 +137,7 @@ def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
         x[i] *= powers[i]
 
 
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+@kernel(fastmath=_REASSOCIATE)
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = F32(0.0)
     for i in range(len(a)):
@@ -145,7 +145,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+@kernel(fastmath=_REASSOCIATE)
 def _sum(a):  # type: ignore[no-untyped-def]
     total = F32(0.0)
     for i in range(len(a)):
@@ -153,7 +153,7 @@ def _sum(a):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE | {"nnan"})
+@kernel(fastmath=_REASSOCIATE | {"nnan"})
 def _max(a):  # type: ignore[no-untyped-def]
     peak = F32(-1e30)
     for i in range(len(a)):
@@ -161,13 +161,13 @@ def _max(a):  # type: ignore[no-untyped-def]
     return peak
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _accumulate(total, factor, a):  # type: ignore[no-untyped-def]
     for i in range(len(total)):
         total[i] += factor * a[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _softmax(a, bits):  # type: ignore[no-untyped-def]
     peak = _max(a)
     for i in range(len(a)):
@@ -178,7 +178,7 @@ def _softmax(a, bits):  # type: ignore[no-untyped-def]
         a[i] *= share
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rotate(vector, position, num_heads, head_dim):  # type: ignore[no-untyped-def]
     """Rotary embedding of `num_heads` heads in place; the angle in float64, so that days of events stay exact."""
     half = head_dim // 2
@@ -191,7 +191,7 @@ def _rotate(vector, position, num_heads, head_dim):  # type: ignore[no-untyped-d
             vector[head * head_dim + half + i] = low * sin + high * cos
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _store(vector, stack, scales, place):  # type: ignore[no-untyped-def]
     """Round a key or value [kv] to int8, one scale a head, into stack [kv, capacity] and scales [heads, capacity]."""
     head_dim = len(vector) // scales.shape[0]
@@ -204,7 +204,7 @@ def _store(vector, stack, scales, place):  # type: ignore[no-untyped-def]
             stack[i, place] = np.int8(np.rint(vector[i] * (F32(127.0) / peak)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unroll(ring, first, out):  # type: ignore[no-untyped-def]
     """out = len(out) places of a ring from `first` on, as float32."""
     straight = min(len(out), len(ring) - first)
@@ -216,13 +216,13 @@ def _unroll(ring, first, out):  # type: ignore[no-untyped-def]
         rest[t] = F32(far[t])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _multiply(a, b):  # type: ignore[no-untyped-def]
     for i in range(len(a)):
         a[i] *= b[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _attend(qkv, cache, row, layer, position, sizes, scores, line, bits, out):  # type: ignore[no-untyped-def]
     """One row and layer: store key and value of `position`, attend to the window.
 
@@ -263,7 +263,7 @@ def _attend(qkv, cache, row, layer, position, sizes, scores, line, bits, out):  
                 out[start + head * head_dim + i] = _dot(scores[head, :length], line)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gate(gate_up, bits, out):  # type: ignore[no-untyped-def]
     """out = silu(gate) · up, row by row; gate_up [B, 2 F], out [B, F], bits [F] scratch."""
     width = out.shape[1]
@@ -277,7 +277,7 @@ def _gate(gate_up, bits, out):  # type: ignore[no-untyped-def]
             out[b, i] = gate_up[b, i] / (F32(1.0) + out[b, i]) * gate_up[b, width + i]
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def advance(weights, sizes, rows, positions, events, recalled, conditions, cache, hidden):  # type: ignore[no-untyped-def]
     """One event a row.
 
@@ -290,7 +290,8 @@ def advance(weights, sizes, rows, positions, events, recalled, conditions, cache
     ffn = weights.down.weight.shape[2]
     x = np.empty((num_rows, dim), F32)
     for b in range(num_rows):
-        x[b] = weights.condition_bias
+        for i in range(dim):
+            x[b, i] = weights.condition_bias[i]
         for c in range(conditions.shape[1]):
             if conditions[b, c] != 0.0:
                 for i in range(dim):

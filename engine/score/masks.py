@@ -7,8 +7,8 @@ nothing.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from engine.compile import kernel
 from engine.score.cues import NUM_LAYERS, fits_chord, may_strike, missing_layer, num_missing_onsets, position_bounds
 from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
 from engine.score.vocabulary import (
@@ -29,7 +29,7 @@ _SPARE_EVENTS = 6
 _MAX_VOICES = np.array(MAX_VOICES, np.int64)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
     """Notes of `layer` that already begin at `position`."""
     count = 0
@@ -39,13 +39,13 @@ def onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _most_voices(rules, row, layer):  # type: ignore[no-untyped-def]
     """Notes of `layer` that may begin together: a lead-in is slim, so that it has room to go on."""
     return min(2, _MAX_VOICES[layer]) if layer == rules.lead_in[row] else _MAX_VOICES[layer]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _leads_on(rows, row, layer, value):  # type: ignore[no-untyped-def]
     """Is `value` near enough to what harmony or lead played before?"""
     if layer == 2 and rows.voicing[row, 0] > 0:
@@ -56,7 +56,7 @@ def _leads_on(rows, row, layer, value):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leading):  # type: ignore[no-untyped-def]
     """May `layer` play `value` at `position`? `last_value` is its highest value there so far, -1 if none.
 
@@ -64,12 +64,10 @@ def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leadin
     """
     if value <= last_value:
         return False
-    if rules.strike[row] >= 0 and layer == 0:
-        return may_strike(rows, rules, row, layer, last_value, value, True)
-    if layer == 0:
+    if rules.strike[row] < 0 and layer == 0:
         return FIRST_DRUM <= value < FIRST_DRUM + NUM_DRUMS
     relative = value - FIRST_PITCH
-    if relative < rules.low[row, layer] or relative > rules.high[row, layer]:
+    if layer > 0 and (relative < rules.low[row, layer] or relative > rules.high[row, layer]):
         return False
     if rules.strike[row] >= 0:
         is_near = not is_leading or _leads_on(rows, row, layer, value)
@@ -89,10 +87,10 @@ def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leadin
     return rules.scale[row, relative % 12] and (in_chord or layer != 2)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def allow_values(rows, rules, row, layer, position, allowed):  # type: ignore[no-untyped-def]
     """Mask of values [NUM_VALUES] for a note of `layer` at `position`; returns how many are allowed."""
-    last_value = -1
+    last_value = np.int64(-1)  # plain -1 would be a type of its own, and all that takes it compiled twice
     for i in range(rows.num_events[row]):
         if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
             last_value = rows.events[row, i, 2]
@@ -108,7 +106,7 @@ def allow_values(rows, rules, row, layer, position, allowed):  # type: ignore[no
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-def]
     """Mask of kinds. Order in a beat: chord, then notes by (position, layer, value)."""
     count = rows.num_events[row]
@@ -156,7 +154,7 @@ def allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-d
         )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def allow_positions(rows, rules, row, layer, allowed, values):  # type: ignore[no-untyped-def]
     count = rows.num_events[row]
     first = 0

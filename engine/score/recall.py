@@ -12,14 +12,21 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from engine.compile import entry, kernel
 from engine.score.vocabulary import BEAT, CHORD_EVENT, MAX_EVENTS_PER_BEAT, NO_RECALL, NUM_KINDS, NUM_VALUES
 
 Int = npt.NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def copy_event(event, out):  # type: ignore[no-untyped-def]
+    """What `out[:] = event` does, which would compile numba's formatting of shapes for its error: three seconds."""
+    for i in range(len(out)):
+        out[i] = event[i]
+
+
+@kernel
 def event_key(event):  # type: ignore[no-untyped-def]
     """Place of an event in the order of its beat: the chord, then notes by (position, layer, value)."""
     if event[0] <= BEAT:
@@ -28,13 +35,13 @@ def event_key(event):  # type: ignore[no-untyped-def]
     return (position * NUM_KINDS + np.int64(event[0])) * NUM_VALUES + np.int64(event[2])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lane_of(kind):  # type: ignore[no-untyped-def]
     """Index into moods.intent.LANES of an event's kind, -1 for BAR and BEAT."""
     return -1 if kind <= BEAT else kind - CHORD_EVENT
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
     """Put the events of `lane` among `events` [N, 5] into out [MAX_EVENTS_PER_BEAT, 5], in order; the new count."""
     for i in range(len(events)):
@@ -43,14 +50,14 @@ def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
         key = event_key(events[i])
         place = count
         while place > 0 and event_key(out[place - 1]) > key:
-            out[place] = out[place - 1]
+            copy_event(out[place - 1], out[place])
             place -= 1
-        out[place] = events[i]
+        copy_event(events[i], out[place])
         count += 1
     return count
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no-untyped-def]
     """Write into out [5] the first of recalled[:count] that comes after `event`; BEAT where there is none."""
     out[:] = 0
@@ -60,11 +67,11 @@ def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no
     key = event_key(event)
     for i in range(count):
         if event_key(recalled[i]) > key:
-            out[:] = recalled[i]
+            copy_event(recalled[i], out)
             return
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def recall_beats(events, beat_starts, sources, out):  # type: ignore[no-untyped-def]
     """Recalled events of whole beats at once: out [T, 5] for events [T, 5].
 

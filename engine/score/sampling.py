@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from engine.compile import allocating, entry, kernel
 from engine.score import kernels
 from engine.score.cues import NUM_LAYERS, velocity_bounds
 from engine.score.kernels import F32, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
-from engine.score.recall import lane_of, next_recalled
+from engine.score.recall import copy_event, lane_of, next_recalled
 from engine.score.rules import LAST_CHORD
 from engine.score.vocabulary import (
     BAR,
@@ -166,7 +166,7 @@ def make_rule_table(num_slots: int) -> RuleTable:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _uniform(seed, position, field):  # type: ignore[no-untyped-def]
     """A number in [0, 1): the splitmix64 finaliser (Steele, Lea, Flood 2014) of seed and place."""
     z = seed + np.uint64(position * 8 + field + 1) * np.uint64(0x9E3779B97F4A7C15)
@@ -175,12 +175,12 @@ def _uniform(seed, position, field):  # type: ignore[no-untyped-def]
     return np.float64((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _seed_of(rows, row):  # type: ignore[no-untyped-def]
     return rows.seed[row] ^ (rows.attempt[row] * np.uint64(0xD6E8FEB86659FD93))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyped-def]
     """Index of an allowed logit, drawn at `temperature`; the first one where none is allowed."""
     peak = F32(-np.inf)
@@ -206,7 +206,7 @@ def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyp
     return last
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no-untyped-def]
     """out = table · silu(parts[0, field]), guided away from the same of parts[1].
 
@@ -225,7 +225,7 @@ def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no
         out[n] = total
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-untyped-def]
     """Lean towards the recalled event, if it is the one that is being written; `faith` [lanes] comes on top."""
     for before in range(field):
@@ -236,14 +236,14 @@ def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-unty
         logits[recalled[field]] += gates[field] + (faith[lane] if lane >= 0 else faith.max())
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
     for i in range(table.shape[1]):
         parts[0, first_field * width + i] += table[index, i]
         parts[1, first_field * width + i] += table[index, i]
 
 
-@njit(cache=True, nogil=True)
+@allocating
 def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):  # type: ignore[no-untyped-def]
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
@@ -289,7 +289,7 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     )
 
 
-@njit(cache=True, nogil=True)
+@allocating
 def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, event):  # type: ignore[no-untyped-def]
     """Choose one event of one row into `event` [5]."""
     width = heads.position.shape[1]
@@ -322,7 +322,7 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
         _choose_note(parts, gates, guidance, heads, rows, rules, row, event[0] - FIRST_LAYER, event)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
     """Keep what the next chord or melody note has to lead on from; the beat's last event has just been chosen."""
     event = rows.events[row, rows.num_events[row] - 1]
@@ -334,7 +334,7 @@ def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
         rows.last_lead[row] = event[2]
 
 
-@njit(cache=True, nogil=True)
+@entry("engine.score")
 def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[no-untyped-def]
     """Choose the next event of each of `slots` [B] and write it into the rows' state.
 
@@ -358,13 +358,14 @@ def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[
         for one, other in ((kind_logits[0, b], kind_logits[1, b]), (gates[0, b], gates[1, b])):
             for i in range(len(one)):
                 one[i] = other[i] + guidance * (one[i] - other[i])
-        gates[0, b] += heads.copy_bias
+        for field in range(gates.shape[2]):
+            gates[0, b, field] += heads.copy_bias[field]
         _choose_event(parts[:, b], gates[0, b], kind_logits[0, b], guidance, heads, rows, rules, row, event)
         if event[0] <= BEAT:
             rows.done[row] = True
             continue
-        rows.pending[row] = event
-        rows.events[row, rows.num_events[row]] = event
+        copy_event(event, rows.pending[row])
+        copy_event(event, rows.events[row, rows.num_events[row]])
         rows.num_events[row] += 1
         next_recalled(
             rows.recalled_beat[row], rows.num_recalled[row], rows.is_recalling[row], event, rows.recalled[row]

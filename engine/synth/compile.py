@@ -1,15 +1,9 @@
-"""How kernels are compiled: two decorators. Remembers nothing.
-
-Kernels call one another and are entered from Python through `mixer.render_slot` only, so the wrappers that would make
-each of them callable by itself are left out; they cost a fifth of the compilation. No fast-math: additions keep their
-order, so that a row of 64 frames is the same as 13 and then 51.
-"""
+"""The synth's kernels: `engine.compile` with fused products. Remembers nothing."""
 
 from __future__ import annotations
 
-from numba import njit
+from engine import compile as any_kernel
 
-kernel = njit(error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-merged = njit(error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, inline="always")
-"""For what has one caller and many callees: written into the caller instead of being compiled on the way to it."""
+kernel = any_kernel.kernel(fastmath=any_kernel.CONTRACT)
+merged = any_kernel.merged(fastmath=any_kernel.CONTRACT)
+entry = any_kernel.entry("engine.synth", fastmath=any_kernel.CONTRACT, error_model="numpy", _nrt=False)

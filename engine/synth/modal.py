@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
@@ -16,6 +17,30 @@ _WEAK = 1e-4
 _MAX_HZ = 18_000.0
 _THUMP_RATIOS = (1.0, 1.63, 2.41)
 """Three resonances of the case or soundboard behind every note, relative to the lowest."""
+
+
+_MEMBRANE = (
+    1.0, 1.593, 2.136, 2.295, 2.653, 2.917, 3.155, 3.5, 3.598, 3.647, 4.059, 4.132, 4.23, 4.601, 4.61, 4.832,
+)  # fmt: skip
+"""Zeros of Bessel functions relative to the lowest: the modes of an ideal circular membrane."""
+
+
+def body_ratios(body: str, count: int) -> npt.NDArray[np.float64]:
+    """Frequencies of a body's first `count` modes relative to the lowest.
+
+    A string's are whole numbers, a free bar's (2k + 1)² (Fletcher & Rossing, "The Physics of Musical Instruments",
+    ch. 2.15), an ideal membrane's the zeros of Bessel functions (ch. 3.3); metal has one mode at a random place in
+    each of `count` equal logarithmic steps over 3.6 octaves.
+    """
+    order = np.arange(1.0, count + 1)
+    if body == "bar":
+        return np.concatenate([[1.0], (2 * order[1:] + 1) ** 2 / 3.0112**2])
+    if body == "membrane":
+        return np.resize(_MEMBRANE, count)
+    if body == "metal":
+        places = (np.arange(count) + np.random.default_rng(count).random(count)) / count
+        return np.exp2(3.6 * places)
+    return order
 
 
 @kernel

@@ -11,5 +11,6 @@ SOUND = np.dtype(
         ("layer", np.int8),  # index into moods.intent.LAYERS
         ("pitch", np.int16),  # MIDI note number; for drums one of engine.score.piece.DRUM_PITCHES
         ("velocity", np.int16),  # 1 … 127
-    ]
+    ],
+    align=True,  # a card reads no number across a word's end
 )

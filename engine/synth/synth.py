@@ -1,21 +1,20 @@
-"""The synth: notes and intents in, blocks of sound out, for many slots. Remembers one `SlotState` and a queue per slot.
+"""The synth: notes and intents in, blocks of sound out, for many slots, on the CPU or on a CUDA card.
 
-One thread calls it; with `num_threads` above 1 the slots of one call are rendered side by side.
+Remembers the queue of every slot; its renderer remembers the rest. One thread calls it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.audio import BLOCK_FRAMES, CHANNELS, Block
+from engine.audio import BLOCK_FRAMES, Block
+from engine.synth.cpu import CpuRenderer
 from engine.synth.master import LATENCY_FRAMES
-from engine.synth.mixer import Tables, new_scratch, render_slot
-from engine.synth.patch import PatchTables, shipped_tables
+from engine.synth.mixer import Tables
 from engine.synth.sound import SOUND
 from engine.synth.state import (
     C_BPM,
@@ -25,75 +24,107 @@ from engine.synth.state import (
     C_LAYERS,
     C_LOUDNESS,
     C_STYLES,
+    C_VOICE_ROOM,
     FRAME,
-    NEXT_SOUND,
     NUM_CONTROLS,
     NUM_LAYERS,
     SlotState,
     new_state,
-    with_stem_effects,
 )
+from engine.synth.tables import PatchTables, shipped_tables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 
 IntentOf = Callable[[int, int], Intent]
 """(slot, frame) -> what is heard from that frame on; asked at every multiple of BLOCK_FRAMES, before rendering."""
 
-_NO_SOUNDS = np.zeros(0, SOUND)
 
+class Renderer(Protocol):
+    """Runs the kernels on one processor and keeps the slots' states there."""
 
-class _Slot:
-    """A slot's memory and its queue; `sounds` holds what has not begun, and what began since the last `play`."""
+    def open(self, slot: int, state: SlotState) -> None:
+        """Take `state` over for an empty slot."""
 
-    def __init__(self, state: SlotState, sounds: npt.NDArray[np.void]) -> None:
-        self.state, self.sounds = state, sounds
-        self.scratch = new_scratch()
+    def close(self, slot: int) -> None:
+        """Forget the slot."""
 
-    @property
-    def waiting(self) -> npt.NDArray[np.void]:
-        return self.sounds[self.state.clock[NEXT_SOUND] :]
+    def state(self, slot: int) -> SlotState:
+        """A copy of what the slot remembers."""
+
+    def keep_stems(self, slots: Sequence[int]) -> None:
+        """From now on keep effects of every layer of `slots`."""
+
+    def render(
+        self,
+        slots: Sequence[int],
+        sounds: Sequence[npt.NDArray[np.void]],
+        controls: Sequence[npt.NDArray[np.float64]],
+        num_frames: int,
+        stem_frames: int,
+    ) -> tuple[Block, Block]:
+        """Make the next frames: the block [S, 2, num_frames] and stems [S, layers, 2, stem_frames].
+
+        For every slot, `sounds` [N] SOUND are those that begin in these frames and `controls` [B, NUM_CONTROLS] has a
+        row for every multiple of BLOCK_FRAMES among them. `stem_frames` is `num_frames`, or 0 for none.
+        """
 
 
 def _write_control(row: npt.NDArray[np.float64], intent: Intent) -> None:
     row[C_LOUDNESS], row[C_BRIGHTNESS], row[C_ENERGY] = intent.loudness_lufs, intent.brightness, intent.energy
-    row[C_BPM], row[C_GAIN_DB] = intent.bpm, intent.gain_db
+    row[C_BPM], row[C_GAIN_DB], row[C_VOICE_ROOM] = intent.bpm, intent.gain_db, intent.voice_room
     row[C_LAYERS : C_LAYERS + NUM_LAYERS] = intent.layer_gains_db
     row[C_STYLES:] = intent.style
 
 
 class Synth:
-    """Renders up to `max_slots` slots; memory is taken when a slot opens, about 1.6 MB each."""
+    """Renders up to `max_slots` slots on `device`, "cpu" or "cuda"; the threads are the CPU's.
+
+    Raises `DeviceMissing` where the card or the package for it is not there, `PatchError` for patches that cannot be.
+    """
 
     latency_frames = LATENCY_FRAMES
-    """The limiter's look-ahead, 70 frames (1.5 ms): a note's attack begins within [onset, onset + latency_frames]."""
+    """The limiter's look-ahead, 70 frames (1.5 ms). A note's attack begins within [onset, onset + latency_frames], and
+    where its patch is strummed or played loosely up to playing.MAX_LATE_FRAMES (30 ms) later."""
 
-    def __init__(self, max_slots: int, *, num_threads: int = 1, tables: PatchTables | None = None) -> None:
+    def __init__(
+        self, max_slots: int, *, device: str = "cpu", num_threads: int = 1, tables: PatchTables | None = None
+    ) -> None:
         self.max_slots = max_slots
         tables = tables or shipped_tables()
-        self._tables = Tables(tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms)
-        self._slots: dict[int, _Slot] = {}
-        self._pool = ThreadPoolExecutor(num_threads, "synth") if num_threads > 1 else None
+        flat = Tables(tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms, tables.waves, tables.zones)
+        self._renderer: Renderer
+        if device == "cpu":
+            self._renderer = CpuRenderer(flat, num_threads)
+        else:
+            # Here and not above: its package is an extra, and takes a second to import.
+            from engine.synth.cuda import CudaRenderer
+
+            self._renderer = CudaRenderer(flat, max_slots)
+        self._frames: dict[int, int] = {}
+        self._queues: dict[int, npt.NDArray[np.void]] = {}
 
     def open(self, slot: int, seed: int) -> None:
         """Begin at frame 0 in an empty slot; `seed` chooses among each style's instruments."""
-        assert 0 <= slot < self.max_slots and slot not in self._slots, slot
-        self._slots[slot] = _Slot(new_state(seed), _NO_SOUNDS.copy())
+        self._open(slot, new_state(seed), np.zeros(0, SOUND))
+
+    def _open(self, slot: int, state: SlotState, queue: npt.NDArray[np.void]) -> None:
+        assert 0 <= slot < self.max_slots and slot not in self._frames, slot
+        self._renderer.open(slot, state)
+        self._frames[slot], self._queues[slot] = int(state.clock[FRAME]), queue
 
     def frame(self, slot: int) -> int:
         """The next frame that the slot will render."""
-        return int(self._slots[slot].state.clock[FRAME])
+        return self._frames[slot]
 
     def play(self, slot: int, sounds: npt.NDArray[np.void]) -> None:
         """Queue `sounds` [N] SOUND, sorted by frame, none earlier than the slot's frame."""
         assert sounds.dtype == SOUND, sounds.dtype
         if len(sounds) == 0:
             return
-        entry = self._slots[slot]
         assert sounds["frame"][0] >= self.frame(slot), (int(sounds["frame"][0]), self.frame(slot))
         assert (np.diff(sounds["frame"]) >= 0).all(), "sounds must be sorted by frame"
-        queue = np.concatenate([entry.waiting, sounds])
-        entry.sounds = queue[np.argsort(queue["frame"], kind="stable")]
-        entry.state.clock[NEXT_SOUND] = 0
+        queue = np.concatenate([self._queues[slot], sounds])
+        self._queues[slot] = queue[np.argsort(queue["frame"], kind="stable")]
 
     def render(self, slots: Sequence[int], intent_of: IntentOf, num_frames: int) -> Block:
         """Make the next `num_frames` frames of each of `slots`: float32 [S, 2, T], true peak at most -1 dBTP."""
@@ -105,51 +136,41 @@ class Synth:
         The sum of the stems is the mix that the master takes. The block is the same to the bit as from `render`.
         A slot's stems have effect tails from its first `render_stems` on; call it from frame 0.
         """
-        for slot in slots:
-            entry = self._slots[slot]
-            entry.state = with_stem_effects(entry.state)
+        self._renderer.keep_stems(slots)
         return self._render(slots, intent_of, num_frames, num_frames)
 
     def _render(
         self, slots: Sequence[int], intent_of: IntentOf, num_frames: int, stem_frames: int
     ) -> tuple[Block, Block]:
-        block = np.empty((len(slots), CHANNELS, num_frames), np.float32)
-        stems = np.empty((len(slots), NUM_LAYERS, CHANNELS, stem_frames), np.float32)
-        jobs = []
-        for row, slot in enumerate(slots):
-            entry = self._slots[slot]
-            start = self.frame(slot)
+        sounds, controls = [], []
+        for slot in slots:
+            start = self._frames[slot]
             first = -(-start // BLOCK_FRAMES) * BLOCK_FRAMES
             frames = range(first, start + num_frames, BLOCK_FRAMES)
-            controls = np.empty((len(frames), NUM_CONTROLS))
-            for control, frame in zip(controls, frames, strict=True):
-                _write_control(control, intent_of(slot, frame))
-            jobs.append((entry.state, self._tables, entry.sounds, controls, entry.scratch, block[row], stems[row]))
-        if self._pool is None or len(jobs) == 1:
-            for job in jobs:
-                render_slot(*job)
-        else:
-            for done in [self._pool.submit(render_slot, *job) for job in jobs]:
-                done.result()
-        return block, stems
+            rows = np.empty((len(frames), NUM_CONTROLS))
+            for row, frame in zip(rows, frames, strict=True):
+                _write_control(row, intent_of(slot, frame))
+            controls.append(rows)
+            queue = self._queues[slot]
+            num_due = int(np.searchsorted(queue["frame"], start + num_frames))
+            sounds.append(queue[:num_due])
+            self._frames[slot], self._queues[slot] = start + num_frames, queue[num_due:]
+        return self._renderer.render(slots, sounds, controls, num_frames, stem_frames)
 
     def snapshot(self, slot: int) -> dict[str, Any]:
-        """Copy all that the slot remembers; picklable, independent of the slot's number."""
-        entry = self._slots[slot]
-        arrays = {name: array.copy() for name, array in entry.state._asdict().items()}
-        arrays["clock"][NEXT_SOUND] = 0
-        return {**arrays, "sounds": entry.waiting.copy()}
+        """Copy all that the slot remembers; picklable, independent of the slot's number and of the device."""
+        return {**self._renderer.state(slot)._asdict(), "sounds": self._queues[slot].copy()}
 
     def restore(self, slot: int, snapshot: dict[str, Any]) -> None:
-        """Continue a snapshot in an empty slot, bit-exact."""
-        assert 0 <= slot < self.max_slots and slot not in self._slots, slot
+        """Continue a snapshot in an empty slot, bit-exact on the same device."""
         arrays = {name: array.copy() for name, array in snapshot.items()}
         sounds = arrays.pop("sounds")
-        self._slots[slot] = _Slot(SlotState(**arrays), sounds)
+        self._open(slot, SlotState(**arrays), sounds)
 
     def close(self, slot: int) -> None:
         """Forget the slot."""
-        del self._slots[slot]
+        self._renderer.close(slot)
+        del self._frames[slot], self._queues[slot]
 
 
 def warm_up() -> None:

@@ -1,0 +1,85 @@
+"""Two stations with every kind of patch, in uneven calls: `python -m tests.synth.two_stations DEVICE IN.npz OUT.npz`.
+
+A process of its own, since numba decides at its import whether kernels are compiled or, in its CUDA simulator,
+interpreted. IN holds another device's snapshots, that this one goes on from.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.synth.fields import KINDS
+from engine.synth.sound import SOUND
+from engine.synth.synth import Synth
+from engine.synth.tables import PatchTables, shipped_tables
+from moods.intent import LAYERS, STYLES, Intent
+from tests.synth.music import intent
+
+CALLS = (100, 64, 206, 30)
+"""Frames of each call."""
+NUM_BEFORE = 2
+"""Calls before the snapshot; both stations sound then."""
+LEAD, DRUMS = LAYERS.index("lead"), LAYERS.index("drums")
+PITCHED = tuple(kind for kind in KINDS if kind != "drum")
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def _tables(kind: str) -> PatchTables:
+    """The shipped tables with a patch of `kind` as every lead."""
+    tables = shipped_tables()
+    choices = tables.choices.copy()
+    choices[:, LEAD] = -1
+    choices[:, LEAD, 0] = np.flatnonzero(tables.patches["kind"] == KINDS.index(kind))[0]
+    return replace(tables, choices=choices)
+
+
+def _intent_of(slot: int, frame: int) -> Intent:
+    return intent(STYLES[0], energy=0.7, brightness=0.6, gain_db=-1.0 - slot)
+
+
+def _sounds(slot: int) -> npt.NDArray[np.void]:
+    """Leads and drums at frames that no chunk ends at."""
+    rows = [
+        (7 * slot, 250, LEAD, 60 + 5 * slot, 90), (33 + slot, 40, DRUMS, 36, 110), (151, 90, LEAD, 76, 60),
+        (151, 90, DRUMS, 42, 80), (210 + slot, 60, LEAD, 60 + 5 * slot, 100),
+    ]  # fmt: skip
+    return np.array(rows, SOUND)
+
+
+def render(device: str, snapshots: Arrays) -> Arrays:
+    """Per kind of lead its blocks [2, 2, 400], the last call's stems, and a snapshot of station 0 before the others.
+
+    With `snapshots`, what another device's station 0 goes on with here, [1, 2, 236], too.
+    """
+    found: Arrays = {}
+    for kind in PITCHED:
+        synth = Synth(3, device=device, tables=_tables(kind))
+        for slot in range(2):
+            synth.open(slot, seed=slot)
+            synth.play(slot, _sounds(slot))
+        parts = [synth.render([1, 0], _intent_of, num_frames) for num_frames in CALLS[:NUM_BEFORE]]
+        found[f"snapshot {kind}"] = np.frombuffer(pickle.dumps(synth.snapshot(0)), np.uint8)
+        parts += [synth.render([1, 0], _intent_of, num_frames) for num_frames in CALLS[NUM_BEFORE:-1]]
+        last, found[f"stems {kind}"] = synth.render_stems([1, 0], _intent_of, CALLS[-1])
+        found[f"blocks {kind}"] = np.concatenate([*parts, last], axis=2)
+        if snapshots:
+            synth.close(0)
+            synth.restore(0, pickle.loads(snapshots[f"snapshot {kind}"].tobytes()))
+            found[f"moved {kind}"] = synth.render([0], _intent_of, sum(CALLS[NUM_BEFORE:]))
+    return found
+
+
+def main() -> None:
+    device, given, made = sys.argv[1:]
+    with np.load(given) as snapshots:
+        np.savez(made, **render(device, dict(snapshots)))
+
+
+if __name__ == "__main__":
+    main()
