@@ -9,10 +9,11 @@ import pytest
 
 from engine.audio import SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
-from engine.synth.patch import DRUM, FM, MODAL, shipped_tables
-from engine.synth.sound import SOUND
+from engine.synth.fields import DRUM, FM, MODAL
+from engine.synth.sound import as_sounds
 from engine.synth.state import FREE
 from engine.synth.synth import Synth
+from engine.synth.tables import shipped_tables
 from moods.intent import LAYERS
 from tests.synth.music import intent
 
@@ -27,14 +28,7 @@ def patches_of(kind: int) -> list[str]:
 
 def open_synth(name: str, changes: dict[str, float] | None = None) -> Synth:
     """A slot whose every instrument is the patch `name`, without effects."""
-    index, patches = TABLES.names.index(name), TABLES.patches.copy()
-    for field, value in (changes or {}).items():
-        patches[field] = value
-    mix = TABLES.mix.copy()
-    mix[:, :, 1:] = -60.0, -60.0, -60.0, 0.0
-    everywhere = {"choices": np.full_like(TABLES.choices, index), "kits": np.full_like(TABLES.kits, index)}
-    tables = dataclasses.replace(TABLES, patches=patches, mix=mix, **everywhere)
-    synth = Synth(1, tables=tables)
+    synth = Synth(1, tables=TABLES.alone(name, **(changes or {})))
     synth.open(0, 1)
     return synth
 
@@ -46,7 +40,7 @@ def strike(
     """One note: float64 [2, T]."""
     synth = open_synth(name, changes)
     layer = DRUMS if TABLES.patches[TABLES.names.index(name)]["kind"] == DRUM else HARMONY
-    synth.play(0, np.array([(onset, 10**6, layer, pitch, velocity)], SOUND))
+    synth.play(0, as_sounds([(onset, 10**6, layer, pitch, velocity)]))
     dry = intent("jazz", brightness=brightness)
     _, stems = synth.render_stems([0], lambda slot, frame: dry, int(seconds * SAMPLE_RATE))
     return stems[0, layer].astype(np.float64)
@@ -108,7 +102,7 @@ def test_fm_folds_nothing_that_is_heard(name: str) -> None:
 def test_no_two_hits_are_alike(name: str) -> None:
     synth = open_synth(name)
     layer = HARMONY if name == "grand_piano" else DRUMS
-    synth.play(0, np.array([(at, 20_000, layer, 38, 100) for at in (0, 48_000)], SOUND))
+    synth.play(0, as_sounds([(at, 20_000, layer, 38, 100) for at in (0, 48_000)]))
     _, stems = synth.render_stems([0], lambda slot, frame: intent("jazz"), 96_000)
     one, other = (stems[0, layer, :, start : start + 9600].astype(np.float64) for start in (0, 48_000))
     assert np.abs(one - other).max() > 1e-3 * np.abs(one).max()
@@ -123,7 +117,7 @@ def test_a_closed_hat_ends_an_open_one() -> None:
     for rows in ([(0, 100, DRUMS, 46, 100)], [(0, 100, DRUMS, 46, 100), (9600, 100, DRUMS, 42, 1)]):
         synth = Synth(1, tables=dataclasses.replace(TABLES, kits=kits))
         synth.open(0, 1)
-        synth.play(0, np.array(rows, SOUND))
+        synth.play(0, as_sounds(rows))
         _, stems = synth.render_stems([0], lambda slot, frame: intent("house"), 24_000)
         tails.append(np.abs(stems[0, DRUMS, :, 12_000:]).max())
     assert tails[1] < 0.1 * tails[0]
@@ -134,7 +128,7 @@ def test_a_drum_frees_its_voice(drum: str) -> None:
     pitch = next(pitch for pitch, name in DRUM_PITCHES.items() if name == drum)
     for index in sorted(set(TABLES.kits[:, pitch])):
         synth = open_synth(TABLES.names[index])
-        synth.play(0, np.array([(77, 100, DRUMS, pitch, 100)], SOUND))
+        synth.play(0, as_sounds([(77, 100, DRUMS, pitch, 100)]))
         synth.render([0], lambda slot, frame: intent("house"), 4 * SAMPLE_RATE)
         assert (synth.snapshot(0)["voices"]["stage"] == FREE).all(), TABLES.names[index]
 
@@ -142,6 +136,6 @@ def test_a_drum_frees_its_voice(drum: str) -> None:
 def test_a_dead_bar_frees_its_voice_before_the_key_is_let_go() -> None:
     assert "xylophone" in patches_of(MODAL)
     synth = open_synth("xylophone")
-    synth.play(0, np.array([(0, 10**6, HARMONY, 72, 100)], SOUND))
+    synth.play(0, as_sounds([(0, 10**6, HARMONY, 72, 100)]))
     synth.render([0], lambda slot, frame: intent("jazz"), 2 * SAMPLE_RATE)
     assert (synth.snapshot(0)["voices"]["stage"] == FREE).all()
