@@ -15,7 +15,7 @@ import numpy.typing as npt
 from benchmarks.harness import record
 from engine.audio import SAMPLE_RATE
 from engine.synth.fields import ANALOG, CHIP, ENSEMBLE, FM, KINDS
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from engine.synth.tables import shipped_tables
 from engine.synth.wavetables import WAVES
@@ -58,7 +58,7 @@ def sound_of(index: int, patches: npt.NDArray[np.void]) -> npt.NDArray[np.float6
     layer = LAYERS.index("lead")
     synth = Synth(1, tables=dataclasses.replace(tables.alone(tables.names[index]), patches=patches))
     synth.open(0, 1)
-    synth.play(0, np.array([(0, 10**6, layer, PITCH, 127)], SOUND))
+    synth.play(0, as_sounds([(0, 10**6, layer, PITCH, 127)]))
     still = bright_intent()
     _, stems = synth.render_stems([0], lambda slot, frame: still, int(SECONDS * SAMPLE_RATE))
     return stems[0, layer, 0, -SAMPLE_RATE:].astype(np.float64)

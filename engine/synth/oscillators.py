@@ -57,7 +57,7 @@ def white_noise(seed: int, frame: int, row: np.ndarray) -> None:
 
 TURN = 2**32
 """Phases run in whole numbers of this part of a cycle, so that a frame's place is exact however a block is cut."""
-_FRACTION_BITS = 20
+_FRACTION_BITS = 21
 assert TURN == WAVE_FRAMES << _FRACTION_BITS
 _FRACTION = 2.0**-_FRACTION_BITS
 

@@ -357,7 +357,7 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to bus[:, first:] [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [4, CONTROL_FRAMES] scratch; `waves` and
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [WORK_ROWS, CONTROL_FRAMES] scratch; `waves` and
     `zones` are those of `PatchTables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:

@@ -19,8 +19,8 @@ WAVES = (
 """A sine is a polynomial and a pulse the difference of two saws; the others have tables, in this order."""
 SINE, PULSE, TRIANGLE, SAW = range(4)
 
-WAVE_FRAMES = 4096
-"""Linear interpolation leaves the image of harmonic k at (k / WAVE_FRAMES)² of it: -116 dB of the fifth."""
+WAVE_FRAMES = 2048
+"""Linear interpolation leaves the image of harmonic k at (k / WAVE_FRAMES)² of it: -104 dB of the fifth."""
 NUM_MIPS = 18
 LOWEST_INCREMENT = 34.0 / SAMPLE_RATE
 BAND = 0.47

@@ -8,7 +8,7 @@ import pytest
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.fields import ENSEMBLE
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.spectra import GUARD_FRAMES, RMS, Spectrum, build_spectrum
 from engine.synth.synth import Synth
 from engine.synth.tables import shipped_tables
@@ -26,7 +26,7 @@ def dry(
     """A held note of one patch without sends: [2, T]."""
     synth = Synth(1, tables=TABLES.alone(name))
     synth.open(0, seed)
-    synth.play(0, np.array([(0, 10**6, HARMONY, pitch, velocity)], SOUND))
+    synth.play(0, as_sounds([(0, 10**6, HARMONY, pitch, velocity)]))
     still = intent("cinematic", energy=energy)
     _, stems = synth.render_stems([0], lambda slot, frame: still, int(seconds * SAMPLE_RATE))
     return stems[0, HARMONY].astype(np.float64)
@@ -57,7 +57,7 @@ def test_every_zone_is_in_tune(name: str, pitch: int) -> None:
     near = np.abs(1200 * np.log2(np.maximum(bins, 1) / hz)) < 60
     # The middle of a band of many players.
     heard = (bins[near] * size[near] ** 2).sum() / (size[near] ** 2).sum()
-    assert abs(1200 * np.log2(heard / hz)) < 9
+    assert abs(1200 * np.log2(heard / hz)) < 12
 
 
 @pytest.mark.parametrize("name", ENSEMBLES)
@@ -83,7 +83,7 @@ def test_a_spectrum_is_built_once_and_the_same_for_ever() -> None:
     spectrum = Spectrum(
         slope_db=(-8.0, -6.0), bass_hz=10.0, corner_hz=(3000.0, 5000.0), corner_slope_db=-12.0, even_db=0.0,
         bandwidth_cents=20.0, bandwidth_growth=1.0, steady_db=3.0, flutter_hz=0.0, flutter_db=-3.0, partials=(),
-        formants=(), lowest_key=60.0, highest_key=66.0, zone_semitones=6.0,
+        formants=(), lowest_key=60.0, highest_key=66.0, zone_semitones=6.0, short_key=58.0,
     )  # fmt: skip
     tables, zones = build_spectrum(spectrum)
     again, _ = build_spectrum.__wrapped__(spectrum)
