@@ -10,7 +10,7 @@ DEV_READY := .venv/.ready-dev
 TRAIN_READY := .venv/.ready-train
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve play test check fix bench train eval wheel browser
+.PHONY: serve play test check fix bench audition train eval wheel browser
 
 serve: $(RUN_READY)  ## the server and its studio page
 	$(BIN)/undersong serve $(ARGS)
@@ -32,6 +32,9 @@ fix: $(DEV_READY)  ## repair what can be repaired by machine
 
 bench: $(DEV_READY)  ## all benchmarks, or one: make bench NAME=reaction
 	$(BIN)/python -m benchmarks $(NAME) $(ARGS)
+
+audition: $(DEV_READY)  ## every patch, kit and style as wav, spectrogram and figures: make audition ARGS='flute jazz'
+	$(BIN)/python -m engine.synth audition $(ARGS)
 
 train: $(TRAIN_READY)  ## the shipped checkpoint again, from the data in DATA
 	$(BIN)/python -m engine.training.trainer --data $(DATA) --out runs/score --export engine/checkpoints $(ARGS)

@@ -1,4 +1,7 @@
-"""`python -m benchmarks [NAME]`: all of them one after another, or one."""
+"""`python -m benchmarks [NAME [ARGUMENT …]]`: all of them one after another, or one.
+
+`likeness` is run by its name only: it needs hours of reference music.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,18 @@ import sys
 
 from benchmarks.harness import ROOT
 
-NAMES = ("station_cost", "synth_speed", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity")
+NAMES = (
+    "station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "aliasing",
+    "loudness", "synth_speed",
+)  # fmt: skip
 
 
-def main(names: list[str]) -> int:
+def main(words: list[str]) -> int:
+    names, arguments = words[:1] or NAMES, words[1:]
     failed = [
         name
-        for name in names or NAMES
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT).returncode
+        for name in names
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=ROOT).returncode
     ]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

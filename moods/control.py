@@ -195,11 +195,28 @@ class Panic(_Control):
 
 
 class Duck(_Control):
-    """Lower the level under speech; 0 dB gives it back."""
+    """Lower the level under speech; 0 dB gives it back. `voice`: take 1–4 kHz back in the middle, or give them back.
+
+    A field left out stays as it is.
+    """
 
     type: Literal["duck"] = "duck"
-    gain_db: _number("gain_db", *DUCK_GAIN_DB)
+    gain_db: _number("gain_db", *DUCK_GAIN_DB) | None = None
+    voice: bool | None = None
     over: Over = 0.2
+
+    @field_validator("voice", mode="before")
+    @classmethod
+    def _true_or_false(cls, voice: object) -> object:
+        if not isinstance(voice, bool):
+            raise BadControl(f"voice is {_short(voice)}; expected true or false")
+        return voice
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Duck:
+        if self.gain_db is None and self.voice is None:
+            raise BadControl("gain_db is missing, and so is voice; expected one of them")
+        return self
 
     @property
     def span(self) -> Span:

@@ -103,7 +103,8 @@ class Controller:
         gains = tuple([_fader_db(track[name].value(at)) for name in LAYER_TRACKS])
         gain_db = track["duck"].value(at) + (self._ending.gain_db(frame) if self._ending else 0.0)
         valence, energy = track["colour.valence"].value(at), track["colour.energy"].value(at)
-        return self._intent(at, valence, energy, track["brightness"].value(at), gains, max(MUTE_DB, gain_db))
+        brightness, voice_room = track["brightness"].value(at), track["voice"].value(at)
+        return self._intent(at, valence, energy, brightness, gains, max(MUTE_DB, gain_db), voice_room)
 
     def beat_intent(self, beat: int) -> Intent:
         """What the notes of `beat` (from 0) are composed from. It changes only from an `Applied.first_beat` on.
@@ -116,7 +117,7 @@ class Controller:
         gains = tuple([MUTE_DB if track[name].value(at) else 0.0 for name in MUTE_TRACKS])
         valence, energy = track["valence"].value(at), track["energy"].value(at)
         brightness = style_brightness(track["style"].value(at), energy, valence)
-        return self._intent(at, valence, energy, brightness, gains, 0.0)
+        return self._intent(at, valence, energy, brightness, gains, 0.0, 0.0)
 
     @property
     def clock(self) -> Clock:
@@ -147,8 +148,9 @@ class Controller:
         return None if self._ending is None else self._ending.end_frame
 
     def _intent(
-        self, at: Moment, valence: float, energy: float, brightness: float, gains: tuple[float, ...], gain_db: float
-    ) -> Intent:
+        self, at: Moment, valence: float, energy: float, brightness: float, gains: tuple[float, ...], gain_db: float,
+        voice_room: float,
+    ) -> Intent:  # fmt: skip
         course = self._course
         track = course.tracks
         beat = int(at.beat)
@@ -186,6 +188,7 @@ class Controller:
             temperature=track["temperature"].value(at),
             loudness_lufs=-19.0 + 5.0 * energy,
             gain_db=gain_db,
+            voice_room=voice_room,
             bar=bar + 1,
             beat=beat_in_bar + 1,
             section=place.section,
@@ -220,9 +223,15 @@ class Controller:
             case Steer():
                 return self._steer(control, frame)
             case Duck():
-                at = self._course.moment(frame)
-                ramp = Ramp(at.beat, frame, control.span, control.gain_db, control.id)
-                return self._commit(control.id, frame, [("duck", ramp)])
+                beat = self._course.moment(frame).beat
+                voice = None if control.voice is None else float(control.voice)
+                asked = {"duck": control.gain_db, "voice": voice}
+                ramps = [
+                    (name, Ramp(beat, frame, control.span, target, control.id))
+                    for name, target in asked.items()
+                    if target is not None
+                ]
+                return self._commit(control.id, frame, ramps)
             case End():
                 return self._end(control, frame)
             case Hit() | Stinger():

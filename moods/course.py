@@ -19,7 +19,9 @@ from moods.mood import Mood, style_bpm, style_brightness, style_density, style_t
 
 LAYER_TRACKS = tuple(f"layer.{name}" for name in LAYERS)
 MUTE_TRACKS = tuple(f"mute.{name}" for name in LAYERS)
-COLOUR_TRACKS = frozenset(["colour.valence", "colour.energy", "brightness", "mood.brightness", "duck", *LAYER_TRACKS])
+COLOUR_TRACKS = frozenset(
+    ["colour.valence", "colour.energy", "brightness", "mood.brightness", "duck", "voice", *LAYER_TRACKS]
+)
 """Tracks that no note depends on: they may move at any frame. All others move on beats."""
 
 MAX_TEMPO_STEP = 0.1  # of the tempo, in one beat, however short the glide that was asked
@@ -80,7 +82,7 @@ class Course:
             tracks[name] = track(None, mood.value)
         tracks |= {"bpm": track(None), "mood.bpm": track(point.bpm)}
         key = None if point.key is None else (point.key.tonic, point.key.scale)
-        tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0)}
+        tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0), "voice": track(0.0)}
         tracks |= {name: track(1.0) for name in LAYER_TRACKS} | {name: track(0.0) for name in MUTE_TRACKS}
         return tracks
 

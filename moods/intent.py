@@ -67,6 +67,7 @@ class Intent:
     cue: str  # of this beat, one of CUES
     # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
     beats_to_end: int | None
+    voice_room: float = 0.0  # 0 … 1, how far 1–4 kHz makes room for a voice
     hit_offset: float = 0.0  # where in the beat all strike, 0 … 1, if the cue is a hit
     hit_strength: float = 0.0  # 0 … 1
     key_ahead: Key | None = None  # the key within a bar from here, where a pivot leads into it; None: the key stays

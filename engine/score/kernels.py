@@ -290,7 +290,8 @@ def advance(weights, sizes, rows, positions, events, recalled, conditions, cache
     ffn = weights.down.weight.shape[2]
     x = np.empty((num_rows, dim), F32)
     for b in range(num_rows):
-        x[b] = weights.condition_bias
+        for i in range(dim):
+            x[b, i] = weights.condition_bias[i]
         for c in range(conditions.shape[1]):
             if conditions[b, c] != 0.0:
                 for i in range(dim):

@@ -64,12 +64,10 @@ def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leadin
     """
     if value <= last_value:
         return False
-    if rules.strike[row] >= 0 and layer == 0:
-        return may_strike(rows, rules, row, layer, last_value, value, True)
-    if layer == 0:
+    if rules.strike[row] < 0 and layer == 0:
         return FIRST_DRUM <= value < FIRST_DRUM + NUM_DRUMS
     relative = value - FIRST_PITCH
-    if relative < rules.low[row, layer] or relative > rules.high[row, layer]:
+    if layer > 0 and (relative < rules.low[row, layer] or relative > rules.high[row, layer]):
         return False
     if rules.strike[row] >= 0:
         is_near = not is_leading or _leads_on(rows, row, layer, value)
@@ -92,7 +90,7 @@ def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leadin
 @kernel
 def allow_values(rows, rules, row, layer, position, allowed):  # type: ignore[no-untyped-def]
     """Mask of values [NUM_VALUES] for a note of `layer` at `position`; returns how many are allowed."""
-    last_value = -1
+    last_value = np.int64(-1)  # plain -1 would be a type of its own, and all that takes it compiled twice
     for i in range(rows.num_events[row]):
         if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
             last_value = rows.events[row, i, 2]

@@ -20,6 +20,13 @@ Int = npt.NDArray[np.int64]
 
 
 @kernel
+def copy_event(event, out):  # type: ignore[no-untyped-def]
+    """What `out[:] = event` does, which would compile numba's formatting of shapes for its error: three seconds."""
+    for i in range(len(out)):
+        out[i] = event[i]
+
+
+@kernel
 def event_key(event):  # type: ignore[no-untyped-def]
     """Place of an event in the order of its beat: the chord, then notes by (position, layer, value)."""
     if event[0] <= BEAT:
@@ -43,9 +50,9 @@ def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
         key = event_key(events[i])
         place = count
         while place > 0 and event_key(out[place - 1]) > key:
-            out[place] = out[place - 1]
+            copy_event(out[place - 1], out[place])
             place -= 1
-        out[place] = events[i]
+        copy_event(events[i], out[place])
         count += 1
     return count
 
@@ -60,7 +67,7 @@ def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no
     key = event_key(event)
     for i in range(count):
         if event_key(recalled[i]) > key:
-            out[:] = recalled[i]
+            copy_event(recalled[i], out)
             return
 
 

@@ -16,7 +16,7 @@ from engine.score import kernels
 from engine.score.cues import NUM_LAYERS, velocity_bounds
 from engine.score.kernels import F32, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
-from engine.score.recall import lane_of, next_recalled
+from engine.score.recall import copy_event, lane_of, next_recalled
 from engine.score.rules import LAST_CHORD
 from engine.score.vocabulary import (
     BAR,
@@ -358,13 +358,14 @@ def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[
         for one, other in ((kind_logits[0, b], kind_logits[1, b]), (gates[0, b], gates[1, b])):
             for i in range(len(one)):
                 one[i] = other[i] + guidance * (one[i] - other[i])
-        gates[0, b] += heads.copy_bias
+        for field in range(gates.shape[2]):
+            gates[0, b, field] += heads.copy_bias[field]
         _choose_event(parts[:, b], gates[0, b], kind_logits[0, b], guidance, heads, rows, rules, row, event)
         if event[0] <= BEAT:
             rows.done[row] = True
             continue
-        rows.pending[row] = event
-        rows.events[row, rows.num_events[row]] = event
+        copy_event(event, rows.pending[row])
+        copy_event(event, rows.events[row, rows.num_events[row]])
         rows.num_events[row] += 1
         next_recalled(
             rows.recalled_beat[row], rows.num_recalled[row], rows.is_recalling[row], event, rows.recalled[row]

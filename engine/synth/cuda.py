@@ -23,7 +23,6 @@ from engine.synth.mixer import (
     Scratch,
     Tables,
     add_effects,
-    add_texture,
     advance_duck,
     chunk_length,
     finish,
@@ -40,6 +39,7 @@ from engine.synth.state import (
     FREE,
     NUM_LAYERS,
     NUM_VOICES,
+    WORK_ROWS,
     SlotState,
     new_state,
     with_stem_effects,
@@ -76,8 +76,8 @@ def _render_voices(
         if state.voices[index].stage != FREE:
             layers[index] = state.voices[index].layer
             rows = voice_rows[:, :, index]
-            rows[3:, :num_frames] = 0.0
-            render_sounding(state, tables, scratch, index, rows[:3], rows[3:], frame, num_frames)
+            rows[WORK_ROWS:, :num_frames] = 0.0
+            render_sounding(state, tables, scratch, index, rows[:WORK_ROWS], rows[WORK_ROWS:], frame, num_frames)
 
 
 @cuda.jit(device=True)
@@ -96,7 +96,7 @@ def _sum_voices(scratch: Scratch, voice_rows: np.ndarray, layers: np.ndarray, nu
             sounding |= 1 << layer
             for i in range(cuda.threadIdx.x, num_frames, cuda.blockDim.x):
                 for channel in range(CHANNELS):
-                    scratch.buses[1 + layer, channel, i] += voice_rows[3 + channel, i, index]
+                    scratch.buses[1 + layer, channel, i] += voice_rows[WORK_ROWS + channel, i, index]
     return sounding
 
 
@@ -143,10 +143,9 @@ def _render_slots(
         sounding = _sum_voices(scratch, voice_rows[slot], layers, num_frames)
         cuda.syncthreads()
         if is_first:
-            sounding |= add_texture(state, scratch, frame, num_frames)
             for layer in range(NUM_LAYERS):
-                if sounding >> layer & 1:
-                    route(state, scratch, layer, frame % BLOCK_FRAMES, num_frames)
+                is_sounding = sounding >> layer & 1 > 0
+                route(state, scratch, layer, is_sounding, frame, frame % BLOCK_FRAMES, num_frames)
             add_effects(state, scratch, frame, num_frames)
         cuda.syncthreads()
         if stems.shape[3] == out.shape[2]:
@@ -156,7 +155,7 @@ def _render_slots(
                         stems[row, layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
         cuda.syncthreads()
         if is_first:
-            finish(state, scratch.buses[0], out[row], frame - start, frame, num_frames)
+            finish(state, scratch.buses[0], scratch.taps[0], out[row], frame - start, frame, num_frames)
         frame += num_frames
     if is_first:
         state.clock[FRAME] = frame
@@ -186,7 +185,7 @@ class CudaRenderer:
         self._states = _repeated(new_state(0), max_slots)
         self._scratch = _repeated(new_scratch(), max_slots)
         # The voices last, so that neighbouring threads reach for neighbouring words.
-        self._voice_rows = cuda.device_array((max_slots, 3 + CHANNELS, CONTROL_FRAMES, NUM_VOICES), np.float64)
+        self._voice_rows = cuda.device_array((max_slots, WORK_ROWS + CHANNELS, CONTROL_FRAMES, NUM_VOICES), np.float64)
         self._twins: dict[str, tuple[Any, Any]] = {}
         self._open: set[int] = set()
 

@@ -1,4 +1,4 @@
-"""From the mix to the listener: tone, loudness, fader, true-peak limiter. In: [2, n] mix; out: float32 frames.
+"""From the mix to the listener: the tone, and the true-peak limiter. In: [2, n] mix; out: float32 frames.
 
 Remembers in one MASTER record and three rings. Called inside the slot kernel. The sound leaves LATENCY_FRAMES later.
 """
@@ -22,10 +22,6 @@ CEILING = 10.0 ** (-1.6 / 20)
 _QUIET = 0.5
 """4.4 dB under the ceiling: where no sample is above this, no peak of music between samples reaches the ceiling."""
 _LIMIT_RELEASE = 1.0 - math.exp(-1.0 / (0.09 * SAMPLE_RATE))
-
-MIN_GAIN_DB, MAX_GAIN_DB = -12.0, 12.0
-_LONG_S, _MOMENTARY_S, _GAIN_S = 3.0, 0.4, 0.8
-_SILENCE_LUFS = -55.0
 
 
 def _interpolator() -> np.ndarray:
@@ -58,11 +54,8 @@ def shelf_gain(brightness: float) -> float:
 
 
 @kernel
-def shape_tone(
-    master: np.void, mix: np.ndarray, shelf: float, shelf_slope: float, drive: float, drive_slope: float,
-    into: int, num_frames: int,
-) -> None:  # fmt: skip
-    """High-pass at 25 Hz, a shelf above 3.5 kHz, and a tape's soft saturation, in place.
+def shape_tone(master: np.void, mix: np.ndarray, shelf: float, shelf_slope: float, into: int, num_frames: int) -> None:
+    """High-pass at 25 Hz and a shelf above 3.5 kHz, in place.
 
     Values hold at the last control point, `into` frames ago, and change by their slopes every frame. The high-pass is
     the trapezoidal state-variable filter with both integrators written in terms of the state alone; the channels'
@@ -91,65 +84,6 @@ def shape_tone(
         right[i] = high_y + gain * (high_y - low_right)
     master.highpass[0, 0], master.highpass[0, 1], master.highpass[1, 0], master.highpass[1, 1] = l1, l2, r1, r2
     master.shelf[0], master.shelf[1] = low_left, low_right
-    if drive > 0.0 or drive_slope > 0.0:
-        for channel in range(2):
-            row = mix[channel, :num_frames]
-            for i in range(num_frames):
-                pushed = (drive + drive_slope * (into + i)) * row[i]
-                row[i] /= math.sqrt(1.0 + pushed * pushed)
-
-
-@kernel
-def measure_loudness(master: np.void, mix: np.ndarray, num_frames: int) -> None:
-    """Add the K-weighted power of `mix` (ITU-R BS.1770-4, annex 1, 48 kHz) to the sum of this control period."""
-    w = master.weighting
-    l1, l2, l3, l4 = w[0, 0], w[0, 1], w[0, 2], w[0, 3]
-    r1, r2, r3, r4 = w[1, 0], w[1, 1], w[1, 2], w[1, 3]
-    power = master.power
-    left, right = mix[0, :num_frames], mix[1, :num_frames]
-    for i in range(num_frames):
-        x = (left[i] - 0.73248077421585 * l2) + 1.69065929318241 * l1
-        y = 1.53512485958697 * x - 2.69169618940638 * l1 + 1.19839281085285 * l2
-        l1, l2 = x, l1
-        x = (y - 0.99007225036621 * l4) + 1.99004745483398 * l3
-        weighted_left = x - 2.0 * l3 + l4
-        l3, l4 = x, l3
-        x = (right[i] - 0.73248077421585 * r2) + 1.69065929318241 * r1
-        y = 1.53512485958697 * x - 2.69169618940638 * r1 + 1.19839281085285 * r2
-        r1, r2 = x, r1
-        x = (y - 0.99007225036621 * r4) + 1.99004745483398 * r3
-        weighted_right = x - 2.0 * r3 + r4
-        r3, r4 = x, r3
-        power += weighted_left * weighted_left + weighted_right * weighted_right
-    w[0, 0], w[0, 1], w[0, 2], w[0, 3] = l1, l2, l3, l4
-    w[1, 0], w[1, 1], w[1, 2], w[1, 3] = r1, r2, r3, r4
-    master.power = power
-
-
-@kernel
-def follow_loudness(master: np.void) -> None:
-    """At a control point, move the follower's offset, in dB, towards the one that would bring the music to -16 LUFS.
-
-    The target itself is added afterwards, so that a new target is heard at once and the follower stays slow.
-    Stands still in silence and in the first 300 ms; never outside MIN_GAIN_DB … MAX_GAIN_DB.
-    """
-    power = master.power / CONTROL_FRAMES
-    master.power = 0.0
-    master.gain_db_before = master.gain_db
-    master.momentary += (power - master.momentary) * (CONTROL_FRAMES / (_MOMENTARY_S * SAMPLE_RATE))
-    if master.momentary < 10.0 ** ((_SILENCE_LUFS + 0.691) / 10):
-        return
-    # The mean begins as the mean so far; quiet passages count little, or a rest would be turned up.
-    master.heard_frames += CONTROL_FRAMES
-    share = CONTROL_FRAMES / min(_LONG_S * SAMPLE_RATE, master.heard_frames + 4800.0)
-    if master.momentary < 0.1 * master.mean_square:
-        share *= 0.2
-    master.mean_square += share * (power - master.mean_square)
-    if master.heard_frames < 0.3 * SAMPLE_RATE:
-        return
-    measured = 10.0 * math.log10(master.mean_square + 1e-12) - 0.691
-    wanted = min(max(-16.0 - measured, MIN_GAIN_DB), MAX_GAIN_DB)
-    master.gain_db += (wanted - master.gain_db) * (1.0 - math.exp(-CONTROL_FRAMES / (_GAIN_S * SAMPLE_RATE)))
 
 
 @kernel

@@ -13,11 +13,20 @@ import numpy as np
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth import master as output
+from engine.synth.ambience import AUDIBLE, add_ambience
+from engine.synth.chorus import add_chorus
 from engine.synth.compile import entry, kernel, merged
-from engine.synth.effects import add_chorus, add_delay, add_reverb, set_delay_time, set_reverb_time
-from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise, white_noise
-from engine.synth.patch import DRUM
+from engine.synth.delay import add_delay, set_delay_time
+from engine.synth.dynamics import aim_voice_room, compress_bus, leave_room_for_voice
+from engine.synth.fields import DRUM, PLUCK
+from engine.synth.loudness import REFERENCE_LUFS, follow_loudness, measure_loudness
+from engine.synth.oscillators import hash32, white_noise
+from engine.synth.playing import find_slurred, is_upstroke, lateness, place_in_chord
+from engine.synth.ramps import value
+from engine.synth.reverb import add_reverb, set_room
+from engine.synth.saturation import LEAST_DRIVE, saturate, wobble
 from engine.synth.state import (
+    AMBIENCE_LEVEL,
     ATTACK,
     BPM,
     BRIGHTNESS,
@@ -28,35 +37,48 @@ from engine.synth.state import (
     C_LAYERS,
     C_LOUDNESS,
     C_STYLES,
+    C_VOICE_ROOM,
     CHORUS_SEND,
     CONTROL_FRAMES,
-    CRACKLE,
     DELAY_BEATS,
     DELAY_FEEDBACK,
     DELAY_FRAMES,
     DELAY_SEND,
     DRIVE,
+    DUCK_BEATS,
     DUCK_DB,
     ENERGY,
+    FIXED_POINT,
     FRAME,
     FREE,
     GAIN,
     LEVEL,
     LOUDNESS,
     MAX_VOICES,
+    MIX,
+    NUM_AMBIENCES,
     NUM_LAYERS,
     NUM_STARTED,
     NUM_TARGETS,
     NUM_VOICES,
+    PREDELAY_S,
     RELEASE,
     REVERB_DAMPING_HZ,
     REVERB_LINES,
+    REVERB_LOW,
     REVERB_S,
     REVERB_SEND,
+    ROOM,
+    ROOM_SIZE,
     SEED,
+    VOICE_ROOM,
+    WINDOW_FRAMES,
+    WORK_ROWS,
+    WOW_CENTS,
     SlotState,
 )
-from engine.synth.voices import STEAL_FRAMES, render_voice, start_voice
+from engine.synth.strip import is_strip_active, shape_layer
+from engine.synth.voices import SLUR_FADE_FRAMES, STEAL_FRAMES, octaves_to, render_voice, slur_voice, start_voice
 from moods.intent import LAYERS, MUTE_DB
 
 DRUMS, TEXTURE = LAYERS.index("drums"), LAYERS.index("texture")
@@ -66,7 +88,6 @@ COMPARABLE = 0.1
 SEND_OFF = 10.0 ** (-59.9 / 20)
 """A send at its lowest, -60 dB, is closed."""
 DUCK_ATTACK = 1.0 - math.exp(-CONTROL_FRAMES / (0.003 * SAMPLE_RATE))
-DUCK_DECAY = math.exp(-CONTROL_FRAMES / (0.11 * SAMPLE_RATE))
 
 
 class Tables(NamedTuple):
@@ -77,6 +98,8 @@ class Tables(NamedTuple):
     kits: np.ndarray
     mix: np.ndarray
     rooms: np.ndarray
+    waves: np.ndarray
+    zones: np.ndarray
 
 
 class Ragged(NamedTuple):
@@ -92,7 +115,7 @@ class Ragged(NamedTuple):
 class Scratch(NamedTuple):
     """Rows that a call overwrites; one per thread."""
 
-    work: np.ndarray  # [3, CONTROL_FRAMES] a voice, and its envelope
+    work: np.ndarray  # [4, CONTROL_FRAMES] a voice, and two rows for its source
     noise: np.ndarray  # [2, CONTROL_FRAMES] white noise for all who need some
     buses: np.ndarray  # [1 + layers, 2, CONTROL_FRAMES] the mix, then the layers
     sends: np.ndarray  # [1 + layers, 3, 2, CONTROL_FRAMES] reverb, delay, chorus
@@ -102,7 +125,7 @@ class Scratch(NamedTuple):
 def new_scratch() -> Scratch:
     shape = (2, CONTROL_FRAMES)
     return Scratch(
-        np.zeros((3, CONTROL_FRAMES)),
+        np.zeros((WORK_ROWS, CONTROL_FRAMES)),
         np.zeros(shape),
         np.zeros((1 + NUM_LAYERS, *shape)),
         np.zeros((1 + NUM_LAYERS, 3, *shape)),
@@ -119,43 +142,34 @@ def take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_firs
     target[:] = 0.0
     target[LOUDNESS], target[BRIGHTNESS] = control[C_LOUDNESS], control[C_BRIGHTNESS]
     target[ENERGY], target[BPM] = control[C_ENERGY], control[C_BPM]
+    target[VOICE_ROOM] = control[C_VOICE_ROOM]
     target[GAIN] = 10.0 ** (control[C_GAIN_DB] / 20) if control[C_GAIN_DB] > MUTE_DB else 0.0
     for style in range(state.styles.shape[0]):
         weight = control[C_STYLES + style]
         state.styles[style] = weight
         if weight <= 0.0:
             continue
-        room = tables.rooms[style]
-        target[REVERB_S] += weight * room[0]
-        target[REVERB_DAMPING_HZ] += weight * room[1]
-        target[DELAY_BEATS] += weight * room[2]
-        target[DELAY_FEEDBACK] += weight * room[3]
-        target[CRACKLE] += weight * 10.0 ** (room[4] / 20)
-        target[DRIVE] += weight * room[5]
-        for layer in range(NUM_LAYERS):
-            mix = tables.mix[style, layer]
-            target[LEVEL + layer] += weight * 10.0 ** (mix[0] / 20)
-            target[REVERB_SEND + layer] += weight * 10.0 ** (mix[1] / 20)
-            target[DELAY_SEND + layer] += weight * 10.0 ** (mix[2] / 20)
-            target[CHORUS_SEND + layer] += weight * 10.0 ** (mix[3] / 20)
-            target[DUCK_DB + layer] += weight * mix[4]
+        for k in range(tables.rooms.shape[1]):
+            target[ROOM + k] += weight * tables.rooms[style, k]
+        for k in range(tables.mix.shape[2]):
+            for layer in range(NUM_LAYERS):
+                target[MIX + NUM_LAYERS * k + layer] += weight * tables.mix[style, layer, k]
     for layer in range(NUM_LAYERS):
         gain_db = control[C_LAYERS + layer]
-        target[LEVEL + layer] *= 10.0 ** (gain_db / 20) if gain_db > MUTE_DB else 0.0
+        gain = 10.0 ** (gain_db / 20) if gain_db > MUTE_DB else 0.0
+        target[LEVEL + layer] *= gain
+        if layer == TEXTURE:
+            for kind in range(NUM_AMBIENCES):
+                target[AMBIENCE_LEVEL + kind] *= gain
     if is_first:
         for index in range(NUM_TARGETS):
             before[index] = target[index]
     delay_frames = int(round(target[DELAY_BEATS] * 60.0 * SAMPLE_RATE / target[BPM]))
     for effects in range(len(state.effects)):
         set_delay_time(state.effects[effects], min(delay_frames, DELAY_FRAMES - 1))
-        set_reverb_time(state.effects[effects], target[REVERB_S])
-
-
-@kernel
-def _value(targets: np.ndarray, index: int, offset: int) -> float:
-    """A target `offset` frames into the block: a straight line from the last block's to this one's."""
-    before, after = targets[0, index], targets[1, index]
-    return before + (after - before) * (offset * (1.0 / BLOCK_FRAMES))
+        set_room(
+            state.effects[effects], target[REVERB_S], target[REVERB_LOW], target[REVERB_DAMPING_HZ], target[ROOM_SIZE]
+        )
 
 
 @kernel
@@ -174,8 +188,8 @@ def _choose_style(state: SlotState, layer: int) -> int:
 
 
 @kernel
-def _choose_patch(state: SlotState, tables: Tables, style: int, layer: int) -> int:
-    """The instrument that the slot's seed gives to a layer of a style."""
+def _choose(state: SlotState, tables: Tables, style: int, layer: int) -> int:
+    """The instrument, or of the drums the kit, that the slot's seed gives to a layer of a style."""
     choices = tables.choices[style, layer]
     count = 1
     while count < len(choices) and choices[count] >= 0:
@@ -210,22 +224,25 @@ def _take_voice(state: SlotState) -> int:
 
 
 @kernel
-def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
-    """Give a queued sound a voice, let go of what it replaces, and note a kick for the duck."""
+def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, above: int) -> None:
+    """Give a queued sound a voice, let go of what it replaces, and note a kick for the duck.
+
+    `below` and `above` count the other notes of its chord.
+    """
     layer, pitch = int(sound.layer), int(sound.pitch)
     style = _choose_style(state, layer)
     if layer == DRUMS:
-        patch_index = tables.kits[style, pitch & 127]
+        patch_index = tables.kits[_choose(state, tables, style, layer), pitch & 127]
         if patch_index < 0:
             return
         if pitch == KICK:
             state.duck[2] = max(state.duck[2], 0.4 + 0.6 * sound.velocity / 127.0)
     else:
-        patch_index = _choose_patch(state, tables, style, layer)
+        patch_index = _choose(state, tables, style, layer)
     patch = tables.patches[patch_index]
     for index in range(NUM_VOICES):
         voice = state.voices[index]
-        if voice.stage == FREE or voice.layer != layer or voice.onset == sound.frame:
+        if voice.stage == FREE or voice.layer != layer or voice.written == sound.frame:
             continue
         if layer == DRUMS:
             other = tables.patches[voice.patch]
@@ -233,22 +250,34 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void) -> None:
                 voice.fade_step = 1.0 / 600
         elif voice.pitch == pitch and voice.stage != RELEASE:
             voice.release_at = min(voice.release_at, sound.frame)
-    index = _take_voice(state)
-    voice = state.voices[index]
-    voice.patch, voice.layer = patch_index, layer
+    velocity = min(max(sound.velocity, 1), 127) / 127.0
     noise = hash32(state.clock[SEED], 1000 + state.clock[NUM_STARTED])
     state.clock[NUM_STARTED] += 1
-    velocity = min(max(sound.velocity, 1), 127) / 127.0
-    start_voice(
-        voice, patch, state.strings[index], state.modes[index], sound.frame, sound.length, pitch, velocity, noise
-    )
+    slide = 0.0
+    if patch.glide_s > 0.0 and hash32(noise, 4) < patch.slur_share * 4294967296.0:
+        slurred = find_slurred(state.voices, patch_index, layer, pitch, sound.frame)
+        if slurred >= 0:
+            slide = octaves_to(state.voices[slurred], patch, pitch)
+            if patch.kind != PLUCK:
+                slur_voice(state.voices[slurred], patch, sound.frame, sound.length, pitch, velocity, slide)
+                return
+            state.voices[slurred].fade_step = 1.0 / SLUR_FADE_FRAMES
+    upward = is_upstroke(state.voices, layer, sound.frame)
+    index = _take_voice(state)
+    voice = state.voices[index]
+    voice.patch, voice.layer, voice.written, voice.is_upstroke, voice.glide = (
+        patch_index, layer, sound.frame, upward, slide,
+    )  # fmt: skip
+    onset = sound.frame + lateness(patch, below, above, upward, noise)
+    start_voice(voice, patch, state.strings[index], state.modes[index], onset, sound.length, pitch, velocity, noise)
 
 
 @kernel
 def start_due_sounds(state: SlotState, tables: Tables, sounds: np.ndarray, next_sound: int, frame: int) -> int:
     """Start those of `sounds`, from `next_sound` on, that begin at `frame`; returns the first that does not."""
     while next_sound < len(sounds) and sounds[next_sound].frame <= frame:
-        _start_sound(state, tables, sounds[next_sound])
+        below, above = place_in_chord(sounds, next_sound)
+        _start_sound(state, tables, sounds[next_sound], below, above)
         next_sound += 1
     return next_sound
 
@@ -268,43 +297,30 @@ def advance_duck(state: SlotState, frame: int) -> None:
     if frame % CONTROL_FRAMES == 0:
         state.duck[0] = state.duck[1]
         state.duck[1] += DUCK_ATTACK * (state.duck[2] - state.duck[1])
-        state.duck[2] *= DUCK_DECAY
+        decay_s = (
+            value(state.targets, DUCK_BEATS, frame % BLOCK_FRAMES)
+            * 60.0
+            / value(state.targets, BPM, frame % BLOCK_FRAMES)
+        )
+        state.duck[2] *= math.exp(-CONTROL_FRAMES / (decay_s * SAMPLE_RATE))
 
 
 @kernel
-def _add_crackle(state: SlotState, hiss: np.ndarray, bus: np.ndarray, level: float, num_frames: int) -> None:
-    """A record's dust and a tape's hiss, `level` linear; about five clicks a second, each at a place of its own.
-
-    `hiss` [2, CONTROL_FRAMES] is white noise.
-    """
-    noise = int(state.crackle[0])
-    click, side, low_left, low_right = state.crackle[1], state.crackle[2], state.crackle[3], state.crackle[4]
-    seldom = 4294967296.0 * 5.0 / SAMPLE_RATE
-    for i in range(num_frames):
-        noise = next_noise(noise)
-        if noise < seldom:
-            # Few clicks are loud: the cube of an even distribution.
-            height = noise / seldom
-            click = 0.5 + 7.0 * height * height * height
-            side = 0.7 * math.sin(noise)
-        value = click * (noise * NOISE_SCALE - 1.0)
-        click *= 0.97
-        low_left += 0.35 * (hiss[0, i] - low_left)
-        low_right += 0.35 * (hiss[1, i] - low_right)
-        bus[0, i] += level * (0.5 * low_left + (1.0 + side) * value)
-        bus[1, i] += level * (0.5 * low_right + (1.0 - side) * value)
-    state.crackle[0], state.crackle[1], state.crackle[2] = noise, click, side
-    state.crackle[3], state.crackle[4] = low_left, low_right
-
-
-@kernel
-def route(state: SlotState, scratch: Scratch, layer: int, offset: int, num_frames: int) -> None:
-    """Apply a layer's fader and duck in place, then add it to the mix and to the sends of the mix and of its stem."""
+def route(
+    state: SlotState, scratch: Scratch, layer: int, is_sounding: bool, frame: int, offset: int, num_frames: int
+) -> None:
+    """A layer's strip, fader and duck in place, then into the mix and the sends of the mix and of its stem."""
     into = offset % CONTROL_FRAMES
     base = offset - into
-    depth = _value(state.targets, DUCK_DB + layer, base) * (-math.log(10.0) / 20)
-    here = _value(state.targets, LEVEL + layer, base) * math.exp(depth * state.duck[0])
-    there = _value(state.targets, LEVEL + layer, base + CONTROL_FRAMES) * math.exp(depth * state.duck[1])
+    if not is_strip_active(state.strips[layer], is_sounding, into):
+        return
+    shape_layer(
+        state.strips[layer], state.spread[layer], scratch.buses[1 + layer], scratch.work, state.targets, layer,
+        frame, base, num_frames,
+    )  # fmt: skip
+    depth = value(state.targets, DUCK_DB + layer, base) * (-math.log(10.0) / 20)
+    here = value(state.targets, LEVEL + layer, base) * math.exp(depth * state.duck[0])
+    there = value(state.targets, LEVEL + layer, base + CONTROL_FRAMES) * math.exp(depth * state.duck[1])
     slope = (there - here) / CONTROL_FRAMES
     stems = len(state.effects) > 1
     for channel in range(2):
@@ -314,7 +330,7 @@ def route(state: SlotState, scratch: Scratch, layer: int, offset: int, num_frame
             mix[i] += bus[i]
     for send in range(3):
         index = (REVERB_SEND, DELAY_SEND, CHORUS_SEND)[send] + layer
-        gain, next_gain = _value(state.targets, index, base), _value(state.targets, index, base + CONTROL_FRAMES)
+        gain, next_gain = value(state.targets, index, base), value(state.targets, index, base + CONTROL_FRAMES)
         if max(gain, next_gain) < SEND_OFF:
             continue
         gain_slope = (next_gain - gain) / CONTROL_FRAMES
@@ -331,44 +347,67 @@ def route(state: SlotState, scratch: Scratch, layer: int, offset: int, num_frame
 
 @merged
 def add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int) -> None:
-    """Chorus, delay and reverb of the mix and, where they are kept, of every stem."""
+    """Chorus, delay and reverb of the mix and, where they are kept, of every stem; then the ambience."""
     offset = frame % BLOCK_FRAMES
     offset -= offset % CONTROL_FRAMES
-    damping_hz = _value(state.targets, REVERB_DAMPING_HZ, offset)
-    feedback = _value(state.targets, DELAY_FEEDBACK, offset)
+    feedback = value(state.targets, DELAY_FEEDBACK, offset)
+    predelay = 1.0 + SAMPLE_RATE * value(state.targets, PREDELAY_S, offset)
+    predelay_slope = (state.targets[1, PREDELAY_S] - state.targets[0, PREDELAY_S]) * SAMPLE_RATE / BLOCK_FRAMES
     for e in range(len(state.effects)):
         bus, sends = scratch.buses[e], scratch.sends[e]
         add_chorus(state.chorus[e], sends[2], scratch.taps[0, :num_frames], bus, frame)
-        add_delay(state.effects[e], state.delay[e], sends[1], bus, sends[0], feedback, frame, num_frames)
+        add_delay(state.effects[e], state.delay[e], sends[1], scratch.taps, bus, sends[0], feedback, frame, num_frames)
         add_reverb(
-            state.effects[e], state.reverb[e], state.diffusers[e], sends[0], scratch.taps, bus, damping_hz,
-            frame, num_frames,
+            state.effects[e], state.reverb[e], state.diffusers[e], state.predelay[e], sends[0], scratch.taps, bus,
+            predelay, predelay_slope, frame, num_frames,
         )  # fmt: skip
+    for kind in range(NUM_AMBIENCES):
+        level = value(state.targets, AMBIENCE_LEVEL + kind, offset)
+        if level > AUDIBLE:
+            wet = scratch.sends[0, 0]
+            wet[:] = 0.0
+            add_ambience(state.ambience[kind], kind, scratch.noise, wet, level, frame, num_frames)
+            for e in (0, 1 + TEXTURE):
+                for channel in range(2):
+                    for i in range(num_frames):
+                        scratch.buses[e, channel, i] += wet[channel, i]
 
 
 @merged
-def finish(state: SlotState, mix: np.ndarray, out: np.ndarray, first: int, frame: int, num_frames: int) -> None:
-    """Master the mix of one chunk into out[:, first:]."""
-    master = state.master[0]
+def finish(
+    state: SlotState, mix: np.ndarray, scratch_row: np.ndarray, out: np.ndarray, first: int, frame: int, num_frames: int
+) -> None:
+    """Master the mix of one chunk into out[:, first:]: tape, tone, compressor, loudness, room for a voice, limiter."""
+    master, targets = state.master[0], state.targets
     offset = frame % BLOCK_FRAMES
     into = offset % CONTROL_FRAMES
-    base = offset - into
-    shelf = output.shelf_gain(_value(state.targets, BRIGHTNESS, base))
-    shelf_slope = (output.shelf_gain(_value(state.targets, BRIGHTNESS, base + CONTROL_FRAMES)) - shelf) / CONTROL_FRAMES
-    drive = _value(state.targets, DRIVE, base)
-    drive_slope = (_value(state.targets, DRIVE, base + CONTROL_FRAMES) - drive) / CONTROL_FRAMES
-    output.shape_tone(master, mix, shelf, shelf_slope, drive, drive_slope, into, num_frames)
+    base, end = offset - into, offset - into + CONTROL_FRAMES
+    wobble(state.tape, mix, value(targets, WOW_CENTS, base), value(targets, WOW_CENTS, end), frame, num_frames)
+    drive, next_drive = value(targets, DRIVE, base), value(targets, DRIVE, end)
+    if max(drive, next_drive) > LEAST_DRIVE:
+        for channel in range(2):
+            row, plain = mix[channel, :num_frames], scratch_row[:num_frames]
+            saturate(master.drive, channel, row, plain, drive, (next_drive - drive) / CONTROL_FRAMES, 0.0, into)
+    shelf = output.shelf_gain(value(targets, BRIGHTNESS, base))
+    shelf_slope = (output.shelf_gain(value(targets, BRIGHTNESS, end)) - shelf) / CONTROL_FRAMES
+    output.shape_tone(master, mix, shelf, shelf_slope, into, num_frames)
     if into == 0:
-        output.follow_loudness(master)
-    output.measure_loudness(master, mix, num_frames)
-    here_db = _value(state.targets, LOUDNESS, base) + 16.0 + master.gain_db_before
-    there_db = _value(state.targets, LOUDNESS, base + CONTROL_FRAMES) + 16.0 + master.gain_db
-    here = 10.0 ** (here_db / 20) * _value(state.targets, GAIN, base)
-    there = 10.0 ** (there_db / 20) * _value(state.targets, GAIN, base + CONTROL_FRAMES)
+        power = master.power / CONTROL_FRAMES
+        master.power = 0.0
+        limited = master.limit_sum / (WINDOW_FRAMES * float(FIXED_POINT))
+        follow_loudness(master, power * 10.0 ** (master.bus_db / 10) * limited * limited)
+        compress_bus(master, power)
+        aim_voice_room(master, value(targets, VOICE_ROOM, end))
+    measure_loudness(master, mix, num_frames)
+    here_db = value(targets, LOUDNESS, base) - REFERENCE_LUFS + master.gain_db_before + master.bus_db_before
+    there_db = value(targets, LOUDNESS, end) - REFERENCE_LUFS + master.gain_db + master.bus_db
+    here = 10.0 ** (here_db / 20) * value(targets, GAIN, base)
+    there = 10.0 ** (there_db / 20) * value(targets, GAIN, end)
     slope = (there - here) / CONTROL_FRAMES
     for channel in range(2):
         for i in range(num_frames):
             mix[channel, i] *= here + slope * (into + i)
+    leave_room_for_voice(master, mix, into, num_frames)
     output.limit(master, state.lookahead, state.limits, state.smoothing, mix, out, first, frame, num_frames)
 
 
@@ -388,21 +427,14 @@ def render_sounding(
     offset = frame % BLOCK_FRAMES
     base = offset - offset % CONTROL_FRAMES
     voice = state.voices[index]
-    render_voice(
-        voice, tables.patches[voice.patch], state.strings[index], state.modes[index], work, scratch.noise[index % 2],
-        bus, frame, num_frames, _value(state.targets, BRIGHTNESS, base), _value(state.targets, ENERGY, base),
-    )  # fmt: skip
-
-
-@kernel
-def add_texture(state: SlotState, scratch: Scratch, frame: int, num_frames: int) -> int:
-    """Add what sounds without notes to its layer; returns that layer's bit, 0 where it is silent."""
-    offset = frame % BLOCK_FRAMES
-    crackle = _value(state.targets, CRACKLE, offset - offset % CONTROL_FRAMES)
-    if crackle <= 1e-4:
-        return 0
-    _add_crackle(state, scratch.noise, scratch.buses[1 + TEXTURE], crackle, num_frames)
-    return 1 << TEXTURE
+    # A note may begin later than it is written, at any frame of a chunk.
+    first = max(0, voice.onset - frame)
+    if first < num_frames:
+        render_voice(
+            voice, tables.patches[voice.patch], state.strings[index], state.modes[index], tables.waves, tables.zones,
+            work, scratch.noise[index % 2, first:], bus, first, frame + first, num_frames - first,
+            value(state.targets, BRIGHTNESS, base), value(state.targets, ENERGY, base),
+        )  # fmt: skip
 
 
 @merged
@@ -419,10 +451,8 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
             sounding |= 1 << voice.layer
             bus = scratch.buses[1 + voice.layer]
             render_sounding(state, tables, scratch, index, scratch.work, bus, frame, num_frames)
-    sounding |= add_texture(state, scratch, frame, num_frames)
     for layer in range(NUM_LAYERS):
-        if sounding >> layer & 1:
-            route(state, scratch, layer, frame % BLOCK_FRAMES, num_frames)
+        route(state, scratch, layer, sounding >> layer & 1 > 0, frame, frame % BLOCK_FRAMES, num_frames)
     add_effects(state, scratch, frame, num_frames)
 
 
@@ -454,6 +484,6 @@ def render_slot(
             for channel in range(2):
                 for i in range(length):
                     stems[layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
-        finish(state, scratch.buses[0], out, frame - start, frame, length)
+        finish(state, scratch.buses[0], scratch.taps[0], out, frame - start, frame, length)
         frame += length
     state.clock[FRAME] = frame

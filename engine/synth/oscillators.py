@@ -1,6 +1,6 @@
 """Sound sources as scalar kernels. In: a phase or a filter's memory; out: samples added to a scratch row.
 
-Remembers nothing itself: every kernel returns or updates the state it was handed. Called inside the slot kernel.
+Remembers nothing itself: every kernel returns or updates the state that it was handed. Called inside the slot kernel.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ import math
 
 import numpy as np
 
-from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
+from engine.synth.wavetables import WAVE_FRAMES
 
 TAU = 2.0 * math.pi
 CENT = math.log(2.0) / 1200.0
 """Of small detunings the exponential is taken as straight."""
 LOG_2 = math.log(2.0)
-ADDITIVE_INCREMENT = 2000.0 / SAMPLE_RATE
-"""Above this frequency saws are summed from their harmonics, of which there are ten at most."""
-_INVERSE = np.concatenate([[0.0], 1.0 / np.arange(1, 32)])
 
 
 @kernel
@@ -29,6 +26,12 @@ def sine(phase: float) -> float:
     square = quarter * quarter
     value = quarter * (1.0 - square * (1 / 6 - square * (1 / 120 - square * (1 / 5040 - square * (1 / 362880)))))
     return math.copysign(value, x)
+
+
+@kernel
+def log2(x: float) -> float:
+    """The logarithm that a card's kernels have no name for."""
+    return math.log(x) / LOG_2
 
 
 @kernel
@@ -58,106 +61,66 @@ def white_noise(seed: int, frame: int, row: np.ndarray) -> None:
         row[i] = hash32(seed, frame + i) * NOISE_SCALE - 1.0
 
 
-@kernel
-def step_residual(x: float) -> float:
-    """Band-limited unit step minus the ideal one, `x` samples after the step, -2 … 2.
-
-    Integrated cubic B-spline: Välimäki, Pekonen, Nam, "Perceptually informed synthesis of bandlimited classical
-    waveforms using integrated polynomial interpolation", JASA 131 (2012), table II.
-    """
-    if x < -1.0:
-        u = x + 2.0
-        return u * u * u * u / 24
-    if x < 0.0:
-        u = x + 1.0
-        return 1 / 24 + u * (1 / 6 + u * (1 / 4 + u * (1 / 6 - u / 8)))
-    if x < 1.0:
-        return -0.5 + x * (2 / 3 + x * x * (-1 / 3 + x / 8))
-    u = x - 1.0
-    return -1 / 24 + u * (1 / 6 + u * (-1 / 4 + u * (1 / 6 - u / 24)))
+TURN = 2**32
+"""Phases run in whole numbers of this part of a cycle, so that a frame's place is exact however a block is cut."""
+_FRACTION_BITS = 20
+assert TURN == WAVE_FRAMES << _FRACTION_BITS
+_FRACTION = 2.0**-_FRACTION_BITS
 
 
 @kernel
-def saw(phase: float, increment: float) -> float:
-    """Rising band-limited saw, -1 … 1; `increment` is frequency over sample rate, at most 0.25."""
-    centred = phase - 0.5
-    value = centred + centred
-    if abs(centred) > 0.5 - 2.0 * increment:
-        value -= 2.0 * step_residual((phase if centred < 0.0 else phase - 1.0) / increment)
-    return value
+def whole(turns: float) -> int:
+    """A phase or an increment as an integer."""
+    return int(math.floor(turns * TURN + 0.5))
 
 
 @kernel
-def additive_saw(phase: float, num_harmonics: int) -> float:
-    """The same saw as a sum of sines, sin(kx) by Chebyshev's recurrence: free of aliases where harmonics are few."""
-    older, now = 0.0, sine(phase)
-    double_cosine = 2.0 * sine(phase + 0.25 if phase < 0.75 else phase - 0.75)
-    total = now
-    for k in range(2, num_harmonics + 1):
-        older, now = now, double_cosine * now - older
-        total += now * _INVERSE[k]
-    return total * (-2.0 / math.pi)
-
-
-@kernel
-def count_harmonics(increment: float) -> int:
-    """How many harmonics `additive_saw` is to have; 0 where the band-limited step folds too little to be heard."""
-    return int(0.42 / increment) if increment > ADDITIVE_INCREMENT else 0
-
-
-SINE, TRIANGLE, SAW, PULSE = range(4)
+def add_sine(work: np.ndarray, num_frames: int, phase: int, increment: int, left: float, right: float) -> int:
+    """Add a sine to `work` [≥ 2, ≥ num_frames] with gains `left`, `right`; returns the phase after it."""
+    row_left, row_right = work[0, :num_frames], work[1, :num_frames]
+    for i in range(num_frames):
+        value = sine(((phase + increment * i) & (TURN - 1)) * (1.0 / TURN))
+        row_left[i] += left * value
+        row_right[i] += right * value
+    return (phase + increment * num_frames) & (TURN - 1)
 
 
 @kernel
 def add_wave(
-    work: np.ndarray, num_frames: int, wave: int, phase: float, increment: float, num_harmonics: int, width: float,
-    left: float, right: float,
-) -> float:  # fmt: skip
-    """Add a wave to `work` [≥ 2, ≥ num_frames] with gains `left`, `right`; returns the phase after it.
-
-    `width` is the pulse's duty, 0 … 1. The pulse is the difference of two saws, so it carries no DC. `num_harmonics`
-    comes from `count_harmonics` of the note's own frequency, so that vibrato does not change it.
-    """
+    work: np.ndarray, num_frames: int, table: np.ndarray, phase: int, increment: int, left: float, right: float
+) -> int:
+    """Add a band-limited wave, `table` [WAVE_FRAMES + 1], likewise."""
     row_left, row_right = work[0, :num_frames], work[1, :num_frames]
     for i in range(num_frames):
-        if wave >= SAW:
-            value = saw(phase, increment) if num_harmonics == 0 else additive_saw(phase, num_harmonics)
-            if wave == PULSE:
-                second = phase + width
-                if second >= 1.0:
-                    second -= 1.0
-                value -= saw(second, increment) if num_harmonics == 0 else additive_saw(second, num_harmonics)
-        elif wave == SINE:
-            value = sine(phase)
-        else:
-            value = 1.0 - 4.0 * abs(phase - 0.5)
+        at = (phase >> _FRACTION_BITS) & (WAVE_FRAMES - 1)
+        value = table[at]
+        value += (phase & ((1 << _FRACTION_BITS) - 1)) * _FRACTION * (table[at + 1] - value)
         row_left[i] += left * value
         row_right[i] += right * value
-        phase += increment
-        if phase >= 1.0:
-            phase -= 1.0
+        phase = (phase + increment) & (TURN - 1)
     return phase
 
 
 @kernel
-def add_saw_pair(
-    work: np.ndarray, num_frames: int, phases: np.ndarray, first_increment: float, second_increment: float,
-    near: float, far: float,
+def add_wave_pair(
+    work: np.ndarray, num_frames: int, table: np.ndarray, first: int, first_step: int, second: int, second_step: int,
+    gains: tuple[float, float, float, float],
 ) -> None:  # fmt: skip
-    """Two saws at once, so that their phases overlap: one at `near` left and `far` right, the other mirrored.
+    """Two readers of one wave at once, half the cost; `gains` are the first's left and right, then the second's.
 
-    Advances `phases` [2].
+    A pulse is a saw and another, turned over and later by the pulse's width: it carries no DC.
     """
     row_left, row_right = work[0, :num_frames], work[1, :num_frames]
-    first, second = phases[0], phases[1]
+    first_left, first_right, second_left, second_right = gains
     for i in range(num_frames):
-        one, two = saw(first, first_increment), saw(second, second_increment)
-        row_left[i] += near * one + far * two
-        row_right[i] += far * one + near * two
-        first += first_increment
-        if first >= 1.0:
-            first -= 1.0
-        second += second_increment
-        if second >= 1.0:
-            second -= 1.0
-    phases[0], phases[1] = first, second
+        # The mask tells the compiler that it is not negative.
+        at = (first >> _FRACTION_BITS) & (WAVE_FRAMES - 1)
+        one = table[at]
+        one += (first & ((1 << _FRACTION_BITS) - 1)) * _FRACTION * (table[at + 1] - one)
+        at = (second >> _FRACTION_BITS) & (WAVE_FRAMES - 1)
+        two = table[at]
+        two += (second & ((1 << _FRACTION_BITS) - 1)) * _FRACTION * (table[at + 1] - two)
+        row_left[i] += first_left * one + second_left * two
+        row_right[i] += first_right * one + second_right * two
+        first = (first + first_step) & (TURN - 1)
+        second = (second + second_step) & (TURN - 1)

@@ -1,4 +1,9 @@
-"""Plucked and bowed strings. In: a pluck patch; out: samples in work rows. Remembers in VOICE and its string."""
+"""Plucked strings as waveguides. In: a pluck patch; out: samples in work rows. Remembers in VOICE and its string row.
+
+A string is a delay line of one period with its losses in the loop (Jaffe & Smith, "Extensions of the Karplus-Strong
+plucked-string algorithm", CMJ 7, 1983). Two polarisations, a little apart in pitch and decay, share a row where they
+fit. Lines are indexed by the absolute frame. Called inside the slot kernel.
+"""
 
 from __future__ import annotations
 
@@ -8,67 +13,327 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import NOISE_SCALE, next_noise
+from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, hash32, log2, next_noise
+from engine.synth.state import CONTROL_FRAMES, NUM_BODY_MODES, STRING_FRAMES
+
+TREBLE_HZ = 4000.0
+"""Where `treble_s` is meant."""
+MIN_STRING_HZ, MAX_STRING_HZ = 26.0, 6500.0
+TREMOLO_FROM_S = 0.55
+"""Notes longer than this are picked again and again where the patch has a `repick_hz`."""
+MARGIN_FRAMES = 4
+"""Frames beyond a period that interpolation reads."""
+SECOND_RING, SECOND_LEVEL = 0.6, 0.55
+"""The second polarisation dies sooner and takes less of the pluck."""
+STRING_WIDTH = 0.3
+_FULL = STRING_FRAMES - 1
+_HALF = STRING_FRAMES // 2 - 1
 
 
 @kernel
-def pluck_string(
-    string: np.ndarray, hz: float, damping: float, pick_position: float, pick_brightness: float, noise: int
-) -> tuple[int, float, int]:
-    """Load `string` [N] with the first period of a plucked string.
+def _allpass_delay(coefficient: float, omega: float) -> float:
+    """Phase delay, in frames, of (c + 1/z) / (1 + c/z)."""
+    return 1.0 - 2.0 * math.atan2(coefficient * math.sin(omega), 1.0 + coefficient * math.cos(omega)) / omega
 
-    Returns its length in frames, the tuning all-pass coefficient, and the noise state. Karplus & Strong 1983 with the
-    fractional delay and pick position of Jaffe & Smith, "Extensions of the Karplus-Strong plucked-string algorithm".
+
+@kernel
+def _pole(near: float, far: float, ratio: float) -> float:
+    """Pole of the one-pole low-pass whose gain at `far` is `ratio` < 1 times that at `near`, both as cosines."""
+    half = (near - ratio * ratio * far) / (1.0 - ratio * ratio)
+    return half - math.sqrt(half * half - 1.0)
+
+
+@kernel
+def set_losses(voice: np.void, ring_s: float, treble_s: float) -> float:
+    """Make the fundamental die by 60 dB in `ring_s`, 4 kHz in `treble_s`; returns the loop filter's phase delay.
+
+    The one-pole low-pass of Välimäki, Huopaniemi, Karjalainen & Jánosy, "Physical modeling of plucked string
+    instruments", JAES 44 (1996), with its pole solved from the two decay times.
     """
-    period = SAMPLE_RATE / hz - damping
-    length = int(period - 0.1)
-    fraction = period - length
-    smooth = 0.0
-    mean = 0.0
-    for i in range(length):
-        noise = next_noise(noise)
-        smooth += pick_brightness * (noise * NOISE_SCALE - 1.0 - smooth)
-        string[i] = smooth
-    offset = max(1, int(pick_position * length))
-    # From the end backwards, so that the comb reads what has not been combed yet.
-    for i in range(length - 1, -1, -1):
-        if i >= offset:
-            string[i] -= 0.9 * string[i - offset]
-        mean += string[i]
-    mean /= length
-    energy = 1e-9
-    for i in range(length):
-        string[i] -= mean
-        energy += string[i] * string[i]
-    scale = 0.35 / math.sqrt(energy / length)
-    for i in range(length):
-        string[i] *= scale
-    return length, (1.0 - fraction) / (1.0 + fraction), noise
+    hz = voice.hz
+    low = TAU * hz / SAMPLE_RATE
+    high = TAU * min(max(TREBLE_HZ, 2.5 * hz), 0.4 * SAMPLE_RATE) / SAMPLE_RATE
+    turn = 10.0 ** (-3.0 / (hz * ring_s))
+    pole = _pole(math.cos(low), math.cos(high), 10.0 ** (-3.0 / hz * max(1.0 / treble_s - 1.0 / ring_s, 1e-4)))
+    # What lies below the fundamental has to die too: a constant must lose a little each turn.
+    pole = min(pole, _pole(1.0, math.cos(low), turn**0.98))
+    gain = math.sqrt(1.0 - 2.0 * pole * math.cos(low) + pole * pole)
+    voice.loss_pole = pole
+    voice.loss_feed[0] = gain * turn
+    voice.loss_feed[1] = gain * 10.0 ** (-3.0 / (hz * ring_s * SECOND_RING))
+    return math.atan2(pole * math.sin(low), 1.0 - pole * math.cos(low)) / low
+
+
+@kernel
+def _load_wave(
+    line: np.ndarray, mask: int, frame: int, period: float, pick_position: float, pick_share: float,
+    pick_noise: float, level: float, keep: float, noise: int,
+) -> None:  # fmt: skip
+    """Add one period of a pluck to `line` behind `frame`, what sounds there already being kept by `keep`.
+
+    The force that a string plucked at `pick_position` puts on its bridge: a rectangle, its corners rounded twice by
+    the finger, `pick_share` being the low-passes' coefficient; with `pick_noise` of a plectrum's scratch.
+    """
+    length = int(period) + MARGIN_FRAMES
+    first, second = 0.0, 0.0
+    power, scale = 0.0, 0.0
+    # Once around to settle and be measured, then once to write.
+    for i in range(-length, length):
+        back = length - i if i >= 0 else -i
+        place = 1.0 - back / period
+        place -= math.floor(place)
+        value = (1.0 if place < pick_position else 0.0) - pick_position
+        value += pick_noise * (hash32(noise, int(place * period)) * NOISE_SCALE - 1.0)
+        first += pick_share * (value - first)
+        second += pick_share * (first - second)
+        if i < 0:
+            power += second * second
+        else:
+            if i == 0:
+                scale = level / math.sqrt(power / length + 1e-9)
+            at = (frame - back) & mask
+            line[at] = keep * line[at] + scale * second
+
+
+@kernel
+def pluck(voice: np.void, patch: np.void, string: np.ndarray, frame: int, level: float, keep: float) -> None:
+    """Pluck the voice's string at `frame`."""
+    voice.noise = next_noise(voice.noise)
+    # A finger is as wide for a short string as for a long one, yet the short one's partials lie higher.
+    pick_hz = patch.pick_hz * 2.0 ** (2.5 * (voice.velocity - 0.7)) * math.sqrt(voice.hz / 261.6)
+    share = 1.0 - math.exp(-TAU * min(pick_hz, 16_000.0) / SAMPLE_RATE)
+    # No hand plucks the same place twice.
+    position = min(max(patch.pick_position * (0.9 + 0.2 * voice.noise / 4294967296.0), 0.02), 0.5)
+    level *= 0.35
+    if voice.num_lines == 1:
+        _load_wave(
+            string, _FULL, frame, voice.period[0], position, share, patch.pick_noise, level, keep, voice.noise
+        )  # fmt: skip
+        return
+    half = STRING_FRAMES // 2
+    for k in range(2):
+        _load_wave(
+            string[k * half : (k + 1) * half], _HALF, frame, voice.period[k], position, share, patch.pick_noise,
+            level * (SECOND_LEVEL if k else 1.0), keep, voice.noise,
+        )  # fmt: skip
+
+
+@kernel
+def start_string(voice: np.void, patch: np.void, string: np.ndarray) -> None:
+    """Tune the voice's string to voice.hz and pluck it at voice.onset."""
+    voice.hz = min(max(voice.hz, MIN_STRING_HZ), MAX_STRING_HZ)
+    octaves = log2(voice.hz / 261.6)
+    ring_s = patch.ring_s * min(3.0, 2.0 ** (-patch.ring_tracking * octaves))
+    treble_s = min(patch.treble_s * min(2.0, 2.0 ** (-0.3 * octaves)), 0.9 * ring_s)
+    omega = TAU * voice.hz / SAMPLE_RATE
+    delay = set_losses(voice, ring_s, treble_s)
+    if patch.stiffness > 0.0:
+        delay += 2.0 * _allpass_delay(-patch.stiffness, omega)
+    voice.loop_delay = delay
+    lowest = voice.hz * (0.97 if patch.scoop_cents == 0.0 and patch.glide_s == 0.0 else 0.84)
+    voice.num_lines = 2 if patch.second_cents > 0.0 and SAMPLE_RATE / lowest + MARGIN_FRAMES < _HALF else 1
+    voice.loss_memory[:] = 0.0
+    voice.stretch[:] = 0.0
+    voice.body[:] = 0.0
+    string[:] = 0.0
+    aim_string(voice, patch, voice.onset, voice.hz)
+    voice.bowed = math.sqrt(1.0 - min(1.0, 10.0 ** (-6.0 / (voice.hz * ring_s))))
+    if patch.pick_level > 0.0:
+        pluck(voice, patch, string, voice.onset, patch.pick_level, 0.0)
+    voice.next_pick = voice.release_at
+    if patch.repick_hz > 0.0 and voice.release_at - voice.onset > TREMOLO_FROM_S * SAMPLE_RATE:
+        voice.next_pick = voice.onset + int(SAMPLE_RATE / patch.repick_hz)
+
+
+@kernel
+def aim_string(voice: np.void, patch: np.void, frame: int, hz: float) -> None:
+    """Ramp the length of both lines to where `hz` will be heard at the next control point."""
+    for k in range(2):
+        target = max(SAMPLE_RATE / hz * (1.0 - (k - 0.4) * CENT * patch.second_cents) - voice.loop_delay, MARGIN_FRAMES)
+        if frame == voice.onset:
+            voice.period[k], voice.period_step[k] = target, 0.0
+        else:
+            voice.period[k] += CONTROL_FRAMES * voice.period_step[k]
+            voice.period_step[k] = (target - voice.period[k]) / CONTROL_FRAMES
+
+
+@kernel
+def pick_again(voice: np.void, patch: np.void, string: np.ndarray, frame: int) -> None:
+    """At a control point, the next stroke of a tremolo where it is due, softer and not quite even."""
+    if frame < voice.next_pick or frame >= voice.release_at:
+        return
+    chance = hash32(voice.noise, 5) / 4294967296.0
+    pluck(voice, patch, string, frame, patch.pick_level * (0.55 + 0.3 * chance), 0.45)
+    voice.next_pick = frame + int(SAMPLE_RATE / patch.repick_hz * (0.94 + 0.12 * chance))
+
+
+@kernel
+def _read_line(
+    line: np.ndarray, mask: int, frame: int, into: int, period: float, slope: float, row: np.ndarray
+) -> None:
+    """Fill `row` [less than the period] from `frame` on by cubic Lagrange interpolation, a period behind.
+
+    The period was `period` at the last control point, `into` frames ago, and grows by `slope` a frame.
+    """
+    if slope == 0.0:
+        whole = int(period)
+        f = period - whole
+        outer, inner = f * (f - 1.0) * (1.0 / 6.0), (f + 1.0) * (f - 2.0) * 0.5
+        h0, h1, h2, h3 = outer * (f + 1.0), -inner * f, inner * (f - 1.0), -outer * (f - 2.0)
+        first = (frame - whole - 2) & mask
+        if first + len(row) + 3 <= len(line):
+            taps = line[first : first + len(row) + 3]
+            for i in range(len(row)):
+                row[i] = h0 * taps[i] + h1 * taps[i + 1] + h2 * taps[i + 2] + h3 * taps[i + 3]
+        else:
+            for i in range(len(row)):
+                a, b = line[(first + i) & mask], line[(first + i + 1) & mask]
+                c, d = line[(first + i + 2) & mask], line[(first + i + 3) & mask]
+                row[i] = h0 * a + h1 * b + h2 * c + h3 * d
+        return
+    for i in range(len(row)):
+        delay = period + slope * (into + i)
+        whole = int(delay)
+        f = delay - whole
+        outer, inner = f * (f - 1.0) * (1.0 / 6.0), (f + 1.0) * (f - 2.0) * 0.5
+        first = frame + i - whole - 2
+        a, b, c, d = line[first & mask], line[(first + 1) & mask], line[(first + 2) & mask], line[(first + 3) & mask]
+        row[i] = outer * ((f + 1.0) * a - (f - 2.0) * d) + inner * ((f - 1.0) * c - f * b)
+
+
+@kernel
+def _write_line(
+    voice: np.void, k: int, line: np.ndarray, mask: int, frame: int, row: np.ndarray, noise: np.ndarray, patch: np.void
+) -> None:
+    """Write `row` back at `frame` behind the losses of a turn. A bow adds noise, as much as the losses take away."""
+    feed, pole, memory = voice.loss_feed[k], voice.loss_pole, voice.loss_memory[k]
+    bow = patch.bow_level * voice.bowed
+    if patch.stiffness == 0.0:
+        for i in range(len(row)):
+            memory = feed * row[i] + pole * memory
+            line[(frame + i) & mask] = memory + bow * noise[i]
+    else:
+        # Two all-passes: the stiffer the string, the sharper its upper partials.
+        c, rest = patch.stiffness, 1.0 - patch.stiffness * patch.stiffness
+        a, b = voice.stretch[2 * k], voice.stretch[2 * k + 1]
+        for i in range(len(row)):
+            memory = feed * row[i] + pole * memory
+            once = a - c * memory
+            a = rest * memory + c * a
+            twice = b - c * once
+            b = rest * once + c * b
+            line[(frame + i) & mask] = twice + bow * noise[i]
+        voice.stretch[2 * k], voice.stretch[2 * k + 1] = a, b
+    voice.loss_memory[k] = memory
+
+
+@kernel
+def _write_both(
+    voice: np.void, one: np.ndarray, two: np.ndarray, frame: int, left: np.ndarray, right: np.ndarray, patch: np.void
+) -> None:
+    """`_write_line` for two unbowed lines at once, so that their recurrences overlap."""
+    feed, other, pole = voice.loss_feed[0], voice.loss_feed[1], voice.loss_pole
+    memory, second = voice.loss_memory[0], voice.loss_memory[1]
+    if patch.stiffness == 0.0:
+        for i in range(len(left)):
+            memory = feed * left[i] + pole * memory
+            second = other * right[i] + pole * second
+            one[(frame + i) & _HALF] = memory
+            two[(frame + i) & _HALF] = second
+    else:
+        k, rest = patch.stiffness, 1.0 - patch.stiffness * patch.stiffness
+        a, b, c, d = voice.stretch[0], voice.stretch[1], voice.stretch[2], voice.stretch[3]
+        for i in range(len(left)):
+            memory = feed * left[i] + pole * memory
+            second = other * right[i] + pole * second
+            x, y = a - k * memory, c - k * second
+            a, c = rest * memory + k * a, rest * second + k * c
+            one[(frame + i) & _HALF], two[(frame + i) & _HALF] = b - k * x, d - k * y
+            b, d = rest * x + k * b, rest * y + k * d
+        voice.stretch[0], voice.stretch[1], voice.stretch[2], voice.stretch[3] = a, b, c, d
+    voice.loss_memory[0], voice.loss_memory[1] = memory, second
+
+
+@kernel
+def _add_body(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) -> None:
+    """Add the resonances of the body to both rows: band-passes of the string's sound, leaning to different sides."""
+    left, right, push = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
+    s = voice.body
+    for i in range(num_frames):
+        push[i] = 0.5 * (left[i] + right[i])
+    x1, x2 = push[num_frames - 1], s[8] if num_frames == 1 else push[num_frames - 2]
+    for i in range(num_frames - 1, 1, -1):
+        push[i] -= push[i - 2]
+    if num_frames > 1:
+        push[1] -= s[8]
+    push[0] -= s[9]
+    a1, a2, b1, b2, c1, c2, d1, d2 = s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
+    ap, bp, cp, dp = patch.body_turn[0], patch.body_turn[1], patch.body_turn[2], patch.body_turn[3]
+    aq, bq, cq, dq = patch.body_loss[0], patch.body_loss[1], patch.body_loss[2], patch.body_loss[3]
+    ag, bg, cg, dg = patch.body_gain[0], patch.body_gain[1], patch.body_gain[2], patch.body_gain[3]
+    for i in range(num_frames):
+        x = push[i]
+        a1, a2 = (ag * x - aq * a2) + ap * a1, a1
+        b1, b2 = (bg * x - bq * b2) + bp * b1, b1
+        c1, c2 = (cg * x - cq * c2) + cp * c1, c1
+        d1, d2 = (dg * x - dq * d2) + dp * d1, d1
+        even, odd = a1 + c1, b1 + d1
+        left[i] += 1.25 * even + 0.75 * odd
+        right[i] += 0.75 * even + 1.25 * odd
+    s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9] = a1, a2, b1, b2, c1, c2, d1, d2, x1, x2
 
 
 @kernel
 def add_string(
-    voice: np.void, patch: np.void, string: np.ndarray, work: np.ndarray, noise: np.ndarray, num_frames: int
+    voice: np.void, patch: np.void, string: np.ndarray, work: np.ndarray, noise: np.ndarray, frame: int, num_frames: int
 ) -> None:
-    """Karplus-Strong loop: delay, two-point average, all-pass for the fraction, loss of one turn.
+    """Write the string, then its body, to both rows; overwrites the third. Less than a period at a time."""
+    left, right = work[0, :num_frames], work[1, :num_frames]
+    half = STRING_FRAMES // 2
+    one, two = string[:half], string[half:]
+    first, into = 0, frame % CONTROL_FRAMES
+    shortest = min(voice.period[0], voice.period[0] + CONTROL_FRAMES * voice.period_step[0])
+    if voice.num_lines == 2:
+        shortest = min(shortest, voice.period[1], voice.period[1] + CONTROL_FRAMES * voice.period_step[1])
+    while first < num_frames:
+        last = min(num_frames, first + int(shortest) - 2)
+        at, a = frame + first, left[first:last]
+        if voice.num_lines == 1:
+            _read_line(string, _FULL, at, into + first, voice.period[0], voice.period_step[0], a)
+            _write_line(voice, 0, string, _FULL, at, a, noise[first:last], patch)
+        else:
+            b = right[first:last]
+            _read_line(one, _HALF, at, into + first, voice.period[0], voice.period_step[0], a)
+            _read_line(two, _HALF, at, into + first, voice.period[1], voice.period_step[1], b)
+            if patch.bow_level > 0.0:
+                _write_line(voice, 0, one, _HALF, at, a, noise[first:last], patch)
+                _write_line(voice, 1, two, _HALF, at, b, noise[first:last], patch)
+            else:
+                _write_both(voice, one, two, at, a, b, patch)
+        first = last
+    if voice.num_lines == 1:
+        for i in range(num_frames):
+            right[i] = left[i]
+    else:
+        near, far = 1.0 + STRING_WIDTH, 1.0 - STRING_WIDTH
+        for i in range(num_frames):
+            x, y = left[i], right[i]
+            left[i], right[i] = near * x + far * y, far * x + near * y
+    if patch.body_gain[0] > 0.0:
+        _add_body(voice, patch, work, num_frames)
 
-    A bow keeps feeding noise to the loop, as much as the loss takes away.
+
+def body_filters(
+    hz: np.ndarray, db: np.ndarray, quality: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Coefficients of up to NUM_BODY_MODES band-passes: turn 2 r cos ω, loss r², and gain; all [NUM_BODY_MODES].
+
+    A mode adds `db` to the string's own sound at its centre `hz`; unused places are silent.
     """
-    loss = voice.string_loss
-    bow = patch.bow_level * math.sqrt(1.0 - loss * loss)
-    near, far = 1.0 - patch.string_damping, patch.string_damping
-    at, length = voice.string_at, voice.string_length
-    last, allpass, memory = voice.string_last, voice.allpass, voice.allpass_last
-    for i in range(num_frames):
-        value = float(string[at])
-        work[0, i] += value
-        work[1, i] += value
-        smooth = loss * (near * value + far * last)
-        last = value
-        turned = allpass * smooth + memory
-        memory = smooth - allpass * turned
-        string[at] = turned + bow * noise[i]
-        at += 1
-        if at == length:
-            at = 0
-    voice.string_at, voice.string_last, voice.allpass_last = at, last, memory
+    turn, loss, gain = np.zeros(NUM_BODY_MODES), np.zeros(NUM_BODY_MODES), np.zeros(NUM_BODY_MODES)
+    count = len(hz)
+    radius = np.exp(-np.pi * hz / quality / SAMPLE_RATE)
+    turn[:count] = 2.0 * radius * np.cos(2.0 * np.pi * hz / SAMPLE_RATE)
+    loss[:count] = radius**2
+    gain[:count] = (10.0 ** (db / 20.0) - 1.0) * (1.0 - radius**2) / 2.0
+    return turn, loss, gain

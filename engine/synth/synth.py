@@ -15,7 +15,6 @@ from engine.audio import BLOCK_FRAMES, Block
 from engine.synth.cpu import CpuRenderer
 from engine.synth.master import LATENCY_FRAMES
 from engine.synth.mixer import Ragged, Tables
-from engine.synth.patch import PatchTables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.state import (
     FRAME,
@@ -24,6 +23,7 @@ from engine.synth.state import (
     SlotState,
     new_state,
 )
+from engine.synth.tables import PatchTables, shipped_tables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 
@@ -67,8 +67,8 @@ class Renderer(Protocol):
 def _control_row(intent: Intent) -> tuple[float, ...]:
     """An intent in the order of state.C_LOUDNESS and so on."""
     return (
-        intent.loudness_lufs, intent.brightness, intent.energy, intent.bpm, intent.gain_db, *intent.layer_gains_db,
-        *intent.style,
+        intent.loudness_lufs, intent.brightness, intent.energy, intent.bpm, intent.gain_db, intent.voice_room,
+        *intent.layer_gains_db, *intent.style,
     )  # fmt: skip
 
 
@@ -79,14 +79,15 @@ class Synth:
     """
 
     latency_frames = LATENCY_FRAMES
-    """The limiter's look-ahead, 70 frames (1.5 ms): a note's attack begins within [onset, onset + latency_frames]."""
+    """The limiter's look-ahead, 70 frames (1.5 ms). A note's attack begins within [onset, onset + latency_frames], and
+    where its patch is strummed or played loosely up to playing.MAX_LATE_FRAMES (30 ms) later."""
 
     def __init__(
         self, max_slots: int, *, device: str = "cpu", num_threads: int = 1, tables: PatchTables | None = None
     ) -> None:
         self.max_slots = max_slots
         tables = tables or shipped_tables()
-        flat = Tables(tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms)
+        flat = Tables(*(getattr(tables, name) for name in Tables._fields))
         self._renderer: Renderer
         if device == "cpu":
             self._renderer = CpuRenderer(flat, num_threads)

@@ -11,21 +11,27 @@ import math
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
+from engine.synth.additive import add_harmonics, aim_harmonics, start_harmonics
 from engine.synth.analog import add_analog
+from engine.synth.chip import add_chip
 from engine.synth.compile import kernel, merged
-from engine.synth.drums import add_drum, start_drum
+from engine.synth.drums import add_drum, is_drum_silent, settle_drum, strike_drum
+from engine.synth.ensemble import add_ensemble
+from engine.synth.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
-from engine.synth.modal import add_modes, count_sounding_modes, strike_modes
-from engine.synth.oscillators import CENT, LOG_2, TAU, next_noise, sine
-from engine.synth.patch import ANALOG, ATTACK_OVERSHOOT, DRUM, FM, MODAL, PLUCK
-from engine.synth.state import ATTACK, CONTROL_FRAMES, DECAY, FREE, RELEASE
-from engine.synth.strings import add_string, pluck_string
+from engine.synth.modal import add_modes, settle_modes, spread_modes, strike_modes
+from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, log2, next_noise, sine
+from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
+from engine.synth.strings import add_string, aim_string, pick_again, start_string
 
 SILENCE = 1e-4
 STEAL_FRAMES = 192
-WANDER = 7
-"""Place in VOICE.phase of what tells the slow motions of equal voices apart."""
+SLUR_FADE_FRAMES = 2400
+JITTER_KEEP, JITTER_ADD = 0.95, 0.54
+"""Per control period, on even noise of -1 … 1: about 6 Hz wide, effective value 1."""
+LOOSE_LEVEL = 0.08
+"""How far levels of notes differ, linear, where the player's `looseness_s` is 5 ms."""
 MAX_HZ = 0.23 * SAMPLE_RATE
 
 
@@ -40,6 +46,23 @@ def attack_share(seconds: float, num_frames: int) -> float:
     """The same for an attack, that aims above 1 and passes 1 after `seconds`."""
     reach = math.log(ATTACK_OVERSHOOT / (ATTACK_OVERSHOOT - 1.0))
     return 1.0 - math.exp(-reach * num_frames / (seconds * SAMPLE_RATE))
+
+
+@kernel
+def _note_hz(patch: np.void, pitch: int) -> float:
+    return min(440.0 * 2.0 ** ((pitch + patch["transpose"] - 69.0) / 12.0), MAX_HZ)
+
+
+@kernel
+def _set_gain(voice: np.void, patch: np.void, pitch: int, velocity: float) -> None:
+    """Where the voice's left and right gain are to be, from level, velocity, pan and register."""
+    pan = patch.pan + ((pitch - 60.0) / 80.0 if patch.kind != DRUM else 0.0)
+    angle = (min(max(pan, -1.0), 1.0) + 1.0) * math.pi / 4
+    gain = 10.0 ** (patch.level_db / 20) * velocity**1.4 * math.sqrt(2.0)
+    looseness = LOOSE_LEVEL * min(1.0, patch.looseness_s / 0.005)
+    gain *= 1.0 + looseness * (hash32(voice.noise, 2) * NOISE_SCALE - 1.0)
+    voice.velocity = velocity
+    voice.pan_left, voice.pan_right = gain * math.cos(angle), gain * math.sin(angle)
 
 
 @kernel
@@ -58,48 +81,56 @@ def start_voice(
     voice.stage, voice.filter_stage = ATTACK, ATTACK
     voice.pitch, voice.onset, voice.release_at = pitch, onset, onset + length
     voice.noise = noise | 1
-    voice.velocity = velocity
-    voice.hz = min(440.0 * 2.0 ** ((pitch + patch["transpose"] - 69.0) / 12.0), MAX_HZ)
+    voice.hz = _note_hz(patch, pitch)
+    voice.increment = voice.hz / SAMPLE_RATE
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
-    voice.g, voice.index, voice.tine, voice.allpass_last, voice.string_last = -1.0, 1.0, 1.0, 0.0, 0.0
-    voice.noise_level = 1.0
+    voice.g, voice.index, voice.tine = -1.0, 1.0, 1.0
+    voice.noise_level, voice.second = 1.0, 1.0
     voice.memory[:] = 0.0
     voice.breath[:] = 0.0
     voice.breath_gain = -1.0
     voice.bend_next = -1.0
-    for k in range(8):
+    voice.jitter = 0.0
+    voice.scoop = 0.0
+    if voice.glide == 0.0 and hash32(noise, 3) < patch.scoop_share * 4294967296.0:
+        voice.scoop = -patch.scoop_cents
+    for k in range(len(voice.phase)):
         voice.noise = next_noise(voice.noise)
         voice.phase[k] = voice.noise / 4294967296.0 if patch.kind == ANALOG and patch.num_oscillators > 1 else 0.0
-    pan = patch.pan
     if patch.kind != DRUM:
-        pan += (pitch - 60.0) / 80.0
         voice.phase[WANDER] = voice.noise / 4294967296.0
-    angle = (min(max(pan, -1.0), 1.0) + 1.0) * math.pi / 4
-    gain = 10.0 ** (patch.level_db / 20) * velocity**1.4 * math.sqrt(2.0)
-    voice.pan_left, voice.pan_right = gain * math.cos(angle), gain * math.sin(angle)
+    _set_gain(voice, patch, pitch, velocity)
     voice.gain_left, voice.gain_right = voice.pan_left, voice.pan_right
     voice.step_left, voice.step_right = 0.0, 0.0
     if patch.kind == PLUCK:
-        bright = min(1.0, patch.pick_brightness * (0.35 + 0.9 * velocity))
-        voice.hz = max(voice.hz, 26.0)
-        voice.string_length, voice.allpass, voice.noise = pluck_string(
-            string, voice.hz, patch.string_damping, patch.pick_position, bright, voice.noise
-        )
-        string_s = patch.string_s * min(2.0, 2.0 ** ((60.0 - pitch) / 24.0))
-        voice.string_loss = 10.0 ** (-3.0 / (voice.hz * string_s))
-        for i in range(voice.string_length):
-            string[i] *= patch.pick_level
-        voice.string_at = 0
+        start_string(voice, patch, string)
+    elif patch.kind == ADDITIVE:
+        start_harmonics(voice, string)
     elif patch.kind == MODAL:
-        # The lower the note, the longer it rings; the harder it is struck, the more of its upper partials sound.
-        ring_s = patch.ring_s * min(2.0, 2.0 ** ((60.0 - pitch) / 24.0))
-        strike_modes(
-            modes, patch.num_modes, patch.ratios, patch.amplitudes, voice.hz, patch.inharmonicity, ring_s,
-            patch.ring_damping, patch.tilt + 1.2 * (0.75 - velocity),
-        )  # fmt: skip
-        voice.num_modes = patch.num_modes
+        voice.num_modes = strike_modes(voice, patch, modes)
     elif patch.kind == DRUM:
-        start_drum(voice, patch)
+        strike_drum(voice, patch, modes)
+
+
+@kernel
+def octaves_to(voice: np.void, patch: np.void, pitch: int) -> float:
+    """Octaves from `pitch` to where `voice` is now; a finger on a plucked string slides two semitones at most."""
+    octaves = log2(voice.increment * SAMPLE_RATE / _note_hz(patch, pitch))
+    return min(max(octaves, -1.0 / 6.0), 1.0 / 6.0) if patch.kind == PLUCK else octaves
+
+
+@kernel
+def slur_voice(
+    voice: np.void, patch: np.void, frame: int, length: int, pitch: int, velocity: float, slide: float
+) -> None:
+    """Lead a sounding voice on to a new note in the same breath or bow, from `slide` octaves off and without attack."""
+    voice.pitch, voice.written, voice.release_at = pitch, frame, frame + length
+    voice.hz, voice.glide, voice.scoop = _note_hz(patch, pitch), slide, 0.0
+    if voice.stage == RELEASE:
+        voice.stage, voice.filter_stage = ATTACK, ATTACK
+    voice.noise_level = max(voice.noise_level, 0.5 * (1.0 + patch.noise_sustain))
+    voice.noise = next_noise(voice.noise)
+    _set_gain(voice, patch, pitch, velocity)
 
 
 @kernel
@@ -107,6 +138,7 @@ def _control_envelope(voice: np.void, patch: np.void, frame: int) -> None:
     """Advance note-off and filter envelope by one control period."""
     if voice.stage != RELEASE and frame >= voice.release_at and patch.kind != DRUM:
         voice.stage, voice.filter_stage = RELEASE, RELEASE
+        voice.noise_level = max(voice.noise_level, patch.release_noise)
     if voice.filter_stage == ATTACK:
         share = attack_share(patch.filter_attack_s, CONTROL_FRAMES)
         voice.filter_level += (ATTACK_OVERSHOOT - voice.filter_level) * share
@@ -133,10 +165,73 @@ def _aim_breath(voice: np.void, patch: np.void, brightness: float) -> None:
 
 
 @kernel
+def _vibrato(voice: np.void, patch: np.void, seconds: float) -> float:
+    """-1 … 1, growing after a delay; no two notes swing at one rate, and none quite evenly."""
+    depth = min(1.0, max(0.0, (seconds - patch.vibrato_delay_s) * 2.5))
+    wander = voice.phase[WANDER]
+    slow = 0.43 * seconds + wander
+    turn = seconds * patch.vibrato_hz * (0.95 + 0.1 * wander) + 0.1 * sine(slow - math.floor(slow))
+    return depth * sine(turn - math.floor(turn))
+
+
+@kernel
+def _ease(seconds: float, length_s: float) -> float:
+    """From 1 to 0 within `length_s`, without corners."""
+    x = min(1.0, max(0.0, seconds / length_s))
+    return 1.0 - x * x * (3.0 - 2.0 * x)
+
+
+@kernel
+def _heard_hz(voice: np.void, patch: np.void, seconds: float, vibrato: float) -> float:
+    """The note's frequency with drift, jitter, vibrato, glide and scoop, `seconds` after it was written."""
+    cents = patch.vibrato_cents * vibrato
+    if patch.drift_cents > 0.0:
+        # Not the filter's motion again: another rate, and another place for every voice.
+        turn = 0.37 * seconds + 7.0 * voice.phase[WANDER]
+        cents += patch.drift_cents * sine(turn - math.floor(turn))
+    if patch.jitter_cents > 0.0:
+        voice.noise = next_noise(voice.noise)
+        voice.jitter = JITTER_KEEP * voice.jitter + JITTER_ADD * (voice.noise * NOISE_SCALE - 1.0)
+        cents += patch.jitter_cents * voice.jitter
+    if voice.scoop != 0.0:
+        cents += voice.scoop * _ease(seconds, patch.scoop_s)
+    if voice.glide != 0.0:
+        cents += 1200.0 * voice.glide * _ease(seconds, patch.glide_s)
+    return min(voice.hz * math.exp(CENT * cents), MAX_HZ)
+
+
+@kernel
+def _aim_gain(voice: np.void, patch: np.void, frame: int) -> None:
+    """Ramp both gains to where tremolo and a slurred note's velocity bring them at the next control point."""
+    voice.gain_left += CONTROL_FRAMES * voice.step_left
+    voice.gain_right += CONTROL_FRAMES * voice.step_right
+    turn = frame / SAMPLE_RATE * patch.tremolo_hz
+    swing = 0.6 * patch.tremolo * sine(turn - math.floor(turn))
+    voice.step_left = (voice.pan_left * (1.0 - swing) - voice.gain_left) / CONTROL_FRAMES
+    voice.step_right = (voice.pan_right * (1.0 + swing) - voice.gain_right) / CONTROL_FRAMES
+
+
+@kernel
+def _aim_bowed_or_blown(
+    voice: np.void, patch: np.void, string: np.ndarray, frame: int, vibrato: float, brightness: float, energy: float,
+    motion: float,
+) -> None:  # fmt: skip
+    """Set an additive voice's dynamics and gain: how hard it is played, how it speaks, vibrato, a long note's arch."""
+    speech = 1.0 - _ease((frame - voice.onset) / SAMPLE_RATE, patch.speak_s * (1.5 - voice.velocity))
+    length = max(voice.release_at - voice.written, 1)
+    gone = min(max((frame - voice.written) / length, 0.0), 1.0)
+    swell_db = patch.vibrato_db * vibrato
+    swell_db += patch.arch_db * sine(0.5 * gone) * min(1.0, length / (1.5 * SAMPLE_RATE))
+    dynamics = 0.55 + 1.2 * (voice.velocity - 0.7) + 0.3 * (energy - 0.5) + 0.4 * (brightness - 0.5) + 0.3 * motion
+    dynamics = min(max(dynamics + 0.04 * swell_db, 0.0), 1.0) * (1.0 - patch.bloom * (1.0 - voice.level * speech))
+    aim_harmonics(voice, patch, string, frame, dynamics, speech * 10.0 ** (swell_db / 20))
+
+
+@kernel
 def _update_controls(
-    voice: np.void, patch: np.void, modes: np.ndarray, frame: int, brightness: float, energy: float
+    voice: np.void, patch: np.void, string: np.ndarray, modes: np.ndarray, frame: int, brightness: float, energy: float
 ) -> None:
-    """Set what is ramped until the next control point: cutoff, pitch, tremolo."""
+    """Set what is ramped until the next control point: cutoff, pitch, gain and what the kind ramps of its own."""
     _control_envelope(voice, patch, frame)
     octaves = (
         patch.envelope_octaves * voice.filter_level
@@ -145,7 +240,6 @@ def _update_controls(
         + 0.6 * (energy - 0.5)
         + patch.key_tracking * (voice.pitch - 60.0) / 12.0
     )
-    seconds = (frame - voice.onset) / SAMPLE_RATE
     motion = 0.0
     if patch.motion_octaves > 0.0:
         # By the station's time, a little apart: the voices of a chord swell together.
@@ -156,34 +250,32 @@ def _update_controls(
     g = math.tan(math.pi * cutoff_hz / SAMPLE_RATE)
     voice.g = voice.g_next if voice.g >= 0.0 else g
     voice.g_next = g
-    hz = voice.hz
-    if patch.drift_cents > 0.0:
-        # Not the filter's motion again: another rate, and another place for every voice.
-        turn = 0.37 * seconds + 7.0 * voice.phase[WANDER]
-        hz *= 1.0 + CENT * patch.drift_cents * sine(turn - math.floor(turn))
-    if patch.vibrato_cents > 0.0:
-        depth = patch.vibrato_cents * min(1.0, max(0.0, (seconds - patch.vibrato_delay_s) * 3.0))
-        turn = seconds * patch.vibrato_hz
-        hz *= 1.0 + CENT * depth * sine(turn - math.floor(turn))
+    seconds = (frame - max(voice.onset, voice.written)) / SAMPLE_RATE
+    vibrato = 0.0
+    if patch.vibrato_cents > 0.0 or patch.vibrato_db > 0.0:
+        vibrato = _vibrato(voice, patch, seconds)
+    hz = _heard_hz(voice, patch, seconds, vibrato)
     voice.increment = hz / SAMPLE_RATE
-    if patch.tremolo > 0.0:
-        turn = frame / SAMPLE_RATE * patch.tremolo_hz
-        swing = 0.6 * patch.tremolo * sine(turn - math.floor(turn))
-        if frame % CONTROL_FRAMES == 0:
-            voice.gain_left += CONTROL_FRAMES * voice.step_left
-            voice.gain_right += CONTROL_FRAMES * voice.step_right
-            voice.step_left = (voice.pan_left * (1.0 - swing) - voice.gain_left) / CONTROL_FRAMES
-            voice.step_right = (voice.pan_right * (1.0 + swing) - voice.gain_right) / CONTROL_FRAMES
+    if frame % CONTROL_FRAMES == 0:
+        _aim_gain(voice, patch, frame)
     if patch.kind == FM:
         bend = fm_bend(voice, patch, brightness, motion)
         voice.bend = voice.bend_next if voice.bend_next >= 0.0 else bend
         voice.bend_next = bend
+    elif patch.kind == PLUCK:
+        aim_string(voice, patch, frame, hz)
+        if patch.repick_hz > 0.0:
+            pick_again(voice, patch, string, frame)
+    elif patch.kind == ADDITIVE:
+        _aim_bowed_or_blown(voice, patch, string, frame, vibrato, brightness, energy, motion)
     if voice.tine < 1e-5:
         voice.tine = 0.0
     if patch.kind != DRUM and patch.noise_level > 0.0:
         _aim_breath(voice, patch, brightness)
-    if patch.kind == MODAL:
-        voice.num_modes = count_sounding_modes(modes, voice.num_modes)
+    if patch.kind == MODAL or patch.kind == DRUM:
+        voice.num_modes = settle_modes(modes, voice.num_modes, frame // CONTROL_FRAMES)
+    if patch.kind == DRUM:
+        settle_drum(voice)
 
 
 @kernel
@@ -205,8 +297,10 @@ def _add_breath(voice: np.void, patch: np.void, noise: np.ndarray, work: np.ndar
 
 
 @kernel
-def _add_to_bus(voice: np.void, patch: np.void, work: np.ndarray, bus: np.ndarray, into: int, num_frames: int) -> None:
-    """Apply envelope, pan and tremolo to `work`, whose third row is overwritten, and add it to `bus`."""
+def _add_to_bus(
+    voice: np.void, patch: np.void, work: np.ndarray, bus: np.ndarray, first: int, into: int, num_frames: int
+) -> None:
+    """Apply envelope, pan and tremolo to `work`, whose third row is overwritten, and add it to bus[:, first:]."""
     level, stage, fade, fade_step = voice.level, voice.stage, voice.fade, voice.fade_step
     attack, release = patch.attack_share, patch.release_share
     decay_keep, decay_add = 1.0 - patch.decay_share, patch.decay_share * patch.sustain
@@ -228,10 +322,12 @@ def _add_to_bus(voice: np.void, patch: np.void, work: np.ndarray, bus: np.ndarra
             # Without corners at either end, which would be heard as ticks.
             envelope[i] *= fade * fade * (3.0 - 2.0 * fade)
         voice.fade = fade
-    row, target, gain, step = work[0, :num_frames], bus[0, :num_frames], voice.gain_left, voice.step_left
+    row, target = work[0, :num_frames], bus[0, first : first + num_frames]
+    gain, step = voice.gain_left, voice.step_left
     for i in range(num_frames):
         target[i] += row[i] * envelope[i] * (gain + step * (into + i))
-    row, target, gain, step = work[1, :num_frames], bus[1, :num_frames], voice.gain_right, voice.step_right
+    row, target = work[1, :num_frames], bus[1, first : first + num_frames]
+    gain, step = voice.gain_right, voice.step_right
     for i in range(num_frames):
         target[i] += row[i] * envelope[i] * (gain + step * (into + i))
 
@@ -242,41 +338,52 @@ def render_voice(
     patch: np.void,
     string: np.ndarray,
     modes: np.ndarray,
+    waves: np.ndarray,
+    zones: np.ndarray,
     work: np.ndarray,
     noise: np.ndarray,
     bus: np.ndarray,
+    first: int,
     frame: int,
     num_frames: int,
     brightness: float,
     energy: float,
 ) -> None:
-    """Add the voice's `num_frames` frames from `frame`, its onset or later, to `bus` [2, CONTROL_FRAMES].
+    """Add the voice's `num_frames` frames from `frame`, its onset or later, to bus[:, first:] [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [3, CONTROL_FRAMES] scratch.
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [4, CONTROL_FRAMES] scratch; `waves` and
+    `zones` are those of `PatchTables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
-        _update_controls(voice, patch, modes, frame, brightness, energy)
+        _update_controls(voice, patch, string, modes, frame, brightness, energy)
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
     if patch.kind == ANALOG:
-        add_analog(voice, patch, work, num_frames)
+        add_analog(voice, patch, waves, work, frame, num_frames)
+    elif patch.kind == ENSEMBLE:
+        add_ensemble(voice, patch, zones, waves, work, frame, num_frames, brightness, energy)
+    elif patch.kind == CHIP:
+        add_chip(voice, patch, waves, work, frame, num_frames)
     elif patch.kind == FM:
-        add_fm(voice, patch, work, frame % CONTROL_FRAMES, num_frames, brightness)
+        add_fm(voice, patch, work, frame, num_frames, brightness)
     elif patch.kind == PLUCK:
-        add_string(voice, patch, string, work, noise, num_frames)
+        add_string(voice, patch, string, work, noise, frame, num_frames)
+    elif patch.kind == ADDITIVE:
+        add_harmonics(voice, string, work, frame % CONTROL_FRAMES, num_frames)
     elif patch.kind == MODAL:
-        add_modes(work, num_frames, modes, voice.num_modes, 0.25 if voice.pitch % 2 else -0.25)
+        add_modes(work, num_frames, modes, voice.num_modes)
+        spread_modes(work, num_frames, patch.width if voice.pitch % 2 else -patch.width, 0.0)
     else:
-        add_drum(voice, patch, work[0], num_frames)
-        for i in range(num_frames):
-            work[1, i] = work[0, i]
+        add_drum(voice, patch, modes, work, frame, num_frames)
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)
-    _add_to_bus(voice, patch, work, bus, frame % CONTROL_FRAMES, num_frames)
+    _add_to_bus(voice, patch, work, bus, first, frame % CONTROL_FRAMES, num_frames)
     is_spent = voice.stage != ATTACK and voice.level < SILENCE
     if patch.kind == DRUM:
-        is_spent = is_spent or max(voice.tine, voice.noise_level) < SILENCE
+        is_spent = is_spent or is_drum_silent(voice)
+    elif patch.kind == MODAL:
+        is_spent = is_spent or (voice.num_modes == 0 and patch.noise_sustain == 0.0)
     # Only at control points, or the cut of a block would decide which voices are free.
     if (is_spent or voice.fade <= 0.0) and (frame + num_frames) % CONTROL_FRAMES == 0:
         voice.stage = FREE

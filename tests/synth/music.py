@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.patch import PatchTables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import PatchTables, shipped_tables
 from moods.harmony import Key
 from moods.intent import NO_RECALL, STYLES, Intent
 
@@ -24,12 +24,14 @@ def intent(
     gains_db: tuple[float, ...] = (0.0,) * 5,
     loudness_lufs: float = -16.0,
     gain_db: float = 0.0,
+    voice_room: float = 0.0,
 ) -> Intent:
     weights = {style: 1.0} if isinstance(style, str) else style
     return Intent(
         valence=0.0, energy=energy, tension=0.0, style=tuple(weights.get(name, 0.0) for name in STYLES), bpm=bpm,
         key=Key(0, "major"), density=0.5, brightness=brightness, layer_gains_db=gains_db, active_layers=(True,) * 5,
-        temperature=1.0, loudness_lufs=loudness_lufs, gain_db=gain_db, bar=1, beat=1, section="A", bar_in_section=0,
+        temperature=1.0, loudness_lufs=loudness_lufs, gain_db=gain_db, voice_room=voice_room, bar=1, beat=1,
+        section="A", bar_in_section=0,
         bars_to_change=None, recall=NO_RECALL, cue="none",
         beats_to_end=None,
     )  # fmt: skip
@@ -73,3 +75,14 @@ def play(
     synth.open(0, seed)
     synth.play(0, sounds)
     return synth.render([0], intent_of, int(seconds * SAMPLE_RATE))[0]
+
+
+def play_lead(patch: str, notes: list[tuple[float, float, int, int]], seconds: float, **fields: float) -> npt.NDArray:
+    """Notes of (seconds, length in seconds, pitch, velocity) on one patch by itself: [2, T] before the master."""
+    synth = Synth(1, tables=shipped_tables().alone(patch, **fields))
+    synth.open(0, 1)
+    rows = [(int(at * SAMPLE_RATE), int(length * SAMPLE_RATE), 4, pitch, hit) for at, length, pitch, hit in notes]
+    synth.play(0, np.array(sorted(rows), SOUND))
+    steady = intent("chiptune")
+    _, stems = synth.render_stems([0], lambda slot, frame: steady, int(seconds * SAMPLE_RATE))
+    return stems[0, 4].astype(np.float64)

@@ -10,8 +10,9 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth.patch import PatchTables, shipped_tables
 from engine.synth.sound import SOUND
+from engine.synth.state import NUM_AMBIENCES
+from engine.synth.tables import PatchTables, shipped_tables
 from moods.intent import MUTE_DB, Intent
 from tests.synth.music import intent, play
 
@@ -20,11 +21,12 @@ AT = 100 * BLOCK_FRAMES
 
 
 def breathless_tables() -> PatchTables:
-    """The shipped patches without the noise beside their tones, behind which a click could hide."""
+    """The shipped patches without the noise beside and behind their tones, in which a click could hide."""
     tables = shipped_tables()
-    patches = tables.patches.copy()
+    patches, rooms = tables.patches.copy(), tables.rooms.copy()
     patches["noise_level"], patches["bow_level"] = 0.0, 0.0
-    return dataclasses.replace(tables, patches=patches)
+    rooms[:, -NUM_AMBIENCES:] = 0.0
+    return dataclasses.replace(tables, patches=patches, rooms=rooms)
 
 
 def held_chord() -> np.ndarray:
@@ -50,6 +52,7 @@ CHANGES = [
     {"gains_db": (MUTE_DB,) * 5},
     {"gains_db": (0.0, -20.0, 6.0, MUTE_DB, 3.0)},
     {"loudness_lufs": -24.0},
+    {"voice_room": 1.0},
 ]
 
 

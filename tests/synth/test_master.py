@@ -10,9 +10,11 @@ import pytest
 from scipy.signal import butter, resample_poly, sosfilt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.synth.playing import MAX_LATE_FRAMES
 from engine.synth.sound import SOUND
+from engine.synth.state import CONTROL_FRAMES
 from engine.synth.synth import Synth
-from moods.intent import MUTE_DB, STYLES, Intent
+from moods.intent import LAYERS, MUTE_DB, STYLES, Intent
 from tests.synth.music import arrangement, intent, play
 
 SECOND = SAMPLE_RATE
@@ -80,8 +82,9 @@ def test_a_note_begins_within_the_latency() -> None:
         steady = intent(style, gains_db=(0.0, 0.0, 0.0, MUTE_DB, 0.0))
         sound = play(0.5, lambda slot, frame, steady=steady: steady, sounds)
         first = int(np.flatnonzero(np.abs(sound).max(axis=0) > 1e-9)[0])
-        # One frame more: a sine begins at zero.
-        assert onset <= first <= onset + Synth.latency_frames + 1, style
+        # A sine begins at zero; a swinging tape is up to 3 ms late.
+        wow_frames = 144 if style in ("lofi", "hiphop") else 1
+        assert onset <= first <= onset + Synth.latency_frames + MAX_LATE_FRAMES + wow_frames, style
 
 
 def stems_of(intent_of: Callable[[int, int], Intent]) -> tuple[np.ndarray, np.ndarray]:
@@ -93,14 +96,17 @@ def stems_of(intent_of: Callable[[int, int], Intent]) -> tuple[np.ndarray, np.nd
 
 
 def test_stems_sum_to_the_mix() -> None:
-    # At brightness 0.25 the shelf is flat and at -30 LUFS the limiter idle: what remains is a high-pass and slow gain.
+    # At brightness 0.25 the shelf is flat and at -30 LUFS the limiter idle: what remains is a high-pass and a gain
+    # that goes straight from one control point to the next.
     block, stems = stems_of(lambda slot, frame: intent("synthwave", brightness=0.25, loudness_lufs=-30.0))
     mix = sosfilt(butter(2, 25, "highpass", fs=SAMPLE_RATE, output="sos"), stems.sum(axis=0), axis=1)
-    for start in range(2 * SECOND, 5 * SECOND, 480):
-        wanted = mix[:, start : start + 480]
-        heard = block[:, start + Synth.latency_frames :][:, :480]
-        gain = (wanted * heard).sum() / (wanted**2).sum()
-        assert ((heard - gain * wanted) ** 2).sum() < 1e-6 * (heard**2).sum()
+    time = np.arange(CONTROL_FRAMES)
+    for start in range(2 * SECOND, 5 * SECOND, CONTROL_FRAMES):
+        wanted = mix[:, start : start + CONTROL_FRAMES]
+        heard = block[:, start + Synth.latency_frames :][:, :CONTROL_FRAMES].ravel()
+        shapes = np.stack([wanted.ravel(), (wanted * time).ravel()], axis=1)
+        gain, *_ = np.linalg.lstsq(shapes, heard, rcond=None)
+        assert ((heard - shapes @ gain) ** 2).sum() < 1e-9 * (heard**2).sum()
 
 
 def test_a_muted_layer_is_silent_in_its_stem() -> None:
@@ -110,9 +116,15 @@ def test_a_muted_layer_is_silent_in_its_stem() -> None:
     assert all(np.abs(stems[layer]).max() > 1e-3 for layer in range(4))
 
 
-def test_no_dc_and_safe_in_mono() -> None:
+def test_there_is_no_dc() -> None:
     for style in ("lofi", "ambient", "synthwave"):
         sound = play(6, lambda slot, frame, style=style: intent(style), arrangement(6)).astype(np.float64)
         assert abs(sound.mean()) < 1e-3
-        mono = sound.mean(axis=0)
-        assert 10 * np.log10((mono**2).mean() / (sound**2).mean()) > -3.0, style
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_layer_is_safe_in_mono(style: str) -> None:
+    _, stems = stems_of(lambda slot, frame: intent(style))
+    for layer, stem in zip(LAYERS, stems, strict=True):
+        mono, stereo = (stem.mean(axis=0) ** 2).mean(), (stem**2).mean()
+        assert 10 * np.log10(mono / stereo) > -3.0, layer

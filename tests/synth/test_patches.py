@@ -11,9 +11,9 @@ import pytest
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.errors import PatchError
-from engine.synth.patch import load_tables, shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
+from engine.synth.tables import load_tables, shipped_tables
 from moods.intent import LAYERS, STYLES
 from tests.synth.music import intent
 
@@ -29,15 +29,20 @@ def folder(tmp_path: Path) -> Path:
     ("file", "old", "new", "text"),
     [
         ("bass.toml", 'kind = "pluck"', 'kind = "bowed"', "kind is 'bowed'; allowed is one of analog, fm"),
-        ("bass.toml", "sub_level = 0.25", "sub_level = 3", "sub_level is 3; allowed is 0 … 1"),
-        ("bass.toml", "sub_level = 0.25", "sub_level = nan", "sub_level is nan; allowed is 0 … 1"),
-        ("bass.toml", "sub_level = 0.25", "sublevel = 0.25", "sublevel is no field of kind 'analog'"),
-        ("bass.toml", "sub_level = 0.25", "sub_level = ", "not TOML"),
-        ("keys.toml", "ratios = [1, 3.93, 9.6, 2.0]", "ratios = [1]", "ratios and amplitudes"),
-        ("styles.toml", 'lead = ["mellow_pluck", "kalimba"]', 'lead = ["lute"]', "names the patch 'lute'"),
+        ("synth_bass.toml", "sub_level = 0.2\n", "sub_level = 3\n", "sub_level is 3; allowed is 0 … 1"),
+        ("synth_bass.toml", "sub_level = 0.2\n", "sub_level = nan\n", "sub_level is nan; allowed is 0 … 1"),
+        ("synth_bass.toml", "sub_level = 0.2\n", "sublevel = 0.2\n", "sublevel is no field of kind 'analog'"),
+        ("synth_bass.toml", "sub_level = 0.2\n", "sub_level = ", "not TOML"),
+        ("mallets.toml", "ratios = [1, 3.93, 9.6, 17.2]", "ratios = [1]", "4 amplitudes for 1 partials"),
+        ("styles.toml", 'lead = ["mellow_pluck", "kalimba"]', 'lead = ["lute"]', "names 'lute'"),
         ("styles.toml", "[jazz]", "[jizz]", "the style 'jazz' is missing"),
         ("kits.toml", "shaker = ", "shakers = ", "the drum 'shaker' is missing"),
-        ("synths.toml", "[warm_pad]", "[sub_bass]", "defined twice"),
+        ("synths.toml", "[supersaw]", "[sub_bass]", "defined twice"),
+        ("pads.toml", 'spectrum = "warm"', 'spectrum = "hot"', "spectrum is 'hot'; allowed is one of strings"),
+        ("spectra.toml", "slope_db = -6.5", "slope_db = 66", "slope_db is 66; allowed is -40 … 6"),
+        ("spectra.toml", "[290, 3, 0.3]", "[290, 3]", "formants has an item that is not 3 numbers long"),
+        ("spectra.toml", "even_db", "evens_db", "evens_db is no field of a spectrum"),
+        ("chip.toml", "duty = [0.25]", "duty = [0.7]", "duty is 0.7; allowed is 0.05 … 0.5"),
     ],
 )
 def test_a_bad_patch_is_named(folder: Path, file: str, old: str, new: str, text: str) -> None:
@@ -51,9 +56,9 @@ def test_a_bad_patch_is_named(folder: Path, file: str, old: str, new: str, text:
 
 
 def test_the_line_is_right(folder: Path) -> None:
-    text = (folder / "bass.toml").read_text()
-    (folder / "bass.toml").write_text(text.replace("sub_level = 0.25", "sub_level = 3"))
-    line = text[: text.index("sub_level = 0.25")].count("\n") + 1
+    text = (folder / "synth_bass.toml").read_text()
+    (folder / "synth_bass.toml").write_text(text.replace("sub_level = 0.2\n", "sub_level = 3\n"))
+    line = text[: text.index("sub_level = 0.2\n")].count("\n") + 1
     with pytest.raises(PatchError) as caught:
         load_tables(folder)
     assert caught.value.line == line

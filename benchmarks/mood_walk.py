@@ -1,0 +1,72 @@
+"""A station whose mood changes at random, again and again: what several benchmarks listen to.
+
+In: a seed; out: the sound, and the changes as they were sent. The whole generator plays: real notes, the real synth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.backends import open_generator
+from engine.config import EngineConfig
+from moods.control import Opening, parse_control
+from moods.controller import Controller
+from moods.intent import LAYERS, STYLES
+from moods.mood import list_moods
+
+Sound = npt.NDArray[np.float32]
+
+
+def random_change(chance: np.random.Generator) -> dict[str, Any]:
+    """What a listener at the studio page may do: another mood, a drag of the pad, a style, a fader."""
+    kind = chance.choice(["mood", "pad", "style", "colour", "layers"], p=[0.4, 0.25, 0.2, 0.1, 0.05])
+    number = lambda low, high: round(float(chance.uniform(low, high)), 3)  # noqa: E731
+    if kind == "mood":
+        fields: dict[str, Any] = {"mood": str(chance.choice([mood.name for mood in list_moods()]))}
+    elif kind == "pad":
+        fields = {"energy": number(0, 1), "valence": number(-1, 1)}
+    elif kind == "style":
+        first, second = chance.choice(STYLES, 2, replace=False)
+        fields = {"style": {str(first): 1.0} if chance.random() < 0.5 else {str(first): 0.6, str(second): 0.4}}
+    elif kind == "colour":
+        fields = {"brightness": number(0, 1), "energy": number(0, 1), "tension": number(0, 1)}
+    else:
+        fields = {"layers": {str(chance.choice(LAYERS)): number(-18, 6)}}
+    place = chance.choice(["default", "now", "beat", "bar"], p=[0.4, 0.2, 0.2, 0.2])
+    return {"type": "steer", "set": fields} | ({} if place == "default" else {"at": str(place)})
+
+
+class MoodWalk:
+    """One station; `frame` is the next that it will render, `controller` its course."""
+
+    def __init__(self, seed: int, **opening: Any) -> None:
+        self.chance = np.random.default_rng(seed)
+        mood = str(self.chance.choice([mood.name for mood in list_moods()]))
+        self.controller = Controller(Opening(mood=mood, **opening), seed)
+        self._generator = open_generator(EngineConfig(max_slots=1))
+        self._generator.open(0, self.controller)
+        self.frame = 0
+
+    def change(self) -> dict[str, Any]:
+        """Send a random control at the frame that is next; returns it."""
+        control = random_change(self.chance)
+        applied = self.controller.apply(parse_control(control), self.frame)
+        if applied.first_beat is not None:
+            self._generator.revise(0, applied.first_beat)
+        return control
+
+    def blocks(self, seconds: float) -> Iterator[Sound]:
+        """Play on: float32 [2, BLOCK_FRAMES] each."""
+        for _ in range(round(seconds * SAMPLE_RATE / BLOCK_FRAMES)):
+            yield self._generator.step((0,))[0]
+            self.frame += BLOCK_FRAMES
+            self.controller.forget_before(max(0, self.frame - 5 * SAMPLE_RATE))
+
+    def play(self, seconds: float) -> Sound:
+        """The same as one array [2, T]."""
+        return np.concatenate(list(self.blocks(seconds)), axis=1)

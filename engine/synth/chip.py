@@ -1,0 +1,116 @@
+"""The sound chips of home consoles. In: a chip patch; out: samples in a voice's work rows.
+
+What their drivers did 60 times a second is done here at the same rate: steps of a four-bit volume, of the pulse's duty
+and of fast arpeggios. The waves themselves are band-limited. Remembers in VOICE.phase and VOICE.noise.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from engine.audio import SAMPLE_RATE
+from engine.synth.analog import add_pulse
+from engine.synth.compile import kernel
+from engine.synth.oscillators import TURN, add_wave, whole
+from engine.synth.state import CONTROL_FRAMES
+from engine.synth.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, wave_place
+
+TICK_FRAMES = SAMPLE_RATE // 60
+CHIP_NOISE, CHIP_METAL = len(WAVES), len(WAVES) + 1
+"""Places among a patch's waves after the tables': the shift register's long sequence and its short one."""
+
+
+@kernel
+def next_chip_noise(register: int, is_short: bool) -> int:
+    """The Famicom's 15-bit shift register; of the short mode's 93 steps a tone is heard. `register` is never 0."""
+    feedback = (register ^ (register >> (6 if is_short else 1))) & 1
+    return (register >> 1) | (feedback << 14)
+
+
+@kernel
+def add_chip_noise(
+    row: np.ndarray, register: int, wait: float, clock_hz: float, is_short: bool, gain: float, slope: float, into: int
+) -> tuple[int, float]:
+    """Add the shift register, stepped `clock_hz` times a second, to `row`.
+
+    `gain` was true `into` frames ago and has grown by `slope` every frame since.
+    Each frame is the mean over its time, which folds little. `wait` is the time to the next step in frames; returns
+    the register and the wait after the row.
+    """
+    period = SAMPLE_RATE / clock_hz
+    for i in range(len(row)):
+        mean, rest = 0.0, 1.0
+        while wait < rest:
+            mean += wait if register & 1 else -wait
+            rest -= wait
+            wait = period
+            register = next_chip_noise(register, is_short)
+        mean += rest if register & 1 else -rest
+        wait -= rest
+        row[i] += (gain + slope * (into + i)) * mean
+    return register, wait
+
+
+@kernel
+def _ticks(voice: np.void, frame: int) -> int:
+    return max(0, frame - voice.onset) // TICK_FRAMES
+
+
+@kernel
+def volume(voice: np.void, patch: np.void, frame: int) -> float:
+    """One of the sixteen volumes, over the note's loudness, that the voice's envelope has as well."""
+    ticks = _ticks(voice, frame)
+    level = max(patch.volume_sustain, 1.0 - ticks / (60.0 * patch.volume_decay_s) * (1.0 - patch.volume_sustain))
+    loudness = voice.velocity**1.4
+    return max(math.floor(15.0 * level * loudness + 0.5), 1.0) / (15.0 * loudness)
+
+
+@kernel
+def _duty(voice: np.void, patch: np.void, frame: int) -> float:
+    return patch.duty[min(_ticks(voice, frame) // int(patch.duty_ticks), patch.num_duty - 1)]
+
+
+@kernel
+def _transposition(voice: np.void, patch: np.void, frame: int) -> float:
+    """Semitones of the arpeggio, which goes round, or stops at its last step."""
+    step = _ticks(voice, frame) // int(patch.arpeggio_ticks)
+    if patch.arpeggio_repeats > 0.5:
+        return patch.arpeggio[step % patch.num_arpeggio]
+    return patch.arpeggio[min(step, patch.num_arpeggio - 1)]
+
+
+@kernel
+def add_chip(voice: np.void, patch: np.void, waves: np.ndarray, work: np.ndarray, frame: int, num_frames: int) -> None:
+    """Write both rows. `waves` are the tables of `wavetables.build_waves`."""
+    into = frame % CONTROL_FRAMES
+    base = frame - into
+    row = work[0, :num_frames]
+    gain = volume(voice, patch, base)
+    slope = (volume(voice, patch, base + CONTROL_FRAMES) - gain) / CONTROL_FRAMES
+    semitones = _transposition(voice, patch, base)
+    increment = min(voice.increment * 2.0 ** (semitones / 12.0), 0.23)
+    if patch.wave >= CHIP_NOISE:
+        if frame == voice.onset:
+            voice.noise, voice.phase[0] = 1, 1.0
+        clock_hz = min(increment * SAMPLE_RATE * patch.clock_ratio, 220_000.0)
+        is_short = patch.wave == CHIP_METAL
+        voice.noise, voice.phase[0] = add_chip_noise(
+            row, voice.noise, voice.phase[0], clock_hz, is_short, gain, slope, into
+        )
+    else:
+        start = wave_place(SAW if patch.wave == PULSE else int(patch.wave), increment)
+        table = waves[start : start + WAVE_FRAMES + 1]
+        phase, step = whole(voice.phase[0]), whole(increment)
+        if patch.wave == PULSE:
+            width = _duty(voice, patch, base)
+            turn = (_duty(voice, patch, base + CONTROL_FRAMES) - width) / CONTROL_FRAMES
+            phase = add_pulse(work, num_frames, table, phase, step, width, turn, into, 1.0, 1.0)
+        else:
+            phase = add_wave(work, num_frames, table, phase, step, 1.0, 1.0)
+        voice.phase[0] = phase / TURN
+        for i in range(num_frames):
+            row[i] *= gain + slope * (into + i)
+    for i in range(num_frames):
+        work[1, i] = row[i]

@@ -1,0 +1,146 @@
+"""Spectra of ensembles as long periodic tables. In: a `Spectrum`; out: float32 tables and a ZONE record for each.
+
+Every partial is a narrow band of noise, as the sum of many players a little apart in pitch is: Nasca O Paul,
+"PADsynth algorithm" (2004). Built once at load with numpy; a spectrum that was built before is remembered. Any thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.audio import SAMPLE_RATE
+from engine.synth.wavetables import BAND
+
+ZONE = np.dtype(
+    [
+        ("soft", np.int64),  # where its table begins in the flat array; `num_frames` + GUARD_FRAMES long
+        ("loud", np.int64),  # the same of the table for loud playing; equal to `soft` where there is one only
+        ("num_frames", np.int64),  # a power of two
+        ("increment", np.float64),  # cycles of the fundamental per frame of the table
+    ]
+)
+GUARD_FRAMES = 3
+"""The first frames again behind the last, for the interpolation."""
+RMS = 0.35
+SHORT_FRAMES, LONG_FRAMES = 2**15, 2**16
+SHORT_KEY, TWOFOLD_KEY, FOURFOLD_KEY, TOP_KEY = 58.0, 88.0, 98.0, 108.0
+"""Zones whose middle is above the first have short tables, for their bands are wide; above the second and third they
+hold twice and four times the frames per second, which the interpolation needs. One more zone than asked for, up to the
+last, takes the few notes above."""
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What the players of an ensemble sound like; pairs are for soft and loud playing."""
+
+    slope_db: tuple[float, float]  # per octave above the fundamental
+    bass_hz: float  # below it 6 dB an octave less, as bodies and bells radiate
+    corner_hz: tuple[float, float]  # above it another `corner_slope_db` per octave
+    corner_slope_db: float
+    even_db: float  # of the even harmonics, beside the odd ones
+    bandwidth_cents: float  # of the fundamental, between half powers
+    bandwidth_growth: float  # bandwidth in hertz goes with this power of the harmonic's number; 1: equal in cents
+    steady_db: float  # power of the fundamental's line at the middle of its band beside the band; -3 dB an octave
+    flutter_hz: float  # rate of the players' own tremolo, each in a time of his own
+    flutter_db: float  # its side bands, beside the steady part
+    partials: tuple[tuple[float, float], ...]  # ratio and level in dB; none: all harmonics
+    formants: tuple[tuple[float, float, float], ...]  # centre in hertz, gain in dB, width in octaves
+    lowest_key: float
+    highest_key: float
+    zone_semitones: float
+
+    @property
+    def num_dynamics(self) -> int:
+        is_single = self.slope_db[0] == self.slope_db[1] and self.corner_hz[0] == self.corner_hz[1]
+        return 1 if is_single else 2
+
+    @property
+    def num_zones(self) -> int:
+        return max(1, round((self.highest_key - self.lowest_key) / self.zone_semitones)) + 1
+
+    def zone_keys(self, index: int) -> tuple[float, float]:
+        """Lowest and highest key of a zone."""
+        low = self.lowest_key + index * self.zone_semitones
+        return low, (low + self.zone_semitones if index + 1 < self.num_zones else max(TOP_KEY, low + 1))
+
+
+def _levels_db(spectrum: Spectrum, ratios: npt.NDArray, base_hz: float, dynamic: int) -> npt.NDArray:
+    """Level of each partial of a note of `base_hz`."""
+    hz = ratios * base_hz
+    levels = spectrum.slope_db[dynamic] * np.log2(ratios)
+    levels -= 10 * np.log10(1 + (spectrum.bass_hz / hz) ** 2)
+    levels += spectrum.corner_slope_db * np.log2(1 + (hz / spectrum.corner_hz[dynamic]) ** 2) / 2
+    levels += np.where((np.rint(ratios) % 2 == 0) & (ratios > 1.5), spectrum.even_db, 0.0)
+    for centre_hz, gain_db, octaves in spectrum.formants:
+        levels += gain_db * np.exp(-0.5 * (np.log2(hz / centre_hz) / octaves) ** 2)
+    return levels
+
+
+def _bands(spectrum: Spectrum, base_hz: float, bin_hz: float, num_bins: int, top_hz: float) -> list[npt.NDArray]:
+    """Magnitudes [num_bins] for each dynamic. Every bin belongs to the nearest partial."""
+    if spectrum.partials:
+        ratios, given_db = np.array(spectrum.partials).T
+    else:
+        ratios = np.arange(1, max(1, int(top_hz / base_hz)) + 1.0)
+        given_db = np.zeros(len(ratios))
+    kept = ratios * base_hz <= top_hz
+    ratios, given_db = ratios[kept], given_db[kept]
+    centres = ratios * base_hz / bin_hz
+    bins = np.arange(num_bins)
+    nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, bins)
+    width_hz = (2 ** (spectrum.bandwidth_cents / 1200) - 1) * base_hz * ratios**spectrum.bandwidth_growth
+    sigmas = np.maximum(width_hz / bin_hz / 2.355, 0.3)
+    shape = np.zeros(num_bins)
+    flutter_bins, side = spectrum.flutter_hz / bin_hz, 10 ** (spectrum.flutter_db / 20)
+    for offset, gain in ((0.0, 1.0), (flutter_bins, side), (-flutter_bins, side)):
+        if offset == 0.0 or spectrum.flutter_hz > 0.0:
+            spread = sigmas if offset == 0.0 else np.hypot(sigmas, 0.22 * flutter_bins)
+            away = (bins - (centres + offset)[nearest]) / spread[nearest]
+            shape += (gain**2 / np.maximum(spread * 1.772, 1.0))[nearest] * np.exp(-(away**2))
+    # What all players agree on: without it every partial would fade out now and then, as noise does.
+    steady = 10 ** (spectrum.steady_db / 10) / ratios
+    shape /= (1 + steady)[nearest]
+    shape[np.rint(centres).astype(int)] += steady / (1 + steady)
+    shape = np.sqrt(shape)
+    return [
+        shape * 10 ** ((given_db + _levels_db(spectrum, ratios, base_hz, dynamic))[nearest] / 20)
+        for dynamic in range(spectrum.num_dynamics)
+    ]
+
+
+@cache
+def _phasors(num_frames: int) -> npt.NDArray[np.complex64]:
+    """The random phases of all tables of a length; soft and loud share them, so that they can be faded."""
+    turns = np.random.default_rng(num_frames).random(num_frames // 2 + 1)
+    return np.exp(2j * np.pi * turns).astype(np.complex64)
+
+
+@cache
+def build_spectrum(spectrum: Spectrum) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.void]]:
+    """The tables one after another, and their zones [num_zones] ZONE, counted from the first table's beginning."""
+    zones = np.zeros(spectrum.num_zones, ZONE)
+    tables: list[npt.NDArray[np.float32]] = []
+    end = 0
+    for index, zone in enumerate(zones):
+        low_key, high_key = spectrum.zone_keys(index)
+        key = (low_key + high_key) / 2
+        num_frames = SHORT_FRAMES if key >= SHORT_KEY else LONG_FRAMES
+        oversampling = 4 if key >= FOURFOLD_KEY else 2 if key >= TWOFOLD_KEY else 1
+        bin_hz = oversampling * SAMPLE_RATE / num_frames
+        cycles = round(440 * 2 ** ((key - 69) / 12) / bin_hz)
+        top_hz = BAND * SAMPLE_RATE / 2 ** ((high_key - key) / 12)
+        zone["num_frames"], zone["increment"] = num_frames, cycles / num_frames
+        for dynamic, band in enumerate(_bands(spectrum, cycles * bin_hz, bin_hz, num_frames // 2 + 1, top_hz)):
+            band[:2] = 0.0
+            table = np.fft.irfft(band.astype(np.float32) * _phasors(num_frames), num_frames)
+            table *= RMS / np.sqrt(np.mean(table**2))
+            zone["loud" if dynamic else "soft"] = end
+            tables.append(np.concatenate([table, table[:GUARD_FRAMES]]).astype(np.float32))
+            end += len(tables[-1])
+        if spectrum.num_dynamics == 1:
+            zone["loud"] = zone["soft"]
+    return np.concatenate(tables), zones

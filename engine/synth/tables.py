@@ -1,0 +1,198 @@
+"""All patches, kits and styles as the flat tables that the kernels read. In: a folder of TOML; out: `PatchTables`.
+
+Remembers the shipped tables; any thread. A file that cannot be used raises `PatchError` with file, line, value and
+range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.score.piece import DRUM_PITCHES
+from engine.synth.errors import PatchError
+from engine.synth.fields import Range
+from engine.synth.patch import PATCH, read_patch, read_spectrum
+from engine.synth.patch_file import PatchFile
+from engine.synth.spectra import ZONE, Spectrum, build_spectrum
+from engine.synth.state import AMBIENCES, MIX_FIELDS, ROOM_FIELDS
+from engine.synth.wavetables import build_waves
+from moods.intent import LAYERS, STYLES
+
+MAX_CHOICES = 8
+"""Instruments of one layer of one style, and kits of a style, at most; a slot's seed chooses among them."""
+
+_MIX: dict[str, Range] = {
+    "level_db": (-24, 12, 0), "reverb_db": (-60, 6, -60), "delay_db": (-60, 6, -60), "chorus_db": (-60, 6, -60),
+    "duck_db": (0, 24, 0), "tube": (0, 4, 0), "low_hz": (20, 1000, 40), "low_db": (-40, 9, 0),
+    "peak_hz": (80, 10_000, 1000), "peak_db": (-12, 9, 0), "high_hz": (1000, 16_000, 6000), "high_db": (-24, 9, 0),
+    "width": (0, 2, 1), "spread": (0, 0.8, 0),
+}  # fmt: skip
+_ROOM: dict[str, Range] = {
+    "reverb_s": (0.2, 12, 1.8), "reverb_low": (0.2, 2, 1), "reverb_damping_hz": (500, 16_000, 5000),
+    "room_size": (0, 1, 0.4), "predelay_s": (0, 0.15, 0.01), "delay_beats": (0.25, 0.75, 0.75),
+    "delay_feedback": (0, 0.8, 0.35), "duck_beats": (0.05, 1, 0.22), "drive": (0, 4, 0), "wow_cents": (0, 10, 0),
+}  # fmt: skip
+_AMBIENCE_DB: Range = (-90, -20, -90)
+_SENDS = ("reverb_db", "delay_db", "chorus_db")
+DRUMS = LAYERS.index("drums")
+assert tuple(_MIX) == MIX_FIELDS and (*_ROOM, *AMBIENCES) == ROOM_FIELDS
+
+
+@dataclass(frozen=True)
+class PatchTables:
+    """Everything the kernels read. `names` gives the patches in table order."""
+
+    names: tuple[str, ...]
+    patches: npt.NDArray[np.void]  # [P] PATCH
+    choices: npt.NDArray[np.int32]  # [styles, layers, MAX_CHOICES] index into patches, -1 past the last; drums: kits
+    kits: npt.NDArray[np.int32]  # [kits, 128] index into patches by drum pitch, -1 where no drum is
+    mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS]; decibels as amplitudes, but for the duck's
+    rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS]
+    waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, then those of the spectra
+    zones: npt.NDArray[np.void]  # [Z] ZONE of the spectra
+
+    def alone(self, name: str, **fields: float) -> PatchTables:
+        """Tables in which every layer and drum is one patch, some of its fields changed, without mix or room."""
+        index = self.names.index(name)
+        patches, choices = self.patches.copy(), np.full_like(self.choices, -1)
+        for field, value in fields.items():
+            patches[field][index] = value
+        choices[..., 0] = index
+        choices[:, DRUMS, 0] = 0
+        mix, rooms = np.zeros_like(self.mix), np.zeros_like(self.rooms)
+        for column, (field, limits) in enumerate(_MIX.items()):
+            mix[..., column] = 0.0 if field in _SENDS else _mix_value(field, limits[2])
+        rooms[:, : len(_ROOM)] = [limits[2] for limits in _ROOM.values()]
+        kits = np.full_like(self.kits, index)
+        return replace(self, patches=patches, choices=choices, kits=kits, mix=mix, rooms=rooms)
+
+
+def _mix_value(field: str, number: float) -> float:
+    """As the kernels take it: decibels as an amplitude, but for the duck's depth."""
+    return 10 ** (number / 20) if field.endswith("_db") and field != "duck_db" else number
+
+
+def _place(file: PatchFile, table: str, field: str, name: object, names: list[str]) -> int:
+    if name not in names:
+        raise file.fail(table, field, f"{field} names {name!r}, which is in no file")
+    return names.index(str(name))
+
+
+def _read_instruments(
+    opened: list[PatchFile], spectra_file: PatchFile
+) -> tuple[list[str], npt.NDArray[np.void], npt.NDArray[np.float32], npt.NDArray[np.void]]:
+    """Names and records of all patches, the flat array of waves, and the zones of the spectra."""
+    spectra = {name: read_spectrum(spectra_file, name) for name in spectra_file.tables}
+    names: list[str] = []
+    patches, players = [], []
+    for file in opened:
+        for name, fields in file.tables.items():
+            if name in names:
+                raise file.fail(name, None, "the patch is defined twice")
+            names.append(name)
+            patches.append(read_patch(file, name))
+            if fields["kind"] == "ensemble":
+                file.word(name, "spectrum", fields.get("spectrum"), tuple(spectra))
+                players.append((len(patches) - 1, fields["spectrum"]))
+    records = np.array(patches, PATCH)
+    return names, records, *_place_spectra(spectra, players, records)
+
+
+def _place_spectra(
+    spectra: dict[str, Spectrum], players: list[tuple[int, str]], patches: npt.NDArray[np.void]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.void]]:
+    """Build the spectra that `players` (patch, spectrum) ask for, and tell the patches where their zones are."""
+    parts, zones = [build_waves()], [np.zeros(0, ZONE)]
+    end, num_zones = len(parts[0]), 0
+    for name in sorted({name for _, name in players}):
+        waves, own = build_spectrum(spectra[name])
+        own = own.copy()
+        own["soft"] += end
+        own["loud"] += end
+        for index in (index for index, wanted in players if wanted == name):
+            patches["first_zone"][index], patches["num_zones"][index] = num_zones, len(own)
+            patches["zone_key"][index] = spectra[name].lowest_key
+            patches["zone_semitones"][index] = spectra[name].zone_semitones
+        parts.append(waves)
+        zones.append(own)
+        end, num_zones = end + len(waves), num_zones + len(own)
+    return np.concatenate(parts), np.concatenate(zones)
+
+
+def _read_kits(file: PatchFile, names: list[str]) -> npt.NDArray[np.int32]:
+    kits = np.full((len(file.tables), 128), -1, np.int32)
+    for row, (kit, drums) in enumerate(file.tables.items()):
+        for pitch, drum in DRUM_PITCHES.items():
+            if drum not in drums:
+                raise file.fail(kit, None, f"the drum {drum!r} is missing")
+            kits[row, pitch] = _place(file, kit, drum, drums[drum], names)
+    return kits
+
+
+def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str]) -> None:
+    fields = file.tables.get(style)
+    if fields is None:
+        raise file.fail(style, None, f"the style {style!r} is missing")
+    row = STYLES.index(style)
+    for column, (field, limits) in enumerate(_ROOM.items()):
+        tables.rooms[row, column] = file.number(style, field, fields.get(field, limits[2]), limits)
+    if (ambience := fields.get("ambience", "none")) != "none":
+        kind = file.word(style, "ambience", ambience, AMBIENCES)
+        level_db = file.number(style, "ambience_db", fields.get("ambience_db", _AMBIENCE_DB[2]), _AMBIENCE_DB)
+        tables.rooms[row, len(_ROOM) + kind] = 10 ** (level_db / 20)
+    for layer, layer_name in enumerate(LAYERS):
+        chosen = fields.get(layer_name)
+        if not isinstance(chosen, list) or not 1 <= len(chosen) <= MAX_CHOICES:
+            allowed = f"allowed is a list of 1 … {MAX_CHOICES} {'kits' if layer_name == 'drums' else 'patches'}"
+            raise file.fail(style, layer_name, f"{layer_name} is {chosen!r}; {allowed}")
+        names = kits if layer_name == "drums" else list(tables.names)
+        places = [_place(file, style, layer_name, name, names) for name in chosen]
+        tables.choices[row, layer, : len(places)] = places
+        for column, (field, limits) in enumerate(_MIX.items()):
+            values = fields.get(field, [limits[2]] * len(LAYERS))
+            if not isinstance(values, list) or len(values) != len(LAYERS):
+                raise file.fail(style, field, f"{field} is {values!r}; allowed is one number per layer of {LAYERS}")
+            tables.mix[row, layer, column] = _mix_value(field, file.number(style, field, values[layer], limits))
+
+
+def load_tables(folder: Traversable) -> PatchTables:
+    """Read `kits.toml`, `styles.toml`, `spectra.toml` and every other *.toml of `folder` as instruments.
+
+    Raises `PatchError`; a patch defined twice, a missing drum and a missing style are errors too.
+    """
+    sources = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
+    opened = {item.name: PatchFile(item) for item in sources}
+    needed = ("kits.toml", "styles.toml", "spectra.toml")
+    for name in needed:
+        if name not in opened:
+            raise PatchError(name, 1, "the file is missing")
+    kits_file, styles_file, spectra_file = (opened.pop(name) for name in needed)
+    names, patches, waves, zones = _read_instruments(list(opened.values()), spectra_file)
+    num_styles, num_layers = len(STYLES), len(LAYERS)
+    tables = PatchTables(
+        tuple(names),
+        patches,
+        np.full((num_styles, num_layers, MAX_CHOICES), -1, np.int32),
+        _read_kits(kits_file, names),
+        np.zeros((num_styles, num_layers, len(MIX_FIELDS))),
+        np.zeros((num_styles, len(ROOM_FIELDS))),
+        waves,
+        zones,
+    )
+    for style in STYLES:
+        _read_style(styles_file, style, tables, list(kits_file.tables))
+    for unknown in set(styles_file.tables) - set(STYLES):
+        raise styles_file.fail(unknown, None, f"{unknown!r} is no style; known are {', '.join(STYLES)}")
+    return tables
+
+
+@cache
+def shipped_tables() -> PatchTables:
+    """The tables of the patches that ship with the package."""
+    return load_tables(files("engine.synth") / "patches")

@@ -1,0 +1,95 @@
+"""The judge is fair: what is the same is near, what is moved is farther, and both players play the same notes."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.likeness.checkpoint import read_checkpoint
+from benchmarks.likeness.distance import Cloud, cloud, compare
+from benchmarks.likeness.renditions import PROGRAMS, as_midi
+from engine.score.piece import NOTE
+from engine.training.arranger import arrange
+from moods.intent import LAYERS, STYLES
+
+
+def tracks(shift: float, seed: int, count: int = 20) -> Cloud:
+    rng = np.random.default_rng(seed)
+    return cloud([shift + rng.normal(size=(6, 12)) + 0.3 * rng.normal(size=12) for _ in range(count)])
+
+
+def test_the_nearer_cloud_is_nearer() -> None:
+    for measure, found in compare(tracks(0, 1), tracks(0.2, 2), tracks(1.0, 3)).items():
+        assert found.ours < found.theirs, measure
+        assert found.high < 0, measure
+        assert found.nearer == 1
+        assert found.ratio < 1
+
+
+def test_the_same_distance_is_no_difference() -> None:
+    for measure, found in compare(tracks(0, 1), tracks(0.5, 2), tracks(-0.5, 3)).items():
+        assert found.low < 0 < found.high, measure
+
+
+def test_a_reference_is_near_itself() -> None:
+    for measure, found in compare(tracks(0, 1), tracks(0, 2), tracks(1.0, 3)).items():
+        assert abs(found.floor) < 0.4 * found.theirs, measure
+        assert found.ours < 0.4 * found.theirs, measure
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_bank_gets_every_note_of_the_take(style: str) -> None:
+    piece = arrange(style, 7, num_bars=16)
+    score = as_midi(piece, style, 1)
+    assert [track.name for track in score.tracks] == list(LAYERS)
+    assert score.tracks[0].is_drum
+    for layer, track in enumerate(score.tracks):
+        notes = piece.notes[piece.notes["layer"] == layer]
+        heard = sorted((note.time, note.duration, note.pitch, note.velocity) for note in track.notes)
+        assert heard == sorted(
+            tuple(int(note[name]) for name in ("tick", "length", "pitch", "velocity")) for note in notes
+        )
+    assert score.tracks[2].program in PROGRAMS[style][2]
+    assert set(NOTE.names) >= {"tick", "length"}
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value >= 0x80:
+        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+    return out + bytes([value])
+
+
+def block(entries: list[tuple[bytes, bytes]]) -> bytes:
+    """A block of a sorted table, every key sharing what it can with the one before."""
+    body, last = b"", b""
+    for key, value in entries:
+        shared = next((i for i, (a, b) in enumerate(zip(key, last, strict=False)) if a != b), min(len(key), len(last)))
+        body += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        last = key
+    return body + struct.pack("<II", 0, 1)
+
+
+def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
+    first, second = np.arange(300, dtype="<f4").reshape(100, 3), np.array(7.5, "<f4")
+    dimension = lambda size: b"\x12" + varint(len(varint(size)) + 1) + b"\x08" + varint(size)  # noqa: E731
+    shape = dimension(100) + dimension(3)
+    entries = [
+        (b"", b"\x08\x01"),
+        (b"dense/bias", b"\x08\x01" + b"\x12\x00" + b"\x20" + varint(first.nbytes) + b"\x28\x04"),
+        (b"dense/kernel", b"\x08\x01" + b"\x12" + varint(len(shape)) + shape + b"\x28" + varint(first.nbytes)),
+    ]
+    table = block(entries)
+    handle = varint(0) + varint(len(table))
+    index = block([(b"z", handle)])
+    at = len(table) + 5
+    footer = (varint(0) + varint(0) + varint(at) + varint(len(index))).ljust(40, b"\0")
+    magic = struct.pack("<Q", 0xDB4775248B80FB57)
+    (tmp_path / ".index").write_bytes(table + b"\0" * 5 + index + b"\0" * 5 + footer + magic)
+    (tmp_path / ".data-00000-of-00001").write_bytes(first.tobytes() + second.tobytes())
+    found = read_checkpoint(tmp_path)
+    np.testing.assert_array_equal(found["dense/kernel"], first)
+    np.testing.assert_array_equal(found["dense/bias"], second)
