@@ -76,7 +76,7 @@ _OF_KIND: dict[str, dict[str, Range]] = {
         "sweep_octaves": (-2, 6, 0), "sweep_s": (0.002, 1, 0.05), "overtone_ratio": (1, 6, 1.6),
         "overtone_level": (0, 1, 0), "num_partials": (0, MAX_PARTIALS, 0), "mode_hz": (30, 8000, 200),
         "mode_level": (0, 1, 0), "mode_decay_s": (0.005, 20, 0.3), "mode_damping": (0, 4, 0.1), "tilt": (-1, 4, 0),
-        "clash": (0, 40, 0), "noise_hz": (60, 16_000, 3000), "noise_octaves": (0.1, 8, 2),
+        "clash": (0, 40, 0), "grit": (0, 1, 0), "noise_hz": (60, 16_000, 3000), "noise_octaves": (0.1, 8, 2),
         "hiss_level": (0, 1, 0), "hiss_hz": (60, 18_000, 8000), "hiss_octaves": (0.1, 8, 2),
         "hiss_decay_s": (0.005, 20, 0.2), "hiss_attack_s": (0.0001, 2, 0.0001), "noise_lift": (0, 3, 0.7),
         "hold_hz": (0, 48_000, 0), "noise_period": (0, 65_536, 0), "bursts": (0, 8, 0), "burst_s": (0.002, 0.2, 0.011),
