@@ -55,7 +55,8 @@ _OF_KIND: dict[str, dict[str, Range]] = {
     "pluck": {
         "ring_s": (0.05, 20, 3), "ring_tracking": (0, 1, 0.4), "treble_s": (0.02, 10, 0.6), "stiffness": (0, 0.85, 0),
         "second_cents": (0, 10, 0), "pick_position": (0.02, 0.5, 0.15), "pick_hz": (200, 16_000, 4000),
-        "pick_noise": (0, 1, 0.05), "pick_level": (0, 1, 1), "repick_hz": (0, 20, 0), "bow_level": (0, 1, 0), **_LIFE,
+        "pick_noise": (0, 1, 0.05), "pick_level": (0, 1, 1), "repick_hz": (0, 20, 0), "knock": (0, 2, 0),
+        "bow_level": (0, 1, 0), **_LIFE,
     },
     "additive": {
         "soft_slope_db": (-40, 0, -15), "loud_slope_db": (-40, 0, -9), "bloom": (0, 1, 0.5), "roughness": (0, 0.5, 0),
@@ -116,8 +117,7 @@ SPECTRUM: dict[str, Range] = {
     "slope_db": (-40, 6, -6), "bass_hz": (10, 4000, 10), "corner_hz": (20, 20_000, 20_000),
     "corner_slope_db": (-60, 0, -12), "even_db": (-60, 6, 0), "bandwidth_cents": (0.1, 400, 20),
     "bandwidth_growth": (0, 2, 1), "steady_db": (-40, 40, 3), "flutter_hz": (0, 20, 0), "flutter_db": (-40, 12, -3),
-    "lowest_key": (12, 108, 36), "highest_key": (24, 120, 96), "zone_semitones": (3, 24, 6),
-    "short_key": (12, 128, 58),
+    "lowest_key": (12, 108, 36), "highest_key": (24, 120, 96), "zone_semitones": (3, 24, 6), "short_key": (12, 128, 58),
 }  # fmt: skip
 """Of the spectra that ensembles play; see `spectra.Spectrum`."""
 SPECTRUM_PAIRS = ("slope_db", "corner_hz")
