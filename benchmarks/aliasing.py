@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from benchmarks.harness import record
 from engine.audio import SAMPLE_RATE
-from engine.synth.fields import ANALOG, CHIP, ENSEMBLE, FM, KINDS
+from engine.synth.fields import ADDITIVE, ANALOG, CHIP, ENSEMBLE, FM, KINDS
 from engine.synth.sound import SOUND
 from engine.synth.synth import Synth
 from engine.synth.tables import shipped_tables
@@ -24,10 +24,11 @@ from moods.intent import LAYERS, MUTE_DB, NO_RECALL, STYLES, Intent
 
 PITCH, SECONDS = 107, 1.4
 UNDER_HZ = 16_000
-OSCILLATORS = (ANALOG, FM, ENSEMBLE, CHIP)
+OSCILLATORS = (ANALOG, FM, ENSEMBLE, CHIP, ADDITIVE)
 OFF = (
     "noise_level", "drive", "tremolo", "vibrato_cents", "drift_cents", "motion_octaves", "detune_cents", "transpose",
     "resonance", "scoop_cents", "pulse_motion", "twin_cents", "jitter_cents", "tine_level", "sub_level", "arpeggio",
+    "roughness", "vibrato_db", "arch_db", "bow_level", "looseness_s",
 )  # fmt: skip
 
 
