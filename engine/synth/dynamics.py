@@ -11,13 +11,14 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
+from engine.synth.loudness import REFERENCE_LUFS
 from engine.synth.oscillators import TAU
 from engine.synth.state import CONTROL_FRAMES
 
 _PERIOD_S = CONTROL_FRAMES / SAMPLE_RATE
 BUS_RATIO = 2.0
 _KNEE_DB = 6.0
-_BUS_HEADROOM_DB = 0.0
+BUS_THRESHOLD_LUFS = REFERENCE_LUFS + 4.0
 _BUS_ATTACK = 1.0 - math.exp(-_PERIOD_S / 0.03)
 _BUS_RELEASE = 1.0 - math.exp(-_PERIOD_S / 0.18)
 _BUS_DETECTOR = 1.0 - math.exp(-_PERIOD_S / 0.01)
@@ -33,18 +34,17 @@ _VOICE_GLIDE = 1.0 - math.exp(-_PERIOD_S / 0.08)
 def compress_bus(master: np.void, power: float) -> None:
     """At a control point, set the gain of the 2:1 bus compressor for the period that follows.
 
-    `power` is the K-weighted mean square of the period before. The threshold is the music's own loudness, so that a
-    quiet style is held together as a loud one is; attack 30 ms, which lets a drum's stroke through.
+    `power` is the K-weighted mean square of the period before. The threshold is a loudness behind the follower, so
+    that a quiet style is held together as a loud one is; attack 30 ms, which lets a drum's stroke through.
     """
     master.bus_db_before = master.bus_db
     master.bus_level += _BUS_DETECTOR * (power - master.bus_level)
+    over_db = 10.0 * math.log10(master.bus_level + 1e-12) - 0.691 + master.gain_db - BUS_THRESHOLD_LUFS
     wanted_db = 0.0
-    if master.measured_lufs < 0.0:
-        over_db = 10.0 * math.log10(master.bus_level + 1e-12) - 0.691 - master.measured_lufs - _BUS_HEADROOM_DB
-        if over_db > 0.5 * _KNEE_DB:
-            wanted_db = (1.0 / BUS_RATIO - 1.0) * over_db
-        elif over_db > -0.5 * _KNEE_DB:
-            wanted_db = (1.0 / BUS_RATIO - 1.0) * (over_db + 0.5 * _KNEE_DB) ** 2 / (2.0 * _KNEE_DB)
+    if over_db > 0.5 * _KNEE_DB:
+        wanted_db = (1.0 / BUS_RATIO - 1.0) * over_db
+    elif over_db > -0.5 * _KNEE_DB:
+        wanted_db = (1.0 / BUS_RATIO - 1.0) * (over_db + 0.5 * _KNEE_DB) ** 2 / (2.0 * _KNEE_DB)
     share = _BUS_ATTACK if wanted_db < master.bus_db else _BUS_RELEASE
     master.bus_db += share * (wanted_db - master.bus_db)
 

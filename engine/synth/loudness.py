@@ -1,6 +1,6 @@
 """The loudness follower. In: the mix; out: the gain that brings it to a level. Remembers in the MASTER record.
 
-Called inside the slot kernel. It hears what a loudness meter would: K-weighted, gated, over the last three seconds.
+Called inside the slot kernel. It hears as a loudness meter does: K-weighted and gated.
 """
 
 from __future__ import annotations
@@ -14,12 +14,20 @@ from engine.synth.compile import kernel
 from engine.synth.state import CONTROL_FRAMES, METER_STEPS
 
 REFERENCE_LUFS = -16.0
-MIN_GAIN_DB, MAX_GAIN_DB = -14.0, 18.0
+MIN_GAIN_DB, MAX_GAIN_DB = -14.0, 24.0
 STEP_PERIODS = SAMPLE_RATE // 10 // CONTROL_FRAMES
 BLOCK_STEPS = 4
 """A block of the meter is 400 ms, and a new one begins every 100 ms (BS.1770-4)."""
-_GATE = 0.1
-_GLIDE = 1.0 - math.exp(-CONTROL_FRAMES / (0.3 * SAMPLE_RATE))
+MUSIC_STEPS, MUSIC_GATE = 10, 0.4
+"""The music as it comes: its last second, what is 4 dB under the mean left out, so that a fading note stays one."""
+HEARD_GATE = 0.1
+"""What was heard, of METER_STEPS: gated as a meter does."""
+_CORRECTION, _MOST_CORRECTION_DB = 0.5, 4.0
+"""Share of what was heard too loud or too soft that is made good, and its limit."""
+_PERIOD_S = CONTROL_FRAMES / SAMPLE_RATE
+_DOWN, _UP = 1.0 - math.exp(-_PERIOD_S / 0.05), 1.0 - math.exp(-_PERIOD_S / 0.3)
+"""Too loud is mended sooner than too soft."""
+_FIRST_STEPS = 5
 _SILENCE_LUFS = -50.0
 
 
@@ -51,42 +59,54 @@ def measure_loudness(master: np.void, mix: np.ndarray, num_frames: int) -> None:
 
 
 @kernel
-def _gated_power(master: np.void, length: int) -> float:
-    """Mean power of the blocks in the last `length` steps that are above the gate: -10 LU of all blocks' mean."""
-    total, gate, count = 0.0, 0.0, 0
+def _gated_lufs(steps: np.ndarray, newest: int, length: int, share: float) -> float:
+    """Loudness of the last `length` of a ring of powers: the mean of the blocks above `share` of all blocks' mean."""
+    width, gate, mean = min(BLOCK_STEPS, length), 0.0, 0.0
     for _ in range(2):
         total, count = 0.0, 0
-        for first in range(max(1, length - BLOCK_STEPS + 1)):
+        for first in range(length - width + 1):
             power = 0.0
-            for step in range(min(BLOCK_STEPS, length)):
-                power += master.steps[(master.num_steps - 1 - first - step) % METER_STEPS]
-            power /= min(BLOCK_STEPS, length)
+            for step in range(width):
+                power += steps[(newest - first - step) % len(steps)]
             if power >= gate:
                 total += power
                 count += 1
-        gate = _GATE * total / count
-    return total / count
+        mean = total / (count * width)
+        gate = share * mean * width
+    return 10.0 * math.log10(mean) - 0.691
+
+
+@kernel
+def _take_step(master: np.void) -> None:
+    """The end of 100 ms: set the gain to aim at, unless they were silent."""
+    music, heard = master.music_power / STEP_PERIODS, master.heard_power / STEP_PERIODS
+    master.music_power, master.heard_power, master.step_periods = 0.0, 0.0, 0
+    if 10.0 * math.log10(music + 1e-12) - 0.691 < _SILENCE_LUFS:
+        return
+    newest = master.num_steps
+    master.num_steps += 1
+    master.music_steps[newest % METER_STEPS], master.heard_steps[newest % METER_STEPS] = music, heard
+    music_lufs = _gated_lufs(master.music_steps, newest, min(master.num_steps, MUSIC_STEPS), MUSIC_GATE)
+    missing_db = REFERENCE_LUFS - _gated_lufs(
+        master.heard_steps, newest, min(master.num_steps, METER_STEPS), HEARD_GATE
+    )
+    correction_db = _CORRECTION * min(max(missing_db, -_MOST_CORRECTION_DB), _MOST_CORRECTION_DB)
+    master.wanted_db = min(max(REFERENCE_LUFS - music_lufs + correction_db, MIN_GAIN_DB), MAX_GAIN_DB)
 
 
 @kernel
 def follow_loudness(master: np.void, power: float) -> None:
-    """At a control point, move the follower's gain towards the one that would bring the music to REFERENCE_LUFS.
+    """At a control point, move the follower's gain towards the one that brings the music to REFERENCE_LUFS.
 
-    `power` is the K-weighted mean square of the period before as it was heard but for that gain. The target itself is
+    `power` is the K-weighted mean square of the period before, as it was heard but for that gain. The target itself is
     added afterwards, so that a new target is heard at once. Stands still in silence; never outside MIN_GAIN_DB …
     MAX_GAIN_DB.
     """
-    master.gain_db_before = master.gain_db
-    master.step_power += power
+    master.music_power += power
+    master.heard_power += power * 10.0 ** (master.gain_db / 10)
     master.step_periods += 1
     if master.step_periods == STEP_PERIODS:
-        mean = master.step_power / STEP_PERIODS
-        master.step_power, master.step_periods = 0.0, 0
-        if 10.0 * math.log10(mean + 1e-12) - 0.691 > _SILENCE_LUFS:
-            master.steps[master.num_steps % METER_STEPS] = mean
-            master.num_steps += 1
-            heard = _gated_power(master, min(master.num_steps, METER_STEPS))
-            master.measured_lufs = min(10.0 * math.log10(heard) - 0.691, -1e-3)
-    if master.measured_lufs < 0.0:
-        wanted = min(max(REFERENCE_LUFS - master.measured_lufs, MIN_GAIN_DB), MAX_GAIN_DB)
-        master.gain_db += (wanted - master.gain_db) * _GLIDE
+        _take_step(master)
+    share = _DOWN if master.wanted_db < master.gain_db or master.num_steps < _FIRST_STEPS else _UP
+    master.gain_db_before = master.gain_db
+    master.gain_db += share * (master.wanted_db - master.gain_db)

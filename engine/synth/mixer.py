@@ -102,10 +102,20 @@ class Tables(NamedTuple):
     zones: np.ndarray
 
 
+class Ragged(NamedTuple):
+    """A run of rows for every slot of a call: `rows` one after another, slot k's from first[k] to first[k + 1]."""
+
+    rows: np.ndarray
+    first: np.ndarray
+
+    def of(self, k: int) -> np.ndarray:
+        return self.rows[self.first[k] : self.first[k + 1]]
+
+
 class Scratch(NamedTuple):
     """Rows that a call overwrites; one per thread."""
 
-    work: np.ndarray  # [4, CONTROL_FRAMES] a voice, and two rows for its source
+    work: np.ndarray  # [WORK_ROWS, CONTROL_FRAMES] a voice, and rows for its source
     noise: np.ndarray  # [2, CONTROL_FRAMES] white noise for all who need some
     buses: np.ndarray  # [1 + layers, 2, CONTROL_FRAMES] the mix, then the layers
     sends: np.ndarray  # [1 + layers, 3, 2, CONTROL_FRAMES] reverb, delay, chorus
@@ -244,7 +254,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
     noise = hash32(state.clock[SEED], 1000 + state.clock[NUM_STARTED])
     state.clock[NUM_STARTED] += 1
     slide = 0.0
-    if patch.glide_s > 0.0 and hash32(noise, 4) < patch.slur_share * 4294967296.0:
+    if patch.glide_s > 0.0 and not sound.is_struck and hash32(noise, 4) < patch.slur_share * 4294967296.0:
         slurred = find_slurred(state.voices, patch_index, layer, pitch, sound.frame)
         if slurred >= 0:
             slide = octaves_to(state.voices[slurred], patch, pitch)
@@ -258,7 +268,9 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
     voice.patch, voice.layer, voice.written, voice.is_upstroke, voice.glide = (
         patch_index, layer, sound.frame, upward, slide,
     )  # fmt: skip
-    onset = sound.frame + lateness(patch, below, above, upward, noise)
+    onset = sound.frame
+    if not sound.is_struck:
+        onset += lateness(patch, below, above, upward, noise)
     start_voice(voice, patch, state.strings[index], state.modes[index], onset, sound.length, pitch, velocity, noise)
 
 

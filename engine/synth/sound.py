@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+import numpy.typing as npt
 
 SOUND = np.dtype(
     [
@@ -11,6 +14,12 @@ SOUND = np.dtype(
         ("layer", np.int8),  # index into moods.intent.LAYERS
         ("pitch", np.int16),  # MIDI note number; for drums one of engine.score.piece.DRUM_PITCHES
         ("velocity", np.int16),  # 1 … 127
+        ("is_struck", np.int8),  # 1: begins at its very frame, where other notes may be strummed, loose or slurred
     ],
     align=True,  # a card reads no number across a word's end
 )
+
+
+def as_sounds(rows: Iterable[tuple[int, int, int, int, int]]) -> npt.NDArray[np.void]:
+    """Sounds of (frame, length, layer, pitch, velocity), in the order of the synth's queue; none is struck."""
+    return np.array([(*row, 0) for row in sorted(rows)], SOUND)

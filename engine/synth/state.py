@@ -19,8 +19,8 @@ MAX_VOICES = 64
 NUM_VOICES = MAX_VOICES + 8
 """The last few hold voices that are fading out after their place was taken."""
 
-WORK_ROWS = 4
-"""Rows of scratch that a voice needs: left, right, its envelope, and one more of drums."""
+WORK_ROWS = 5
+"""Rows of scratch that a voice needs: left, right, and three more for its source."""
 STRING_FRAMES = 2048
 MAX_PARTIALS = 48
 MAX_HARMONICS = 64
@@ -43,8 +43,8 @@ NUM_AMBIENCES = len(AMBIENCES)
 MASTER_FRAMES = 256
 WINDOW_FRAMES = 64
 """Look-ahead over which the limiter's gain comes down."""
-METER_STEPS = 30
-"""Steps of 100 ms over which the loudness follower listens."""
+METER_STEPS = 20
+"""Steps of 100 ms that the loudness follower remembers."""
 FIXED_POINT = 2**40
 """1.0 in the limiter's running sum."""
 MAX_SLOT_SEED = 2**63 - 1
@@ -96,7 +96,7 @@ VOICE = np.dtype(
         ("sweep", np.float64),  # drums: pitch envelope
         ("rise", np.float64),  # drums: what is left of the second noise's bloom
         ("burst_frames", np.float64),  # drums: between two hands
-        ("bands", np.float64, (8,)),  # drums: memory of two noise bands a channel
+        ("bands", np.float64, (10,)),  # drums: memory of two noise bands and of the grit a channel
         ("glide", np.float64),  # octaves from the note to where it is slurred from
         ("scoop", np.float64),  # cents from the note to where it begins
         ("jitter", np.float64),  # random walk of pitch, effective value 1
@@ -132,11 +132,13 @@ MASTER = np.dtype(
         ("shelf", np.float64, (CHANNELS,)),
         ("weighting", np.float64, (CHANNELS, 4)),
         ("power", np.float64),  # K-weighted, sum over the control period so far
-        ("step_power", np.float64),  # sum over the step of METER_STEP_PERIODS so far
-        ("step_periods", np.int64),
-        ("num_steps", np.int64),  # since the slot began
-        ("steps", np.float64, (METER_STEPS,)),  # ring of the last steps' mean powers
-        ("measured_lufs", np.float64),  # of the music before the follower's gain; 0: nothing heard yet
+        ("step_periods", np.int64),  # control periods in the meter's step so far
+        ("music_power", np.float64),  # sums over them: before the follower's gain, and behind it
+        ("heard_power", np.float64),
+        ("num_steps", np.int64),  # since the slot began, silent ones not counted
+        ("music_steps", np.float64, (METER_STEPS,)),  # rings of the last steps' mean powers
+        ("heard_steps", np.float64, (METER_STEPS,)),
+        ("wanted_db", np.float64),  # the gain that the follower moves to
         ("gain_db", np.float64),  # of the loudness follower, at the next control point
         ("gain_db_before", np.float64),  # at the last one
         ("bus_level", np.float64),  # the bus compressor's detector, a power
@@ -149,6 +151,7 @@ MASTER = np.dtype(
         ("voice_cut_before", np.float64),
         ("quiet_frames", np.int64),  # since a sample that could make a peak
         ("limit", np.float64),  # limiter gain after release, before smoothing
+        ("habit", np.float64),  # where the limiter's gain has been of late
         ("limit_sum", np.int64),  # sum over the smoothing window, fixed point
         ("lowest", np.float64),  # least limiter target in the look-ahead
         ("lowest_age", np.int64),
@@ -284,7 +287,7 @@ def new_state(seed: int) -> SlotState:
     state.clock[SEED] = seed
     state.ambience["noise"] = 1 + (seed + 7919 * np.arange(NUM_AMBIENCES)) % 0xFFFF_FFFE
     state.strips["quiet_periods"] = LONG_QUIET
-    for field in ("limit", "lowest"):
+    for field in ("limit", "habit", "lowest"):
         state.master[field] = 1.0
     state.smoothing[:] = FIXED_POINT
     state.master["limit_sum"] = FIXED_POINT * WINDOW_FRAMES

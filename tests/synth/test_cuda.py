@@ -86,11 +86,11 @@ def test_kernels_compile_for_a_card_that_is_not_there(monkeypatch: pytest.Monkey
 
     patches = shipped_tables()
     tables = Tables(patches.patches, patches.choices, patches.kits, patches.mix, patches.rooms)
-    numbers, voice_rows, controls = np.zeros(1, np.int64), np.zeros((1, 5, 64, 72)), np.zeros((1, 1, 1))
+    numbers, voice_rows, controls = np.zeros(1, np.int64), np.zeros((1, 5, 64, 72)), np.zeros((1, 1))
     block, stems = np.zeros((1, 2, 960), np.float32), np.zeros((1, 5, 2, 1), np.float32)
     arguments = (
-        numbers, of_slots(new_state(0)), tables, of_slots(new_scratch()), voice_rows, np.zeros((1, 1), SOUND), numbers,
-        controls, block, stems,
+        numbers, of_slots(new_state(0)), tables, of_slots(new_scratch()), voice_rows, np.zeros(1, SOUND), numbers,
+        controls, numbers, block, stems,
     )  # fmt: skip
     # Device functions ask the card for its capability, whatever the caller names.
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))

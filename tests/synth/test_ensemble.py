@@ -9,7 +9,7 @@ from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.fields import ENSEMBLE
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.spectra import GUARD_FRAMES, RMS, Spectrum, build_spectrum
 from engine.synth.synth import Synth
 from engine.synth.tables import shipped_tables
@@ -27,7 +27,7 @@ def dry(
     """A held note of one patch without sends: [2, T]."""
     synth = Synth(1, tables=TABLES.alone(name))
     synth.open(0, seed)
-    synth.play(0, np.array([(0, 10**6, HARMONY, pitch, velocity)], SOUND))
+    synth.play(0, as_sounds([(0, 10**6, HARMONY, pitch, velocity)]))
     still = intent("cinematic", energy=energy)
     _, stems = synth.render_stems([0], lambda slot, frame: still, int(seconds * SAMPLE_RATE))
     return stems[0, HARMONY].astype(np.float64)
