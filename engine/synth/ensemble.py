@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, hash32, sine
+from engine.synth.oscillators import CENT, hash32, log2, sine
 from engine.synth.spectra import GUARD_FRAMES, LONG_FRAMES
 from engine.synth.state import CONTROL_FRAMES, WANDER
 
@@ -24,6 +24,8 @@ _FRACTION = 1.0 / _UNIT
 _MOST_FRAMES = LONG_FRAMES - 1
 _ONE, _TWO, _HALF, _SIXTH = np.float32(1), np.float32(2), np.float32(1 / 2), np.float32(1 / 6)
 STAY_FRAMES, FADE_FRAMES = 320 * CONTROL_FRAMES, 90 * CONTROL_FRAMES
+SEED_PHASE = 2
+"""Place in VOICE.phase, after the heads', of the number that decides where the heads go."""
 HEAD_RATES_HZ = (0.31, 0.47)
 """How often each head's pitch wanders, `detune_cents` to either side."""
 
@@ -64,11 +66,25 @@ def _aim_dynamic(voice: np.void, patch: np.void, brightness: float, energy: floa
 
 
 @kernel
-def _place_of(voice: np.void, zone: np.void, head: int, stay: int) -> int:
-    """Where the head's `stay`th stay begins in the table: at random, but whole cycles from the others."""
+def _random_turn(seed: int, stay: int) -> float:
+    return hash32(seed, stay) / 4294967296.0
+
+
+@kernel
+def _place_of(seed: int, zone: np.void, head: int, stay: int) -> int:
+    """Where the head's `stay`th stay begins in the table: at random, but whole cycles from the others.
+
+    Near one another in the table two readers would be a flanger. So the heads are half a table apart, even stays are
+    anywhere, and odd ones an eighth of the table or more from those before and after, of both heads.
+    """
+    turn = _random_turn(seed, stay)
+    if stay % 2:
+        before, after = _random_turn(seed, stay - 1) % 0.5, _random_turn(seed, stay + 1) % 0.5
+        middle = 0.5 * (before + after) + (0.25 if abs(before - after) < 0.25 else 0.0)
+        turn = middle + (0.5 if turn < 0.5 else 0.0)
+    turn += 0.5 * head
     num_cycles = int(zone.increment * zone.num_frames + 0.5)
-    cycle = hash32(voice.noise + 7919 * head, stay) % num_cycles
-    return int(cycle * _UNIT * (zone.num_frames / num_cycles))
+    return int(math.floor(turn * num_cycles) * _UNIT * (zone.num_frames / num_cycles))
 
 
 @kernel
@@ -88,16 +104,17 @@ def _read_head(
     dynamic, slope = voice.dynamic[0], (voice.dynamic[1] - voice.dynamic[0]) / CONTROL_FRAMES
     if zone.loud == zone.soft:
         dynamic, slope = 0.0, 0.0
-    elapsed = frame - into + CONTROL_FRAMES * (voice.noise % 1024)
+    seed = int(voice.phase[SEED_PHASE])
+    elapsed = frame - into + CONTROL_FRAMES * (seed % 1024)
     stay, since = elapsed // STAY_FRAMES, elapsed % STAY_FRAMES
     # Not at regular times, nor both heads at once, or the fades would be heard as a pulse.
-    chance = hash32(voice.noise + 104_729 * head, stay) % ((STAY_FRAMES - FADE_FRAMES) // CONTROL_FRAMES)
+    chance = hash32(seed + 104_729 * head, stay) % ((STAY_FRAMES - FADE_FRAMES) // CONTROL_FRAMES)
     faded = since - CONTROL_FRAMES * chance
     time, step = int(voice.phase[head] * _UNIT), int(rate * _UNIT)
-    place = (time + _place_of(voice, zone, head, stay if faded < FADE_FRAMES else stay + 1)) & mask
+    place = (time + _place_of(seed, zone, head, stay if faded < FADE_FRAMES else stay + 1)) & mask
     _read(row, table, loud, dynamic, slope, into, place, step, mask)
     if 0 <= faded < FADE_FRAMES:
-        place = (time + _place_of(voice, zone, head, stay + 1)) & mask
+        place = (time + _place_of(seed, zone, head, stay + 1)) & mask
         _read(spare, table, loud, dynamic, slope, into, place, step, mask)
         for i in range(len(row)):
             share = (faded + into + i) * (1.0 / FADE_FRAMES)
@@ -113,7 +130,7 @@ def add_ensemble(
     num_frames: int, brightness: float, energy: float,
 ) -> None:  # fmt: skip
     """Write both rows from the tables of the note's zone; `zones` are of dtype ZONE, `tables` is the flat array."""
-    key = 69.0 + 12.0 * math.log2(voice.hz / 440.0)
+    key = 69.0 + 12.0 * log2(voice.hz / 440.0)
     index = int((key - patch.zone_key + 0.01) / patch.zone_semitones)
     zone = zones[patch.first_zone + min(max(index, 0), patch.num_zones - 1)]
     base = frame - frame % CONTROL_FRAMES
@@ -121,7 +138,7 @@ def add_ensemble(
         _aim_dynamic(voice, patch, brightness, energy)
     if frame == voice.onset:
         voice.dynamic[0] = voice.dynamic[1]
-        voice.phase[0], voice.phase[1] = 0.0, 0.0
+        voice.phase[0], voice.phase[1], voice.phase[SEED_PHASE] = 0.0, 0.0, hash32(voice.noise, 0)
     left, right, spare = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
     for head in range(2):
         turn = base / SAMPLE_RATE * HEAD_RATES_HZ[head] + voice.phase[WANDER]

@@ -89,7 +89,7 @@ def _bands(
     Every bin belongs to the nearest partial.
     """
     if spectrum.partials:
-        ratios, given_db = np.array(spectrum.partials).T
+        ratios, given_db = np.array(sorted(spectrum.partials)).T
     else:
         ratios = np.arange(1, max(1, int(top_hz / base_hz)) + 1.0)
         given_db = np.zeros(len(ratios))

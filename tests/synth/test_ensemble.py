@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.fields import ENSEMBLE
@@ -72,6 +73,16 @@ def test_harder_and_livelier_is_brighter(name: str) -> None:
     soft, loud = centroid_hz(dry(name, 55, 50)), centroid_hz(dry(name, 55, 120))
     assert loud > 1.25 * soft
     assert centroid_hz(dry(name, 55, 85, energy=1.0)) > 1.05 * centroid_hz(dry(name, 55, 85, energy=0.0))
+
+
+@pytest.mark.parametrize("name", ["string_ensemble", "choir_aah", "tremolo_strings"])
+def test_a_held_note_does_not_come_round(name: str) -> None:
+    sound = dry(name, 67, seconds=10)[0, SAMPLE_RATE:]
+    band = sosfilt(butter(4, (800, 3000), "bandpass", fs=SAMPLE_RATE, output="sos"), sound)
+    levels = np.log(np.sqrt((band[: len(band) // 480 * 480].reshape(-1, 480) ** 2).mean(axis=1)))
+    levels -= levels.mean()
+    likeness = [np.corrcoef(levels[:-lag], levels[lag:])[0, 1] for lag in range(30, 250)]
+    assert max(likeness) < 0.6  # a table read round and round: 0.9
 
 
 def test_two_notes_are_not_the_same_moment_of_the_table() -> None:
