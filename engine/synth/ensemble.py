@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, hash32, sine
+from engine.synth.oscillators import CENT, hash32, log2, sine
 from engine.synth.spectra import GUARD_FRAMES, LONG_FRAMES
 from engine.synth.state import CONTROL_FRAMES, WANDER
 
@@ -130,7 +130,7 @@ def add_ensemble(
     num_frames: int, brightness: float, energy: float,
 ) -> None:  # fmt: skip
     """Write both rows from the tables of the note's zone; `zones` are of dtype ZONE, `tables` is the flat array."""
-    key = 69.0 + 12.0 * math.log2(voice.hz / 440.0)
+    key = 69.0 + 12.0 * log2(voice.hz / 440.0)
     index = int((key - patch.zone_key + 0.01) / patch.zone_semitones)
     zone = zones[patch.first_zone + min(max(index, 0), patch.num_zones - 1)]
     base = frame - frame % CONTROL_FRAMES

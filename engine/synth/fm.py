@@ -27,8 +27,8 @@ def _room(increment: float, patch: np.void, ratio: float) -> float:
 
 @kernel
 def fm_bend(voice: np.void, patch: np.void, brightness: float, motion: float) -> float:
-    """Depth of FM, 1 … as the patch is written: velocity, brightness, and `motion` in octaves."""
-    return (0.4 + 0.8 * voice.velocity) * (0.6 + 0.8 * brightness) * math.exp(LOG_2 * motion)
+    """Depth of FM beside what the patch says: velocity, brightness, and `motion` in octaves."""
+    return (0.15 + 1.15 * voice.velocity) * (0.6 + 0.8 * brightness) * math.exp(LOG_2 * motion)
 
 
 @kernel

@@ -22,9 +22,10 @@ CEILING = 10.0 ** (-2.0 / 20)
 _QUIET = 0.5
 """4.4 dB under the ceiling: where no sample is above this, no peak of music between samples reaches the ceiling."""
 _LIMIT_RELEASE = 1.0 - math.exp(-1.0 / (0.06 * SAMPLE_RATE))
-_HABIT_DOWN = 1.0 - math.exp(-1.0 / (0.08 * SAMPLE_RATE))
+_HABIT_DOWN = 1.0 - math.exp(-1.0 / (0.06 * SAMPLE_RATE))
 _HABIT_UP = 1.0 - math.exp(-1.0 / (0.6 * SAMPLE_RATE))
-"""The limit is released only up to its habit, which follows it slowly: the waves of a bass do not work the gain."""
+"""The limit is released only up to its habit, the limit asked for of late: the waves of a bass do not work the gain,
+and a drum's stroke is forgotten."""
 
 
 def _interpolator() -> np.ndarray:
@@ -141,9 +142,9 @@ def _update_limit(master: np.void, lookahead: np.ndarray, limits: np.ndarray, sa
         for back in range(WINDOW_FRAMES + 1):
             if limits[(at - back) & mask] < master.lowest:
                 master.lowest, master.lowest_age = limits[(at - back) & mask], back
-    share = _HABIT_DOWN if master.limit < master.habit else _HABIT_UP
-    master.habit += share * (master.limit - master.habit)
-    if master.habit > 0.999 and master.limit >= master.habit:
+    share = _HABIT_DOWN if master.lowest < master.habit else _HABIT_UP
+    master.habit += share * (min(1.0, master.lowest) - master.habit)
+    if master.habit > 0.9999 and master.lowest >= 1.0:
         master.habit = 1.0
     limit = min(master.lowest, master.limit + _LIMIT_RELEASE * max(0.0, master.habit - master.limit))
     return 1.0 if limit > 1.0 - 1e-7 else limit

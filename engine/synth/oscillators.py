@@ -29,6 +29,12 @@ def sine(phase: float) -> float:
 
 
 @kernel
+def log2(x: float) -> float:
+    """The logarithm that a card's kernels have no name for."""
+    return math.log(x) / LOG_2
+
+
+@kernel
 def hash32(seed: int, index: int) -> int:
     """A well-mixed 32-bit number of two integers (Wellons' lowbias32 on a combination of both)."""
     x = (seed ^ (seed >> 32) ^ (index * 0x9E3779B9)) & 0xFFFFFFFF

@@ -49,7 +49,8 @@ PATCH = np.dtype(
     + [(name, np.float64, (NUM_BODY_MODES,)) for name in ("body_turn", "body_loss", "body_gain")]
     + [(name, np.float64, (MAX_HARMONICS,)) for name in ("soft", "loud")]
     + [("response", np.float64, (BODY_POINTS,))]
-    + [(name, np.float64, (MAX_TICKS,)) for name in ("duty", "arpeggio")]
+    + [(name, np.float64, (MAX_TICKS,)) for name in ("duty", "arpeggio")],
+    align=True,  # a card reads no number across a word's end
 )
 """The fields of the files; of six times the share of the way that one frame goes; where an ensemble's zones lie; a
 string's body as band-passes; of an additive instrument both spectra and the body's response."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, hash32, next_noise
+from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, hash32, log2, next_noise
 from engine.synth.state import CONTROL_FRAMES, NUM_BODY_MODES, STRING_FRAMES
 
 TREBLE_HZ = 4000.0
@@ -137,7 +137,7 @@ def _knock_body(voice: np.void, patch: np.void) -> None:
 def start_string(voice: np.void, patch: np.void, string: np.ndarray) -> None:
     """Tune the voice's string to voice.hz and pluck it at voice.onset."""
     voice.hz = min(max(voice.hz, MIN_STRING_HZ), MAX_STRING_HZ)
-    octaves = math.log2(voice.hz / 261.6)
+    octaves = log2(voice.hz / 261.6)
     ring_s = patch.ring_s * min(3.0, 2.0 ** (-patch.ring_tracking * octaves))
     treble_s = min(patch.treble_s, 0.9 * ring_s)
     omega = TAU * voice.hz / SAMPLE_RATE

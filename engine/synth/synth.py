@@ -87,7 +87,7 @@ class Synth:
     ) -> None:
         self.max_slots = max_slots
         tables = tables or shipped_tables()
-        flat = Tables(tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms, tables.waves, tables.zones)
+        flat = Tables(*(getattr(tables, name) for name in Tables._fields))
         self._renderer: Renderer
         if device == "cpu":
             self._renderer = CpuRenderer(flat, num_threads)

@@ -24,6 +24,7 @@ from engine.synth.state import AMBIENCES, MIX_FIELDS, ROOM_FIELDS
 from engine.synth.wavetables import build_waves
 from moods.intent import LAYERS, STYLES
 
+SHIPPED = files("engine.synth") / "patches"
 MAX_CHOICES = 8
 """Instruments of one layer of one style, and kits of a style, at most; a slot's seed chooses among them."""
 
@@ -161,13 +162,19 @@ def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str
             tables.mix[row, layer, column] = _mix_value(field, file.number(style, field, values[layer], limits))
 
 
-def load_tables(folder: Traversable) -> PatchTables:
-    """Read `kits.toml`, `styles.toml`, `spectra.toml` and every other *.toml of `folder` as instruments.
+def load_tables(*folders: Traversable) -> PatchTables:
+    """Read `kits.toml`, `styles.toml`, `spectra.toml` and every other *.toml of `folders` as instruments.
 
-    Raises `PatchError`; a patch defined twice, a missing drum and a missing style are errors too.
+    A file of a later folder stands for the one of the same name in an earlier. Raises `PatchError`; a patch defined
+    twice, a missing drum, a missing style and a folder that cannot be read are errors too.
     """
-    sources = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    opened = {item.name: PatchFile(item) for item in sources}
+    sources: dict[str, Traversable] = {}
+    for folder in folders:
+        try:
+            sources |= {item.name: item for item in folder.iterdir() if item.name.endswith(".toml")}
+        except OSError as error:
+            raise PatchError(str(folder), 1, f"the folder cannot be read: {error.strerror}") from error
+    opened = {name: PatchFile(sources[name]) for name in sorted(sources)}
     needed = ("kits.toml", "styles.toml", "spectra.toml")
     for name in needed:
         if name not in opened:
@@ -195,4 +202,4 @@ def load_tables(folder: Traversable) -> PatchTables:
 @cache
 def shipped_tables() -> PatchTables:
     """The tables of the patches that ship with the package."""
-    return load_tables(files("engine.synth") / "patches")
+    return load_tables(SHIPPED)

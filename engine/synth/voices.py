@@ -21,7 +21,7 @@ from engine.synth.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODA
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
 from engine.synth.modal import add_modes, settle_modes, spread_modes, strike_modes
-from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, next_noise, sine
+from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, log2, next_noise, sine
 from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
 from engine.synth.strings import add_string, aim_string, pick_again, start_string
 
@@ -119,7 +119,7 @@ def start_voice(
 @kernel
 def octaves_to(voice: np.void, patch: np.void, pitch: int) -> float:
     """Octaves from `pitch` to where `voice` is now; a finger on a plucked string slides two semitones at most."""
-    octaves = math.log2(voice.increment * SAMPLE_RATE / _note_hz(patch, pitch))
+    octaves = log2(voice.increment * SAMPLE_RATE / _note_hz(patch, pitch))
     return min(max(octaves, -1.0 / 6.0), 1.0 / 6.0) if patch.kind == PLUCK else octaves
 
 

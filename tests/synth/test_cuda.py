@@ -85,7 +85,7 @@ def test_kernels_compile_for_a_card_that_is_not_there(monkeypatch: pytest.Monkey
         return type(one)(*(array[None] for array in one))
 
     patches = shipped_tables()
-    tables = Tables(patches.patches, patches.choices, patches.kits, patches.mix, patches.rooms)
+    tables = Tables(*(getattr(patches, name) for name in Tables._fields))
     numbers, voice_rows, controls = np.zeros(1, np.int64), np.zeros((1, 5, 64, 72)), np.zeros((1, 1))
     block, stems = np.zeros((1, 2, 960), np.float32), np.zeros((1, 5, 2, 1), np.float32)
     arguments = (
@@ -96,6 +96,15 @@ def test_kernels_compile_for_a_card_that_is_not_there(monkeypatch: pytest.Monkey
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
     code, _ = cuda.compile_ptx(render_slots.py_func, tuple(map(typeof, arguments)), cc=(9, 0))
     assert ".target sm_90" in code and ".visible .entry" in code
+
+
+def test_no_number_of_a_record_crosses_a_word() -> None:
+    """A card cannot read one that does."""
+    patches = shipped_tables()
+    arrays = [*new_state(0), *(getattr(patches, name) for name in Tables._fields), np.zeros(1, SOUND)]
+    for kind in (array.dtype for array in arrays if array.dtype.fields):
+        for field, (number, offset) in kind.fields.items():
+            assert offset % number.base.itemsize == 0 and kind.itemsize % number.base.itemsize == 0, field
 
 
 def test_a_missing_card_is_named() -> None:

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from engine.audio import SAMPLE_RATE
+from engine.backends import open_generator
+from engine.config import EngineConfig
 from engine.synth.errors import PatchError
 from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
-from engine.synth.tables import load_tables, shipped_tables
+from engine.synth.tables import SHIPPED, load_tables, shipped_tables
+from moods.control import Opening
+from moods.controller import Controller
 from moods.intent import LAYERS, STYLES
 from tests.synth.music import intent
 
@@ -91,3 +95,21 @@ def test_every_shipped_instrument_is_played_in_some_style() -> None:
     assert [name for index, name in enumerate(tables.names) if index not in played] == []
     for style, choices in zip(STYLES, tables.choices, strict=True):
         assert all((layer >= 0).sum() >= 4 for layer in choices[1:]), style
+
+
+def test_a_folder_of_ones_own_adds_and_replaces_instruments(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[my_lead]\nkind = "analog"\nwave = "triangle"\n')
+    tables = load_tables(SHIPPED, tmp_path)
+    assert set(tables.names) == {*shipped_tables().names, "my_lead"}
+
+
+@pytest.mark.parametrize("text", ['[my_lead]\nkind = "analogue"\n', None])
+def test_a_bad_patch_of_ones_own_is_named_and_the_shipped_ones_play(tmp_path: Path, text: str | None, caplog) -> None:
+    folder = tmp_path / "patches"
+    if text is not None:
+        folder.mkdir()
+        (folder / "mine.toml").write_text(text)
+    generator = open_generator(EngineConfig(max_slots=1, patches=folder))
+    assert "mine.toml:2: [my_lead] kind is 'analogue'" in caplog.text if text else "cannot be read" in caplog.text
+    generator.open(0, Controller(Opening(mood="epic"), 1))
+    assert np.abs(np.concatenate([generator.step((0,)) for _ in range(50)], axis=2)).max() > 0.01

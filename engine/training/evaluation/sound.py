@@ -21,7 +21,6 @@ from moods.intent import BEATS_PER_BAR, Intent
 from moods.mood import Mood
 
 Float = npt.NDArray[np.float32]
-SILENT_LUFS = -120.0
 
 
 def bar_intents(piece: Piece, brightness: float | None = None) -> list[Intent]:
@@ -49,8 +48,8 @@ class Player:
     def play(self, piece: Piece, seed: int = 0, brightness: float | None = None) -> tuple[Float, float]:
         """The piece's sound, float32 [2, T], and its loudness before loudness following, in LUFS.
 
-        The loudness is that of the last three seconds of the mix, as the master's follower measures it; SILENT_LUFS
-        where it has heard nothing.
+        The loudness is the K-weighted mean of the mix's last two seconds that were not silent, as the master's
+        follower hears it.
         """
         synth = self._synth
         synth.open(0, seed)
@@ -58,10 +57,10 @@ class Player:
             synth.play(0, notes_to_sounds(piece.notes, 0, self._frames_per_tick(piece)))
             num_frames = int(len(piece.bars) * BEATS_PER_BAR * TICKS_PER_BEAT * self._frames_per_tick(piece))
             sound = synth.render((0,), _intent_reader(piece, brightness), num_frames)[0]
-            measured_lufs = float(synth.snapshot(0)["master"]["measured_lufs"][0])
+            mean_square = float(synth.snapshot(0)["master"]["music_steps"][0].mean())
         finally:
             synth.close(0)
-        return sound, measured_lufs if measured_lufs < 0 else SILENT_LUFS
+        return sound, 10 * float(np.log10(mean_square + 1e-12)) - 0.691
 
     @staticmethod
     def _frames_per_tick(piece: Piece) -> float:
