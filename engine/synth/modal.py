@@ -12,7 +12,7 @@ from engine.synth.compile import kernel
 from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, next_noise
 
 _SILENT_POWER = 1e-5**2
-_WEAK = 1e-4
+_WEAK = 2e-4
 """A partial weaker than this beside the others is not struck at all."""
 _MAX_HZ = 18_000.0
 _THUMP_RATIOS = (1.0, 1.63, 2.41)
@@ -26,7 +26,7 @@ _MEMBRANE = (
 
 
 def body_ratios(body: str, count: int) -> npt.NDArray[np.float64]:
-    """Frequencies of a body's first `count` modes relative to the lowest.
+    """Frequencies of a body's first `count` modes relative to the lowest; of a membrane's 16 are known.
 
     A string's are whole numbers, a free bar's (2k + 1)² (Fletcher & Rossing, "The Physics of Musical Instruments",
     ch. 2.15), an ideal membrane's the zeros of Bessel functions (ch. 3.3); metal has one mode at a random place in
@@ -36,7 +36,7 @@ def body_ratios(body: str, count: int) -> npt.NDArray[np.float64]:
     if body == "bar":
         return np.concatenate([[1.0], (2 * order[1:] + 1) ** 2 / 3.0112**2])
     if body == "membrane":
-        return np.resize(_MEMBRANE, count)
+        return np.array(_MEMBRANE[:count])
     if body == "metal":
         places = (np.arange(count) + np.random.default_rng(count).random(count)) / count
         return np.exp2(3.6 * places)

@@ -116,7 +116,10 @@ def _fill_modes(file: PatchFile, name: str, lists: Lists, patch: npt.NDArray[np.
     amplitudes = lists.get("amplitudes", np.ones(count))
     if len(amplitudes) != count:
         raise file.fail(name, "amplitudes", f"there are {len(amplitudes)} amplitudes for {count} partials")
-    patch["ratios"][:count] = lists.get("ratios", body_ratios(WORDS["modal"]["body"][patch["body"]], count))
+    ratios = lists.get("ratios", body_ratios(WORDS["modal"]["body"][patch["body"]], count))
+    if len(ratios) != count:
+        raise file.fail(name, "num_partials", f"num_partials is {count}; allowed of this body is 0 … {len(ratios)}")
+    patch["ratios"][:count] = ratios
     patch["amplitudes"][:count], patch["num_modes"] = amplitudes, count
 
 
