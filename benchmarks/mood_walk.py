@@ -42,7 +42,7 @@ def random_change(chance: np.random.Generator) -> dict[str, Any]:
 
 
 class MoodWalk:
-    """One station; `frame` is the next that it will render, `controller` its course."""
+    """One station; `frame` is the next that it will render, `controller` its course, `onsets` where notes began."""
 
     def __init__(self, seed: int, **opening: Any) -> None:
         self.chance = np.random.default_rng(seed)
@@ -51,6 +51,8 @@ class MoodWalk:
         self._generator = open_generator(EngineConfig(max_slots=1))
         self._generator.open(0, self.controller)
         self.frame = 0
+        self.onsets: set[int] = set()
+        self.latency_frames = self._generator.latency_frames
 
     def change(self) -> dict[str, Any]:
         """Send a random control at the frame that is next; returns it."""
@@ -66,6 +68,8 @@ class MoodWalk:
             yield self._generator.step((0,))[0]
             self.frame += BLOCK_FRAMES
             self.controller.forget_before(max(0, self.frame - 5 * SAMPLE_RATE))
+            if self.frame % (5 * BLOCK_FRAMES) == 0:
+                self.onsets.update(self._generator.snapshot(0)["synth"]["voices"]["onset"].tolist())
 
     def play(self, seconds: float) -> Sound:
         """The same as one array [2, T]."""

@@ -18,10 +18,9 @@ from numba import config, cuda, int64
 from engine.audio import BLOCK_FRAMES, CHANNELS, Block
 from engine.compile import bound_to_sources
 from engine.errors import DeviceMissing
+from engine.synth.allocation import start_due_sounds
 from engine.synth.mixer import (
-    Ragged,
     Scratch,
-    Tables,
     add_effects,
     advance_duck,
     chunk_length,
@@ -30,9 +29,9 @@ from engine.synth.mixer import (
     new_scratch,
     render_sounding,
     route,
-    start_due_sounds,
     take_controls,
 )
+from engine.synth.sound import Ragged
 from engine.synth.state import (
     CONTROL_FRAMES,
     FRAME,
@@ -44,6 +43,7 @@ from engine.synth.state import (
     new_state,
     with_stem_effects,
 )
+from engine.synth.tables import Tables
 
 THREADS = 96
 """Of one slot: a warp's multiple with one for every voice."""

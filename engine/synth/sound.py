@@ -1,8 +1,9 @@
-"""Notes on the frame clock. In: the composer's notes; out: the synth's queue. Remembers nothing; any thread."""
+"""What goes to a renderer: notes on the frame clock, and runs of rows. Remembers nothing; any thread."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,3 +24,13 @@ SOUND = np.dtype(
 def as_sounds(rows: Iterable[tuple[int, int, int, int, int]]) -> npt.NDArray[np.void]:
     """Sounds of (frame, length, layer, pitch, velocity), in the order of the synth's queue; none is struck."""
     return np.array([(*row, 0) for row in sorted(rows)], SOUND)
+
+
+class Ragged(NamedTuple):
+    """A run of rows for every slot of a call: `rows` one after another, slot k's from first[k] to first[k + 1]."""
+
+    rows: npt.NDArray[Any]
+    first: npt.NDArray[np.int64]
+
+    def of(self, k: int) -> npt.NDArray[Any]:
+        return self.rows[self.first[k] : self.first[k + 1]]

@@ -30,7 +30,7 @@ RMS = 0.35
 SHORT_FRAMES, LONG_FRAMES = 2**15, 2**16
 TWOFOLD_KEY, FOURFOLD_KEY, TOP_KEY = 88.0, 98.0, 108.0
 """Zones whose middle is above the first and second hold twice and four times the frames per second, which the
-interpolation needs. One more zone than asked for, up to the last, takes the few notes above."""
+interpolation needs. One more zone than asked for, up to the last, takes the few notes above; it is at least twofold."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,10 @@ def build_spectrum(spectrum: Spectrum) -> tuple[npt.NDArray[np.float32], npt.NDA
     end = 0
     for index, zone in enumerate(zones):
         low_key, high_key = spectrum.zone_keys(index)
-        key = (low_key + high_key) / 2
+        # The middle, also of the zone above the others: most of its notes are near its lower end.
+        key = low_key + spectrum.zone_semitones / 2
         num_frames = SHORT_FRAMES if key >= spectrum.short_key else LONG_FRAMES
-        oversampling = 4 if key >= FOURFOLD_KEY else 2 if key >= TWOFOLD_KEY else 1
+        oversampling = 4 if key >= FOURFOLD_KEY else 2 if key >= TWOFOLD_KEY or index + 1 == len(zones) else 1
         bin_hz = oversampling * SAMPLE_RATE / num_frames
         cycles = round(440 * 2 ** ((key - 69) / 12) / bin_hz)
         top_hz = BAND * SAMPLE_RATE / 2 ** ((high_key - key) / 12)

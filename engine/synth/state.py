@@ -107,6 +107,7 @@ VOICE = np.dtype(
         ("loss_pole", np.float64),
         ("loss_memory", np.float64, (2,)),
         ("bowed", np.float64),  # amplitude that keeps a string sounding
+        ("bow_low", np.float64, (2,)),  # low-pass of the bow's noise
         ("stretch", np.float64, (4,)),  # two all-passes of each line
         ("body", np.float64, (10,)),  # four resonators, then the last two inputs
         ("step", np.float64),  # turns a frame of the harmonics, at the last control point

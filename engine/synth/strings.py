@@ -149,6 +149,7 @@ def start_string(voice: np.void, patch: np.void, string: np.ndarray) -> None:
     voice.num_lines = 2 if patch.second_cents > 0.0 and SAMPLE_RATE / lowest + MARGIN_FRAMES < _HALF else 1
     voice.loss_memory[:] = 0.0
     voice.stretch[:] = 0.0
+    voice.bow_low[:] = 0.0
     _knock_body(voice, patch)
     string[:] = 0.0
     aim_string(voice, patch, voice.onset, voice.hz * math.exp(CENT * (voice.scoop + 1200.0 * voice.glide)))
@@ -222,11 +223,19 @@ def _write_line(
 ) -> None:
     """Write `row` back at `frame` behind the losses of a turn. A bow adds noise, as much as the losses take away."""
     feed, pole, memory = voice.loss_feed[k], voice.loss_pole, voice.loss_memory[k]
-    bow = patch.bow_level * voice.bowed
-    if patch.stiffness == 0.0:
+    if patch.bow_level > 0.0:
+        # Without what lies below the string's pitch, which would pile up in the loop as DC.
+        bow, low = patch.bow_level * voice.bowed, voice.bow_low[k]
+        share = min(0.5 * TAU * voice.increment, 1.0)
         for i in range(len(row)):
             memory = feed * row[i] + pole * memory
-            line[(frame + i) & mask] = memory + bow * noise[i]
+            low += share * (noise[i] - low)
+            line[(frame + i) & mask] = memory + bow * (noise[i] - low)
+        voice.bow_low[k] = low
+    elif patch.stiffness == 0.0:
+        for i in range(len(row)):
+            memory = feed * row[i] + pole * memory
+            line[(frame + i) & mask] = memory
     else:
         # Two all-passes: the stiffer the string, the sharper its upper partials.
         c, rest = patch.stiffness, 1.0 - patch.stiffness * patch.stiffness
@@ -237,7 +246,7 @@ def _write_line(
             a = rest * memory + c * a
             twice = b - c * once
             b = rest * once + c * b
-            line[(frame + i) & mask] = twice + bow * noise[i]
+            line[(frame + i) & mask] = twice
         voice.stretch[2 * k], voice.stretch[2 * k + 1] = a, b
     voice.loss_memory[k] = memory
 

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from engine.audio import BLOCK_FRAMES, Block
 from engine.synth.cpu import CpuRenderer
 from engine.synth.master import LATENCY_FRAMES
-from engine.synth.mixer import Ragged, Tables
-from engine.synth.sound import SOUND
+from engine.synth.sound import SOUND, Ragged
 from engine.synth.state import (
     FRAME,
     NUM_CONTROLS,
@@ -86,8 +85,7 @@ class Synth:
         self, max_slots: int, *, device: str = "cpu", num_threads: int = 1, tables: PatchTables | None = None
     ) -> None:
         self.max_slots = max_slots
-        tables = tables or shipped_tables()
-        flat = Tables(*(getattr(tables, name) for name in Tables._fields))
+        flat = (tables or shipped_tables()).flat()
         self._renderer: Renderer
         if device == "cpu":
             self._renderer = CpuRenderer(flat, num_threads)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,18 @@ DRUMS = LAYERS.index("drums")
 assert tuple(_MIX) == MIX_FIELDS and (*_ROOM, *AMBIENCES) == ROOM_FIELDS
 
 
+class Tables(NamedTuple):
+    """The arrays of `PatchTables`, as the kernels take them."""
+
+    patches: npt.NDArray[np.void]
+    choices: npt.NDArray[np.int32]
+    kits: npt.NDArray[np.int32]
+    mix: npt.NDArray[np.float64]
+    rooms: npt.NDArray[np.float64]
+    waves: npt.NDArray[np.float32]
+    zones: npt.NDArray[np.void]
+
+
 @dataclass(frozen=True)
 class PatchTables:
     """Everything the kernels read. `names` gives the patches in table order."""
@@ -57,6 +70,9 @@ class PatchTables:
     rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS]
     waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, then those of the spectra
     zones: npt.NDArray[np.void]  # [Z] ZONE of the spectra
+
+    def flat(self) -> Tables:
+        return Tables(*(getattr(self, name) for name in Tables._fields))
 
     def alone(self, name: str, **fields: float) -> PatchTables:
         """Tables in which every layer and drum is one patch, some of its fields changed, without mix or room."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from engine.errors import DeviceMissing
-from engine.synth.mixer import Tables, new_scratch
+from engine.synth.mixer import new_scratch
 from engine.synth.sound import SOUND
 from engine.synth.state import new_state
 from engine.synth.synth import Synth
@@ -84,8 +84,7 @@ def test_kernels_compile_for_a_card_that_is_not_there(monkeypatch: pytest.Monkey
     def of_slots(one: tuple[np.ndarray, ...]) -> Any:
         return type(one)(*(array[None] for array in one))
 
-    patches = shipped_tables()
-    tables = Tables(*(getattr(patches, name) for name in Tables._fields))
+    tables = shipped_tables().flat()
     numbers, voice_rows, controls = np.zeros(1, np.int64), np.zeros((1, 5, 64, 72)), np.zeros((1, 1))
     block, stems = np.zeros((1, 2, 960), np.float32), np.zeros((1, 5, 2, 1), np.float32)
     arguments = (
@@ -100,8 +99,7 @@ def test_kernels_compile_for_a_card_that_is_not_there(monkeypatch: pytest.Monkey
 
 def test_no_number_of_a_record_crosses_a_word() -> None:
     """A card cannot read one that does."""
-    patches = shipped_tables()
-    arrays = [*new_state(0), *(getattr(patches, name) for name in Tables._fields), np.zeros(1, SOUND)]
+    arrays = [*new_state(0), *shipped_tables().flat(), np.zeros(1, SOUND)]
     for kind in (array.dtype for array in arrays if array.dtype.fields):
         for field, (number, offset) in kind.fields.items():
             assert offset % number.base.itemsize == 0 and kind.itemsize % number.base.itemsize == 0, field

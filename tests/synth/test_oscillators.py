@@ -51,7 +51,7 @@ def test_waves_do_not_fold(wave: int, hz: float, limit_db: float) -> None:
 
 def test_no_oscillator_of_any_patch_folds() -> None:
     worst = measure()
-    assert worst.keys() == {"analog", "fm", "ensemble", "chip"}
+    assert worst.keys() == {"additive", "analog", "fm", "ensemble", "chip"}
     assert all(level < -70.0 for level, _ in worst.values()), worst
 
 
