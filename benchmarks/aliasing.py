@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from benchmarks.harness import record
 from engine.audio import SAMPLE_RATE
-from engine.synth.fields import ANALOG, CHIP, ENSEMBLE, FM, KINDS
-from engine.synth.sound import SOUND
+from engine.synth.fields import ADDITIVE, ANALOG, CHIP, ENSEMBLE, FM, KINDS
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from engine.synth.tables import shipped_tables
 from engine.synth.wavetables import WAVES
@@ -24,10 +24,11 @@ from moods.intent import LAYERS, MUTE_DB, NO_RECALL, STYLES, Intent
 
 PITCH, SECONDS = 107, 1.4
 UNDER_HZ = 16_000
-OSCILLATORS = (ANALOG, FM, ENSEMBLE, CHIP)
+OSCILLATORS = (ANALOG, FM, ENSEMBLE, CHIP, ADDITIVE)
 OFF = (
     "noise_level", "drive", "tremolo", "vibrato_cents", "drift_cents", "motion_octaves", "detune_cents", "transpose",
     "resonance", "scoop_cents", "pulse_motion", "twin_cents", "jitter_cents", "tine_level", "sub_level", "arpeggio",
+    "roughness", "vibrato_db", "arch_db", "bow_level", "looseness_s",
 )  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def sound_of(index: int, patches: npt.NDArray[np.void]) -> npt.NDArray[np.float6
     layer = LAYERS.index("lead")
     synth = Synth(1, tables=dataclasses.replace(tables.alone(tables.names[index]), patches=patches))
     synth.open(0, 1)
-    synth.play(0, np.array([(0, 10**6, layer, PITCH, 127)], SOUND))
+    synth.play(0, as_sounds([(0, 10**6, layer, PITCH, 127)]))
     still = bright_intent()
     _, stems = synth.render_stems([0], lambda slot, frame: still, int(SECONDS * SAMPLE_RATE))
     return stems[0, layer, 0, -SAMPLE_RATE:].astype(np.float64)
@@ -69,14 +70,15 @@ def lines_of(patch: np.void) -> npt.NDArray[np.bool_]:
     hz = 440.0 * 2 ** ((PITCH - 69) / 12)
     bins = np.arange(SAMPLE_RATE // 2 + 1)
     if patch["kind"] == ENSEMBLE:
-        # What is in the table, stretched to the note; its bands are as broad as the players are apart.
+        # What is in the table, stretched to the note; its bands are as broad as the players are apart, and
+        # a head that fades to another place makes lines a little broader.
         tables = shipped_tables()
         index = int((PITCH - patch["zone_key"] + 0.01) / patch["zone_semitones"])
         zone = tables.zones[patch["first_zone"] + min(max(index, 0), patch["num_zones"] - 1)]
         size = sum(np.abs(np.fft.rfft(tables.waves[zone[start] :][: zone["num_frames"]])) for start in ("soft", "loud"))
         present = np.flatnonzero(size > 1e-5 * size.max()) * (hz / (zone["increment"] * zone["num_frames"]))
         near = np.searchsorted(present, bins).clip(1, len(present) - 1)
-        return np.minimum(np.abs(present[near] - bins), np.abs(present[near - 1] - bins)) < 12
+        return np.minimum(np.abs(present[near] - bins), np.abs(present[near - 1] - bins)) < 30
     if patch["kind"] == FM:
         # Every sum and difference belongs to the note, also a negative one, but for those that have no place.
         order = np.arange(-8, 9)

@@ -27,7 +27,7 @@ import symusic
 
 from benchmarks.harness import ROOT, record
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth, warm_up
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
@@ -56,10 +56,11 @@ def piece(num_voices: int, seconds: int) -> npt.NDArray[np.void]:
          layers[voice % len(layers)], list(LOWEST.values())[voice % len(layers)] + voice // len(layers), VELOCITY)
         for bar in range(seconds // BAR_S) for voice in range(num_voices)
     ]  # fmt: skip
-    return np.array(sorted(rows), SOUND)
+    return as_sounds(rows)
 
 
-def _intents() -> dict[str, Intent]:
+def steady_intents() -> dict[str, Intent]:
+    """An intent a style, the same from beginning to end."""
     return {
         style: Intent(
             0, 0.5, 0, tuple(float(name == style) for name in STYLES), 100, Key(0, "major"), 0.5, 0.5,
@@ -72,7 +73,7 @@ def _intents() -> dict[str, Intent]:
 def run_ours(num_voices: int) -> float:
     """CPU seconds of the piece, kernels compiled, a style a bar."""
     warm_up()
-    intents = _intents()
+    intents = steady_intents()
     synth = Synth(1)
     synth.open(0, seed=1)
     synth.play(0, piece(num_voices, SECONDS))

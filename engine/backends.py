@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from pathlib import Path
 
 from engine.compile import compiled_beside, is_cached
 from engine.config import EngineConfig
@@ -12,8 +14,10 @@ from engine.score.composer import Composer, num_rows
 from engine.score.generator import ScoreGenerator
 from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
+from engine.synth.errors import PatchError
 from engine.synth.mixer import render_slot
 from engine.synth.synth import Synth
+from engine.synth.tables import SHIPPED, PatchTables, load_tables, shipped_tables
 from engine.weights import read_checkpoint, shipped_checkpoint
 
 
@@ -26,6 +30,17 @@ def choose_device(device: str) -> str:
     if not torch.cuda.is_available():
         raise DeviceMissing(device, "torch finds no CUDA device")
     return device
+
+
+def _read_tables(folder: Path | None) -> PatchTables:
+    """The shipped patches with those of `folder`, or without them and a warning: no patch keeps music from playing."""
+    if folder is None:
+        return shipped_tables()
+    try:
+        return load_tables(SHIPPED, folder)
+    except PatchError as error:
+        logging.getLogger("undersong").warning("%s (patches of %s); the shipped ones play instead", error, folder)
+        return shipped_tables()
 
 
 def open_generator(config: EngineConfig) -> Generator:
@@ -45,5 +60,6 @@ def open_generator(config: EngineConfig) -> Generator:
         with compiled_beside("engine.synth.synth"):
             composer.warm_up()
     # More threads would only queue behind the front process and the encoders.
-    synth = Synth(config.max_slots, device=device, num_threads=min(4, os.cpu_count() or 1))
+    num_threads = min(4, os.cpu_count() or 1)
+    synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=_read_tables(config.patches))
     return ScoreGenerator(composer, synth, config.max_slots)

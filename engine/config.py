@@ -59,6 +59,8 @@ class EngineConfig:
     max_slots: int = 64
     checkpoint: Path | None = None
     """A folder with `manifest.json` and the weights it names; None is the one shipped in the package."""
+    patches: Path | None = None
+    """A folder of patch files beside those that ship; a file of the same name stands for the shipped one."""
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:

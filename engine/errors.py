@@ -4,7 +4,8 @@ EngineError
 ├── UnknownBackend       --backend is not one of ours
 ├── UnknownDevice        --device is not one of ours
 ├── DeviceMissing        the device asked for is not in this machine
-└── BadCheckpoint        a checkpoint file is missing or not what its manifest says
+├── BadCheckpoint        a checkpoint file is missing or not what its manifest says
+└── synth.errors.PatchError  a patch file is not what it should be
 """
 
 from __future__ import annotations

@@ -51,11 +51,13 @@ class Config:
     opus_bit_rate: int = 160_000
     ice_servers: tuple[str, ...] = ()
     """STUN or TURN addresses; none by default, so that no third party learns of a listener."""
+    patches: str = ""
+    """A folder of patch files beside the shipped ones; see docs/sound.md."""
     generator: str = "engine.backends:open_generator"
     """`module:function` that makes the engine process's generator from an `engine.config.EngineConfig`."""
 
     def __post_init__(self) -> None:
-        for name in ("host", "device", "backend", "generator"):
+        for name in ("host", "device", "backend", "patches", "generator"):
             if not isinstance(getattr(self, name), str):
                 raise BadConfig(f"{name} is {getattr(self, name)!r}; a text is expected", field=name)
         if not re.fullmatch(r"[^:]+:[^:]+", self.generator):

@@ -260,7 +260,10 @@ class UnknownGenerator(EngineError):
 
 def _load_generator(config: Config) -> Generator:
     module, _, function = config.generator.partition(":")
-    engine_config = EngineConfig(backend=config.backend, device=config.device, max_slots=config.max_stations)
+    engine_config = EngineConfig(
+        backend=config.backend, device=config.device, max_slots=config.max_stations,
+        patches=Path(config.patches) if config.patches else None,
+    )  # fmt: skip
     try:
         make = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:

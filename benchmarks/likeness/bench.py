@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.harness import ROOT
 from benchmarks.likeness import references, renditions
 from benchmarks.likeness.hearing import Heard, hear, hear_moments
 from engine.score.piece import Piece
@@ -26,7 +27,11 @@ FAMILIES = {
 _HERE = "benchmarks/likeness"
 _NOTES = ("moods", "engine/score", "engine/config.py", "engine/checkpoints", "engine/training/evaluation/takes.py")
 _HEARING = (f"{_HERE}/hearing.py", f"{_HERE}/ears.py")
-_OURS = ("engine/synth", "engine/training/evaluation/sound.py")
+_OFFLINE = {"__main__.py", "audition.py", "metering.py", "pictures.py"}
+_OURS = (
+    "engine/synth/patches",
+    *(f"engine/synth/{file.name}" for file in (ROOT / "engine/synth").glob("*.py") if file.name not in _OFFLINE),
+)
 
 
 class Bench:

@@ -108,6 +108,7 @@ class ScoreGenerator:
             # Notes lie on ticks; what is struck at a hit sounds at the very frame that was acknowledged.
             struck = beat.notes["tick"] == strike_tick(intent)
             sounds["frame"][struck] = start + round(intent.hit_offset * TICKS_PER_BEAT * frames_per_tick)
+            sounds["is_struck"][struck] = 1
         self._synth.play(slot, sounds)
 
 

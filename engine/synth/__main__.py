@@ -41,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _write(folder: Path, auditions: Iterator[audition.Audition]) -> int:
     """Write them and name the faulty; returns how many."""
-    faulty = [found for found in audition.write(folder, auditions) if found.faults]
-    for found in faulty:
-        print(f"{folder.name}/{found.name}: {'; '.join(found.faults)}")
+    faulty = audition.write(folder, auditions)
+    for name, faults in faulty.items():
+        print(f"{folder.name}/{name}: {'; '.join(faults)}", flush=True)
     return len(faulty)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import NOISE_SCALE, next_noise, sine
+from engine.synth.oscillators import NOISE_SCALE, log2, next_noise, sine
 from engine.synth.state import BODY_POINTS, CONTROL_FRAMES, MAX_HARMONICS
 
 POINTS_PER_OCTAVE = 12
@@ -25,7 +25,7 @@ _SLOPES, _TARGETS = MAX_HARMONICS, 2 * MAX_HARMONICS
 """Places in the string row, after the levels."""
 _PLACES = POINTS_PER_OCTAVE * np.log2(np.arange(1.0, MAX_HARMONICS + 1.0))
 """Of the harmonics on a body's axis, from the first."""
-INAUDIBLE = 2e-5
+INAUDIBLE = 5e-5
 
 
 @kernel
@@ -51,10 +51,10 @@ def aim_harmonics(voice: np.void, patch: np.void, levels: np.ndarray, frame: int
     voice.noise = next_noise(voice.noise)
     voice.rough, voice.rough_next = voice.rough_next, patch.roughness * (voice.noise * NOISE_SCALE - 1.0)
     hz = voice.increment * SAMPLE_RATE
-    base = math.log2(hz / BODY_LOW_HZ) * POINTS_PER_OCTAVE
+    base = log2(hz / BODY_LOW_HZ) * POINTS_PER_OCTAVE
     count = min(int(TOP_HZ / hz), MAX_HARMONICS)
-    # Also those that still sound from before a glide upwards.
-    until = min(max(count + 3, voice.num_harmonics) // 4 * 4, MAX_HARMONICS)
+    # Not those that nobody would hear: four more than last time at most, and what still sounds from before a glide up.
+    until = min(max(min((count + 3) // 4 * 4, voice.num_harmonics + 4), voice.num_harmonics), MAX_HARMONICS)
     soft, loud, body = gain * (1.0 - dynamics), gain * dynamics, patch.response
     for k in range(until):
         place = min(max(base + _PLACES[k], 0.0), BODY_POINTS - 1.001)

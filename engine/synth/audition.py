@@ -21,7 +21,7 @@ from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
 from engine.synth.fields import DRUM
 from engine.synth.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from engine.synth.tables import PatchTables
 from moods.harmony import Key
@@ -139,7 +139,7 @@ def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = 
         bpm = _middle_bpm(style)
         synth = Synth(1, tables=tables)
         synth.open(0, seed)
-        synth.play(0, np.array(_arrangement(style, bpm), SOUND))
+        synth.play(0, as_sounds(_arrangement(style, bpm)))
         heard = _intent(style, bpm)
         sound = synth.render([0], lambda _, __, heard=heard: heard, _frames(STYLE_S))[0]
         found = meter(sound)
@@ -202,9 +202,9 @@ def _play_stem(
     """One layer before the master: [2, T]."""
     synth = Synth(1, tables=tables)
     synth.open(0, 1)
-    synth.play(0, np.array(rows, SOUND))
+    synth.play(0, as_sounds(rows))
     heard = _intent(style)
-    return synth.render_stems([0], lambda _, __: heard, _frames(seconds))[1][0, layer]
+    return synth.render_stems([0], lambda _, __: heard, _frames(seconds))[1][0, layer].copy()
 
 
 def _parts(sound: Float, count: int, seconds: float) -> list[Float]:
@@ -224,22 +224,21 @@ def write_wav(file: Path, sound: Float) -> None:
         out.writeframes(np.clip(np.rint(sound.T * 32768), -32768, 32767).astype("<i2").tobytes())
 
 
-def write(folder: Path, auditions: Iterable[Audition]) -> list[Audition]:
-    """A wav and a spectrogram each; then `figures.json`, `figures.md` and `sheet.png` for all. Returns them all."""
-    from engine.synth.pictures import draw_sheet, draw_spectrogram
+def write(folder: Path, auditions: Iterable[Audition]) -> dict[str, list[str]]:
+    """A wav and a spectrogram each; `figures.json`, `figures.md`, `sheet.png` for all. Returns the faults, by name."""
+    from engine.synth.pictures import Spectrogram, draw_sheet, draw_spectrogram
 
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    rows: list[dict[str, Any]] = []
+    pictures: list[Spectrogram] = []
     for audition in auditions:
         write_wav(folder / f"{audition.name}.wav", audition.sound)
-        draw_spectrogram(folder / f"{audition.name}.png", audition.name, audition.sound)
-        found.append(audition)
-    if found:
-        draw_sheet(folder / "sheet.png", [(audition.name, audition.sound) for audition in found])
-        rows = [{"name": a.name, **_rounded(a.figures), "faults": a.faults} for a in found]
-        (folder / "figures.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (folder / "figures.md").write_text(_table(rows), encoding="utf-8")
-    return found
+        pictures.append(draw_spectrogram(folder / f"{audition.name}.png", audition.name, audition.sound))
+        rows.append({"name": audition.name, **_rounded(audition.figures), "faults": audition.faults})
+    draw_sheet(folder / "sheet.png", pictures)
+    (folder / "figures.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "figures.md").write_text(_table(rows), encoding="utf-8")
+    return {row["name"]: row["faults"] for row in rows if row["faults"]}
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float | None]:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.audio import CHANNELS, Block
-from engine.synth.mixer import Scratch, Tables, new_scratch, render_slot
+from engine.synth.mixer import Scratch, new_scratch, render_slot
+from engine.synth.sound import Ragged
 from engine.synth.state import NUM_LAYERS, SlotState, with_stem_effects
+from engine.synth.tables import Tables
 
 
 class CpuRenderer:
@@ -42,17 +43,18 @@ class CpuRenderer:
     def render(
         self,
         slots: Sequence[int],
-        sounds: Sequence[npt.NDArray[np.void]],
-        controls: Sequence[npt.NDArray[np.float64]],
+        sounds: Ragged,
+        controls: Ragged,
         num_frames: int,
         stem_frames: int,
     ) -> tuple[Block, Block]:
         block = np.empty((len(slots), CHANNELS, num_frames), np.float32)
         stems = np.empty((len(slots), NUM_LAYERS, CHANNELS, stem_frames), np.float32)
         jobs = [
-            (self._states[slot], self._tables, sounds[row], controls[row], self._scratch[slot], block[row], stems[row])
+            (self._states[slot], self._tables, sounds.of(row), controls.of(row), self._scratch[slot], block[row],
+             stems[row])
             for row, slot in enumerate(slots)
-        ]
+        ]  # fmt: skip
         if self._pool is None or len(jobs) == 1:
             for job in jobs:
                 render_slot(*job)

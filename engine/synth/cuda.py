@@ -18,9 +18,9 @@ from numba import config, cuda, int64
 from engine.audio import BLOCK_FRAMES, CHANNELS, Block
 from engine.compile import bound_to_sources
 from engine.errors import DeviceMissing
+from engine.synth.allocation import start_due_sounds
 from engine.synth.mixer import (
     Scratch,
-    Tables,
     add_effects,
     advance_duck,
     chunk_length,
@@ -29,15 +29,13 @@ from engine.synth.mixer import (
     new_scratch,
     render_sounding,
     route,
-    start_due_sounds,
     take_controls,
 )
-from engine.synth.sound import SOUND
+from engine.synth.sound import Ragged
 from engine.synth.state import (
     CONTROL_FRAMES,
     FRAME,
     FREE,
-    NUM_CONTROLS,
     NUM_LAYERS,
     NUM_VOICES,
     WORK_ROWS,
@@ -45,9 +43,12 @@ from engine.synth.state import (
     new_state,
     with_stem_effects,
 )
+from engine.synth.tables import Tables
 
 THREADS = 96
 """Of one slot: a warp's multiple with one for every voice."""
+_ROOM = 64
+"""Rows that an array on the card has at first."""
 COMPILED = {} if config.ENABLE_CUDASIM else {"max_registers": 128}
 """128 registers a thread: five slots fit a multiprocessor and hide one another's waiting. The simulator has none."""
 
@@ -105,31 +106,34 @@ def _render_slots(
     tables: Tables,
     scratches: Scratch,
     voice_rows: np.ndarray,
-    sounds: np.ndarray,
-    num_sounds: np.ndarray,
+    all_sounds: np.ndarray,
+    first_sounds: np.ndarray,
     controls: np.ndarray,
+    first_controls: np.ndarray,
     out: np.ndarray,
     stems: np.ndarray,
 ) -> None:
     """Render the next frames of slots[b] into out[b] [2, T]; b counts the blocks of threads.
 
-    Of sounds[b] the first num_sounds[b] are due in these frames; controls[b] has a row for every multiple of
-    BLOCK_FRAMES among them. stems[b] is [layers, 2, T], or has one frame where none are wanted.
+    Its sounds are those from first_sounds[b] to first_sounds[b + 1], its controls begin at first_controls[b] with a
+    row for every multiple of BLOCK_FRAMES among these frames. stems[b] is [layers, 2, T], or [layers, 2, 1] where none
+    are wanted.
     """
     row, is_first = cuda.blockIdx.x, cuda.threadIdx.x == 0
     slot = slots[row]
     state, scratch = _state_of(states, slot), _scratch_of(scratches, slot)
     layers = cuda.shared.array(NUM_VOICES, int64)
     length = cuda.shared.array(1, int64)
+    sounds = all_sounds[first_sounds[row] : first_sounds[row + 1]]
     start, block, next_sound = state.clock[FRAME], 0, 0
     frame, end = start, start + out.shape[2]
     while frame < end:
         if is_first:
             if frame % BLOCK_FRAMES == 0:
-                take_controls(state, tables, controls[row, block], frame == 0)
+                take_controls(state, tables, controls[first_controls[row] + block], frame == 0)
                 block += 1
-            next_sound = start_due_sounds(state, tables, sounds[row, : num_sounds[row]], next_sound, frame)
-            length[0] = chunk_length(sounds[row, : num_sounds[row]], next_sound, frame, end)
+            next_sound = start_due_sounds(state, tables, sounds, next_sound, frame)
+            length[0] = chunk_length(sounds, next_sound, frame, end)
             advance_duck(state, frame)
             make_noise(state, scratch, frame, length[0])
         cuda.syncthreads()
@@ -144,7 +148,7 @@ def _render_slots(
                 route(state, scratch, layer, is_sounding, frame, frame % BLOCK_FRAMES, num_frames)
             add_effects(state, scratch, frame, num_frames)
         cuda.syncthreads()
-        if stems.shape[3] > 1:
+        if stems.shape[3] == out.shape[2]:
             for i in range(cuda.threadIdx.x, num_frames, cuda.blockDim.x):
                 for layer in range(NUM_LAYERS):
                     for channel in range(CHANNELS):
@@ -182,7 +186,7 @@ class CudaRenderer:
         self._scratch = _repeated(new_scratch(), max_slots)
         # The voices last, so that neighbouring threads reach for neighbouring words.
         self._voice_rows = cuda.device_array((max_slots, WORK_ROWS + CHANNELS, CONTROL_FRAMES, NUM_VOICES), np.float64)
-        self._staged: dict[str, tuple[Any, Any]] = {}
+        self._twins: dict[str, tuple[Any, Any]] = {}
         self._open: set[int] = set()
 
     def open(self, slot: int, state: SlotState) -> None:
@@ -219,40 +223,41 @@ class CudaRenderer:
     def render(
         self,
         slots: Sequence[int],
-        sounds: Sequence[npt.NDArray[np.void]],
-        controls: Sequence[npt.NDArray[np.float64]],
+        sounds: Ragged,
+        controls: Ragged,
         num_frames: int,
         stem_frames: int,
     ) -> tuple[Block, Block]:
-        most_sounds = max(map(len, sounds))
-        numbers, on_card = self._stage("slots", (len(slots),), np.int64)
-        numbers[:] = slots
-        counts, counts_on_card = self._stage("num_sounds", (len(slots),), np.int64)
-        counts[:] = [len(due) for due in sounds]
-        queue, queue_on_card = self._stage("sounds", (len(slots), most_sounds), SOUND)
-        rows, rows_on_card = self._stage("controls", (len(slots), max(map(len, controls)), NUM_CONTROLS), np.float64)
-        for row, (due, wanted) in enumerate(zip(sounds, controls, strict=True)):
-            queue[row, : len(due)] = due
-            rows[row, : len(wanted)] = wanted
-        for host, card in (
-            (numbers, on_card), (counts, counts_on_card), (queue, queue_on_card), (rows, rows_on_card),
-        ):  # fmt: skip
-            card.copy_to_device(host)
-        block, block_on_card = self._stage("block", (len(slots), CHANNELS, num_frames), np.float32)
-        stems, stems_on_card = self._stage("stems", (len(slots), NUM_LAYERS, CHANNELS, stem_frames), np.float32)
+        block, block_on_card = self._twin("block", (len(slots), CHANNELS, num_frames), np.float32)
+        # No array on a card may be empty.
+        shape = (len(slots), NUM_LAYERS, CHANNELS, max(1, stem_frames))
+        stems, stems_on_card = self._twin("stems", shape, np.float32)
         render_slots[len(slots), self._num_threads](
-            on_card, self._states, self._tables, self._scratch, self._voice_rows, queue_on_card, counts_on_card,
-            rows_on_card, block_on_card, stems_on_card,
+            self._send("slots", np.array(slots, np.int64)), self._states, self._tables, self._scratch,
+            self._voice_rows,
+            self._send("sounds", sounds.rows), self._send("first_sounds", sounds.first),
+            self._send("controls", controls.rows), self._send("first_controls", controls.first),
+            block_on_card, stems_on_card,
         )  # fmt: skip
         block_on_card.copy_to_host(block)
         if stem_frames > 0:
             stems_on_card.copy_to_host(stems)
         return block.copy(), stems[..., :stem_frames].copy()
 
-    def _stage(self, name: str, shape: tuple[int, ...], kind: npt.DTypeLike) -> tuple[npt.NDArray[Any], Any]:
-        """A pinned array and its twin on the card, kept from call to call; no length is 0, no card has that."""
-        shape = tuple(max(1, length) for length in shape)
-        if name not in self._staged or self._staged[name][0].shape != shape:
-            kind = _as_records(np.empty(0, kind)).dtype
-            self._staged[name] = cuda.pinned_array(shape, kind), cuda.device_array(shape, kind)
-        return self._staged[name]
+    def _twin(self, name: str, shape: tuple[int, ...], kind: npt.DTypeLike) -> tuple[npt.NDArray[Any], Any]:
+        """A pinned array and its twin on the card, kept from call to call."""
+        if name not in self._twins or self._twins[name][0].shape != shape:
+            self._twins[name] = cuda.pinned_array(shape, kind), cuda.device_array(shape, kind)
+        return self._twins[name]
+
+    def _send(self, name: str, values: npt.NDArray[Any]) -> Any:
+        """`values` at the beginning of an array on the card, that has room for more of them."""
+        values = _as_records(values)
+        room = len(self._twins[name][0]) if name in self._twins else _ROOM
+        while room < len(values):
+            room *= 2
+        host, card = self._twin(name, (room, *values.shape[1:]), values.dtype)
+        if len(values) > 0:
+            host[: len(values)] = values
+            card[: len(values)].copy_to_device(host[: len(values)])
+        return card

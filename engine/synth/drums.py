@@ -19,6 +19,9 @@ TONE = 6
 """Place in VOICE.phase: turns of the tone since the hit."""
 SILENT_DRUM = 1e-4
 _BURST_DECAY_S = 0.025
+_GRIT_SHARE = 1.0 - math.exp(-2.0 * math.pi * 600.0 / SAMPLE_RATE)
+_GRIT_GAIN = math.sqrt(3.0 * (2.0 - _GRIT_SHARE) / _GRIT_SHARE)
+"""Brings white noise behind a one-pole low-pass of 600 Hz back to an effective value of 1."""
 
 
 @kernel
@@ -52,7 +55,7 @@ def strike_drum(voice: np.void, patch: np.void, modes: np.ndarray) -> None:
         chance = voice.noise * NOISE_SCALE - 1.0
         amplitude = patch.mode_level * patch.amplitudes[k] * max(ratio, 0.5) ** (0.8 * effort - patch.tilt)
         decay_s = patch.mode_decay_s * (0.75 + 0.35 * voice.velocity) / (1.0 + patch.mode_damping * (ratio - 1.0))
-        set_mode(modes[k], mode_hz * (1.0 + 0.004 * chance), amplitude * (1.0 + 0.25 * chance), max(decay_s, 0.005))
+        set_mode(modes[k], mode_hz * (1.0 + 0.004 * chance), amplitude * (1.0 + 0.18 * chance), max(decay_s, 0.005))
 
 
 @kernel
@@ -61,10 +64,10 @@ def add_drum(voice: np.void, patch: np.void, modes: np.ndarray, work: np.ndarray
     if voice.num_modes > 0:
         add_modes(work, num_frames, modes, voice.num_modes)
         spread_modes(work, num_frames, 0.9 * patch.width, patch.clash * (0.4 + 0.8 * voice.velocity))
+    if voice.noise_level > 0.0 or voice.second > 0.0 or (patch.grit > 0.0 and voice.num_modes > 0):
+        _add_noise(voice, patch, work, frame, num_frames)
     if voice.tine > 0.0:
         _add_tone(voice, patch, work, num_frames)
-    if voice.noise_level > 0.0 or voice.second > 0.0:
-        _add_noise(voice, patch, work, frame, num_frames)
 
 
 @kernel
@@ -142,7 +145,8 @@ def _band(hz: float, octaves: float) -> tuple[float, float, float, float]:
 def _add_noise(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_frames: int) -> None:
     """Two bands of noise, the right one's own where the drum is wide.
 
-    The first band may be struck several times, by the hands of a clap; the second may bloom late, as metal does.
+    The first band may be struck several times, by the hands of a clap; the second may bloom late, as metal does. By
+    `grit` the modes are multiplied with slow noise, which makes a band of each line: a cymbal has more modes than we.
     """
     white_left, white_right = work[2, :num_frames], work[3, :num_frames]
     _fill_noise(voice, patch, white_left, 0, frame)
@@ -159,17 +163,20 @@ def _add_noise(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num
     memory = voice.bands
     l1, l2, h1, h2 = memory[0], memory[1], memory[2], memory[3]
     r1, r2, t1, t2 = memory[4], memory[5], memory[6], memory[7]
+    plain, grit, grit_left, grit_right = 1.0 - patch.grit, patch.grit * _GRIT_GAIN, memory[8], memory[9]
     left, right = work[0, :num_frames], work[1, :num_frames]
     for i in range(num_frames):
         x, y = white_left[i], white_right[i]
+        grit_left += _GRIT_SHARE * (x - grit_left)
+        grit_right += _GRIT_SHARE * (y - grit_right)
         low, top = low_gain * level, high_gain * high * (1.0 - rise)
         m1, m2 = p1 * l1 + p2 * (x - l2), p2 * l1 + p3 * (l2 - x) + x
         n1, n2 = s1 * h1 + s2 * (x - h2), s2 * h1 + s3 * (h2 - x) + x
-        left[i] += low * (l1 + m1) + top * (h1 + n1)
+        left[i] = left[i] * (plain + grit * grit_left) + low * (l1 + m1) + top * (h1 + n1)
         l1, l2, h1, h2 = m1, m2, n1, n2
         m1, m2 = p1 * r1 + p2 * (y - r2), p2 * r1 + p3 * (r2 - y) + y
         n1, n2 = s1 * t1 + s2 * (y - t2), s2 * t1 + s3 * (t2 - y) + y
-        right[i] += low * (r1 + m1) + top * (t1 + n1)
+        right[i] = right[i] * (plain + grit * grit_right) + low * (r1 + m1) + top * (t1 + n1)
         r1, r2, t1, t2 = m1, m2, n1, n2
         frames += 1.0
         if frames < bursts_end:
@@ -180,4 +187,5 @@ def _add_noise(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num
         rise *= keep_rise
     memory[0], memory[1], memory[2], memory[3] = l1, l2, h1, h2
     memory[4], memory[5], memory[6], memory[7] = r1, r2, t1, t2
+    memory[8], memory[9] = grit_left, grit_right
     voice.noise_level, voice.second, voice.rise, voice.index = level, high, rise, frames

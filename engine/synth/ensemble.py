@@ -3,7 +3,7 @@
 Two heads read the pitch zone's table of `spectra`, one more to the left and one more to the right. They are a whole
 number of the fundamental's cycles apart, so the steady middle of every partial is the same in both, and mono keeps it,
 while the bands around it, the differences between the players, are independent.
-Remembers the heads' places in VOICE.phase and the loudness of the spectrum in VOICE.dynamic.
+Remembers the heads' times in VOICE.phase and the loudness of the spectrum in VOICE.dynamic.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, hash32, sine
-from engine.synth.spectra import LONG_FRAMES
+from engine.synth.oscillators import CENT, hash32, log2, sine
+from engine.synth.spectra import GUARD_FRAMES, LONG_FRAMES
 from engine.synth.state import CONTROL_FRAMES, WANDER
 
 _FRACTION_BITS = 24
@@ -23,6 +23,9 @@ _UNIT = 2**_FRACTION_BITS
 _FRACTION = 1.0 / _UNIT
 _MOST_FRAMES = LONG_FRAMES - 1
 _ONE, _TWO, _HALF, _SIXTH = np.float32(1), np.float32(2), np.float32(1 / 2), np.float32(1 / 6)
+STAY_FRAMES, FADE_FRAMES = 320 * CONTROL_FRAMES, 90 * CONTROL_FRAMES
+SEED_PHASE = 2
+"""Place in VOICE.phase, after the heads', of the number that decides where the heads go."""
 HEAD_RATES_HZ = (0.31, 0.47)
 """How often each head's pitch wanders, `detune_cents` to either side."""
 
@@ -63,39 +66,86 @@ def _aim_dynamic(voice: np.void, patch: np.void, brightness: float, energy: floa
 
 
 @kernel
+def _random_turn(seed: int, stay: int) -> float:
+    return hash32(seed, stay) / 4294967296.0
+
+
+@kernel
+def _place_of(seed: int, zone: np.void, head: int, stay: int) -> int:
+    """Where the head's `stay`th stay begins in the table: at random, but whole cycles from the others.
+
+    Near one another in the table two readers would be a flanger. So the heads are half a table apart, even stays are
+    anywhere, and odd ones an eighth of the table or more from those before and after, of both heads.
+    """
+    turn = _random_turn(seed, stay)
+    if stay % 2:
+        before, after = _random_turn(seed, stay - 1) % 0.5, _random_turn(seed, stay + 1) % 0.5
+        middle = 0.5 * (before + after) + (0.25 if abs(before - after) < 0.25 else 0.0)
+        turn = middle + (0.5 if turn < 0.5 else 0.0)
+    turn += 0.5 * head
+    num_cycles = int(zone.increment * zone.num_frames + 0.5)
+    return int(math.floor(turn * num_cycles) * _UNIT * (zone.num_frames / num_cycles))
+
+
+@kernel
+def _read_head(
+    voice: np.void, zone: np.void, tables: np.ndarray, row: np.ndarray, spare: np.ndarray, head: int, rate: float,
+    frame: int,
+) -> None:  # fmt: skip
+    """Fill `row` with a head's next frames, `rate` table frames each; `spare` is scratch, as long.
+
+    A table comes round after a second, which the ear would notice: once in every STAY_FRAMES a head fades to
+    another place.
+    """
+    frames, into = zone.num_frames, frame % CONTROL_FRAMES
+    mask = frames * _UNIT - 1
+    table = tables[zone.soft : zone.soft + frames + GUARD_FRAMES]
+    loud = tables[zone.loud : zone.loud + frames + GUARD_FRAMES]
+    dynamic, slope = voice.dynamic[0], (voice.dynamic[1] - voice.dynamic[0]) / CONTROL_FRAMES
+    if zone.loud == zone.soft:
+        dynamic, slope = 0.0, 0.0
+    seed = int(voice.phase[SEED_PHASE])
+    elapsed = frame - into + CONTROL_FRAMES * (seed % 1024)
+    stay, since = elapsed // STAY_FRAMES, elapsed % STAY_FRAMES
+    # Not at regular times, nor both heads at once, or the fades would be heard as a pulse.
+    chance = hash32(seed + 104_729 * head, stay) % ((STAY_FRAMES - FADE_FRAMES) // CONTROL_FRAMES)
+    faded = since - CONTROL_FRAMES * chance
+    time, step = int(voice.phase[head] * _UNIT), int(rate * _UNIT)
+    place = (time + _place_of(seed, zone, head, stay if faded < FADE_FRAMES else stay + 1)) & mask
+    _read(row, table, loud, dynamic, slope, into, place, step, mask)
+    if 0 <= faded < FADE_FRAMES:
+        place = (time + _place_of(seed, zone, head, stay + 1)) & mask
+        _read(spare, table, loud, dynamic, slope, into, place, step, mask)
+        for i in range(len(row)):
+            share = (faded + into + i) * (1.0 / FADE_FRAMES)
+            # As loud all the way, whatever part of the sound the two places have in common.
+            gain = 1.0 / math.sqrt(1.0 - 2.0 * (1.0 - zone.agreement) * share * (1.0 - share))
+            row[i] = gain * (row[i] + share * (spare[i] - row[i]))
+    voice.phase[head] = ((time + step * len(row)) & mask) * _FRACTION
+
+
+@kernel
 def add_ensemble(
     voice: np.void, patch: np.void, zones: np.ndarray, tables: np.ndarray, work: np.ndarray, frame: int,
     num_frames: int, brightness: float, energy: float,
 ) -> None:  # fmt: skip
     """Write both rows from the tables of the note's zone; `zones` are of dtype ZONE, `tables` is the flat array."""
-    key = 69.0 + 12.0 * math.log2(voice.hz / 440.0)
+    key = 69.0 + 12.0 * log2(voice.hz / 440.0)
     index = int((key - patch.zone_key + 0.01) / patch.zone_semitones)
     zone = zones[patch.first_zone + min(max(index, 0), patch.num_zones - 1)]
-    frames = zone.num_frames
-    into = frame % CONTROL_FRAMES
-    base = frame - into
-    if into == 0 or frame == voice.onset:
+    base = frame - frame % CONTROL_FRAMES
+    if frame == base or frame == voice.onset:
         _aim_dynamic(voice, patch, brightness, energy)
     if frame == voice.onset:
         voice.dynamic[0] = voice.dynamic[1]
-        voice.phase[0] = hash32(voice.noise, 0) % frames
-        cycle_frames = 1.0 / zone.increment
-        voice.phase[1] = (voice.phase[0] + math.floor(0.4 * frames / cycle_frames) * cycle_frames) % frames
-    slope = (voice.dynamic[1] - voice.dynamic[0]) / CONTROL_FRAMES
-    dynamic = voice.dynamic[0]
-    if zone.loud == zone.soft:
-        dynamic, slope = 0.0, 0.0
-    table, loud = tables[zone.soft : zone.soft + frames + 3], tables[zone.loud : zone.loud + frames + 3]
+        voice.phase[0], voice.phase[1], voice.phase[SEED_PHASE] = 0.0, 0.0, hash32(voice.noise, 0)
+    left, right, spare = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
     for head in range(2):
         turn = base / SAMPLE_RATE * HEAD_RATES_HZ[head] + voice.phase[WANDER]
         apart = patch.detune_cents * sine(turn - math.floor(turn))
         rate = voice.increment / zone.increment * (1.0 + CENT * apart)
-        place, step = int(voice.phase[head] * _UNIT), int(rate * _UNIT)
-        mask = frames * _UNIT - 1
-        _read(work[head, :num_frames], table, loud, dynamic, slope, into, place, step, mask)
-        voice.phase[head] = ((place + step * num_frames) & mask) * _FRACTION
+        _read_head(voice, zone, tables, left if head == 0 else right, spare, head, rate, frame)
     near, far = 1.0 + patch.width, 1.0 - patch.width
-    left, right = work[0, :num_frames], work[1, :num_frames]
     for i in range(num_frames):
         one, two = left[i], right[i]
         left[i] = near * one + far * two

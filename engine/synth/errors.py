@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from engine.errors import EngineError
 
-class PatchError(ValueError):
+
+class PatchError(EngineError):
     """A patch file cannot be used. `file` and `line` (from 1) say where, the text says what and what is allowed."""
 
     def __init__(self, file: str, line: int, problem: str) -> None:

@@ -55,7 +55,8 @@ _OF_KIND: dict[str, dict[str, Range]] = {
     "pluck": {
         "ring_s": (0.05, 20, 3), "ring_tracking": (0, 1, 0.4), "treble_s": (0.02, 10, 0.6), "stiffness": (0, 0.85, 0),
         "second_cents": (0, 10, 0), "pick_position": (0.02, 0.5, 0.15), "pick_hz": (200, 16_000, 4000),
-        "pick_noise": (0, 1, 0.05), "pick_level": (0, 1, 1), "repick_hz": (0, 20, 0), "bow_level": (0, 1, 0), **_LIFE,
+        "pick_noise": (0, 1, 0.05), "pick_level": (0, 1, 1), "repick_hz": (0, 20, 0), "knock": (0, 2, 0),
+        "bow_level": (0, 1, 0), **_LIFE,
     },
     "additive": {
         "soft_slope_db": (-40, 0, -15), "loud_slope_db": (-40, 0, -9), "bloom": (0, 1, 0.5), "roughness": (0, 0.5, 0),
@@ -76,7 +77,7 @@ _OF_KIND: dict[str, dict[str, Range]] = {
         "sweep_octaves": (-2, 6, 0), "sweep_s": (0.002, 1, 0.05), "overtone_ratio": (1, 6, 1.6),
         "overtone_level": (0, 1, 0), "num_partials": (0, MAX_PARTIALS, 0), "mode_hz": (30, 8000, 200),
         "mode_level": (0, 1, 0), "mode_decay_s": (0.005, 20, 0.3), "mode_damping": (0, 4, 0.1), "tilt": (-1, 4, 0),
-        "clash": (0, 40, 0), "noise_hz": (60, 16_000, 3000), "noise_octaves": (0.1, 8, 2),
+        "clash": (0, 40, 0), "grit": (0, 1, 0), "noise_hz": (60, 16_000, 3000), "noise_octaves": (0.1, 8, 2),
         "hiss_level": (0, 1, 0), "hiss_hz": (60, 18_000, 8000), "hiss_octaves": (0.1, 8, 2),
         "hiss_decay_s": (0.005, 20, 0.2), "hiss_attack_s": (0.0001, 2, 0.0001), "noise_lift": (0, 3, 0.7),
         "hold_hz": (0, 48_000, 0), "noise_period": (0, 65_536, 0), "bursts": (0, 8, 0), "burst_s": (0.002, 0.2, 0.011),
@@ -116,7 +117,7 @@ SPECTRUM: dict[str, Range] = {
     "slope_db": (-40, 6, -6), "bass_hz": (10, 4000, 10), "corner_hz": (20, 20_000, 20_000),
     "corner_slope_db": (-60, 0, -12), "even_db": (-60, 6, 0), "bandwidth_cents": (0.1, 400, 20),
     "bandwidth_growth": (0, 2, 1), "steady_db": (-40, 40, 3), "flutter_hz": (0, 20, 0), "flutter_db": (-40, 12, -3),
-    "lowest_key": (12, 108, 36), "highest_key": (24, 120, 96), "zone_semitones": (3, 24, 6),
+    "lowest_key": (12, 108, 36), "highest_key": (24, 120, 96), "zone_semitones": (3, 24, 6), "short_key": (12, 128, 58),
 }  # fmt: skip
 """Of the spectra that ensembles play; see `spectra.Spectrum`."""
 SPECTRUM_PAIRS = ("slope_db", "corner_hz")

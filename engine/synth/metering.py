@@ -22,7 +22,7 @@ MOST_FLOOR_DB = -70.0
 """What may be left, relative to the peak, where the sound should be over."""
 QUIETEST_PEAK_DB = -60.0
 _PITCH_WINDOW = 4096
-_PITCH_HOP = 64
+_PITCH_HOP = 256
 _ENVELOPE_FRAMES = 96
 
 
@@ -131,7 +131,7 @@ def cents_off(channel: npt.NDArray[np.float64], hz: float) -> float:
     best, cents = 0.0, math.nan
     for partial in (1, 2, 3):
         turn = np.exp(-2j * math.pi * partial * hz / SAMPLE_RATE * np.arange(len(channel)))
-        low = np.convolve(channel * turn, window, "valid")[::_PITCH_HOP]
+        low = np.lib.stride_tricks.sliding_window_view(channel * turn, len(window))[::_PITCH_HOP] @ window
         power = 2 * float((np.abs(low) ** 2).mean())
         # The first partial is the pitch that is heard, unless it is all but missing.
         weight = power * (100.0 if partial == 1 else 1.0)

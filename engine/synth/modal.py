@@ -12,7 +12,7 @@ from engine.synth.compile import kernel
 from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, next_noise
 
 _SILENT_POWER = 1e-5**2
-_WEAK = 1e-4
+_WEAK = 2e-4
 """A partial weaker than this beside the others is not struck at all."""
 _MAX_HZ = 18_000.0
 _THUMP_RATIOS = (1.0, 1.63, 2.41)
@@ -26,7 +26,7 @@ _MEMBRANE = (
 
 
 def body_ratios(body: str, count: int) -> npt.NDArray[np.float64]:
-    """Frequencies of a body's first `count` modes relative to the lowest.
+    """Frequencies of a body's first `count` modes relative to the lowest; of a membrane's 16 are known.
 
     A string's are whole numbers, a free bar's (2k + 1)² (Fletcher & Rossing, "The Physics of Musical Instruments",
     ch. 2.15), an ideal membrane's the zeros of Bessel functions (ch. 3.3); metal has one mode at a random place in
@@ -36,7 +36,7 @@ def body_ratios(body: str, count: int) -> npt.NDArray[np.float64]:
     if body == "bar":
         return np.concatenate([[1.0], (2 * order[1:] + 1) ** 2 / 3.0112**2])
     if body == "membrane":
-        return np.resize(_MEMBRANE, count)
+        return np.array(_MEMBRANE[:count])
     if body == "metal":
         places = (np.arange(count) + np.random.default_rng(count).random(count)) / count
         return np.exp2(3.6 * places)
@@ -131,7 +131,7 @@ def strike_modes(voice: np.void, patch: np.void, modes: np.ndarray) -> int:
     octaves, effort = (voice.pitch - 60.0) / 12.0, voice.velocity - 0.75
     ring_s = patch.ring_s * min(4.0, 2.0 ** (-patch.ring_tracking * octaves))
     stiffness = patch.inharmonicity * (math.exp(1.11 * octaves) + 0.06 * math.exp(-1.02 * octaves))
-    hammer_hz = patch.hammer_hz * 2.0 ** (patch.hammer_octaves * effort + 0.5 * octaves)
+    hammer_hz = patch.hammer_hz * 2.0 ** (patch.hammer_octaves * effort + (0.4 + 0.06 * octaves) * octaves)
     count = 0
     if patch.thump_level > 0.0:
         for ratio in _THUMP_RATIOS:
@@ -156,14 +156,16 @@ def strike_modes(voice: np.void, patch: np.void, modes: np.ndarray) -> int:
         loss = partial_hz / patch.damping_hz
         decay_s = ring_s / (1.0 + patch.ring_damping * max(0.0, ratio - 1.0) + loss * loss)
         num_strings = int(patch.num_strings) if k < patch.num_doubled else 1
+        if count + num_strings > len(modes):
+            return count
         for string in range(num_strings):
-            if count == len(modes):
-                return count
+            # Of one partial to the left, of the next to the right, the first string comes first.
+            at = count + (string if k % 2 == 0 else num_strings - 1 - string)
             if string == 0:
-                set_mode(modes[count], partial_hz, amplitude, decay_s)
+                set_mode(modes[at], partial_hz, amplitude, decay_s)
             else:
                 cents = patch.string_cents * (1.0 if string == 1 else -0.7)
                 level, longer = patch.after_level / string, patch.after_ring
-                set_mode(modes[count], partial_hz * math.exp(CENT * cents), level * amplitude, longer * decay_s)
-            count += 1
+                set_mode(modes[at], partial_hz * math.exp(CENT * cents), level * amplitude, longer * decay_s)
+        count += num_strings
     return count

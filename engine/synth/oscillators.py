@@ -29,6 +29,12 @@ def sine(phase: float) -> float:
 
 
 @kernel
+def log2(x: float) -> float:
+    """The logarithm that a card's kernels have no name for."""
+    return math.log(x) / LOG_2
+
+
+@kernel
 def hash32(seed: int, index: int) -> int:
     """A well-mixed 32-bit number of two integers (Wellons' lowbias32 on a combination of both)."""
     x = (seed ^ (seed >> 32) ^ (index * 0x9E3779B9)) & 0xFFFFFFFF
@@ -57,7 +63,7 @@ def white_noise(seed: int, frame: int, row: np.ndarray) -> None:
 
 TURN = 2**32
 """Phases run in whole numbers of this part of a cycle, so that a frame's place is exact however a block is cut."""
-_FRACTION_BITS = 20
+_FRACTION_BITS = 21
 assert TURN == WAVE_FRAMES << _FRACTION_BITS
 _FRACTION = 2.0**-_FRACTION_BITS
 

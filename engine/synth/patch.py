@@ -49,7 +49,8 @@ PATCH = np.dtype(
     + [(name, np.float64, (NUM_BODY_MODES,)) for name in ("body_turn", "body_loss", "body_gain")]
     + [(name, np.float64, (MAX_HARMONICS,)) for name in ("soft", "loud")]
     + [("response", np.float64, (BODY_POINTS,))]
-    + [(name, np.float64, (MAX_TICKS,)) for name in ("duty", "arpeggio")]
+    + [(name, np.float64, (MAX_TICKS,)) for name in ("duty", "arpeggio")],
+    align=True,  # a card reads no number across a word's end
 )
 """The fields of the files; of six times the share of the way that one frame goes; where an ensemble's zones lie; a
 string's body as band-passes; of an additive instrument both spectra and the body's response."""
@@ -115,7 +116,10 @@ def _fill_modes(file: PatchFile, name: str, lists: Lists, patch: npt.NDArray[np.
     amplitudes = lists.get("amplitudes", np.ones(count))
     if len(amplitudes) != count:
         raise file.fail(name, "amplitudes", f"there are {len(amplitudes)} amplitudes for {count} partials")
-    patch["ratios"][:count] = lists.get("ratios", body_ratios(WORDS["modal"]["body"][patch["body"]], count))
+    ratios = lists.get("ratios", body_ratios(WORDS["modal"]["body"][patch["body"]], count))
+    if len(ratios) != count:
+        raise file.fail(name, "num_partials", f"num_partials is {count}; allowed of this body is 0 … {len(ratios)}")
+    patch["ratios"][:count] = ratios
     patch["amplitudes"][:count], patch["num_modes"] = amplitudes, count
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.compile import kernel
 from engine.synth.lines import ANTI_DENORMAL, add_tap, allpass, read_moving, turn, write_line
-from engine.synth.oscillators import sine
+from engine.synth.oscillators import log2, sine
 from engine.synth.state import CONTROL_FRAMES, NUM_EARLY, REVERB_LINES
 
 LINE_LENGTHS = (1031, 1129, 1237, 1361, 1493, 1627, 1787, 1951, 2137, 2339, 2557, 2801, 3061, 3343, 3659, 3989)
@@ -70,7 +70,7 @@ def set_room(effects: np.void, reverb_s: float, low_ratio: float, damping_hz: fl
         power = 0.0
         for k in range(NUM_EARLY):
             effects.early[0, channel, k] = effects.early[1, channel, k]
-            octaves = math.log2(EARLY_FRAMES[channel, k] / centre)
+            octaves = log2(EARLY_FRAMES[channel, k] / centre)
             gain = math.exp(-0.5 * (octaves / _WINDOW_OCTAVES) ** 2)
             effects.early[1, channel, k] = gain if gain > _INAUDIBLE else 0.0
             power += gain * gain

@@ -21,16 +21,16 @@ ZONE = np.dtype(
         ("loud", np.int64),  # the same of the table for loud playing; equal to `soft` where there is one only
         ("num_frames", np.int64),  # a power of two
         ("increment", np.float64),  # cycles of the fundamental per frame of the table
+        ("agreement", np.float64),  # share of the power that is the same, whole cycles later
     ]
 )
 GUARD_FRAMES = 3
 """The first frames again behind the last, for the interpolation."""
 RMS = 0.35
 SHORT_FRAMES, LONG_FRAMES = 2**15, 2**16
-SHORT_KEY, TWOFOLD_KEY, FOURFOLD_KEY, TOP_KEY = 58.0, 88.0, 98.0, 108.0
-"""Zones whose middle is above the first have short tables, for their bands are wide; above the second and third they
-hold twice and four times the frames per second, which the interpolation needs. One more zone than asked for, up to the
-last, takes the few notes above."""
+TWOFOLD_KEY, FOURFOLD_KEY, TOP_KEY = 88.0, 98.0, 108.0
+"""Zones whose middle is above the first and second hold twice and four times the frames per second, which the
+interpolation needs. One more zone than asked for, up to the last, takes the few notes above; it is at least twofold."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Spectrum:
     lowest_key: float
     highest_key: float
     zone_semitones: float
+    short_key: float  # zones whose middle is above have tables of half the length, for their bands are wide
 
     @property
     def num_dynamics(self) -> int:
@@ -80,10 +81,15 @@ def _levels_db(spectrum: Spectrum, ratios: npt.NDArray, base_hz: float, dynamic:
     return levels
 
 
-def _bands(spectrum: Spectrum, base_hz: float, bin_hz: float, num_bins: int, top_hz: float) -> list[npt.NDArray]:
-    """Magnitudes [num_bins] for each dynamic. Every bin belongs to the nearest partial."""
+def _bands(
+    spectrum: Spectrum, base_hz: float, bin_hz: float, num_bins: int, top_hz: float
+) -> tuple[list[npt.NDArray], float]:
+    """Magnitudes [num_bins] for each dynamic, and the steady share of their power.
+
+    Every bin belongs to the nearest partial.
+    """
     if spectrum.partials:
-        ratios, given_db = np.array(spectrum.partials).T
+        ratios, given_db = np.array(sorted(spectrum.partials)).T
     else:
         ratios = np.arange(1, max(1, int(top_hz / base_hz)) + 1.0)
         given_db = np.zeros(len(ratios))
@@ -106,10 +112,9 @@ def _bands(spectrum: Spectrum, base_hz: float, bin_hz: float, num_bins: int, top
     shape /= (1 + steady)[nearest]
     shape[np.rint(centres).astype(int)] += steady / (1 + steady)
     shape = np.sqrt(shape)
-    return [
-        shape * 10 ** ((given_db + _levels_db(spectrum, ratios, base_hz, dynamic))[nearest] / 20)
-        for dynamic in range(spectrum.num_dynamics)
-    ]
+    levels_db = [given_db + _levels_db(spectrum, ratios, base_hz, dynamic) for dynamic in range(spectrum.num_dynamics)]
+    agreement = np.average(steady / (1 + steady), weights=10 ** (levels_db[0] / 10))
+    return [shape * 10 ** (partials_db[nearest] / 20) for partials_db in levels_db], float(agreement)
 
 
 @cache
@@ -127,14 +132,16 @@ def build_spectrum(spectrum: Spectrum) -> tuple[npt.NDArray[np.float32], npt.NDA
     end = 0
     for index, zone in enumerate(zones):
         low_key, high_key = spectrum.zone_keys(index)
-        key = (low_key + high_key) / 2
-        num_frames = SHORT_FRAMES if key >= SHORT_KEY else LONG_FRAMES
-        oversampling = 4 if key >= FOURFOLD_KEY else 2 if key >= TWOFOLD_KEY else 1
+        # The middle, also of the zone above the others: most of its notes are near its lower end.
+        key = low_key + spectrum.zone_semitones / 2
+        num_frames = SHORT_FRAMES if key >= spectrum.short_key else LONG_FRAMES
+        oversampling = 4 if key >= FOURFOLD_KEY else 2 if key >= TWOFOLD_KEY or index + 1 == len(zones) else 1
         bin_hz = oversampling * SAMPLE_RATE / num_frames
         cycles = round(440 * 2 ** ((key - 69) / 12) / bin_hz)
         top_hz = BAND * SAMPLE_RATE / 2 ** ((high_key - key) / 12)
         zone["num_frames"], zone["increment"] = num_frames, cycles / num_frames
-        for dynamic, band in enumerate(_bands(spectrum, cycles * bin_hz, bin_hz, num_frames // 2 + 1, top_hz)):
+        bands, zone["agreement"] = _bands(spectrum, cycles * bin_hz, bin_hz, num_frames // 2 + 1, top_hz)
+        for dynamic, band in enumerate(bands):
             band[:2] = 0.0
             table = np.fft.irfft(band.astype(np.float32) * _phasors(num_frames), num_frames)
             table *= RMS / np.sqrt(np.mean(table**2))

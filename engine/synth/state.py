@@ -19,8 +19,8 @@ MAX_VOICES = 64
 NUM_VOICES = MAX_VOICES + 8
 """The last few hold voices that are fading out after their place was taken."""
 
-WORK_ROWS = 4
-"""Rows of scratch that a voice needs: left, right, its envelope, and one more of drums."""
+WORK_ROWS = 5
+"""Rows of scratch that a voice needs: left, right, and three more for its source."""
 STRING_FRAMES = 2048
 MAX_PARTIALS = 48
 MAX_HARMONICS = 64
@@ -96,7 +96,7 @@ VOICE = np.dtype(
         ("sweep", np.float64),  # drums: pitch envelope
         ("rise", np.float64),  # drums: what is left of the second noise's bloom
         ("burst_frames", np.float64),  # drums: between two hands
-        ("bands", np.float64, (8,)),  # drums: memory of two noise bands a channel
+        ("bands", np.float64, (10,)),  # drums: memory of two noise bands and of the grit a channel
         ("glide", np.float64),  # octaves from the note to where it is slurred from
         ("scoop", np.float64),  # cents from the note to where it begins
         ("jitter", np.float64),  # random walk of pitch, effective value 1
@@ -107,6 +107,7 @@ VOICE = np.dtype(
         ("loss_pole", np.float64),
         ("loss_memory", np.float64, (2,)),
         ("bowed", np.float64),  # amplitude that keeps a string sounding
+        ("bow_low", np.float64, (2,)),  # low-pass of the bow's noise
         ("stretch", np.float64, (4,)),  # two all-passes of each line
         ("body", np.float64, (10,)),  # four resonators, then the last two inputs
         ("step", np.float64),  # turns a frame of the harmonics, at the last control point

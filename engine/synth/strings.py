@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, hash32, next_noise
+from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, hash32, log2, next_noise
 from engine.synth.state import CONTROL_FRAMES, NUM_BODY_MODES, STRING_FRAMES
 
 TREBLE_HZ = 4000.0
@@ -71,28 +71,32 @@ def _load_wave(
 ) -> None:  # fmt: skip
     """Add one period of a pluck to `line` behind `frame`, what sounds there already being kept by `keep`.
 
-    The force that a string plucked at `pick_position` puts on its bridge: a rectangle, its corners rounded twice by
-    the finger, `pick_share` being the low-passes' coefficient; with `pick_noise` of a plectrum's scratch.
+    The force that a string plucked at `pick_position` puts on its bridge: a rectangle, its corners rounded by the
+    finger, `pick_share` being the low-pass's coefficient, and by a second, wider low-pass; with `pick_noise` of a
+    plectrum's scratch.
     """
+    wider_share = pick_share * (3.0 - pick_share * (3.0 - pick_share))
     length = int(period) + MARGIN_FRAMES
     first, second = 0.0, 0.0
-    power, scale = 0.0, 0.0
-    # Once around to settle and be measured, then once to write.
-    for i in range(-length, length):
+    mean, power = 0.0, 0.0
+    # Once around to settle, once to be measured, and once to be written.
+    for i in range(-2 * length, length):
         back = length - i if i >= 0 else -i
         place = 1.0 - back / period
         place -= math.floor(place)
         value = (1.0 if place < pick_position else 0.0) - pick_position
         value += pick_noise * (hash32(noise, int(place * period)) * NOISE_SCALE - 1.0)
         first += pick_share * (value - first)
-        second += pick_share * (first - second)
-        if i < 0:
+        second += wider_share * (first - second)
+        if -int(period) <= i < 0:
+            mean += second
             power += second * second
-        else:
+        elif i >= 0:
             if i == 0:
-                scale = level / math.sqrt(power / length + 1e-9)
+                mean /= int(period)
+                level /= math.sqrt(power / int(period) - mean * mean + 1e-9)
             at = (frame - back) & mask
-            line[at] = keep * line[at] + scale * second
+            line[at] = keep * line[at] + level * (second - mean)
 
 
 @kernel
@@ -107,7 +111,8 @@ def pluck(voice: np.void, patch: np.void, string: np.ndarray, frame: int, level:
     level *= 0.35
     if voice.num_lines == 1:
         _load_wave(
-            string, _FULL, frame, voice.period[0], position, share, patch.pick_noise, level, keep, voice.noise
+            string, _FULL, frame, voice.period[0], position, share, patch.pick_noise,
+            level * (1.0 + SECOND_LEVEL), keep, voice.noise,
         )  # fmt: skip
         return
     half = STRING_FRAMES // 2
@@ -119,12 +124,22 @@ def pluck(voice: np.void, patch: np.void, string: np.ndarray, frame: int, level:
 
 
 @kernel
+def _knock_body(voice: np.void, patch: np.void) -> None:
+    """Set the body's modes ringing as the pluck does besides the string: as sines of amplitude `knock` at phase 0."""
+    voice.body[:] = 0.0
+    for k in range(NUM_BODY_MODES):
+        if patch.body_gain[k] > 0.0:
+            sine_squared = max(1.0 - 0.25 * patch.body_turn[k] ** 2 / patch.body_loss[k], 0.0)
+            voice.body[2 * k] = 0.35 * patch.knock / (1 + k) * math.sqrt(sine_squared)
+
+
+@kernel
 def start_string(voice: np.void, patch: np.void, string: np.ndarray) -> None:
     """Tune the voice's string to voice.hz and pluck it at voice.onset."""
     voice.hz = min(max(voice.hz, MIN_STRING_HZ), MAX_STRING_HZ)
-    octaves = math.log2(voice.hz / 261.6)
+    octaves = log2(voice.hz / 261.6)
     ring_s = patch.ring_s * min(3.0, 2.0 ** (-patch.ring_tracking * octaves))
-    treble_s = min(patch.treble_s * min(2.0, 2.0 ** (-0.3 * octaves)), 0.9 * ring_s)
+    treble_s = min(patch.treble_s, 0.9 * ring_s)
     omega = TAU * voice.hz / SAMPLE_RATE
     delay = set_losses(voice, ring_s, treble_s)
     if patch.stiffness > 0.0:
@@ -134,9 +149,10 @@ def start_string(voice: np.void, patch: np.void, string: np.ndarray) -> None:
     voice.num_lines = 2 if patch.second_cents > 0.0 and SAMPLE_RATE / lowest + MARGIN_FRAMES < _HALF else 1
     voice.loss_memory[:] = 0.0
     voice.stretch[:] = 0.0
-    voice.body[:] = 0.0
+    voice.bow_low[:] = 0.0
+    _knock_body(voice, patch)
     string[:] = 0.0
-    aim_string(voice, patch, voice.onset, voice.hz)
+    aim_string(voice, patch, voice.onset, voice.hz * math.exp(CENT * (voice.scoop + 1200.0 * voice.glide)))
     voice.bowed = math.sqrt(1.0 - min(1.0, 10.0 ** (-6.0 / (voice.hz * ring_s))))
     if patch.pick_level > 0.0:
         pluck(voice, patch, string, voice.onset, patch.pick_level, 0.0)
@@ -207,11 +223,19 @@ def _write_line(
 ) -> None:
     """Write `row` back at `frame` behind the losses of a turn. A bow adds noise, as much as the losses take away."""
     feed, pole, memory = voice.loss_feed[k], voice.loss_pole, voice.loss_memory[k]
-    bow = patch.bow_level * voice.bowed
-    if patch.stiffness == 0.0:
+    if patch.bow_level > 0.0:
+        # Without what lies below the string's pitch, which would pile up in the loop as DC.
+        bow, low = patch.bow_level * voice.bowed, voice.bow_low[k]
+        share = min(0.5 * TAU * voice.increment, 1.0)
         for i in range(len(row)):
             memory = feed * row[i] + pole * memory
-            line[(frame + i) & mask] = memory + bow * noise[i]
+            low += share * (noise[i] - low)
+            line[(frame + i) & mask] = memory + bow * (noise[i] - low)
+        voice.bow_low[k] = low
+    elif patch.stiffness == 0.0:
+        for i in range(len(row)):
+            memory = feed * row[i] + pole * memory
+            line[(frame + i) & mask] = memory
     else:
         # Two all-passes: the stiffer the string, the sharper its upper partials.
         c, rest = patch.stiffness, 1.0 - patch.stiffness * patch.stiffness
@@ -222,7 +246,7 @@ def _write_line(
             a = rest * memory + c * a
             twice = b - c * once
             b = rest * once + c * b
-            line[(frame + i) & mask] = twice + bow * noise[i]
+            line[(frame + i) & mask] = twice
         voice.stretch[2 * k], voice.stretch[2 * k + 1] = a, b
     voice.loss_memory[k] = memory
 

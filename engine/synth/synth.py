@@ -14,17 +14,8 @@ import numpy.typing as npt
 from engine.audio import BLOCK_FRAMES, Block
 from engine.synth.cpu import CpuRenderer
 from engine.synth.master import LATENCY_FRAMES
-from engine.synth.mixer import Tables
-from engine.synth.sound import SOUND
+from engine.synth.sound import SOUND, Ragged
 from engine.synth.state import (
-    C_BPM,
-    C_BRIGHTNESS,
-    C_ENERGY,
-    C_GAIN_DB,
-    C_LAYERS,
-    C_LOUDNESS,
-    C_STYLES,
-    C_VOICE_ROOM,
     FRAME,
     NUM_CONTROLS,
     NUM_LAYERS,
@@ -37,6 +28,9 @@ from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 
 IntentOf = Callable[[int, int], Intent]
 """(slot, frame) -> what is heard from that frame on; asked at every multiple of BLOCK_FRAMES, before rendering."""
+
+
+_NO_SOUNDS = np.zeros(0, SOUND)
 
 
 class Renderer(Protocol):
@@ -57,23 +51,24 @@ class Renderer(Protocol):
     def render(
         self,
         slots: Sequence[int],
-        sounds: Sequence[npt.NDArray[np.void]],
-        controls: Sequence[npt.NDArray[np.float64]],
+        sounds: Ragged,
+        controls: Ragged,
         num_frames: int,
         stem_frames: int,
     ) -> tuple[Block, Block]:
         """Make the next frames: the block [S, 2, num_frames] and stems [S, layers, 2, stem_frames].
 
-        For every slot, `sounds` [N] SOUND are those that begin in these frames and `controls` [B, NUM_CONTROLS] has a
-        row for every multiple of BLOCK_FRAMES among them. `stem_frames` is `num_frames`, or 0 for none.
+        `sounds` [N] SOUND of each slot begin in these frames; `controls` [B, NUM_CONTROLS] has a row for every multiple
+        of BLOCK_FRAMES among them. `stem_frames` is `num_frames`, or 0 for none.
         """
 
 
-def _write_control(row: npt.NDArray[np.float64], intent: Intent) -> None:
-    row[C_LOUDNESS], row[C_BRIGHTNESS], row[C_ENERGY] = intent.loudness_lufs, intent.brightness, intent.energy
-    row[C_BPM], row[C_GAIN_DB], row[C_VOICE_ROOM] = intent.bpm, intent.gain_db, intent.voice_room
-    row[C_LAYERS : C_LAYERS + NUM_LAYERS] = intent.layer_gains_db
-    row[C_STYLES:] = intent.style
+def _control_row(intent: Intent) -> tuple[float, ...]:
+    """An intent in the order of state.C_LOUDNESS and so on."""
+    return (
+        intent.loudness_lufs, intent.brightness, intent.energy, intent.bpm, intent.gain_db, intent.voice_room,
+        *intent.layer_gains_db, *intent.style,
+    )  # fmt: skip
 
 
 class Synth:
@@ -90,8 +85,7 @@ class Synth:
         self, max_slots: int, *, device: str = "cpu", num_threads: int = 1, tables: PatchTables | None = None
     ) -> None:
         self.max_slots = max_slots
-        tables = tables or shipped_tables()
-        flat = Tables(tables.patches, tables.choices, tables.kits, tables.mix, tables.rooms, tables.waves, tables.zones)
+        flat = (tables or shipped_tables()).flat()
         self._renderer: Renderer
         if device == "cpu":
             self._renderer = CpuRenderer(flat, num_threads)
@@ -105,7 +99,7 @@ class Synth:
 
     def open(self, slot: int, seed: int) -> None:
         """Begin at frame 0 in an empty slot; `seed` chooses among each style's instruments."""
-        self._open(slot, new_state(seed), np.zeros(0, SOUND))
+        self._open(slot, new_state(seed), _NO_SOUNDS)
 
     def _open(self, slot: int, state: SlotState, queue: npt.NDArray[np.void]) -> None:
         assert 0 <= slot < self.max_slots and slot not in self._frames, slot
@@ -142,20 +136,28 @@ class Synth:
     def _render(
         self, slots: Sequence[int], intent_of: IntentOf, num_frames: int, stem_frames: int
     ) -> tuple[Block, Block]:
-        sounds, controls = [], []
+        sounds: list[npt.NDArray[np.void]] = [_NO_SOUNDS]
+        rows: list[tuple[float, ...]] = []
+        first_sounds, first_rows = [0], [0]
         for slot in slots:
-            start = self._frames[slot]
-            first = -(-start // BLOCK_FRAMES) * BLOCK_FRAMES
-            frames = range(first, start + num_frames, BLOCK_FRAMES)
-            rows = np.empty((len(frames), NUM_CONTROLS))
-            for row, frame in zip(rows, frames, strict=True):
-                _write_control(row, intent_of(slot, frame))
-            controls.append(rows)
-            queue = self._queues[slot]
-            num_due = int(np.searchsorted(queue["frame"], start + num_frames))
-            sounds.append(queue[:num_due])
-            self._frames[slot], self._queues[slot] = start + num_frames, queue[num_due:]
-        return self._renderer.render(slots, sounds, controls, num_frames, stem_frames)
+            start, queue = self._frames[slot], self._queues[slot]
+            end = self._frames[slot] = start + num_frames
+            for frame in range(-(-start // BLOCK_FRAMES) * BLOCK_FRAMES, end, BLOCK_FRAMES):
+                rows.append(_control_row(intent_of(slot, frame)))
+            first_rows.append(len(rows))
+            num_due = 0
+            if len(queue) > 0 and queue["frame"][0] < end:
+                num_due = int(np.searchsorted(queue["frame"], end))
+                sounds.append(queue[:num_due])
+                self._queues[slot] = queue[num_due:]
+            first_sounds.append(first_sounds[-1] + num_due)
+        return self._renderer.render(
+            slots,
+            Ragged(np.concatenate(sounds), np.array(first_sounds)),
+            Ragged(np.array(rows, np.float64).reshape(-1, NUM_CONTROLS), np.array(first_rows)),
+            num_frames,
+            stem_frames,
+        )
 
     def snapshot(self, slot: int) -> dict[str, Any]:
         """Copy all that the slot remembers; picklable, independent of the slot's number and of the device."""
@@ -181,7 +183,7 @@ def warm_up() -> None:
     sounds = np.zeros(len(LAYERS) * len(STYLES), SOUND)
     for index in range(len(sounds)):
         style, layer = divmod(index, len(LAYERS))
-        sounds[index] = (style * BLOCK_FRAMES, length, layer, 36 if layer == 0 else 48 + 3 * layer, 90)
+        sounds[index] = (style * BLOCK_FRAMES, length, layer, 36 if layer == 0 else 48 + 3 * layer, 90, 0)
     synth.play(0, sounds)
 
     def intent_of(_: int, frame: int) -> Intent:

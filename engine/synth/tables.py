@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from engine.synth.state import AMBIENCES, MIX_FIELDS, ROOM_FIELDS
 from engine.synth.wavetables import build_waves
 from moods.intent import LAYERS, STYLES
 
+SHIPPED = files("engine.synth") / "patches"
 MAX_CHOICES = 8
 """Instruments of one layer of one style, and kits of a style, at most; a slot's seed chooses among them."""
 
@@ -44,6 +46,18 @@ DRUMS = LAYERS.index("drums")
 assert tuple(_MIX) == MIX_FIELDS and (*_ROOM, *AMBIENCES) == ROOM_FIELDS
 
 
+class Tables(NamedTuple):
+    """The arrays of `PatchTables`, as the kernels take them."""
+
+    patches: npt.NDArray[np.void]
+    choices: npt.NDArray[np.int32]
+    kits: npt.NDArray[np.int32]
+    mix: npt.NDArray[np.float64]
+    rooms: npt.NDArray[np.float64]
+    waves: npt.NDArray[np.float32]
+    zones: npt.NDArray[np.void]
+
+
 @dataclass(frozen=True)
 class PatchTables:
     """Everything the kernels read. `names` gives the patches in table order."""
@@ -56,6 +70,9 @@ class PatchTables:
     rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS]
     waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, then those of the spectra
     zones: npt.NDArray[np.void]  # [Z] ZONE of the spectra
+
+    def flat(self) -> Tables:
+        return Tables(*(getattr(self, name) for name in Tables._fields))
 
     def alone(self, name: str, **fields: float) -> PatchTables:
         """Tables in which every layer and drum is one patch, some of its fields changed, without mix or room."""
@@ -161,13 +178,19 @@ def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str
             tables.mix[row, layer, column] = _mix_value(field, file.number(style, field, values[layer], limits))
 
 
-def load_tables(folder: Traversable) -> PatchTables:
-    """Read `kits.toml`, `styles.toml`, `spectra.toml` and every other *.toml of `folder` as instruments.
+def load_tables(*folders: Traversable) -> PatchTables:
+    """Read `kits.toml`, `styles.toml`, `spectra.toml` and every other *.toml of `folders` as instruments.
 
-    Raises `PatchError`; a patch defined twice, a missing drum and a missing style are errors too.
+    A file of a later folder stands for the one of the same name in an earlier. Raises `PatchError`; a patch defined
+    twice, a missing drum, a missing style and a folder that cannot be read are errors too.
     """
-    sources = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    opened = {item.name: PatchFile(item) for item in sources}
+    sources: dict[str, Traversable] = {}
+    for folder in folders:
+        try:
+            sources |= {item.name: item for item in folder.iterdir() if item.name.endswith(".toml")}
+        except OSError as error:
+            raise PatchError(str(folder), 1, f"the folder cannot be read: {error.strerror}") from error
+    opened = {name: PatchFile(sources[name]) for name in sorted(sources)}
     needed = ("kits.toml", "styles.toml", "spectra.toml")
     for name in needed:
         if name not in opened:
@@ -195,4 +218,4 @@ def load_tables(folder: Traversable) -> PatchTables:
 @cache
 def shipped_tables() -> PatchTables:
     """The tables of the patches that ship with the package."""
-    return load_tables(files("engine.synth") / "patches")
+    return load_tables(SHIPPED)

@@ -21,7 +21,7 @@ from engine.synth.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODA
 from engine.synth.filters import apply_filter
 from engine.synth.fm import add_fm, fm_bend
 from engine.synth.modal import add_modes, settle_modes, spread_modes, strike_modes
-from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, next_noise, sine
+from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, log2, next_noise, sine
 from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
 from engine.synth.strings import add_string, aim_string, pick_again, start_string
 
@@ -30,6 +30,10 @@ STEAL_FRAMES = 192
 SLUR_FADE_FRAMES = 2400
 JITTER_KEEP, JITTER_ADD = 0.95, 0.54
 """Per control period, on even noise of -1 … 1: about 6 Hz wide, effective value 1."""
+GLIDE_PART = 0.35
+"""A glide takes at most this part of the note."""
+SLUR_SHARE = 0.08
+"""Part of the way to a slurred note's level that is gone in a control period: half of it in 11 ms."""
 LOOSE_LEVEL = 0.08
 """How far levels of notes differ, linear, where the player's `looseness_s` is 5 ms."""
 MAX_HZ = 0.23 * SAMPLE_RATE
@@ -115,7 +119,7 @@ def start_voice(
 @kernel
 def octaves_to(voice: np.void, patch: np.void, pitch: int) -> float:
     """Octaves from `pitch` to where `voice` is now; a finger on a plucked string slides two semitones at most."""
-    octaves = math.log2(voice.increment * SAMPLE_RATE / _note_hz(patch, pitch))
+    octaves = log2(voice.increment * SAMPLE_RATE / _note_hz(patch, pitch))
     return min(max(octaves, -1.0 / 6.0), 1.0 / 6.0) if patch.kind == PLUCK else octaves
 
 
@@ -177,7 +181,7 @@ def _vibrato(voice: np.void, patch: np.void, seconds: float) -> float:
 @kernel
 def _ease(seconds: float, length_s: float) -> float:
     """From 1 to 0 within `length_s`, without corners."""
-    x = min(1.0, max(0.0, seconds / length_s))
+    x = min(1.0, max(0.0, seconds / max(length_s, 1e-3)))
     return 1.0 - x * x * (3.0 - 2.0 * x)
 
 
@@ -196,7 +200,8 @@ def _heard_hz(voice: np.void, patch: np.void, seconds: float, vibrato: float) ->
     if voice.scoop != 0.0:
         cents += voice.scoop * _ease(seconds, patch.scoop_s)
     if voice.glide != 0.0:
-        cents += 1200.0 * voice.glide * _ease(seconds, patch.glide_s)
+        length_s = (voice.release_at - voice.written) / SAMPLE_RATE
+        cents += 1200.0 * voice.glide * _ease(seconds, min(patch.glide_s, GLIDE_PART * length_s))
     return min(voice.hz * math.exp(CENT * cents), MAX_HZ)
 
 
@@ -207,8 +212,9 @@ def _aim_gain(voice: np.void, patch: np.void, frame: int) -> None:
     voice.gain_right += CONTROL_FRAMES * voice.step_right
     turn = frame / SAMPLE_RATE * patch.tremolo_hz
     swing = 0.6 * patch.tremolo * sine(turn - math.floor(turn))
-    voice.step_left = (voice.pan_left * (1.0 - swing) - voice.gain_left) / CONTROL_FRAMES
-    voice.step_right = (voice.pan_right * (1.0 + swing) - voice.gain_right) / CONTROL_FRAMES
+    share = (SLUR_SHARE if patch.glide_s > 0.0 else 1.0) / CONTROL_FRAMES
+    voice.step_left = share * (voice.pan_left * (1.0 - swing) - voice.gain_left)
+    voice.step_right = share * (voice.pan_right * (1.0 + swing) - voice.gain_right)
 
 
 @kernel
@@ -224,7 +230,7 @@ def _aim_bowed_or_blown(
     swell_db += patch.arch_db * sine(0.5 * gone) * min(1.0, length / (1.5 * SAMPLE_RATE))
     dynamics = 0.55 + 1.2 * (voice.velocity - 0.7) + 0.3 * (energy - 0.5) + 0.4 * (brightness - 0.5) + 0.3 * motion
     dynamics = min(max(dynamics + 0.04 * swell_db, 0.0), 1.0) * (1.0 - patch.bloom * (1.0 - voice.level * speech))
-    aim_harmonics(voice, patch, string, frame, dynamics, speech * 10.0 ** (swell_db / 20))
+    aim_harmonics(voice, patch, string, frame, dynamics, speech * math.exp(0.1151 * swell_db))
 
 
 @kernel
@@ -351,7 +357,7 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to bus[:, first:] [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [4, CONTROL_FRAMES] scratch; `waves` and
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [WORK_ROWS, CONTROL_FRAMES] scratch; `waves` and
     `zones` are those of `PatchTables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:

@@ -19,9 +19,10 @@ WAVES = (
 """A sine is a polynomial and a pulse the difference of two saws; the others have tables, in this order."""
 SINE, PULSE, TRIANGLE, SAW = range(4)
 
-WAVE_FRAMES = 4096
-"""Linear interpolation leaves the image of harmonic k at (k / WAVE_FRAMES)² of it: -116 dB of the fifth."""
+WAVE_FRAMES = 2048
+"""Linear interpolation leaves the image of harmonic k at (k / WAVE_FRAMES)² of it: -104 dB of the fifth."""
 NUM_MIPS = 18
+_HALF_OCTAVE = 0.5 * math.log(2.0)
 LOWEST_INCREMENT = 34.0 / SAMPLE_RATE
 BAND = 0.47
 """The highest harmonic, in cycles per frame, of the highest note of a table; detuning and vibrato take it to 0.5."""
@@ -77,5 +78,5 @@ def wave_place(wave: int, increment: float) -> int:
     """Where the table begins from which `wave`, TRIANGLE or later, is read at up to `increment` cycles a frame."""
     mip = 0
     if increment > LOWEST_INCREMENT:
-        mip = min(int(math.ceil(2.0 * math.log2(increment / LOWEST_INCREMENT))), NUM_MIPS - 1)
+        mip = min(int(math.ceil(math.log(increment / LOWEST_INCREMENT) / _HALF_OCTAVE)), NUM_MIPS - 1)
     return ((wave - TRIANGLE) * NUM_MIPS + mip) * (WAVE_FRAMES + 1)

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.likeness.checkpoint import read_checkpoint
 from benchmarks.likeness.distance import Cloud, cloud, compare
 from benchmarks.likeness.renditions import PROGRAMS, as_midi
+from benchmarks.two_seconds import confusion
 from engine.score.piece import NOTE
 from engine.training.arranger import arrange
 from moods.intent import LAYERS, STYLES
@@ -93,3 +94,15 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = read_checkpoint(tmp_path)
     np.testing.assert_array_equal(found["dense/kernel"], first)
     np.testing.assert_array_equal(found["dense/bias"], second)
+
+
+def test_styles_that_differ_are_told_apart_and_others_are_not() -> None:
+    rng = np.random.default_rng(1)
+
+    def takes(shift: float) -> list[np.ndarray]:
+        return [shift + rng.normal(size=(5, 8)).astype(np.float32) for _ in range(6)]
+
+    shares = confusion({"lofi": takes(0), "jazz": takes(5), "house": takes(5)})
+    assert shares[0, 0] > 0.95
+    assert shares[1, 1] + shares[2, 2] < 1.5
+    np.testing.assert_allclose(shares.sum(axis=1), 1)

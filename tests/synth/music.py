@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from engine.synth.tables import PatchTables, shipped_tables
 from moods.harmony import Key
@@ -60,7 +60,7 @@ def arrangement(seconds: float, bpm: float = 100.0, drums: bool = True) -> npt.N
                 add(beat, 3.8, 2, 60 + (root + step) % 12, 75)
             add(beat, 3.9, 3, 67, 65)
         add(beat, 0.5, 4, 72 + (root + (0, third, 7)[beat % 3]) % 12, 85)
-    return np.array(sorted(rows), SOUND)
+    return as_sounds(rows)
 
 
 def play(
@@ -82,7 +82,7 @@ def play_lead(patch: str, notes: list[tuple[float, float, int, int]], seconds: f
     synth = Synth(1, tables=shipped_tables().alone(patch, **fields))
     synth.open(0, 1)
     rows = [(int(at * SAMPLE_RATE), int(length * SAMPLE_RATE), 4, pitch, hit) for at, length, pitch, hit in notes]
-    synth.play(0, np.array(sorted(rows), SOUND))
+    synth.play(0, as_sounds(rows))
     steady = intent("chiptune")
     _, stems = synth.render_stems([0], lambda slot, frame: steady, int(seconds * SAMPLE_RATE))
     return stems[0, 4].astype(np.float64)

@@ -10,7 +10,7 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.state import NUM_AMBIENCES
 from engine.synth.tables import PatchTables, shipped_tables
 from moods.intent import MUTE_DB, Intent
@@ -32,7 +32,7 @@ def breathless_tables() -> PatchTables:
 def held_chord() -> np.ndarray:
     """Bass, chord, texture and lead that last; no onset near the change."""
     rows = [(0, 10**6, layer, pitch, 80) for layer, pitch in ((1, 40), (2, 60), (2, 64), (2, 67), (3, 72), (4, 79))]
-    return np.array(rows, SOUND)
+    return as_sounds(rows)
 
 
 def high_peaks(sound: np.ndarray) -> tuple[float, float]:
@@ -71,7 +71,7 @@ def test_a_change_makes_no_click(style: str, change: dict) -> None:
 
 def test_stealing_makes_no_click() -> None:
     rows = [(index * 600, 10**6, 3, 36 + index % 24, 70) for index in range(160)]
-    sound = play(2.2, lambda slot, frame: intent("ambient"), np.array(rows, SOUND), tables=breathless_tables())
+    sound = play(2.2, lambda slot, frame: intent("ambient"), as_sounds(rows), tables=breathless_tables())
     high = np.abs(sosfilt(HIGHPASS, sound.astype(np.float64), axis=1)).max(axis=0)
     assert np.isfinite(sound).all()
     assert high.max() < 1e-4  # measured 3.7e-5

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from engine.errors import DeviceMissing
-from engine.synth.mixer import Tables, new_scratch
+from engine.synth.mixer import new_scratch
 from engine.synth.sound import SOUND
 from engine.synth.state import new_state
 from engine.synth.synth import Synth
@@ -84,18 +84,25 @@ def test_kernels_compile_for_a_card_that_is_not_there(monkeypatch: pytest.Monkey
     def of_slots(one: tuple[np.ndarray, ...]) -> Any:
         return type(one)(*(array[None] for array in one))
 
-    patches = shipped_tables()
-    tables = Tables(patches.patches, patches.choices, patches.kits, patches.mix, patches.rooms)
-    numbers, voice_rows, controls = np.zeros(1, np.int64), np.zeros((1, 5, 64, 72)), np.zeros((1, 1, 1))
+    tables = shipped_tables().flat()
+    numbers, voice_rows, controls = np.zeros(1, np.int64), np.zeros((1, 5, 64, 72)), np.zeros((1, 1))
     block, stems = np.zeros((1, 2, 960), np.float32), np.zeros((1, 5, 2, 1), np.float32)
     arguments = (
-        numbers, of_slots(new_state(0)), tables, of_slots(new_scratch()), voice_rows, np.zeros((1, 1), SOUND), numbers,
-        controls, block, stems,
+        numbers, of_slots(new_state(0)), tables, of_slots(new_scratch()), voice_rows, np.zeros(1, SOUND), numbers,
+        controls, numbers, block, stems,
     )  # fmt: skip
     # Device functions ask the card for its capability, whatever the caller names.
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
     code, _ = cuda.compile_ptx(render_slots.py_func, tuple(map(typeof, arguments)), cc=(9, 0))
     assert ".target sm_90" in code and ".visible .entry" in code
+
+
+def test_no_number_of_a_record_crosses_a_word() -> None:
+    """A card cannot read one that does."""
+    arrays = [*new_state(0), *shipped_tables().flat(), np.zeros(1, SOUND)]
+    for kind in (array.dtype for array in arrays if array.dtype.fields):
+        for field, (number, offset) in kind.fields.items():
+            assert offset % number.base.itemsize == 0 and kind.itemsize % number.base.itemsize == 0, field
 
 
 def test_a_missing_card_is_named() -> None:

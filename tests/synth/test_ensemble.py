@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.fields import ENSEMBLE
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.spectra import GUARD_FRAMES, RMS, Spectrum, build_spectrum
 from engine.synth.synth import Synth
 from engine.synth.tables import shipped_tables
@@ -26,7 +27,7 @@ def dry(
     """A held note of one patch without sends: [2, T]."""
     synth = Synth(1, tables=TABLES.alone(name))
     synth.open(0, seed)
-    synth.play(0, np.array([(0, 10**6, HARMONY, pitch, velocity)], SOUND))
+    synth.play(0, as_sounds([(0, 10**6, HARMONY, pitch, velocity)]))
     still = intent("cinematic", energy=energy)
     _, stems = synth.render_stems([0], lambda slot, frame: still, int(seconds * SAMPLE_RATE))
     return stems[0, HARMONY].astype(np.float64)
@@ -57,7 +58,7 @@ def test_every_zone_is_in_tune(name: str, pitch: int) -> None:
     near = np.abs(1200 * np.log2(np.maximum(bins, 1) / hz)) < 60
     # The middle of a band of many players.
     heard = (bins[near] * size[near] ** 2).sum() / (size[near] ** 2).sum()
-    assert abs(1200 * np.log2(heard / hz)) < 9
+    assert abs(1200 * np.log2(heard / hz)) < 12
 
 
 @pytest.mark.parametrize("name", ENSEMBLES)
@@ -74,6 +75,16 @@ def test_harder_and_livelier_is_brighter(name: str) -> None:
     assert centroid_hz(dry(name, 55, 85, energy=1.0)) > 1.05 * centroid_hz(dry(name, 55, 85, energy=0.0))
 
 
+@pytest.mark.parametrize("name", ["string_ensemble", "choir_aah", "tremolo_strings"])
+def test_a_held_note_does_not_come_round(name: str) -> None:
+    sound = dry(name, 67, seconds=10)[0, SAMPLE_RATE:]
+    band = sosfilt(butter(4, (800, 3000), "bandpass", fs=SAMPLE_RATE, output="sos"), sound)
+    levels = np.log(np.sqrt((band[: len(band) // 480 * 480].reshape(-1, 480) ** 2).mean(axis=1)))
+    levels -= levels.mean()
+    likeness = [np.corrcoef(levels[:-lag], levels[lag:])[0, 1] for lag in range(30, 250)]
+    assert max(likeness) < 0.6  # a table read round and round: 0.9
+
+
 def test_two_notes_are_not_the_same_moment_of_the_table() -> None:
     one, two = dry("string_ensemble", 60, seed=1), dry("string_ensemble", 60, seed=2)
     assert abs(np.corrcoef(one[0], two[0])[0, 1]) < 0.5
@@ -83,7 +94,7 @@ def test_a_spectrum_is_built_once_and_the_same_for_ever() -> None:
     spectrum = Spectrum(
         slope_db=(-8.0, -6.0), bass_hz=10.0, corner_hz=(3000.0, 5000.0), corner_slope_db=-12.0, even_db=0.0,
         bandwidth_cents=20.0, bandwidth_growth=1.0, steady_db=3.0, flutter_hz=0.0, flutter_db=-3.0, partials=(),
-        formants=(), lowest_key=60.0, highest_key=66.0, zone_semitones=6.0,
+        formants=(), lowest_key=60.0, highest_key=66.0, zone_semitones=6.0, short_key=58.0,
     )  # fmt: skip
     tables, zones = build_spectrum(spectrum)
     again, _ = build_spectrum.__wrapped__(spectrum)

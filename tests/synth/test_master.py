@@ -11,7 +11,7 @@ from scipy.signal import butter, resample_poly, sosfilt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.playing import MAX_LATE_FRAMES
-from engine.synth.sound import SOUND
+from engine.synth.sound import SOUND, as_sounds
 from engine.synth.state import CONTROL_FRAMES
 from engine.synth.synth import Synth
 from moods.intent import LAYERS, MUTE_DB, STYLES, Intent
@@ -40,9 +40,7 @@ def test_true_peak_holds_on_a_dense_loud_arrangement() -> None:
         (int(rng.integers(0, 3 * SECOND)), 20_000, layer, 36 if layer == 0 else int(rng.integers(30, 100)), 127)
         for layer in rng.integers(0, 5, 300)
     ]
-    sound = play(
-        3, lambda slot, frame: intent("chiptune", loudness_lufs=-9.0, brightness=1.0), np.array(sorted(rows), SOUND)
-    )
+    sound = play(3, lambda slot, frame: intent("chiptune", loudness_lufs=-9.0, brightness=1.0), as_sounds(rows))
     assert np.isfinite(sound).all()
     assert true_peak_db(sound) <= -1.0
 
@@ -77,7 +75,7 @@ def test_a_change_is_heard_in_its_block_and_not_before(change: dict) -> None:
 def test_a_note_begins_within_the_latency() -> None:
     onset = 4_711
     for style in STYLES:
-        sounds = np.array([(onset, 20_000, 4, 72, 110)], SOUND)
+        sounds = as_sounds([(onset, 20_000, 4, 72, 110)])
         # Without the texture there is no crackle either.
         steady = intent(style, gains_db=(0.0, 0.0, 0.0, MUTE_DB, 0.0))
         sound = play(0.5, lambda slot, frame, steady=steady: steady, sounds)

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from engine.audio import SAMPLE_RATE
+from engine.backends import open_generator
+from engine.config import EngineConfig
 from engine.synth.errors import PatchError
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
-from engine.synth.tables import load_tables, shipped_tables
+from engine.synth.tables import SHIPPED, load_tables, shipped_tables
+from moods.control import Opening
+from moods.controller import Controller
 from moods.intent import LAYERS, STYLES
 from tests.synth.music import intent
 
@@ -34,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
         ("synth_bass.toml", "sub_level = 0.2\n", "sublevel = 0.2\n", "sublevel is no field of kind 'analog'"),
         ("synth_bass.toml", "sub_level = 0.2\n", "sub_level = ", "not TOML"),
         ("mallets.toml", "ratios = [1, 3.93, 9.6, 17.2]", "ratios = [1]", "4 amplitudes for 1 partials"),
-        ("styles.toml", 'lead = ["mellow_pluck", "kalimba"]', 'lead = ["lute"]', "names 'lute'"),
+        ("styles.toml", '"kalimba", "vibraphone"', '"lute", "vibraphone"', "names 'lute'"),
         ("styles.toml", "[jazz]", "[jizz]", "the style 'jazz' is missing"),
         ("kits.toml", "shaker = ", "shakers = ", "the drum 'shaker' is missing"),
         ("synths.toml", "[supersaw]", "[sub_bass]", "defined twice"),
@@ -78,8 +82,34 @@ def test_every_shipped_instrument_sounds_and_dies_away() -> None:
             synth = Synth(1)
             synth.open(0, seed)
             rows = [(0, 12_000, layer, 36 if layer == 0 else 57, 90) for layer in range(len(LAYERS))]
-            synth.play(0, np.array(rows, SOUND))
+            synth.play(0, as_sounds(rows))
             _, stems = synth.render_stems([0], lambda slot, frame, style=style: intent(style), SAMPLE_RATE)
             peaks = np.abs(stems[0]).max(axis=(1, 2))
             assert (peaks > 3e-3).all(), (style, seed, peaks)
             assert (peaks < 1.5).all(), (style, seed, peaks)
+
+
+def test_every_shipped_instrument_is_played_in_some_style() -> None:
+    tables = shipped_tables()
+    played = {*tables.choices[:, 1:].flat, *tables.kits.flat}
+    assert [name for index, name in enumerate(tables.names) if index not in played] == []
+    for style, choices in zip(STYLES, tables.choices, strict=True):
+        assert all((layer >= 0).sum() >= 4 for layer in choices[1:]), style
+
+
+def test_a_folder_of_ones_own_adds_and_replaces_instruments(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[my_lead]\nkind = "analog"\nwave = "triangle"\n')
+    tables = load_tables(SHIPPED, tmp_path)
+    assert set(tables.names) == {*shipped_tables().names, "my_lead"}
+
+
+@pytest.mark.parametrize("text", ['[my_lead]\nkind = "analogue"\n', None])
+def test_a_bad_patch_of_ones_own_is_named_and_the_shipped_ones_play(tmp_path: Path, text: str | None, caplog) -> None:
+    folder = tmp_path / "patches"
+    if text is not None:
+        folder.mkdir()
+        (folder / "mine.toml").write_text(text)
+    generator = open_generator(EngineConfig(max_slots=1, patches=folder))
+    assert "mine.toml:2: [my_lead] kind is 'analogue'" in caplog.text if text else "cannot be read" in caplog.text
+    generator.open(0, Controller(Opening(mood="epic"), 1))
+    assert np.abs(np.concatenate([generator.step((0,)) for _ in range(50)], axis=2)).max() > 0.01

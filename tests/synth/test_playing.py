@@ -8,7 +8,7 @@ from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.playing import MAX_LATE_FRAMES
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.state import FREE
 from engine.synth.synth import Synth
 from engine.synth.tables import shipped_tables
@@ -21,7 +21,7 @@ CHORD = (52, 59, 64, 68, 71, 76)
 def voices_after(patch: str, rows: list[tuple[int, int, int, int, int]], frames: int) -> np.ndarray:
     synth = Synth(1, tables=shipped_tables().alone(patch))
     synth.open(0, 4)
-    synth.play(0, np.array(rows, SOUND))
+    synth.play(0, as_sounds(rows))
     synth.render([0], lambda slot, frame: STEADY, frames)
     voices = synth.snapshot(0)["voices"]
     return voices[voices["stage"] != FREE]
@@ -36,6 +36,18 @@ def test_chords_are_strummed_down_then_up_and_never_early() -> None:
         assert len(late) == len(CHORD)
         assert late.min() >= 0 and 0 < late.max() <= MAX_LATE_FRAMES
         assert direction * (late[-2] - late[0]) > 0
+
+
+def test_what_is_struck_begins_at_its_frame_by_any_instrument() -> None:
+    for patch in ("steel_guitar", "erhu", "felt_piano"):
+        synth = Synth(1, tables=shipped_tables().alone(patch))
+        synth.open(0, 4)
+        sounds = as_sounds([(0, 1000, 4, 60, 90), *((1000, 9000, 4, pitch, 90) for pitch in CHORD)])
+        sounds["is_struck"][1:] = 1
+        synth.play(0, sounds)
+        synth.render([0], lambda slot, frame: STEADY, 2000)
+        voices = synth.snapshot(0)["voices"]
+        assert (voices["onset"][(voices["written"] == 1000) & (voices["stage"] != FREE)] == 1000).sum() == len(CHORD)
 
 
 def test_electronic_instruments_keep_to_the_grid() -> None:
@@ -70,7 +82,7 @@ def test_cutting_changes_nothing_of_how_notes_are_played() -> None:
         for cuts in ([80_000], [64, 7777, 1, 960, 30_000, 41_198]):
             synth = Synth(1, tables=shipped_tables().alone(patch))
             synth.open(0, 4)
-            synth.play(0, np.array(rows, SOUND))
+            synth.play(0, as_sounds(rows))
             parts = [synth.render([0], lambda slot, frame: STEADY, cut)[0] for cut in cuts]
             sounds.append(np.concatenate(parts, axis=1))
         assert np.array_equal(*sounds), patch

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.synth.fields import KINDS
-from engine.synth.sound import SOUND
+from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from engine.synth.tables import PatchTables, shipped_tables
 from moods.intent import LAYERS, STYLES, Intent
@@ -49,7 +49,7 @@ def _sounds(slot: int) -> npt.NDArray[np.void]:
         (7 * slot, 250, LEAD, 60 + 5 * slot, 90), (33 + slot, 40, DRUMS, 36, 110), (151, 90, LEAD, 76, 60),
         (151, 90, DRUMS, 42, 80), (210 + slot, 60, LEAD, 60 + 5 * slot, 100),
     ]  # fmt: skip
-    return np.array(rows, SOUND)
+    return as_sounds(rows)
 
 
 def render(device: str, snapshots: Arrays) -> Arrays:

@@ -48,7 +48,8 @@ class Player:
     def play(self, piece: Piece, seed: int = 0, brightness: float | None = None) -> tuple[Float, float]:
         """The piece's sound, float32 [2, T], and its loudness before loudness following, in LUFS.
 
-        The loudness is the K-weighted mean of the last three seconds of the mix, as the master's follower hears it.
+        The loudness is the K-weighted mean of the mix's last two seconds that were not silent, as the master's
+        follower hears it.
         """
         synth = self._synth
         synth.open(0, seed)
@@ -56,7 +57,7 @@ class Player:
             synth.play(0, notes_to_sounds(piece.notes, 0, self._frames_per_tick(piece)))
             num_frames = int(len(piece.bars) * BEATS_PER_BAR * TICKS_PER_BEAT * self._frames_per_tick(piece))
             sound = synth.render((0,), _intent_reader(piece, brightness), num_frames)[0]
-            mean_square = float(synth.snapshot(0)["master"]["mean_square"][0])
+            mean_square = float(synth.snapshot(0)["master"]["music_steps"][0].mean())
         finally:
             synth.close(0)
         return sound, 10 * float(np.log10(mean_square + 1e-12)) - 0.691
