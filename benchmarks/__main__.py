@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME [ARGUMENT …]]`: all of them one after another, or one.
 
-`likeness` is run by its name only: it needs hours of reference music.
+`likeness` and `stations_gpu` are run by their names only: they need hours of reference music, and a CUDA card.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The CUDA card's renderer: one launch a call for all slots. In: sounds and rows of controls; out: blocks.
 
 One block of threads is one slot. The kernels are those of the CPU, compiled by numba-cuda; only the order of work
-differs: the threads share out voices, then frames of the layers' sums, and one of them does what hangs together.
+differs: the threads share out the voices, the frames of sums, the layers, and one of them does what hangs together.
 State, tables and scratch stay on the card; up go the sounds that are due and the controls, down comes the sound.
 One thread calls it. Importing this module takes `pip install undersong[cuda]`, or numba's simulator.
 """
@@ -28,7 +28,8 @@ from engine.synth.mixer import (
     make_noise,
     new_scratch,
     render_sounding,
-    route,
+    send,
+    shape,
     take_controls,
 )
 from engine.synth.sound import Ragged
@@ -66,6 +67,21 @@ _state_of, _scratch_of = _row_taker(SlotState), _row_taker(Scratch)
 
 
 @cuda.jit(device=True)
+def _own_frames(num_frames: int) -> tuple[int, int]:
+    """This thread's share of a chunk, of what is worked out frame by frame."""
+    return cuda.threadIdx.x * num_frames // cuda.blockDim.x, (cuda.threadIdx.x + 1) * num_frames // cuda.blockDim.x
+
+
+@cuda.jit(device=True)
+def _frames_of(scratch: Scratch, first: int, last: int) -> Scratch:
+    """The same rows, of some frames only."""
+    return Scratch(
+        scratch.work, scratch.noise[:, first:last], scratch.buses[:, :, first:last],
+        scratch.sends[:, :, :, first:last], scratch.taps,
+    )  # fmt: skip
+
+
+@cuda.jit(device=True)
 def _render_voices(
     state: SlotState, tables: Tables, scratch: Scratch, voice_rows: np.ndarray, layers: np.ndarray, frame: int,
     num_frames: int,
@@ -88,8 +104,8 @@ def _sum_voices(scratch: Scratch, voice_rows: np.ndarray, layers: np.ndarray, nu
         for bus in range(1 + NUM_LAYERS):
             for channel in range(CHANNELS):
                 scratch.buses[bus, channel, i] = 0.0
-                for send in range(3):
-                    scratch.sends[bus, send, channel, i] = 0.0
+                for kind in range(3):
+                    scratch.sends[bus, kind, channel, i] = 0.0
     for index in range(NUM_VOICES):
         layer = layers[index]
         if layer >= 0:
@@ -135,17 +151,24 @@ def _render_slots(
             next_sound = start_due_sounds(state, tables, sounds, next_sound, frame)
             length[0] = chunk_length(sounds, next_sound, frame, end)
             advance_duck(state, frame)
-            make_noise(state, scratch, frame, length[0])
         cuda.syncthreads()
         num_frames = length[0]
+        first, last = _own_frames(num_frames)
+        make_noise(state, _frames_of(scratch, first, last), frame + first, last - first)
+        cuda.syncthreads()
         _render_voices(state, tables, scratch, voice_rows[slot], layers, frame, num_frames)
         cuda.syncthreads()
         sounding = _sum_voices(scratch, voice_rows[slot], layers, num_frames)
         cuda.syncthreads()
+        for layer in range(cuda.threadIdx.x, NUM_LAYERS, cuda.blockDim.x):
+            bus, work = scratch.buses[1 + layer], voice_rows[slot, :, :, layer]
+            layers[layer] = shape(state, bus, work, layer, sounding >> layer & 1 > 0, frame, num_frames)
+        cuda.syncthreads()
+        for layer in range(NUM_LAYERS):
+            if layers[layer]:
+                send(state, _frames_of(scratch, first, last), layer, frame + first, last - first)
+        cuda.syncthreads()
         if is_first:
-            for layer in range(NUM_LAYERS):
-                is_sounding = sounding >> layer & 1 > 0
-                route(state, scratch, layer, is_sounding, frame, frame % BLOCK_FRAMES, num_frames)
             add_effects(state, scratch, frame, num_frames)
         cuda.syncthreads()
         if stems.shape[3] == out.shape[2]:

@@ -167,41 +167,51 @@ def advance_duck(state: SlotState, frame: int) -> None:
 
 
 @kernel
-def route(
-    state: SlotState, scratch: Scratch, layer: int, is_sounding: bool, frame: int, offset: int, num_frames: int
-) -> None:
-    """A layer's strip, fader and duck in place, then into the mix and the sends of the mix and of its stem."""
+def shape(
+    state: SlotState, bus: np.ndarray, work: np.ndarray, layer: int, is_sounding: bool, frame: int, num_frames: int
+) -> bool:
+    """A layer's strip, fader and duck in place on `bus` [2, CONTROL_FRAMES]; is there anything to hear of it?"""
+    offset = frame % BLOCK_FRAMES
     into = offset % CONTROL_FRAMES
     base = offset - into
     if not is_strip_active(state.strips[layer], is_sounding, into):
-        return
-    shape_layer(
-        state.strips[layer], state.spread[layer], scratch.buses[1 + layer], scratch.work, state.targets, layer,
-        frame, base, num_frames,
-    )  # fmt: skip
+        return False
+    shape_layer(state.strips[layer], state.spread[layer], bus, work, state.targets, layer, frame, base, num_frames)
     depth = value(state.targets, DUCK_DB + layer, base) * (-math.log(10.0) / 20)
     here = value(state.targets, LEVEL + layer, base) * math.exp(depth * state.duck[0])
     there = value(state.targets, LEVEL + layer, base + CONTROL_FRAMES) * math.exp(depth * state.duck[1])
     slope = (there - here) / CONTROL_FRAMES
+    for channel in range(2):
+        row = bus[channel, :num_frames]
+        for i in range(num_frames):
+            row[i] *= here + slope * (into + i)
+    return True
+
+
+@kernel
+def send(state: SlotState, scratch: Scratch, layer: int, frame: int, num_frames: int) -> None:
+    """Add a layer's bus to the mix, and to the sends of the mix and of its stem. Every frame by itself."""
+    offset = frame % BLOCK_FRAMES
+    into = offset % CONTROL_FRAMES
+    base = offset - into
     stems = len(state.effects) > 1
     for channel in range(2):
         bus, mix = scratch.buses[1 + layer, channel, :num_frames], scratch.buses[0, channel, :num_frames]
         for i in range(num_frames):
-            bus[i] *= here + slope * (into + i)
             mix[i] += bus[i]
-    for send in range(3):
-        index = (REVERB_SEND, DELAY_SEND, CHORUS_SEND)[send] + layer
+    for kind in range(3):
+        index = (REVERB_SEND, DELAY_SEND, CHORUS_SEND)[kind] + layer
         gain, next_gain = value(state.targets, index, base), value(state.targets, index, base + CONTROL_FRAMES)
         if max(gain, next_gain) < SEND_OFF:
             continue
         gain_slope = (next_gain - gain) / CONTROL_FRAMES
         for channel in range(2):
             bus = scratch.buses[1 + layer, channel, :num_frames]
-            mix_send = scratch.sends[0, send, channel, :num_frames]
+            mix_send = scratch.sends[0, kind, channel, :num_frames]
             for i in range(num_frames):
                 mix_send[i] += bus[i] * (gain + gain_slope * (into + i))
             if stems:
-                stem_send = scratch.sends[1 + layer, send, channel, :num_frames]
+                stem_send = scratch.sends[1 + layer, kind, channel, :num_frames]
                 for i in range(num_frames):
                     stem_send[i] = bus[i] * (gain + gain_slope * (into + i))
 
@@ -313,7 +323,9 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
             bus = scratch.buses[1 + voice.layer]
             render_sounding(state, tables, scratch, index, scratch.work, bus, frame, num_frames)
     for layer in range(NUM_LAYERS):
-        route(state, scratch, layer, sounding >> layer & 1 > 0, frame, frame % BLOCK_FRAMES, num_frames)
+        is_sounding = sounding >> layer & 1 > 0
+        if shape(state, scratch.buses[1 + layer], scratch.work, layer, is_sounding, frame, num_frames):
+            send(state, scratch, layer, frame, num_frames)
     add_effects(state, scratch, frame, num_frames)
 
 
