@@ -143,7 +143,7 @@ def _band(hz: float, octaves: float) -> tuple[float, float, float, float]:
 
 @kernel
 def _add_noise(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_frames: int) -> None:
-    """Two bands of noise, the right one's own where the drum is wide.
+    """Two bands of noise, the right channel's own by `width`.
 
     The first band may be struck several times, by the hands of a clap; the second may bloom late, as metal does. By
     `grit` the modes are multiplied with slow noise, which makes a band of each line: a cymbal has more modes than we.
@@ -151,6 +151,10 @@ def _add_noise(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num
     white_left, white_right = work[2, :num_frames], work[3, :num_frames]
     _fill_noise(voice, patch, white_left, 0, frame)
     _fill_noise(voice, patch, white_right, 1 if patch.width > 0.0 else 0, frame)
+    if patch.width > 0.0:
+        shared, own = 1.0 - patch.width, math.sqrt(patch.width * (2.0 - patch.width))
+        for i in range(num_frames):
+            white_right[i] = shared * white_left[i] + own * white_right[i]
     lift = 2.0 ** (patch.noise_lift * (voice.velocity - 0.75))
     p1, p2, p3, low_gain = _band(patch.noise_hz * lift, patch.noise_octaves)
     s1, s2, s3, high_gain = _band(patch.hiss_hz * lift, patch.hiss_octaves)

@@ -6,6 +6,7 @@ the kinds' numbers from here. Remembers nothing.
 
 from __future__ import annotations
 
+from engine.audio import SAMPLE_RATE
 from engine.synth.state import MAX_HARMONICS, MAX_PARTIALS, MAX_TICKS, NUM_BODY_MODES
 from engine.synth.wavetables import WAVES
 
@@ -80,8 +81,8 @@ _OF_KIND: dict[str, dict[str, Range]] = {
         "clash": (0, 40, 0), "grit": (0, 1, 0), "noise_hz": (60, 16_000, 3000), "noise_octaves": (0.1, 8, 2),
         "hiss_level": (0, 1, 0), "hiss_hz": (60, 18_000, 8000), "hiss_octaves": (0.1, 8, 2),
         "hiss_decay_s": (0.005, 20, 0.2), "hiss_attack_s": (0.0001, 2, 0.0001), "noise_lift": (0, 3, 0.7),
-        "hold_hz": (0, 48_000, 0), "noise_period": (0, 65_536, 0), "bursts": (0, 8, 0), "burst_s": (0.002, 0.2, 0.011),
-        "width": (0, 1, 0), "choke": (0, 4, 0),
+        "hold_hz": (0, SAMPLE_RATE, 0), "noise_period": (0, 65_536, 0), "bursts": (0, 8, 0),
+        "burst_s": (0.002, 0.2, 0.011), "width": (0, 1, 0), "choke": (0, 4, 0),
     },
 }  # fmt: skip
 NUMBERS: dict[str, dict[str, Range]] = {kind: {**_COMMON, **_OF_KIND[kind]} for kind in KINDS}

@@ -82,9 +82,9 @@ def _write_depths(voice: np.void, patch: np.void, first: np.ndarray, second: np.
 def add_fm(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_frames: int, brightness: float) -> None:
     """Write to both rows: a carrier bent by one or two modulators (Chowning 1973), and the attack's tine.
 
-    Each modulator has an envelope of its own. A twin of carrier and modulators, `twin_cents` away, sounds on the
-    other side. Phases are straight lines from the last control point on, so that the sines become vector code and the
-    cut of a block changes nothing.
+    Each modulator has an envelope of its own. A twin of carrier and modulators, `twin_cents` above, sounds on the
+    other side, and the note lies between them. Phases are straight lines from the last control point on, so that the
+    sines become vector code and the cut of a block changes nothing.
     """
     into = frame % CONTROL_FRAMES
     # The first control period of a voice begins at its onset.
@@ -92,8 +92,8 @@ def add_fm(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_fra
     left, right, spare = work[0, :num_frames], work[1, :num_frames], work[4, :num_frames]
     first, second = work[2, :num_frames], work[3, :num_frames]
     _write_depths(voice, patch, first, second, into)
-    _write_pair(voice, patch, left, first, second, spare, since, 0, 1.0)
-    twin_scale = math.exp(CENT * patch.twin_cents)
+    twin_scale = math.exp(0.5 * CENT * patch.twin_cents)
+    _write_pair(voice, patch, left, first, second, spare, since, 0, 1.0 / twin_scale)
     if patch.twin_cents > 0.0:
         _write_pair(voice, patch, right, first, second, spare, since, TWIN, twin_scale)
         for i in range(num_frames):
@@ -116,9 +116,9 @@ def add_fm(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_fra
         voice.tine = tine
     if into + num_frames == CONTROL_FRAMES:
         turns = voice.increment * (since + num_frames)
-        _advance(voice, CARRIER, turns * patch.carrier_ratio)
-        _advance(voice, MODULATOR, turns * patch.modulator_ratio)
-        _advance(voice, SECOND, turns * patch.second_ratio)
+        _advance(voice, CARRIER, turns / twin_scale * patch.carrier_ratio)
+        _advance(voice, MODULATOR, turns / twin_scale * patch.modulator_ratio)
+        _advance(voice, SECOND, turns / twin_scale * patch.second_ratio)
         _advance(voice, TINE, turns * patch.tine_ratio)
         _advance(voice, TWIN + CARRIER, twin_scale * turns * patch.carrier_ratio)
         _advance(voice, TWIN + MODULATOR, twin_scale * turns * patch.modulator_ratio)

@@ -65,6 +65,7 @@ BAD = [
     ({"type": "transport", "do": "fly"}, BadControl, "do is 'fly'"),
     ({"type": "duck", "gain_db": 3}, OutOfRange, "gain_db is 3; allowed is -120 … 0"),
     ({"type": "duck"}, BadControl, "gain_db is missing"),
+    ({"type": "duck", "voice": 1}, BadControl, "voice is 1; expected true or false"),
     ({"type": "cancel"}, BadControl, "id is missing"),
     ({"type": "hit", "strength": 1.2}, OutOfRange, "strength is 1.2; allowed is 0 … 1"),
     ({"type": "hit", "at": "phrase"}, BadControl, "at is 'phrase'"),
@@ -100,6 +101,7 @@ def test_the_interface_examples_are_read() -> None:
     assert isinstance(control, Steer) and control.span == (8.0, True)
     for obj in (
         {"type": "duck", "gain_db": -9, "over": 0.2},
+        {"type": "duck", "voice": True, "over": "1 beat"},
         {"type": "end", "how": "cadence", "at": "phrase"},
         {"type": "end", "at": {"seconds": 31.0}},
         {"type": "transport", "do": "pause"},

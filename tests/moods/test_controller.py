@@ -276,6 +276,17 @@ def test_ducking_comes_and_goes() -> None:
     assert controller.intent(2 * SECOND).gain_db == 0
 
 
+def test_room_for_a_voice_comes_and_goes_by_itself() -> None:
+    controller = opened()
+    send(controller, SECOND, type="duck", gain_db=-6, over=0)
+    assert send(controller, 2 * SECOND, type="duck", voice=True).first_beat is None
+    assert [round(controller.intent(2 * SECOND + i * 4800).voice_room, 6) for i in range(4)] == [0, 0.5, 1, 1]
+    assert controller.intent(3 * SECOND).gain_db == -6
+    send(controller, 3 * SECOND, type="duck", voice=False, over=0)
+    assert controller.intent(3 * SECOND).voice_room == 0
+    assert Controller.restore(controller.snapshot()).intent(3 * SECOND) == controller.intent(3 * SECOND)
+
+
 @pytest.mark.parametrize("frame", [0, 3 * SECOND + 7, 20 * SECOND])
 def test_an_ending_counts_down_to_a_bar(frame: int) -> None:
     controller = opened(bpm=100)
