@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from benchmarks.harness import record
 from engine.audio import SAMPLE_RATE
-from engine.synth.fields import ADDITIVE, ANALOG, CHIP, ENSEMBLE, FM, KINDS
+from engine.synth.patching.fields import ADDITIVE, ANALOG, CHIP, ENSEMBLE, FM, KINDS
+from engine.synth.patching.tables import shipped_tables
 from engine.synth.sound import as_sounds
+from engine.synth.sources.wavetables import WAVES
 from engine.synth.synth import Synth
-from engine.synth.tables import shipped_tables
-from engine.synth.wavetables import WAVES
 from moods.harmony import Key
 from moods.intent import LAYERS, MUTE_DB, NO_RECALL, STYLES, Intent
 

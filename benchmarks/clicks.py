@@ -25,8 +25,8 @@ from scipy.signal import lfilter
 from benchmarks.harness import record
 from benchmarks.mood_walk import MoodWalk
 from engine.audio import SAMPLE_RATE
+from engine.synth.patching.tables import shipped_tables
 from engine.synth.state import NUM_AMBIENCES
-from engine.synth.tables import shipped_tables
 
 NUM_CHANGES, CHANGES_PER_STATION, CHANGE_EVERY_S = 1000, 25, 2
 ORDER, FRAME = 32, 2048

@@ -16,8 +16,8 @@ from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
 from engine.synth.errors import PatchError
 from engine.synth.mixer import render_slot
+from engine.synth.patching.tables import SHIPPED, PatchTables, load_tables, shipped_tables
 from engine.synth.synth import Synth
-from engine.synth.tables import SHIPPED, PatchTables, load_tables, shipped_tables
 from engine.weights import read_checkpoint, shipped_checkpoint
 
 

@@ -31,7 +31,7 @@ merged = partial(kernel, inline="always")
 
 
 def _sources(package: str) -> list[Path]:
-    return sorted(Path(str(files(package))).glob("*.py"))
+    return sorted(Path(str(files(package))).rglob("*.py"))
 
 
 @cache

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine.synth import audition
 from engine.synth.errors import PatchError
-from engine.synth.tables import shipped_tables
+from engine.synth.listening import audition
+from engine.synth.patching.tables import shipped_tables
 from moods.intent import STYLES
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from engine.synth.compile import kernel
-from engine.synth.fields import DRUM, PLUCK
-from engine.synth.oscillators import hash32
+from engine.synth.patching.fields import DRUM, PLUCK
+from engine.synth.patching.tables import DRUMS, Tables
 from engine.synth.playing import find_slurred, is_upstroke, lateness, place_in_chord
+from engine.synth.sources.oscillators import hash32
 from engine.synth.state import ATTACK, FREE, MAX_VOICES, NUM_STARTED, NUM_VOICES, RELEASE, SEED, SlotState
-from engine.synth.tables import DRUMS, Tables
 from engine.synth.voices import SLUR_FADE_FRAMES, STEAL_FRAMES, octaves_to, slur_voice, start_voice
 
 KICK = 36

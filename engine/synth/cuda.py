@@ -32,6 +32,7 @@ from engine.synth.mixer import (
     shape,
     take_controls,
 )
+from engine.synth.patching.tables import Tables
 from engine.synth.sound import Ragged
 from engine.synth.state import (
     CONTROL_FRAMES,
@@ -44,7 +45,6 @@ from engine.synth.state import (
     new_state,
     with_stem_effects,
 )
-from engine.synth.tables import Tables
 
 THREADS = 96
 """Of one slot: a warp's multiple with one for every voice."""

@@ -12,18 +12,20 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth import master as output
 from engine.synth.allocation import start_due_sounds
-from engine.synth.ambience import AUDIBLE, add_ambience
-from engine.synth.chorus import add_chorus
 from engine.synth.compile import entry, kernel, merged
-from engine.synth.delay import add_delay, set_delay_time
-from engine.synth.dynamics import aim_voice_room, compress_bus, leave_room_for_voice
-from engine.synth.loudness import REFERENCE_LUFS, follow_loudness, measure_loudness
-from engine.synth.oscillators import white_noise
+from engine.synth.effects import master as output
+from engine.synth.effects.ambience import AUDIBLE, add_ambience
+from engine.synth.effects.chorus import add_chorus
+from engine.synth.effects.delay import add_delay, set_delay_time
+from engine.synth.effects.dynamics import aim_voice_room, compress_bus, leave_room_for_voice
+from engine.synth.effects.loudness import REFERENCE_LUFS, follow_loudness, measure_loudness
+from engine.synth.effects.reverb import add_reverb, set_room
+from engine.synth.effects.saturation import LEAST_DRIVE, saturate, wobble
+from engine.synth.effects.strip import is_strip_active, shape_layer
+from engine.synth.patching.tables import Tables
 from engine.synth.ramps import value
-from engine.synth.reverb import add_reverb, set_room
-from engine.synth.saturation import LEAST_DRIVE, saturate, wobble
+from engine.synth.sources.oscillators import white_noise
 from engine.synth.state import (
     AMBIENCE_LEVEL,
     BPM,
@@ -72,8 +74,6 @@ from engine.synth.state import (
     WOW_CENTS,
     SlotState,
 )
-from engine.synth.strip import is_strip_active, shape_layer
-from engine.synth.tables import Tables
 from engine.synth.voices import render_voice
 from moods.intent import LAYERS, MUTE_DB
 

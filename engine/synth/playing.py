@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import hash32
+from engine.synth.sources.oscillators import hash32
 from engine.synth.state import FREE
 
 MAX_LATE_FRAMES = int(0.03 * SAMPLE_RATE)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, Block
 from engine.synth.cpu import CpuRenderer
-from engine.synth.master import LATENCY_FRAMES
+from engine.synth.effects.master import LATENCY_FRAMES
+from engine.synth.patching.tables import PatchTables, shipped_tables
 from engine.synth.sound import SOUND, Ragged
 from engine.synth.state import (
     FRAME,
@@ -22,7 +23,6 @@ from engine.synth.state import (
     SlotState,
     new_state,
 )
-from engine.synth.tables import PatchTables, shipped_tables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 

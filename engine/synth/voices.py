@@ -11,19 +11,19 @@ import math
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.additive import add_harmonics, aim_harmonics, start_harmonics
-from engine.synth.analog import add_analog
-from engine.synth.chip import add_chip
 from engine.synth.compile import kernel, merged
-from engine.synth.drums import add_drum, is_drum_silent, settle_drum, strike_drum
-from engine.synth.ensemble import add_ensemble
-from engine.synth.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
-from engine.synth.filters import apply_filter
-from engine.synth.fm import add_fm, fm_bend
-from engine.synth.modal import add_modes, settle_modes, spread_modes, strike_modes
-from engine.synth.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, log2, next_noise, sine
+from engine.synth.patching.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
+from engine.synth.sources.additive import add_harmonics, aim_harmonics, start_harmonics
+from engine.synth.sources.analog import add_analog
+from engine.synth.sources.chip import add_chip
+from engine.synth.sources.drums import add_drum, is_drum_silent, settle_drum, strike_drum
+from engine.synth.sources.ensemble import add_ensemble
+from engine.synth.sources.filters import apply_filter
+from engine.synth.sources.fm import add_fm, fm_bend
+from engine.synth.sources.modal import add_modes, settle_modes, spread_modes, strike_modes
+from engine.synth.sources.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, log2, next_noise, sine
+from engine.synth.sources.strings import add_string, aim_string, pick_again, start_string
 from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
-from engine.synth.strings import add_string, aim_string, pick_again, start_string
 
 SILENCE = 1e-4
 STEAL_FRAMES = 192

@@ -12,9 +12,9 @@ import pytest
 
 from engine.audio import SAMPLE_RATE
 from engine.synth import __main__ as command
-from engine.synth.audition import audition_patches, audition_styles
-from engine.synth.metering import cents_off, meter, true_peak_db
-from engine.synth.tables import shipped_tables
+from engine.synth.listening.audition import audition_patches, audition_styles
+from engine.synth.listening.metering import cents_off, meter, true_peak_db
+from engine.synth.patching.tables import shipped_tables
 
 
 def tone(hz: float, seconds: float = 1.5, level: float = 0.5) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 from numba import njit
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.chip import TICK_FRAMES, add_chip_noise, next_chip_noise, volume
-from engine.synth.patch import PATCH
+from engine.synth.patching.patch import PATCH
+from engine.synth.sources.chip import TICK_FRAMES, add_chip_noise, next_chip_noise, volume
 from engine.synth.state import VOICE
 from tests.synth.test_ensemble import dry
 

@@ -15,10 +15,10 @@ import pytest
 
 from engine.errors import DeviceMissing
 from engine.synth.mixer import new_scratch
+from engine.synth.patching.tables import shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.state import new_state
 from engine.synth.synth import Synth
-from engine.synth.tables import shipped_tables
 from tests.synth.two_stations import CALLS, NUM_BEFORE, PITCHED, Arrays, render
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,11 +8,11 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.fields import ENSEMBLE
+from engine.synth.patching.fields import ENSEMBLE
+from engine.synth.patching.tables import shipped_tables
 from engine.synth.sound import as_sounds
-from engine.synth.spectra import GUARD_FRAMES, RMS, Spectrum, build_spectrum
+from engine.synth.sources.spectra import GUARD_FRAMES, RMS, Spectrum, build_spectrum
 from engine.synth.synth import Synth
-from engine.synth.tables import shipped_tables
 from moods.intent import LAYERS
 from tests.synth.music import intent
 

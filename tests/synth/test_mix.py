@@ -10,9 +10,9 @@ from numba import njit
 from scipy.signal import butter, sosfilt, sosfiltfilt, welch
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth.master import CEILING, limit
-from engine.synth.reverb import add_reverb, set_room
-from engine.synth.saturation import saturate
+from engine.synth.effects.master import CEILING, limit
+from engine.synth.effects.reverb import add_reverb, set_room
+from engine.synth.effects.saturation import saturate
 from engine.synth.state import CONTROL_FRAMES, REVERB_LINES, SlotState, new_state
 from tests.signals import noise
 from tests.synth.music import arrangement, intent, play

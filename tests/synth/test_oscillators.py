@@ -8,11 +8,11 @@ from numba import njit
 
 from benchmarks.aliasing import measure
 from engine.audio import SAMPLE_RATE
-from engine.synth.analog import add_pulse
-from engine.synth.oscillators import add_wave, sine, whole
 from engine.synth.sound import as_sounds
+from engine.synth.sources.analog import add_pulse
+from engine.synth.sources.oscillators import add_wave, sine, whole
+from engine.synth.sources.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, build_waves, wave_place
 from engine.synth.synth import Synth
-from engine.synth.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, build_waves, wave_place
 from tests.synth.music import intent
 
 

@@ -13,9 +13,9 @@ from engine.audio import SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.synth.errors import PatchError
+from engine.synth.patching.tables import SHIPPED, load_tables, shipped_tables
 from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
-from engine.synth.tables import SHIPPED, load_tables, shipped_tables
 from moods.control import Opening
 from moods.controller import Controller
 from moods.intent import LAYERS, STYLES

@@ -9,11 +9,11 @@ import pytest
 
 from engine.audio import SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
-from engine.synth.fields import DRUM, FM, MODAL
+from engine.synth.patching.fields import DRUM, FM, MODAL
+from engine.synth.patching.tables import shipped_tables
 from engine.synth.sound import as_sounds
 from engine.synth.state import FREE
 from engine.synth.synth import Synth
-from engine.synth.tables import shipped_tables
 from moods.intent import LAYERS
 from tests.synth.music import intent
 

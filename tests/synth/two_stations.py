@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from engine.synth.fields import KINDS
+from engine.synth.patching.fields import KINDS
+from engine.synth.patching.tables import PatchTables, shipped_tables
 from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
-from engine.synth.tables import PatchTables, shipped_tables
 from moods.intent import LAYERS, STYLES, Intent
 from tests.synth.music import intent
 

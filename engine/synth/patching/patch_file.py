@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from engine.synth.errors import PatchError
-from engine.synth.fields import Range
+from engine.synth.patching.fields import Range
 
 
 class PatchFile:

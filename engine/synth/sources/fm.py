@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, LOG_2, TAU, sine
+from engine.synth.sources.oscillators import CENT, LOG_2, TAU, sine
 from engine.synth.state import CONTROL_FRAMES
 
 _HIGHEST = 32_000.0 / SAMPLE_RATE

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.wavetables import BAND
+from engine.synth.sources.wavetables import BAND
 
 ZONE = np.dtype(
     [

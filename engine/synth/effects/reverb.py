@@ -13,8 +13,8 @@ import numpy as np
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.lines import ANTI_DENORMAL, add_tap, allpass, read_moving, turn, write_line
-from engine.synth.oscillators import log2, sine
+from engine.synth.effects.lines import ANTI_DENORMAL, add_tap, allpass, read_moving, turn, write_line
+from engine.synth.sources.oscillators import log2, sine
 from engine.synth.state import CONTROL_FRAMES, NUM_EARLY, REVERB_LINES
 
 LINE_LENGTHS = (1031, 1129, 1237, 1361, 1493, 1627, 1787, 1951, 2137, 2339, 2557, 2801, 3061, 3343, 3659, 3989)

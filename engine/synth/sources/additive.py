@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import NOISE_SCALE, log2, next_noise, sine
+from engine.synth.sources.oscillators import NOISE_SCALE, log2, next_noise, sine
 from engine.synth.state import BODY_POINTS, CONTROL_FRAMES, MAX_HARMONICS
 
 POINTS_PER_OCTAVE = 12

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.lines import ANTI_DENORMAL, read_line, write_line
+from engine.synth.effects.lines import ANTI_DENORMAL, read_line, write_line
 
 FADE_FRAMES = 4800
 _TOP_KEEP = math.exp(-2.0 * math.pi * 4200.0 / SAMPLE_RATE)

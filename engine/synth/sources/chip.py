@@ -11,11 +11,11 @@ import math
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.analog import add_pulse
 from engine.synth.compile import kernel
-from engine.synth.oscillators import TURN, add_wave, whole
+from engine.synth.sources.analog import add_pulse
+from engine.synth.sources.oscillators import TURN, add_wave, whole
+from engine.synth.sources.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, wave_place
 from engine.synth.state import CONTROL_FRAMES
-from engine.synth.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, wave_place
 
 TICK_FRAMES = SAMPLE_RATE // 60
 CHIP_NOISE, CHIP_METAL = len(WAVES), len(WAVES) + 1

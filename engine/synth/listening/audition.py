@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.score.piece import DRUM_PITCHES
-from engine.synth.fields import DRUM
-from engine.synth.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
+from engine.synth.listening.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
+from engine.synth.patching.fields import DRUM
+from engine.synth.patching.tables import PatchTables
 from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
-from engine.synth.tables import PatchTables
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 from moods.mood import styles
@@ -226,7 +226,7 @@ def write_wav(file: Path, sound: Float) -> None:
 
 def write(folder: Path, auditions: Iterable[Audition]) -> dict[str, list[str]]:
     """A wav and a spectrogram each; `figures.json`, `figures.md`, `sheet.png` for all. Returns the faults, by name."""
-    from engine.synth.pictures import Spectrogram, draw_sheet, draw_spectrogram
+    from engine.synth.listening.pictures import Spectrogram, draw_sheet, draw_spectrogram
 
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []

@@ -14,8 +14,8 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, hash32, log2, sine
-from engine.synth.spectra import GUARD_FRAMES, LONG_FRAMES
+from engine.synth.sources.oscillators import CENT, hash32, log2, sine
+from engine.synth.sources.spectra import GUARD_FRAMES, LONG_FRAMES
 from engine.synth.state import CONTROL_FRAMES, WANDER
 
 _FRACTION_BITS = 24

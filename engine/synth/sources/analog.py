@@ -8,9 +8,9 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, TURN, add_sine, add_wave, add_wave_pair, sine, whole
+from engine.synth.sources.oscillators import CENT, TURN, add_sine, add_wave, add_wave_pair, sine, whole
+from engine.synth.sources.wavetables import PULSE, SAW, SINE, WAVE_FRAMES, wave_place
 from engine.synth.state import CONTROL_FRAMES, SUB_PHASE, WANDER
-from engine.synth.wavetables import PULSE, SAW, SINE, WAVE_FRAMES, wave_place
 
 
 @kernel

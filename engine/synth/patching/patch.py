@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.additive import body_response, spectrum
-from engine.synth.fields import (
+from engine.synth.patching.fields import (
     EQUALLY_LONG,
     FIRST_WAVE,
     KINDS,
@@ -23,11 +22,12 @@ from engine.synth.fields import (
     SPECTRUM_PAIRS,
     WORDS,
 )
-from engine.synth.modal import body_ratios
-from engine.synth.patch_file import PatchFile
-from engine.synth.spectra import Spectrum
+from engine.synth.patching.patch_file import PatchFile
+from engine.synth.sources.additive import body_response, spectrum
+from engine.synth.sources.modal import body_ratios
+from engine.synth.sources.spectra import Spectrum
+from engine.synth.sources.strings import body_filters
 from engine.synth.state import ATTACK_OVERSHOOT, BODY_POINTS, MAX_HARMONICS, MAX_PARTIALS, MAX_TICKS, NUM_BODY_MODES
-from engine.synth.strings import body_filters
 
 Lists = dict[str, npt.NDArray[np.float64]]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, hash32, log2, next_noise
+from engine.synth.sources.oscillators import CENT, NOISE_SCALE, TAU, hash32, log2, next_noise
 from engine.synth.state import CONTROL_FRAMES, NUM_BODY_MODES, STRING_FRAMES
 
 TREBLE_HZ = 4000.0

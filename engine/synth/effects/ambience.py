@@ -12,8 +12,8 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.lines import ANTI_DENORMAL, turn
-from engine.synth.oscillators import NOISE_SCALE, TAU, next_noise, sine
+from engine.synth.effects.lines import ANTI_DENORMAL, turn
+from engine.synth.sources.oscillators import NOISE_SCALE, TAU, next_noise, sine
 from engine.synth.state import AMBIENCES, CONTROL_FRAMES, NUM_AMBIENCES
 
 _TABLE = {

@@ -12,8 +12,8 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.modal import add_modes, set_mode, spread_modes
-from engine.synth.oscillators import NOISE_SCALE, hash32, next_noise, sine, white_noise
+from engine.synth.sources.modal import add_modes, set_mode, spread_modes
+from engine.synth.sources.oscillators import NOISE_SCALE, hash32, next_noise, sine, white_noise
 
 TONE = 6
 """Place in VOICE.phase: turns of the tone since the hit."""

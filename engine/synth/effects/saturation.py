@@ -11,8 +11,8 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.lines import read_moving, turn, write_line
-from engine.synth.oscillators import CENT, TAU, sine
+from engine.synth.effects.lines import read_moving, turn, write_line
+from engine.synth.sources.oscillators import CENT, TAU, sine
 from engine.synth.state import CONTROL_FRAMES, TAPE_FRAMES
 
 TUBE_BIAS = 0.35

@@ -7,8 +7,8 @@ the kinds' numbers from here. Remembers nothing.
 from __future__ import annotations
 
 from engine.audio import SAMPLE_RATE
+from engine.synth.sources.wavetables import WAVES
 from engine.synth.state import MAX_HARMONICS, MAX_PARTIALS, MAX_TICKS, NUM_BODY_MODES
-from engine.synth.wavetables import WAVES
 
 Range = tuple[float, float, float]
 """Low, high, default."""

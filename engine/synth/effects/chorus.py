@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from engine.synth.compile import kernel
-from engine.synth.lines import read_moving, turn, write_line
-from engine.synth.oscillators import sine
+from engine.synth.effects.lines import read_moving, turn, write_line
+from engine.synth.sources.oscillators import sine
 from engine.synth.state import CONTROL_FRAMES
 
 BASE_FRAMES, DEPTH_FRAMES, RATE_HZ = 620.0, 170.0, 0.55

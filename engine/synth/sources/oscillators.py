@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from engine.synth.compile import kernel
-from engine.synth.wavetables import WAVE_FRAMES
+from engine.synth.sources.wavetables import WAVE_FRAMES
 
 TAU = 2.0 * math.pi
 CENT = math.log(2.0) / 1200.0

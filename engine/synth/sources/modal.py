@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.oscillators import CENT, NOISE_SCALE, TAU, next_noise
+from engine.synth.sources.oscillators import CENT, NOISE_SCALE, TAU, next_noise
 
 _SILENT_POWER = 1e-5**2
 _WEAK = 2e-4

@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from engine.score.piece import DRUM_PITCHES
 from engine.synth.errors import PatchError
-from engine.synth.fields import Range
-from engine.synth.patch import PATCH, read_patch, read_spectrum
-from engine.synth.patch_file import PatchFile
-from engine.synth.spectra import ZONE, Spectrum, build_spectrum
+from engine.synth.patching.fields import Range
+from engine.synth.patching.patch import PATCH, read_patch, read_spectrum
+from engine.synth.patching.patch_file import PatchFile
+from engine.synth.sources.spectra import ZONE, Spectrum, build_spectrum
+from engine.synth.sources.wavetables import build_waves
 from engine.synth.state import AMBIENCES, MIX_FIELDS, ROOM_FIELDS
-from engine.synth.wavetables import build_waves
 from moods.intent import LAYERS, STYLES
 
 SHIPPED = files("engine.synth") / "patches"

@@ -12,10 +12,10 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.lines import ANTI_DENORMAL, allpass, read_line, write_line
-from engine.synth.oscillators import TAU
+from engine.synth.effects.lines import ANTI_DENORMAL, allpass, read_line, write_line
+from engine.synth.effects.saturation import LEAST_DRIVE, TUBE_BIAS, saturate
 from engine.synth.ramps import value
-from engine.synth.saturation import LEAST_DRIVE, TUBE_BIAS, saturate
+from engine.synth.sources.oscillators import TAU
 from engine.synth.state import (
     CONTROL_FRAMES,
     HIGH_GAIN,

@@ -11,8 +11,8 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.loudness import REFERENCE_LUFS
-from engine.synth.oscillators import TAU
+from engine.synth.effects.loudness import REFERENCE_LUFS
+from engine.synth.sources.oscillators import TAU
 from engine.synth.state import CONTROL_FRAMES
 
 _PERIOD_S = CONTROL_FRAMES / SAMPLE_RATE

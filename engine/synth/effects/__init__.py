@@ -1,0 +1,1 @@
+"""From the voices' buses to the listener: strips, sends, room, master."""

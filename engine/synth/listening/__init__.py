@@ -1,0 +1,1 @@
+"""Every patch, kit and style as files to hear and look at, with figures. Offline."""
