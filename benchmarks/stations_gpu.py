@@ -25,7 +25,7 @@ from moods.control import Opening
 from moods.controller import Controller
 
 MOODS = ("night", "focus", "epic", "battle", "cafe")
-FIRST, MOST = 250, 32_000
+FIRST, MOST = 250, 16_000
 HALVINGS = 2
 WARM_BLOCKS, BLOCKS = 100, 500
 DEADLINE_MS = 1000 * BLOCK_FRAMES / SAMPLE_RATE

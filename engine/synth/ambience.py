@@ -18,7 +18,7 @@ from engine.synth.state import AMBIENCES, CONTROL_FRAMES, NUM_AMBIENCES
 
 _TABLE = {
     # band's ends and level, drift in octaves and its Hz, swell and its Hz; grains a second, Hz and octaves, ring, level
-    "vinyl": (25.0, 2800.0, 0.5, 0.0, 0.0, 0.25, 0.55, 5.0, 3200.0, 1.0, 0.00035, 7.0),
+    "vinyl": (25.0, 2800.0, 0.5, 0.0, 0.0, 0.25, 0.55, 5.0, 3200.0, 1.0, 0.00035, 3.5),
     "tape": (1800.0, 12000.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1000.0, 0.0, 0.001, 0.0),
     "rain": (900.0, 6500.0, 0.8, 0.3, 0.07, 0.25, 0.11, 38.0, 2600.0, 1.3, 0.004, 1.1),
     "room": (30.0, 240.0, 4.0, 0.0, 0.0, 0.15, 0.09, 0.0, 1000.0, 0.0, 0.001, 0.0),

@@ -20,6 +20,8 @@ from engine.synth.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, wave_place
 TICK_FRAMES = SAMPLE_RATE // 60
 CHIP_NOISE, CHIP_METAL = len(WAVES), len(WAVES) + 1
 """Places among a patch's waves after the tables': the shift register's long sequence and its short one."""
+_SHORT_MEAN = (16 - 77) / 93
+"""From 1 on, 16 of the short sequence's 93 steps are high."""
 
 
 @kernel
@@ -36,10 +38,11 @@ def add_chip_noise(
     """Add the shift register, stepped `clock_hz` times a second, to `row`.
 
     `gain` was true `into` frames ago and has grown by `slope` every frame since.
-    Each frame is the mean over its time, which folds little. `wait` is the time to the next step in frames; returns
-    the register and the wait after the row.
+    Each frame is the mean over its time, which folds little; there is no DC. `wait` is the time to the next step in
+    frames; returns the register and the wait after the row.
     """
     period = SAMPLE_RATE / clock_hz
+    offset = _SHORT_MEAN if is_short else 0.0
     for i in range(len(row)):
         mean, rest = 0.0, 1.0
         while wait < rest:
@@ -49,7 +52,7 @@ def add_chip_noise(
             register = next_chip_noise(register, is_short)
         mean += rest if register & 1 else -rest
         wait -= rest
-        row[i] += (gain + slope * (into + i)) * mean
+        row[i] += (gain + slope * (into + i)) * (mean - offset)
     return register, wait
 
 
