@@ -1,6 +1,7 @@
 """`python -m benchmarks [NAME [ARGUMENT …]]`: all of them one after another, or one.
 
-`likeness` and `stations_gpu` are run by their names only: they need hours of reference music, and a CUDA card.
+`likeness`, `two_seconds` and `stations_gpu` are run by their names only: they need hours of reference music and networks
+that listen, and a CUDA card.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from benchmarks.harness import ROOT
 
 NAMES = (
     "station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "aliasing",
-    "loudness", "synth_speed",
+    "loudness", "clicks", "synth_speed",
 )  # fmt: skip
 
 
