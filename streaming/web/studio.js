@@ -275,9 +275,10 @@ function showState(state) {
   const isOn = state !== "idle" && !isSilenced;
   document.body.dataset.state = isSilenced && state !== "idle" ? "silenced" : state;
   $("#play").setAttribute("aria-label", t(isOn ? "stop" : "play"));
-  for (const id of ["#end", "#panic", "#hit", "#stinger"]) $(id).disabled = !isOn;
+  for (const id of ["#end", "#panic", "#hit", "#stinger", "#voice"]) $(id).disabled = !isOn;
   if (state === "playing") problem = null;
   if (state === "idle") {
+    $("#voice").setAttribute("aria-pressed", false);
     readout.reset();
     pad.showSounding(null);
     for (const dot of $("#beats").children) dot.classList.remove("on");
@@ -371,6 +372,11 @@ function listen() {
   $("#panic").addEventListener("click", panic);
   $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }, t("ending")));
   $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }, t("hit")));
+  $("#voice").addEventListener("click", () => {
+    const voice = $("#voice").getAttribute("aria-pressed") !== "true";
+    $("#voice").setAttribute("aria-pressed", voice);
+    command({ type: "duck", voice }, t("voice"));
+  });
   $("#stinger").addEventListener("change", (event) => playStinger(event.target));
   $("#share").addEventListener("click", share);
   $("#theme").addEventListener("click", switchTheme);

@@ -138,6 +138,17 @@ def test_a_hit_and_a_stinger_are_one_click_each(page: Page, server: Server) -> N
     assert sent == ["opening", "hit", "stinger"]
 
 
+def test_room_for_a_voice_is_given_and_taken_back(page: Page, server: Server) -> None:
+    open_studio(page, server)
+    play(page)
+    for pressed in ("true", "false"):
+        page.click("#voice")
+        expect(page.locator("#voice")).to_have_attribute("aria-pressed", pressed)
+    take = page.evaluate("async () => (await fetch(window.undersong.station.links.take)).text()")
+    sent = [json.loads(line) for line in take.splitlines()]
+    assert [(line["type"], line.get("voice")) for line in sent[1:]] == [("duck", True), ("duck", False)]
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_page_fits_in_both_languages(page: Page, server: Server, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
