@@ -158,11 +158,8 @@ def advance_duck(state: SlotState, frame: int) -> None:
     if frame % CONTROL_FRAMES == 0:
         state.duck[0] = state.duck[1]
         state.duck[1] += DUCK_ATTACK * (state.duck[2] - state.duck[1])
-        decay_s = (
-            value(state.targets, DUCK_BEATS, frame % BLOCK_FRAMES)
-            * 60.0
-            / value(state.targets, BPM, frame % BLOCK_FRAMES)
-        )
+        base = frame % BLOCK_FRAMES
+        decay_s = 60.0 * value(state.targets, DUCK_BEATS, base) / value(state.targets, BPM, base)
         state.duck[2] *= math.exp(-CONTROL_FRAMES / (decay_s * SAMPLE_RATE))
 
 
