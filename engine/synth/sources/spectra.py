@@ -1,7 +1,7 @@
 """Spectra of ensembles as long periodic tables. In: a `Spectrum`; out: float32 tables and a ZONE record for each.
 
 Every partial is a narrow band of noise, as the sum of many players a little apart in pitch is: Nasca O Paul,
-"PADsynth algorithm" (2004). Built once at load with numpy; a spectrum that was built before is remembered. Any thread.
+"PADsynth algorithm" (2004). Built at load with numpy; any thread.
 """
 
 from __future__ import annotations
@@ -124,7 +124,6 @@ def _phasors(num_frames: int) -> npt.NDArray[np.complex64]:
     return np.exp(2j * np.pi * turns).astype(np.complex64)
 
 
-@cache
 def build_spectrum(spectrum: Spectrum) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.void]]:
     """The tables one after another, and their zones [num_zones] ZONE, counted from the first table's beginning."""
     zones = np.zeros(spectrum.num_zones, ZONE)
