@@ -5,7 +5,7 @@ listened to is not the sound, in which every drum is a click, but what linear pr
 the prediction error is small and smooth, a break in the wave stands out of it alone (Godsill and Rayner, "Digital Audio
 Restoration", 1998, ch. 5). Onsets of notes are known and left out, 30 ms of each; the drums rest in half of the
 stations, so that the time between their strokes is listened to as well. The ambiences are off: a record's dust is
-made of clicks.
+made of clicks. So is the tremolo of plucked strings, whose strokes are onsets that no note tells of.
 
 The same ears must find clicks put into the same music, single samples of -40 dB, full scale: `found` is the share of
 those that were put where the music does not mask them, and `watched` the share of time that it does not.
@@ -80,6 +80,7 @@ def find_clicks(wave: Wave, onsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[
 def listen(seed: int) -> tuple[list[tuple[int, int, str]], int, int, float]:
     """One station: its clicks, how many were put in, how many of those were found, the share of time watched."""
     shipped_tables().rooms[:, -NUM_AMBIENCES:] = 0.0
+    shipped_tables().patches["repick_hz"] = 0.0
     walk = MoodWalk(seed, **({"layers": {"drums": "mute"}} if seed % 2 else {}))
     parts, changes = [walk.play(3)], []
     for _ in range(CHANGES_PER_STATION):
