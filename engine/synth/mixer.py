@@ -291,7 +291,7 @@ def render_sounding(
     state: SlotState, tables: Tables, scratch: Scratch, index: int, work: np.ndarray, bus: np.ndarray, frame: int,
     num_frames: int,
 ) -> None:  # fmt: skip
-    """Add a sounding voice to `bus` [2, CONTROL_FRAMES]; `work` [3, CONTROL_FRAMES] is scratch."""
+    """Add a sounding voice to `bus` [2, CONTROL_FRAMES]; `work` [WORK_ROWS, CONTROL_FRAMES] is scratch."""
     offset = frame % BLOCK_FRAMES
     base = offset - offset % CONTROL_FRAMES
     voice = state.voices[index]
