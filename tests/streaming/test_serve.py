@@ -108,12 +108,17 @@ def test_front_process_imports_no_heavy_library() -> None:
         ("ice_servers = 3", ["ice_servers", "3", "list"]),
         ("ice_servers = [3]", ["ice_servers", "3", "stun:"]),
         ("host = 1", ["host", "1", "text"]),
-        ("device = []", ["device", "text"]),
-        ("backend = true", ["backend", "True", "text"]),
-        ("generator = 'os'", ["generator", "'os'", "module:function"]),
+        ("device = []", ["device", "[]", "cpu"]),
+        ("backend = true", ["backend", "true", "score"]),
+        ("generator = 'os'", ["generator", '"os"', "module:function"]),
         ("max_stations = 1.5", ["max_stations", "1.5", "whole"]),
         ("port = 2020-01-01", ["port", "2020", "whole"]),
         ('ice_servers = ["http://x"]', ["ice_servers", "http://x", "stun:"]),
+        ('ice_servers = ["turn:u:p@host"]', ["ice_servers", "turn:u:p@host", "username"]),
+        ('ice_servers = ["turn:host"]', ["turn:host", "credential"]),
+        ('ice_servers = [{ url = "stun:host", user = "u" }]', ["ice_servers", "user", "username"]),
+        ('public_url = "example.org/music"', ["public_url", "example.org", "http"]),
+        ('log_level = "loud"', ["log_level", "loud", "warning"]),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -128,6 +133,26 @@ def test_settings_are_read_and_given_ones_win(tmp_path: Path) -> None:
     path = tmp_path / "undersong.toml"
     path.write_text('port = 9000\nlead_ms = 40\nice_servers = ["stun:192.0.2.1"]')
     config = load_config(path, {"port": 9001})
-    assert config == Config(port=9001, lead_ms=40, ice_servers=("stun:192.0.2.1",))
+    assert config == Config(port=9001, lead_ms=40, ice_servers=["stun:192.0.2.1"])
     with pytest.raises(BadConfig, match="missing"):
         load_config(tmp_path / "missing.toml")
+
+
+def test_settings_saved_by_another_system_are_read_or_named(tmp_path: Path) -> None:
+    path = tmp_path / "undersong.toml"
+    path.write_text("port = 9000\r\n", encoding="utf-8-sig")
+    assert load_config(path).port == 9000
+    path.write_text("port = 9000", encoding="utf-16")
+    with pytest.raises(BadConfig, match="save it as UTF-8"):
+        load_config(path)
+
+
+def test_printed_settings_are_the_settings_and_say_what_they_mean(tmp_path: Path) -> None:
+    turn = {"url": "turn:192.0.2.1:3478?transport=tcp", "username": 'a"b', "credential": "c\\d"}
+    config = Config(port=9001, host="::", ice_servers=["stun:192.0.2.1", turn], public_url="https://example.org/music/")
+    path = tmp_path / "undersong.toml"
+    path.write_text(config.to_toml(), encoding="utf-8")
+    assert load_config(path) == config
+    for name, paragraph in zip(Config.model_fields, config.to_toml().split("\n\n"), strict=True):
+        comment, _, setting = paragraph.rpartition("# ")[2].partition("\n")
+        assert comment and setting.startswith(f"{name} = ")
