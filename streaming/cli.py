@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from engine.config import BACKENDS, DEVICES
 from engine.errors import EngineError
 from moods.errors import MoodsError, UnknownMood
 from streaming.errors import BadConfig, StreamingError
+from streaming.journal import LOG_LEVELS
 
 MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
 MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
@@ -103,12 +105,17 @@ def _complain(error: object, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="undersong", description="Endless background music that follows a mood.")
+    parser.add_argument("--version", action="version", version=f"undersong {version('undersong')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     serve = commands.add_parser("serve", help="the server and its studio page")
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, help="default 8400")
+    serve.add_argument("--public-url", metavar="URL", help="where clients find it, behind a proxy")
+    serve.add_argument("--log-level", choices=LOG_LEVELS, help="the least worth a line on stderr (default info)")
+    serve.add_argument("--log-json", action="store_true", default=None, help="log JSON, an object a line")
     serve.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options given here win")
+    serve.add_argument("--print-config", action="store_true", help="write the settings as a commented file, and leave")
     _add_engine_options(serve)
     serve.set_defaults(run=_serve)
 
@@ -169,12 +176,16 @@ def _add_mood_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from streaming.app import serve
-    from streaming.config import load_config
+    from streaming.config import Config, load_config
 
-    settings = ("host", "port", "device", "backend")
-    given = {name: value for name in settings if (value := getattr(options, name)) is not None}
-    return serve(load_config(options.config, given))
+    given = {name: value for name in Config.model_fields if (value := getattr(options, name, None)) is not None}
+    config = load_config(options.config, given)
+    if options.print_config:
+        print(config.to_toml(), end="")
+        return 0
+    from streaming.app import serve
+
+    return serve(config)
 
 
 def _play(options: argparse.Namespace) -> int:

@@ -31,6 +31,7 @@ from streaming.errors import (
     TooManyStations,
     UnknownStation,
 )
+from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import pace, time_of
 from streaming.ring import Ring
@@ -151,6 +152,8 @@ class Conductor:
         del self._opening[station_id]
         self.stations[station_id] = station
         self.metrics.stations.set(len(self.stations))
+        facts = about(station=station_id, name=parsed.name, mood=parsed.mood, prompt=parsed.prompt, seed=seed)
+        log.info("station opened", extra=facts)
         return station
 
     def station(self, station_id: str) -> Station:
@@ -169,6 +172,9 @@ class Conductor:
             if apply.station == station.id:
                 del self._unanswered[request]
                 _settle(answer, UnknownStation(station.id))
+        seconds = round(station.position()["seconds"])
+        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns)
+        log.info("station closed", extra=facts)
         station.close()
         self._snapshot_path(station).unlink(missing_ok=True)
         self.metrics.stations.set(len(self.stations))

@@ -15,8 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from engine.config import BACKENDS, DEVICES
 from streaming.errors import BadConfig
+from streaming.journal import LOG_LEVELS
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 _ICE_URL = re.compile(
     r"(?P<scheme>stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
 )

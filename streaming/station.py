@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -19,11 +20,14 @@ from moods.intent import BEATS_PER_BAR
 from moods.prompt import resolve_prompt
 from streaming.config import Config
 from streaming.filler import PAST_BLOCKS, Filler
+from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import time_of
 from streaming.protocol import Event, LogEntry, Opened
 from streaming.ring import Chunk, Ring
 from streaming.session import LiveClient, Session
+
+log = logging.getLogger(__name__)
 
 _RETRY_S = 0.004
 _NUM_RETRIES = 3
@@ -120,6 +124,7 @@ class Station:
         session = Session(kind, max_chunks, self._on_session_began)
         self.sessions[session.id] = session
         self._metrics.sessions.inc()
+        log.info("session began", extra=about(station=self.id, session=session.id, kind=kind))
         return session
 
     def remove_session(self, session: Session) -> None:
@@ -130,6 +135,9 @@ class Station:
                 self._loop.create_task(session.carrier.close())
             self._metrics.sessions.dec()
             self._metrics.dropped_chunks.inc(session.mailbox.num_dropped)
+            seconds, dropped = round(time.monotonic() - session.opened_s), session.mailbox.num_dropped
+            facts = about(station=self.id, session=session.id, kind=session.kind, seconds=seconds, dropped=dropped)
+            log.info("session ended", extra=facts)
             self.idle_since_s = time.monotonic()
 
     def _on_session_began(self, session: Session) -> None:

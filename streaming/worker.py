@@ -32,6 +32,7 @@ from moods.controller import Controller
 from moods.errors import MoodsError
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
+from streaming.journal import open_journal
 from streaming.pacing import prefer_to_others, tick_at, time_of
 from streaming.player import Player
 from streaming.protocol import (
@@ -49,7 +50,7 @@ from streaming.protocol import (
     problem_of,
 )
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("streaming.worker")
 
 HEALTH_S = 0.2
 STATUS_S = 1.0
@@ -95,7 +96,7 @@ class Worker:
                 self._make_due_blocks()
                 self._keep_house()
         except (EOFError, ConnectionError):
-            log.info("the front process has gone")
+            log.debug("the front process has gone")
         finally:
             self._pool.shutdown(wait=True)
 
@@ -301,11 +302,11 @@ def _end_with_parent(parent: int, runtime_folder: Path) -> None:
 
 def main(descriptor: int) -> int:
     """Run the engine process over the inherited socket `descriptor`; the first message is config and runtime folder."""
-    logging.basicConfig(format="undersong engine: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front ends us in its own time
     prefer_to_others()
     pipe = Connection(descriptor)
     config, runtime_folder = pipe.recv()
+    open_journal(config.log_level, config.log_json)
     threading.Thread(target=_end_with_parent, args=(os.getppid(), runtime_folder), daemon=True).start()
     try:
         generator = _load_generator(config)

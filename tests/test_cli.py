@@ -97,6 +97,14 @@ def test_explain_says_how_a_prompt_is_taken(capsys: pytest.CaptureFixture[str]) 
     assert explained["valence"] < 0
 
 
+def test_settings_can_be_printed_edited_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--port", "9001", "--log-level", "error", "--print-config"]) == 0
+    path = tmp_path / "undersong.toml"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert main(["serve", "--config", str(path), "--print-config"]) == 0
+    assert capsys.readouterr().out == path.read_text(encoding="utf-8")
+
+
 def test_the_shipped_checkpoint_is_what_its_manifest_says(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "verify", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verified"]

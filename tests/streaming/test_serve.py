@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import signal
 import socket
@@ -15,8 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from streaming import journal
+from streaming.app import greeting
 from streaming.config import Config, load_config
 from streaming.errors import BadConfig
+from streaming.journal import about
 
 SERVE = "import sys; from streaming.app import serve; from streaming.config import Config; sys.exit(serve(Config({})))"
 
@@ -84,13 +89,54 @@ def test_nothing_is_left_behind(how: signal.Signals) -> None:
         err = process.stderr.read() if process.stderr else ""
     if how is not signal.SIGKILL:
         assert process.returncode == 0
-        assert err == ""
+        assert "Traceback" not in err and "error:" not in err and "warning:" not in err
     assert has_ended(engine)
     for _ in range(100):
         if not own & runtime_folders():
             break
         time.sleep(0.05)
     assert not own & runtime_folders()
+
+
+def test_whoever_runs_it_reads_what_happens_as_lines_of_json() -> None:
+    with serving("port=0, generator='tests.streaming.sines:open_sines', log_json=True") as process:
+        assert process.stdout is not None and process.stderr is not None
+        address = process.stdout.readline().split()[3]
+        station = httpx.post(address + "v1/stations", json={"prompt": "calm\npiano", "seed": 7}).json()
+        httpx.post(address + "v1/stations", json={"energy": 7})
+        httpx.post(f"{address}v1/stations/{station['id']}/controls", json=[{"type": "dance"}])
+        with httpx.stream("GET", address.rstrip("/") + station["links"]["wav"]) as listening:
+            next(listening.iter_bytes())
+        httpx.delete(f"{address}v1/stations/{station['id']}")
+        process.send_signal(signal.SIGTERM)
+        lines = [json.loads(line) for line in process.stderr]
+    told = [line["event"] for line in lines]
+    expected = ["server started", "station opened", "request refused", "control refused", "session began"]
+    assert told[:5] == expected and sorted(told[5:-1]) == ["session ended", "station closed"]
+    assert told[-1] == "server ended"
+    assert lines[1]["station"] == station["id"] and lines[1]["prompt"] == "calm\npiano" and lines[1]["seed"] == 7
+    assert lines[2]["status"] == 422 and "energy" in lines[2]["detail"]
+
+
+def test_no_client_writes_lines_of_its_own_into_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    record = logging.LogRecord("streaming", logging.WARNING, "", 0, "request refused", (), None)
+    vars(record).update(about(path="/x\n2026 undersong: all is well", client="192.0.2.7", name='"', code=None))
+    line = journal.Text().format(record)
+    assert len(line.splitlines()) == 1
+    assert 'warning: request refused path="/x\\n2026 undersong' in line and line.endswith('client=192.0.2.7 name="\\""')
+
+
+@pytest.mark.parametrize(("host", "here"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_a_server_for_this_machine_alone_gives_one_address(host: str, here: str) -> None:
+    assert greeting(host, 80) == f"Undersong plays at http://{here}:80/ (Ctrl-C ends it)"
+
+
+@pytest.mark.parametrize(("host", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("192.0.2.7", "192.0.2.7")])
+def test_a_server_for_others_says_who_can_steer_it(host: str, here: str) -> None:
+    first, *others = greeting(host, 80, "https://example.org/music").splitlines()
+    assert f"http://{here}:80/" in first
+    assert "0.0.0.0" not in "".join(others) and "127.0.0.1" not in "".join(others)
+    assert "steer" in others[-2] and "https://example.org/music/" in others[-1]
 
 
 def test_front_process_imports_no_heavy_library() -> None:
