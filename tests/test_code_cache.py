@@ -137,17 +137,7 @@ def test_warm_says_where_the_code_lies(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_user_without_a_home_plays_from_a_warm_folder(tmp_path: Path) -> None:
     """As in an image: what was compiled beside the sources is used by another user, and nothing is written."""
     assert main(["warm"]) == 0
-    words = [
-        sys.executable,
-        "-m",
-        "streaming.cli",
-        "render",
-        "focus",
-        "--seconds",
-        "1",
-        "--out",
-        str(tmp_path / "x.wav"),
-    ]
+    render = [sys.executable, "-m", "streaming.cli", "render", "focus", "--seconds", "1", "--out", "x.wav"]
     as_nobody = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
     can_change = os.geteuid() == 0 and subprocess.run(
         [*as_nobody, sys.executable, "-c", f"open({__file__!r})"], capture_output=True
