@@ -11,6 +11,7 @@ import gc
 import importlib
 import logging
 import os
+import select
 import shutil
 import signal
 import sys
@@ -75,7 +76,7 @@ class Worker:
         self._publishing: list[Future[None]] = []
         self._keeping: dict[str, Future[None]] = {}
         self._reports: deque[Kept] = deque()  # from pool threads; the loop sends them
-        self._step_ms: list[float] = []
+        self._step_ms: deque[float] = deque(maxlen=1000)
         self._late_blocks = self._told_resets = 0
         self._busy_s = 0.0
         self._health_at_s = time.monotonic()
@@ -209,8 +210,14 @@ class Worker:
                 self._skipped_s += lag * BLOCK_SECONDS
                 self._pipe.send(Happened(player.station, player.skip(lag)))
 
+    def _is_heard(self) -> bool:
+        """Whether the front reads what it is told. The music does not wait for one that stands still."""
+        return bool(select.select([], [self._pipe], [], 0)[1])
+
     def _announce(self, player: Player) -> None:
         """Send the events that are not yet past; after a recovery some are."""
+        if not self._is_heard():
+            return
         play_head = (tick_at(time.monotonic()) - player.first_tick) * BLOCK_FRAMES
         for event in player.announcements():
             if event["frame"] >= play_head - BLOCK_FRAMES:
@@ -219,6 +226,8 @@ class Worker:
     # --- house keeping -----------------------------------------------------------------------------------------------
 
     def _keep_house(self) -> None:
+        if not self._is_heard():
+            return
         now_s = time.monotonic()
         for station, player in self._players.items():
             if now_s >= self._next_status_s[station] or player.state.is_sounding != player.is_told_sounding:
