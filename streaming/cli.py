@@ -310,11 +310,14 @@ def _words(value: object) -> str:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from engine.weights import read_manifest, shipped_checkpoint, verify_checkpoint
+    from engine.errors import BadCheckpoint
+    from engine.weights import MANIFEST_NAME, read_manifest, shipped_checkpoint, verify_checkpoint
 
-    folder = options.file or shipped_checkpoint()
-    folder = folder.parent if folder.is_file() else folder
+    named = options.file or shipped_checkpoint()
+    folder = named.parent if named.is_file() else named
     manifest = read_manifest(folder) if options.action == "list" else verify_checkpoint(folder)
+    if named.is_file() and named.name not in (MANIFEST_NAME, manifest["file"]):
+        raise BadCheckpoint(named, f"{manifest['file']}, which the manifest beside it names", "another file")
     if options.json:
         tell(json.dumps({"models": [manifest]} if options.action == "list" else {"verified": True, **manifest}))
         return 0

@@ -12,8 +12,11 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def temporary_folder() -> Path:
-    """The system's folder for temporary files, or TMPDIR. Raises FileNotFoundError where none can be written."""
-    return Path(tempfile.gettempdir())
+    """TMPDIR or the system's folder for temporary files; a container that can write none still has shared memory."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return SHARED_MEMORY
 
 
 def nameless_file(folder: Path) -> BinaryIO:
