@@ -26,6 +26,7 @@ from moods.harmony import CHORD_QUALITIES
 from moods.intent import LAYERS, MUTE_DB, Intent
 
 _DRUMS, _BASS, _HARMONY = LAYERS.index("drums"), LAYERS.index("bass"), LAYERS.index("harmony")
+_NO_SOUNDS = np.zeros(0, SOUND)
 _SHORTEST_RING_BEATS = 0.25
 """A strike rings to the end of its beat, or of those cut after it, but never shorter than this."""
 _TINY = 1e-9
@@ -50,14 +51,15 @@ class Overlay:
 
     def sounds(self, first_frame: int, end_frame: int) -> npt.NDArray[np.void]:
         """[N] SOUND that begin in `first_frame` … `end_frame` - 1, sorted; all beats up to there have been heard."""
-        parts = [np.zeros(0, SOUND)]
-        over = self._controller.cues_over(end_frame)
+        over, parts = self._controller.cues_over(end_frame), [_NO_SOUNDS]
         for index, cue in enumerate(over):
             if cue.stinger is not None:
                 later = (other.frame for other in over[index + 1 :] if other.stinger is not None)
                 parts += self._figure(cue, first_frame, min(end_frame, next(later, end_frame)))
             elif cue.frame >= first_frame:
                 parts.append(self._strike(cue))
+        if len(parts) == 1:
+            return _NO_SOUNDS
         sounds = np.concatenate(parts)
         return sounds[np.argsort(sounds["frame"], kind="stable")]
 
