@@ -52,6 +52,6 @@ export async function createStation(opening) {
 }
 
 /** Ask for the end of a session or station; works while the page is being closed, and failing is no news. */
-export function dismiss(path) {
-  fetch(addressOf(path), { method: "DELETE", keepalive: true }).catch(() => {});
+export async function dismiss(path) {
+  await fetch(addressOf(path), { method: "DELETE", keepalive: true }).catch(() => {});
 }

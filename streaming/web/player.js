@@ -59,7 +59,10 @@ export class Player {
 
   /** A station that we opened and whose link was not passed on has no other ear: it ends with us. */
   stop() {
-    if (this.station && this.isOurs && !this.isShared) dismiss(stationPath(this.station.id));
+    if (this.station && this.isOurs && !this.isShared) {
+      dismiss(stationPath(this.station.id));
+      this.#hangUp(false);
+    }
     this.leave();
   }
 
@@ -169,8 +172,8 @@ export class Player {
     return this.#session;
   }
 
-  #hangUp() {
-    this.#session?.close();
+  #hangUp(saysGoodbye = true) {
+    this.#session?.close(saysGoodbye);
     this.#session = null;
   }
 

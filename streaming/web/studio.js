@@ -489,7 +489,6 @@ function listen() {
     event.preventDefault();
     toggle();
   });
-  document.addEventListener("visibilitychange", () => document.hidden && remember());
   window.addEventListener("pagehide", () => {
     remember();
     player.leave();

@@ -7,6 +7,7 @@ const GATHER_MS = 250;
 const MORE_CANDIDATES_MS = 20;
 const STALL_MS = 3000;
 const CONNECT_MS = 4000;
+const GOODBYE_MS = 500;
 
 /** Offer Opus in stereo: without these words Chromium decodes mono, whatever is sent. */
 export function withStereo(sdp) {
@@ -28,6 +29,7 @@ export class WhepSession {
   static isPossible = "RTCPeerConnection" in window;
   transport = "WebRTC";
   #location = null;
+  #isClosed = false;
   #watch = 0;
   #previous = { packets: -1, at_ms: 0, delay_s: 0, emitted: 0 };
 
@@ -75,10 +77,6 @@ export class WhepSession {
     return Promise.race([connected, this.lost]);
   }
 
-  get #isClosed() {
-    return this.pc.signalingState === "closed";
-  }
-
   async #offer() {
     try {
       const offer = await this.pc.createOffer();
@@ -95,12 +93,23 @@ export class WhepSession {
     if ("jitterBufferTarget" in RTCRtpReceiver.prototype) this.transceiver.receiver.jitterBufferTarget = buffer_ms;
   }
 
-  close() {
+  /** `saysGoodbye`: false where the station itself is being ended, and its sessions with it. */
+  close(saysGoodbye = true) {
+    this.#isClosed = true;
     clearInterval(this.#watch);
-    this.pc.close();
-    if (this.#location) dismiss(this.#location);
-    this.#location = null;
+    if (!saysGoodbye) this.#location = null;
+    this.#hangUp();
     this.declareLost(false);
+  }
+
+  /** First by HTTP: once the connection itself is closed, the server may not know the session any more. */
+  async #hangUp() {
+    const location = this.#location;
+    this.#location = null;
+    this.transceiver.receiver.track.enabled = false;
+    const goodbye = new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
+    if (location) await Promise.race([dismiss(location), goodbye]);
+    this.pc.close();
   }
 
   /** Once a second: buffer and network delay; a stream without packets for STALL_MS is lost. */
