@@ -58,7 +58,8 @@ export class WhepSession {
     const name = response.headers.get("Location")?.split("/").at(-1);
     if (name) this.#location = `${endpoint}/${name}`;
     const answer = await response.text();
-    if (this.#isClosed) {
+    const isReachable = /^a=candidate:/m.test(answer); // the server's answer is complete: no candidates follow it
+    if (this.#isClosed || !isReachable) {
       this.close();
       return false;
     }
