@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import secrets
 import shutil
 import sys
@@ -35,7 +34,8 @@ from streaming.errors import (
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
-from streaming.ring import Ring
+from streaming.ring import RING_BYTES, Ring
+from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
@@ -76,8 +76,7 @@ class Conductor:
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        shared_memory = Path("/dev/shm")
-        place = shared_memory if os.access(shared_memory, os.W_OK) else None
+        place = roomy_folder(self.config.max_stations * RING_BYTES, SHARED_MEMORY, temporary_folder())
         self._folder = Path(tempfile.mkdtemp(prefix="undersong-", dir=place))
         self._filler_thread = ThreadPoolExecutor(1, "filler")
         self._started = asyncio.get_running_loop().create_future()

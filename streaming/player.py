@@ -81,6 +81,8 @@ class Player:
         self._generator, self._opening, self._seed = generator, parse_opening(request.opening), request.seed
         self._snapshot_path = Path(request.snapshot_path)
         self._encoder = OpusEncoder(bit_rate)
+        self._is_kept = True
+        """The last attempt to keep a snapshot went well; said once when that changes."""
         snapshot = self._read_snapshot() if request.first_tick is not None else None
         if snapshot is None:
             self.state = PlayerState()
@@ -305,12 +307,22 @@ class Player:
         }
 
     def keep(self, snapshot: dict[str, Any], report: Callable[[], None]) -> None:
-        """Replace the snapshot on disk at once or not at all, then report; for a pool thread."""
+        """Replace the snapshot on disk at once or not at all, then report; for a pool thread.
+
+        Where there is no room the one before stays: the station comes back from there and replays more controls.
+        """
         partial = self._snapshot_path.with_suffix(".partial")
-        with open(partial, "wb") as file:
-            pickle.dump(snapshot, file, protocol=5)
-        os.replace(partial, self._snapshot_path)
-        report()
+        try:
+            partial.write_bytes(pickle.dumps(snapshot, protocol=5))
+            os.replace(partial, self._snapshot_path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            if self._is_kept:
+                log.warning("%s cannot be kept for a recovery: %s", self._snapshot_path, error.strerror)
+            self._is_kept = False
+        else:
+            self._is_kept = True
+            report()
 
     def _read_snapshot(self) -> dict[str, Any] | None:
         try:
