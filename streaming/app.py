@@ -6,15 +6,19 @@ In: a `Config`; out: an ASGI application (`create_app`), or a server until Ctrl-
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
+from importlib.metadata import version
 from typing import Any, NoReturn
 
+import ifaddr
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.middleware.cors import CORSMiddleware
@@ -29,6 +33,7 @@ from streaming import routes, whep
 from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import EngineFailed, PortUnavailable, StreamingError
+from streaming.journal import about, open_journal
 from streaming.pacing import prefer_to_others
 from streaming.protocol import problem_of
 
@@ -103,18 +108,28 @@ def _problem(status: int, code: str, title: str, members: dict[str, Any], retry_
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
+def _tell_refusal(asker: Request | WebSocket, status: int, code: str, detail: str) -> None:
+    method, client = asker.scope.get("method", "WS"), asker.client.host if asker.client else None
+    facts = about(status=status, code=code, method=method, path=asker.url.path, client=client, detail=detail)
+    log.log(logging.INFO if status < 500 else logging.WARNING, "request refused", extra=facts)
+
+
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
+    _tell_refusal(asker, error.status, error.code, error.detail)
     members = {"detail": error.detail, **error.members}
     return _problem(error.status, error.code, error.title, members, error.retry_after_s)
 
 
-async def _moods_problem(request: Request, error: MoodsError) -> Response:
+async def _moods_problem(asker: Request | WebSocket, error: MoodsError) -> Response:
     members = problem_of(error)
-    return _problem(422, members.pop("code"), "A value cannot be used", members)
+    code = members.pop("code")
+    _tell_refusal(asker, 422, code, str(error))
+    return _problem(422, code, "A value cannot be used", members)
 
 
 async def _http_problem(request: Request, error: HTTPException) -> Response:
     members = {"detail": f"{request.method} {request.url.path}: {error.detail}"}
+    _tell_refusal(request, error.status_code, "http_error", str(error.detail))
     response = _problem(error.status_code, "http_error", str(error.detail), members)
     response.headers.update(error.headers or {})
     return response
@@ -135,7 +150,8 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             lifespan="off",
-            log_level="warning",
+            log_config=None,  # its words go where ours go
+            access_log=False,
             ws_ping_interval=20,
             ws_max_size=_MAX_SOCKET_BYTES,
             timeout_graceful_shutdown=_GOODBYE_S,
@@ -175,9 +191,44 @@ async def _serve(config: Config) -> None:
         async with Conductor(config) as conductor:
             server = Server(create_app(config, conductor), conductor)
             host, port = bound.getsockname()[:2]
-            address = f"[{host}]" if ":" in host else host
-            print(f"Undersong plays at http://{address}:{port}/ (Ctrl-C ends it)", flush=True)
-            await server.serve(sockets=[bound])
+            print(greeting(host, port, config.public_url), flush=True)
+            facts = about(
+                version=version("undersong"), host=host, port=port, device=config.device, backend=config.backend
+            )
+            log.info("server started", extra=facts)
+            began_s = time.monotonic()
+            try:
+                await server.serve(sockets=[bound])
+            finally:
+                log.info("server ended", extra=about(seconds=round(time.monotonic() - began_s)))
+
+
+def greeting(host: str, port: int, public_url: str = "") -> str:
+    """Where the server is found, and who else can reach it if it listens to more than this machine."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    here = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else host
+    lines = [f"Undersong plays at {_url(here, port)} (Ctrl-C ends it)"]
+    if not address.is_loopback:
+        if elsewhere := [_url(each, port) for each in _addresses(address)]:
+            lines.append(f"From a phone or another machine in this network: {', '.join(elsewhere)}")
+        lines.append("Whoever reaches it can listen, open stations and steer them: it has no accounts.")
+    if public_url:
+        lines.append(f"Clients are told to find it at {public_url}/")
+    return "\n".join(lines)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _addresses(bound: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[str]:
+    """This machine's addresses that others can type and that reach a socket on `bound`."""
+    if not bound.is_unspecified:
+        return [str(bound)]
+    texts = [each.ip if each.is_IPv4 else each.ip[0] for card in ifaddr.get_adapters() for each in card.ips]
+    found = sorted(map(ipaddress.ip_address, texts), key=lambda address: address.version)
+    reached = [each for each in found if each.version == 4 or bound.version == 6]
+    return [str(each) for each in reached if not each.is_loopback and not each.is_link_local]
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -188,7 +239,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 def serve(config: Config) -> int:
     """Run the server until Ctrl-C or SIGTERM; answer the exit status: 1, and a line on stderr, if it cannot start."""
-    logging.basicConfig(format="undersong: %(message)s", level=logging.WARNING)
+    open_journal(config.log_level, config.log_json)
     prefer_to_others()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

@@ -1,80 +1,207 @@
-"""The server's settings. In: undersong.toml and overrides; out: `Config`. Remembers nothing; any thread."""
+"""The server's settings. In: undersong.toml and overrides; out: `Config`, its text. Remembers nothing; any thread."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
+import json
 import re
+import textwrap
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from engine.config import BACKENDS, DEVICES
 from streaming.errors import BadConfig
+from streaming.journal import LOG_LEVELS
 
-# field: (lowest, highest)
-_RANGES: dict[str, tuple[float, float]] = {
-    "port": (0, 65535),
-    "max_stations": (1, 1000),
-    "max_sessions": (1, 100_000),
-    "lead_ms": (10, 2000),
-    "idle_close_s": (0, 86_400),
-    "setup_timeout_s": (0.1, 300),
-    "snapshot_s": (0.1, 3600),
-    "hang_s": (0.2, 600),
-    "opus_bit_rate": (32_000, 510_000),
-}
+_ICE_URL = re.compile(
+    r"(?P<scheme>stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
+)
+"""RFC 7064 and 7065: no user and no password stand in the address."""
+_PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of one server; every field can be given in undersong.toml under its own name."""
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class IceServer(_Settings):
+    """A STUN or TURN server, for this server's own use and told to clients."""
+
+    url: str
+    username: str | None = None
+    credential: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        if not _ICE_URL.fullmatch(url):
+            hint = "; username and credential have keys of their own" if "@" in url else ""
+            raise BadConfig(
+                f"ice_servers holds {_words(url)}; an address is stun:HOST:PORT or turn:HOST:PORT{hint}",
+                field="ice_servers",
+            )
+        return url
+
+    @model_validator(mode="after")
+    def _turn_has_a_password(self) -> IceServer:
+        if self.url.startswith("turn") and (self.username is None or self.credential is None):
+            raise BadConfig(
+                f"ice_servers holds {_words(self.url)} without username and credential; write "
+                f'{{ url = "{self.url}", username = "…", credential = "…" }}',
+                field="ice_servers",
+            )
+        return self
+
+
+def _read_ice_server(entry: object) -> object:
+    if isinstance(entry, str):
+        return {"url": entry}
+    if not isinstance(entry, Mapping | IceServer):
+        raise BadConfig(f"ice_servers holds {_words(entry)}; expected an address such as stun:HOST:PORT or a table")
+    return entry
+
+
+class Config(_Settings):
+    """Settings of one server; every field can be given in undersong.toml under its own name.
+
+    Raises `BadConfig` with the field, its value and what is allowed.
+    """
 
     host: str = "127.0.0.1"
-    port: int = 8400
-    """0 lets the system choose."""
-    device: str = "auto"
-    backend: str = "score"
-    max_stations: int = 16
-    max_sessions: int = 256
-    lead_ms: float = 17.0
+    """The address to listen on; 0.0.0.0 lets other machines in."""
+    port: int = Field(8400, ge=0, le=65535)
+    """The port to listen on; 0 lets the system choose."""
+    public_url: str = ""
+    """Where clients find this server if not at its own address, such as https://example.org/music behind a proxy that
+    strips /music: its path begins the addresses that are given out."""
+    device: Literal[DEVICES] = "auto"
+    """What composes and sounds the music: auto is the CPU."""
+    backend: Literal[BACKENDS] = "score"
+    """The generator."""
+    max_stations: int = Field(16, ge=1, le=1000)
+    """How many stations may play at a time."""
+    max_sessions: int = Field(256, ge=1, le=100_000)
+    """How many listeners all stations together may have."""
+    lead_ms: float = Field(17.0, ge=10, le=2000)
     """How long before its place in the stream a block is made: less is quicker to the hand, more is safer."""
-    idle_close_s: float = 300.0
+    idle_close_s: float = Field(300.0, ge=0, le=86_400)
     """A station without listeners and clients is closed after this; 0 keeps it."""
-    setup_timeout_s: float = 10.0
+    setup_timeout_s: float = Field(10.0, ge=0.1, le=300)
     """A WebRTC peer that has not connected by then is dropped."""
-    snapshot_s: float = 5.0
+    snapshot_s: float = Field(5.0, ge=0.1, le=3600)
     """How often each station's state is kept for the recovery of the engine."""
-    hang_s: float = 1.0
+    hang_s: float = Field(1.0, ge=0.2, le=600)
     """An engine that is silent for this long is taken for dead."""
-    opus_bit_rate: int = 160_000
-    ice_servers: tuple[str, ...] = ()
-    """STUN or TURN addresses; none by default, so that no third party learns of a listener."""
+    opus_bit_rate: int = Field(160_000, ge=32_000, le=510_000)
+    """Bit/s of the Opus packets that all listeners share."""
+    ice_servers: Annotated[
+        tuple[Annotated[IceServer, BeforeValidator(_read_ice_server)], ...], Field(strict=False)
+    ] = ()
+    """STUN addresses, such as "stun:192.0.2.1:3478", and TURN servers as
+    { url = "turn:192.0.2.1:3478", username = "…", credential = "…" }; none by default, so that no third party learns of
+    a listener."""
     patches: str = ""
     """A folder of patch files beside the shipped ones; see docs/sound.md."""
-    generator: str = "engine.backends:open_generator"
-    """`module:function` that makes the engine process's generator from an `engine.config.EngineConfig`."""
+    log_level: Literal[LOG_LEVELS] = "info"
+    """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
+    log_json: bool = False
+    """One JSON object a line, for machines that collect logs."""
+    generator: str = Field("engine.backends:open_generator", pattern=r"^[^:]+:[^:]+$")
+    """`module:function` that makes the engine's generator from an `engine.config.EngineConfig`."""
 
-    def __post_init__(self) -> None:
-        for name in ("host", "device", "backend", "patches", "generator"):
-            if not isinstance(getattr(self, name), str):
-                raise BadConfig(f"{name} is {getattr(self, name)!r}; a text is expected", field=name)
-        if not re.fullmatch(r"[^:]+:[^:]+", self.generator):
-            raise BadConfig(f"generator is {self.generator!r}; expected module:function", field="generator")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            whole = isinstance(getattr(Config, name), int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                raise BadConfig(f"{name} is {value!r}; a {'whole ' if whole else ''}number is expected", field=name)
-            if not low <= value <= high:
-                raise BadConfig(f"{name} is {value!r}; allowed is {low:g} … {high:g}", field=name)
-        if not isinstance(self.ice_servers, list | tuple):
-            raise BadConfig(f"ice_servers is {self.ice_servers!r}; a list is expected", field="ice_servers")
-        object.__setattr__(self, "ice_servers", tuple(self.ice_servers))
-        for url in self.ice_servers:
-            if not isinstance(url, str) or not url.startswith(("stun:", "turn:", "turns:")):
-                raise BadConfig(f"ice_servers holds {url!r}; an address begins with stun:, turn: or turns:")
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _named(error) from None
+
+    @field_validator("ice_servers", mode="before")
+    @classmethod
+    def _is_list(cls, servers: object) -> object:
+        if not isinstance(servers, list | tuple):
+            raise BadConfig(f"ice_servers is {_words(servers)}; a list is expected", field="ice_servers")
+        return tuple(servers)
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_url(cls, url: str) -> str:
+        if url and not _PUBLIC_URL.fullmatch(url):
+            raise BadConfig(f"public_url is {_words(url)}; expected http(s)://HOST/PATH", field="public_url")
+        return url.rstrip("/")
+
+    def to_toml(self) -> str:
+        """The settings as a file to be edited: each under what it means and may be."""
+        return "\n".join(self._setting(name) for name in type(self).model_fields)
+
+    def _setting(self, name: str) -> str:
+        described = " ".join(str(type(self).model_fields[name].description).split())
+        range_ = _range_of(name)
+        comment = textwrap.wrap(f"{described}{f' Allowed: {range_}.' if range_ else ''}", 110)
+        value = getattr(self, name)
+        if name == "ice_servers":
+            value = [server.model_dump(exclude_none=True) for server in value]
+        return "".join(f"# {line}\n" for line in comment) + f"{name} = {_toml(value)}\n"
+
+
+_EXPECTED = {"int": "a whole number", "float": "a number", "string": "a text", "bool": "true or false"}
+
+
+def _named(error: ValidationError) -> BadConfig:
+    """The first thing wrong, in words."""
+    row = error.errors(include_url=False)[0]
+    original = row.get("ctx", {}).get("error")
+    if isinstance(original, BadConfig):
+        return original
+    field, key = str(row["loc"][0]), ".".join(map(str, row["loc"]))
+    if row["type"] == "extra_forbidden":
+        known = Config if len(row["loc"]) == 1 else IceServer
+        return BadConfig(f"unknown setting {_words(key)}; {_nearest(str(row['loc'][-1]), known)}", field=field)
+    if row["type"] == "missing":
+        return BadConfig(f"{key} is missing", field=field)
+    expected = _EXPECTED.get(row["type"].split("_")[0])
+    range_ = _range_of(field) if len(row["loc"]) == 1 else ""
+    if row["type"].endswith(("_type", "_from_float")) and expected:
+        way_out = f"{expected} is expected"
+    elif range_:
+        way_out = f"allowed is {range_}"
+    elif row["type"] == "string_pattern_mismatch":
+        way_out = "expected module:function"
+    else:
+        way_out = row["msg"][:1].lower() + row["msg"][1:]
+    return BadConfig(f"{key} is {_words(row['input'])}; {way_out}", field=field)
+
+
+def _nearest(name: str, model: type[BaseModel]) -> str:
+    near = difflib.get_close_matches(name, model.model_fields, n=2)
+    return f"nearest: {', '.join(near)}" if near else f"known: {', '.join(model.model_fields)}"
+
+
+def _range_of(name: str) -> str:
+    """What a setting may be, in words; empty where anything of its kind may."""
+    field = Config.model_fields.get(name)
+    if field is None:
+        return ""
+    bounds = {kind: getattr(each, kind) for each in field.metadata for kind in ("ge", "le") if hasattr(each, kind)}
+    if bounds:
+        return "{ge:.12g} … {le:.12g}".format(**bounds)
+    return ", ".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else ""
+
+
+def _words(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _toml(value: Any) -> str:
+    """A setting's value as TOML; basic strings have JSON's escapes."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def load_config(path: Path | None = None, given: Mapping[str, Any] | None = None) -> Config:
@@ -86,12 +213,12 @@ def load_config(path: Path | None = None, given: Mapping[str, Any] | None = None
     source = path or Path("undersong.toml")
     if path is not None or source.is_file():
         try:
-            values = tomllib.loads(source.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            values = tomllib.loads(source.read_text(encoding="utf-8-sig"))  # editors of Windows begin with a mark
+            Config(**values)
+        except UnicodeDecodeError as error:
+            raise BadConfig(f"{source} is not UTF-8: {error.reason}; save it as UTF-8") from error
+        except (OSError, tomllib.TOMLDecodeError) as error:
             raise BadConfig(f"{source} cannot be read: {error}") from error
-    names = [field.name for field in dataclasses.fields(Config)]
-    for name in values:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=2, cutoff=0.4) or names
-            raise BadConfig(f"{source}: unknown setting {name!r}; nearest: {', '.join(near)}", field=name)
+        except BadConfig as error:
+            raise BadConfig(f"{source}: {error}", **error.members) from None
     return Config(**values | dict(given or {}))

@@ -6,15 +6,19 @@ In: JSON texts of one client; out: JSON texts. Remembers nothing. Event loop onl
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from moods.errors import MoodsError
 from streaming.conductor import Conductor
 from streaming.errors import BadRequest, StreamingError
+from streaming.journal import about
 from streaming.protocol import Event, error_event, parse_json
 from streaming.session import LiveClient
 from streaming.station import Station
+
+log = logging.getLogger(__name__)
 
 
 async def apply_control(conductor: Conductor, station: Station, message: Any) -> Event:
@@ -25,6 +29,7 @@ async def apply_control(conductor: Conductor, station: Station, message: Any) ->
     try:
         return await conductor.control(station, message)
     except (MoodsError, StreamingError) as error:
+        log.info("control refused", extra=about(station=station.id, code=error.code, detail=str(error)))
         return error_event(error.code, str(error), control_id if isinstance(control_id, str) else None)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
@@ -30,6 +31,10 @@ class Mailbox(Generic[Item]):
         self.num_dropped += len(self._items) == self._items.maxlen
         self._items.append(item)
         self._arrived.set()
+
+    def clear(self) -> None:
+        self.num_dropped += len(self._items)
+        self._items.clear()
 
     def skip_to_newest(self) -> None:
         while len(self._items) > 1:
@@ -59,6 +64,7 @@ class Session:
     def __init__(self, kind: str, max_chunks: int, on_began: Callable[[Session], None] = lambda session: None) -> None:
         self.id = secrets.token_hex(8)
         self.kind = kind
+        self.opened_s = time.monotonic()
         self.began_frame: int | None = None
         """The stream frame at which this listener's audio began; None before that."""
         self.mailbox: Mailbox[Chunk] = Mailbox(max_chunks)

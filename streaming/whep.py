@@ -41,8 +41,8 @@ async def post_offer(request: Request, station_id: str) -> Response:
         raise
     headers = {"Location": f"/whep/{station.id}/{session.id}", "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
     response = Response(answer, 201, headers, _SDP)
-    for url in conductor.config.ice_servers:
-        response.headers.append("Link", f'<{url}>; rel="ice-server"')
+    for server in conductor.config.ice_servers:
+        response.headers.append("Link", f'<{server.url}>; rel="ice-server"')
     return response
 
 

@@ -111,7 +111,7 @@ class WhepPeer:
         self.etag = f'"{secrets.token_hex(4)}"'
         self._conductor, self._bit_rate = conductor, config.opus_bit_rate
         self._setup_timeout_s = config.setup_timeout_s
-        servers = [RTCIceServer(urls=url) for url in config.ice_servers]
+        servers = [RTCIceServer(each.url, each.username, each.credential) for each in config.ice_servers]
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import signal
 import socket
@@ -15,8 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from streaming import journal
+from streaming.app import greeting
 from streaming.config import Config, load_config
 from streaming.errors import BadConfig
+from streaming.journal import about
 
 SERVE = "import sys; from streaming.app import serve; from streaming.config import Config; sys.exit(serve(Config({})))"
 
@@ -84,13 +89,54 @@ def test_nothing_is_left_behind(how: signal.Signals) -> None:
         err = process.stderr.read() if process.stderr else ""
     if how is not signal.SIGKILL:
         assert process.returncode == 0
-        assert err == ""
+        assert "Traceback" not in err and "error:" not in err and "warning:" not in err
     assert has_ended(engine)
     for _ in range(100):
         if not own & runtime_folders():
             break
         time.sleep(0.05)
     assert not own & runtime_folders()
+
+
+def test_whoever_runs_it_reads_what_happens_as_lines_of_json() -> None:
+    with serving("port=0, generator='tests.streaming.sines:open_sines', log_json=True") as process:
+        assert process.stdout is not None and process.stderr is not None
+        address = process.stdout.readline().split()[3]
+        station = httpx.post(address + "v1/stations", json={"prompt": "calm\npiano", "seed": 7}).json()
+        httpx.post(address + "v1/stations", json={"energy": 7})
+        httpx.post(f"{address}v1/stations/{station['id']}/controls", json=[{"type": "dance"}])
+        with httpx.stream("GET", address.rstrip("/") + station["links"]["wav"]) as listening:
+            next(listening.iter_bytes())
+        httpx.delete(f"{address}v1/stations/{station['id']}")
+        process.send_signal(signal.SIGTERM)
+        lines = [json.loads(line) for line in process.stderr]
+    told = [line["event"] for line in lines]
+    expected = ["server started", "station opened", "request refused", "control refused", "session began"]
+    assert told[:5] == expected and sorted(told[5:-1]) == ["session ended", "station closed"]
+    assert told[-1] == "server ended"
+    assert lines[1]["station"] == station["id"] and lines[1]["prompt"] == "calm\npiano" and lines[1]["seed"] == 7
+    assert lines[2]["status"] == 422 and "energy" in lines[2]["detail"]
+
+
+def test_no_client_writes_lines_of_its_own_into_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    record = logging.LogRecord("streaming", logging.WARNING, "", 0, "request refused", (), None)
+    vars(record).update(about(path="/x\n2026 undersong: all is well", client="192.0.2.7", name='"', code=None))
+    line = journal.Text().format(record)
+    assert len(line.splitlines()) == 1
+    assert 'warning: request refused path="/x\\n2026 undersong' in line and line.endswith('client=192.0.2.7 name="\\""')
+
+
+@pytest.mark.parametrize(("host", "here"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_a_server_for_this_machine_alone_gives_one_address(host: str, here: str) -> None:
+    assert greeting(host, 80) == f"Undersong plays at http://{here}:80/ (Ctrl-C ends it)"
+
+
+@pytest.mark.parametrize(("host", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("192.0.2.7", "192.0.2.7")])
+def test_a_server_for_others_says_who_can_steer_it(host: str, here: str) -> None:
+    first, *others = greeting(host, 80, "https://example.org/music").splitlines()
+    assert f"http://{here}:80/" in first
+    assert "0.0.0.0" not in "".join(others) and "127.0.0.1" not in "".join(others)
+    assert "steer" in others[-2] and "https://example.org/music/" in others[-1]
 
 
 def test_front_process_imports_no_heavy_library() -> None:
@@ -108,12 +154,17 @@ def test_front_process_imports_no_heavy_library() -> None:
         ("ice_servers = 3", ["ice_servers", "3", "list"]),
         ("ice_servers = [3]", ["ice_servers", "3", "stun:"]),
         ("host = 1", ["host", "1", "text"]),
-        ("device = []", ["device", "text"]),
-        ("backend = true", ["backend", "True", "text"]),
-        ("generator = 'os'", ["generator", "'os'", "module:function"]),
+        ("device = []", ["device", "[]", "cpu"]),
+        ("backend = true", ["backend", "true", "score"]),
+        ("generator = 'os'", ["generator", '"os"', "module:function"]),
         ("max_stations = 1.5", ["max_stations", "1.5", "whole"]),
         ("port = 2020-01-01", ["port", "2020", "whole"]),
         ('ice_servers = ["http://x"]', ["ice_servers", "http://x", "stun:"]),
+        ('ice_servers = ["turn:u:p@host"]', ["ice_servers", "turn:u:p@host", "username"]),
+        ('ice_servers = ["turn:host"]', ["turn:host", "credential"]),
+        ('ice_servers = [{ url = "stun:host", user = "u" }]', ["ice_servers", "user", "username"]),
+        ('public_url = "example.org/music"', ["public_url", "example.org", "http"]),
+        ('log_level = "loud"', ["log_level", "loud", "warning"]),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -128,6 +179,26 @@ def test_settings_are_read_and_given_ones_win(tmp_path: Path) -> None:
     path = tmp_path / "undersong.toml"
     path.write_text('port = 9000\nlead_ms = 40\nice_servers = ["stun:192.0.2.1"]')
     config = load_config(path, {"port": 9001})
-    assert config == Config(port=9001, lead_ms=40, ice_servers=("stun:192.0.2.1",))
+    assert config == Config(port=9001, lead_ms=40, ice_servers=["stun:192.0.2.1"])
     with pytest.raises(BadConfig, match="missing"):
         load_config(tmp_path / "missing.toml")
+
+
+def test_settings_saved_by_another_system_are_read_or_named(tmp_path: Path) -> None:
+    path = tmp_path / "undersong.toml"
+    path.write_text("port = 9000\r\n", encoding="utf-8-sig")
+    assert load_config(path).port == 9000
+    path.write_text("port = 9000", encoding="utf-16")
+    with pytest.raises(BadConfig, match="save it as UTF-8"):
+        load_config(path)
+
+
+def test_printed_settings_are_the_settings_and_say_what_they_mean(tmp_path: Path) -> None:
+    turn = {"url": "turn:192.0.2.1:3478?transport=tcp", "username": 'a"b', "credential": "c\\d"}
+    config = Config(port=9001, host="::", ice_servers=["stun:192.0.2.1", turn], public_url="https://example.org/music/")
+    path = tmp_path / "undersong.toml"
+    path.write_text(config.to_toml(), encoding="utf-8")
+    assert load_config(path) == config
+    for name, paragraph in zip(Config.model_fields, config.to_toml().split("\n\n"), strict=True):
+        comment, _, setting = paragraph.rpartition("# ")[2].partition("\n")
+        assert comment and setting.startswith(f"{name} = ")

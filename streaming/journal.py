@@ -1,0 +1,66 @@
+"""What the server tells whoever runs it: one line on stderr an event. In: log records; out: text or JSON lines.
+
+`log.info("station opened", extra=about(station=…))` anywhere in this package. Remembers nothing; any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from typing import Any
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_FIELDS = "about"
+_PLAIN = re.compile(r"[^\s\"=\\]+")
+_OURS = ("streaming", "engine", "moods", "undersong")
+
+
+def about(**fields: Any) -> dict[str, Any]:
+    """Named facts of an event, as `extra` of a log call; those that are None are left out."""
+    return {_FIELDS: {name: value for name, value in fields.items() if value is not None}}
+
+
+class Text(logging.Formatter):
+    """`2026-11-28 09:30:00 undersong: station opened station=4f21 seed=7`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = " ".join(f"{name}={_text(value)}" for name, value in getattr(record, _FIELDS, {}).items())
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        when = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        text = f"{when} undersong: {level}{' '.join(record.getMessage().split())} {fields}".rstrip()
+        return text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}"
+
+
+class Json(logging.Formatter):
+    """The same as one JSON object with `time` (RFC 3339, UTC), `level`, `event`, and the facts by name."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{record.msecs:03.0f}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, _FIELDS, {}),
+        }
+        if record.exc_info is not None:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _text(value: object) -> str:
+    """Bare where no reader can mistake it; quoted and escaped otherwise, so that no client writes lines of its own."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if _PLAIN.fullmatch(text) and text.isprintable() else json.dumps(text, ensure_ascii=False)
+
+
+def open_journal(level: str, as_json: bool) -> None:
+    """Send this process's log to stderr from `level` on; of other libraries' words only warnings, unless debugging."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Json() if as_json else Text())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(handlers=[handler], level=number if level == "debug" else max(number, logging.WARNING))
+    for name in _OURS:
+        logging.getLogger(name).setLevel(number)
