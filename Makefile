@@ -11,8 +11,9 @@ RUN_READY := .venv/.ready-run
 GPU_READY := .venv/.ready-gpu
 DEV_READY := .venv/.ready-dev
 TRAIN_READY := .venv/.ready-train
-# Python compiles the few modules that are used when it first imports them; pip would compile them all.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# Python compiles the few modules that are used when it first imports them; pip would compile them all. setuptools warns
+# that an editable installation is one.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: serve play test check fix bench audition train eval wheel browser
 
