@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
@@ -27,6 +28,7 @@ from moods.errors import MoodsError, UnknownMood
 from streaming.errors import BadConfig, StreamingError
 from streaming.journal import LOG_LEVELS
 from streaming.terminal import note, prepare_streams, printable, tell
+from undersong_launch import child_command, child_environment
 
 MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
 MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
@@ -338,7 +340,10 @@ def _bench(options: argparse.Namespace) -> int:
         return 0
     if options.name not in names:
         raise UsageError(f"unknown benchmark {options.name!r}; known: {', '.join(names)}")
-    return subprocess.run([sys.executable, "-m", f"benchmarks.{options.name}"], cwd=root).returncode
+    if missing := [name for name in ("httpx", "psutil") if find_spec(name) is None]:
+        raise Failure(f"a benchmark needs {' and '.join(missing)}, of the extra dev: make bench NAME={options.name}")
+    command = child_command(f"benchmarks.{options.name}:main")
+    return subprocess.run(command, cwd=root, env=child_environment()).returncode
 
 
 def _opening(options: argparse.Namespace) -> tuple[Any, int]:

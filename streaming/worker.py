@@ -2,7 +2,7 @@
 
 In: requests on a pipe; out: rings, reports. Remembers the generator and a `Player` for each station. The loop's thread
 alone touches generator, players and pipe; a pool of two threads encodes, writes rings and keeps snapshots.
-Started by the conductor as `python -m streaming.worker`; it ends when the front process does, whatever it is doing.
+Started by the conductor by way of `undersong_launch`; it ends when the front process does, whatever it is doing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import select
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -308,11 +307,11 @@ def _end_with_parent(parent: int, runtime_folder: Path) -> None:
     os._exit(0)
 
 
-def main(descriptor: int) -> int:
+def main(descriptor: str) -> int:
     """Run the engine process over the inherited socket `descriptor`; the first message is config and runtime folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front ends us in its own time
     prefer_to_others()
-    pipe = Connection(descriptor)
+    pipe = Connection(int(descriptor))
     config, runtime_folder = pipe.recv()
     open_journal(config.log_level, config.log_json)
     threading.Thread(target=_end_with_parent, args=(os.getppid(), runtime_folder), daemon=True).start()
@@ -327,7 +326,3 @@ def main(descriptor: int) -> int:
     Worker(generator, config, pipe).run()
     shutil.rmtree(runtime_folder, ignore_errors=True)  # the front does it too, unless it was killed
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
