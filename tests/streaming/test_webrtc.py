@@ -15,7 +15,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from streaming.config import Config
-from streaming.transports.webrtc import with_music_opus, without_mdns
+from streaming.transports.webrtc import with_music_opus
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_http import assert_problem
 
