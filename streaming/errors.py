@@ -3,7 +3,7 @@
 StreamingError
 ├── UnknownStation, UnknownSession           404
 ├── TooManyStations, TooManySessions         503, with the seconds after which to try again
-├── NoWebRtcNetwork                          503: no network interface that WebRTC uses
+├── NoWebRtcNetwork                          501: no network interface that WebRTC uses
 ├── EngineUnavailable                        503: the engine restarts or has no time left
 ├── ControlRefused                           422: the controller could not take a control
 ├── BadRequest                               400: a body that cannot be read
@@ -70,7 +70,7 @@ class TooManySessions(StreamingError):
 
 
 class NoWebRtcNetwork(StreamingError):
-    code, status, title = "no_webrtc_network", 503, "No network for WebRTC"
+    code, status, title = "no_webrtc_network", 501, "No network for WebRTC"
 
     def __init__(self) -> None:
         super().__init__(
