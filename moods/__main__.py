@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
 
 from moods.clock import FRAMES_PER_SECOND
 from moods.control import MoodFields, Opening, Steer, parse_control, parse_opening
@@ -13,7 +15,6 @@ from moods.errors import BadControl, MoodsError, UnknownMood
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import find_mood, style_names
 
-_COLUMNS = ("second", "bar", "section", "val", "enrg", "tens", "bpm", "key", "dens", "layers", "style")
 _TEXTS = frozenset({"mood", "prompt", "key", "style"})
 
 
@@ -39,7 +40,9 @@ def _steer(text: str) -> tuple[Steer, int]:
     return control, frame
 
 
-def _rows(controller: Controller, seconds: float) -> Iterator[tuple[str, ...]]:
+def _table(controller: Controller, seconds: float) -> Table:
+    columns = ("second", "bar", "section", "val", "enrg", "tens", "bpm", "key", "dens", "layers", "style")
+    table = Table(*columns, box=None)
     beat = 0
     while (frame := controller.frame_of_beat(beat)) < seconds * FRAMES_PER_SECOND:
         intent = controller.beat_intent(beat)
@@ -49,11 +52,12 @@ def _rows(controller: Controller, seconds: float) -> Iterator[tuple[str, ...]]:
         style = next(iter(style_names(intent.style)))
         numbers = (f"{value:.2f}" for value in (intent.valence, intent.energy, intent.tension))
         section = f"{intent.section} {intent.bar_in_section + 1}"
-        yield (
+        table.add_row(
             f"{frame / FRAMES_PER_SECOND:.2f}", str(intent.bar), section, *numbers,
             f"{intent.bpm:.1f}", str(intent.key), f"{intent.density:.2f}", layers, style,
         )  # fmt: skip
         beat += BEATS_PER_BAR
+    return table
 
 
 def main() -> int:
@@ -70,10 +74,7 @@ def main() -> int:
     except MoodsError as error:
         print(f"moods: {error}", file=sys.stderr)
         return 2
-    table = [_COLUMNS, *_rows(controller, arguments.seconds)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    Console().print(_table(controller, arguments.seconds))
     return 0
 
 

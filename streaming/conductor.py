@@ -11,7 +11,6 @@ import itertools
 import logging
 import secrets
 import shutil
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +36,7 @@ from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.ring import RING_BYTES, Ring
 from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
+from streaming.starting import StartNotice
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 _ANSWER_S = 15.0
 _WATCH_S = 0.25
 _FULL_LOAD = 0.9
-_FIRST_START_NOTICE_S = 4.0
 _STEADY_S = 10.0
 """An engine that lived longer is started again at once, another after a pause."""
 _LONGEST_PAUSE_S = 5.0
@@ -64,6 +63,7 @@ class Conductor:
         """The engine takes work."""
         self.load = 0.0
         self._engine: EngineProcess | None = None
+        self._notice = StartNotice()
         self._started: asyncio.Future[None] | None = None
         self._heard_s = 0.0
         self._ready_s = 0.0
@@ -83,7 +83,7 @@ class Conductor:
         self._started = asyncio.get_running_loop().create_future()
         try:
             self._start_engine()
-            await self._wait_for_start(self._started)
+            await self._started
         except BaseException:
             await self.stop()
             raise
@@ -106,12 +106,6 @@ class Conductor:
             await asyncio.to_thread(engine.stop)
         await asyncio.to_thread(self._filler_thread.shutdown)
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    async def _wait_for_start(self, started: asyncio.Future[None]) -> None:
-        done, _ = await asyncio.wait([started], timeout=_FIRST_START_NOTICE_S)
-        if not done:
-            print("undersong: the engine is starting; the first time it compiles its kernels", file=sys.stderr)
-        await started
 
     def _start_engine(self) -> None:
         self._heard_s = time.monotonic()
@@ -235,7 +229,10 @@ class Conductor:
                     station, opened = self._opening[station_id]
                     station.on_opened(report)
                     _settle(opened, None)
+            case protocol.Compiling(done=done, total=total):
+                self._notice(done, total)
             case protocol.Ready():
+                self._notice.end()
                 self._on_ready()
             case protocol.Failed(detail=detail):
                 _settle(self._started, EngineFailed(detail))
