@@ -95,7 +95,8 @@ class ExplainedPrompt(TypedDict):
     """Words that were not understood."""
 
 
-Controls = Annotated[list[Control], Field(max_length=MAX_CONTROLS)]
+Controls = Annotated[list[Control | Any], Field(max_length=MAX_CONTROLS)]
+"""Several controls; one that cannot be read is answered with an `Error`, and does not hold up the others."""
 
 
 # --- stations --------------------------------------------------------------------------------------------------------
