@@ -151,6 +151,17 @@ def test_acknowledged_frames_fall_on_the_grid(at: str, beats: int) -> None:
         assert {position.frame for position in applied.fields.values()} == {applied.effective.frame}
 
 
+def test_a_prompt_of_which_nothing_is_understood_leaves_the_mood_as_it_is() -> None:
+    controller = opened(mood="epic")
+    before = [controller.intent(frame) for frame in range(0, 30 * SECOND, SECOND)]
+    applied = steer(controller, SECOND, prompt="xyzzy 魑魅")
+    assert [controller.intent(frame) for frame in range(0, 30 * SECOND, SECOND)] == before
+    assert (applied.fields, applied.first_beat) == ({}, None)
+    steer(controller, SECOND, prompt="xyzzy", energy=0.2)
+    assert controller.heading()["energy"] == 0.2 and controller.heading()["valence"] == find_mood("epic").valence
+
+
+
 def test_each_field_has_its_own_default_place() -> None:
     controller, frame = opened(bpm=120), 5 * BLOCK
     fields = {"valence": 0.5, "energy": 0.9, "tension": 0.9, "style": "house", "bpm": 121, "key": "D dorian"}

@@ -241,4 +241,6 @@ def test_a_prompt_is_answered_with_how_it_was_understood(server: Running) -> Non
     steer = {"type": "steer", "set": {"prompt": "热血 grommet"}, "id": "p"}
     (ack,) = server.http.post(opened["links"]["controls"], json=[steer]).json()
     assert ack["understood"]["unknown"] == ["grommet"]
-    assert "epic" in ack["understood"]["mood"]
+    assert ack["understood"]["understood"] and "epic" in ack["understood"]["mood"]
+    (ack,) = server.http.post(opened["links"]["controls"], json=[{**steer, "set": {"prompt": "grommet"}}]).json()
+    assert not ack["understood"]["understood"] and not ack["fields"]
