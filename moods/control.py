@@ -58,7 +58,6 @@ def _number(field: str, low: float, high: float) -> Any:
 
 
 _GAIN = _range(*LAYER_GAIN_DB)
-_WEIGHT = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_STYLE_WEIGHT}
 _STYLE_NAMES = list(styles_by_name())
 
 Absent = SkipJsonSchema[None]
@@ -81,10 +80,10 @@ _StyleWeights = Annotated[
                 {"type": "string", "enum": _STYLE_NAMES, "description": "This style alone."},
                 {
                     "type": "object",
-                    "description": "Styles and their weights, which need not sum to 1.",
-                    "properties": {name: _WEIGHT for name in _STYLE_NAMES},
-                    "minProperties": 1,
-                    "additionalProperties": False,
+                    "description": "Styles and their weights, not all of them 0; they need not sum to 1.",
+                    "propertyNames": {"enum": _STYLE_NAMES},
+                    "additionalProperties": _range(0, MAX_STYLE_WEIGHT),
+                    "not": {"additionalProperties": {"const": 0}},
                 },
             ]
         }

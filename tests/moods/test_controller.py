@@ -161,7 +161,6 @@ def test_a_prompt_of_which_nothing_is_understood_leaves_the_mood_as_it_is() -> N
     assert controller.heading()["energy"] == 0.2 and controller.heading()["valence"] == find_mood("epic").valence
 
 
-
 def test_each_field_has_its_own_default_place() -> None:
     controller, frame = opened(bpm=120), 5 * BLOCK
     fields = {"valence": 0.5, "energy": 0.9, "tension": 0.9, "style": "house", "bpm": 121, "key": "D dorian"}
