@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -20,6 +19,8 @@ from types import CellType, FunctionType
 from typing import Any
 
 from numba import njit
+
+from undersong_launch import child_command, child_environment
 
 CONTRACT = {"contract"}
 """Products and sums may fuse, as a card's always do. The order of sums stays: 64 frames are the same as 13 and 51."""
@@ -73,6 +74,6 @@ def is_cached(compiled: Any, package: str) -> bool:
 @contextmanager
 def compiled_beside(module: str) -> Iterator[None]:
     """Run `warm_up()` of `module` in another process meanwhile: numba compiles one function at a time in each."""
-    words = [sys.executable, "-c", f"from {module} import warm_up; warm_up()"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+    command = child_command(f"{module}:warm_up")
+    with subprocess.Popen(command, env=child_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         yield

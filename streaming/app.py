@@ -27,7 +27,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
 
 from moods.errors import MoodsError, shown
@@ -167,14 +167,19 @@ async def _http_problem(request: Request, error: HTTPException) -> Response:
     response = _problem(error.status_code, "http_error", str(error.detail), members)
     response.headers.update(error.headers or {})
     if error.status_code == 405:
-        response.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+        response.headers["Allow"] = ", ".join(_methods_at(request))
     return response
 
 
-def _methods_at(request: Request) -> set[str]:
-    """All that can be done at an address; the router itself knows only of the first route that it found there."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in routes for method in getattr(route, "methods", None) or ()}
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All that can be done at an address; the router itself names only what its first route there takes."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    taken = [name for name, scope in scopes.items() if any(each.matches(scope)[0] is Match.FULL for each in routes)]
+    return taken or ["GET", "HEAD"]  # a folder of files
 
 
 # --- the server ------------------------------------------------------------------------------------------------------

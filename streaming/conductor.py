@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import secrets
 import shutil
 import sys
@@ -19,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
+from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control, parse_opening
 from streaming import protocol
 from streaming.config import Config
@@ -33,8 +33,9 @@ from streaming.errors import (
 )
 from streaming.journal import about
 from streaming.metrics import Metrics
-from streaming.pacing import pace, time_of
-from streaming.ring import Ring
+from streaming.pacing import MAX_LATE_TICKS, pace, time_of
+from streaming.ring import RING_BYTES, Ring
+from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
@@ -75,8 +76,7 @@ class Conductor:
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        shared_memory = Path("/dev/shm")
-        place = shared_memory if os.access(shared_memory, os.W_OK) else None
+        place = roomy_folder(self.config.max_stations * RING_BYTES, SHARED_MEMORY, temporary_folder())
         self._folder = Path(tempfile.mkdtemp(prefix="undersong-", dir=place))
         self._filler_thread = ThreadPoolExecutor(1, "filler")
         self._started = asyncio.get_running_loop().create_future()
@@ -313,9 +313,10 @@ class Conductor:
         while True:
             await asyncio.sleep(_WATCH_S)
             now_s = time.monotonic()
-            was_stalled = now_s - checked_s > 2 * _WATCH_S  # then it may be we who did not listen
+            if (stalled_s := now_s - checked_s - _WATCH_S) > _WATCH_S:
+                self._on_stall(stalled_s, now_s)
             checked_s = now_s
-            is_watched = self._engine is not None and self.is_ready and not was_stalled
+            is_watched = self._engine is not None and self.is_ready
             if is_watched and now_s - self._heard_s > self.config.hang_s:
                 log.error("the engine has been silent for %.1f s; ending it", now_s - self._heard_s)
                 self._engine.kill()
@@ -325,6 +326,14 @@ class Conductor:
                     if station.is_idle and now_s - station.idle_since_s > self.config.idle_close_s:
                         self.close_station(station)
             self._tasks = [task for task in self._tasks if not task.done()]
+
+    def _on_stall(self, stalled_s: float, now_s: float) -> None:
+        """Hold nothing against others that happened while this process stood still: nobody could be heard."""
+        if stalled_s > MAX_LATE_TICKS * BLOCK_SECONDS:
+            log.warning("this process stood still for %.1f s; the stations go on where they would be now", stalled_s)
+        self._heard_s = now_s
+        for station in self.stations.values():
+            station.idle_since_s += stalled_s
 
     def _on_tick(self, tick: int) -> None:
         for station in self.stations.values():

@@ -18,7 +18,7 @@ StreamingError
 ├── EngineFailed                             the engine process could not start
 ├── BadConfig                                a setting that is unknown or out of range
 ├── PortUnavailable                          the address to listen on cannot be had
-└── DeviceUnavailable                        no PortAudio, or no output device
+└── DeviceUnavailable                        no PortAudio, no output device, or it has gone
 """
 
 from __future__ import annotations

@@ -32,6 +32,10 @@ class Mailbox(Generic[Item]):
         self._items.append(item)
         self._arrived.set()
 
+    def clear(self) -> None:
+        self.num_dropped += len(self._items)
+        self._items.clear()
+
     def skip_to_newest(self) -> None:
         while len(self._items) > 1:
             self._items.popleft()

@@ -22,7 +22,7 @@ from streaming.config import Config
 from streaming.filler import PAST_BLOCKS, Filler
 from streaming.journal import about
 from streaming.metrics import Metrics
-from streaming.pacing import time_of
+from streaming.pacing import MAX_LATE_TICKS, time_of
 from streaming.protocol import Applied, Event, LogEntry, Opened
 from streaming.ring import Chunk, Ring
 from streaming.session import LiveClient, Session
@@ -33,6 +33,7 @@ _RETRY_S = 0.004
 _NUM_RETRIES = 3
 """A block that comes within 12 ms of its deadline is still taken: jitter buffers forgive that, a filler is heard."""
 _MAX_LOG = 100_000
+_TOLD_AHEAD = ("beat", "section", "marker")
 
 
 class Station:
@@ -80,9 +81,20 @@ class Station:
         self._status = self._status | {"heading": report.heading}
 
     def on_tick(self, tick: int) -> None:
-        """Hand out what is due at `tick`."""
-        if self.first_tick is not None:
-            self._play_through(tick - self.first_tick, _NUM_RETRIES)
+        """Hand out what is due until `tick`, or from `tick` on where too much has been missed."""
+        if self.first_tick is None:
+            return
+        block = tick - self.first_tick
+        if block - self._next_block > MAX_LATE_TICKS:
+            self._leave_out_until(block)
+        self._play_through(block, _NUM_RETRIES)
+
+    def _leave_out_until(self, block: int) -> None:
+        """Go on at `block`, with a moment of the filler to join what was heard last to what comes."""
+        for session in self.sessions.values():
+            session.mailbox.clear()
+        self._next_block = block + 1
+        self._hand_out(block, None)
 
     def _play_through(self, block: int, retries: int) -> None:
         """Hand out all blocks up to `block`; look again shortly where the last one is late, unless closed meanwhile."""
@@ -156,10 +168,8 @@ class Station:
         session = self.sessions.get(client.session_id or "")
         if session is not None and session.began_frame is not None:
             client.mailbox.put(_session_event(session))
-        frame = self.frame
-        for beat in self._beats:
-            if beat["frame"] > frame:
-                client.mailbox.put(beat)
+        for beat in self.beats_ahead():
+            client.mailbox.put(beat)
 
     def remove_client(self, client: LiveClient) -> None:
         self._clients.discard(client)
@@ -189,6 +199,8 @@ class Station:
         """Take in an event of the engine and pass it on."""
         if event["type"] == "status":
             self._status = event
+            if event["state"] != "playing":  # what was told of its future comes later or never
+                self._forget_beats_from(event["position"]["frame"])
             for client in self._clients:
                 client.mailbox.put(self._status_for(client))
             return
@@ -196,12 +208,22 @@ class Station:
             message = {"type": "skip", "blocks": event["blocks"]}
             self.log.append(LogEntry(event["index"], event["frame"] // BLOCK_FRAMES, message))
         if event["type"] == "beat":
-            while self._beats and self._beats[-1]["frame"] >= event["frame"]:
-                self._beats.pop()
+            self._forget_beats_from(event["frame"])
             if self._beats and (self._beats[-1]["bar"], self._beats[-1]["beat"]) == (event["bar"], event["beat"]):
                 self._beats.pop()  # the same beat, moved
             self._beats.append(event)
+        if event["type"] in _TOLD_AHEAD and event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
+            return  # it waited while this process stood still: what should have sounded long ago is no news
         self.broadcast(event)
+
+    def beats_ahead(self) -> list[Event]:
+        """The beats that have been told and are yet to sound."""
+        frame = self.frame
+        return [beat for beat in self._beats if beat["frame"] > frame]
+
+    def _forget_beats_from(self, frame: int) -> None:
+        while self._beats and self._beats[-1]["frame"] >= frame:
+            self._beats.pop()
 
     @property
     def frame(self) -> int:
