@@ -27,8 +27,19 @@ Frame = Annotated[int, Field(ge=0)]
 Style = dict[Literal[STYLES], float]
 ControlId = Annotated[str, Field(max_length=128)]
 
-_exact = with_config(ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True))
-_extensible = with_config(ConfigDict(extra="allow", strict=True, use_attribute_docstrings=True))
+_RULES = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+_exact = with_config(_RULES)
+_extensible = with_config(_RULES | ConfigDict(extra="allow"))
+_A_PROBLEM = {
+    "type": "urn:undersong:problem:out_of_range",
+    "title": "A value cannot be used",
+    "status": 422,
+    "code": "out_of_range",
+    "detail": "energy is 1.5; allowed is 0 … 1",
+    "field": "energy",
+    "value": 1.5,
+    "range": [0, 1],
+}
 
 
 # --- places and moods ------------------------------------------------------------------------------------------------
@@ -379,7 +390,7 @@ class Readiness(TypedDict):
     ready: bool
 
 
-@_extensible
+@with_config(_RULES | ConfigDict(extra="allow", json_schema_extra={"examples": [_A_PROBLEM]}))
 class Problem(TypedDict):
     """What went wrong, by RFC 9457; further members may come."""
 

@@ -51,16 +51,17 @@ _TAGS = {
 
 
 def refusals(*kinds: type[StreamingError] | type[MoodsError]) -> dict[int | str, dict[str, Any]]:
-    """The problems that an operation may answer with, as FastAPI's `responses`."""
+    """The problems that an operation may answer with, by title and code, as FastAPI's `responses`."""
     by_status: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
-        status, title = (
-            (kind.status, kind.title) if issubclass(kind, StreamingError) else (422, "A value cannot be used")
-        )
-        answer = by_status.setdefault(status, {"description": "", "content": _PROBLEM})
-        answer["description"] += f"{'; ' if answer['description'] else ''}`{kind.code}`: {title}"
-        if issubclass(kind, StreamingError) and kind.retry_after_s is not None:
-            answer["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+        is_ours = issubclass(kind, StreamingError)
+        status, title = (kind.status, kind.title) if is_ours else (422, "A value cannot be used")
+        told = by_status.setdefault(status, {"titles": {}, "content": _PROBLEM})
+        told["titles"].setdefault(title, []).append(f"`{kind.code}`")
+        if is_ours and kind.retry_after_s is not None:
+            told["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    for told in by_status.values():
+        told["description"] = "; ".join(f"{title}: {', '.join(codes)}" for title, codes in told.pop("titles").items())
     return by_status
 
 
