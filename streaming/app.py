@@ -21,23 +21,25 @@ from typing import Any, NoReturn
 import ifaddr
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import ALL_METHODS
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from moods.errors import MoodsError
-from streaming import routes, whep
+from moods.errors import MoodsError, shown
+from streaming import messages, routes, whep
 from streaming.conductor import Conductor
 from streaming.config import Config
-from streaming.errors import EngineFailed, PortUnavailable, StreamingError
+from streaming.errors import BadParameter, EngineFailed, PortUnavailable, StreamingError
 from streaming.journal import about, open_journal
 from streaming.middleware import HeadAsGet, UnderPrefix
+from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.protocol import problem_of
 
@@ -66,8 +68,9 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
             app.state.conductor = own
             yield
 
-    app = FastAPI(title="Undersong", description="Background music, composed live.", version="1", lifespan=lifespan)
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, root_path_in_servers=False)
     app.state.conductor = conductor
+    describe(app)
     app.include_router(routes.router)
     app.include_router(whep.router)
     web = resources.files("streaming") / "web"
@@ -77,25 +80,39 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     async def studio() -> FileResponse:
         return FileResponse(str(web / "index.html"))
 
-    @app.get("/healthz", tags=["operation"])
-    async def healthz() -> dict[str, bool]:
-        """The server is alive."""
-        return {"alive": True}
+    @app.get("/healthz", tags=["server"], operation_id="isAlive", response_model=messages.Alive)
+    async def healthz() -> JSONResponse:
+        """Is the server alive?"""
+        return JSONResponse({"alive": True})
 
-    @app.get("/readyz", tags=["operation"])
+    @app.get(
+        "/readyz",
+        tags=["server"],
+        operation_id="isReady",
+        response_model=messages.Readiness,
+        responses={
+            503: {"model": messages.Readiness, "description": "It does not: the engine starts, or starts again."}
+        },
+    )
     async def readyz(request: Request) -> JSONResponse:
-        """Able to take work: 200, otherwise 503."""
+        """Does the engine take work?"""
         is_ready = request.app.state.conductor.is_ready
         return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
-    @app.get("/metrics", tags=["operation"])
+    metrics_text = answer("Prometheus' text format.", "text/plain", {"type": "string"})
+
+    @app.get(
+        "/metrics", tags=["server"], operation_id="getMetrics", response_class=Response, responses={200: metrics_text}
+    )
     async def metrics(request: Request) -> PlainTextResponse:
-        """Prometheus' text format."""
+        """Tell the server's figures."""
         return PlainTextResponse(request.app.state.conductor.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(StreamingError, _streaming_problem)
     app.add_exception_handler(MoodsError, _moods_problem)
     app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(RequestValidationError, _parameter_problem)
+    app.add_exception_handler(Exception, _crash_problem)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -127,7 +144,9 @@ def _tell_refusal(asker: Request | WebSocket, status: int, code: str, detail: st
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
     _tell_refusal(asker, error.status, error.code, error.detail)
     members = {"detail": error.detail, **error.members}
-    return _problem(error.status, error.code, error.title, members, error.retry_after_s)
+    response = _problem(error.status, error.code, error.title, members, error.retry_after_s)
+    response.headers.update(error.headers)
+    return response
 
 
 async def _moods_problem(asker: Request | WebSocket, error: MoodsError) -> Response:
@@ -135,6 +154,20 @@ async def _moods_problem(asker: Request | WebSocket, error: MoodsError) -> Respo
     code = members.pop("code")
     _tell_refusal(asker, 422, code, str(error))
     return _problem(422, code, "A value cannot be used", members)
+
+
+async def _parameter_problem(asker: Request | WebSocket, error: RequestValidationError) -> Response:
+    row = error.errors()[0]
+    name, text = str(row["loc"][-1]), row["msg"].replace("'", '"')  # pydantic quotes as Python does
+    if row["type"] == "missing":
+        return await _streaming_problem(asker, BadParameter(f"{name} is missing", field=name))
+    detail = f"{name} is {shown(row['input'])}; {text[:1].lower()}{text[1:]}"
+    return await _streaming_problem(asker, BadParameter(detail, field=name, value=row["input"]))
+
+
+async def _crash_problem(request: Request, error: Exception) -> Response:
+    """The traceback goes to the log, as ever."""
+    return _problem(500, "internal_error", "The server failed", {"detail": "this is a fault of the server's own"})
 
 
 async def _http_problem(request: Request, error: HTTPException) -> Response:
@@ -148,11 +181,13 @@ async def _http_problem(request: Request, error: HTTPException) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+
     def is_allowed(method: str) -> bool:
         scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
-        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
-    return [method for method in ALL_METHODS if is_allowed(method)]
+    return [method for method in ALL_METHODS if is_allowed(method)] or ["GET", "HEAD"]  # a folder of files
 
 
 # --- the server ------------------------------------------------------------------------------------------------------

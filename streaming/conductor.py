@@ -174,7 +174,7 @@ class Conductor:
         self._snapshot_path(station).unlink(missing_ok=True)
         self.metrics.stations.set(len(self.stations))
 
-    async def control(self, station: Station, message: dict[str, Any]) -> protocol.Event:
+    async def control(self, station: Station, message: Any) -> protocol.Event:
         """Apply a control and answer its ack. Raises `MoodsError`, `ControlRefused`, `EngineUnavailable`."""
         parse_control(message)
         request = next(self._requests)
@@ -219,6 +219,8 @@ class Conductor:
                     self._opening[station_id][0].on_event(report.event)
             case protocol.Applied():
                 self._on_applied(report)
+            case protocol.Refused(request=None, problem=problem):
+                self._on_refused(report, EngineUnavailable(problem["detail"]))
             case protocol.Refused(problem=problem):
                 self._on_refused(report, ControlRefused(**problem))
             case protocol.Kept(station=station_id, num_controls=num_controls):
@@ -249,7 +251,7 @@ class Conductor:
         station = self.stations.get(report.station)
         if station is None or station.first_tick is None:
             return
-        station.log.append(report.entry)
+        station.on_applied(report)
         _, answer, received_s = self._unanswered.get(report.request, (None, None, None))
         if answer is not None and received_s is not None:
             leaves_s = max(time.monotonic(), time_of(station.first_tick + report.entry.block))

@@ -37,6 +37,7 @@ _FADE_FRAMES = {"in": BLOCK_FRAMES, "out": BLOCK_FRAMES, "restart": BLOCK_FRAMES
 _SILENCE = np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
 _KEEP_FRAMES = 10 * SAMPLE_RATE
 """How much of the course's past a controller keeps, for status reads."""
+_HEADING_FRAMES = 8 * SAMPLE_RATE
 
 
 def _fade_curve(fade: str) -> npt.NDArray[np.float32]:
@@ -283,7 +284,6 @@ class Player:
     def status(self) -> Event:
         """What is sounding and where it is going; the front adds what it knows of listeners."""
         frame = self.music_frame
-        now, soon = self.controller.intent(frame), self.controller.intent(frame + 8 * SAMPLE_RATE)
         self.is_told_sounding = self.state.is_sounding
         playing = "playing" if self.is_told_sounding else "paused"
         end = self.controller.end_frame
@@ -291,9 +291,13 @@ class Player:
             "type": "status",
             "state": "ended" if end is not None and frame >= end else playing,
             "position": self._place(frame),
-            "mood": _describe(now),
-            "heading": _describe(soon),
+            "mood": _describe(self.controller.intent(frame)),
+            "heading": self.heading(),
         }
+
+    def heading(self) -> dict[str, Any]:
+        """Where the music will be in a moment."""
+        return _describe(self.controller.intent(self.music_frame + _HEADING_FRAMES))
 
     # --- keeping and leaving -----------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from streaming.filler import PAST_BLOCKS, Filler
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, time_of
-from streaming.protocol import Event, LogEntry, Opened
+from streaming.protocol import Applied, Event, LogEntry, Opened
 from streaming.ring import Chunk, Ring
 from streaming.session import Ending, LiveClient, Session
 
@@ -67,12 +67,18 @@ class Station:
         self._filler: Filler | None = None
         self._num_filling = 0
         self._beats: deque[Event] = deque(maxlen=4 * BEATS_PER_BAR)
-        self._status: Event = {"type": "status", "state": "playing", "mood": {}, "heading": {}}
+        self._status: Event = {}
+        """The engine's last; empty until it has opened the station."""
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
     def on_opened(self, report: Opened) -> None:
-        self.first_tick = report.first_tick
+        self.first_tick, self._status = report.first_tick, report.status
+
+    def on_applied(self, report: Applied) -> None:
+        """Take in a control that has been applied."""
+        self.log.append(report.entry)
+        self._status = self._status | {"heading": report.heading}
 
     def on_tick(self, tick: int) -> None:
         """Hand out what is due until `tick`, or from `tick` on where too much has been missed."""
@@ -233,7 +239,7 @@ class Station:
         """Where the sound that leaves now is in the music."""
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
-        beat = begun[-1] if begun else {"bar": 1, "beat": 1, "bpm": None}
+        beat = begun[-1] if begun else self._status["position"]
         place = {name: beat[name] for name in ("bar", "beat", "bpm")}
         return {"frame": frame, "seconds": frame / SAMPLE_RATE, **place}
 

@@ -6,13 +6,26 @@ Remembers nothing: a session carries its peer. Event loop only.
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Path, Request
 from fastapi.responses import Response
 
 from streaming.config import IceServer
-from streaming.errors import BadOffer, PreconditionFailed, PreconditionMissing, UnknownSession, WrongContentType
-from streaming.routes import conductor_of, new_session, prefix_of, read_body
+from streaming.errors import (
+    BadOffer,
+    BadRequest,
+    IceRestartRefused,
+    PreconditionFailed,
+    PreconditionMissing,
+    TooLarge,
+    TooManySessions,
+    UnknownSession,
+    UnknownStation,
+    WrongContentType,
+)
+from streaming.openapi import answer, refusals, text_body
+from streaming.routes import StationId, conductor_of, new_session, prefix_of, read_body
 from streaming.transports.offers import Offer
 from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
 
@@ -20,19 +33,51 @@ router = APIRouter(prefix="/whep/{station_id}", tags=["whep"])
 
 _SDP = "application/sdp"
 _FRAGMENT = "application/trickle-ice-sdpfrag"
+SessionId = Annotated[str, Path(description="The last part of the session's `Location`.")]
+IfMatch = Annotated[str | None, Header(description="The session's ETag, or `*`; needed.")]
 
 
-@router.options("", status_code=204)
-@router.get("", status_code=204)
-async def describe(request: Request, station_id: str) -> Response:
-    """What can be posted here; the endpoint itself has no content."""
+@router.options(
+    "",
+    status_code=204,
+    operation_id="describeWhep",
+    response_class=Response,
+    responses={204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
+    | refusals(UnknownStation),
+)
+@router.get(
+    "",
+    status_code=204,
+    operation_id="getWhepEndpoint",
+    response_class=Response,
+    responses={204: answer("It has no content.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
+    | refusals(UnknownStation),
+)
+async def describe(request: Request, station_id: StationId) -> Response:
+    """Tell what can be posted here."""
     conductor_of(request).station(station_id)
     return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "GET, HEAD, OPTIONS, POST"})
 
 
-@router.post("", status_code=201)
-async def post_offer(request: Request, station_id: str) -> Response:
-    """Answer an SDP offer; the audio begins when the peers have connected."""
+@router.post(
+    "",
+    status_code=201,
+    operation_id="listenByWhep",
+    response_class=Response,
+    responses={
+        201: answer(
+            "An SDP answer; `Link` names STUN and TURN servers where there are any.", _SDP, {"type": "string"},
+            Location="The session.", ETag="Of the session, for `If-Match`.", Accept_Patch=_FRAGMENT,
+        ),
+        **refusals(UnknownStation, BadOffer, WrongContentType, TooLarge, TooManySessions),
+    },
+    openapi_extra=text_body(_SDP, "An offer that receives audio, with Opus; a data channel `live` may be part of it."),
+)  # fmt: skip
+async def post_offer(request: Request, station_id: StationId) -> Response:
+    """Listen over WebRTC.
+
+    An SDP offer is answered; the audio begins when the peers have connected.
+    """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     offer = Offer(await _read(request, _SDP))
@@ -65,31 +110,59 @@ def _quoted(text: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
-@router.get("/{session_id}", status_code=204)
-async def get_session(request: Request, station_id: str, session_id: str) -> Response:
-    """The session is alive; the header says at which stream frame its audio began."""
+@router.get(
+    "/{session_id}",
+    status_code=204,
+    operation_id="getWhepSession",
+    response_class=Response,
+    responses={
+        204: answer("It lives; `Undersong-Began-Frame` tells when its audio began.", "", {}, ETag="Of the session."),
+        **refusals(UnknownStation, UnknownSession),
+    },
+)
+async def get_session(request: Request, station_id: StationId, session_id: SessionId) -> Response:
+    """Is the session alive?
+
+    The header says at which stream frame its audio began.
+    """
     peer = _peer(request, station_id, session_id)
     began = peer.session.began_frame
     headers = {"ETag": peer.etag} | ({} if began is None else {"Undersong-Began-Frame": str(began)})
     return Response(status_code=204, headers=headers)
 
 
-@router.patch("/{session_id}", status_code=204)
-async def patch_session(request: Request, station_id: str, session_id: str) -> Response:
+@router.patch(
+    "/{session_id}",
+    status_code=204,
+    operation_id="trickleWhep",
+    response_class=Response,
+    responses=refusals(
+        UnknownStation, UnknownSession, BadRequest, BadOffer, WrongContentType, TooLarge,
+        PreconditionMissing, PreconditionFailed, IceRestartRefused,
+    ),
+    openapi_extra=text_body(_FRAGMENT, "Candidates, as RFC 8840 writes them."),
+)  # fmt: skip
+async def patch_session(
+    request: Request, station_id: StationId, session_id: SessionId, if_match: IfMatch = None
+) -> Response:
     """Add trickled ICE candidates."""
     peer = _peer(request, station_id, session_id)
     fragment = await _read(request, _FRAGMENT)
-    match = request.headers.get("if-match")
-    if match is None:
+    if if_match is None:
         raise PreconditionMissing
-    if match not in (peer.etag, "*"):
-        raise PreconditionFailed(match)
+    if if_match not in (peer.etag, "*"):
+        raise PreconditionFailed(if_match)
     await peer.trickle(fragment)
     return Response(status_code=204)
 
 
-@router.delete("/{session_id}")
-async def delete_session(request: Request, station_id: str, session_id: str) -> Response:
+@router.delete(
+    "/{session_id}",
+    operation_id="endWhepSession",
+    response_class=Response,
+    responses={200: {"description": "It has ended."}, **refusals(UnknownStation, UnknownSession)},
+)
+async def delete_session(request: Request, station_id: StationId, session_id: SessionId) -> Response:
     """End the session."""
     await _peer(request, station_id, session_id).close()
     return Response(status_code=200)

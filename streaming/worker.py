@@ -138,7 +138,7 @@ class Worker:
         self._chased_until_s[request.station] = now_s + _CATCH_UP_S
         # The first snapshot comes early, then they are spread by the moments at which stations opened.
         self._next_keep_s[request.station] = now_s + min(1.0, self._config.snapshot_s)
-        self._pipe.send(Opened(request.station, player.first_tick))
+        self._pipe.send(Opened(request.station, player.first_tick, player.status()))
 
     def _apply(self, request: Apply) -> None:
         player = self._players.get(request.station)
@@ -152,7 +152,7 @@ class Worker:
         except MoodsError as error:
             self._pipe.send(Refused(request.station, request.request, problem_of(error)))
             return
-        self._pipe.send(Applied(request.station, request.request, entry, ack))
+        self._pipe.send(Applied(request.station, request.request, entry, ack, player.heading()))
         self._announce(player)
 
     def _apply_deferred(self) -> None:
