@@ -22,6 +22,7 @@ from engine.errors import BadCheckpoint
 
 WEIGHTS_NAME = "score.safetensors"
 MANIFEST_NAME = "manifest.json"
+_MANIFEST_FIELDS = {"file": str, "sha256": str, "bytes": int, "parameters": int, "model": dict}
 
 
 def shipped_checkpoint() -> Path:
@@ -41,12 +42,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadCheckpoint(file, "a manifest", "no such file") from None
-    except ValueError as error:
+    except OSError as error:
+        raise BadCheckpoint(file, "a manifest", error.strerror or str(error)) from None
+    except (ValueError, RecursionError) as error:
         raise BadCheckpoint(file, "JSON", str(error)) from None
-    for name in ("file", "sha256", "model"):
-        if name not in manifest:
-            raise BadCheckpoint(file, f"the field {name!r}", f"only {sorted(manifest)}")
-    return manifest
+    fields = manifest if isinstance(manifest, dict) else {}
+    for name, kind in _MANIFEST_FIELDS.items():
+        if not isinstance(fields.get(name), kind):
+            found = repr(fields[name]) if name in fields else "none"
+            raise BadCheckpoint(file, f"the field {name!r}, of type {kind.__name__}", found)
+    return fields
 
 
 def verify_checkpoint(folder: Path) -> dict[str, Any]:

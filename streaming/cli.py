@@ -19,13 +19,14 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from engine.config import BACKENDS, DEVICES
 from engine.errors import EngineError
 from moods.errors import MoodsError, UnknownMood
 from streaming.errors import BadConfig, StreamingError
 from streaming.journal import LOG_LEVELS
+from streaming.terminal import note, prepare_streams, printable, tell
 from undersong_launch import child_command, child_environment
 
 MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
@@ -48,15 +49,18 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
 
+    def _print_message(self, message: str, file: TextIO | None = None) -> None:
+        tell(message.rstrip("\n"))  # argparse would not mind that nobody can read it
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit status."""
+    prepare_streams()
     try:
         with _ends_as_by_ctrl_c():
             options = _parser().parse_args(arguments)
             return options.run(options)
     except BrokenPipeError:  # the reader of our output has left, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UsageError, MoodsError, BadConfig) as error:
         return _complain(error, 2)
@@ -103,7 +107,7 @@ def _starting() -> Iterator[Callable[[], None]]:
 
 
 def _complain(error: object, status: int) -> int:
-    print(f"undersong: {' '.join(str(error).split())}", file=sys.stderr)
+    note(error)
     return status
 
 
@@ -132,7 +136,9 @@ def _parser() -> argparse.ArgumentParser:
 
     render = commands.add_parser("render", help="music into a file, exact to the frame")
     _add_mood_options(render)
-    render.add_argument("--out", type=_file, required=True, metavar="FILE", help="a name in wav, flac, ogg, mp3 or m4a")
+    render.add_argument(
+        "--out", type=_file, required=True, metavar="FILE", help="a name in wav, flac, mp3, m4a, mp4, opus, ogg or oga"
+    )
     render.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length (default 30)")
     render.add_argument("--ending", choices=ENDINGS, default="cadence", help="how it ends (default cadence)")
     render.add_argument("--lufs", type=float, metavar="L", help="loudness of the file; default: the stream's own level")
@@ -189,7 +195,7 @@ def _serve(options: argparse.Namespace) -> int:
     given = {name: value for name in Config.model_fields if (value := getattr(options, name, None)) is not None}
     config = load_config(options.config, given)
     if options.print_config:
-        print(config.to_toml(), end="")
+        tell(config.to_toml().rstrip("\n"))
         return 0
     from streaming.app import serve
 
@@ -201,13 +207,13 @@ def _play(options: argparse.Namespace) -> int:
 
     try:
         if options.list_devices:
-            print(device.list_devices())
+            tell(device.list_devices())
             return 0
         late = device.play(_live_blocks(options), lead_blocks=PLAY_LEAD_BLOCKS)
     except KeyboardInterrupt:
         return 0
     if late:
-        print(f"undersong: {late} blocks of 20 ms came too late; is the machine busy?", file=sys.stderr)
+        note(f"{late} blocks of 20 ms came too late; is the machine busy?")
     return 0
 
 
@@ -235,23 +241,23 @@ def _render(options: argparse.Namespace) -> int:
     num_frames = _num_frames(options.seconds)
     if options.lufs is not None and not LOWEST_LUFS <= options.lufs <= HIGHEST_LUFS:
         raise UsageError(f"--lufs is {options.lufs:g}; allowed is {LOWEST_LUFS:g} … {HIGHEST_LUFS:g}")
-    from streaming.export import RenderJob, UnknownFormat, check_target, export
+    from streaming.export import RenderJob, export
+    from streaming.files.errors import UnknownFormat
 
     opening, seed = _opening(options)
     job = RenderJob(opening, seed, num_frames, options.out, options.ending, options.lufs, _engine_config(options))
     try:
-        check_target(job.out)
         report = _with_progress(num_frames, lambda on_progress: export(job, on_progress))
     except UnknownFormat as error:
         raise UsageError(error) from error
     if options.json:
-        print(json.dumps(report, ensure_ascii=False))
+        tell(json.dumps(report))
     else:
         loudness = report["loudness"]
         level = "silence" if loudness["lufs"] is None else f"{loudness['lufs']:.1f} LUFS"
-        print(
-            f"{report['out']}: {report['seconds']:g} s, {report['key']}, {report['bpm']:g} bpm, {level}, seed {seed}, "
-            f"made in {report['wall_seconds']:.1f} s"
+        tell(
+            f"{printable(report['out'])}: {report['seconds']:g} s, {report['key']}, {report['bpm']:g} bpm, {level}, "
+            f"seed {seed}, made in {report['wall_seconds']:.1f} s"
         )
     return 0
 
@@ -283,10 +289,9 @@ def _moods(options: argparse.Namespace) -> int:
 
         explained = resolve_prompt(options.explain).to_dict()
         if options.json:
-            print(json.dumps(explained, ensure_ascii=False))
+            tell(json.dumps(explained))
         else:
-            for name, value in explained.items():
-                print(f"{name:8} {_words(value)}")
+            tell("\n".join(f"{name:8} {printable(_words(value))}" for name, value in explained.items()))
         return 0
     from moods.mood import list_moods, styles
     from moods.stinger import list_stingers
@@ -295,15 +300,16 @@ def _moods(options: argparse.Namespace) -> int:
         named = [{"name": style.name, "zh": style.name_zh} for style in styles()]
         moods = [{**mood.to_dict(), "zh": mood.name_zh} for mood in list_moods()]
         stingers = [stinger.to_dict() for stinger in list_stingers()]
-        print(json.dumps({"moods": moods, "styles": named, "stingers": stingers}, ensure_ascii=False))
+        tell(json.dumps({"moods": moods, "styles": named, "stingers": stingers}))
         return 0
-    print(f"{'mood':14} valence  energy tension  styles")
+    lines = [f"{'mood':14} valence  energy tension  styles"]
     for mood in list_moods():
         point = mood.to_dict()
         numbers = f"{mood.valence:8.2f}{mood.energy:8.2f}{mood.tension:8.2f}"
-        print(f"{mood.name:13} {numbers}  {_words(point['style'])} · {mood.name_zh}")
-    print("\nstyles: " + ", ".join(f"{style.name} {style.name_zh}" for style in styles()))
-    print("stingers: " + ", ".join(f"{stinger.name} {stinger.name_zh}" for stinger in list_stingers()))
+        lines.append(f"{mood.name:13} {numbers}  {_words(point['style'])} · {mood.name_zh}")
+    lines += ["", "styles: " + ", ".join(f"{style.name} {style.name_zh}" for style in styles())]
+    lines.append("stingers: " + ", ".join(f"{stinger.name} {stinger.name_zh}" for stinger in list_stingers()))
+    tell("\n".join(lines))
     return 0
 
 
@@ -332,25 +338,28 @@ def _warm(options: argparse.Namespace) -> int:
     report = {"folder": str(folder), "bytes": sum(file.stat().st_size for file in folder.glob("*.code")),
               "wall_seconds": round(time.monotonic() - begun_s, 2)}  # fmt: skip
     if options.json:
-        print(json.dumps(report))
+        tell(json.dumps(report))
     else:
-        megabytes = report["bytes"] / 1e6
-        print(f"compiled code lies in {folder}: {megabytes:.1f} MB, ready in {report['wall_seconds']:.1f} s")
+        size, seconds = f"{report['bytes'] / 1e6:.1f} MB", f"{report['wall_seconds']:.1f} s"
+        tell(f"compiled code lies in {printable(str(folder))}: {size}, ready in {seconds}")
     return 0
 
 
 def _models(options: argparse.Namespace) -> int:
-    from engine.weights import read_manifest, shipped_checkpoint, verify_checkpoint
+    from engine.errors import BadCheckpoint
+    from engine.weights import MANIFEST_NAME, read_manifest, shipped_checkpoint, verify_checkpoint
 
-    folder = options.file or shipped_checkpoint()
-    folder = folder.parent if folder.is_file() else folder
+    named = options.file or shipped_checkpoint()
+    folder = named.parent if named.is_file() else named
     manifest = read_manifest(folder) if options.action == "list" else verify_checkpoint(folder)
+    if named.is_file() and named.name not in (MANIFEST_NAME, manifest["file"]):
+        raise BadCheckpoint(named, f"{manifest['file']}, which the manifest beside it names", "another file")
     if options.json:
-        print(json.dumps({"models": [manifest]} if options.action == "list" else {"verified": True, **manifest}))
+        tell(json.dumps({"models": [manifest]} if options.action == "list" else {"verified": True, **manifest}))
         return 0
     state = "" if options.action == "list" else "as the manifest says: "
     size = f"{manifest['parameters'] / 1e6:.1f} M parameters, {manifest['bytes'] / 1e6:.1f} MB"
-    print(f"{folder / manifest['file']}: {state}{size}, sha256 {manifest['sha256']}")
+    tell(f"{printable(str(folder / manifest['file']))}: {state}{size}, sha256 {manifest['sha256']}")
     return 0
 
 
@@ -361,7 +370,7 @@ def _bench(options: argparse.Namespace) -> int:
     if not names:
         raise Failure("the benchmarks are not part of the installed package; run this in a checkout of the source")
     if options.name is None:
-        print("\n".join(names))
+        tell("\n".join(names))
         return 0
     if options.name not in names:
         raise UsageError(f"unknown benchmark {options.name!r}; known: {', '.join(names)}")
@@ -386,7 +395,7 @@ def _opening(options: argparse.Namespace) -> tuple[Any, int]:
         except UnknownMood:
             fields["prompt"] = options.mood
             if unknown := resolve_prompt(options.mood).unknown:
-                print(f"undersong: not understood: {', '.join(unknown)}", file=sys.stderr)
+                note(f"not understood: {', '.join(unknown)}")
     fields |= {name: value for name in MOOD_FIELDS if (value := getattr(options, name)) is not None}
     return parse_opening(fields), seed
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import secrets
 import shutil
 import tempfile
@@ -18,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
+from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control, parse_opening
 from streaming import protocol
 from streaming.config import Config
@@ -32,8 +32,10 @@ from streaming.errors import (
 )
 from streaming.journal import about
 from streaming.metrics import Metrics
-from streaming.pacing import pace, time_of
-from streaming.ring import Ring
+from streaming.pacing import MAX_LATE_TICKS, pace, time_of
+from streaming.ring import RING_BYTES, Ring
+from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
+from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
 from streaming.starting import StartNotice
 from streaming.station import Station
 
@@ -75,8 +77,7 @@ class Conductor:
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        shared_memory = Path("/dev/shm")
-        place = shared_memory if os.access(shared_memory, os.W_OK) else None
+        place = roomy_folder(self.config.max_stations * RING_BYTES, SHARED_MEMORY, temporary_folder())
         self._folder = Path(tempfile.mkdtemp(prefix="undersong-", dir=place))
         self._filler_thread = ThreadPoolExecutor(1, "filler")
         self._started = asyncio.get_running_loop().create_future()
@@ -99,7 +100,7 @@ class Conductor:
             task.cancel()
         self._tasks.clear()
         for station in list(self.stations.values()):
-            self.close_station(station)
+            self.close_station(station, SHUT_DOWN)
         if self._engine is not None:
             engine, self._engine = self._engine, None
             await asyncio.to_thread(engine.stop)
@@ -139,7 +140,7 @@ class Conductor:
         except BaseException as error:
             del self._opening[station_id]
             self._send(protocol.Close(station_id))
-            station.close()
+            station.close(LOST)
             if isinstance(error, TimeoutError):
                 raise EngineUnavailable("the engine did not answer in time") from error
             raise
@@ -157,7 +158,7 @@ class Conductor:
         except KeyError:
             raise UnknownStation(station_id) from None
 
-    def close_station(self, station: Station) -> None:
+    def close_station(self, station: Station, ending: Ending = DELETED) -> None:
         """End the station and all that listen to it; again is no harm."""
         if self.stations.pop(station.id, None) is None:
             return
@@ -167,13 +168,13 @@ class Conductor:
                 del self._unanswered[request]
                 _settle(answer, UnknownStation(station.id))
         seconds = round(station.position()["seconds"])
-        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns)
+        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
-        station.close()
+        station.close(ending)
         self._snapshot_path(station).unlink(missing_ok=True)
         self.metrics.stations.set(len(self.stations))
 
-    async def control(self, station: Station, message: dict[str, Any]) -> protocol.Event:
+    async def control(self, station: Station, message: Any) -> protocol.Event:
         """Apply a control and answer its ack. Raises `MoodsError`, `ControlRefused`, `EngineUnavailable`."""
         parse_control(message)
         request = next(self._requests)
@@ -218,6 +219,8 @@ class Conductor:
                     self._opening[station_id][0].on_event(report.event)
             case protocol.Applied():
                 self._on_applied(report)
+            case protocol.Refused(request=None, problem=problem):
+                self._on_refused(report, EngineUnavailable(problem["detail"]))
             case protocol.Refused(problem=problem):
                 self._on_refused(report, ControlRefused(**problem))
             case protocol.Kept(station=station_id, num_controls=num_controls):
@@ -248,7 +251,7 @@ class Conductor:
         station = self.stations.get(report.station)
         if station is None or station.first_tick is None:
             return
-        station.log.append(report.entry)
+        station.on_applied(report)
         _, answer, received_s = self._unanswered.get(report.request, (None, None, None))
         if answer is not None and received_s is not None:
             leaves_s = max(time.monotonic(), time_of(station.first_tick + report.entry.block))
@@ -265,7 +268,7 @@ class Conductor:
             _settle(self._opening[report.station][1], error)
         elif report.station in self.stations:
             log.error("station %s could not be brought back: %s", report.station, error)
-            self.close_station(self.stations[report.station])
+            self.close_station(self.stations[report.station], LOST)
 
     # --- when the engine dies ----------------------------------------------------------------------------------------
 
@@ -308,9 +311,10 @@ class Conductor:
         while True:
             await asyncio.sleep(_WATCH_S)
             now_s = time.monotonic()
-            was_stalled = now_s - checked_s > 2 * _WATCH_S  # then it may be we who did not listen
+            if (stalled_s := now_s - checked_s - _WATCH_S) > _WATCH_S:
+                self._on_stall(stalled_s, now_s)
             checked_s = now_s
-            is_watched = self._engine is not None and self.is_ready and not was_stalled
+            is_watched = self._engine is not None and self.is_ready
             if is_watched and now_s - self._heard_s > self.config.hang_s:
                 log.error("the engine has been silent for %.1f s; ending it", now_s - self._heard_s)
                 self._engine.kill()
@@ -318,8 +322,16 @@ class Conductor:
             if self.config.idle_close_s:
                 for station in list(self.stations.values()):
                     if station.is_idle and now_s - station.idle_since_s > self.config.idle_close_s:
-                        self.close_station(station)
+                        self.close_station(station, IDLE)
             self._tasks = [task for task in self._tasks if not task.done()]
+
+    def _on_stall(self, stalled_s: float, now_s: float) -> None:
+        """Hold nothing against others that happened while this process stood still: nobody could be heard."""
+        if stalled_s > MAX_LATE_TICKS * BLOCK_SECONDS:
+            log.warning("this process stood still for %.1f s; the stations go on where they would be now", stalled_s)
+        self._heard_s = now_s
+        for station in self.stations.values():
+            station.idle_since_s += stalled_s
 
     def _on_tick(self, tick: int) -> None:
         for station in self.stations.values():

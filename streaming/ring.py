@@ -31,6 +31,7 @@ _RECORD = np.dtype(
         ("pcm", "<f4", (BLOCK_FRAMES, CHANNELS)),
     ]
 )
+RING_BYTES = NUM_BLOCKS * _RECORD.itemsize
 
 
 @dataclass
@@ -71,8 +72,12 @@ class Ring:
         try:
             if create:
                 # Room is taken now: a full /dev/shm would otherwise kill the writer with SIGBUS later.
-                os.posix_fallocate(descriptor, 0, NUM_BLOCKS * _RECORD.itemsize)
-            self._memory = mmap.mmap(descriptor, NUM_BLOCKS * _RECORD.itemsize)
+                os.posix_fallocate(descriptor, 0, RING_BYTES)
+            self._memory = mmap.mmap(descriptor, RING_BYTES)
+        except OSError:
+            if create:
+                path.unlink()
+            raise
         finally:
             os.close(descriptor)
         self._records = np.frombuffer(self._memory, _RECORD)

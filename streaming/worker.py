@@ -12,6 +12,7 @@ import gc
 import importlib
 import logging
 import os
+import select
 import shutil
 import signal
 import threading
@@ -34,7 +35,7 @@ from moods.errors import MoodsError
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
 from streaming.journal import open_journal
-from streaming.pacing import prefer_to_others, tick_at, time_of
+from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
 from streaming.player import Player
 from streaming.protocol import (
     Applied,
@@ -59,8 +60,6 @@ STATUS_S = 1.0
 COMPLAIN_S = 10.0
 PRIMING_TICKS = 4
 """A block this many ticks late is still encoded, to prime the encoder; an older one is only stepped over."""
-MAX_LAG_TICKS = 25
-"""A station this far behind its listeners does not chase them: it leaves out what was missed and goes on from there."""
 _CATCH_UP_S = 10.0
 """How long a station that was brought back may chase them to return where it would have been."""
 _MAX_WAIT_S = 0.1
@@ -73,13 +72,15 @@ class Worker:
     def __init__(self, generator: Generator, config: Config, pipe: Connection) -> None:
         self._generator, self._config, self._pipe = generator, config, pipe
         self._lead_s = config.lead_ms / 1000
+        self._room = select.poll()
+        self._room.register(pipe.fileno(), select.POLLOUT)
         self._players: dict[str, Player] = {}
         self._free_slots = deque(range(config.max_stations))
         self._pool = ThreadPoolExecutor(2, "publish")
         self._publishing: list[Future[None]] = []
         self._keeping: dict[str, Future[None]] = {}
         self._reports: deque[Kept] = deque()  # from pool threads; the loop sends them
-        self._step_ms: list[float] = []
+        self._step_ms: deque[float] = deque(maxlen=1000)
         self._late_blocks = self._told_resets = 0
         self._busy_s = 0.0
         self._health_at_s = time.monotonic()
@@ -137,7 +138,7 @@ class Worker:
         self._chased_until_s[request.station] = now_s + _CATCH_UP_S
         # The first snapshot comes early, then they are spread by the moments at which stations opened.
         self._next_keep_s[request.station] = now_s + min(1.0, self._config.snapshot_s)
-        self._pipe.send(Opened(request.station, player.first_tick))
+        self._pipe.send(Opened(request.station, player.first_tick, player.status()))
 
     def _apply(self, request: Apply) -> None:
         player = self._players.get(request.station)
@@ -151,7 +152,7 @@ class Worker:
         except MoodsError as error:
             self._pipe.send(Refused(request.station, request.request, problem_of(error)))
             return
-        self._pipe.send(Applied(request.station, request.request, entry, ack))
+        self._pipe.send(Applied(request.station, request.request, entry, ack, player.heading()))
         self._announce(player)
 
     def _apply_deferred(self) -> None:
@@ -181,6 +182,7 @@ class Worker:
         self._skip_what_is_lost(due, tick_at(begun_s))
         for player in due:
             player.replay_due()
+            self._announce(player)
         sounding = [player for player in due if player.state.is_sounding]
         made = self._generator.step([player.slot for player in sounding]) if sounding else ()
         blocks = dict(zip((player.station for player in sounding), made, strict=True))
@@ -197,23 +199,29 @@ class Worker:
             if player.is_behind and tick >= live_tick:
                 player.is_behind = False
                 self._apply_deferred()
-            self._announce(player)
         ended_s = time.monotonic()
         self._late_blocks += sum(time_of(player.due_tick - 1) < ended_s for player in due)
         self._step_ms.append((ended_s - begun_s) * 1000)
         self._busy_s += ended_s - begun_s
 
     def _skip_what_is_lost(self, due: list[Player], live_tick: int) -> None:
-        """A starved engine that makes every missed block would stay late for ever."""
+        """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
+        it leaves out what was missed and goes on from there."""
         for player in due:
             lag = live_tick - player.due_tick
             is_chasing = player.is_behind and time.monotonic() < self._chased_until_s[player.station]
-            if lag > MAX_LAG_TICKS and not is_chasing:
+            if lag > MAX_LATE_TICKS and not is_chasing:
                 self._skipped_s += lag * BLOCK_SECONDS
                 self._pipe.send(Happened(player.station, player.skip(lag)))
 
+    def _is_heard(self) -> bool:
+        """Whether the front reads what it is told. The music does not wait for one that stands still."""
+        return bool(self._room.poll(0))
+
     def _announce(self, player: Player) -> None:
         """Send the events that are not yet past; after a recovery some are."""
+        if not self._is_heard():
+            return
         play_head = (tick_at(time.monotonic()) - player.first_tick) * BLOCK_FRAMES
         for event in player.announcements():
             if event["frame"] >= play_head - BLOCK_FRAMES:
@@ -222,9 +230,11 @@ class Worker:
     # --- house keeping -----------------------------------------------------------------------------------------------
 
     def _keep_house(self) -> None:
+        if not self._is_heard():
+            return
         now_s = time.monotonic()
         for station, player in self._players.items():
-            if now_s >= self._next_status_s[station]:
+            if now_s >= self._next_status_s[station] or player.state.is_sounding != player.is_told_sounding:
                 self._next_status_s[station] = now_s + STATUS_S
                 self._pipe.send(Happened(station, player.status()))
         # One snapshot a pass: copying the state must not make the next blocks late.
@@ -235,7 +245,7 @@ class Worker:
         while self._reports:
             self._pipe.send(self._reports.popleft())
         if self._skipped_s and now_s >= self._may_complain_at_s:
-            text = "too slow for %d stations: %.1f s of music left out of the streams"
+            text = "too slow for %d stations, or stopped for a while: %.1f s left out of the streams"
             log.warning(text, len(self._players), self._skipped_s)
             self._skipped_s, self._may_complain_at_s = 0.0, now_s + COMPLAIN_S
         if now_s - self._health_at_s >= HEALTH_S:

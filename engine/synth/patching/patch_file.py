@@ -11,10 +11,18 @@ from engine.synth.patching.fields import Range
 
 
 class PatchFile:
-    """A file's tables; raises `PatchError` where it is no TOML."""
+    """A file's tables; raises `PatchError` where it cannot be read or is no TOML."""
 
     def __init__(self, source: Traversable) -> None:
-        self.name, self.text = source.name, source.read_text(encoding="utf-8")
+        self.name = source.name
+        try:
+            self.text = source.read_text(encoding="utf-8-sig")  # editors of Windows put a mark before the text
+        except UnicodeDecodeError as error:
+            raise PatchError(
+                self.name, 1, f"not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+            ) from error
+        except OSError as error:
+            raise PatchError(self.name, 1, f"cannot be read: {error.strerror}") from error
         try:
             self.tables: dict[str, Any] = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:

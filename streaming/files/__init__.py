@@ -1,0 +1,1 @@
+"""What makes files: where they go, how they are encoded, how loud they are."""

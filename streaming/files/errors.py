@@ -1,0 +1,55 @@
+"""What can be wrong with a file to be written.
+
+StreamingError
+└── ExportError
+    ├── UnknownFormat        the file's suffix is none of ours
+    ├── CannotWrite          the file system says no
+    └── NoRoom               what is to be written does not fit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streaming.errors import StreamingError
+
+
+class ExportError(StreamingError):
+    """Base of what can be wrong with a file to be written."""
+
+    code, title = "export_error", "The file cannot be made"
+
+
+class UnknownFormat(ExportError):
+    code, status = "unknown_format", 422
+
+    def __init__(self, path: Path, known: Iterable[str]) -> None:
+        super().__init__(
+            f"{path.name!r} has no format that can be written; end the name with one of: {', '.join(known)}"
+        )
+
+
+class CannotWrite(ExportError):
+    code = "cannot_write"
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{str(path)!r} cannot be written: {why}; name another --out")
+
+
+class NoRoom(ExportError):
+    code, status = "no_room", 507
+
+    def __init__(self, folder: Path, needed_bytes: int, free_bytes: int) -> None:
+        sizes = f"{needed_bytes / 1e6:.1f} MB are needed in {str(folder)!r}, {free_bytes / 1e6:.1f} MB are free"
+        super().__init__(f"{sizes}; make room, name another --out, or another folder for scratch in TMPDIR")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file, an OSError, into `CannotWrite` for `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(path, error.strerror or str(error)) from error

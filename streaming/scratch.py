@@ -1,0 +1,41 @@
+"""Folders for what is kept only while we run. In: folders in the order of preference; out: one of them. Any thread."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def temporary_folder() -> Path:
+    """TMPDIR or the system's folder for temporary files; a container that can write none still has shared memory."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return SHARED_MEMORY
+
+
+def nameless_file(folder: Path) -> BinaryIO:
+    """A file that is gone when it is closed, however we end."""
+    return tempfile.TemporaryFile(dir=folder)
+
+
+def free_bytes(folder: Path) -> float:
+    """Bytes that we may still write in `folder`: 0 where it is not ours to write, infinite where nobody can tell."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return 0.0
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return 0.0
+    return usage.free if usage.total else float("inf")  # some file systems count nothing
+
+
+def roomy_folder(num_bytes: int, *folders: Path) -> Path:
+    """The first of `folders` with room for `num_bytes`; without one, the roomiest."""
+    fitting = [folder for folder in folders if free_bytes(folder) >= num_bytes]
+    return fitting[0] if fitting else max(folders, key=free_bytes)
