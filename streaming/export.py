@@ -20,7 +20,7 @@ from engine.render import end_at, perform
 from moods.control import Opening
 from moods.controller import Controller
 from moods.intent import BEATS_PER_BAR
-from streaming.files.errors import NoRoom, UnknownFormat, naming
+from streaming.files.errors import CannotKeep, NoRoom, UnknownFormat, naming
 from streaming.files.loudness import TRUE_PEAK_DB, Level, Levelled, Loudness, level_for, measure
 from streaming.files.media import FORMATS, Format, read_audio, write_audio
 from streaming.files.peaks import Curved, dips, flat_curve, true_peaks_db
@@ -72,7 +72,7 @@ def export(job: RenderJob, on_progress: Callable[[int], None] = lambda frames: N
             frame += block.shape[2]
             on_progress(frame)
         level = Level() if job.lufs is None else level_for(sound, job.lufs)
-        with naming(job.out if target.is_replaced else folder):
+        with naming(job.out) if target.is_replaced else naming(folder, CannotKeep):
             loudness = _write_within_peak(file, Levelled(sound, level), job.num_frames, file_format, _comment(job.seed))
         report = {
             "out": str(job.out),

@@ -152,8 +152,10 @@ def write_audio(file: BinaryIO, sound: Sound, file_format: Format, comment: str)
     file.seek(0)
     file.truncate()
     shielded = _Shielded(file)
-    file_format.write(shielded, shielded.checked(sound), comment)
-    shielded.check()
+    try:
+        file_format.write(shielded, shielded.checked(sound), comment)
+    finally:
+        shielded.check()  # the first thing that went wrong, whatever the library made of it
 
 
 def read_audio(file: BinaryIO) -> Iterator[Samples]:
