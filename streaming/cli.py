@@ -143,7 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     render.set_defaults(run=_render)
 
     moods = commands.add_parser("moods", help="the moods and styles, or what a prompt is taken to mean")
-    moods.add_argument("--explain", type=_text, metavar="PROMPT", help="how a free text, English or Chinese, is understood")
+    moods.add_argument(
+        "--explain", type=_text, metavar="PROMPT", help="how a free text, English or Chinese, is understood"
+    )
     moods.add_argument("--json", action="store_true")
     moods.set_defaults(run=_moods)
 

@@ -92,8 +92,12 @@ def _try_new(path: Path, real: Path) -> None:
     """Make the file and take it away: only the file system knows which names it takes."""
     if not real.parent.is_dir():
         raise CannotWrite(path, f"there is no folder {str(real.parent)!r}")
-    os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    real.unlink()
+    try:
+        os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        os.unlink(real)
+    except KeyboardInterrupt:
+        real.unlink(missing_ok=True)
+        raise
 
 
 def _try_old(path: Path, status: os.stat_result) -> None:

@@ -6,14 +6,17 @@ import errno
 import io
 import os
 import resource
+import signal
 import socket
 import stat
 import struct
 import threading
+import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -225,6 +228,23 @@ def test_what_happens_while_a_library_writes_is_not_lost(suffix: str, error: typ
 
     with pytest.raises(error):
         write_audio(Interrupted(), [noise(0.5)] * 10, FORMATS[suffix], "a test")
+
+
+def test_an_interruption_ends_a_codecs_work_in_its_own_thread(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    has_ended = threading.Event()
+
+    def work_until_closed(file: BinaryIO, *others: object) -> None:
+        signal.raise_signal(signal.SIGINT)  # the main thread hears it
+        while not file.closed:
+            time.sleep(0.01)
+        has_ended.set()
+
+    monkeypatch.setattr(export, "_master", work_until_closed)
+    assert cli.main(["render", "focus", "--seconds", "1", "--out", str(folder / "x.ogg")]) == 1
+    assert "interrupted" in capsys.readouterr().err
+    assert has_ended.wait(20) and not any(folder.iterdir())
 
 
 def loud_music() -> np.ndarray:
