@@ -3,19 +3,24 @@ PYTHON ?= python3
 DATA ?= data
 ARGS ?=
 NAME ?=
+# An NVIDIA card is used where one is asked for (ARGS='--device cuda'), and its libraries are large: GPU=no leaves them out.
+GPU ?= $(if $(shell test -e /dev/nvidia0 || nvidia-smi -L 2>/dev/null | grep ^GPU),yes,no)
 
 BIN := .venv/bin
 RUN_READY := .venv/.ready-run
+GPU_READY := .venv/.ready-gpu
 DEV_READY := .venv/.ready-dev
 TRAIN_READY := .venv/.ready-train
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles the few modules that are used when it first imports them; pip would compile them all. setuptools warns
+# that an editable installation is one.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: serve play test check fix bench audition train eval wheel browser
 
-serve: $(RUN_READY)  ## the server and its studio page
+serve: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## the server and its studio page
 	$(BIN)/undersong serve $(ARGS)
 
-play: $(RUN_READY)  ## this machine's loudspeaker: make play ARGS='"rainy night" --energy 0.3'
+play: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## this machine's loudspeaker: make play ARGS='"rainy night" --energy 0.3'
 	$(BIN)/undersong play $(ARGS)
 
 test: $(DEV_READY) browser  ## everything, a real browser included: make test ARGS='tests/moods -x'
@@ -52,16 +57,23 @@ browser: $(DEV_READY)
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "undersong needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	-@$(PIP) 'pip>=25'  # an older one takes twice as long to choose among releases
 
 $(RUN_READY): pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv, once: about 400 MB"
 	$(PIP) -e .
 	@touch $@
 
-$(DEV_READY): pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e '.[dev]'
+$(GPU_READY): pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv, once: about 6 GB, for this machine has an NVIDIA card; without its libraries: make serve GPU=no"
+	$(PIP) -e '.[gpu]'
 	@touch $@ $(RUN_READY)
 
+$(DEV_READY): pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(TRAIN_READY) $(RUN_READY)
+
 $(TRAIN_READY): pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e '.[dev,train]'
-	@touch $@ $(DEV_READY) $(RUN_READY)
+	$(PIP) -e '.[train]'
+	@touch $@ $(RUN_READY)

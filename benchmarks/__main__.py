@@ -13,7 +13,7 @@ from benchmarks.harness import ROOT
 
 NAMES = (
     "station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "aliasing",
-    "loudness", "clicks", "synth_speed",
+    "loudness", "clicks", "synth_speed", "installation",
 )  # fmt: skip
 
 

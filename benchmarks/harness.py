@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import signal
 import socket
 import subprocess
@@ -89,21 +90,27 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(*, settings: str = "", environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running_server(
+    *, settings: str = "", environment: Mapping[str, str] | None = None, clone: Path | None = None
+) -> Iterator[Server]:
     """Start `undersong serve` as a user does, wait until it is ready, stop it by Ctrl-C at the end.
 
-    `settings` is the text of its undersong.toml; `environment` is added to ours. A server that does not become ready,
+    `settings` is the text of its undersong.toml; `environment` is added to ours; with a `clone` it is `make serve` in
+    that folder. A server that does not become ready,
     or that has to be killed, is an error that carries its output.
     """
     with tempfile.TemporaryDirectory() as folder:
         config, log = Path(folder) / "undersong.toml", Path(folder) / "log"
         config.write_text(settings)
         port = free_port()
+        options = ["--port", str(port), "--config", str(config)]
+        command = [sys.executable, "-m", "streaming.cli", "serve", *options]
+        if clone is not None:
+            command = ["make", "serve", f"PYTHON={sys.executable}", f"ARGS={shlex.join(options)}"]
         began = time.monotonic()
         with log.open("w") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "streaming.cli", "serve", "--port", str(port), "--config", str(config)],
-                cwd=ROOT, stdout=output, stderr=output,
+                command, cwd=clone or ROOT, stdout=output, stderr=output,
                 env={**os.environ, **(environment or {})}, start_new_session=True,
             )  # fmt: skip
         try:
@@ -130,7 +137,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ctrl-C, then by force; whatever of its session is left goes too."""
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:

@@ -6,6 +6,8 @@ Every trial opens two stations of the same seed and steers only one. What differ
 arrival of the first WHEP media packet whose bytes differ from the untouched twin's packet of the same frame.
 `beat`: an energy steer with `at: beat`, heard as float samples. `early` counts trials in which a sample before the
 acknowledged frame differs; `offset_frames` is where the first difference lies after it.
+`now`: hits and stingers with `at: now`, heard in the same way; `wait_ms` is from the first frame that was not made when
+the control was applied to the acknowledged one.
 `thrown_away` trials met an underrun, as they may on a busy machine, and were made again.
 """
 
@@ -25,8 +27,10 @@ import websockets
 
 from benchmarks.harness import Server, percentiles, record, running_server
 from benchmarks.listener import WhepListener
+from engine.audio import SAMPLE_RATE
+from moods.stinger import list_stingers
 
-NUM_CONTINUOUS, NUM_BEAT = 100, 20
+NUM_CONTINUOUS, NUM_BEAT, NUM_NOW = 100, 20, 16
 LEAD_IN_S, WATCH_S = 1.0, 0.6
 TIMESTAMPS = 1 << 32
 
@@ -120,8 +124,11 @@ async def continuous_trial(client: httpx.AsyncClient, sockets: Callable[[str], A
     return (first_change_ms(listener, tap.blocks, sent) if is_clean else 0.0), is_clean
 
 
-async def beat_trial(client: httpx.AsyncClient, sockets: Callable[[str], Any], seed: int) -> tuple[int | None, bool]:
-    """First difference, in frames after the acknowledged one; None if there is none within the watched beats."""
+async def exact_trial(
+    client: httpx.AsyncClient, sockets: Callable[[str], Any], seed: int, control: dict[str, Any]
+) -> tuple[tuple[int, int | None], bool]:
+    """Frames from where a control was applied to the acknowledged one, and from there to the first difference, None if
+    there is none within the watched beats."""
     opening = {"mood": "focus", "energy": 0.25, "seed": seed}
     steered, twin = [
         (await client.post("/v1/stations", json=opening)).raise_for_status().json()["id"] for _ in range(2)
@@ -134,45 +141,63 @@ async def beat_trial(client: httpx.AsyncClient, sockets: Callable[[str], Any], s
         taps = [Tap(steered_audio), Tap(twin_audio)]
         running = [asyncio.create_task(tap.run()) for tap in taps]
         await asyncio.sleep(LEAD_IN_S + seed % 5 * 0.17)
-        _, promised = await steer(
-            live, {"type": "steer", "set": {"energy": 0.95, "density": 0.9}, "at": "beat", "id": "c"}
-        )
+        _, promised = await steer(live, {**control, "id": "c"})
         await asyncio.sleep(3.0)
         for task in running:
             task.cancel()
+    take = (await client.get(f"/v1/stations/{steered}/take")).text.splitlines()
+    applied = json.loads(take[-1])["frame"]
     is_clean = await close(client, [steered, twin])
     changed = first_change_frame(taps[0].blocks, taps[1].blocks)
-    return (None if changed is None else changed - promised), is_clean
+    return (promised - applied, None if changed is None else changed - promised), is_clean
 
 
-async def measure(server: Server, num_continuous: int, num_beat: int) -> dict[str, Any]:
+def exactness(trials: list[tuple[int, int | None]]) -> dict[str, Any]:
+    heard = [offset for _, offset in trials if offset is not None]
+    return {
+        "controls": len(trials),
+        "wait_ms": percentiles([1000 * wait / SAMPLE_RATE for wait, _ in trials]) if trials else None,
+        "early": sum(offset < 0 for offset in heard),
+        "unheard": len(trials) - len(heard),
+        "offset_frames": percentiles(heard, 0) if heard else None,
+    }
+
+
+async def measure(server: Server, num_continuous: int, num_beat: int, num_now: int) -> dict[str, Any]:
     base = server.url.replace("http", "ws", 1)
 
     def sockets(path: str) -> websockets.connect:
         return websockets.connect(f"{base}/v1/stations/{path}", max_queue=1024)
 
+    names = [stinger.name for stinger in list_stingers()]
+    asked: dict[str, tuple[int, Callable[[int], dict[str, Any]]]] = {
+        "beat": (num_beat, lambda _: {"type": "steer", "set": {"energy": 0.95, "density": 0.9}, "at": "beat"}),
+        "hit": (num_now, lambda _: {"type": "hit", "at": "now"}),
+        "stinger": (num_now, lambda seed: {"type": "stinger", "name": names[seed % len(names)], "at": "now"}),
+    }
     async with httpx.AsyncClient(base_url=server.url, timeout=10) as client:
         latencies_ms, thrown_away = await undisturbed(
             lambda seed: continuous_trial(client, sockets, seed), num_continuous
         )
-        offsets, thrown_away_too = await undisturbed(lambda seed: beat_trial(client, sockets, seed), num_beat)
-    heard = [offset for offset in offsets if offset is not None]
+        exact = {}
+        for kind, (num_trials, control) in asked.items():
+            trials, num_thrown_away = await undisturbed(
+                lambda seed, control=control: exact_trial(client, sockets, seed, control(seed)), num_trials
+            )
+            thrown_away += num_thrown_away
+            exact[kind] = exactness(trials)
     return {
-        "continuous_ms": percentiles(latencies_ms),
+        "continuous_ms": percentiles(latencies_ms) if latencies_ms else None,
         "controls": num_continuous,
-        "beat": {
-            "controls": num_beat,
-            "early": sum(offset < 0 for offset in heard),
-            "unheard": num_beat - len(heard),
-            "offset_frames": percentiles(heard, 0) if heard else None,
-        },
-        "thrown_away": thrown_away + thrown_away_too,
+        "beat": exact.pop("beat"),
+        "now": exact,
+        "thrown_away": thrown_away,
     }
 
 
-def main(num_continuous: int = NUM_CONTINUOUS, num_beat: int = NUM_BEAT) -> None:
+def main(num_continuous: int = NUM_CONTINUOUS, num_beat: int = NUM_BEAT, num_now: int = NUM_NOW) -> None:
     with running_server() as server:
-        figures = asyncio.run(measure(server, num_continuous, num_beat))
+        figures = asyncio.run(measure(server, num_continuous, num_beat, num_now))
     record("reaction", figures)
 
 

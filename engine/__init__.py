@@ -1,1 +1,1 @@
-"""HOW music is made: intents in, blocks of samples out."""
+"""HOW Undersong makes music: intents in, blocks of samples out."""

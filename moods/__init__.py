@@ -1,1 +1,1 @@
-"""WHAT is heard: controls, moods, the musical clock and the course of a station. Pure Python: no torch, no sockets."""
+"""WHAT Undersong plays: controls, moods, clock, the course of a station. Pure Python: no torch, no sockets."""

@@ -231,7 +231,7 @@ class Cancel(_Model):
 
 
 class Hit(_Control):
-    """An accent that all layers strike together; `at` in seconds: exactly there, between beats if need be."""
+    """An accent that all layers strike together; `at` now: at once, over what sounds; in seconds: exactly there."""
 
     type: Literal["hit"] = "hit"
     at: Literal["now", "beat", "bar"] | At = "beat"
@@ -239,7 +239,7 @@ class Hit(_Control):
 
 
 class Stinger(_Control):
-    """A short named figure over the music, one of `moods.stinger.list_stingers()`."""
+    """A short named figure over the music, one of `moods.stinger.list_stingers()`; `at` now: at once."""
 
     type: Literal["stinger"] = "stinger"
     name: Name

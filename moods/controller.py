@@ -36,7 +36,7 @@ from moods.pivot import Pivots
 from moods.targets import PLACES, point_of, targets_of
 
 LEAD_FRAMES = 2880
-"""Notes may change from the first beat that begins at least this long after the frame being rendered."""
+"""Notes may be composed otherwise from the first beat that begins at least this long after the frame being rendered."""
 
 _STEPS = frozenset({"key", "mood.key", "mood.bpm"})
 _DEFAULT_SPANS = {"style": Span(float(BEATS_PER_BAR), in_beats=True)}
@@ -52,7 +52,7 @@ class Applied:
     id: str | None
     effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
     fields: dict[str, Position]  # where each field begins to change
-    first_beat: int | None  # the first beat (from 0) whose notes may differ; None: notes are untouched
+    first_beat: int | None  # the first beat (from 0) that may be composed otherwise; None: all are as they were
 
 
 @cache
@@ -167,7 +167,7 @@ class Controller:
         if cue == "none" and active[_DRUMS] and beats_to_end is None and is_filled(self.seed, bar):
             is_near = beat_in_bar == BEATS_PER_BAR - 1 or beat_in_bar == BEATS_PER_BAR - 2 and energy >= FILL_ENERGY
             cue = "fill" if is_near else "none"
-        stinger = None if is_over or cue in ("hit", "cut") else self._cues.stinger_at(beat)
+        stinger = None if is_over else self._cues.stinger_at(beat)
         if stinger is not None:
             active[_LEAD] = False
         key = course.key_at(at)
@@ -197,11 +197,12 @@ class Controller:
             recall=place.recall,
             cue=cue,
             beats_to_end=beats_to_end,
-            hit_offset=0.0 if hit is None else hit.offset,
-            hit_strength=0.0 if hit is None else hit.strength,
+            hit_offset=0.0 if hit is None or cue != "hit" else hit.offset,
+            hit_strength=0.0 if hit is None or cue != "hit" else hit.strength,
             key_ahead=None if pivot is None else _key(*pivot.key),
             beats_to_key=None if pivot is None else pivot.key_beat - beat,
-            stinger=stinger,
+            stinger=None if stinger is None else (stinger.stinger, beat - stinger.beat - stinger.offset),
+            stinger_over=stinger.number if stinger is not None and stinger.is_over else None,
         )
 
     def _place(self, beat: int, bar: int) -> tuple[Place, int | None]:
@@ -309,7 +310,7 @@ class Controller:
             start = self.position(self._first_frame(ending))
             fields = applied.fields | {"ending": start}
             return Applied(control.id, _earliest(fields), fields, _least(applied.first_beat, ending.first_beat))
-        cues = self._cues.cancel(control.id, earliest)
+        cues = self._cues.cancel(control.id, frame, earliest)
         if not gone and not cues:
             raise BadControl(f"id is {control.id!r}; no control of that id is still waiting to take effect")
         applied = self._commit(control.id, frame, gone, is_removal=True)
@@ -322,7 +323,7 @@ class Controller:
     def _cue(self, control: Hit | Stinger, frame: int) -> Applied:
         """Place a hit or stinger."""
         earliest, ending = self._earliest_beat(frame), self._ending
-        cue = self._cues.plan(control, earliest)
+        cue = self._cues.plan(control, frame, earliest)
         if ending is not None:
             is_last = ending.last_beat is not None and cue.beat > ending.last_beat
             if is_last or self._cues.frame_of(cue) >= ending.end_frame:
@@ -344,6 +345,10 @@ class Controller:
     def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Planned, Position]]:
         """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""
         return [(cue, self.position(self._cues.frame_of(cue))) for cue in self._cues.within(first_beat, last_beat)]
+
+    def cues_over(self, frame: int) -> list[Planned]:
+        """The hits and stingers laid over the music that have begun before `frame`, in the order of beginning."""
+        return self._cues.over_before(frame)
 
     def _commit(
         self, control_id: str | None, frame: int, changes: list[tuple[str, Ramp]], is_removal: bool = False

@@ -39,12 +39,15 @@ class Planned:
     strength: float  # of a hit, 0 … 1
     beat: int  # where it sounds, from 0
     offset: float  # and where in that beat, 0 … 1
-    frame: int | None  # where it was asked for in seconds: it stays there when the tempo changes
+    frame: int | None  # where it was asked for in seconds or now: it stays there when the tempo changes
     fill_beat: int | None  # the pickup into a hit; None: there was no time for one
+    is_over: bool = False  # laid over a beat that was composed, or sounded, when it was asked for
 
     @property
     def first_beat(self) -> int:
-        """The first beat that it changes."""
+        """The first beat that is composed otherwise."""
+        if self.is_over:
+            return self.beat + 1
         return self.beat if self.fill_beat is None else self.fill_beat
 
     @property
@@ -60,10 +63,16 @@ def is_filled(seed: int, bar: int) -> bool:
     return place_at(seed, bar).bars_to_change == 0 and random.Random(f"fill/{seed}/{bar}").random() < FILL_SHARE
 
 
+def _begun(planned: Planned) -> tuple[float, int]:
+    """The order of beginning; of two that begin together the one asked for later is last."""
+    return planned.beat + planned.offset, planned.number
+
+
 class Cues:
     """All hits and stingers of a station that are not yet over.
 
-    At one beat there is one hit and one stinger: a later one takes the place of an earlier one.
+    At one beat there is one hit and one stinger composed into it: a later one takes the place of an earlier one.
+    What is asked for now is laid over the running beat, at its own frame.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -74,27 +83,30 @@ class Cues:
     # --- reads -----------------------------------------------------------------------------------------------------
 
     def cue_at(self, beat: int) -> tuple[str, Planned | None]:
-        """The cue that the hits give to `beat`, and the hit if it is one."""
-        cue = "none"
-        for planned in self._planned:
-            if planned.stinger is not None:
-                continue
-            if planned.beat == beat:
+        """The cue that the hits give to `beat`, and the hit that strikes it or rings in it."""
+        cue, ringing = "none", None
+        for planned in sorted((p for p in self._planned if p.stinger is None), key=_begun):
+            if planned.beat == beat and not planned.is_over:
                 return "hit", planned
             if planned.fill_beat == beat:
-                cue = "fill"
-            elif planned.beat < beat <= planned.last_beat and cue == "none":
-                cue = "cut"
-        return cue, None
+                cue, ringing = "fill", None
+            elif planned.beat < beat <= planned.last_beat and cue != "fill":
+                cue, ringing = "cut", planned
+        return cue, ringing
 
-    def stinger_at(self, beat: int) -> tuple[str, float] | None:
-        """The stinger of `beat` and the beats since it began; of two the one that began later."""
-        under_way = [p for p in self._planned if p.stinger is not None and p.beat <= beat <= p.last_beat]
-        if not under_way:
+    def stinger_at(self, beat: int) -> Planned | None:
+        """The stinger that `beat` is composed with: of those under way the one that began last, unless a hit that
+        came after it strikes or rings there. What is laid over the music is not silenced by a hit before it."""
+        stingers = (p for p in self._planned if p.stinger is not None)
+        stinger = max((p for p in stingers if p.first_beat <= beat <= p.last_beat), key=_begun, default=None)
+        _, hit = self.cue_at(beat)
+        if stinger is not None and hit is not None and not (stinger.is_over and _begun(stinger) > _begun(hit)):
             return None
-        latest = max(under_way, key=lambda planned: planned.beat)
-        assert latest.stinger is not None
-        return latest.stinger, beat - latest.beat - latest.offset
+        return stinger
+
+    def over_before(self, frame: int) -> list[Planned]:
+        """What is laid over the music and has begun before `frame`, in the order of beginning; it may be over."""
+        return sorted((p for p in self._planned if p.is_over and self.frame_of(p) < frame), key=_begun)
 
     def within(self, first_beat: int, last_beat: int) -> Iterator[Planned]:
         """What sounds on the beats `first_beat` … `last_beat`."""
@@ -106,11 +118,26 @@ class Cues:
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
-    def plan(self, control: Hit | Stinger, earliest_beat: int) -> Planned:
-        """Work out where a control sounds; `earliest_beat` is the first still open. Changes nothing.
+    def plan(self, control: Hit | Stinger, frame: int, earliest_beat: int) -> Planned:
+        """Work out where a control asked for at `frame` sounds; `earliest_beat` is the first still open.
 
-        Raises `OutOfRange` for a place in seconds before that beat or too far ahead.
+        Changes nothing. Raises `OutOfRange` for a place in seconds before that beat or too far ahead.
         """
+        if control.at == "now":
+            return self._plan_over(control, frame, earliest_beat - 1)
+        return self._plan_into(control, earliest_beat)
+
+    def _plan_over(self, control: Hit | Stinger, frame: int, beat: int) -> Planned:
+        """At once, over `beat`, the last that is not open: at its beginning if that is still ahead, for an accent
+        just before a beat would be heard as one that came too early."""
+        start, end = self._clock.frame_of_beat(beat), self._clock.frame_of_beat(beat + 1)
+        frame = max(frame, start)
+        stinger, strength = (control.name, 0.0) if isinstance(control, Stinger) else (None, control.strength)
+        offset = (frame - start) / (end - start)
+        return Planned(self._num_asked, control.id, stinger, strength, beat, offset, frame, None, is_over=True)
+
+    def _plan_into(self, control: Hit | Stinger, earliest_beat: int) -> Planned:
+        """Composed into a beat that is open."""
         frame = None
         if isinstance(control.at, At):
             frame = round(control.at.seconds * FRAMES_PER_SECOND)
@@ -124,23 +151,31 @@ class Cues:
         if isinstance(control, Stinger):
             return Planned(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)
         # A pickup that has begun stays, though the hit it belonged to is replaced.
-        fill_beats = [p.fill_beat for p in self._same_place(None, beat)] if beat == earliest_beat else [beat - 1]
-        fill_beat = next(iter(fill_beats), None)
-        return Planned(self._num_asked, control.id, None, control.strength, beat, offset, frame, fill_beat)
+        planned = Planned(self._num_asked, control.id, None, control.strength, beat, offset, frame, None)
+        fill_beats = [p.fill_beat for p in self._likes_of(planned)] if beat == earliest_beat else [beat - 1]
+        return replace(planned, fill_beat=next(iter(fill_beats), None))
 
     def add(self, planned: Planned) -> None:
-        """Take in what was planned; it takes the place of its like at the same beat."""
-        replaced = self._same_place(planned.stinger, planned.beat)
+        """Take in what was planned; it takes the place of its like at the same beat, or frame where it is laid over."""
+        replaced = self._likes_of(planned)
         self._planned = [p for p in self._planned if p not in replaced] + [planned]
         self._num_asked += 1
 
-    def _same_place(self, stinger: str | None, beat: int) -> list[Planned]:
-        """The hits, or the stingers, at `beat`."""
-        return [p for p in self._planned if p.beat == beat and (p.stinger is None) == (stinger is None)]
+    def _likes_of(self, planned: Planned) -> list[Planned]:
+        """The hits, if `planned` is one, or the stingers, in the same place."""
 
-    def cancel(self, control_id: str, earliest_beat: int) -> list[Planned]:
-        """Take out and return what the control asked for and has not begun."""
-        gone = [p for p in self._planned if p.id == control_id and p.first_beat >= earliest_beat]
+        def place(p: Planned) -> tuple[bool, bool, int | None]:
+            return p.stinger is None, p.is_over, p.frame if p.is_over else p.beat
+
+        return [p for p in self._planned if place(p) == place(planned)]
+
+    def cancel(self, control_id: str, frame: int, earliest_beat: int) -> list[Planned]:
+        """Take out and return what the control asked for and has not begun at `frame`."""
+
+        def is_waiting(p: Planned) -> bool:
+            return self.frame_of(p) >= frame if p.is_over else p.first_beat >= earliest_beat
+
+        gone = [p for p in self._planned if p.id == control_id and is_waiting(p)]
         self._planned = [p for p in self._planned if p not in gone]
         return gone
 

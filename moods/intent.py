@@ -74,3 +74,4 @@ class Intent:
     beats_to_key: int | None = None  # beats left until it, 4 … 1
     # The stinger under way and the beats since it began; negative where it begins within this beat.
     stinger: tuple[str, float] | None = None
+    stinger_over: int | None = None  # that stinger's number, if it is laid over the beat and not written into it

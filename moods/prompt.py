@@ -51,11 +51,12 @@ class Prompt:
     moods: dict[str, float]  # nearest presets and their weights, sum 1
     point: Mood
     unknown: tuple[str, ...]  # words not understood
+    is_understood: bool  # False: no word of it says where to go
 
     def to_dict(self) -> dict[str, Any]:
         """What `moods --explain --json` prints."""
         point = self.point
-        out: dict[str, Any] = {"prompt": self.text, "mood": self.moods}
+        out: dict[str, Any] = {"prompt": self.text, "understood": self.is_understood, "mood": self.moods}
         out |= {name: round(getattr(point, name), 3) for name in ("valence", "energy", "tension")}
         out |= {"style": style_names(point.style), "unknown": list(self.unknown)}
         return out if point.bpm is None else out | {"bpm": point.bpm}
@@ -67,6 +68,10 @@ class _Found:
     styles: dict[str, float] = field(default_factory=dict)
     deltas: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     unknown: list[str] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.moods and not self.styles and not any(self.deltas)
 
     def add(self, term: Term, factor: float) -> None:
         if term.mood is not None and factor > 0:
@@ -166,15 +171,15 @@ def resolve_prompt(text: str) -> Prompt:
             found.add(term, factor)
         factor = 1.0
     point = _point(text, found, bpm)
-    return Prompt(text, _nearest(found, point), point, tuple(dict.fromkeys(found.unknown)))
+    is_understood = bpm is not None or not found.is_empty
+    return Prompt(text, _nearest(found, point), point, tuple(dict.fromkeys(found.unknown)), is_understood)
 
 
 def _point(text: str, found: _Found, bpm: float | None) -> Mood:
     total = sum(found.moods.values())
     parts = [(find_mood(name), weight / total) for name, weight in found.moods.items()]
     if not parts:
-        is_empty = not found.styles and not any(found.deltas)
-        parts = [(find_mood(DEFAULT_MOOD) if is_empty else NEUTRAL, 1.0)]
+        parts = [(find_mood(DEFAULT_MOOD) if found.is_empty else NEUTRAL, 1.0)]
     point = [sum(w * getattr(m, name) for m, w in parts) for name in ("valence", "energy", "tension")]
     valence, energy, tension = (a + b for a, b in zip(point, found.deltas, strict=True))
     style = tuple(sum(w * m.style[i] for m, w in parts) for i in range(len(STYLES)))

@@ -32,10 +32,13 @@ PLACES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def point_of(fields: MoodFields) -> Mood | None:
-    """The preset, or the point that a prompt means; None where neither is named."""
+    """The preset, or the point that a prompt means; None where neither is named or nothing of the prompt understood."""
     if fields.mood is not None:
         return find_mood(fields.mood)
-    return None if fields.prompt is None else resolve_prompt(fields.prompt).point
+    if fields.prompt is None:
+        return None
+    prompt = resolve_prompt(fields.prompt)
+    return prompt.point if prompt.is_understood else None
 
 
 def targets_of(fields: MoodFields) -> dict[str, Any]:

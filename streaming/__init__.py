@@ -1,1 +1,1 @@
-"""Where the music goes: listeners, clocks, encoders, sockets."""
+"""WHERE the music of Undersong goes: listeners, clocks, encoders, sockets."""

@@ -13,10 +13,10 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
@@ -27,6 +27,7 @@ from moods.errors import MoodsError, UnknownMood
 from streaming.errors import BadConfig, StreamingError
 from streaming.journal import LOG_LEVELS
 from streaming.terminal import note, prepare_streams, printable, tell
+from undersong_launch import child_command, child_environment
 
 MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
 MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
@@ -34,7 +35,6 @@ ENDINGS = ("cadence", "ring", "fade", "stop")
 PLAY_LEAD_BLOCKS = 15  # 300 ms: composing a bar on a busy machine fits in
 LONGEST_S = 7200.0
 LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
-START_NOTICE_S = 3.0
 
 
 class UsageError(Exception):
@@ -90,16 +90,20 @@ def _ends_as_by_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _notice_if_slow() -> Iterator[Callable[[], None]]:
-    """Say why nothing is heard yet, unless the function that this yields is called soon."""
-    text = "the engine is starting; the first time it compiles its kernels"
-    timer = threading.Timer(START_NOTICE_S, note, [text])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield timer.cancel
-    finally:
-        timer.cancel()
+def _starting() -> Iterator[Callable[[], None]]:
+    """Tell of compilation until the function that this yields is called, and of warnings in a line each."""
+    import logging
+
+    from engine.compile import reported_to
+    from streaming.starting import StartNotice
+
+    logging.basicConfig(format="undersong: %(message)s", level=logging.WARNING)
+    notice = StartNotice()
+    with reported_to(notice):
+        try:
+            yield notice.end
+        finally:
+            notice.end()
 
 
 def _complain(error: object, status: int) -> int:
@@ -148,6 +152,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     moods.add_argument("--json", action="store_true")
     moods.set_defaults(run=_moods)
+
+    warm = commands.add_parser("warm", help="compile ahead what a station on the CPU needs, as for an image")
+    warm.add_argument("--json", action="store_true", help="report on stdout as one JSON object")
+    warm.set_defaults(run=_warm)
 
     models = commands.add_parser("models", help="the shipped checkpoint")
     models.add_argument("action", choices=("list", "verify"))
@@ -231,7 +239,7 @@ def _live_blocks(options: argparse.Namespace) -> Any:
     if options.seconds is not None:
         num_frames = _num_frames(options.seconds)
         end_at(controller, num_frames, "cadence")
-    with _notice_if_slow() as has_begun:
+    with _starting() as has_begun:
         generator = open_generator(_engine_config(options))
         for index, block in enumerate(perform(generator, controller, num_frames)):
             has_begun()
@@ -265,20 +273,24 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict[str, Any]]) -> dict[str, Any]:
-    with _notice_if_slow() as has_begun:
+    with _starting() as has_begun:
         if not sys.stderr.isatty():
             return work(lambda frames: has_begun())
         from rich.console import Console
         from rich.progress import Progress
 
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("composing", total=num_frames)
+        progress = Progress(console=Console(stderr=True), transient=True)
+        task = progress.add_task("composing", total=num_frames)
 
-            def on_progress(frames: int) -> None:
-                has_begun()
-                progress.update(task, completed=frames)
+        def on_progress(frames: int) -> None:
+            has_begun()
+            progress.start()  # not before: until then the line belongs to the notice
+            progress.update(task, completed=frames)
 
+        try:
             return work(on_progress)
+        finally:
+            progress.stop()
 
 
 def _moods(options: argparse.Namespace) -> int:
@@ -319,6 +331,30 @@ def _words(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _warm(options: argparse.Namespace) -> int:
+    import time
+
+    begun_s = time.monotonic()
+    with _starting():
+        from engine.backends import open_generator
+        from engine.code_cache import kept_in
+        from engine.config import EngineConfig
+        from streaming.worker import warm_up
+
+        warm_up(open_generator(EngineConfig(max_slots=1)))
+        folder = kept_in()
+        if folder is None:
+            raise Failure("compiled code cannot be kept for later starts; set NUMBA_CACHE_DIR to a folder of your own")
+    report = {"folder": str(folder), "bytes": sum(file.stat().st_size for file in folder.glob("*.code")),
+              "wall_seconds": round(time.monotonic() - begun_s, 2)}  # fmt: skip
+    if options.json:
+        tell(json.dumps(report))
+    else:
+        size, seconds = f"{report['bytes'] / 1e6:.1f} MB", f"{report['wall_seconds']:.1f} s"
+        tell(f"compiled code lies in {printable(str(folder))}: {size}, ready in {seconds}")
+    return 0
+
+
 def _models(options: argparse.Namespace) -> int:
     from engine.errors import BadCheckpoint
     from engine.weights import MANIFEST_NAME, read_manifest, shipped_checkpoint, verify_checkpoint
@@ -348,7 +384,10 @@ def _bench(options: argparse.Namespace) -> int:
         return 0
     if options.name not in names:
         raise UsageError(f"unknown benchmark {options.name!r}; known: {', '.join(names)}")
-    return subprocess.run([sys.executable, "-m", f"benchmarks.{options.name}"], cwd=root).returncode
+    if missing := [name for name in ("httpx", "psutil") if find_spec(name) is None]:
+        raise Failure(f"a benchmark needs {' and '.join(missing)}, of the extra dev: make bench NAME={options.name}")
+    command = child_command(f"benchmarks.{options.name}:main")
+    return subprocess.run(command, cwd=root, env=child_environment()).returncode
 
 
 def _opening(options: argparse.Namespace) -> tuple[Any, int]:

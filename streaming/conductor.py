@@ -11,13 +11,13 @@ import itertools
 import logging
 import secrets
 import shutil
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
+from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control, parse_opening
 from streaming import protocol
 from streaming.config import Config
@@ -32,9 +32,11 @@ from streaming.errors import (
 )
 from streaming.journal import about
 from streaming.metrics import Metrics
-from streaming.pacing import pace, time_of
+from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.ring import RING_BYTES, Ring
 from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
+from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
+from streaming.starting import StartNotice
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,6 @@ log = logging.getLogger(__name__)
 _ANSWER_S = 15.0
 _WATCH_S = 0.25
 _FULL_LOAD = 0.9
-_FIRST_START_NOTICE_S = 4.0
 _STEADY_S = 10.0
 """An engine that lived longer is started again at once, another after a pause."""
 _LONGEST_PAUSE_S = 5.0
@@ -62,6 +63,7 @@ class Conductor:
         """The engine takes work."""
         self.load = 0.0
         self._engine: EngineProcess | None = None
+        self._notice = StartNotice()
         self._started: asyncio.Future[None] | None = None
         self._heard_s = 0.0
         self._ready_s = 0.0
@@ -81,7 +83,7 @@ class Conductor:
         self._started = asyncio.get_running_loop().create_future()
         try:
             self._start_engine()
-            await self._wait_for_start(self._started)
+            await self._started
         except BaseException:
             await self.stop()
             raise
@@ -98,18 +100,12 @@ class Conductor:
             task.cancel()
         self._tasks.clear()
         for station in list(self.stations.values()):
-            self.close_station(station)
+            self.close_station(station, SHUT_DOWN)
         if self._engine is not None:
             engine, self._engine = self._engine, None
             await asyncio.to_thread(engine.stop)
         await asyncio.to_thread(self._filler_thread.shutdown)
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    async def _wait_for_start(self, started: asyncio.Future[None]) -> None:
-        done, _ = await asyncio.wait([started], timeout=_FIRST_START_NOTICE_S)
-        if not done:
-            print("undersong: the engine is starting; the first time it compiles its kernels", file=sys.stderr)
-        await started
 
     def _start_engine(self) -> None:
         self._heard_s = time.monotonic()
@@ -144,7 +140,7 @@ class Conductor:
         except BaseException as error:
             del self._opening[station_id]
             self._send(protocol.Close(station_id))
-            station.close()
+            station.close(LOST)
             if isinstance(error, TimeoutError):
                 raise EngineUnavailable("the engine did not answer in time") from error
             raise
@@ -162,7 +158,7 @@ class Conductor:
         except KeyError:
             raise UnknownStation(station_id) from None
 
-    def close_station(self, station: Station) -> None:
+    def close_station(self, station: Station, ending: Ending = DELETED) -> None:
         """End the station and all that listen to it; again is no harm."""
         if self.stations.pop(station.id, None) is None:
             return
@@ -172,9 +168,9 @@ class Conductor:
                 del self._unanswered[request]
                 _settle(answer, UnknownStation(station.id))
         seconds = round(station.position()["seconds"])
-        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns)
+        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
-        station.close()
+        station.close(ending)
         self._snapshot_path(station).unlink(missing_ok=True)
         self.metrics.stations.set(len(self.stations))
 
@@ -233,7 +229,10 @@ class Conductor:
                     station, opened = self._opening[station_id]
                     station.on_opened(report)
                     _settle(opened, None)
+            case protocol.Compiling(done=done, total=total):
+                self._notice(done, total)
             case protocol.Ready():
+                self._notice.end()
                 self._on_ready()
             case protocol.Failed(detail=detail):
                 _settle(self._started, EngineFailed(detail))
@@ -267,7 +266,7 @@ class Conductor:
             _settle(self._opening[report.station][1], error)
         elif report.station in self.stations:
             log.error("station %s could not be brought back: %s", report.station, error)
-            self.close_station(self.stations[report.station])
+            self.close_station(self.stations[report.station], LOST)
 
     # --- when the engine dies ----------------------------------------------------------------------------------------
 
@@ -310,9 +309,10 @@ class Conductor:
         while True:
             await asyncio.sleep(_WATCH_S)
             now_s = time.monotonic()
-            was_stalled = now_s - checked_s > 2 * _WATCH_S  # then it may be we who did not listen
+            if (stalled_s := now_s - checked_s - _WATCH_S) > _WATCH_S:
+                self._on_stall(stalled_s, now_s)
             checked_s = now_s
-            is_watched = self._engine is not None and self.is_ready and not was_stalled
+            is_watched = self._engine is not None and self.is_ready
             if is_watched and now_s - self._heard_s > self.config.hang_s:
                 log.error("the engine has been silent for %.1f s; ending it", now_s - self._heard_s)
                 self._engine.kill()
@@ -320,8 +320,16 @@ class Conductor:
             if self.config.idle_close_s:
                 for station in list(self.stations.values()):
                     if station.is_idle and now_s - station.idle_since_s > self.config.idle_close_s:
-                        self.close_station(station)
+                        self.close_station(station, IDLE)
             self._tasks = [task for task in self._tasks if not task.done()]
+
+    def _on_stall(self, stalled_s: float, now_s: float) -> None:
+        """Hold nothing against others that happened while this process stood still: nobody could be heard."""
+        if stalled_s > MAX_LATE_TICKS * BLOCK_SECONDS:
+            log.warning("this process stood still for %.1f s; the stations go on where they would be now", stalled_s)
+        self._heard_s = now_s
+        for station in self.stations.values():
+            station.idle_since_s += stalled_s
 
     def _on_tick(self, tick: int) -> None:
         for station in self.stations.values():

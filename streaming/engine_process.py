@@ -12,14 +12,15 @@ import os
 import queue
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from engine.config import SPARE_CODE_FOLDER
 from streaming.config import Config
+from undersong_launch import child_command, child_environment
 
 _GOODBYE_S = 2.0
 
@@ -39,9 +40,9 @@ class EngineProcess:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streaming.worker", str(theirs.fileno())],
+                child_command("streaming.worker:main", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
             )
         self._pipe = Connection(os.dup(self._socket.fileno()))
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()

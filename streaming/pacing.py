@@ -1,6 +1,10 @@
 """The clock of the stream: 20 ms ticks of the monotonic clock, the same in the front and in the engine process.
 
 In: nothing; out: calls of `on_tick(tick)` at absolute deadlines. Remembers the last tick. Runs on the event loop.
+
+A process may stand still: stopped, starved, or asleep with the machine. Whoever is then late by up to `MAX_LATE_TICKS`
+makes up for it; whoever is later leaves out what was missed and goes on at the present: a gap is heard as a gap, and
+nobody is sent, or stays behind by, what should have sounded long ago.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ import time
 from collections.abc import Callable
 
 from engine.audio import BLOCK_SECONDS
+
+MAX_LATE_TICKS = 25
+"""Half a second: about what a listener's player holds in store."""
 
 
 def tick_at(monotonic_s: float) -> int:
@@ -32,11 +39,9 @@ def prefer_to_others() -> None:
 
 
 async def pace(on_tick: Callable[[int], None]) -> None:
-    """Call `on_tick` for every tick, late ones at once and in order, until cancelled."""
+    """Call `on_tick` at every tick until cancelled; after a delay at once, but only with the tick of that moment."""
     tick = tick_at(time.monotonic())
     while True:
-        tick += 1
-        delay_s = time_of(tick) - time.monotonic()
-        if delay_s > 0:
-            await asyncio.sleep(delay_s)
+        await asyncio.sleep(max(0.0, time_of(tick + 1) - time.monotonic()))
+        tick = max(tick + 1, tick_at(time.monotonic()))
         on_tick(tick)

@@ -12,8 +12,9 @@ import contextlib
 import logging
 import os
 import pickle
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,10 @@ class PlayerState:
     """What happens to the next block: a key of `_FADE_FRAMES`, or None."""
     next_beat: int = 0
     """The first beat that has not been announced, from 0."""
-    section: str = ""
-    markers: dict[int, Event] = field(default_factory=dict)
-    """Hits and stingers that have been announced and are not yet past, by their number."""
+    told: dict[tuple[str, int], Event] = field(default_factory=dict)
+    """Events whose sound had not begun when they were last told, by kind and number."""
+    told_at: tuple[int, int, int] | None = None
+    """What their frames depend on, as it was then: controls, pauses, beats."""
 
 
 class Player:
@@ -80,7 +82,6 @@ class Player:
         self._generator, self._opening, self._seed = generator, parse_opening(request.opening), request.seed
         self._snapshot_path = Path(request.snapshot_path)
         self._encoder = OpusEncoder(bit_rate)
-        self._announced: Event | None = None
         self._is_kept = True
         """The last attempt to keep a snapshot went well; said once when that changes."""
         snapshot = self._read_snapshot() if request.first_tick is not None else None
@@ -96,6 +97,8 @@ class Player:
         self.is_behind = request.first_tick is not None
         """Brought back and not yet where it would have been: new controls wait, they belong to the present."""
         self._ring = Ring(Path(request.ring_path))
+        self.is_told_sounding = True
+        """Whether it sounded at the last `status`."""
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -184,8 +187,7 @@ class Player:
         self._generator.open(self.slot, self.controller)
         self.state.paused_frames = self.state.next_block * BLOCK_FRAMES
         self.state.is_sounding, self.state.fade = True, "in"
-        self.state.next_beat, self.state.section, self._announced = 0, "", None
-        self.state.markers.clear()
+        self.state.next_beat, self.state.told, self.state.told_at = 0, {}, None
 
     def skip(self, num_blocks: int) -> Event:
         """Leave out blocks of the stream, as a pause would: the music goes on later, where it was."""
@@ -237,50 +239,54 @@ class Player:
     # --- events ------------------------------------------------------------------------------------------------------
 
     def announcements(self) -> list[Event]:
-        """Beats, sections and markers whose frames are now fixed: each beat, and what sounds in it, is told when the
-        one before it begins to be made; a hit that comes later than that, at once."""
-        state, events = self.state, []
-        if not state.is_sounding:
-            return events
-        known = self._announced
-        if known is not None and known["frame"] > state.next_block * BLOCK_FRAMES:
-            event = self._beat_event(state.next_beat - 1)
-            if event != known:
-                events.append(event)
-        while state.next_beat == 0 or self.controller.frame_of_beat(state.next_beat - 1) <= self.music_frame:
-            event = self._beat_event(state.next_beat)
-            section = self.controller.beat_intent(state.next_beat).section
-            if section != state.section:
-                place = {name: event[name] for name in ("bar", "beat", "frame", "seconds")}
-                events.append({"type": "section", "name": section, **place})
-                state.section = section
-            events.append(event)
-            state.next_beat += 1
-        if events:
-            self._announced = self._beat_event(state.next_beat - 1)
-        return events + self._markers()
+        """Beats, sections and markers ahead whose frames are now fixed: each beat, and what sounds in it, is told when
+        the one before it is about to begin; a hit that comes later than that, at once; what has moved, again.
 
-    def _markers(self) -> list[Event]:
-        """Hits and stingers on the announced beats that have not been told, or have moved since."""
-        first_beat, events = self.controller.beat_at(self.music_frame), {}
-        for cue, position in self.controller.cues_within(first_beat, self.state.next_beat - 1):
-            if position.frame < self.music_frame:
+        Asked after every change and before every block, it leaves nothing to begin at another frame than the one told.
+        """
+        state, controller = self.state, self.controller
+        if not state.is_sounding:
+            return []
+        while state.next_beat == 0 or controller.frame_of_beat(state.next_beat - 1) < self.music_frame + BLOCK_FRAMES:
+            state.next_beat += 1
+        at = (state.num_controls, state.paused_frames, state.next_beat)
+        if at == state.told_at:
+            return []
+        ahead = self._ahead()
+        told, state.told, state.told_at = state.told, ahead, at
+        return [event for key, event in ahead.items() if told.get(key) != event]
+
+    def _ahead(self) -> dict[tuple[str, int], Event]:
+        """All that begins on the beats announced so far, from the next block on."""
+        controller, end = self.controller, self.controller.end_frame
+        still_to_sound = range(self.music_frame, sys.maxsize if end is None else end)
+        first_beat, last_beat = controller.beat_at(self.music_frame), self.state.next_beat - 1
+        ahead: dict[tuple[str, int], Event] = {}
+        for beat in range(first_beat, last_beat + 1):
+            frame = controller.frame_of_beat(beat)
+            if frame not in still_to_sound:
+                continue
+            place = self._place(frame)
+            section = controller.beat_intent(beat).section
+            if beat == 0 or controller.beat_intent(beat - 1).section != section:
+                where = {name: place[name] for name in ("bar", "beat", "frame", "seconds")}
+                ahead["section", beat] = {"type": "section", "name": section, **where}
+            ahead["beat", beat] = {"type": "beat", **place}
+        for cue, position in controller.cues_within(first_beat, last_beat):
+            if position.frame not in still_to_sound:
                 continue
             what = {"name": "hit", "strength": cue.strength} if cue.stinger is None else {"name": "stinger"}
             if cue.stinger is not None:
                 what["stinger"] = cue.stinger
-            events[cue.number] = {"type": "marker", "id": cue.id, **what, **self._place(position.frame)}
-        told, self.state.markers = self.state.markers, events
-        return [event for number, event in events.items() if told.get(number) != event]
-
-    def _beat_event(self, beat: int) -> Event:
-        return {"type": "beat", **self._place(self.controller.frame_of_beat(beat))}
+            ahead["marker", cue.number] = {"type": "marker", "id": cue.id, **what, **self._place(position.frame)}
+        return ahead
 
     def status(self) -> Event:
         """What is sounding and where it is going; the front adds what it knows of listeners."""
         frame = self.music_frame
         now, soon = self.controller.intent(frame), self.controller.intent(frame + 8 * SAMPLE_RATE)
-        playing = "playing" if self.state.is_sounding else "paused"
+        self.is_told_sounding = self.state.is_sounding
+        playing = "playing" if self.is_told_sounding else "paused"
         end = self.controller.end_frame
         return {
             "type": "status",
@@ -296,7 +302,7 @@ class Player:
         """Copy all that the station remembers, between two blocks."""
         self.controller.forget_before(max(0, self.music_frame - _KEEP_FRAMES))
         return {
-            "state": PlayerState(**vars(self.state) | {"markers": dict(self.state.markers)}),
+            "state": replace(self.state),
             "controller": self.controller.snapshot(),
             "generator": self._generator.snapshot(self.slot),
         }

@@ -62,6 +62,14 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Compiling:
+    """The engine is starting; so many of its kernels are compiled."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The generator is loaded and warm."""
 

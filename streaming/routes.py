@@ -5,6 +5,7 @@ Event loop only.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, WebSocket
@@ -44,6 +45,11 @@ _CONTROL = json_body({"oneOf": [{"type": "object"}, {"type": "array", "items": {
 
 def conductor_of(request: Request | WebSocket) -> Conductor:
     return request.app.state.conductor
+
+
+def prefix_of(request: Request) -> str:
+    """The path under which the asker sees this server, empty or with a slash before and none behind it."""
+    return request.scope.get("root_path", "")
 
 
 def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int) -> Session:
@@ -89,19 +95,21 @@ async def get_moods() -> JSONResponse:
 async def post_station(request: Request) -> JSONResponse:
     """Open a station; it plays at once."""
     station = await conductor_of(request).open_station(await read_json(request))
-    return JSONResponse(station.state(), 201, {"Location": station.links()["self"]})
+    prefix = prefix_of(request)
+    return JSONResponse(station.state(prefix), 201, {"Location": station.links(prefix)["self"]})
 
 
 @router.get("/v1/stations", tags=["stations"])
 async def get_stations(request: Request) -> JSONResponse:
     """All stations and their state."""
-    return JSONResponse({"stations": [station.state() for station in conductor_of(request).stations.values()]})
+    stations, prefix = conductor_of(request).stations.values(), prefix_of(request)
+    return JSONResponse({"stations": [station.state(prefix) for station in stations]})
 
 
 @router.get("/v1/stations/{station_id}", tags=["stations"])
 async def get_station(request: Request, station_id: str) -> JSONResponse:
     """Position, mood now and mood heading, listeners, health."""
-    return JSONResponse(conductor_of(request).station(station_id).state())
+    return JSONResponse(conductor_of(request).station(station_id).state(prefix_of(request)))
 
 
 @router.patch("/v1/stations/{station_id}", tags=["stations"], openapi_extra=_OPENING)
@@ -116,7 +124,7 @@ async def patch_station(request: Request, station_id: str) -> JSONResponse:
         await conductor.control(station, {"type": "steer", "set": fields})
     if "name" in changes:
         station.name = opening.name or station.id
-    return JSONResponse(station.state())
+    return JSONResponse(station.state(prefix_of(request)))
 
 
 @router.delete("/v1/stations/{station_id}", status_code=204, tags=["stations"])
@@ -147,7 +155,6 @@ async def get_take(request: Request, station_id: str) -> StreamingResponse:
     return StreamingResponse(station.take(), media_type="application/jsonl")
 
 
-@router.head("/v1/stations/{station_id}/audio.{kind}", include_in_schema=False)
 @router.get("/v1/stations/{station_id}/audio.{kind}", tags=["audio"])
 async def get_audio(request: Request, station_id: str, kind: str) -> Response:
     """Endless audio for media players: ogg (the station's own Opus packets), mp3 or wav."""
@@ -155,11 +162,18 @@ async def get_audio(request: Request, station_id: str, kind: str) -> Response:
     station = conductor.station(station_id)
     if kind not in http_audio.MEDIA_TYPES:
         raise _unknown_format(kind, http_audio.MEDIA_TYPES)
-    headers = {"Cache-Control": "no-store"}
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type=http_audio.MEDIA_TYPES[kind])
+    headers, media_type = {"Cache-Control": "no-store"}, http_audio.MEDIA_TYPES[kind]
+    is_head = getattr(request.state, "is_head", False)
+    range_ = None if is_head else request.headers.get("range")
+    peeked = range_ and await asyncio.to_thread(http_audio.peek, kind, range_)
+    if peeked:
+        headers["Content-Range"] = f"bytes 0-{len(peeked) - 1}/*"
+        return Response(peeked, 206, headers, media_type)
+    headers |= {"Accept-Ranges": "none", "X-Accel-Buffering": "no"}  # nginx would hold back what is to be heard now
+    if is_head:
+        return StreamingResponse(iter(()), 200, headers, media_type)
     session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS)
-    return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, http_audio.MEDIA_TYPES[kind])
+    return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, media_type)
 
 
 @router.websocket("/v1/stations/{station_id}/live")

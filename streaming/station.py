@@ -22,10 +22,10 @@ from streaming.config import Config
 from streaming.filler import PAST_BLOCKS, Filler
 from streaming.journal import about
 from streaming.metrics import Metrics
-from streaming.pacing import time_of
+from streaming.pacing import MAX_LATE_TICKS, time_of
 from streaming.protocol import Event, LogEntry, Opened
 from streaming.ring import Chunk, Ring
-from streaming.session import LiveClient, Session
+from streaming.session import Ending, LiveClient, Session
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ _RETRY_S = 0.004
 _NUM_RETRIES = 3
 """A block that comes within 12 ms of its deadline is still taken: jitter buffers forgive that, a filler is heard."""
 _MAX_LOG = 100_000
+_TOLD_AHEAD = ("beat", "section", "marker")
 
 
 class Station:
@@ -74,9 +75,20 @@ class Station:
         self.first_tick = report.first_tick
 
     def on_tick(self, tick: int) -> None:
-        """Hand out what is due at `tick`."""
-        if self.first_tick is not None:
-            self._play_through(tick - self.first_tick, _NUM_RETRIES)
+        """Hand out what is due until `tick`, or from `tick` on where too much has been missed."""
+        if self.first_tick is None:
+            return
+        block = tick - self.first_tick
+        if block - self._next_block > MAX_LATE_TICKS:
+            self._leave_out_until(block)
+        self._play_through(block, _NUM_RETRIES)
+
+    def _leave_out_until(self, block: int) -> None:
+        """Go on at `block`, with a moment of the filler to join what was heard last to what comes."""
+        for session in self.sessions.values():
+            session.mailbox.clear()
+        self._next_block = block + 1
+        self._hand_out(block, None)
 
     def _play_through(self, block: int, retries: int) -> None:
         """Hand out all blocks up to `block`; look again shortly where the last one is late, unless closed meanwhile."""
@@ -127,10 +139,10 @@ class Station:
         log.info("session began", extra=about(station=self.id, session=session.id, kind=kind))
         return session
 
-    def remove_session(self, session: Session) -> None:
+    def remove_session(self, session: Session, ending: Ending | None = None) -> None:
         """End a session; again is no harm."""
         if self.sessions.pop(session.id, None) is not None:
-            session.close()
+            session.close(ending)
             if session.carrier is not None:
                 self._loop.create_task(session.carrier.close())
             self._metrics.sessions.dec()
@@ -150,14 +162,12 @@ class Station:
         session = self.sessions.get(client.session_id or "")
         if session is not None and session.began_frame is not None:
             client.mailbox.put(_session_event(session))
-        frame = self.frame
-        for beat in self._beats:
-            if beat["frame"] > frame:
-                client.mailbox.put(beat)
+        for beat in self.beats_ahead():
+            client.mailbox.put(beat)
 
-    def remove_client(self, client: LiveClient) -> None:
+    def remove_client(self, client: LiveClient, ending: Ending | None = None) -> None:
         self._clients.discard(client)
-        client.mailbox.close()
+        client.mailbox.close(ending)
         self.idle_since_s = time.monotonic()
 
     @property
@@ -168,11 +178,14 @@ class Station:
         for client in self._clients:
             client.mailbox.put(event)
 
-    def close(self) -> None:
+    def close(self, ending: Ending) -> None:
+        """End all that listen, the clients of the live channel with a last status."""
+        last_words = {client: self._status_for(client) for client in self._clients}
         for session in list(self.sessions.values()):
-            self.remove_session(session)
-        for client in list(self._clients):
-            self.remove_client(client)
+            self.remove_session(session, ending)
+        for client, status in last_words.items():
+            client.mailbox.put(status | {"state": "closed", "reason": ending.reason})
+            self.remove_client(client, ending)
         self.first_tick = None
         self.ring.close()
         self.ring.path.unlink(missing_ok=True)
@@ -183,6 +196,8 @@ class Station:
         """Take in an event of the engine and pass it on."""
         if event["type"] == "status":
             self._status = event
+            if event["state"] != "playing":  # what was told of its future comes later or never
+                self._forget_beats_from(event["position"]["frame"])
             for client in self._clients:
                 client.mailbox.put(self._status_for(client))
             return
@@ -190,12 +205,22 @@ class Station:
             message = {"type": "skip", "blocks": event["blocks"]}
             self.log.append(LogEntry(event["index"], event["frame"] // BLOCK_FRAMES, message))
         if event["type"] == "beat":
-            while self._beats and self._beats[-1]["frame"] >= event["frame"]:
-                self._beats.pop()
+            self._forget_beats_from(event["frame"])
             if self._beats and (self._beats[-1]["bar"], self._beats[-1]["beat"]) == (event["bar"], event["beat"]):
                 self._beats.pop()  # the same beat, moved
             self._beats.append(event)
+        if event["type"] in _TOLD_AHEAD and event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
+            return  # it waited while this process stood still: what should have sounded long ago is no news
         self.broadcast(event)
+
+    def beats_ahead(self) -> list[Event]:
+        """The beats that have been told and are yet to sound."""
+        frame = self.frame
+        return [beat for beat in self._beats if beat["frame"] > frame]
+
+    def _forget_beats_from(self, frame: int) -> None:
+        while self._beats and self._beats[-1]["frame"] >= frame:
+            self._beats.pop()
 
     @property
     def frame(self) -> int:
@@ -212,15 +237,15 @@ class Station:
         place = {name: beat[name] for name in ("bar", "beat", "bpm")}
         return {"frame": frame, "seconds": frame / SAMPLE_RATE, **place}
 
-    def state(self) -> dict[str, Any]:
-        """What GET answers."""
+    def state(self, prefix: str = "") -> dict[str, Any]:
+        """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
         chunk = self._sent[-1] if self._sent else None
         prompt = self.opening.get("prompt")
         return {
             "id": self.id,
             "name": self.name,
             "seed": self.seed,
-            "links": self.links(),
+            "links": self.links(prefix),
             **{name: self._status[name] for name in ("state", "mood", "heading")},
             "position": self.position(),
             "listeners": len(self.sessions),
@@ -229,11 +254,11 @@ class Station:
             **({} if prompt is None else {"understood": resolve_prompt(prompt).to_dict()}),
         }
 
-    def links(self) -> dict[str, str]:
-        base = f"/v1/stations/{self.id}"
+    def links(self, prefix: str = "") -> dict[str, str]:
+        base = f"{prefix}/v1/stations/{self.id}"
         return {
             "self": base,
-            "whep": f"/whep/{self.id}",
+            "whep": f"{prefix}/whep/{self.id}",
             **{name: f"{base}/{name}" for name in ("controls", "live", "audio", "take")},
             **{kind: f"{base}/audio.{kind}" for kind in ("ogg", "mp3", "wav")},
         }

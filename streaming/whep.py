@@ -5,12 +5,16 @@ Remembers nothing: a session carries its peer. Event loop only.
 
 from __future__ import annotations
 
+import re
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from streaming.config import IceServer
 from streaming.errors import BadOffer, PreconditionFailed, PreconditionMissing, UnknownSession, WrongContentType
-from streaming.routes import conductor_of, new_session, read_body
-from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer, check_offer
+from streaming.routes import conductor_of, new_session, prefix_of, read_body
+from streaming.transports.offers import Offer
+from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
 
 router = APIRouter(prefix="/whep/{station_id}", tags=["whep"])
 
@@ -18,11 +22,12 @@ _SDP = "application/sdp"
 _FRAGMENT = "application/trickle-ice-sdpfrag"
 
 
-@router.options("")
+@router.options("", status_code=204)
+@router.get("", status_code=204)
 async def describe(request: Request, station_id: str) -> Response:
-    """What can be posted here."""
+    """What can be posted here; the endpoint itself has no content."""
     conductor_of(request).station(station_id)
-    return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "OPTIONS, POST"})
+    return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "GET, HEAD, OPTIONS, POST"})
 
 
 @router.post("", status_code=201)
@@ -30,23 +35,36 @@ async def post_offer(request: Request, station_id: str) -> Response:
     """Answer an SDP offer; the audio begins when the peers have connected."""
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    offer = await _read(request, _SDP)
-    check_offer(offer)
+    offer = Offer(await _read(request, _SDP))
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
-    peer = WhepPeer(conductor, station, session)
+    peer = WhepPeer(conductor, station, session, offer)
     try:
-        answer = await peer.answer(offer)
+        answer = await peer.answer()
     except BaseException:
         await peer.close()
         raise
-    headers = {"Location": f"/whep/{station.id}/{session.id}", "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
+    location = f"{station.links(prefix_of(request))['whep']}/{session.id}"
+    headers = {"Location": location, "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
     response = Response(answer, 201, headers, _SDP)
     for server in conductor.config.ice_servers:
-        response.headers.append("Link", f'<{server.url}>; rel="ice-server"')
+        response.headers.append("Link", _link(server))
     return response
 
 
-@router.head("/{session_id}", include_in_schema=False)
+def _link(server: IceServer) -> str:
+    """A server to the client, as RFC 9725 (section 4.6) writes it."""
+    link = f'<{server.url}>; rel="ice-server"'
+    if server.username is None or server.credential is None:
+        return link
+    login = f"username={_quoted(server.username)}; credential={_quoted(server.credential)}"
+    return f'{link}; {login}; credential-type="password"'
+
+
+def _quoted(text: str) -> str:
+    """A quoted-string of RFC 9110, section 5.6.4."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
 @router.get("/{session_id}", status_code=204)
 async def get_session(request: Request, station_id: str, session_id: str) -> Response:
     """The session is alive; the header says at which stream frame its audio began."""

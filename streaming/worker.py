@@ -2,18 +2,19 @@
 
 In: requests on a pipe; out: rings, reports. Remembers the generator and a `Player` for each station. The loop's thread
 alone touches generator, players and pipe; a pool of two threads encodes, writes rings and keeps snapshots.
-Started by the conductor as `python -m streaming.worker`; it ends when the front process does, whatever it is doing.
+Started by the conductor by way of `undersong_launch`; it ends when the front process does, whatever it is doing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import logging
 import os
+import select
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
+from engine.compile import reported_to
 from engine.config import EngineConfig
 from engine.errors import EngineError
 from engine.generator import Generator
@@ -33,12 +35,13 @@ from moods.errors import MoodsError
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
 from streaming.journal import open_journal
-from streaming.pacing import prefer_to_others, tick_at, time_of
+from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
 from streaming.player import Player
 from streaming.protocol import (
     Applied,
     Apply,
     Close,
+    Compiling,
     Failed,
     Happened,
     Health,
@@ -57,8 +60,6 @@ STATUS_S = 1.0
 COMPLAIN_S = 10.0
 PRIMING_TICKS = 4
 """A block this many ticks late is still encoded, to prime the encoder; an older one is only stepped over."""
-MAX_LAG_TICKS = 25
-"""A station this far behind its listeners does not chase them: it leaves out what was missed and goes on from there."""
 _CATCH_UP_S = 10.0
 """How long a station that was brought back may chase them to return where it would have been."""
 _MAX_WAIT_S = 0.1
@@ -71,13 +72,15 @@ class Worker:
     def __init__(self, generator: Generator, config: Config, pipe: Connection) -> None:
         self._generator, self._config, self._pipe = generator, config, pipe
         self._lead_s = config.lead_ms / 1000
+        self._room = select.poll()
+        self._room.register(pipe.fileno(), select.POLLOUT)
         self._players: dict[str, Player] = {}
         self._free_slots = deque(range(config.max_stations))
         self._pool = ThreadPoolExecutor(2, "publish")
         self._publishing: list[Future[None]] = []
         self._keeping: dict[str, Future[None]] = {}
         self._reports: deque[Kept] = deque()  # from pool threads; the loop sends them
-        self._step_ms: list[float] = []
+        self._step_ms: deque[float] = deque(maxlen=1000)
         self._late_blocks = self._told_resets = 0
         self._busy_s = 0.0
         self._health_at_s = time.monotonic()
@@ -179,6 +182,7 @@ class Worker:
         self._skip_what_is_lost(due, tick_at(begun_s))
         for player in due:
             player.replay_due()
+            self._announce(player)
         sounding = [player for player in due if player.state.is_sounding]
         made = self._generator.step([player.slot for player in sounding]) if sounding else ()
         blocks = dict(zip((player.station for player in sounding), made, strict=True))
@@ -195,23 +199,29 @@ class Worker:
             if player.is_behind and tick >= live_tick:
                 player.is_behind = False
                 self._apply_deferred()
-            self._announce(player)
         ended_s = time.monotonic()
         self._late_blocks += sum(time_of(player.due_tick - 1) < ended_s for player in due)
         self._step_ms.append((ended_s - begun_s) * 1000)
         self._busy_s += ended_s - begun_s
 
     def _skip_what_is_lost(self, due: list[Player], live_tick: int) -> None:
-        """A starved engine that makes every missed block would stay late for ever."""
+        """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
+        it leaves out what was missed and goes on from there."""
         for player in due:
             lag = live_tick - player.due_tick
             is_chasing = player.is_behind and time.monotonic() < self._chased_until_s[player.station]
-            if lag > MAX_LAG_TICKS and not is_chasing:
+            if lag > MAX_LATE_TICKS and not is_chasing:
                 self._skipped_s += lag * BLOCK_SECONDS
                 self._pipe.send(Happened(player.station, player.skip(lag)))
 
+    def _is_heard(self) -> bool:
+        """Whether the front reads what it is told. The music does not wait for one that stands still."""
+        return bool(self._room.poll(0))
+
     def _announce(self, player: Player) -> None:
         """Send the events that are not yet past; after a recovery some are."""
+        if not self._is_heard():
+            return
         play_head = (tick_at(time.monotonic()) - player.first_tick) * BLOCK_FRAMES
         for event in player.announcements():
             if event["frame"] >= play_head - BLOCK_FRAMES:
@@ -220,9 +230,11 @@ class Worker:
     # --- house keeping -----------------------------------------------------------------------------------------------
 
     def _keep_house(self) -> None:
+        if not self._is_heard():
+            return
         now_s = time.monotonic()
         for station, player in self._players.items():
-            if now_s >= self._next_status_s[station]:
+            if now_s >= self._next_status_s[station] or player.state.is_sounding != player.is_told_sounding:
                 self._next_status_s[station] = now_s + STATUS_S
                 self._pipe.send(Happened(station, player.status()))
         # One snapshot a pass: copying the state must not make the next blocks late.
@@ -233,7 +245,7 @@ class Worker:
         while self._reports:
             self._pipe.send(self._reports.popleft())
         if self._skipped_s and now_s >= self._may_complain_at_s:
-            text = "too slow for %d stations: %.1f s of music left out of the streams"
+            text = "too slow for %d stations, or stopped for a while: %.1f s left out of the streams"
             log.warning(text, len(self._players), self._skipped_s)
             self._skipped_s, self._may_complain_at_s = 0.0, now_s + COMPLAIN_S
         if now_s - self._health_at_s >= HEALTH_S:
@@ -273,7 +285,7 @@ def _load_generator(config: Config) -> Generator:
     return make(engine_config)
 
 
-def _warm_up(generator: Generator) -> None:
+def warm_up(generator: Generator) -> None:
     """Go once through all that a station does, so that whatever compiles or loads lazily does so before a deadline."""
     controller = Controller(parse_opening({"mood": "epic"}), 0)
     generator.open(0, controller)
@@ -300,17 +312,23 @@ def _end_with_parent(parent: int, runtime_folder: Path) -> None:
     os._exit(0)
 
 
-def main(descriptor: int) -> int:
+def main(descriptor: str) -> int:
     """Run the engine process over the inherited socket `descriptor`; the first message is config and runtime folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front ends us in its own time
     prefer_to_others()
-    pipe = Connection(descriptor)
+    pipe = Connection(int(descriptor))
     config, runtime_folder = pipe.recv()
     open_journal(config.log_level, config.log_json)
     threading.Thread(target=_end_with_parent, args=(os.getppid(), runtime_folder), daemon=True).start()
+
+    def report(done: int, total: int) -> None:
+        with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere
+            pipe.send(Compiling(done, total))
+
     try:
-        generator = _load_generator(config)
-        _warm_up(generator)
+        with reported_to(report):
+            generator = _load_generator(config)
+        warm_up(generator)
     except EngineError as error:
         pipe.send(Failed(str(error)))
         return 1
@@ -319,7 +337,3 @@ def main(descriptor: int) -> int:
     Worker(generator, config, pipe).run()
     shutil.rmtree(runtime_folder, ignore_errors=True)  # the front does it too, unless it was killed
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

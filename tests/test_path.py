@@ -59,7 +59,7 @@ def station(seed: int = 1, **fields: object) -> Controller:
 
 
 def steer(generator: Generator, slot: int, controller: Controller, frame: int, **control: object):  # type: ignore[no-untyped-def]
-    applied = controller.apply(parse_control({"type": "steer", **control}), frame)
+    applied = controller.apply(parse_control({"type": "steer"} | control), frame)
     if applied.first_beat is not None:
         generator.revise(slot, applied.first_beat)
     return applied
@@ -120,6 +120,26 @@ def test_a_steer_is_heard_from_its_acknowledged_frame_on_and_not_before(generato
         assert applied.effective.frame < len(before[0]) + LEAD_FRAMES + controllers[1].clock.frame_of_beat(1)
     if at == "now":
         assert first < applied.effective.frame + 2 * BLOCK_FRAMES
+
+
+@pytest.mark.parametrize("control", [{"type": "hit", "strength": 0.4}, {"type": "stinger", "name": "reveal"}])
+def test_what_is_asked_for_now_is_heard_now_and_as_well_after_a_restart(generator, control) -> None:
+    """Not before its frame, within the lead and the look-ahead after it, the same in company and from a snapshot."""
+    controllers = [station(7, mood="focus") for _ in range(3)]
+    for slot, controller in enumerate(controllers):
+        generator.open(slot, controller)
+    before = play(generator, 0, 2.62), play(generator, 1, 2.62), play(generator, 2, 2.62)
+    frame = len(before[0])
+    applied = [steer(generator, slot, controllers[slot], frame, at="now", **control) for slot in (1, 2)]
+    untouched, asked = (np.concatenate((before[slot], play(generator, slot, 0.3))) for slot in (0, 1))
+    first = int(np.flatnonzero((untouched != asked).any(1))[0])
+    at = applied[0].effective.frame
+    assert frame <= at <= first < min(frame + LEAD_FRAMES, at + BLOCK_FRAMES) + generator.latency_frames
+    generator.restore(3, Controller.restore(controllers[1].snapshot()), generator.snapshot(1))
+    alone = np.concatenate((asked, play(generator, 1, 3)))[frame:]
+    company = np.concatenate([generator.step([2, 0])[0] for _ in range(len(alone) // BLOCK_FRAMES)], 1).T
+    assert np.array_equal(company, alone)
+    assert np.array_equal(play(generator, 3, 3), alone[-3 * SAMPLE_RATE :])
 
 
 def test_louder_and_brighter_when_asked(generator) -> None:

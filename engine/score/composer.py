@@ -18,9 +18,9 @@ import numpy.typing as npt
 from engine.score import sampling
 from engine.score.memory import Memory
 from engine.score.piece import NOTE, TICKS_PER_BEAT
-from engine.score.recall import next_recalled
+from engine.score.recall import add_lane, next_recalled
 from engine.score.rules import beat_rules
-from engine.score.stinger import stinger_notes
+from engine.score.stinger import Chord, figure_seed, stinger_notes
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
     BAR,
@@ -136,6 +136,7 @@ class Composer:
         self._guidance = np.float32(guidance)
         self._rows = sampling.make_rows(max_slots)
         self._rules = sampling.make_rule_table(max_slots)
+        self._scratch = sampling.new_scratch(heads, max_slots)
         self._conditions = np.zeros((2, max_slots, CONDITION), np.float32)  # as asked, and without a mood
         self._memory = Memory(max_slots)
         self._slots: dict[int, _Slot] = {}
@@ -151,9 +152,10 @@ class Composer:
             getattr(self._rows, name)[slot] = value
 
     def warm_up(self) -> None:
-        """Compose a beat in slot 0, which is empty, so that the kernels are compiled."""
+        """Compose a beat in slot 0, which is empty, and recall it, so that the kernels are compiled."""
         self.open(0, Controller(Opening(mood="focus"), seed=0))
         self.prepare((0,))
+        add_lane(self._rows.recalled_beat[0], 0, self._memory.events(0, 0).astype(np.int64), 0)
         self.close(0)
 
     def close(self, slot: int) -> None:
@@ -205,7 +207,8 @@ class Composer:
             if not self._slots[slot].composing:
                 self._begin_beat(slot)
         index = np.asarray(slots, np.int64)
-        sampling.choose_events(self._advance(index), self._guidance, self._heads, self._rows, self._rules, index)
+        hidden = self._advance(index)
+        sampling.choose_events(hidden, self._guidance, self._heads, self._rows, self._rules, index, self._scratch)
         for slot in index[self._rows.done[index]].tolist():
             self._finish_beat(slot)
 
@@ -301,7 +304,10 @@ class Composer:
         root = (root + tonic) % 12 if chord >= 0 else -1
         notes = _decode_notes(events, tonic)
         if state.intent.stinger is not None:
-            notes = self._add_stinger(slot, notes, state.intent, (root, quality))
+            figure = self._stinger(slot, state.intent, (root, quality))
+            if state.intent.stinger_over is None:
+                notes = np.concatenate([notes, figure])
+                notes = notes[np.argsort(notes["tick"], kind="stable")]
         state.ahead.append(ComposedBeat(beat, notes, root, quality))
         rows.sounds_until[slot] = np.maximum(rows.sounds_until[slot] - TICKS_PER_BEAT, 0)
 
@@ -324,20 +330,16 @@ class Composer:
         """How many beats the watchdog has had composed again since the slot was opened or restored."""
         return self._slots[slot].resets
 
-    def _add_stinger(
-        self, slot: int, notes: npt.NDArray[np.void], intent: Intent, chord: tuple[int, int]
-    ) -> npt.NDArray[np.void]:
-        """The beat's notes with those of the stinger under way; the lead will go on from where the figure was."""
+    def _stinger(self, slot: int, intent: Intent, chord: Chord) -> npt.NDArray[np.void]:
+        """What the stinger under way plays in this beat; the lead will go on from where the figure was."""
         assert intent.stinger is not None
         audible = [gain_db > MUTE_DB for gain_db in intent.layer_gains_db]
-        begun_tick = round((self._slots[slot].frontier - intent.stinger[1]) * TICKS_PER_BEAT)
-        seed = f"{self._rows.seed[slot]}/{begun_tick}"
+        seed = figure_seed(self._slots[slot].controller.seed, self._slots[slot].frontier - intent.stinger[1])
         figure = stinger_notes(intent.stinger, intent.key, chord, intent.energy, audible, seed)
         lead = figure[figure["layer"] == _LEAD]
         if len(lead):
             self._rows.last_lead[slot] = FIRST_PITCH + int(lead["pitch"][-1]) - tonic_shift(intent.key.tonic)
-        merged = np.concatenate([notes, figure])
-        return merged[np.argsort(merged["tick"], kind="stable")]
+        return figure
 
     def snapshot(self, slot: int) -> dict[str, Any]:
         """A copy of all that the slot remembers."""

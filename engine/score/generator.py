@@ -10,6 +10,7 @@ import numpy.typing as npt
 from engine.audio import BLOCK_FRAMES, Block
 from engine.generator import Snapshot
 from engine.score.composer import ComposedBeat, Composer
+from engine.score.overlay import Overlay
 from engine.score.piece import TICKS_PER_BEAT
 from engine.score.rules import strike_tick
 from engine.synth.sound import SOUND
@@ -32,6 +33,7 @@ class ScoreGenerator:
         self.max_slots, self.latency_frames = max_slots, synth.latency_frames
         self._composer, self._synth = composer, synth
         self._controllers: dict[int, Controller] = {}
+        self._overlays: dict[int, Overlay] = {}
         self._frames: dict[int, int] = {}
         self._revised: dict[int, int] = {}
 
@@ -40,7 +42,7 @@ class ScoreGenerator:
         return self._composer.num_resets
 
     def open(self, slot: int, controller: Controller) -> None:
-        self._controllers[slot] = controller
+        self._controllers[slot], self._overlays[slot] = controller, Overlay(controller)
         self._frames[slot] = 0
         self._revised[slot] = -_SETTLE_FRAMES
         self._composer.open(slot, controller)
@@ -51,6 +53,9 @@ class ScoreGenerator:
             self._composer.prepare(due)
             for slot in due:
                 self._sound_beat(slot, self._composer.take(slot))
+        for slot in slots:
+            frame = self._frames[slot]
+            self._synth.play(slot, self._overlays[slot].sounds(frame, frame + BLOCK_FRAMES))
         self._compose_ahead(slots)
         block = self._synth.render(slots, self._intent_of, BLOCK_FRAMES)
         for slot in slots:
@@ -76,17 +81,19 @@ class ScoreGenerator:
     def close(self, slot: int) -> None:
         self._composer.close(slot)
         self._synth.close(slot)
-        del self._controllers[slot], self._frames[slot], self._revised[slot]
+        del self._controllers[slot], self._overlays[slot], self._frames[slot], self._revised[slot]
 
     def snapshot(self, slot: int) -> Snapshot:
         return {
             "frames": (self._frames[slot], self._revised[slot]),
             "composer": self._composer.snapshot(slot),
+            "overlay": self._overlays[slot].snapshot(),
             "synth": self._synth.snapshot(slot),
         }
 
     def restore(self, slot: int, controller: Controller, snapshot: Snapshot) -> None:
-        self._controllers[slot] = controller
+        self._controllers[slot], self._overlays[slot] = controller, Overlay(controller)
+        self._overlays[slot].restore(snapshot["overlay"])
         self._frames[slot], self._revised[slot] = snapshot["frames"]
         self._composer.restore(slot, controller, snapshot["composer"])
         self._synth.restore(slot, snapshot["synth"])
@@ -109,6 +116,7 @@ class ScoreGenerator:
             struck = beat.notes["tick"] == strike_tick(intent)
             sounds["frame"][struck] = start + round(intent.hit_offset * TICKS_PER_BEAT * frames_per_tick)
             sounds["is_struck"][struck] = 1
+        self._overlays[slot].hear(beat)
         self._synth.play(slot, sounds)
 
 

@@ -202,20 +202,39 @@ def _max_notes(intent: Intent, ending: int) -> npt.NDArray[np.int64]:
     counts = np.rint(rest + (most - rest) * intent.density).astype(np.int64)
     if ending == LAST_CHORD:
         counts = np.array([3, 1, 5, 1, 1], np.int64)
+    return counts * _playing(intent) if ending != SILENT and intent.cue != "cut" else counts * 0
+
+
+def _playing(intent: Intent) -> npt.NDArray[np.bool_]:
+    """Who plays, in the order of LAYERS."""
     playing = np.array(intent.active_layers)
     if not playing[1:].any():
         # Somebody has to carry the harmony, however still the mood: the pads, unless the listener muted them.
         playing[_HARMONY] = True
-    return counts * playing if ending != SILENT and intent.cue != "cut" else counts * 0
+    return playing
 
 
-def _strike_drums(intent: Intent) -> npt.NDArray[np.bool_]:
-    """What the drums strike on a hit. Where the mood has none, a strong hit still has its cymbal."""
+def strike_layers(intent: Intent) -> list[int]:
+    """The pitched layers that strike at a hit."""
+    return [layer for layer in range(1, len(LAYERS)) if _playing(intent)[layer]]
+
+
+def strike_drums(intent: Intent, strength: float) -> list[int]:
+    """What the drums strike, as in `piece.DRUM_PITCHES`. Where the mood has none, a strong hit still has its cymbal."""
+    return [DRUM_NOTES[drum] for drum in np.flatnonzero(_strike_drums(intent, strength))]
+
+
+def _strike_drums(intent: Intent, strength: float) -> npt.NDArray[np.bool_]:
     drums = np.zeros(NUM_DRUMS, bool)
     drums[_KICK] = intent.active_layers[_DRUMS]
     is_muted = intent.layer_gains_db[_DRUMS] <= MUTE_DB
-    drums[_CRASH] = intent.active_layers[_DRUMS] or (intent.hit_strength >= CUT_STRENGTH and not is_muted)
+    drums[_CRASH] = intent.active_layers[_DRUMS] or (strength >= CUT_STRENGTH and not is_muted)
     return drums
+
+
+def strike_velocity(strength: float) -> int:
+    """The lowest velocity class of a strike."""
+    return _SOFTEST_STRIKE + round((NUM_VELOCITIES - 1 - _SOFTEST_STRIKE) * strength)
 
 
 def strike_tick(intent: Intent) -> int:
@@ -276,8 +295,8 @@ def beat_rules(intent: Intent, is_arrival: bool = False) -> BeatRules:
         temperature=intent.temperature,
         ending=ending,
         strike=tick if is_hit else -1,
-        strike_drums=_strike_drums(intent) if is_hit else np.zeros(NUM_DRUMS, bool),
-        strike_velocity=_SOFTEST_STRIKE + round((NUM_VELOCITIES - 1 - _SOFTEST_STRIKE) * intent.hit_strength),
+        strike_drums=_strike_drums(intent, intent.hit_strength) if is_hit else np.zeros(NUM_DRUMS, bool),
+        strike_velocity=strike_velocity(intent.hit_strength),
         ring_ticks=ring_beats * TICKS_PER_BEAT - tick if is_hit else 0,
         lead_in=lead_in,
         lead_in_onsets=2 + round(2 * intent.energy),

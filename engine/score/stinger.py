@@ -1,4 +1,4 @@
-"""Stingers as notes: a figure in the key and chord of the moment. In: figure, chord, seed; out: notes of one beat.
+"""Stingers as notes: a figure in the key and chord of the moment. In: figure, chord, seed; out: its notes.
 
 Remembers nothing; any thread. A figure keeps rhythm and contour; the seed moves it along the chord, and its dynamics.
 """
@@ -27,22 +27,22 @@ _SOFTEST = 0.75
 """Share of its velocities that a figure keeps where the music is still."""
 
 
-def stinger_notes(
-    stinger: tuple[str, float],
-    key: Key,
-    chord: tuple[int, int],
-    energy: float,
-    layers: Sequence[bool],
-    seed: str,
-) -> npt.NDArray[np.void]:
-    """[N] NOTE of one beat, sorted by tick, ticks from the beginning of the beat.
+Chord = tuple[int, int]
+"""Root, a pitch class, and index of the quality."""
 
-    `stinger` is the name and the beats since it began; `chord` is root, a pitch class, and index of the quality;
-    `energy` 0 … 1 is how loud; `layers` are those that may play; `seed` chooses the variant, the same for all beats of
-    one stinger.
+
+def figure_seed(seed: int, begun: float) -> str:
+    """What chooses the variant of the stinger that begins at beat `begun` in the music of `seed`."""
+    return f"{seed}/{round(begun * TICKS_PER_BEAT)}"
+
+
+def figure_notes(
+    name: str, key: Key, chord: Chord, energy: float, layers: Sequence[bool], seed: str
+) -> npt.NDArray[np.void]:
+    """[N] NOTE of a whole figure, sorted by tick, ticks from its beginning.
+
+    `energy` 0 … 1 is how loud; `layers` are those that may play; `seed` chooses the variant, the same in every chord.
     """
-    name, since = stinger
-    first_tick = round(since * TICKS_PER_BEAT)
     chance = random.Random(f"stinger/{name}/{seed}")
     inversion, touch = chance.randrange(_INVERSIONS), chance.randint(-_TOUCH, _TOUCH)
     figure = find_stinger(name).notes
@@ -51,16 +51,29 @@ def stinger_notes(
         mine = [note for note in figure if note.layer == layer]
         pitches = _pitches(tuple(mine), key, chord, inversion)
         for note, pitch in zip(mine, pitches, strict=True):
-            tick = round(note.onset * TICKS_PER_BEAT) - first_tick
             weight = _SOFTEST + (1 - _SOFTEST) * energy
             velocity = min(127, round(weight * note.velocity) + touch + chance.randint(-2, 2))
-            if layers[layer] and 0 <= tick < TICKS_PER_BEAT:
-                rows.append((tick, max(1, round(note.length * TICKS_PER_BEAT)), layer, pitch, velocity))
+            if layers[layer]:
+                tick, length = round(note.onset * TICKS_PER_BEAT), max(1, round(note.length * TICKS_PER_BEAT))
+                rows.append((tick, length, layer, pitch, velocity))
     return np.array(sorted(rows), NOTE)
 
 
+def stinger_notes(
+    stinger: tuple[str, float], key: Key, chord: Chord, energy: float, layers: Sequence[bool], seed: str
+) -> npt.NDArray[np.void]:
+    """[N] NOTE of one beat, as in `figure_notes` but ticks from the beginning of the beat.
+
+    `stinger` is the name and the beats since it began.
+    """
+    name, since = stinger
+    notes = figure_notes(name, key, chord, energy, layers, seed)
+    notes["tick"] -= round(since * TICKS_PER_BEAT)
+    return notes[(notes["tick"] >= 0) & (notes["tick"] < TICKS_PER_BEAT)]
+
+
 @lru_cache(maxsize=256)
-def _pitches(notes: tuple[FigureNote, ...], key: Key, chord: tuple[int, int], inversion: int) -> list[int]:
+def _pitches(notes: tuple[FigureNote, ...], key: Key, chord: Chord, inversion: int) -> list[int]:
     """MIDI notes of one layer of a figure, all in the octave in which they lie best."""
     if not notes:
         return []

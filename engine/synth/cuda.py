@@ -3,7 +3,7 @@
 One block of threads is one slot. The kernels are those of the CPU, compiled by numba-cuda; only the order of work
 differs: the threads share out the voices, the frames of sums, the layers, and one of them does what hangs together.
 State, tables and scratch stay on the card; up go the sounds that are due and the controls, down comes the sound.
-One thread calls it. Importing this module takes `pip install undersong[cuda]`, or numba's simulator.
+One thread calls it. Importing this module takes `pip install "undersong[gpu]"`, or numba's simulator.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ class CudaRenderer:
 
     def __init__(self, tables: Tables, max_slots: int, num_threads: int = THREADS) -> None:
         if not cuda.is_available():
-            raise DeviceMissing("cuda", "numba finds no CUDA device, or undersong[cuda] is not installed")
+            raise DeviceMissing("cuda", "numba finds no CUDA device")
         self._num_threads = num_threads
         self._tables = Tables(*(cuda.to_device(_as_records(table)) for table in tables))
         self._states = _repeated(new_state(0), max_slots)

@@ -1,5 +1,5 @@
 /* The HTTP interface. In: paths and JSON; out: JSON, or a `Problem` that carries the server's words (RFC 9457).
-   Remembers nothing. */
+   Remembers nothing. Every address is relative to the page's own: a proxy may serve us under a prefix. */
 
 export class Problem extends Error {
   /** `status` 0 means that no answer came; `retryAfter_s` is null unless the server named it. */
@@ -15,11 +15,19 @@ export class Problem extends Error {
   }
 }
 
+/** The full address of a path such as `v1/moods`. */
+export const addressOf = (path) => new URL(path, document.baseURI).href;
+
+/** The same for a WebSocket. */
+export const socketAddressOf = (path) => addressOf(path).replace(/^http/, "ws");
+
+export const stationPath = (id) => `v1/stations/${encodeURIComponent(id)}`;
+
 /** `fetch` that throws a `Problem` for every answer that is not 2xx, and for none at all. */
 export async function request(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(addressOf(path), options);
   } catch (error) {
     throw new Problem(0, error.message);
   }
@@ -34,16 +42,16 @@ export async function request(path, options = {}) {
   );
 }
 
-export const fetchMoods = async () => (await request("/v1/moods")).json();
+export const fetchMoods = async () => (await request("v1/moods")).json();
 
-export const fetchStation = async (id) => (await request(`/v1/stations/${encodeURIComponent(id)}`)).json();
+export const fetchStation = async (id) => (await request(stationPath(id))).json();
 
 export async function createStation(opening) {
   const headers = { "Content-Type": "application/json" };
-  return (await request("/v1/stations", { method: "POST", headers, body: JSON.stringify(opening) })).json();
+  return (await request("v1/stations", { method: "POST", headers, body: JSON.stringify(opening) })).json();
 }
 
 /** Ask for the end of a session or station; works while the page is being closed, and failing is no news. */
-export function dismiss(path) {
-  fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
+export async function dismiss(path) {
+  await fetch(addressOf(path), { method: "DELETE", keepalive: true }).catch(() => {});
 }

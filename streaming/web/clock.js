@@ -14,6 +14,8 @@ export class FrameClock {
   constructor() {
     /** Milliseconds between the network's edge and the ear: measured jitter buffer plus audio output. */
     this.playout_ms = 0;
+    /** Where the page schedules the sound itself: the exact time of a frame, as `timeOf`; otherwise null. */
+    this.exact = null;
   }
 
   reset() {
@@ -29,6 +31,8 @@ export class FrameClock {
 
   /** When `frame` is heard here, in performance.now() milliseconds; null before the first report. */
   timeOf(frame) {
+    const exact_ms = this.exact?.(frame) ?? null;
+    if (exact_ms !== null) return exact_ms;
     if (!this.#origins_ms.length) return null;
     return Math.min(...this.#origins_ms) + this.playout_ms + frame / FRAMES_PER_MS;
   }

@@ -3,6 +3,7 @@
 
 import { colourOf } from "./colour.js";
 import { keyName, nameOf, t } from "./i18n.js";
+import { grouped } from "./naming.js";
 
 const MOST_STYLES = 3;
 const LAYERS = ["drums", "bass", "harmony", "texture", "lead"];
@@ -61,16 +62,22 @@ export class Controls {
       }),
     );
     document.querySelector("#moods").replaceChildren(
-      ...moods.map((mood) => {
-        const button = make("button", { type: "button", dataset: { mood: mood.name } }, make("i"), make("span"));
-        const { hue, chroma } = colourOf(mood);
-        button.style.setProperty("--hue", hue);
-        button.style.setProperty("--chroma", chroma);
-        button.addEventListener("click", () => this.onPick(mood));
-        return button;
+      ...grouped(moods).map(({ group, moods: members }) => {
+        const heading = make("h3", { id: `group-${group}`, dataset: { group } });
+        const list = make("div", {}, ...members.map((mood) => this.#moodButton(mood)));
+        return make("div", { className: "group", role: "group", aria: { labelledby: heading.id } }, heading, list);
       }),
     );
     this.moods = moods;
+  }
+
+  #moodButton(mood) {
+    const button = make("button", { type: "button", dataset: { mood: mood.name } }, make("i"), make("span"));
+    const { hue, chroma } = colourOf(mood);
+    button.style.setProperty("--hue", hue);
+    button.style.setProperty("--chroma", chroma);
+    button.addEventListener("click", () => this.onPick(mood));
+    return button;
   }
 
   /** `values` as asked (null: the mood decides), `sounding` as last reported by the server, if at all. */
@@ -82,6 +89,9 @@ export class Controls {
     this.#showStyles(values.style);
     this.#showFine(values, sounding);
     this.#showLayers(values.layers);
+    for (const heading of document.querySelectorAll("[data-group]")) {
+      heading.textContent = t(`group_${heading.dataset.group}`);
+    }
     for (const mood of this.moods ?? []) {
       const button = document.querySelector(`[data-mood="${CSS.escape(mood.name)}"]`);
       button.lastChild.textContent = nameOf(mood);

@@ -1,6 +1,8 @@
 /* The live WebSocket of one station. In: controls; out: events, by callback. Reconnects until closed.
    Remembers the socket and how often it has failed since it last opened. */
 
+import { socketAddressOf } from "./api.js";
+
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5000;
 
@@ -10,10 +12,9 @@ export class Live {
   #timer = 0;
   #closed = false;
 
-  /** `path`: absolute or relative, http or ws. `onOpen()` at every connection, `onEvent(event)` for each message. */
+  /** `onOpen()` at every connection, `onEvent(event)` for each message. */
   constructor(path, { onOpen, onEvent }) {
-    this.url = new URL(path, location.href);
-    this.url.protocol = this.url.protocol.replace("http", "ws");
+    this.url = socketAddressOf(path);
     this.onOpen = onOpen;
     this.onEvent = onEvent;
     this.#connect();

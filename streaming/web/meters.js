@@ -1,5 +1,5 @@
-/* Level and spectrum of what is heard. In: the remote stream; out: drawings on two canvases.
-   Remembers the analysers and the falling peaks. */
+/* Level and spectrum of what is heard. In: an audio node; out: drawings on two canvases.
+   Remembers the analysers, in the node's context, and the falling peaks. */
 
 const NUM_POINTS = 72;
 const LOW_HZ = 40;
@@ -11,10 +11,22 @@ export class Meters {
   #peaks_db = [FLOOR_DB, FLOOR_DB];
   #source = null;
 
-  constructor(context, spectrumCanvas, levelCanvas) {
-    this.context = context;
+  constructor(spectrumCanvas, levelCanvas) {
     this.spectrumCanvas = spectrumCanvas;
     this.levelCanvas = levelCanvas;
+    this.analyser = null;
+    this.sides = [];
+    this.samples = new Float32Array(2048);
+  }
+
+  listenTo(source) {
+    this.#source?.disconnect(this.analyser);
+    if (this.analyser?.context !== source.context) this.#build(source.context);
+    this.#source = source;
+    source.connect(this.analyser);
+  }
+
+  #build(context) {
     this.analyser = new AnalyserNode(context, {
       fftSize: 4096,
       smoothingTimeConstant: 0.75,
@@ -26,17 +38,11 @@ export class Meters {
     this.analyser.connect(splitter);
     this.sides.forEach((side, channel) => splitter.connect(side, channel));
     this.bins = new Uint8Array(this.analyser.frequencyBinCount);
-    this.samples = new Float32Array(2048);
-  }
-
-  listenTo(stream) {
-    this.#source?.disconnect();
-    this.#source = this.context.createMediaStreamSource(stream);
-    this.#source.connect(this.analyser);
   }
 
   /** One animation frame, in the colour that the style sheet gives the canvases. */
   draw() {
+    if (!this.analyser) return;
     const { color } = getComputedStyle(this.spectrumCanvas);
     this.#drawSpectrum(color);
     this.#drawLevel(color);
@@ -46,7 +52,7 @@ export class Meters {
   #drawSpectrum(accent) {
     const { pen, width, height } = fitted(this.spectrumCanvas);
     this.analyser.getByteFrequencyData(this.bins);
-    const bin_hz = this.context.sampleRate / this.analyser.fftSize;
+    const bin_hz = this.analyser.context.sampleRate / this.analyser.fftSize;
     const edge = (index) => (LOW_HZ * (HIGH_HZ / LOW_HZ) ** (index / NUM_POINTS)) / bin_hz;
     const points = Array.from({ length: NUM_POINTS }, (_, index) => {
       const first = Math.floor(edge(index));

@@ -1,13 +1,18 @@
-/* The mood pad: valence to the right, energy upwards. In: pointer, keys, presets; out: points, by callback.
-   Remembers the point, the presets and where their names are put. */
+/* The mood pad: valence to the right, energy upwards. In: pointer, keys, presets; out: points and presets, by callback.
+   Remembers the point, the presets, where their names are put and which star is near.
+
+   A star is a whole mood, with its styles. Passing over it only shows its name; letting go there, or Enter, picks it. */
 
 import { colourOf } from "./colour.js";
 import { nameOf, t } from "./i18n.js";
+import { nearestStar, padDistance } from "./naming.js";
 
 const INSET = 0.045;
 const STEP = 0.05;
 const PICK_PX = 14;
+const FINGER_PX = 22;
 const MARGIN_PX = 6;
+const BETWEEN_PX = 3;
 const COVERED = 0.05;
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -15,23 +20,6 @@ const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 /** Where a point lies on the pad, 0 … 1 from its upper left corner; INSET keeps the extremes whole. */
 const place = ({ valence, energy }) => ({ x: inset((valence + 1) / 2), y: inset(1 - energy) });
 const inset = (share) => INSET + share * (1 - 2 * INSET);
-
-/** Distance on the pad as seen: both axes from 0 to 1. */
-const distance = (a, b) => Math.hypot((a.valence - b.valence) / 2, a.energy - b.energy);
-
-/** The moods nearest to a point, nearest first, as [{mood, distance}]. */
-export function nearestMoods(moods, point, count = 2) {
-  const ranked = moods.map((mood) => ({ mood, distance: distance(mood, point) }));
-  return ranked.sort((a, b) => a.distance - b.distance).slice(0, count);
-}
-
-/** What to call a point: "Night", or "Night, towards Focus" between two. */
-export function describePoint(moods, point) {
-  const [first, second] = nearestMoods(moods, point);
-  if (!first) return "";
-  if (!second || first.distance < 0.035) return nameOf(first.mood);
-  return t("towards", { a: nameOf(first.mood), b: nameOf(second.mood) });
-}
 
 /** Pairs of indices that join all points with the least length (Prim's algorithm). */
 function spanningTree(moods) {
@@ -41,7 +29,7 @@ function spanningTree(moods) {
     let best = null;
     for (const from of reached) {
       for (let to = 0; to < moods.length; to++) {
-        const length = distance(moods[from], moods[to]);
+        const length = padDistance(moods[from], moods[to]);
         if (!reached.has(to) && (!best || length < best.length)) best = { from, to, length };
       }
     }
@@ -55,24 +43,30 @@ export class Pad {
   point = { valence: 0, energy: 0.4 };
   #moods = [];
   #press = null;
+  #near = null;
+  #title = "";
 
-  /** `onMove(point)` while the listener moves it; `onPick(mood)` when they tap the star of a preset. */
+  /** `onMove(point)` while the listener moves it; `onPick(mood)` when they let go of it on the star of a preset. */
   constructor(element, { onMove, onPick }) {
     this.element = element;
     this.handle = element.querySelector("#pad-point");
     this.ring = element.querySelector("#pad-sounding");
+    this.label = element.querySelector("#pad-name");
     this.onMove = onMove;
     this.onPick = onPick;
     element.addEventListener("pointerdown", (event) => this.#pressed(event));
     element.addEventListener("pointermove", (event) => this.#dragged(event));
     element.addEventListener("pointerup", (event) => this.#released(event));
-    element.addEventListener("pointercancel", () => (this.#press = null));
+    element.addEventListener("pointercancel", () => this.#letGo());
+    element.addEventListener("pointerleave", () => this.#press ?? this.#approach(null));
+    element.addEventListener("blur", () => this.#approach(null));
     element.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.#placeNames()).observe(element);
   }
 
-  /** Put the point somewhere without telling anyone. */
-  show(point) {
+  /** Put the point somewhere without telling anyone; `title` is what the place is called. */
+  show(point, title = this.#title) {
+    this.#title = title;
     this.point = { valence: clamp(point.valence, -1, 1), energy: clamp(point.energy, 0, 1) };
     this.#put(this.handle, this.point);
     this.#clearNames();
@@ -81,18 +75,16 @@ export class Pad {
 
   /** Where the music is now, while it glides towards the point; null hides it. */
   showSounding(point) {
-    this.ring.hidden = !point || distance(point, this.point) < 0.02;
+    this.ring.hidden = !point || padDistance(point, this.point) < 0.02;
     if (point) this.#put(this.ring, point);
   }
 
   describe() {
     const { valence, energy } = this.point;
-    const name = describePoint(this.#moods, this.point);
+    const place = { name: this.#title, valence: valence.toFixed(2), energy: energy.toFixed(2) };
+    const near = this.#near && nameOf(this.#near) !== this.#title ? ` ${t("padNear", { name: nameOf(this.#near) })}` : "";
     this.element.setAttribute("aria-valuenow", valence.toFixed(2));
-    this.element.setAttribute(
-      "aria-valuetext",
-      t("padValue", { name, valence: valence.toFixed(2), energy: energy.toFixed(2) }),
-    );
+    this.element.setAttribute("aria-valuetext", t("padValue", place) + near);
   }
 
   /** A ring spreads from the point: one beat. */
@@ -136,7 +128,7 @@ export class Pad {
   /** The point covers no name: those beside it step back. */
   #clearNames() {
     this.element.querySelectorAll(".star").forEach((star, index) => {
-      star.classList.toggle("covered", distance(this.#moods[index], this.point) < COVERED);
+      star.classList.toggle("covered", padDistance(this.#moods[index], this.point) < COVERED);
     });
   }
 
@@ -155,6 +147,7 @@ export class Pad {
     const axes = [...this.element.querySelectorAll(".axis")].map((axis) => axis.getBoundingClientRect());
     const taken = centres.map(({ x, y }) => ({ x: x - 4, y: y - 4, w: 8, h: 8 }));
     taken.push(...axes.map((box) => ({ x: box.x - origin.x, y: box.y - origin.y, w: box.width, h: box.height })));
+    this.#approach(null);
     stars.forEach((star, index) => {
       const label = star.lastChild;
       label.hidden = false; // a hidden one has no size to measure
@@ -177,7 +170,8 @@ export class Pad {
       if (!offset) return;
       label.style.setProperty("left", `${offset[0]}px`);
       label.style.setProperty("top", `${offset[1]}px`);
-      taken.push({ x: x + offset[0], y: y + offset[1], w, h });
+      const [left, top] = [x + offset[0] - BETWEEN_PX, y + offset[1] - BETWEEN_PX];
+      taken.push({ x: left, y: top, w: w + 2 * BETWEEN_PX, h: h + 2 * BETWEEN_PX });
     });
   }
 
@@ -190,21 +184,49 @@ export class Pad {
   }
 
   #dragged(event) {
-    if (!this.#press) return;
+    if (!this.#press) return this.#approach(this.#starUnder(event));
     if (Math.hypot(event.clientX - this.#press.x, event.clientY - this.#press.y) > 4) this.#press.hasMoved = true;
     if (this.#press.hasMoved) this.#follow(event);
   }
 
   #released(event) {
-    const box = this.element.getBoundingClientRect();
-    const [nearest] = nearestMoods(this.#moods, this.#pointAt(event, box), 1);
-    const isTap = this.#press && !this.#press.hasMoved;
+    if (!this.#press) return;
+    const star = this.#starUnder(event);
+    this.#letGo();
+    if (star) this.onPick(star);
+  }
+
+  #letGo() {
     this.#press = null;
     this.element.classList.remove("held");
-    if (isTap && nearest && nearest.distance * box.width < PICK_PX) this.onPick(nearest.mood);
+    this.#approach(null);
+  }
+
+  /** The preset whose star is within reach of the pointer, or null. */
+  #starUnder(event) {
+    const box = this.element.getBoundingClientRect();
+    const nearest = nearestStar(this.#moods, this.#pointAt(event, box));
+    if (!nearest) return null;
+    const { x, y } = place(nearest.mood);
+    const away_px = Math.hypot(event.clientX - box.left - x * box.width, event.clientY - box.top - y * box.height);
+    return away_px < (event.pointerType === "touch" ? FINGER_PX : PICK_PX) ? nearest.mood : null;
+  }
+
+  /** Show the name of a star that would be picked here. */
+  #approach(mood) {
+    if (mood === this.#near) return;
+    this.#near = mood;
+    this.label.hidden = !mood;
+    this.describe();
+    if (!mood) return;
+    this.label.textContent = nameOf(mood);
+    this.#put(this.label, mood);
+    const { x, y } = place(mood);
+    this.label.dataset.side = `${y < 0.15 ? "below" : "above"} ${x < 0.15 ? "left" : x > 0.85 ? "right" : "middle"}`;
   }
 
   #follow(event) {
+    this.#approach(this.#starUnder(event));
     this.#move(this.#pointAt(event, this.element.getBoundingClientRect()));
   }
 
@@ -217,6 +239,7 @@ export class Pad {
   }
 
   #key(event) {
+    if (event.key === "Enter" && this.#near) return this.onPick(this.#near);
     const step = event.shiftKey ? STEP / 5 : STEP;
     const { valence, energy } = this.point;
     const target = {
@@ -232,6 +255,8 @@ export class Pad {
     if (!target) return;
     event.preventDefault();
     this.#move(target);
+    const nearest = nearestStar(this.#moods, this.point);
+    this.#approach(nearest && nearest.distance < STEP ? nearest.mood : null);
   }
 
   #move({ valence, energy }) {

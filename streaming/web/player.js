@@ -1,29 +1,36 @@
 /* Keeps one station sounding here, whatever the network does. In: an opening, controls; out: state changes, events,
-   the stream, problems, by callback. Remembers the station, its WHEP session and its live socket.
+   the sound, problems, by callback. Remembers the station, its session, its live socket, and which transport works.
 
-   States: idle, starting, playing, reconnecting. Only stop() and an error that time cannot heal lead back to idle. */
+   States: idle, starting, playing, reconnecting. Only stop(), leave(), the end of a station that we joined and an error
+   that time cannot heal lead back to idle. WebRTC is tried first; where it cannot connect, the sound comes over a
+   WebSocket, and the choice is kept while the tab lives. */
 
-import { Problem, createStation, dismiss, fetchStation } from "./api.js";
+import { Problem, dismiss, fetchStation, stationPath } from "./api.js";
 import { Live } from "./live.js";
+import { PcmSession } from "./pcm.js";
 import { WhepSession } from "./whep.js";
 
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5000;
+const GONE = 404;
+const NOT_ABOUT_THE_OFFER = [0, GONE, 429, 502, 503, 504];
 
 export class Player {
   station = null;
   state = "idle";
   #session = null;
   #live = null;
-  #isOurs = false;
   #run = null;
+  #isOverSocket = !WhepSession.isPossible || sessionStorage.getItem("transport") === "websocket";
 
   /**
-   * `on`: { state(name), station(station, how), stream(stream), stats(stats), event(event), open(), problem(problem) };
-   * `how` is "opened", "joined", or "replaced" where the station to join is gone.
+   * `on`: { state(name), station(station, how), stream(stream), node(node), stats(stats), event(event), open(),
+   * problem(problem), gone(id) }; `how` is "opened", "joined" or "replaced", where our own station is no more.
    */
-  constructor(on) {
+  constructor(output, on) {
+    this.output = output;
     this.on = on;
+    this.isOurs = false;
     this.isShared = false;
     this.buffer_ms = 20;
   }
@@ -32,19 +39,40 @@ export class Player {
     return this.#session?.pc ?? null;
   }
 
-  /** Play the station `joinId`, or open one from `opening()` (also where that station is gone). */
-  play(opening, joinId = null) {
-    if (this.#run) return;
-    this.#run = { wanted: true };
-    this.#enter("starting");
-    this.#keepPlaying(this.#run, opening, joinId);
+  get transport() {
+    return this.#session?.transport ?? "";
   }
 
+  /** When `frame` is heard, where the session knows that exactly; else null. */
+  timeOf(frame) {
+    return this.#session?.timeOf?.(frame) ?? null;
+  }
+
+  /** Play the station `join.id` (`join.isOurs`: opened by this tab before), or the one that `open()` resolves to. */
+  play(open, join = null) {
+    if (this.#run) return;
+    this.#run = { wanted: true };
+    this.isShared = join?.isShared ?? false;
+    this.#enter("starting");
+    this.#keepPlaying(this.#run, open, join);
+  }
+
+  /** A station that we opened and whose link was not passed on has no other ear: it ends with us. */
   stop() {
+    if (this.station && this.isOurs && !this.isShared) {
+      dismiss(stationPath(this.station.id));
+      this.#hangUp(false);
+    }
+    this.leave();
+  }
+
+  /** Stop listening; the station goes on. */
+  leave() {
     if (this.#run) this.#run.wanted = false;
     this.#run = null;
     this.#hangUp();
-    this.#leaveStation();
+    this.#forgetStation();
+    this.isShared = false;
     this.#enter("idle");
   }
 
@@ -58,27 +86,37 @@ export class Player {
     this.#session?.setBuffer(buffer_ms);
   }
 
-  async #keepPlaying(run, opening, joinId) {
+  async #keepPlaying(run, open, join) {
     let failures = 0;
     while (run.wanted) {
-      const session = this.#openSession(run);
+      let isWorthNow = false;
       try {
-        await this.#findStation(run, opening, joinId);
+        const session = this.#openSession(run);
+        await this.#findStation(run, open, join);
         if (!run.wanted) return;
-        const isConnected = await session.connect(this.station.links?.whep ?? `/whep/${this.station.id}`);
+        const isConnected = await this.#connect(session);
         if (!run.wanted) return;
         if (isConnected) {
           failures = 0;
+          sessionStorage.setItem("transport", this.#isOverSocket ? "websocket" : "webrtc");
           this.#enter("playing");
+          await session.lost;
+        } else {
+          isWorthNow = !this.#isOverSocket;
+          this.#isOverSocket = !this.#isOverSocket || !WhepSession.isPossible;
         }
-        await session.lost;
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
         if (!run.wanted) return;
-        const isGone = problem.status === 404 && this.station;
+        const { id } = this.station ?? join ?? {};
+        const isGone = problem.status === GONE && id !== undefined;
+        if (isGone && !this.isOurs) {
+          this.leave();
+          return this.on.gone(id);
+        }
         if (isGone) {
           this.#forgetStation();
-          joinId = null;
+          join = null;
         } else {
           this.on.problem(problem);
         }
@@ -87,44 +125,55 @@ export class Player {
       }
       if (!run.wanted) return;
       this.#hangUp();
+      if (isWorthNow) continue;
       this.#enter("reconnecting");
       await sleep(Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures++));
     }
   }
 
+  /** True when there is sound. An offer that the server cannot serve is WebRTC that does not connect. */
+  async #connect(session) {
+    try {
+      return await session.connect(this.station.id);
+    } catch (problem) {
+      const isAboutOffer = problem instanceof Problem && !NOT_ABOUT_THE_OFFER.includes(problem.status);
+      if (this.#isOverSocket || !isAboutOffer) throw problem;
+      return false;
+    }
+  }
+
   /** Have a station: the one playing, the one to join, or a new one. */
-  async #findStation(run, opening, joinId) {
+  async #findStation(run, open, join) {
     if (this.station) return;
-    const joined =
-      joinId &&
-      (await fetchStation(joinId).catch((problem) => {
-        if (problem.status !== 404) throw problem;
-        return null;
-      }));
-    const station = joined ?? (await createStation(opening()));
+    this.isOurs = join?.isOurs ?? true;
+    const station = join ? await fetchStation(join.id) : await open();
     if (!run.wanted) {
-      if (!joined) dismiss(`/v1/stations/${station.id}`);
+      if (!join) dismiss(stationPath(station.id));
       return;
     }
+    const how = join ? "joined" : run.hasPlayed ? "replaced" : "opened";
     this.station = station;
-    this.#isOurs = !joined;
-    this.#live = new Live(station.links?.live ?? `/v1/stations/${station.id}/live`, {
-      onOpen: this.on.open,
-      onEvent: this.on.event,
-    });
-    this.on.station(station, joined ? "joined" : joinId ? "replaced" : "opened");
+    run.hasPlayed = true;
+    this.#live = new Live(`${stationPath(station.id)}/live`, { onOpen: this.on.open, onEvent: this.on.event });
+    this.on.station(station, how);
   }
 
   #openSession(run) {
-    this.#session = new WhepSession(this.buffer_ms, {
-      onTrack: (stream) => run.wanted && this.on.stream(stream),
-      onStats: this.on.stats,
-    });
+    const { buffer_ms, on } = this;
+    const onStats = on.stats;
+    if (this.#isOverSocket) {
+      this.#session = new PcmSession(buffer_ms, this.output.input, {
+        onNode: (node) => run.wanted && on.node(node),
+        onStats,
+      });
+    } else {
+      this.#session = new WhepSession(buffer_ms, { onStream: (stream) => run.wanted && on.stream(stream), onStats });
+    }
     return this.#session;
   }
 
-  #hangUp() {
-    this.#session?.close();
+  #hangUp(saysGoodbye = true) {
+    this.#session?.close(saysGoodbye);
     this.#session = null;
   }
 
@@ -132,13 +181,6 @@ export class Player {
     this.#live?.close();
     this.#live = null;
     this.station = null;
-  }
-
-  /** A station that we opened and whose link was not passed on has no other ear: it ends with us. */
-  #leaveStation() {
-    if (this.station && this.#isOurs && !this.isShared) dismiss(`/v1/stations/${this.station.id}`);
-    this.#forgetStation();
-    this.isShared = false;
   }
 
   #enter(state) {

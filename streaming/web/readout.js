@@ -1,8 +1,8 @@
 /* What is sounding, what is coming and how long it takes. In: acks, status, statistics and the clock; out: text.
    Remembers the controls on their way, those accepted but not yet heard, and the last measured delays. */
 
-import { keyName, nameOf, t } from "./i18n.js";
-import { nearestMoods } from "./pad.js";
+import { keyName, t } from "./i18n.js";
+import { nameOfPoint } from "./naming.js";
 
 const WORTH_SHOWING_MS = 250;
 const MOST_PENDING = 2;
@@ -35,10 +35,10 @@ export class Readout {
     this.#sent.set(id, { label, kind, at_ms: now_ms });
   }
 
-  /** An ack: measure the way to the ear, and list what is not heard yet. Returns what was sent, if by us. */
+  /** An ack: measure the way to the ear, and list what is not heard yet. */
   acknowledged(ack) {
     const sent = this.#sent.get(ack.id);
-    if (!sent) return null;
+    if (!sent) return;
     this.#sent.delete(ack.id);
     this.#answer_ms = performance.now() - sent.at_ms;
     const heard_at_ms = this.clock.timeOf(ack.effective_at.frame);
@@ -50,14 +50,15 @@ export class Readout {
       ack.effective_at,
     );
     this.#pending = this.#pending.filter((other) => other.kind !== sent.kind || sent.kind === "other");
-    this.#pending.push({ ...sent, ...last });
-    return sent;
+    const isWithoutEffect = ack.understood?.understood === false && positions.length === 0;
+    if (!isWithoutEffect) this.#pending.push({ ...sent, ...last });
   }
 
   rejected(id) {
     this.#sent.delete(id);
   }
 
+  /** `delays`: { transport, buffer_ms, network_ms }, null where unknown. */
   measured(delays) {
     this.#delays = delays;
   }
@@ -75,6 +76,7 @@ export class Readout {
       .slice(-MOST_PENDING)
       .reverse();
     const list = element("next");
+    element("next-row").classList.toggle("empty", lines.length === 0);
     while (list.children.length > lines.length) list.lastChild.remove();
     lines.forEach(({ label, bar, beat, wait_ms }, index) => {
       const item = list.children[index] ?? list.appendChild(document.createElement("li"));
@@ -85,15 +87,15 @@ export class Readout {
   }
 
   /** What the server says is sounding, or the words of an idle page. */
-  showNow(moods) {
+  showNow(moods, styles) {
     const { mood, position } = this.sounding ?? {};
+    element("now-label").hidden = !mood;
     if (!mood) {
       element("now").textContent = t("tagline");
       return;
     }
-    const [nearest] = nearestMoods(moods, mood, 1);
     const parts = [
-      nearest && nameOf(nearest.mood),
+      nameOfPoint(mood, moods, styles),
       mood.section && t(`section_${mood.section}`),
       mood.key && keyName(mood.key),
       t("bpmValue", { bpm: Math.round(position?.bpm ?? mood.bpm) }),
@@ -101,16 +103,19 @@ export class Readout {
     element("now").textContent = parts.filter(Boolean).join(" · ");
   }
 
+  /** How the sound comes here and what that costs. */
   showLatency() {
-    const { buffer_ms, network_ms } = this.#delays ?? {};
-    const round = (value) => (value == null ? "–" : value < 10 ? value.toFixed(1) : Math.round(value));
-    const parts = { buffer: round(buffer_ms), network: round(network_ms), answer: round(this.#answer_ms) };
-    const figures =
-      this.#heard_ms === null
-        ? this.#delays
-          ? t("latencyIdle", parts)
-          : ""
-        : `${t("latency", { heard: Math.round(this.#heard_ms) })} — ${t("latencyParts", parts)}`;
-    element("latency").textContent = figures;
+    if (!this.#delays) {
+      element("latency").textContent = "";
+      return;
+    }
+    const { transport, ...delays } = { ...this.#delays, answer_ms: this.#answer_ms };
+    const round = (value) => (value < 10 ? value.toFixed(1) : Math.round(value));
+    const parts = ["answer", "buffer", "network"]
+      .filter((name) => delays[`${name}_ms`] != null)
+      .map((name) => t(`delay_${name}`, { ms: round(delays[`${name}_ms`]) }));
+    const heard = this.#heard_ms === null ? "" : `${t("latency", { heard: Math.round(this.#heard_ms) })} — `;
+    const figures = [transport, ...parts].join(" · ");
+    element("latency").textContent = parts.length ? `${heard}${figures} ${t("milliseconds")}` : figures;
   }
 }

@@ -1,63 +1,78 @@
 /* The studio page: wires the parts together. In: the listener's hands and the station's events; out: controls and what
    is seen. Remembers what was asked (`wishes`), what the page is doing (`mode`) and fields not sent yet. */
 
-import { fetchMoods } from "./api.js";
+import { Problem, addressOf, createStation, dismiss, fetchMoods, fetchStation, stationPath } from "./api.js";
 import { FrameClock } from "./clock.js";
 import { Accent, colourOf } from "./colour.js";
 import { Controls, fill } from "./controls.js";
 import { currentLanguage, keyName, nameOf, switchLanguage, t, translatePage } from "./i18n.js";
 import { Meters } from "./meters.js";
-import { Pad, describePoint } from "./pad.js";
+import { describe, nameOfReading, presetAt } from "./naming.js";
+import { Outbox } from "./outbox.js";
+import { Output } from "./output.js";
+import { Pad } from "./pad.js";
 import { Player } from "./player.js";
 import { Readout } from "./readout.js";
-import { BASE_FIELDS, Wishes, merged } from "./wishes.js";
+import { Wishes } from "./wishes.js";
 
-const STEER_EVERY_MS = 40;
 const DRAW_EVERY_MS = 30;
 const FADE_MS = 120;
 const RESUME_FADE_MS = 30;
+const UNSENT_AFTER_MS = 700;
+const BRIEF_MS = 4000;
 const FIRST_MOOD = "focus";
 const COLOUR_FIELDS = ["valence", "energy", "brightness", "layers"];
 
 const $ = (selector) => document.querySelector(selector);
-const audio = $("#audio");
 const address = new URLSearchParams(location.search);
 
 let moods = [];
 let styles = [];
 let stingers = [];
-let meters = null;
 let problem = null;
-let noticeKey = null;
-let unsent = {};
-let sendTimer = 0;
-let fadeTimer = 0;
-let numControls = 0;
+let noticed = { key: null };
+let noticeTimer = 0;
 let isSilenced = false;
-let takesHeading = null;
+let adoptsHeading = false;
 let lastDrawing_ms = 0;
-let joinId = address.get("station");
+/** The station to play next, { id, isOurs, isShared }, or null for a new one. */
+let join = null;
 
 const wishes = new Wishes();
 const clock = new FrameClock();
 const readout = new Readout(clock);
 const accent = new Accent(document.documentElement);
+const output = new Output($("#audio"));
+const meters = new Meters($("#spectrum"), $("#level"));
 const controls = new Controls({ onSet: setFields, onPick: pickMood });
 const pad = new Pad($("#pad"), { onMove: setFields, onPick: pickMood });
-const player = new Player({
+const player = new Player(output, {
   state: showState,
   station: meetStation,
   stream: hear,
+  node: (node) => meters.listenTo(node),
   stats: showStats,
   event: receive,
-  open: flush,
+  open: meetConnection,
   problem: meetProblem,
+  gone: offerNew,
 });
+const outbox = new Outbox(
+  (control) => player.send(control),
+  (control) => readout.sent(control.id, labelOf(control), kindOf(control)),
+);
+clock.exact = (frame) => player.timeOf(frame);
 
 window.undersong = {
-  context: null,
-  analyser: null,
-  sides: null,
+  get context() {
+    return meters.analyser?.context ?? null;
+  },
+  get analyser() {
+    return meters.analyser;
+  },
+  get sides() {
+    return meters.sides;
+  },
   get station() {
     return player.station;
   },
@@ -77,52 +92,52 @@ function setFields(fields) {
 function pickMood(mood) {
   wishes.choose(mood);
   $("#understood").textContent = "";
-  dropUnsentBase();
   steer({ mood: mood.name });
 }
 
+/** Nothing is shown as asked before the server says what it has understood. */
 function askInWords(prompt) {
-  wishes.describe(prompt);
-  dropUnsentBase();
+  wishes.ask(prompt);
+  $("#understood").textContent = "";
   if (player.state === "idle") play();
   else steer({ prompt });
-}
-
-/** A new preset or prompt overtakes the point, tension and styles that wait to be sent. */
-function dropUnsentBase() {
-  for (const name of ["mood", "prompt", ...BASE_FIELDS]) delete unsent[name];
 }
 
 function steer(fields) {
   show();
   if (player.state === "idle") return;
-  unsent = merged(unsent, fields);
-  if (!sendTimer) flush();
+  outbox.steer(fields);
+  setTimeout(() => outbox.isWaiting && player.state === "playing" && notice("unsent"), UNSENT_AFTER_MS);
 }
 
-/** Send what has gathered, at most every STEER_EVERY_MS; without a connection it waits for the next one. */
-function flush() {
-  clearTimeout(sendTimer);
-  sendTimer = 0;
-  if (!Object.keys(unsent).length) return;
-  if (!command({ type: "steer", set: unsent }, labelOf(unsent), kindOf(unsent))) return;
-  unsent = {};
-  sendTimer = setTimeout(flush, STEER_EVERY_MS);
+/** Send what belongs to this moment; false, and a word about it, where there is no connection. */
+function command(control) {
+  const isSent = outbox.command(control);
+  if (!isSent) notice("notSent", { what: labelOf(control) });
+  return isSent;
 }
 
-function command(control, label = "", kind = control.type) {
-  const id = `c${++numControls}`;
-  readout.sent(id, label, kind);
-  return player.send({ ...control, id });
-}
-
-function kindOf(fields) {
-  const names = Object.keys(fields);
+function kindOf({ type, set }) {
+  if (type !== "steer") return type;
+  const names = Object.keys(set);
   return names.every((name) => COLOUR_FIELDS.includes(name)) ? "colour" : names.sort().join();
 }
 
-/** What a steer asks for, in a word or two. */
-function labelOf(fields) {
+/** What a control asks for, in a word or two. */
+function labelOf({ type, set, name }) {
+  const words = {
+    hit: () => t("hit"),
+    stinger: () => nameOf(stingers.find((stinger) => stinger.name === name)),
+    duck: () => t("voice"),
+    end: () => t("ending"),
+    panic: () => t("panic"),
+    transport: () => t("play"),
+    steer: () => labelOfFields(set),
+  };
+  return words[type]();
+}
+
+function labelOfFields(fields) {
   const words = {
     mood: (name) => nameOf(moods.find((mood) => mood.name === name)),
     prompt: (text) => `“${text}”`,
@@ -135,85 +150,111 @@ function labelOf(fields) {
   };
   const [name] = ["mood", "prompt", "style", "key", "bpm"].filter((each) => each in fields);
   if (name) return words[name](fields[name]);
-  if ("valence" in fields) return describePoint(moods, wishes.values);
-  return t(Object.keys(fields)[0]);
+  return "valence" in fields ? title() : t(Object.keys(fields)[0]);
+}
+
+/** What was asked for, by name: a preset, how a prompt was read, or the place itself. */
+function title() {
+  if (wishes.mood) return nameOf(wishes.mood);
+  if (wishes.reading) return nameOfReading(wishes.reading, moods);
+  return describe(wishes.values, styles);
 }
 
 // --- playing ------------------------------------------------------------------------------------------------------
 
 function play() {
   if (isSilenced && player.state !== "idle") {
+    if (!command({ type: "transport", do: "play" })) return;
     isSilenced = false;
-    command({ type: "transport", do: "play" });
-    fadeTo(volume(), RESUME_FADE_MS);
-    return showState(player.state);
+    output.fadeTo(volume(), RESUME_FADE_MS);
+    showState(player.state);
+    return;
   }
-  meters ??= openMeters();
-  meters.context.resume();
-  fadeTo(volume(), RESUME_FADE_MS);
+  output.open();
+  output.fadeTo(volume(), RESUME_FADE_MS);
   problem = null;
   isSilenced = false;
-  unsent = {};
-  player.play(() => wishes.opening, joinId);
+  outbox.clear();
+  player.play(openStation, join);
+}
+
+/** A new station as asked. Nothing of a prompt understood: what the page showed before plays instead. */
+async function openStation() {
+  const station = await createStation(wishes.opening);
+  if (station.understood?.understood !== false) return station;
+  dismiss(stationPath(station.id));
+  meetReading(station.understood);
+  return createStation(wishes.opening);
 }
 
 function stop(noticeAfter = null) {
-  fadeTo(0, FADE_MS);
+  output.fadeTo(0, FADE_MS);
   setTimeout(() => {
-    if (!isSilenced && player.state !== "idle") player.stop();
+    if (!isSilenced && player.state !== "idle") {
+      if (player.isOurs && !player.isShared) join = null;
+      player.stop();
+    }
     notice(noticeAfter);
   }, FADE_MS);
 }
 
 function panic() {
   if (player.state === "idle" || isSilenced) return;
-  command({ type: "panic" });
-  fadeTo(0, RESUME_FADE_MS);
+  const isSent = command({ type: "panic" });
+  output.fadeTo(0, RESUME_FADE_MS);
+  if (!isSent) return; // silent here, though the station plays on
   isSilenced = true;
   showState(player.state);
 }
 
 /** A stinger is chosen and played; the list shows its title again, so that the same one can be chosen once more. */
 function playStinger(select) {
-  const stinger = stingers.find(({ name }) => name === select.value);
+  const { value: name } = select;
   select.selectedIndex = 0;
-  if (stinger) command({ type: "stinger", name: stinger.name, at: "beat" }, nameOf(stinger), "stinger");
+  if (name) command({ type: "stinger", name, at: "beat" });
 }
 
-function openMeters() {
-  const opened = new Meters(new AudioContext({ latencyHint: "interactive" }), $("#spectrum"), $("#level"));
-  Object.assign(window.undersong, { context: opened.context, analyser: opened.analyser, sides: opened.sides });
-  return opened;
+function makeRoomForVoice() {
+  const voice = $("#voice").getAttribute("aria-pressed") !== "true";
+  if (command({ type: "duck", voice })) $("#voice").setAttribute("aria-pressed", voice);
 }
 
 function meetProblem(found) {
   problem = found;
-  if (wishes.prompt && !found.isPassing) wishes.dropPrompt();
+  if (!found.isPassing) wishes.withdraw();
 }
 
 function meetStation(station, how) {
   readout.reset();
   clock.reset();
-  const readsPrompt = (heading) => resolvePrompt(heading, station.understood);
-  takesHeading = how === "joined" ? adoptHeading : wishes.prompt ? readsPrompt : null;
+  adoptsHeading = how === "joined" && !player.isOurs;
+  if (how !== "joined") join = null;
+  if (station.understood) meetReading(station.understood);
+  if (how === "joined" && station.state === "paused") isSilenced = true;
   meetStatus(station);
-  if (how === "replaced") {
-    joinId = null;
-    notice("newStation");
-  }
+  if (how === "replaced") notice("newStation");
   show();
 }
 
-function hear(stream) {
-  audio.srcObject = stream;
-  audio.play().catch(() => notice("silenced"));
-  meters.listenTo(stream);
+function meetConnection() {
+  outbox.opened();
+  if (noticed.key === "unsent") notice(null);
+}
+
+async function hear(stream) {
+  meters.listenTo(output.nodeOf(stream));
+  try {
+    await output.playStream(stream);
+  } catch (error) {
+    if (error.name === "NotAllowedError") offer(t("waitingAgain"), t("pressPlay"), () => hear(stream));
+  }
 }
 
 function receive(event) {
   if (event.type === "ack") {
-    const sent = readout.acknowledged(event);
-    if (sent?.kind === "prompt") takesHeading = (heading) => resolvePrompt(heading, event.understood);
+    outbox.answered(event.id);
+    readout.acknowledged(event);
+    if (event.understood) meetReading(event.understood);
   } else if (event.type === "beat") {
     clock.announce(event);
   } else if (event.type === "status") {
@@ -222,7 +263,7 @@ function receive(event) {
     if (event.state === "ended" && player.state !== "idle") stop("ended");
   } else if (event.type === "error") {
     readout.rejected(event.id);
-    notice(null, event.detail);
+    meetRefusal(outbox.answered(event.id), event.detail);
   }
 }
 
@@ -230,32 +271,47 @@ function receive(event) {
 function meetStatus(status) {
   if (status.mood?.valence === undefined) return;
   readout.sounding = status;
-  takesHeading?.(status.heading ?? status.mood);
-  takesHeading = null;
+  if (adoptsHeading) adopt(status.heading);
   pad.showSounding(status.mood);
   controls.show(wishes.values, wishes.mood, status.mood);
-  readout.showNow(moods);
+  readout.showNow(moods, styles);
 }
 
-function adoptHeading(heading) {
-  wishes.adopt(heading);
+function adopt(heading) {
+  const preset = presetAt(moods, heading);
+  if (preset) wishes.choose(preset);
+  else wishes.adopt(heading);
+  adoptsHeading = false;
   show();
 }
 
-/** Where the station is heading after a prompt is how the prompt was read; `understood` tells which words were not. */
-function resolvePrompt(heading, understood) {
-  wishes.resolve(heading);
-  const styleNames = Object.keys(heading.style).map((name) => nameOf(styles.find((style) => style.name === name)));
-  const heard = t("understood", { what: [describePoint(moods, heading), ...styleNames].join(" · ") });
-  const unknown = understood?.unknown ?? [];
+/** How a prompt was read, by the answer to it; one that another wish has overtaken says nothing any more. */
+function meetReading(understood) {
+  if (!wishes.answer(understood)) return;
+  const { prompt, unknown = [], style } = understood;
+  if (understood.understood === false) {
+    $("#understood").textContent = t("nothingUnderstood", { prompt });
+    return;
+  }
+  const styleNames = Object.keys(style).map((name) => nameOf(styles.find((each) => each.name === name)));
+  const heard = t("understood", { what: [nameOfReading(understood, moods), ...styleNames].join(" · ") });
   $("#understood").textContent = unknown.length ? `${heard} ${t("unknown", { words: unknown.join(", ") })}` : heard;
   show();
 }
 
+/** A control that was refused changed nothing: say so, and show what is so. */
+function meetRefusal(control, detail) {
+  if (!control) return notice("said", { detail });
+  notice("refused", { what: labelOf(control), detail });
+  if (control.type === "duck") $("#voice").setAttribute("aria-pressed", !control.voice);
+  if (control.type !== "steer") return;
+  if (control.set.prompt === wishes.question) wishes.withdraw();
+  else adoptsHeading = true;
+}
+
 function showStats({ buffer_ms, network_ms }) {
-  const { baseLatency, outputLatency } = meters.context;
-  clock.playout_ms = (buffer_ms ?? player.buffer_ms) + (outputLatency || baseLatency || 0) * 1000;
-  readout.measured({ buffer_ms, network_ms });
+  clock.playout_ms = (buffer_ms ?? player.buffer_ms) + output.latency_s * 1000;
+  readout.measured({ transport: player.transport, buffer_ms, network_ms });
   readout.showLatency();
 }
 
@@ -263,11 +319,13 @@ function showStats({ buffer_ms, network_ms }) {
 
 function show() {
   const values = wishes.values;
-  pad.show(values);
+  const name = title();
+  pad.show(values, name);
   accent.target = colourOf(values);
-  $("#heading").textContent = wishes.mood ? nameOf(wishes.mood) : describePoint(moods, values);
+  $("#heading").textContent = moods.length ? name : "\u00a0";
+  $("#asked").textContent = t(player.state === "idle" ? "toPlay" : "asked");
   controls.show(values, wishes.mood, readout.sounding?.mood);
-  readout.showNow(moods);
+  readout.showNow(moods, styles);
   readout.showLatency();
 }
 
@@ -283,18 +341,39 @@ function showState(state) {
     pad.showSounding(null);
     for (const dot of $("#beats").children) dot.classList.remove("on");
     $("#bar").textContent = "";
-    show();
+    outbox.clear();
   }
-  const refusal = problem?.status ? problem.message : null;
-  if (refusal && state !== "playing") return notice(null, refusal);
+  show();
+  if (problem?.status && state !== "playing") return notice("said", { detail: problem.message });
   if (isSilenced && state === "playing") return notice("silenced");
-  if (state === "playing" && noticeKey === "newStation") return;
+  if (state === "playing" && noticed.key === "newStation") return;
   notice({ starting: "starting", reconnecting: problem ? "offline" : "reconnecting" }[state] ?? null);
 }
 
-function notice(key, text = null) {
-  noticeKey = key;
-  $("#notice").textContent = key ? t(key) : (text ?? "");
+/** Say something where it is seen wherever the page is scrolled to; it stays until it is closed or no longer so. */
+function notice(key, values = {}) {
+  clearTimeout(noticeTimer);
+  noticed = { key, values };
+  $("#notice").hidden = !key;
+  $("#notice p").textContent = key ? t(key, values) : "";
+  if (key === "shared") noticeTimer = setTimeout(notice, BRIEF_MS, null);
+}
+
+/** One large button in the middle of the page, where nothing can go on without the listener. */
+function offer(text, label, action) {
+  const dialog = $("#begin");
+  $("#begin-what").textContent = text;
+  $("#begin > button span").textContent = label;
+  $("#begin > button").onclick = () => {
+    dialog.close();
+    action();
+  };
+  if (!dialog.open) dialog.showModal();
+}
+
+function offerNew(id) {
+  join = null;
+  offer(t("goneStation", { id }), t("playNew"), play);
 }
 
 function showBeat({ bar, beat }) {
@@ -306,7 +385,6 @@ function showBeat({ bar, beat }) {
 function animate(now_ms) {
   requestAnimationFrame(animate);
   accent.ease();
-  if (!meters) return;
   const beat = clock.takeBeat(now_ms);
   if (beat && !isSilenced) showBeat(beat);
   readout.showNext();
@@ -320,28 +398,36 @@ function animate(now_ms) {
 /** Equal steps of the fader sound about equal. */
 const volume = () => $("#volume").valueAsNumber ** 2;
 
-function fadeTo(target, duration_ms) {
-  clearTimeout(fadeTimer);
-  const [from, began_ms] = [audio.volume, performance.now()];
-  const step = () => {
-    const share = Math.min(1, (performance.now() - began_ms) / duration_ms);
-    audio.volume = from + (target - from) * share;
-    if (share < 1) fadeTimer = setTimeout(step, 8);
-  };
-  step();
+/** What leads to this music: the station while it plays, else what it was asked with. */
+function linkToThis() {
+  const query = new URLSearchParams();
+  if (player.station) query.set("station", player.station.id);
+  else if (wishes.mood) query.set("mood", wishes.mood.name);
+  else if (wishes.reading) query.set("prompt", wishes.reading.prompt);
+  return addressOf(`./?${query}`);
 }
 
 async function share() {
   if (player.station) {
     player.isShared = true;
-    joinId = player.station.id;
+    join = { id: player.station.id, isOurs: player.isOurs, isShared: true };
   }
-  const query = player.station ? { station: player.station.id } : wishes.mood ? { mood: wishes.mood.name } : {};
-  const link = new URL(`/?${new URLSearchParams(query)}`, location.href).href;
-  await navigator.clipboard.writeText(link).then(
-    () => notice("shared"),
-    () => notice(null, link),
-  );
+  const link = linkToThis();
+  try {
+    await navigator.clipboard.writeText(link);
+    notice("shared");
+  } catch {
+    showLink(link); // no clipboard outside https and localhost, or it is refused
+  }
+}
+
+function showLink(link) {
+  const field = $("#link input");
+  field.value = link;
+  $("#link").showModal();
+  field.focus();
+  field.select();
+  $("#link-text").textContent = t(document.execCommand("copy") ? "linkCopied" : "linkByHand");
 }
 
 function switchTheme() {
@@ -356,7 +442,7 @@ function translate() {
   translatePage();
   $("#language").textContent = currentLanguage() === "en" ? "中文" : "English";
   $("#language").lang = currentLanguage() === "en" ? "zh" : "en";
-  if (noticeKey) notice(noticeKey);
+  if (noticed.key) notice(noticed.key, noticed.values);
   $("#play").setAttribute("aria-label", t(player.state !== "idle" && !isSilenced ? "stop" : "play"));
   pad.showMoods(moods);
   $("#stinger").replaceChildren(
@@ -370,13 +456,10 @@ function listen() {
   const toggle = () => (player.state === "idle" || isSilenced ? play() : stop());
   $("#play").addEventListener("click", toggle);
   $("#panic").addEventListener("click", panic);
-  $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }, t("ending")));
-  $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }, t("hit")));
-  $("#voice").addEventListener("click", () => {
-    const voice = $("#voice").getAttribute("aria-pressed") !== "true";
-    $("#voice").setAttribute("aria-pressed", voice);
-    command({ type: "duck", voice }, t("voice"));
-  });
+  $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }));
+  $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }));
+  $("#voice").addEventListener("click", makeRoomForVoice);
+  $("#notice button").addEventListener("click", () => notice(null));
   $("#stinger").addEventListener("change", (event) => playStinger(event.target));
   $("#share").addEventListener("click", share);
   $("#theme").addEventListener("click", switchTheme);
@@ -387,7 +470,7 @@ function listen() {
   $("#volume").addEventListener("input", (event) => {
     fill(event.target);
     localStorage.setItem("volume", event.target.value);
-    if (!isSilenced) audio.volume = volume();
+    if (!isSilenced) output.fadeTo(volume(), RESUME_FADE_MS);
   });
   $("#buffer").addEventListener("change", (event) => {
     localStorage.setItem("buffer", event.target.value);
@@ -399,13 +482,18 @@ function listen() {
     if (prompt) askInWords(prompt);
   });
   document.addEventListener("keydown", (event) => {
+    if ($("dialog[open]")) return;
     if (event.key === "Escape") panic();
     const isTaken = event.target.closest("button, select, summary, input:not([type=range])");
     if (event.key !== " " || isTaken || event.repeat) return;
     event.preventDefault();
     toggle();
   });
-  window.addEventListener("pagehide", () => player.stop());
+  window.addEventListener("pagehide", () => {
+    remember();
+    player.leave();
+  });
+  window.addEventListener("pageshow", (event) => event.persisted && resume());
   const stillness = matchMedia("(prefers-reduced-motion: reduce)");
   stillness.addEventListener("change", () => (accent.isInstant = stillness.matches));
   accent.isInstant = stillness.matches;
@@ -419,6 +507,55 @@ function restoreSettings() {
   player.setBuffer(Number($("#buffer").value));
 }
 
+/** What this tab is doing, for when it is loaded again. The station goes on; the server ends it if nobody comes. */
+function remember() {
+  const { station, isOurs, isShared } = player;
+  const playing = station && { id: station.id, isOurs, isShared };
+  const kept = { search: location.search, wishes: wishes.saved, prompt: $("#prompt").value, playing };
+  sessionStorage.setItem("studio", JSON.stringify(kept));
+}
+
+/** Go on as the tab was left, or as its address says. */
+function resume() {
+  const kept = JSON.parse(sessionStorage.getItem("studio"));
+  const [id, prompt, name] = ["station", "prompt", "mood"].map((key) => address.get(key));
+  if (kept?.search === location.search) {
+    wishes.restore(kept.wishes, moods);
+    $("#prompt").value = kept.prompt;
+    join = kept.playing;
+    if (join) startOrOffer(t("waitingAgain"));
+  } else if (id) {
+    joinByLink(id);
+  } else if (prompt) {
+    $("#prompt").value = prompt;
+    wishes.ask(prompt);
+    startOrOffer(t("waitingPrompt", { prompt }));
+  } else if (name) {
+    const wanted = name.trim().toLowerCase();
+    const mood = moods.find(({ name, zh, aliases }) => [name, zh, ...aliases].includes(wanted));
+    if (mood) wishes.choose(mood);
+    else notice("unknownMood", { name });
+  }
+  show();
+}
+
+async function joinByLink(id) {
+  try {
+    await fetchStation(id);
+  } catch (found) {
+    if (!(found instanceof Problem)) throw found;
+    if (found.status === 404) return offerNew(id);
+  }
+  join = { id, isOurs: false };
+  startOrOffer(t("waitingStation", { id }));
+}
+
+/** Play by itself where the browser allows that; otherwise one press is needed. */
+async function startOrOffer(text) {
+  if (await output.mayStart()) play();
+  else offer(text, t("pressPlay"), play);
+}
+
 /** The presets; without a server the page stays usable and keeps asking. */
 async function loadMoods() {
   for (let pause_ms = 500; ; pause_ms = Math.min(5000, pause_ms * 2)) {
@@ -430,11 +567,11 @@ async function loadMoods() {
       await new Promise((resolve) => setTimeout(resolve, pause_ms));
     }
   }
-  if (noticeKey === "offline") notice(null);
+  if (noticed.key === "offline") notice(null);
   controls.showCatalogue(moods, styles);
-  const first = moods.find((mood) => mood.name === (address.get("mood") ?? FIRST_MOOD)) ?? moods[0];
-  if (first) wishes.choose(first);
+  wishes.choose(moods.find((mood) => mood.name === FIRST_MOOD) ?? moods[0]);
   translate();
+  resume();
 }
 
 restoreSettings();

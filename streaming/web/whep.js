@@ -1,4 +1,4 @@
-/* One WHEP session: the station's sound over WebRTC. In: the endpoint; out: a track, statistics, word of its loss.
+/* One WHEP session: the station's sound over WebRTC. In: the station's id; out: a stream, statistics, word of its loss.
    Remembers the peer connection, which makes its offer at once, and the session's address on the server. */
 
 import { Problem, dismiss, request } from "./api.js";
@@ -6,12 +6,15 @@ import { Problem, dismiss, request } from "./api.js";
 const GATHER_MS = 250;
 const MORE_CANDIDATES_MS = 20;
 const STALL_MS = 3000;
-const CONNECT_MS = 10_000;
+const CONNECT_MS = 4000;
+const GOODBYE_MS = 500;
 
 /** Offer Opus in stereo: without these words Chromium decodes mono, whatever is sent. */
 export function withStereo(sdp) {
   const payload = sdp.match(/^a=rtpmap:(\d+) opus\/48000/im)?.[1];
-  return sdp.replace(new RegExp(`^(a=fmtp:${payload} .*)$`, "m"), "$1;stereo=1;sprop-stereo=1");
+  return sdp.replace(new RegExp(`^a=fmtp:${payload} .*$`, "m"), (line) =>
+    /[ ;]stereo=1/.test(line) ? line : `${line};stereo=1;sprop-stereo=1`,
+  );
 }
 
 /** Host candidates come together within milliseconds; nothing after them is worth waiting for. */
@@ -23,53 +26,56 @@ function gathered(pc) {
 }
 
 export class WhepSession {
+  static isPossible = "RTCPeerConnection" in window;
+  transport = "WebRTC";
   #location = null;
+  #isClosed = false;
   #watch = 0;
   #previous = { packets: -1, at_ms: 0, delay_s: 0, emitted: 0 };
 
-  /** `onTrack(stream)` when sound is about to flow. `lost` resolves (to false) when it has stopped for good. */
-  constructor(buffer_ms, { onTrack, onStats }) {
+  /** `onStream(stream)` when sound is about to flow. `lost` resolves (to false) when it has stopped for good. */
+  constructor(buffer_ms, { onStream, onStats }) {
     this.onStats = onStats;
     this.pc = new RTCPeerConnection({ iceServers: [] });
     this.transceiver = this.pc.addTransceiver("audio", { direction: "recvonly" });
-    this.pc.ontrack = (event) => onTrack(event.streams[0] ?? new MediaStream([event.track]));
+    this.pc.ontrack = (event) => onStream(event.streams[0] ?? new MediaStream([event.track]));
     this.lost = new Promise((resolve) => (this.declareLost = resolve));
     this.setBuffer(buffer_ms);
     this.offered = this.#offer();
   }
 
-  /** Send the offer, take the answer. True when connected, false when lost before; throws `Problem` if refused. */
-  async connect(endpoint) {
+  /** Send the offer, take the answer. True when connected, false when that fails; throws `Problem` if refused. */
+  async connect(stationId) {
     await this.offered;
     if (this.#isClosed) return false;
+    const endpoint = `whep/${encodeURIComponent(stationId)}`;
     const response = await request(endpoint, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: this.pc.localDescription.sdp,
     });
-    const location_ = response.headers.get("Location");
-    if (location_) this.#location = new URL(location_, response.url).href;
+    // Behind a proxy the path of Location may not be ours; the session's own name is always its end.
+    const name = response.headers.get("Location")?.split("/").at(-1);
+    if (name) this.#location = `${endpoint}/${name}`;
     const answer = await response.text();
-    if (this.#isClosed) {
+    const isReachable = /^a=candidate:/m.test(answer); // the server's answer is complete: no candidates follow it
+    if (this.#isClosed || !isReachable) {
       this.close();
       return false;
     }
     const connected = new Promise((resolve) => {
+      setTimeout(resolve, CONNECT_MS, false);
       this.pc.onconnectionstatechange = () => {
         if (this.pc.connectionState === "connected") resolve(true);
         if (this.pc.connectionState === "failed") this.declareLost(false);
       };
     });
     await this.pc.setRemoteDescription({ type: "answer", sdp: answer }).catch((error) => {
-      if (!this.#isClosed) throw new Problem(502, error.message);
+      if (!this.#isClosed) throw new Problem(400, error.message);
     });
-    this.#previous.at_ms = performance.now() + CONNECT_MS - STALL_MS;
+    this.#previous.at_ms = performance.now();
     this.#watch = setInterval(() => this.#measure(), 1000);
     return Promise.race([connected, this.lost]);
-  }
-
-  get #isClosed() {
-    return this.pc.signalingState === "closed";
   }
 
   async #offer() {
@@ -88,12 +94,23 @@ export class WhepSession {
     if ("jitterBufferTarget" in RTCRtpReceiver.prototype) this.transceiver.receiver.jitterBufferTarget = buffer_ms;
   }
 
-  close() {
+  /** `saysGoodbye`: false where the station itself is being ended, and its sessions with it. */
+  close(saysGoodbye = true) {
+    this.#isClosed = true;
     clearInterval(this.#watch);
-    this.pc.close();
-    if (this.#location) dismiss(this.#location);
-    this.#location = null;
+    if (!saysGoodbye) this.#location = null;
+    this.#hangUp();
     this.declareLost(false);
+  }
+
+  /** First by HTTP: once the connection itself is closed, the server may not know the session any more. */
+  async #hangUp() {
+    const location = this.#location;
+    this.#location = null;
+    this.transceiver.receiver.track.enabled = false;
+    const goodbye = new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
+    if (location) await Promise.race([dismiss(location), goodbye]);
+    this.pc.close();
   }
 
   /** Once a second: buffer and network delay; a stream without packets for STALL_MS is lost. */
@@ -104,7 +121,8 @@ export class WhepSession {
     if (this.#isClosed) return;
     for (const report of reports.values()) {
       if (report.type === "inbound-rtp" && report.kind === "audio") inbound = report;
-      if (report.type === "candidate-pair" && report.nominated && report.state === "succeeded") pair = report;
+      const isChosen = report.type === "candidate-pair" && report.nominated && report.state === "succeeded";
+      if (isChosen && report.selected !== false) pair = report; // `selected` is Firefox's
     }
     const now_ms = performance.now();
     const before = this.#previous;
@@ -113,17 +131,12 @@ export class WhepSession {
       if (now_ms - before.at_ms > STALL_MS) this.declareLost(false);
       return;
     }
-    const delay_s = inbound.jitterBufferDelay - before.delay_s;
-    const emitted = inbound.jitterBufferEmittedCount - before.emitted;
-    this.#previous = {
-      packets,
-      at_ms: now_ms,
-      delay_s: inbound.jitterBufferDelay,
-      emitted: inbound.jitterBufferEmittedCount,
-    };
+    const { jitterBufferDelay: delay_s = 0, jitterBufferEmittedCount: emitted = 0 } = inbound;
+    this.#previous = { packets, at_ms: now_ms, delay_s, emitted };
+    const num_emitted = emitted - before.emitted;
     this.onStats({
-      buffer_ms: emitted > 0 ? (delay_s / emitted) * 1000 : null,
-      network_ms: (pair?.currentRoundTripTime ?? 0) * 1000,
+      buffer_ms: num_emitted > 0 ? ((delay_s - before.delay_s) / num_emitted) * 1000 : null,
+      network_ms: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
     });
   }
 }

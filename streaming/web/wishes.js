@@ -1,5 +1,6 @@
 /* What the listener has asked for. In: presets, prompts and single fields; out: the opening of a station and the values
-   to show. Remembers a base (a preset or a prompt) and the fields set over it. */
+   to show. Remembers a base (a preset, a prompt that was understood, or a point), the fields set over it, and the prompt
+   that has not been answered yet: it changes nothing before it is. */
 
 export const BASE_FIELDS = ["valence", "energy", "tension", "style"];
 const NEUTRAL = {
@@ -13,57 +14,69 @@ const NEUTRAL = {
   density: null,
 };
 
+const isBase = (name) => BASE_FIELDS.includes(name);
+
 /** Later fields win; the layers of both are kept. */
 export function merged(fields, more) {
   const layers = { ...fields.layers, ...more.layers };
   return { ...fields, ...more, ...(Object.keys(layers).length ? { layers } : {}) };
 }
 
+const without = (fields, isUnwanted) =>
+  Object.fromEntries(Object.entries(fields).filter(([name]) => !isUnwanted(name)));
+
 export class Wishes {
   /** The preset whose fields stand untouched, or null. */
   mood = null;
+  /** How the prompt was understood whose fields stand untouched (as the server puts it), or null. */
+  reading = null;
   #base = {};
   #resolved = NEUTRAL;
   #overrides = {};
+  #question = null;
 
   choose(mood) {
     this.#rebase({ mood: mood.name }, mood);
     this.mood = mood;
   }
 
-  /** A free text; what it means comes later, by `resolve`. */
-  describe(prompt) {
-    this.#rebase({ prompt }, this.values);
-    this.mood = null;
+  /** A free text; what it means comes later, by `answer`. */
+  ask(prompt) {
+    this.#question = { prompt, set: {} };
+  }
+
+  /** The prompt that waits for its answer, or null. */
+  get question() {
+    return this.#question?.prompt ?? null;
+  }
+
+  /** How a prompt was understood. False where another wish has overtaken it, and nothing changes then. */
+  answer(understood) {
+    if (!this.#question || understood.prompt !== this.question) return false;
+    const { prompt, set } = this.#question;
+    this.#question = null;
+    if (understood.understood === false) return true;
+    this.#rebase({ prompt }, understood);
+    this.#overrides = merged(this.#overrides, set);
+    if (!Object.keys(set).some(isBase)) this.reading = understood;
+    return true;
+  }
+
+  /** The prompt was refused. */
+  withdraw() {
+    this.#question = null;
   }
 
   /** Take over a station's fields as they are, as when joining it. */
   adopt(fields) {
     this.#overrides = {};
-    this.#rebase({}, fields);
-    this.dropPrompt();
-    this.mood = null;
-  }
-
-  /** Ask for the values shown in place of a preset or a (refused) prompt. */
-  dropPrompt() {
-    this.#base = Object.fromEntries(BASE_FIELDS.map((name) => [name, this.#resolved[name]]));
-  }
-
-  /** The free text that is the base, or undefined. */
-  get prompt() {
-    return this.#base.prompt;
-  }
-
-  /** Show these as what the base means, without asking for them. */
-  resolve(fields) {
-    const known = Object.entries(fields).filter(([name, value]) => BASE_FIELDS.includes(name) && value != null);
-    this.#resolved = { ...this.#resolved, ...Object.fromEntries(known) };
+    this.#rebase(Object.fromEntries(BASE_FIELDS.map((name) => [name, fields[name]])), fields);
   }
 
   set(fields) {
     this.#overrides = merged(this.#overrides, fields);
-    if (BASE_FIELDS.some((name) => name in fields)) this.mood = null;
+    if (this.#question) this.#question.set = merged(this.#question.set, fields);
+    if (Object.keys(fields).some(isBase)) this.mood = this.reading = null;
   }
 
   get values() {
@@ -72,14 +85,29 @@ export class Wishes {
 
   /** The body of POST /v1/stations. */
   get opening() {
-    return { ...this.#base, ...this.#overrides };
+    if (!this.#question) return { ...this.#base, ...this.#overrides };
+    const { prompt, set } = this.#question;
+    return { prompt, ...merged(without(this.#overrides, isBase), set) };
+  }
+
+  /** All of it as plain JSON, for `restore`. */
+  get saved() {
+    const [base, resolved, overrides] = [this.#base, this.#resolved, this.#overrides];
+    return { base, resolved, overrides, mood: this.mood?.name, reading: this.reading };
+  }
+
+  restore({ base, resolved, overrides, mood, reading }, moods) {
+    [this.#base, this.#resolved, this.#overrides, this.#question] = [base, resolved, overrides, null];
+    this.mood = moods.find(({ name }) => name === mood) ?? null;
+    this.reading = reading;
   }
 
   /** A new base replaces what a mood is made of; tempo, key and the like stay as set. */
   #rebase(base, resolved) {
+    const known = Object.entries(resolved).filter(([name, value]) => isBase(name) && value != null);
     this.#base = base;
-    for (const name of BASE_FIELDS) delete this.#overrides[name];
-    this.#resolved = NEUTRAL;
-    this.resolve(resolved);
+    this.#resolved = { ...NEUTRAL, ...Object.fromEntries(known) };
+    this.#overrides = without(this.#overrides, isBase);
+    this.#question = this.mood = this.reading = null;
   }
 }

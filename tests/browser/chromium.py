@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.install import find_browser
 
@@ -20,28 +21,51 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
+    "--host-resolver-rules=MAP studio.lan 127.0.0.1",
 )
+AUTOPLAY = {True: "no-user-gesture-required", False: "document-user-activation-required"}
+PHONE = {"has_touch": True, "is_mobile": True}
+
+
+@contextmanager
+def open_browser(*, plays_unasked: bool = True) -> Iterator[Browser]:
+    """As http://studio.lan it finds this machine under an address that it does not take for secure.
+
+    Playwright's event loop must be gone before the next asynchronous test begins.
+    """
+    path = find_browser()
+    assert path, "there is no Chromium; `make test` installs one, and so does python -m tests.browser.install"
+    flags = (*FLAGS, f"--autoplay-policy={AUTOPLAY[plays_unasked]}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def page_of(browser: Browser, *, expected: str = "", **context: Any) -> Iterator[Page]:
+    """A fresh page; leaving fails if it wrote an error to its console or threw one, unless that holds `expected`.
+
+    `context` are options of Playwright's browser context.
+    """
+    complaints: list[str] = []
+    page = browser.new_page(**{"viewport": {"width": 1440, "height": 900}, **context})
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        yield page
+    finally:
+        page.close()
+    unexpected = [complaint for complaint in complaints if not expected or expected not in complaint]
+    assert not unexpected, unexpected
 
 
 @contextmanager
 def open_page() -> Iterator[Page]:
-    """A page of its own browser; leaving fails if the page wrote an error to its console or threw one.
-
-    A browser a test: Playwright's event loop must be gone before the next asynchronous test begins.
-    """
-    path = find_browser()
-    assert path, "there is no Chromium; `make test` installs one, and so does python -m tests.browser.install"
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        try:
-            yield page
-        finally:
-            browser.close()
-    assert not complaints, complaints
+    """A page of its own browser."""
+    with open_browser() as browser, page_of(browser) as page:
+        yield page

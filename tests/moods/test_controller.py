@@ -151,6 +151,16 @@ def test_acknowledged_frames_fall_on_the_grid(at: str, beats: int) -> None:
         assert {position.frame for position in applied.fields.values()} == {applied.effective.frame}
 
 
+def test_a_prompt_of_which_nothing_is_understood_leaves_the_mood_as_it_is() -> None:
+    controller = opened(mood="epic")
+    before = [controller.intent(frame) for frame in range(0, 30 * SECOND, SECOND)]
+    applied = steer(controller, SECOND, prompt="xyzzy 魑魅")
+    assert [controller.intent(frame) for frame in range(0, 30 * SECOND, SECOND)] == before
+    assert (applied.fields, applied.first_beat) == ({}, None)
+    steer(controller, SECOND, prompt="xyzzy", energy=0.2)
+    assert controller.heading()["energy"] == 0.2 and controller.heading()["valence"] == find_mood("epic").valence
+
+
 def test_each_field_has_its_own_default_place() -> None:
     controller, frame = opened(bpm=120), 5 * BLOCK
     fields = {"valence": 0.5, "energy": 0.9, "tension": 0.9, "style": "house", "bpm": 121, "key": "D dorian"}
@@ -384,12 +394,88 @@ def test_a_hit_has_a_pickup_and_a_cut_up_to_the_bar_line(beat: int, cut: int) ->
     assert "hit" not in cues(controller, range(30))
 
 
-def test_a_hit_now_lands_on_the_first_open_beat_without_pickup() -> None:
+def test_a_hit_at_a_beat_lands_on_the_first_open_one_without_pickup() -> None:
     controller = opened(bpm=120)
-    applied = send(controller, SECOND, type="hit", at="now", strength=0.2)
+    applied = send(controller, SECOND, type="hit", at="beat", strength=0.2)
     assert (applied.effective.frame, applied.first_beat, set(applied.fields)) == (72_000, 3, {"hit"})
     assert cues(controller, range(2, 5)) == ["none", "hit", "none"]
     assert (send(controller, SECOND, type="hit", at="bar").effective.beat) == 1
+
+
+@pytest.mark.parametrize("bpm", [40, 97, 240])
+@pytest.mark.parametrize("control", [{"type": "hit"}, {"type": "stinger", "name": "alert"}])
+def test_now_is_within_the_lead_whatever_the_tempo(bpm: int, control: dict[str, Any]) -> None:
+    """At the frame being rendered, or at a beat that begins so soon that an accent before it would sound too early."""
+    controller = opened(bpm=bpm)
+    for frame in range(0, 8 * SECOND, 11 * BLOCK):
+        applied = send(controller, frame, **control, at="now")
+        at = applied.effective
+        assert frame <= at.frame < frame + LEAD_FRAMES and set(applied.fields) == {control["type"]}
+        assert at.frame == frame or at.frame == controller.frame_of_beat(controller.beat_at(at.frame))
+        assert applied.first_beat == controller.beat_at(at.frame) + 1
+        assert controller.frame_of_beat(applied.first_beat) >= at.frame + LEAD_FRAMES
+
+
+def test_a_hit_now_is_laid_over_its_beat_and_cuts_the_next() -> None:
+    controller = opened(bpm=120)
+    untouched = [controller.beat_intent(beat) for beat in range(20)]
+    applied = send(controller, SECOND + BLOCK, type="hit", at="now", strength=1, id="h")
+    assert (applied.effective.frame, applied.effective.bar, applied.effective.beat) == (SECOND + BLOCK, 1, 3)
+    assert cues(controller, range(1, 5)) == ["none", "none", "cut", "none"]
+    assert controller.beat_intent(3).hit_strength == 0
+    send(controller, SECOND + BLOCK, type="hit", at="now", strength=0.3)  # at the same frame: in its place
+    assert [controller.beat_intent(beat) for beat in range(20)] == untouched
+    assert [cue.strength for cue in controller.cues_over(2 * SECOND)] == [0.3]
+    send(controller, SECOND + 2 * BLOCK, type="hit", at="now", strength=0.8)  # later: another one
+    assert [cue.strength for cue in controller.cues_over(2 * SECOND)] == [0.3, 0.8]
+    assert controller.cues_over(SECOND + BLOCK) == []
+
+
+def test_what_was_asked_for_now_is_taken_back_only_before_it_sounds() -> None:
+    controller, frame = opened(bpm=120), round(1.46 * SECOND)
+    before = [controller.beat_intent(beat) for beat in range(12)]
+    for kind in ({"type": "hit"}, {"type": "stinger", "name": "logo"}):
+        applied = send(controller, frame, **kind, at="now", id="n")
+        assert applied.effective.frame == 72_000  # a beat that begins so soon
+        taken = send(controller, 72_000, type="cancel", id="n")
+        assert (taken.effective.frame, taken.first_beat) == (72_000, 4)
+        assert [controller.beat_intent(beat) for beat in range(12)] == before
+        send(controller, frame, **kind, at="now", id="n")
+        with pytest.raises(BadControl, match="still waiting"):
+            send(controller, 72_001, type="cancel", id="n")
+        controller = opened(bpm=120)
+
+
+def test_now_is_refused_only_when_nothing_more_is_struck() -> None:
+    controller = opened(bpm=100)
+    last = send(controller, 0, type="end", how="ring", at={"seconds": 20}).first_beat
+    assert last is not None
+    start = controller.frame_of_beat(last)
+    for kind in ({"type": "hit"}, {"type": "stinger", "name": "fail"}):
+        assert send(controller, start - BLOCK, **kind, at="now").effective.frame == start
+        assert send(controller, start + BLOCK, **kind, at="now").effective.frame == start + BLOCK
+        assert {intent.stinger for intent in map(controller.beat_intent, range(last + 1, last + 9))} == {None}
+        with pytest.raises(BadControl, match="the music ends at 20.00 s"):
+            send(controller, controller.frame_of_beat(last + 1), **kind, at="now")
+
+
+def test_of_stingers_and_hits_over_each_other_the_later_decides() -> None:
+    lead = LAYERS.index("lead")
+    controller = opened(style="upbeat", energy=1.0, bpm=120)
+    send(controller, 8 * SECOND, type="stinger", name="fail", at="now")
+    send(controller, 9 * SECOND + 4800, type="stinger", name="logo", at="now")
+    intents = [controller.beat_intent(beat) for beat in range(16, 24)]
+    assert [intent.stinger and intent.stinger[0] for intent in intents] == [
+        None, "fail", "fail", "logo", "logo", "logo", "logo", None,
+    ]  # fmt: skip
+    assert [intent.stinger_over for intent in intents] == [None, 0, 0, 1, 1, 1, 1, None]
+    assert intents[3].stinger == ("logo", pytest.approx(0.8))
+    assert not any(intent.active_layers[lead] for intent in intents[1:7]) and intents[7].active_layers[lead]
+    send(controller, 9 * SECOND + 9600, type="hit", at="now")  # cuts the beat 19; 20 is another bar
+    assert [controller.beat_intent(beat).stinger is None for beat in range(18, 21)] == [False, True, False]
+    send(controller, 9 * SECOND + 14_400, type="stinger", name="comic", at="now")  # heard while the hit rings
+    rings = controller.beat_intent(19)
+    assert (rings.cue, rings.stinger, rings.stinger_over) == ("cut", ("comic", pytest.approx(0.4)), 3)
 
 
 def test_a_hit_that_has_begun_stays() -> None:

@@ -95,6 +95,7 @@ def test_words_not_understood_are_named() -> None:
     prompt = resolve_prompt("quux sad 魑魅 lofi")
     assert prompt.unknown == ("quux", "魑魅")
     assert prompt.moods == {"sad": 1.0}
+    assert prompt.to_dict()["understood"] and not resolve_prompt("very quux").to_dict()["understood"]
     assert max(prompt.to_dict()["style"].items(), key=lambda item: item[1])[0] == "lofi"
 
 

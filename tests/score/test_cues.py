@@ -19,7 +19,7 @@ from moods.form import key_shift
 from moods.harmony import CHORD_QUALITIES, Key, parse_key
 from moods.intent import LAYERS, STYLES
 from moods.stinger import list_stingers
-from tests.score.conftest import SLOTS
+from tests.score.conftest import SLOTS, Recorder
 
 DRUMS, BASS, HARMONY, TEXTURE, LEAD = range(len(LAYERS))
 TICKS = 24
@@ -115,32 +115,13 @@ def test_a_hit_does_not_change_what_was_composed_before_it(composer) -> None:
         composer.open(slot, controller)
     before = take(composer, [0, 1], 9)
     composer.compose([1], 400)
-    applied = apply(controllers[1], controllers[1].frame_of_beat(8), type="hit", at="now", strength=1)
+    applied = apply(controllers[1], controllers[1].frame_of_beat(8), type="hit", at="beat", strength=1)
     assert applied.first_beat == 9 and "pickup" not in applied.fields
     composer.revise(1, applied.first_beat)
     plain, struck = take(composer, [0, 1], 8)
     assert [beat.notes.tobytes() for beat in before[0]] == [beat.notes.tobytes() for beat in before[1]]
     assert struck[0].notes.tobytes() != plain[0].notes.tobytes()
     check_hit(controllers[1], before[1] + struck, 9)
-
-
-class Recorder:
-    """Stands for the synth: keeps what it is given to play."""
-
-    latency_frames = 0
-
-    def __init__(self) -> None:
-        self.sounds: list[np.ndarray] = []
-
-    def open(self, slot: int, seed: int) -> None:
-        pass
-
-    def play(self, slot: int, sounds: np.ndarray) -> None:
-        assert (np.diff(sounds["frame"]) >= 0).all()
-        self.sounds.append(sounds)
-
-    def render(self, slots: list[int], intent_of: object, num_frames: int) -> np.ndarray:
-        return np.zeros((len(slots), 2, num_frames), np.float32)
 
 
 @pytest.mark.parametrize("seconds", [4.0, 4.321, 4.5317, 5.499])
@@ -151,7 +132,7 @@ def test_what_is_struck_sounds_at_the_acknowledged_frame(composer, seconds: floa
     frame = apply(controller, type="hit", at={"seconds": seconds}).effective.frame
     for _ in range(320):
         generator.step([0])
-    sounds = np.concatenate(recorder.sounds)
+    sounds = np.concatenate(recorder.sounds[0])
     start = controller.frame_of_beat(controller.beat_at(frame))
     end = controller.frame_of_beat(controller.beat_at(frame) + 1)
     inside = sounds[(sounds["frame"] >= start) & (sounds["frame"] < end)]

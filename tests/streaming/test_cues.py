@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from moods.controller import LEAD_FRAMES
 from tests.streaming.conftest import Running, dial
 from tests.streaming.test_live import next_event
 
@@ -32,6 +33,21 @@ def test_a_hit_at_once_is_marked_though_its_beat_is_already_told(server: Running
         next_event(socket, "beat")
         ack = server.http.post(station["links"]["controls"], json={"type": "hit", "at": at}).json()
         assert next_event(socket, "marker")["frame"] == ack["effective_at"]["frame"]
+
+
+def test_a_hit_asked_for_now_in_a_pause_sounds_where_the_music_goes_on(server: Running) -> None:
+    station = server.open(bpm=120)
+    controls = station["links"]["controls"]
+    with dial(server.ws(station["links"]["live"])) as socket:
+        next_event(socket, "beat")
+        server.http.post(controls, json={"type": "transport", "do": "pause"})
+        while next_event(socket, "status")["state"] != "paused":
+            pass
+        hit = server.http.post(controls, json={"type": "hit", "at": "now"}).json()["effective_at"]
+        played = server.http.post(controls, json={"type": "transport", "do": "play"}).json()["effective_at"]
+        marker = next_event(socket, "marker")
+    assert 0 <= marker["frame"] - played["frame"] < LEAD_FRAMES
+    assert (marker["bar"], marker["beat"]) == (hit["bar"], hit["beat"])
 
 
 def test_a_stinger_is_marked_with_its_name_and_an_unknown_one_answered_with_all(server: Running) -> None:

@@ -46,6 +46,7 @@ def test_the_music_goes_on_and_returns_to_the_same_samples(make_server: Callable
         first, early = read_pcm(audio, 100)
         steer = {"type": "steer", "set": {"valence": -0.8, "energy": 0.4}, "at": "beat"}
         accents = [{"type": "hit", "at": "bar"}, {"type": "stinger", "name": "reveal", "at": "phrase"}]
+        accents += [{"type": "stinger", "name": "logo", "at": "now"}, {"type": "hit", "at": "now", "strength": 0.4}]
         server.http.post(station["links"]["controls"], json=[steer, *accents])
         first_more, more = read_pcm(audio, 50)
         os.kill(server.conductor._engine.pid, signal.SIGKILL)

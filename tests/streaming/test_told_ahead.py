@@ -1,0 +1,213 @@
+"""Beats, sections and markers come ahead of their sound; the last word on each names the frame at which it sounds."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.audio import BLOCK_FRAMES, Block
+from streaming.player import Player
+from streaming.protocol import Event, LogEntry, Open
+from streaming.ring import Ring
+from tests.streaming.conftest import Running, dial
+from tests.streaming.sines import Sines
+from tests.streaming.test_live import next_event, read_pcm
+
+Control = dict[str, Any]
+
+
+class Ticks(Sines):
+    """One sample at the frame of every beat, hit and stinger, and nothing else: the sound tells where they are."""
+
+    def _step(self, slot: int) -> Block:
+        controller, (frame, _) = self._controllers[slot], self._places[slot]
+        block = np.zeros((2, BLOCK_FRAMES), np.float32)
+        first, last = controller.beat_at(frame), controller.beat_at(frame + BLOCK_FRAMES - 1)
+        beats = [controller.frame_of_beat(beat) for beat in range(first, last + 1)]
+        cues = [position.frame for _, position in controller.cues_within(first, last)]
+        for channel, places in enumerate((beats, cues)):
+            for place in places:
+                if frame <= place < frame + BLOCK_FRAMES:
+                    block[channel, place - frame] = 1.0
+        self._places[slot] = (frame + BLOCK_FRAMES, 0.0)
+        return block
+
+
+class Stage:
+    """A player driven block by block as the engine process does it; keeps what it told and what sounded."""
+
+    def __init__(self, folder: Path, opening: Control) -> None:
+        self.folder, self.opening = folder, opening
+        Ring(self.folder / "ring", create=True).close()
+        self.told: list[Event] = []
+        self.log: list[LogEntry] = []
+        self.blocks: list[np.ndarray] = []
+        self._raise_curtain(None)
+
+    def _raise_curtain(self, first_tick: int | None) -> None:
+        self.generator = Ticks(1)
+        paths = str(self.folder / "ring"), str(self.folder / "snapshot")
+        request = Open("s", self.opening, 1, *paths, first_tick, tuple(self.log))
+        self.player = Player(self.generator, 0, request, 160_000)
+
+    @property
+    def frame(self) -> int:
+        return self.player.state.next_block * BLOCK_FRAMES
+
+    def apply(self, control: Control) -> Event:
+        entry, ack = self.player.apply(control)
+        self.log.append(entry)
+        self.told += self.player.announcements()
+        return ack
+
+    def skip(self, num_blocks: int) -> None:
+        event = self.player.skip(num_blocks)
+        self.log.append(
+            LogEntry(event["index"], event["frame"] // BLOCK_FRAMES, {"type": "skip", "blocks": num_blocks})
+        )
+        self.blocks += [np.zeros((BLOCK_FRAMES, 2), np.float32)] * num_blocks
+
+    def play(self, num_blocks: int) -> None:
+        for _ in range(num_blocks):
+            self.player.replay_due()
+            self.told += self.player.announcements()
+            block = self.generator.step([0])[0] if self.player.state.is_sounding else None
+            at = self.player.state.next_block
+            self.blocks[at:] = [self.player.advance(block).copy()]
+
+    def keep(self) -> None:
+        self.player.keep(pickle.loads(pickle.dumps(self.player.snapshot())), lambda: None)
+
+    def bring_back(self) -> None:
+        """The engine has died; another plays on from what was kept and does again what was done since."""
+        reached = self.player.state.next_block
+        self._raise_curtain(0)
+        self.play(reached - self.player.state.next_block)
+
+    def sounded(self, channel: int) -> list[int]:
+        """The frames at which beats (0), or hits and stingers (1), are in the sound."""
+        return np.flatnonzero(np.concatenate(self.blocks)[:, channel]).tolist()
+
+    def last_word(self, kind: str) -> list[int]:
+        """The frames of one kind of event; what is told replaces what was told of the same thing, or for later."""
+        frames: dict[Any, int] = {}
+        for event in self.told:
+            if event["type"] == kind:
+                frames = {key: frame for key, frame in frames.items() if frame < event["frame"]}
+                frames[event["id"] if kind == "marker" else (event["bar"], event["beat"])] = event["frame"]
+        return [frame for frame in frames.values() if frame < self.frame]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    yield Stage(tmp_path, {"mood": "epic", "bpm": 150})
+
+
+PAUSE, PLAY, RESTART = ({"type": "transport", "do": do} for do in ("pause", "play", "restart"))
+QUICK = {"type": "steer", "set": {"bpm": 190}, "over": 0, "at": "beat"}
+SLOW = {"type": "steer", "set": {"bpm": 70}, "over": "2 beats", "at": "beat"}
+
+
+def is_paused_for(stage: Stage, num_blocks: int) -> None:
+    stage.apply(PAUSE)
+    stage.play(num_blocks)
+    stage.apply(PLAY)
+
+
+MOVES: dict[str, Callable[[Stage], object]] = {
+    "pause": lambda stage: is_paused_for(stage, 150),
+    "shortest pause": lambda stage: is_paused_for(stage, 1),
+    "stall": lambda stage: stage.skip(40),
+    "quicker": lambda stage: stage.apply(QUICK),
+    "slower": lambda stage: stage.apply(SLOW),
+    "all at once": lambda stage: (stage.apply(SLOW), stage.skip(26), is_paused_for(stage, 3)),
+    "stall in a pause": lambda stage: (stage.apply(PAUSE), stage.play(30), stage.skip(30), stage.apply(PLAY)),
+    "brought back": lambda stage: (stage.keep(), is_paused_for(stage, 20), stage.play(3), stage.bring_back()),
+    "brought back late": lambda stage: (stage.keep(), stage.play(20), stage.bring_back(), stage.skip(33)),
+}
+every_move = pytest.mark.parametrize("move", MOVES.values(), ids=MOVES.keys())
+
+
+@every_move
+def test_every_beat_that_sounds_is_the_last_told_with_its_frame(stage: Stage, move: Callable[[Stage], object]) -> None:
+    """Wherever in a beat the music is held up or hurried."""
+    for num_blocks in (31, 32, 33, 35, 38, 40, 47):
+        move(stage)
+        stage.play(num_blocks)
+    assert stage.last_word("beat") == stage.sounded(0)
+    assert len(stage.sounded(0)) > 8
+
+
+def test_a_restart_takes_back_what_was_told_and_tells_the_beginning(stage: Stage) -> None:
+    stage.play(73)
+    stage.apply(RESTART)
+    stage.play(1)
+    begin = stage.frame
+    stage.play(73)
+    again = [frame for frame in stage.last_word("beat") if frame >= begin]
+    assert again == [frame for frame in stage.sounded(0) if frame >= begin]
+    assert again[0] == begin
+
+
+@every_move
+def test_hits_and_stingers_are_marked_again_where_they_sound(stage: Stage, move: Callable[[Stage], object]) -> None:
+    stage.play(30)
+    stage.apply({"type": "hit", "at": {"seconds": 2.345}, "id": "h", "strength": 0.2})
+    stage.apply({"type": "stinger", "name": "logo", "at": "bar", "id": "s"})
+    while not any(event["type"] == "marker" for event in stage.told):
+        stage.play(1)
+    for num_blocks in (2, 40, 150):
+        move(stage)
+        stage.play(num_blocks)
+    assert sorted(stage.last_word("marker")) == stage.sounded(1)
+    assert stage.sounded(1)
+
+
+def test_a_section_is_told_with_the_beat_that_begins_it(stage: Stage) -> None:
+    random_moves = random.Random(4)
+    while sum(event["type"] == "section" for event in stage.told) < 3:
+        stage.play(random_moves.randrange(20, 60))
+        is_paused_for(stage, random_moves.randrange(1, 20))
+    beats = set(stage.last_word("beat"))
+    sections = stage.last_word("section")
+    assert len(sections) >= 2
+    assert set(sections) <= beats
+
+
+def test_nothing_is_told_of_what_comes_after_the_end(stage: Stage) -> None:
+    stage.play(35)
+    ack = stage.apply({"type": "end", "how": "stop", "at": {"seconds": 1.3}})
+    stage.play(100)
+    assert stage.player.status()["state"] == "ended"
+    assert stage.last_word("beat") == stage.sounded(0)
+    assert max(event["frame"] for event in stage.told) < ack["effective_at"]["frame"] + 48_000
+
+
+def test_no_beat_is_left_inside_a_silence(server: Running) -> None:
+    """Over the wire; and who comes while it is silent is told of none."""
+    station = server.open(bpm=240)
+    controls = station["links"]["controls"]
+    with (
+        dial(server.ws(station["links"]["live"])) as live,
+        dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio,
+    ):
+        audio.recv(10)
+        for _ in range(3):
+            next_event(live, "beat")
+        paused = server.http.post(controls, json=PAUSE).json()["effective_at"]["frame"]
+        while next_event(live, "status")["state"] != "paused":
+            pass
+        silent = paused + BLOCK_FRAMES
+        assert all(beat["frame"] < silent for beat in server.conductor.stations[station["id"]].beats_ahead())
+        read_pcm(audio, 30)
+        played = server.http.post(controls, json=PLAY).json()["effective_at"]["frame"]
+        beats = [next_event(live, "beat") for _ in range(8)]
+    assert beats[0]["frame"] >= played
+    steps = {later["frame"] - earlier["frame"] for earlier, later in zip(beats, beats[1:], strict=False)}
+    assert steps == {12_000}
