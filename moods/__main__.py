@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Iterator
 
 from moods.clock import FRAMES_PER_SECOND
 from moods.control import MoodFields, Opening, Steer, parse_control, parse_opening
@@ -15,6 +13,7 @@ from moods.errors import BadControl, MoodsError, UnknownMood
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import find_mood, style_names
 
+_COLUMNS = ("second", "bar", "section", "val", "enrg", "tens", "bpm", "key", "dens", "layers", "style")
 _TEXTS = frozenset({"mood", "prompt", "key", "style"})
 
 
@@ -40,9 +39,7 @@ def _steer(text: str) -> tuple[Steer, int]:
     return control, frame
 
 
-def _table(controller: Controller, seconds: float) -> Table:
-    columns = ("second", "bar", "section", "val", "enrg", "tens", "bpm", "key", "dens", "layers", "style")
-    table = Table(*columns, box=None)
+def _rows(controller: Controller, seconds: float) -> Iterator[tuple[str, ...]]:
     beat = 0
     while (frame := controller.frame_of_beat(beat)) < seconds * FRAMES_PER_SECOND:
         intent = controller.beat_intent(beat)
@@ -52,12 +49,11 @@ def _table(controller: Controller, seconds: float) -> Table:
         style = next(iter(style_names(intent.style)))
         numbers = (f"{value:.2f}" for value in (intent.valence, intent.energy, intent.tension))
         section = f"{intent.section} {intent.bar_in_section + 1}"
-        table.add_row(
+        yield (
             f"{frame / FRAMES_PER_SECOND:.2f}", str(intent.bar), section, *numbers,
             f"{intent.bpm:.1f}", str(intent.key), f"{intent.density:.2f}", layers, style,
         )  # fmt: skip
         beat += BEATS_PER_BAR
-    return table
 
 
 def main() -> int:
@@ -74,7 +70,10 @@ def main() -> int:
     except MoodsError as error:
         print(f"moods: {error}", file=sys.stderr)
         return 2
-    Console().print(_table(controller, arguments.seconds))
+    table = [_COLUMNS, *_rows(controller, arguments.seconds)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 

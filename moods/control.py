@@ -362,7 +362,7 @@ class Cancel(_Model):
 
 
 class Hit(_Control):
-    """An accent that all layers strike together, with a pickup before it and a cut after it."""
+    """An accent that all layers strike together: now, over what sounds; or later, with a pickup and a cut after it."""
 
     type: Literal["hit"] = "hit"
     at: Literal["now", "beat", "bar"] | At = Field("beat", examples=["bar"])

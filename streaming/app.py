@@ -27,8 +27,10 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import ALL_METHODS
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from moods.errors import MoodsError, shown
 from streaming import messages, routes, whep
@@ -36,6 +38,7 @@ from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import BadParameter, EngineFailed, PortUnavailable, StreamingError
 from streaming.journal import about, open_journal
+from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.protocol import problem_of
@@ -43,6 +46,12 @@ from streaming.protocol import problem_of
 log = logging.getLogger(__name__)
 
 _GOODBYE_S = 2
+_EXPOSED_HEADERS = (
+    *("Accept-Patch", "Accept-Post", "Accept-Ranges", "Allow", "Content-Range", "ETag", "Link", "Location"),
+    *("Retry-After", "Undersong-Began-Frame"),
+)
+_MAX_UNSENT_BYTES = 4 * 1024
+"""What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""
 _MAX_SOCKET_BYTES = 1 << 20
 """A longer WebSocket message closes the connection with 1009; one above MAX_MESSAGE_BYTES gets an `error` event."""
 
@@ -67,18 +76,15 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
 
-    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def studio() -> FileResponse:
         return FileResponse(str(web / "index.html"))
 
-    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["server"], operation_id="isAlive", response_model=messages.Alive)
     async def healthz() -> JSONResponse:
         """Is the server alive?"""
         return JSONResponse({"alive": True})
 
-    @app.head("/readyz", include_in_schema=False)
     @app.get(
         "/readyz",
         tags=["server"],
@@ -112,8 +118,11 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         allow_origins=["*"],
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["Location", "ETag", "Link", "Retry-After"],
+        allow_private_network=True,
+        expose_headers=_EXPOSED_HEADERS,
     )
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(UnderPrefix, public_url=config.public_url)
     return app
 
 
@@ -166,20 +175,18 @@ async def _http_problem(request: Request, error: HTTPException) -> Response:
     _tell_refusal(request, error.status_code, "http_error", str(error.detail))
     response = _problem(error.status_code, "http_error", str(error.detail), members)
     response.headers.update(error.headers or {})
-    if error.status_code == 405:
-        response.headers["Allow"] = ", ".join(_methods_at(request))
+    if error.status_code == 405:  # Starlette names those of one route; a path has several
+        response.headers["Allow"] = ", ".join(_allowed_methods(request))
     return response
 
 
-_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+def _allowed_methods(request: Request) -> list[str]:
+    def is_allowed(method: str) -> bool:
+        scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
-
-def _methods_at(request: Request) -> list[str]:
-    """All that can be done at an address; the router itself names only what its first route there takes."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
-    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
-    taken = [name for name, scope in scopes.items() if any(each.matches(scope)[0] is Match.FULL for each in routes)]
-    return taken or ["GET", "HEAD"]  # a folder of files
+    return [method for method in ALL_METHODS if is_allowed(method)] or ["GET", "HEAD"]  # of a folder of files
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -190,12 +197,21 @@ def _is_no_refused_socket(record: logging.LogRecord) -> bool:
     return record.msg != "ASGI callable returned without completing handshake."
 
 
+class _PromptProtocol(AutoHTTPProtocol):
+    """Waits for a slow reader early, and so do the WebSockets that a connection becomes."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        transport.set_write_buffer_limits(_MAX_UNSENT_BYTES)
+        super().connection_made(transport)
+
+
 class Server(uvicorn.Server):
     """Ends the music before it waits for connections: endless responses end by themselves then."""
 
     def __init__(self, app: ASGIApp, conductor: Conductor) -> None:
         config = uvicorn.Config(
             app,
+            http=_PromptProtocol,
             lifespan="off",
             log_config=None,  # its words go where ours go
             access_log=False,
@@ -220,6 +236,8 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
         bound = socket.socket(family, kind, proto)  # asyncio switches Nagle's delay off only where it sees TCP here
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted connections have it from here
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_BYTES)
         try:
             bound.bind(address)
             bound.listen(0)

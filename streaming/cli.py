@@ -260,17 +260,19 @@ def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict
     with _notice_if_slow() as has_begun:
         if not sys.stderr.isatty():
             return work(lambda frames: has_begun())
-        from rich.console import Console
-        from rich.progress import Progress
+        shown = ""
 
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("composing", total=num_frames)
+        def on_progress(frames: int) -> None:
+            nonlocal shown
+            has_begun()
+            if (line := f"composing {frames / num_frames:4.0%}") != shown:
+                shown = line
+                print(f"\r{line}", end="", file=sys.stderr, flush=True)
 
-            def on_progress(frames: int) -> None:
-                has_begun()
-                progress.update(task, completed=frames)
-
+        try:
             return work(on_progress)
+        finally:
+            print("\r" + " " * len(shown) + "\r", end="", file=sys.stderr, flush=True)
 
 
 def _moods(options: argparse.Namespace) -> int:

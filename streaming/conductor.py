@@ -36,6 +36,7 @@ from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.ring import RING_BYTES, Ring
 from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
+from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Conductor:
             task.cancel()
         self._tasks.clear()
         for station in list(self.stations.values()):
-            self.close_station(station)
+            self.close_station(station, SHUT_DOWN)
         if self._engine is not None:
             engine, self._engine = self._engine, None
             await asyncio.to_thread(engine.stop)
@@ -145,7 +146,7 @@ class Conductor:
         except BaseException as error:
             del self._opening[station_id]
             self._send(protocol.Close(station_id))
-            station.close()
+            station.close(LOST)
             if isinstance(error, TimeoutError):
                 raise EngineUnavailable("the engine did not answer in time") from error
             raise
@@ -163,7 +164,7 @@ class Conductor:
         except KeyError:
             raise UnknownStation(station_id) from None
 
-    def close_station(self, station: Station) -> None:
+    def close_station(self, station: Station, ending: Ending = DELETED) -> None:
         """End the station and all that listen to it; again is no harm."""
         if self.stations.pop(station.id, None) is None:
             return
@@ -173,9 +174,9 @@ class Conductor:
                 del self._unanswered[request]
                 _settle(answer, UnknownStation(station.id))
         seconds = round(station.position()["seconds"])
-        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns)
+        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
-        station.close()
+        station.close(ending)
         self._snapshot_path(station).unlink(missing_ok=True)
         self.metrics.stations.set(len(self.stations))
 
@@ -270,7 +271,7 @@ class Conductor:
             _settle(self._opening[report.station][1], error)
         elif report.station in self.stations:
             log.error("station %s could not be brought back: %s", report.station, error)
-            self.close_station(self.stations[report.station])
+            self.close_station(self.stations[report.station], LOST)
 
     # --- when the engine dies ----------------------------------------------------------------------------------------
 
@@ -324,7 +325,7 @@ class Conductor:
             if self.config.idle_close_s:
                 for station in list(self.stations.values()):
                     if station.is_idle and now_s - station.idle_since_s > self.config.idle_close_s:
-                        self.close_station(station)
+                        self.close_station(station, IDLE)
             self._tasks = [task for task in self._tasks if not task.done()]
 
     def _on_stall(self, stalled_s: float, now_s: float) -> None:

@@ -3,6 +3,7 @@
 StreamingError
 ├── UnknownStation, UnknownSession           404
 ├── TooManyStations, TooManySessions         503, with the seconds after which to try again
+├── NoWebRtcNetwork                          501: no network interface that WebRTC uses
 ├── EngineUnavailable                        503: the engine restarts or has no time left
 ├── ControlRefused                           409: a control that fits, but not where the music is now
 ├── BadRequest                               400: a body that cannot be read
@@ -75,6 +76,16 @@ class TooManySessions(StreamingError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} sessions listen, which is the limit max_sessions; try later", limit=limit)
+
+
+class NoWebRtcNetwork(StreamingError):
+    code, status, title = "no_webrtc_network", 501, "No network for WebRTC"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this machine has no network interface but its own loopback, which WebRTC leaves out; "
+            "listen by the WebSocket /v1/stations/{id}/audio or the stream audio.ogg instead"
+        )
 
 
 class EngineUnavailable(StreamingError):

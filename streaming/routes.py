@@ -5,6 +5,7 @@ Event loop only.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, WebSocket
@@ -46,6 +47,11 @@ _STEER = {"type": "steer", "set": {"mood": "epic", "energy": 0.8}, "over": "2 ba
 
 def conductor_of(request: Request | WebSocket) -> Conductor:
     return request.app.state.conductor
+
+
+def prefix_of(request: Request) -> str:
+    """The path under which the asker sees this server, empty or with a slash before and none behind it."""
+    return request.scope.get("root_path", "")
 
 
 def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int) -> Session:
@@ -137,13 +143,15 @@ async def post_station(request: Request) -> JSONResponse:
     It plays when this answers. Without a body it plays the mood `healing`.
     """
     station = await conductor_of(request).open_station(await read_json(request))
-    return JSONResponse(station.state(), 201, {"Location": station.links()["self"]})
+    prefix = prefix_of(request)
+    return JSONResponse(station.state(prefix), 201, {"Location": station.links(prefix)["self"]})
 
 
 @router.get("/v1/stations", tags=["stations"], operation_id="listStations", response_model=messages.Stations)
 async def get_stations(request: Request) -> JSONResponse:
     """List all stations and their state."""
-    return JSONResponse({"stations": [station.state() for station in conductor_of(request).stations.values()]})
+    stations, prefix = conductor_of(request).stations.values(), prefix_of(request)
+    return JSONResponse({"stations": [station.state(prefix) for station in stations]})
 
 
 @router.get(
@@ -158,7 +166,7 @@ async def get_station(request: Request, station_id: StationId) -> JSONResponse:
 
     Position, mood now and mood heading, listeners, health.
     """
-    return JSONResponse(conductor_of(request).station(station_id).state())
+    return JSONResponse(conductor_of(request).station(station_id).state(prefix_of(request)))
 
 
 @router.patch(
@@ -183,7 +191,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
         await conductor.control(station, {"type": "steer", "set": fields})
     if "name" in changes:
         station.name = name or station.id
-    return JSONResponse(station.state())
+    return JSONResponse(station.state(prefix_of(request)))
 
 
 @router.delete(
@@ -261,7 +269,6 @@ async def get_take(request: Request, station_id: StationId) -> StreamingResponse
 _AUDIO = {"type": "string", "format": "binary"}
 
 
-@router.head("/v1/stations/{station_id}/audio.{kind}", include_in_schema=False)
 @router.get(
     "/v1/stations/{station_id}/audio.{kind}",
     tags=["audio"],
@@ -270,6 +277,10 @@ _AUDIO = {"type": "string", "format": "binary"}
     responses={
         200: {
             "description": "Sound, until either side ends.",
+            "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
+        },
+        206: {
+            "description": "The first bytes, for players that look at them before they listen; asked for by `Range`.",
             "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
         },
         **refusals(UnknownStation, UnknownFormat, TooManySessions),
@@ -288,11 +299,18 @@ async def get_audio(
     station = conductor.station(station_id)
     if kind not in http_audio.MEDIA_TYPES:
         raise UnknownFormat(kind, http_audio.MEDIA_TYPES)
-    headers = {"Cache-Control": "no-store"}
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type=http_audio.MEDIA_TYPES[kind])
+    headers, media_type = {"Cache-Control": "no-store"}, http_audio.MEDIA_TYPES[kind]
+    is_head = getattr(request.state, "is_head", False)
+    range_ = None if is_head else request.headers.get("range")
+    peeked = range_ and await asyncio.to_thread(http_audio.peek, kind, range_)
+    if peeked:
+        headers["Content-Range"] = f"bytes 0-{len(peeked) - 1}/*"
+        return Response(peeked, 206, headers, media_type)
+    headers |= {"Accept-Ranges": "none", "X-Accel-Buffering": "no"}  # nginx would hold back what is to be heard now
+    if is_head:
+        return StreamingResponse(iter(()), 200, headers, media_type)
     session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS)
-    return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, http_audio.MEDIA_TYPES[kind])
+    return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, media_type)
 
 
 # --- WebSockets: OpenAPI has none, so each stands there as the GET that begins it -------------------------------------

@@ -5,15 +5,18 @@ Remembers nothing: a session carries its peer. Event loop only.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request
 from fastapi.responses import Response
 
+from streaming.config import IceServer
 from streaming.errors import (
     BadOffer,
     BadRequest,
     IceRestartRefused,
+    NoWebRtcNetwork,
     PreconditionFailed,
     PreconditionMissing,
     TooLarge,
@@ -23,8 +26,9 @@ from streaming.errors import (
     WrongContentType,
 )
 from streaming.openapi import answer, refusals, text_body
-from streaming.routes import StationId, conductor_of, new_session, read_body
-from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer, check_offer
+from streaming.routes import StationId, conductor_of, new_session, prefix_of, read_body
+from streaming.transports.offers import Offer
+from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
 
 router = APIRouter(prefix="/whep/{station_id}", tags=["whep"])
 
@@ -34,18 +38,21 @@ SessionId = Annotated[str, Path(description="The last part of the session's `Loc
 IfMatch = Annotated[str | None, Header(description="The session's ETag, or `*`; needed.")]
 
 
+_ENDPOINT = {204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
+
+
 @router.options(
-    "",
-    status_code=204,
-    operation_id="describeWhep",
-    response_class=Response,
-    responses={204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
-    | refusals(UnknownStation),
-)
+    "", status_code=204, operation_id="describeWhep", response_class=Response,
+    responses=_ENDPOINT | refusals(UnknownStation),
+)  # fmt: skip
+@router.get(
+    "", status_code=204, operation_id="getWhep", response_class=Response,
+    responses=_ENDPOINT | refusals(UnknownStation),
+)  # fmt: skip
 async def describe(request: Request, station_id: StationId) -> Response:
-    """Tell what can be posted here."""
+    """Tell what can be posted here; the endpoint itself has no content."""
     conductor_of(request).station(station_id)
-    return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "OPTIONS, POST"})
+    return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "GET, HEAD, OPTIONS, POST"})
 
 
 @router.post(
@@ -58,7 +65,7 @@ async def describe(request: Request, station_id: StationId) -> Response:
             "An SDP answer; `Link` names STUN and TURN servers where there are any.", _SDP, {"type": "string"},
             Location="The session.", ETag="Of the session, for `If-Match`.", Accept_Patch=_FRAGMENT,
         ),
-        **refusals(UnknownStation, BadOffer, WrongContentType, TooLarge, TooManySessions),
+        **refusals(UnknownStation, BadOffer, WrongContentType, TooLarge, TooManySessions, NoWebRtcNetwork),
     },
     openapi_extra=text_body(_SDP, "An offer that receives audio, with Opus; a data channel `live` may be part of it."),
 )  # fmt: skip
@@ -69,23 +76,36 @@ async def post_offer(request: Request, station_id: StationId) -> Response:
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    offer = await _read(request, _SDP)
-    check_offer(offer)
+    offer = Offer(await _read(request, _SDP))
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
-    peer = WhepPeer(conductor, station, session)
+    peer = WhepPeer(conductor, station, session, offer)
     try:
-        answer = await peer.answer(offer)
+        answer = await peer.answer()
     except BaseException:
         await peer.close()
         raise
-    headers = {"Location": f"/whep/{station.id}/{session.id}", "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
+    location = f"{station.links(prefix_of(request))['whep']}/{session.id}"
+    headers = {"Location": location, "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
     response = Response(answer, 201, headers, _SDP)
     for server in conductor.config.ice_servers:
-        response.headers.append("Link", f'<{server.url}>; rel="ice-server"')
+        response.headers.append("Link", _link(server))
     return response
 
 
-@router.head("/{session_id}", include_in_schema=False)
+def _link(server: IceServer) -> str:
+    """A server to the client, as RFC 9725 (section 4.6) writes it."""
+    link = f'<{server.url}>; rel="ice-server"'
+    if server.username is None or server.credential is None:
+        return link
+    login = f"username={_quoted(server.username)}; credential={_quoted(server.credential)}"
+    return f'{link}; {login}; credential-type="password"'
+
+
+def _quoted(text: str) -> str:
+    """A quoted-string of RFC 9110, section 5.6.4."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
 @router.get(
     "/{session_id}",
     status_code=204,

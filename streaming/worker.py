@@ -69,6 +69,8 @@ class Worker:
     def __init__(self, generator: Generator, config: Config, pipe: Connection) -> None:
         self._generator, self._config, self._pipe = generator, config, pipe
         self._lead_s = config.lead_ms / 1000
+        self._room = select.poll()
+        self._room.register(pipe.fileno(), select.POLLOUT)
         self._players: dict[str, Player] = {}
         self._free_slots = deque(range(config.max_stations))
         self._pool = ThreadPoolExecutor(2, "publish")
@@ -211,7 +213,7 @@ class Worker:
 
     def _is_heard(self) -> bool:
         """Whether the front reads what it is told. The music does not wait for one that stands still."""
-        return bool(select.select([], [self._pipe], [], 0)[1])
+        return bool(self._room.poll(0))
 
     def _announce(self, player: Player) -> None:
         """Send the events that are not yet past; after a recovery some are."""
