@@ -192,6 +192,8 @@ def _layer_gain(name: object, gain: object) -> float | str:
 
 
 def _check_seed(seed: object) -> object:
+    if isinstance(seed, float) and seed.is_integer():
+        seed = int(seed)  # JSON has one kind of number
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise BadControl(f"seed is {shown(seed)}; expected a whole number")
     if not 0 <= seed <= MAX_SEED:
