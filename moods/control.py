@@ -192,6 +192,8 @@ def _layer_gain(name: object, gain: object) -> float | str:
 
 
 def _check_seed(seed: object) -> object:
+    if isinstance(seed, float) and seed.is_integer():
+        seed = int(seed)  # JSON has one kind of number
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise BadControl(f"seed is {shown(seed)}; expected a whole number")
     if not 0 <= seed <= MAX_SEED:
@@ -362,7 +364,7 @@ class Cancel(_Model):
 
 
 class Hit(_Control):
-    """An accent that all layers strike together, with a pickup before it and a cut after it."""
+    """An accent that all layers strike together: now, over what sounds; or later, with a pickup and a cut after it."""
 
     type: Literal["hit"] = "hit"
     at: Literal["now", "beat", "bar"] | At = Field("beat", examples=["bar"])

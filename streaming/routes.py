@@ -280,7 +280,7 @@ _AUDIO = {"type": "string", "format": "binary"}
             "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
         },
         206: {
-            "description": "The first bytes alone, where `Range` asks for no more than what all begin with.",
+            "description": "The first bytes, for players that look at them before they listen; asked for by `Range`.",
             "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
         },
         **refusals(UnknownStation, UnknownFormat, TooManySessions),

@@ -38,24 +38,19 @@ SessionId = Annotated[str, Path(description="The last part of the session's `Loc
 IfMatch = Annotated[str | None, Header(description="The session's ETag, or `*`; needed.")]
 
 
+_ENDPOINT = {204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
+
+
 @router.options(
-    "",
-    status_code=204,
-    operation_id="describeWhep",
-    response_class=Response,
-    responses={204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
-    | refusals(UnknownStation),
-)
+    "", status_code=204, operation_id="describeWhep", response_class=Response,
+    responses=_ENDPOINT | refusals(UnknownStation),
+)  # fmt: skip
 @router.get(
-    "",
-    status_code=204,
-    operation_id="getWhepEndpoint",
-    response_class=Response,
-    responses={204: answer("It has no content.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
-    | refusals(UnknownStation),
-)
+    "", status_code=204, operation_id="getWhep", response_class=Response,
+    responses=_ENDPOINT | refusals(UnknownStation),
+)  # fmt: skip
 async def describe(request: Request, station_id: StationId) -> Response:
-    """Tell what can be posted here."""
+    """Tell what can be posted here; the endpoint itself has no content."""
     conductor_of(request).station(station_id)
     return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "GET, HEAD, OPTIONS, POST"})
 

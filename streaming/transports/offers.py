@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from moods.errors import shown
 from streaming.errors import BadOffer
 
 _MEDIA = re.compile(r"m=(\S+) (\d+)(?:/\d+)? (\S+) (\S.*)")
@@ -78,7 +79,7 @@ def _read_sections(lines: list[str]) -> list[Section]:
         elif match := _MEDIA.fullmatch(line):
             sections.append(Section(match[1], int(match[2]), match[3], match[4]))
         else:
-            raise BadOffer(f"the line {line[:80]!r} of the offer cannot be read", field="sdp", value=line[:80])
+            raise BadOffer(f"the line {shown(line)} of the offer cannot be read", field="sdp", value=line[:80])
     return sections
 
 

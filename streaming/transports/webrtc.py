@@ -28,6 +28,7 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcicetransport import parse_stun_turn_uri
 from aiortc.sdp import candidate_from_sdp
 
+from moods.errors import shown
 from streaming import live
 from streaming.conductor import Conductor
 from streaming.config import IceServer
@@ -138,7 +139,7 @@ class WhepPeer:
                 try:
                     candidate = candidate_from_sdp(value)
                 except (ValueError, IndexError, AssertionError) as error:
-                    refused = BadRequest(f"the candidate {value!r} cannot be read", field="candidate", value=value)
+                    refused = BadRequest(f"the candidate {shown(value)} cannot be read", field="candidate", value=value)
                     raise refused from error
                 candidate.sdpMid = self._offer.peer_mid(mid)
                 candidates += [candidate] if candidate.sdpMid is not None else []

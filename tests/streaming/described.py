@@ -2,7 +2,7 @@
 
 Longer by hand, beside `python -m tests.streaming.described PORT`, which serves sines:
     SCHEMATHESIS_HOOKS=tests.streaming.described schemathesis --config-file tests/streaming/schemathesis.toml run \
-        http://127.0.0.1:PORT/openapi.json --checks all -n 500
+        http://127.0.0.1:PORT/openapi.json --checks all -n 500 --phases examples,coverage,fuzzing
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hypothesis import strategies
 from requests.adapters import HTTPAdapter
 from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
 
 MAX_STATIONS = 6
 _turns = itertools.count()
@@ -61,12 +62,14 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     if "station_id" not in case.path_parameters and turn % 4:
         return
     stations = [each["links"] for each in requests.get(f"{base}/v1/stations", timeout=10).json()["stations"]]
-    for links in stations[MAX_STATIONS:]:
+    for links in stations[:-MAX_STATIONS]:
         requests.delete(base + links["self"], timeout=10)
     path = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
+    if case.meta is not None and case.meta.phase.name is TestPhase.STATEFUL:
+        return  # it goes on with what it has opened itself
     if path is None or path.mode is GenerationMode.NEGATIVE or turn % 4 == 0:
         return
-    links = stations[0] if stations else requests.post(f"{base}/v1/stations", timeout=10).json()["links"]
+    links = stations[-1] if stations else requests.post(f"{base}/v1/stations", timeout=10).json()["links"]
     case.path_parameters["station_id"] = links["self"].rpartition("/")[2]
     if "session_id" in case.path_parameters:
         told = requests.post(

@@ -169,7 +169,16 @@ CONTROLS = [
     [(Control, parse_control, control) for control in CONTROLS]
     + [
         (Opening, parse_opening, each)
-        for each in ({}, {"seed": 0}, {"seed": -1}, {"seed": None}, {"name": 3}, {"id": 1})
+        for each in (
+            {},
+            {"seed": 0},
+            {"seed": 7.0},
+            {"seed": 7.5},
+            {"seed": -1},
+            {"seed": None},
+            {"name": 3},
+            {"id": 1},
+        )
     ]
     + [(Changes, parse_changes, each) for each in ({"name": None}, {"seed": 1}, {"energy": 1}, {"energy": None})],
     ids=lambda value: str(value)[:60],
