@@ -147,7 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     render.set_defaults(run=_render)
 
     moods = commands.add_parser("moods", help="the moods and styles, or what a prompt is taken to mean")
-    moods.add_argument("--explain", metavar="PROMPT", help="how a free text, English or Chinese, is understood")
+    moods.add_argument(
+        "--explain", type=_text, metavar="PROMPT", help="how a free text, English or Chinese, is understood"
+    )
     moods.add_argument("--json", action="store_true")
     moods.set_defaults(run=_moods)
 
@@ -175,13 +177,21 @@ def _file(text: str) -> Path:
     return Path(text)
 
 
+def _text(text: str) -> str:
+    """Words as they were typed where they are UTF-8 and the locale took them for something else."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        return text
+
+
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, help="where the model runs (default auto)")
     parser.add_argument("--backend", choices=BACKENDS, help=f"what makes the music (default {BACKENDS[0]})")
 
 
 def _add_mood_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mood", nargs="?", metavar='MOOD|"PROMPT"', help="a mood's name or free text")
+    parser.add_argument("mood", type=_text, nargs="?", metavar='MOOD|"PROMPT"', help="a mood's name or free text")
     for name in MOOD_NUMBERS:
         parser.add_argument(f"--{name}", type=float, metavar="X")
     parser.add_argument("--style", metavar="NAME=WEIGHT,…", help="such as lofi or lofi=0.7,jazz=0.3")

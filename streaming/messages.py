@@ -153,7 +153,8 @@ class _StationState(TypedDict):
     id: str
     name: str
     seed: Annotated[int, Field(ge=0)]
-    state: Literal["playing", "paused", "ended"]
+    state: Literal["playing", "paused", "ended", "closed"]
+    """`closed` is said once, as the last message before the station and this connection are gone."""
     mood: Mood
     """What sounds now."""
     heading: Mood
@@ -258,6 +259,8 @@ class Status(_StationState):
     type: Literal["status"]
     session_began_frame: Frame | None
     """The frame with which the audio of this client's session began, if it named one and that has begun."""
+    reason: NotRequired[str]
+    """Why the station is closed; a WebSocket closes with the same words."""
 
 
 @_exact

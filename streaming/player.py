@@ -8,6 +8,7 @@ Stream frames count what was sent, music frames what was composed: while a stati
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -320,7 +321,8 @@ class Player:
             partial.write_bytes(pickle.dumps(snapshot, protocol=5))
             os.replace(partial, self._snapshot_path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
             if self._is_kept:
                 log.warning("%s cannot be kept for a recovery: %s", self._snapshot_path, error.strerror)
             self._is_kept = False

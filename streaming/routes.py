@@ -279,6 +279,10 @@ _AUDIO = {"type": "string", "format": "binary"}
             "description": "Sound, until either side ends.",
             "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
         },
+        206: {
+            "description": "The first bytes alone, where `Range` asks for no more than what all begin with.",
+            "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
+        },
         **refusals(UnknownStation, UnknownFormat, TooManySessions),
     },
 )

@@ -16,6 +16,7 @@ from streaming.errors import (
     BadOffer,
     BadRequest,
     IceRestartRefused,
+    NoWebRtcNetwork,
     PreconditionFailed,
     PreconditionMissing,
     TooLarge,
@@ -69,7 +70,7 @@ async def describe(request: Request, station_id: StationId) -> Response:
             "An SDP answer; `Link` names STUN and TURN servers where there are any.", _SDP, {"type": "string"},
             Location="The session.", ETag="Of the session, for `If-Match`.", Accept_Patch=_FRAGMENT,
         ),
-        **refusals(UnknownStation, BadOffer, WrongContentType, TooLarge, TooManySessions),
+        **refusals(UnknownStation, BadOffer, WrongContentType, TooLarge, TooManySessions, NoWebRtcNetwork),
     },
     openapi_extra=text_body(_SDP, "An offer that receives audio, with Opus; a data channel `live` may be part of it."),
 )  # fmt: skip
