@@ -207,7 +207,10 @@ def _serve(options: argparse.Namespace) -> int:
     if options.print_config:
         tell(config.to_toml().rstrip("\n"))
         return 0
-    from streaming.app import serve
+    from streaming.engine_process import start_ahead
+
+    start_ahead(config)
+    from streaming.app import serve  # takes a second, which the engine's process uses
 
     return serve(config)
 

@@ -11,7 +11,6 @@ import itertools
 import logging
 import secrets
 import shutil
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +20,7 @@ from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control, parse_opening
 from streaming import protocol
 from streaming.config import Config
-from streaming.engine_process import EngineProcess
+from streaming.engine_process import EngineProcess, make_runtime_folder
 from streaming.errors import (
     ControlRefused,
     EngineFailed,
@@ -33,8 +32,7 @@ from streaming.errors import (
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
-from streaming.ring import RING_BYTES, Ring
-from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
+from streaming.ring import Ring
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
 from streaming.starting import StartNotice
 from streaming.station import Station
@@ -77,8 +75,7 @@ class Conductor:
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        place = roomy_folder(self.config.max_stations * RING_BYTES, SHARED_MEMORY, temporary_folder())
-        self._folder = Path(tempfile.mkdtemp(prefix="undersong-", dir=place))
+        self._folder = make_runtime_folder(self.config)
         self._filler_thread = ThreadPoolExecutor(1, "filler")
         self._started = asyncio.get_running_loop().create_future()
         try:

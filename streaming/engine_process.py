@@ -12,6 +12,7 @@ import os
 import queue
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -20,9 +21,55 @@ from typing import Any
 
 from engine.config import SPARE_CODE_FOLDER
 from streaming.config import Config
+from streaming.ring import RING_BYTES
+from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
 from undersong_launch import child_command, child_environment
 
 _GOODBYE_S = 2.0
+
+
+class _Child:
+    """A process that has been started and told its settings."""
+
+    def __init__(self, config: Config, runtime_folder: Path) -> None:
+        self.config, self.runtime_folder = config, runtime_folder
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                child_command("streaming.worker:main", str(theirs.fileno())),
+                pass_fds=[theirs.fileno()],
+                env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
+            )
+        self.pipe = Connection(os.dup(self.socket.fileno()))
+        self.pipe.send((config, runtime_folder))
+
+
+_ahead: _Child | None = None
+
+
+def start_ahead(config: Config) -> None:
+    """Start the first engine before there is a loop: it loads while the front imports its web server."""
+    global _ahead
+    _ahead = _Child(config, make_runtime_folder(config))
+
+
+def make_runtime_folder(config: Config) -> Path:
+    """Where rings and snapshots lie: a new folder, or that of the engine that was started ahead.
+
+    Raises `OSError` where there is none.
+    """
+    if _ahead is not None and _ahead.config is config:
+        return _ahead.runtime_folder
+    place = roomy_folder(config.max_stations * RING_BYTES, SHARED_MEMORY, temporary_folder())
+    return Path(tempfile.mkdtemp(prefix="undersong-", dir=place))
+
+
+def _take_child(config: Config, runtime_folder: Path) -> _Child:
+    global _ahead
+    if _ahead is not None and _ahead.runtime_folder == runtime_folder:
+        child, _ahead = _ahead, None
+        return child
+    return _Child(config, runtime_folder)
 
 
 class EngineProcess:
@@ -37,16 +84,9 @@ class EngineProcess:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_report, self._on_exit = on_report, on_exit
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                child_command("streaming.worker:main", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
-            )
-        self._pipe = Connection(os.dup(self._socket.fileno()))
+        child = _take_child(config, runtime_folder)
+        self._socket, self._process, self._pipe = child.socket, child.process, child.pipe
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.send((config, runtime_folder))
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
         for thread in self._threads:
             thread.start()

@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numba
@@ -134,7 +135,7 @@ def test_warm_says_where_the_code_lies(capsys: pytest.CaptureFixture[str]) -> No
     assert report["bytes"] > 0 and report["wall_seconds"] > 0
 
 
-def test_a_user_without_a_home_plays_from_a_warm_folder(tmp_path: Path) -> None:
+def test_a_user_without_a_home_plays_from_a_warm_folder() -> None:
     """As in an image: what was compiled beside the sources is used by another user, and nothing is written."""
     assert main(["warm"]) == 0
     render = [sys.executable, "-m", "streaming.cli", "render", "focus", "--seconds", "1", "--out", "x.wav"]
@@ -142,10 +143,11 @@ def test_a_user_without_a_home_plays_from_a_warm_folder(tmp_path: Path) -> None:
     can_change = os.geteuid() == 0 and subprocess.run(
         [*as_nobody, sys.executable, "-c", f"open({__file__!r})"], capture_output=True
     ).returncode == 0  # fmt: skip
-    tmp_path.chmod(0o777)
-    done = subprocess.run(
-        [*(as_nobody if can_change else []), *render], cwd=tmp_path, capture_output=True, text=True,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stderr == "", done.stderr
-    assert [file.name for file in tmp_path.iterdir()] == ["x.wav"]
+    with tempfile.TemporaryDirectory() as working_folder:  # pytest's own lies where another user cannot go
+        os.chmod(working_folder, 0o777)
+        done = subprocess.run(
+            [*(as_nobody if can_change else []), *render], cwd=working_folder, capture_output=True, text=True,
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        assert os.listdir(working_folder) == ["x.wav"]
