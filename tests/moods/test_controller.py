@@ -459,6 +459,17 @@ def test_now_is_refused_only_when_nothing_more_is_struck() -> None:
             send(controller, controller.frame_of_beat(last + 1), **kind, at="now")
 
 
+def test_a_hit_and_a_stinger_now_sound_together_in_either_order() -> None:
+    hit, stinger = {"type": "hit", "at": "now"}, {"type": "stinger", "name": "logo", "at": "now"}
+    for both in ((hit, stinger), (stinger, hit)):
+        controller = opened(bpm=120)
+        for control in both:
+            send(controller, 4 * SECOND + BLOCK, **control)
+        intents = [controller.beat_intent(beat) for beat in range(9, 14)]
+        assert [intent.cue for intent in intents] == ["cut", "cut", "none", "none", "none"]
+        assert [intent.stinger is None for intent in intents] == [False] * 4 + [True]
+
+
 def test_of_stingers_and_hits_over_each_other_the_later_decides() -> None:
     lead = LAYERS.index("lead")
     controller = opened(style="upbeat", energy=1.0, bpm=120)
