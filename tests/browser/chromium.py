@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Page, expect, sync_playwright
 
-from tests.browser.install import find_browser
+from tests.browser.install import find_browser_of_system
 
 PATIENCE_MS = 20_000
 """These tests ask what happens, not how soon: a busy machine may take its time."""
@@ -28,20 +29,24 @@ PHONE = {"has_touch": True, "is_mobile": True}
 
 
 @contextmanager
-def open_browser(*, plays_unasked: bool = True) -> Iterator[Browser]:
+def open_browser() -> Iterator[Browser]:
     """As http://studio.lan it finds this machine under an address that it does not take for secure.
 
-    Playwright's event loop must be gone before the next asynchronous test begins.
+    Playwright's event loop must be gone before the next asynchronous test begins, and there can be but one.
     """
-    path = find_browser()
-    assert path, "there is no Chromium; `make test` installs one, and so does python -m tests.browser.install"
-    flags = (*FLAGS, f"--autoplay-policy={AUTOPLAY[plays_unasked]}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        browser = launch(playwright.chromium)
         try:
             yield browser
         finally:
             browser.close()
+
+
+def launch(chromium: BrowserType, *, plays_unasked: bool = True) -> Browser:
+    """Start a browser that plays sound before anybody has pressed anything, or one that does not."""
+    path = find_browser_of_system() or chromium.executable_path
+    assert Path(path).exists(), "there is no Chromium; `make test` installs one, and so does tests.browser.install"
+    return chromium.launch(executable_path=path, args=[*FLAGS, f"--autoplay-policy={AUTOPLAY[plays_unasked]}"])
 
 
 @contextmanager

@@ -17,11 +17,15 @@ from playwright.sync_api import sync_playwright
 from tests.browser.firefox import find_firefox
 
 
+def find_browser_of_system() -> str | None:
+    """Path of the system's own Chromium, or None."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 def find_browser() -> str | None:
     """Path of a Chromium: the system's own, else the one Playwright has installed, else None."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
+    if path := find_browser_of_system():
+        return path
     with sync_playwright() as playwright:
         path = playwright.chromium.executable_path
     return path if Path(path).exists() else None

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness import Server
-from tests.browser.chromium import PHONE, open_browser, page_of
+from tests.browser.chromium import PHONE, launch, open_browser, page_of
 from tests.browser.prefix import stripping_proxy
 from tests.browser.test_studio import AUDIBLE, LISTEN, open_studio, play
 
@@ -180,9 +180,9 @@ def test_an_address_with_a_prompt_plays_by_itself(page: Page, server: Server) ->
     expect(page.locator("#understood")).to_contain_text("Heard as")
 
 
-def test_where_the_browser_wants_a_press_there_is_one_large_button(server: Server) -> None:
+def test_where_the_browser_wants_a_press_there_is_one_large_button(browser: Browser, server: Server) -> None:
     station = server.open_station(mood="horror")
-    with open_browser(plays_unasked=False) as shy, page_of(shy) as page:
+    with launch(browser.browser_type, plays_unasked=False) as shy, page_of(shy) as page:
         page.goto(f"{server.url}/?station={station['id']}")
         page.click("#begin > button")
         expect(page.locator("body")).to_have_attribute("data-state", "playing")
