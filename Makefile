@@ -11,8 +11,9 @@ RUN_READY := .venv/.ready-run
 GPU_READY := .venv/.ready-gpu
 DEV_READY := .venv/.ready-dev
 TRAIN_READY := .venv/.ready-train
-# Python compiles the few modules that are used when it first imports them; pip would compile them all.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# Python compiles the few modules that are used when it first imports them; pip would compile them all. setuptools warns
+# that an editable installation is one.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: serve play test check fix bench audition train eval wheel browser
 
@@ -57,9 +58,10 @@ browser: $(DEV_READY)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "undersong needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	-@$(PIP) 'pip>=25'  # an older one takes twice as long to choose among releases
 
 $(RUN_READY): pyproject.toml constraints.txt | .venv/bin/python
-	@echo "installing into .venv, once: about 450 MB"
+	@echo "installing into .venv, once: about 400 MB"
 	$(PIP) -e .
 	@touch $@
 

@@ -62,7 +62,7 @@ def _look_around() -> None:
     """Leave the working folder out; end the process with one line where one of our packages is somebody else's."""
     sys.path[:] = module_path()
     if strangers := "; ".join(_strangers()):
-        way_out = "install it in an environment of its own: pipx install undersong, or uv tool install undersong"
+        way_out = "install undersong in an environment of its own: pipx install undersong, or uv tool install undersong"
         print(f"undersong: {strangers}; {way_out}", file=sys.stderr)
         sys.exit(1)
 

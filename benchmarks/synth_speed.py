@@ -28,7 +28,7 @@ import symusic
 from benchmarks.harness import ROOT, record
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.sound import as_sounds
-from engine.synth.synth import Synth, warm_up
+from engine.synth.synth import Synth, compile_ahead
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 
@@ -72,7 +72,7 @@ def steady_intents() -> dict[str, Intent]:
 
 def run_ours(num_voices: int) -> float:
     """CPU seconds of the piece, kernels compiled, a style a bar."""
-    warm_up()
+    compile_ahead()
     intents = steady_intents()
     synth = Synth(1)
     synth.open(0, seed=1)

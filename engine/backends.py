@@ -6,16 +6,16 @@ import logging
 import os
 from pathlib import Path
 
-from engine.compile import compiled_beside, is_cached
+from engine.compile import compiled_beside, is_compiled
 from engine.config import EngineConfig
 from engine.errors import DeviceMissing
 from engine.generator import Generator
 from engine.score.composer import Composer, num_rows
 from engine.score.generator import ScoreGenerator
-from engine.score.sampling import pack_heads
+from engine.score.sampling import choose_events, pack_heads
 from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
 from engine.synth.errors import PatchError
-from engine.synth.mixer import render_slot
+from engine.synth.mixer import compile_parts, render_slot
 from engine.synth.patching.tables import SHIPPED, PatchTables, load_tables, shipped_tables
 from engine.synth.synth import Synth
 from engine.weights import read_checkpoint, shipped_checkpoint
@@ -59,8 +59,9 @@ def open_generator(config: EngineConfig) -> Generator:
     else:
         trunk = TorchTrunk(tensors, sizes, num_rows(config.max_slots), device)
     composer = Composer(trunk, pack_heads(tensors), config.max_slots)
-    if device == "cpu" and not is_cached(render_slot, "engine.synth"):
+    if device == "cpu" and not (is_compiled(render_slot) and is_compiled(choose_events)):
         with compiled_beside("engine.synth.synth"):
+            compile_parts()
             composer.warm_up()
     # More threads would only queue behind the front process and the encoders.
     num_threads = min(4, os.cpu_count() or 1)

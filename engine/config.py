@@ -10,6 +10,9 @@ from engine.errors import UnknownBackend, UnknownDevice
 BACKENDS = ("score",)
 DEVICES = ("auto", "cpu", "cuda")
 
+SPARE_CODE_FOLDER = "UNDERSONG_SPARE_CODE_FOLDER"
+"""The environment's word to child processes: a temporary folder for compiled code, where no other can be written."""
+
 # Part of the model, as its sizes are; module and kernels must agree on them.
 ROPE_BASE = 10_000.0
 NORM_EPS = 1e-5

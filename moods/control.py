@@ -1,22 +1,34 @@
 """The controls that clients send. In: parsed JSON; out: checked `Control` objects. Remembers nothing; any thread.
 
-Everything a client can get wrong raises one of `moods.errors`, never pydantic's own error.
+Everything a client can get wrong raises one of `moods.errors`, never pydantic's own error. The models' JSON schemas are
+what the server publishes: they allow what is read here, but for other spellings of the same (case, blanks).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 
-from moods.errors import BadControl, MoodsError, OutOfRange
+from moods.errors import BadControl, MoodsError, OutOfRange, shown
 from moods.glide import Span
-from moods.harmony import parse_key
+from moods.harmony import SCALES, parse_key
 from moods.intent import BEATS_PER_BAR, LAYERS
-from moods.mood import find_mood, style_names, style_weights
-from moods.stinger import find_stinger
+from moods.mood import MAX_STYLE_WEIGHT, find_mood, list_moods, style_names, style_weights, styles_by_name
+from moods.names import nearest
+from moods.stinger import find_stinger, list_stingers
 
 MAX_SECONDS = 366 * 86_400.0
 MAX_OVER_SECONDS = 600.0
@@ -29,42 +41,112 @@ DUCK_GAIN_DB = (-120.0, 0.0)
 def check_number(field: str, value: object, low: float, high: float) -> float:
     """`value` as a float. Raises `BadControl` if it is no number, `OutOfRange` outside `low` … `high` and for NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadControl(f"{field} is {_short(value)}; expected a number {low:g} … {high:g}")
+        raise BadControl(f"{field} is {shown(value)}; expected a number {low:g} … {high:g}")
     if not low <= value <= high:
         raise OutOfRange(field, value, low, high)
     return float(value)
 
 
+def _range(low: float, high: float) -> dict[str, Any]:
+    return {"type": "number", "minimum": low, "maximum": high}
+
+
 def _number(field: str, low: float, high: float) -> Any:
     return Annotated[
-        float, BeforeValidator(lambda value: check_number(field, value, low, high)), Field(ge=low, le=high)
+        float, BeforeValidator(lambda value: check_number(field, value, low, high)), WithJsonSchema(_range(low, high))
     ]
 
 
+_GAIN = _range(*LAYER_GAIN_DB)
+_STYLE_NAMES = list(styles_by_name())
+
+Absent = SkipJsonSchema[None]
+"""Beside a type: the field may be left out, and then is None here; a client may not send null."""
 Beat = Literal["now", "beat", "bar", "phrase"]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
 Id = Annotated[str, Field(max_length=128)]
 
 
+def _one_of(names: Iterable[str]) -> Any:
+    return Annotated[str, WithJsonSchema({"type": "string", "enum": list(dict.fromkeys(names))})]
+
+
+_MoodName = _one_of(name for mood in list_moods() for name in mood.names)
+_StingerName = _one_of(name for each in list_stingers() for name in (each.name, each.name_zh))
+_StyleWeights = Annotated[
+    dict[str, float],
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"type": "string", "enum": _STYLE_NAMES, "description": "This style alone."},
+                {
+                    "type": "object",
+                    "description": "Styles and their weights, not all of them 0; they need not sum to 1.",
+                    "propertyNames": {"enum": _STYLE_NAMES},
+                    "additionalProperties": _range(0, MAX_STYLE_WEIGHT),
+                    "not": {"additionalProperties": {"const": 0}},
+                },
+            ]
+        }
+    ),
+]
+_KeyName = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^[A-G][#b]?(m| ({'|'.join(SCALES)}))?$"})]
+_LayerGains = Annotated[
+    dict[str, float | Literal["mute"]],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {layer: {"oneOf": [_GAIN, {"const": "mute"}]} for layer in LAYERS},
+            "additionalProperties": False,
+        }
+    ),
+]
+
+
+def _tidy(schema: dict[str, Any]) -> None:
+    """Without a null as the default of what may only be left out."""
+    for field in schema.get("properties", {}).values():
+        if field.get("default", 0) is None:
+            del field["default"]
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_extra=_tidy)
+
+
+def _mood_or_prompt(schema: dict[str, Any]) -> None:
+    _tidy(schema)
+    schema["not"] = {"required": ["mood", "prompt"]}
 
 
 class MoodFields(_Model):
-    """What a steer sets; a field left out stays as it is, null gives it back to the mood."""
+    """A place in mood space. A field left out stays as it is; null, where allowed, gives it back to the mood."""
 
-    mood: Name | None = None
-    prompt: Annotated[str, Field(max_length=2000)] | None = None
-    valence: _number("valence", -1, 1) | None = None
-    energy: _number("energy", 0, 1) | None = None
-    tension: _number("tension", 0, 1) | None = None
-    style: dict[str, float] | None = None
+    model_config = ConfigDict(json_schema_extra=_mood_or_prompt)
+
+    mood: _MoodName | Absent = Field(None, examples=["epic"])
+    """A preset, by its English or Chinese name; case is ignored. Not together with `prompt`."""
+    prompt: Annotated[str, Field(max_length=2000)] | Absent = Field(None, examples=["rainy night, a little sad"])
+    """A free text in English or Chinese; `understood` tells how it was read. Not together with `mood`."""
+    valence: _number("valence", -1, 1) | Absent = None
+    """Dark … bright feeling: mode, harmony, register. Heard in the notes from the next bar, in the colour at once."""
+    energy: _number("energy", 0, 1) | Absent = Field(None, examples=[0.8])
+    """Still … driving: layers, density, drums, level. Heard in the notes from the next beat, in the level at once."""
+    tension: _number("tension", 0, 1) | Absent = None
+    """Resolved … threatening: dissonance, pedal tones, pulse. Heard from the next bar."""
+    style: _StyleWeights | Absent = Field(None, examples=[{"lofi": 0.7, "jazz": 0.3}])
+    """One style or weights of several. Heard from the next phrase, crossfaded."""
     bpm: _number("bpm", 40, 240) | None = None
-    key: Name | None = None
+    """Beats a minute; null: the mood decides. It glides from the next bar, and never jumps."""
+    key: _KeyName | None = Field(None, examples=["A minor"])
+    """Tonic and scale (major if left out); null: the mood decides. Reached at the next phrase, by shared chords."""
     density: _number("density", 0, 1) | None = None
+    """Notes for a beat; null: style and energy decide. Heard from the next beat."""
     brightness: _number("brightness", 0, 1) | None = None
-    layers: dict[str, float | Literal["mute"]] | None = None
-    temperature: _number("temperature", 0.1, 2) | None = None
+    """Spectral colour; null: style and energy decide. Heard at once."""
+    layers: _LayerGains | Absent = Field(None, examples=[{"drums": -6, "lead": "mute"}])
+    """Gain in dB of each layer named, or "mute". Heard at once, over 20 ms."""
+    temperature: _number("temperature", 0.1, 2) | Absent = None
+    """How much surprise. Heard from the next bar."""
 
     @field_validator("mood")
     @classmethod
@@ -81,7 +163,7 @@ class MoodFields(_Model):
     def _known_styles(cls, style: object) -> object:
         if not isinstance(style, str | Mapping):
             raise BadControl(
-                f'style is {_short(style)}; expected a name or weights, for example {{"lofi": 0.7, "jazz": 0.3}}'
+                f'style is {shown(style)}; expected a name or weights, for example {{"lofi": 0.7, "jazz": 0.3}}'
             )
         return style_names(style_weights(style))
 
@@ -89,7 +171,7 @@ class MoodFields(_Model):
     @classmethod
     def _known_layers(cls, layers: object) -> object:
         if not isinstance(layers, Mapping):
-            raise BadControl(f'layers is {_short(layers)}; expected for example {{"drums": -6, "lead": "mute"}}')
+            raise BadControl(f'layers is {shown(layers)}; expected for example {{"drums": -6, "lead": "mute"}}')
         return {name: _layer_gain(name, gain) for name, gain in layers.items()}
 
     @model_validator(mode="after")
@@ -97,7 +179,7 @@ class MoodFields(_Model):
         if self.mood is not None and self.prompt is not None:
             raise BadControl("mood and prompt are both given; expected one of them")
         nullable = {"bpm", "key", "density", "brightness"}
-        for field in sorted(self.model_fields_set - nullable - {"seed", "name"}):
+        for field in sorted((self.model_fields_set & MoodFields.model_fields.keys()) - nullable):
             if getattr(self, field) is None:
                 raise BadControl(f"{field} is null; only {', '.join(sorted(nullable))} may be left to the mood")
         return self
@@ -105,35 +187,57 @@ class MoodFields(_Model):
 
 def _layer_gain(name: object, gain: object) -> float | str:
     if name not in LAYERS:
-        raise BadControl(f"layers has {_short(name)}; expected {', '.join(LAYERS)}")
+        raise BadControl(f"layers has {shown(name)}; expected {', '.join(LAYERS)}")
     return "mute" if gain == "mute" else check_number(f"layers.{name}", gain, *LAYER_GAIN_DB)
 
 
 def _check_seed(seed: object) -> object:
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise BadControl(f"seed is {_short(seed)}; expected a whole number")
-    if seed is not None and not 0 <= seed <= MAX_SEED:
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise BadControl(f"seed is {shown(seed)}; expected a whole number")
+    if not 0 <= seed <= MAX_SEED:
         raise OutOfRange("seed", seed, 0, MAX_SEED)
     return seed
 
 
-class Opening(MoodFields):
-    """The body of POST /v1/stations."""
+_SEED = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
+_Label = Annotated[str, Field(max_length=200)]
 
-    seed: Annotated[int | None, BeforeValidator(_check_seed)] = None
-    name: Annotated[str, Field(max_length=200)] | None = None
+
+class Opening(MoodFields):
+    """What a station begins with; a field left out is decided by the mood, the mood itself is then `healing`."""
+
+    seed: Annotated[int, BeforeValidator(_check_seed), WithJsonSchema(_SEED)] | None = None
+    """Same seed, same controls: same music. Null or left out: a new one."""
+    name: _Label | None = Field(None, examples=["desk"])
+    """What people call it; null or left out: its id."""
+
+
+class Changes(MoodFields):
+    """What is to change in a station: mood fields, as by a `steer`, and its name."""
+
+    name: _Label | None = Field(None, examples=["stage"])
+    """What people call it; null: its id."""
+
+
+def _type_is_required(schema: dict[str, Any]) -> None:
+    _tidy(schema)
+    schema["properties"]["type"].pop("default")
+    schema["required"] = ["type", *schema.get("required", ())]
 
 
 class _Control(_Model):
+    model_config = ConfigDict(json_schema_extra=_type_is_required)
+
     id: Id | None = None
+    """Comes back in the answer, and names the control for `cancel`."""
 
 
 def read_over(over: object) -> Span:
     """Read seconds (0 … 600) or `"N beats"`, `"N bars"`."""
     if isinstance(over, str):
-        match = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*(beat|bar)s?\s*", over)
+        match = re.fullmatch(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(beat|bar)s?\s*", over)
         if not match:
-            raise BadControl(f'over is {_short(over)}; expected seconds, "N beats" or "N bars"')
+            raise BadControl(f'over is {shown(over)}; expected seconds, "N beats" or "N bars"')
         beats = float(match[1]) * (BEATS_PER_BAR if match[2] == "bar" else 1)
         if beats > MAX_OVER_BEATS:
             raise OutOfRange("over", over, 0, MAX_OVER_BEATS if match[2] == "beat" else MAX_OVER_BEATS / BEATS_PER_BAR)
@@ -147,34 +251,50 @@ def _check_over(over: object) -> object:
     return over
 
 
-Over = Annotated[float | str | None, BeforeValidator(_check_over)]
-
-
-class Steer(_Control):
-    """Change the mood fields in `set`; `at` absent: each field at its own place."""
-
-    type: Literal["steer"] = "steer"
-    set: MoodFields
-    over: Over = None
-    at: Beat | None = None
-
-    @property
-    def span(self) -> Span | None:
-        return None if self.over is None else read_over(self.over)
+_OVER = [
+    _range(0, MAX_OVER_SECONDS) | {"description": "Seconds."},
+    {
+        "type": "string",
+        "pattern": r"^[0-5]?[0-9]{1,2}(\.[0-9]{1,3})? (beat|bar)s?$",
+        "description": "Beats or bars, up to 2400 beats.",
+    },
+]
+Over = Annotated[
+    float | str | None, BeforeValidator(_check_over), WithJsonSchema({"anyOf": [*_OVER, {"type": "null"}]})
+]
 
 
 class At(_Model):
     """A place in seconds since the station opened."""
 
     seconds: _number("at.seconds", 0, MAX_SECONDS)
+    """One that has passed, or lies too far ahead for this control, is refused."""
+
+
+class Steer(_Control):
+    """Change mood fields: glide to a new place in mood space."""
+
+    type: Literal["steer"] = "steer"
+    set: MoodFields
+    over: Over = Field(None, examples=["2 bars"])
+    """How long the change takes; null or left out: as is natural for each field."""
+    at: Beat | None = Field(None, examples=["bar"])
+    """Where it begins: now, or the next beat, bar or phrase. Null or left out: each field at its own place."""
+
+    @property
+    def span(self) -> Span | None:
+        return None if self.over is None else read_over(self.over)
 
 
 class End(_Control):
-    """End the music; `at` in seconds: all sound is over there."""
+    """End the music."""
 
     type: Literal["end"] = "end"
     how: Literal["cadence", "ring", "fade", "stop", "loop"] = "cadence"
-    at: Beat | At | None = None
+    """A cadence and its last chord; a last chord that rings; a fade of 4 s; a stop within 40 ms; a cut on the bar line,
+    as a loop wants it."""
+    at: Beat | At | None = Field(None, examples=["phrase"])
+    """Where it begins; in seconds: where all sound is over. Null or left out: where it is natural for `how`."""
 
     @property
     def seconds(self) -> float | None:
@@ -182,34 +302,42 @@ class End(_Control):
 
 
 class Transport(_Control):
-    """Play, pause or start again."""
+    """Play, pause, or start the same music again."""
 
     type: Literal["transport"] = "transport"
     do: Literal["play", "pause", "restart"]
 
 
 class Panic(_Control):
-    """Instant, click-free silence."""
+    """Instant, click-free silence, until `transport` plays again."""
 
     type: Literal["panic"] = "panic"
 
 
-class Duck(_Control):
-    """Lower the level under speech; 0 dB gives it back. `voice`: take 1–4 kHz back in the middle, or give them back.
+def _gain_or_voice(schema: dict[str, Any]) -> None:
+    _type_is_required(schema)
+    gain = {"required": ["gain_db"], "properties": {"gain_db": {"type": "number"}}}
+    schema["anyOf"] = [gain, {"required": ["voice"]}]
 
-    A field left out stays as it is.
-    """
+
+class Duck(_Control):
+    """Lower the level under speech, or make room for a voice; of `gain_db` and `voice` one is needed."""
+
+    model_config = ConfigDict(json_schema_extra=_gain_or_voice)
 
     type: Literal["duck"] = "duck"
-    gain_db: _number("gain_db", *DUCK_GAIN_DB) | None = None
-    voice: bool | None = None
+    gain_db: _number("gain_db", *DUCK_GAIN_DB) | None = Field(None, examples=[-9])
+    """0 gives the level back; null or left out: it stays as it is."""
+    voice: bool | Absent = None
+    """True takes 1–4 kHz back in the middle, false gives them back; left out, it stays as it is."""
     over: Over = 0.2
+    """How long the change takes."""
 
     @field_validator("voice", mode="before")
     @classmethod
     def _true_or_false(cls, voice: object) -> object:
         if not isinstance(voice, bool):
-            raise BadControl(f"voice is {_short(voice)}; expected true or false")
+            raise BadControl(f"voice is {shown(voice)}; expected true or false")
         return voice
 
     @model_validator(mode="after")
@@ -224,26 +352,32 @@ class Duck(_Control):
 
 
 class Cancel(_Model):
-    """Take back the control `id`, if it has not begun to take effect."""
+    """Take back a control that has not begun to take effect."""
+
+    model_config = ConfigDict(json_schema_extra=_type_is_required)
 
     type: Literal["cancel"] = "cancel"
-    id: Id
+    id: Id = Field(examples=["c1"])
+    """The id of that control."""
 
 
 class Hit(_Control):
-    """An accent that all layers strike together; `at` in seconds: exactly there, between beats if need be."""
+    """An accent that all layers strike together, with a pickup before it and a cut after it."""
 
     type: Literal["hit"] = "hit"
-    at: Literal["now", "beat", "bar"] | At = "beat"
-    strength: _number("strength", 0, 1) = 1.0
+    at: Literal["now", "beat", "bar"] | At = Field("beat", examples=["bar"])
+    """Where it sounds; now: at once, over what sounds; in seconds: exactly there, between beats if need be."""
+    strength: _number("strength", 0, 1) = Field(1.0, examples=[0.8])
 
 
 class Stinger(_Control):
-    """A short named figure over the music, one of `moods.stinger.list_stingers()`."""
+    """A short named figure over the music, in the key and chord of the moment."""
 
     type: Literal["stinger"] = "stinger"
-    name: Name
+    name: _StingerName = Field(examples=["reveal"])
+    """One of the stingers that GET /v1/moods lists, by its English or Chinese name."""
     at: Beat | At = "beat"
+    """Where it sounds; now: at once, over what sounds."""
 
     @field_validator("name")
     @classmethod
@@ -251,22 +385,18 @@ class Stinger(_Control):
         return find_stinger(name).name
 
 
-class State(_Control):
-    """Go to a state defined when the station was opened."""
-
-    type: Literal["state"] = "state"
-    name: Name
-
-
-Control = Steer | End | Transport | Panic | Duck | Cancel | Hit | Stinger | State
+Control = Annotated[
+    Steer | End | Transport | Panic | Duck | Cancel | Hit | Stinger,
+    Field(discriminator="type"),
+]
 
 _MODELS: dict[str, type[BaseModel]] = {
     "steer": Steer, "end": End, "transport": Transport, "panic": Panic, "duck": Duck,
-    "cancel": Cancel, "hit": Hit, "stinger": Stinger, "state": State,
+    "cancel": Cancel, "hit": Hit, "stinger": Stinger,
 }  # fmt: skip
 
-_REFUSED = "state"  # read, so that the controller can say that it does not do it
-_EXPECTED = ", ".join(kind for kind in _MODELS if kind != _REFUSED)
+_LATER = ("state", "section")
+"""Controls of the interface that this version does not take."""
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -274,25 +404,32 @@ _M = TypeVar("_M", bound=BaseModel)
 def parse_control(obj: object) -> Control:
     """Read one control. Raises `UnknownName`, `OutOfRange` or `BadControl`."""
     if not isinstance(obj, Mapping):
-        raise BadControl(f'control is {_short(obj)}; expected an object with "type"')
-    kind = obj.get("type")
+        raise BadControl(f'control is {shown(obj)}; expected an object with "type"')
+    kind, way_out = obj.get("type"), f"expected one of {', '.join(_MODELS)}"
+    near = nearest(str(kind), _MODELS)
+    if kind is None:
+        raise BadControl(f"type is missing; {way_out}")
+    if kind in _LATER:
+        raise BadControl(f"{kind} is not available in this version; {way_out}")
     if not isinstance(kind, str) or kind not in _MODELS:
-        raise BadControl(f"type is {_short(kind)}; expected one of {_EXPECTED}")
+        raise BadControl(f"type is {shown(kind)}; {way_out}{f'; nearest: {near[0]}' if near else ''}")
     return _parse(_MODELS[kind], obj)  # type: ignore[return-value]
 
 
 def parse_opening(obj: object) -> Opening:
     """Read the body of POST /v1/stations. Raises like `parse_control`."""
-    if not isinstance(obj, Mapping):
-        raise BadControl(f"body is {_short(obj)}; expected an object of mood fields")
-    return _parse(Opening, obj)
+    return _parse(Opening, _object(obj))
 
 
-def parse_fields(obj: object) -> MoodFields:
-    """Read mood fields. Raises like `parse_control`."""
+def parse_changes(obj: object) -> Changes:
+    """Read the body of PATCH /v1/stations/{id}. Raises like `parse_control`."""
+    return _parse(Changes, _object(obj))
+
+
+def _object(obj: object) -> Mapping[str, Any]:
     if not isinstance(obj, Mapping):
-        raise BadControl(f"set is {_short(obj)}; expected an object of mood fields")
-    return _parse(MoodFields, obj)
+        raise BadControl(f"body is {shown(obj)}; expected an object of mood fields")
+    return obj
 
 
 def _parse(model: type[_M], obj: Mapping[str, Any]) -> _M:
@@ -312,16 +449,16 @@ def _named(error: ValidationError, model: type[BaseModel]) -> MoodsError:
     row = errors[0]
     field = ".".join(str(part) for part in row["loc"] if str(part) in _FIELD_NAMES) or "control"
     if row["type"] == "extra_forbidden":
-        inner = MoodFields if "set" in row["loc"] else model
-        return BadControl(f"{_short(row['loc'][-1])} is not a field here; expected {', '.join(inner.model_fields)}")
+        unknown, known = row["loc"][-1], (MoodFields if "set" in row["loc"] else model).model_fields
+        near = nearest(str(unknown), known)
+        way_out = f"nearest: {', '.join(near)}" if near else f"expected {', '.join(known)}"
+        return BadControl(f"{shown(unknown)} is not a field here; {way_out}")
     if row["type"] == "missing":
         return BadControl(f"{field} is missing")
-    return BadControl(f"{field} is {_short(row['input'])}; {row['msg'][:1].lower()}{row['msg'][1:]}")
+    if row["type"] in ("model_type", "dict_type"):
+        return BadControl(f"{field} is {shown(row['input'])}; expected an object")
+    text = row["msg"].replace("'", '"')  # pydantic quotes as Python does
+    return BadControl(f"{field} is {shown(row['input'])}; {text[:1].lower()}{text[1:]}")
 
 
 _FIELD_NAMES = frozenset(name for model in (*_MODELS.values(), Opening, At) for name in model.model_fields)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"

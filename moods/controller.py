@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, assert_never
 
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
 from moods.control import (
@@ -26,7 +26,7 @@ from moods.control import (
 from moods.course import COLOUR_TRACKS, LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import FILL_ENERGY, Cues, Planned, is_filled
 from moods.ending import BEATS, FADE_SECONDS, Ending, plan_ending
-from moods.errors import BadControl
+from moods.errors import BadControl, shown
 from moods.form import Place, layers_let_in, place_at
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.harmony import Key
@@ -242,9 +242,7 @@ class Controller:
             case Transport() | Panic():
                 return Applied(control.id, self.position(frame), {}, None)
             case _:
-                raise BadControl(
-                    f"{control.type} is not available in this version; use steer, hit, stinger, duck or end"
-                )
+                assert_never(control)
 
     def _earliest_beat(self, frame: int) -> int:
         return self._course.clock.first_beat_from(frame + LEAD_FRAMES)
@@ -312,7 +310,7 @@ class Controller:
             return Applied(control.id, _earliest(fields), fields, _least(applied.first_beat, ending.first_beat))
         cues = self._cues.cancel(control.id, frame, earliest)
         if not gone and not cues:
-            raise BadControl(f"id is {control.id!r}; no control of that id is still waiting to take effect")
+            raise BadControl(f"id is {shown(control.id)}; no control of that id is still waiting to take effect")
         applied = self._commit(control.id, frame, gone, is_removal=True)
         if not cues:
             return applied

@@ -96,11 +96,11 @@ class Cues:
 
     def stinger_at(self, beat: int) -> Planned | None:
         """The stinger that `beat` is composed with: of those under way the one that began last, unless a hit that
-        came after it strikes or rings there. What is laid over the music is not silenced by a hit before it."""
+        came after it strikes or rings there. What is laid over the music is not silenced by a hit before or with it."""
         stingers = (p for p in self._planned if p.stinger is not None)
         stinger = max((p for p in stingers if p.first_beat <= beat <= p.last_beat), key=_begun, default=None)
         _, hit = self.cue_at(beat)
-        if stinger is not None and hit is not None and not (stinger.is_over and _begun(stinger) > _begun(hit)):
+        if stinger is not None and hit is not None and not (stinger.is_over and _begun(stinger)[0] >= _begun(hit)[0]):
             return None
         return stinger
 

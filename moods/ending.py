@@ -18,7 +18,8 @@ DEFAULT_AT = {"cadence": "phrase", "ring": "bar", "fade": "now", "stop": "now", 
 RING_SECONDS = {"cadence": 4.0, "ring": 6.0}
 FADE_SECONDS = {"fade": 4.0, "stop": 0.04}
 SHORTEST_RING_SECONDS = 1.5
-LONGEST_SECONDS = 366 * 86_400.0
+MAX_AHEAD_SECONDS = 7200.0
+"""How far ahead an ending may lie: the tempo map is worked out up to there at once."""
 BLOCK_FRAMES = FRAMES_PER_SECOND // 50
 """A gain is read where a block begins and reached where it ends."""
 
@@ -48,15 +49,15 @@ def plan_ending(control: End, clock: Clock, frame: int, earliest_beat: int, plan
     """Work out an ending asked when `frame` was the next to be rendered and `earliest_beat` the first still open.
 
     `planned` is the same ending as worked out before the tempo changed: what has begun stays as it was.
-    Raises `OutOfRange` if all is to be over sooner than a click-free stop takes.
+    Raises `OutOfRange` if all is to be over sooner than a click-free stop takes, or too far ahead.
     """
     how = control.how
     stop_frame = None
     if control.seconds is not None:
         stop_frame = round(control.seconds * FRAMES_PER_SECOND)
         soonest = (frame / FRAMES_PER_SECOND) + FADE_SECONDS["stop"]
-        if planned is None and control.seconds < soonest:
-            raise OutOfRange("at.seconds", control.seconds, soonest, LONGEST_SECONDS)
+        if planned is None and not soonest <= control.seconds <= soonest + MAX_AHEAD_SECONDS:
+            raise OutOfRange("at.seconds", control.seconds, soonest, soonest + MAX_AHEAD_SECONDS)
     at = control.at if isinstance(control.at, str) else DEFAULT_AT[how]
     beat = -(-earliest_beat // BEATS[at]) * BEATS[at]
     is_begun = planned is not None and planned.first_beat is not None and planned.first_beat < earliest_beat

@@ -12,7 +12,17 @@ MoodsError
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
+from typing import Any
+
+
+def shown(value: object, max_length: int = 80) -> str:
+    """A value as the JSON that a client would write, cut short, for the text of an error."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = text.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair cannot be sent on
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 class MoodsError(ValueError):
@@ -20,16 +30,26 @@ class MoodsError(ValueError):
 
     code = "bad_value"
 
+    @property
+    def members(self) -> dict[str, Any]:
+        """What a client is told besides code and text, as JSON values."""
+        return {}
+
 
 class UnknownName(MoodsError):
-    """`name` is not known; `nearest` are the names closest to it."""
+    """`name` is not known; `nearest` are the names that may have been meant, `way_out` helps where there is none."""
 
     code = "unknown_name"
     noun = "name"
 
-    def __init__(self, name: str, nearest: Sequence[str]) -> None:
+    def __init__(self, name: str, nearest: Sequence[str], way_out: str) -> None:
         self.name, self.nearest = name, list(nearest)
-        super().__init__(f"unknown {self.noun} {repr(name):.80}; nearest: {', '.join(self.nearest) or 'none'}")
+        hint = f"nearest: {', '.join(self.nearest)}" if self.nearest else way_out
+        super().__init__(f"unknown {self.noun} {shown(name)}; {hint}")
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"field": self.noun, "value": self.name, "nearest": self.nearest}
 
 
 class UnknownMood(UnknownName):
@@ -55,7 +75,14 @@ class OutOfRange(MoodsError):
 
     def __init__(self, field: str, value: object, low: float, high: float) -> None:
         self.field, self.value, self.low, self.high = field, value, low, high
-        super().__init__(f"{field} is {repr(value):.60}; allowed is {low:g} … {high:g}")
+        super().__init__(f"{field} is {shown(value, 60)}; allowed is {low:g} … {high:g}")
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """JSON has no NaN and no infinity: they are told by name."""
+        is_number = not isinstance(self.value, float) or math.isfinite(self.value)
+        value = self.value if is_number else shown(self.value)
+        return {"field": self.field, "value": value, "range": [self.low, self.high]}
 
 
 class BadControl(MoodsError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from dataclasses import dataclass
 
 from moods.errors import UnknownKey
+from moods.names import nearest
 
 PITCH_CLASSES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 _SPELLINGS = {
@@ -76,9 +77,14 @@ def parse_key(text: str) -> Key:
     scale = words[1].strip().lower() if len(words) > 1 else "major"
     if tonic.endswith("m") and tonic[:-1] in _SPELLINGS and len(words) == 1:
         tonic, scale = tonic[:-1], "minor"
-    if tonic not in _SPELLINGS:
-        raise UnknownKey(text, [f"{name} {scale if scale in SCALES else 'major'}" for name in ("C", "A", "Eb")])
-    if scale not in SCALES:
-        near = difflib.get_close_matches(scale, SCALES, n=3, cutoff=0.3) or ["major", "minor", "dorian"]
-        raise UnknownKey(text, [f"{tonic} {name}" for name in near])
+    if tonic not in _SPELLINGS or scale not in SCALES:
+        raise UnknownKey(text, _near_keys(text), 'expected a tonic and a scale, such as "A minor" or "Eb major"')
     return Key(_SPELLINGS[tonic], scale)
+
+
+def _near_keys(text: str) -> list[str]:
+    match = re.match(r"\s*([A-Ha-h])([#b♯♭]?)\s*(.*)", text)
+    if match is None:
+        return []
+    tonic = match[1].upper().replace("H", "B") + match[2]  # H is the German name of B
+    return [f"{tonic} {scale}" for scale in (nearest(match[3], SCALES) if match[3] else ["major", "minor"])]

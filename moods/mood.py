@@ -5,7 +5,6 @@ Remembers the presets, read once; any thread.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import tomllib
@@ -15,9 +14,10 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
-from moods.errors import BadControl, OutOfRange, UnknownMood, UnknownStyle
+from moods.errors import BadControl, OutOfRange, UnknownMood, UnknownStyle, shown
 from moods.harmony import SCALES, Key, parse_key
 from moods.intent import LAYERS, STYLES
+from moods.names import nearest
 
 DEFAULT_MOOD = "healing"
 MAX_STYLE_WEIGHT = 1000.0
@@ -113,9 +113,9 @@ def find_mood(name: str) -> Mood:
     wanted = name.strip().casefold()
     if wanted in table:
         return table[wanted]
-    close = difflib.get_close_matches(wanted, table, n=9, cutoff=0.4)
-    nearest = list(dict.fromkeys(table[match].name for match in close))[:3]
-    raise UnknownMood(name, nearest or [mood.name for mood in list_moods()[:3]])
+    near = nearest(name, table, 9)
+    likeliest = {table[match].name: match for match in reversed(near)}.values()
+    raise UnknownMood(name, [match for match in near if match in likeliest][:3], "a free text is given as prompt")
 
 
 @cache
@@ -130,8 +130,7 @@ def find_style(name: str) -> str:
     wanted = name.strip().casefold()
     if wanted in table:
         return table[wanted]
-    close = difflib.get_close_matches(wanted, table, n=6, cutoff=0.4)
-    raise UnknownStyle(name, list(dict.fromkeys(table[match] for match in close))[:3] or STYLES[:3])
+    raise UnknownStyle(name, nearest(name, table), f"known: {', '.join(STYLES)}")
 
 
 def style_weights(style: str | Mapping[str, float]) -> tuple[float, ...]:
@@ -145,7 +144,7 @@ def style_weights(style: str | Mapping[str, float]) -> tuple[float, ...]:
     for given, weight in style.items():
         name = find_style(given)
         if isinstance(weight, bool) or not isinstance(weight, int | float):
-            raise BadControl(f"style.{name} is {repr(weight):.60}; expected a number")
+            raise BadControl(f"style.{name} is {shown(weight)}; expected a number")
         if not 0 <= weight <= MAX_STYLE_WEIGHT:
             raise OutOfRange(f"style.{name}", weight, 0, MAX_STYLE_WEIGHT)
         weights[name] += float(weight)
@@ -162,9 +161,7 @@ def _parse_weights(text: str) -> dict[str, float]:
         try:
             weights[name.strip()] = float(weight) if weight else 1.0
         except ValueError:
-            raise BadControl(
-                f"style weight {repr(weight):.60} is not a number; expected for example lofi=0.7"
-            ) from None
+            raise BadControl(f"style weight {shown(weight)} is not a number; expected for example lofi=0.7") from None
     return weights
 
 

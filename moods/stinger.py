@@ -12,6 +12,7 @@ from typing import Any
 from moods.errors import UnknownStinger
 from moods.intent import LAYERS
 from moods.mood import read_preset
+from moods.names import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,10 @@ def list_stingers() -> tuple[StingerFigure, ...]:
 
 
 def find_stinger(name: str) -> StingerFigure:
-    """The stinger called `name`, English or Chinese, case ignored. Raises `UnknownStinger` with all names."""
+    """The stinger called `name`, English or Chinese, case ignored. Raises `UnknownStinger` with the nearest names."""
     wanted = name.strip().casefold()
     for stinger in list_stingers():
         if wanted in (stinger.name, stinger.name_zh):
             return stinger
-    raise UnknownStinger(name, [stinger.name for stinger in list_stingers()])
+    names = [each for stinger in list_stingers() for each in (stinger.name, stinger.name_zh)]
+    raise UnknownStinger(name, nearest(name, names), f"known: {', '.join(each.name for each in list_stingers())}")

@@ -32,7 +32,7 @@ PLACES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def point_of(fields: MoodFields) -> Mood | None:
-    """The preset, or the point that a prompt means; None where neither is named, or nothing of the prompt understood."""
+    """The preset, or the point that a prompt means; None where neither is named or nothing of the prompt understood."""
     if fields.mood is not None:
         return find_mood(fields.mood)
     if fields.prompt is None:

@@ -21,25 +21,37 @@ from typing import Any, NoReturn
 import ifaddr
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import ALL_METHODS
+from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from moods.errors import MoodsError
-from streaming import routes, whep
+from moods.errors import MoodsError, shown
+from streaming import messages, routes, whep
 from streaming.conductor import Conductor
 from streaming.config import Config
-from streaming.errors import EngineFailed, PortUnavailable, StreamingError
+from streaming.errors import BadParameter, EngineFailed, PortUnavailable, StreamingError
 from streaming.journal import about, open_journal
+from streaming.middleware import HeadAsGet, UnderPrefix
+from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.protocol import problem_of
 
 log = logging.getLogger(__name__)
 
 _GOODBYE_S = 2
+_EXPOSED_HEADERS = (
+    *("Accept-Patch", "Accept-Post", "Accept-Ranges", "Allow", "Content-Range", "ETag", "Link", "Location"),
+    *("Retry-After", "Undersong-Began-Frame"),
+)
+_MAX_UNSENT_BYTES = 4 * 1024
+"""What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""
 _MAX_SOCKET_BYTES = 1 << 20
 """A longer WebSocket message closes the connection with 1009; one above MAX_MESSAGE_BYTES gets an `error` event."""
 
@@ -56,46 +68,61 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
             app.state.conductor = own
             yield
 
-    app = FastAPI(title="Undersong", description="Background music, composed live.", version="1", lifespan=lifespan)
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, root_path_in_servers=False)
     app.state.conductor = conductor
+    describe(app)
     app.include_router(routes.router)
     app.include_router(whep.router)
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
 
-    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def studio() -> FileResponse:
         return FileResponse(str(web / "index.html"))
 
-    @app.head("/healthz", include_in_schema=False)
-    @app.get("/healthz", tags=["operation"])
-    async def healthz() -> dict[str, bool]:
-        """The server is alive."""
-        return {"alive": True}
+    @app.get("/healthz", tags=["server"], operation_id="isAlive", response_model=messages.Alive)
+    async def healthz() -> JSONResponse:
+        """Is the server alive?"""
+        return JSONResponse({"alive": True})
 
-    @app.head("/readyz", include_in_schema=False)
-    @app.get("/readyz", tags=["operation"])
+    @app.get(
+        "/readyz",
+        tags=["server"],
+        operation_id="isReady",
+        response_model=messages.Readiness,
+        responses={
+            503: {"model": messages.Readiness, "description": "It does not: the engine starts, or starts again."}
+        },
+    )
     async def readyz(request: Request) -> JSONResponse:
-        """Able to take work: 200, otherwise 503."""
+        """Does the engine take work?"""
         is_ready = request.app.state.conductor.is_ready
         return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
-    @app.get("/metrics", tags=["operation"])
+    metrics_text = answer("Prometheus' text format.", "text/plain", {"type": "string"})
+
+    @app.get(
+        "/metrics", tags=["server"], operation_id="getMetrics", response_class=Response, responses={200: metrics_text}
+    )
     async def metrics(request: Request) -> PlainTextResponse:
-        """Prometheus' text format."""
+        """Tell the server's figures."""
         return PlainTextResponse(request.app.state.conductor.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(StreamingError, _streaming_problem)
     app.add_exception_handler(MoodsError, _moods_problem)
     app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(RequestValidationError, _parameter_problem)
+    app.add_exception_handler(Exception, _crash_problem)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["Location", "ETag", "Link", "Retry-After"],
+        allow_private_network=True,
+        expose_headers=_EXPOSED_HEADERS,
     )
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(UnderPrefix, public_url=config.public_url)
     return app
 
 
@@ -117,7 +144,9 @@ def _tell_refusal(asker: Request | WebSocket, status: int, code: str, detail: st
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
     _tell_refusal(asker, error.status, error.code, error.detail)
     members = {"detail": error.detail, **error.members}
-    return _problem(error.status, error.code, error.title, members, error.retry_after_s)
+    response = _problem(error.status, error.code, error.title, members, error.retry_after_s)
+    response.headers.update(error.headers)
+    return response
 
 
 async def _moods_problem(asker: Request | WebSocket, error: MoodsError) -> Response:
@@ -127,12 +156,38 @@ async def _moods_problem(asker: Request | WebSocket, error: MoodsError) -> Respo
     return _problem(422, code, "A value cannot be used", members)
 
 
+async def _parameter_problem(asker: Request | WebSocket, error: RequestValidationError) -> Response:
+    row = error.errors()[0]
+    name, text = str(row["loc"][-1]), row["msg"].replace("'", '"')  # pydantic quotes as Python does
+    if row["type"] == "missing":
+        return await _streaming_problem(asker, BadParameter(f"{name} is missing", field=name))
+    detail = f"{name} is {shown(row['input'])}; {text[:1].lower()}{text[1:]}"
+    return await _streaming_problem(asker, BadParameter(detail, field=name, value=row["input"]))
+
+
+async def _crash_problem(request: Request, error: Exception) -> Response:
+    """The traceback goes to the log, as ever."""
+    return _problem(500, "internal_error", "The server failed", {"detail": "this is a fault of the server's own"})
+
+
 async def _http_problem(request: Request, error: HTTPException) -> Response:
     members = {"detail": f"{request.method} {request.url.path}: {error.detail}"}
     _tell_refusal(request, error.status_code, "http_error", str(error.detail))
     response = _problem(error.status_code, "http_error", str(error.detail), members)
     response.headers.update(error.headers or {})
+    if error.status_code == 405:  # Starlette names those of one route; a path has several
+        response.headers["Allow"] = ", ".join(_allowed_methods(request))
     return response
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+
+    def is_allowed(method: str) -> bool:
+        scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    return [method for method in ALL_METHODS if is_allowed(method)] or ["GET", "HEAD"]  # a folder of files
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -143,12 +198,21 @@ def _is_no_refused_socket(record: logging.LogRecord) -> bool:
     return record.msg != "ASGI callable returned without completing handshake."
 
 
+class _PromptProtocol(AutoHTTPProtocol):
+    """Waits for a slow reader early, and so do the WebSockets that a connection becomes."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        transport.set_write_buffer_limits(_MAX_UNSENT_BYTES)
+        super().connection_made(transport)
+
+
 class Server(uvicorn.Server):
     """Ends the music before it waits for connections: endless responses end by themselves then."""
 
     def __init__(self, app: ASGIApp, conductor: Conductor) -> None:
         config = uvicorn.Config(
             app,
+            http=_PromptProtocol,
             lifespan="off",
             log_config=None,  # its words go where ours go
             access_log=False,
@@ -173,6 +237,8 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
         bound = socket.socket(family, kind, proto)  # asyncio switches Nagle's delay off only where it sees TCP here
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted connections have it from here
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_BYTES)
         try:
             bound.bind(address)
             bound.listen(0)

@@ -13,7 +13,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -36,7 +35,6 @@ ENDINGS = ("cadence", "ring", "fade", "stop")
 PLAY_LEAD_BLOCKS = 15  # 300 ms: composing a bar on a busy machine fits in
 LONGEST_S = 7200.0
 LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
-START_NOTICE_S = 3.0
 
 
 class UsageError(Exception):
@@ -92,16 +90,20 @@ def _ends_as_by_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _notice_if_slow() -> Iterator[Callable[[], None]]:
-    """Say why nothing is heard yet, unless the function that this yields is called soon."""
-    text = "the engine is starting; the first time it compiles its kernels"
-    timer = threading.Timer(START_NOTICE_S, note, [text])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield timer.cancel
-    finally:
-        timer.cancel()
+def _starting() -> Iterator[Callable[[], None]]:
+    """Tell of compilation until the function that this yields is called, and of warnings in a line each."""
+    import logging
+
+    from engine.compile import reported_to
+    from streaming.starting import StartNotice
+
+    logging.basicConfig(format="undersong: %(message)s", level=logging.WARNING)
+    notice = StartNotice()
+    with reported_to(notice):
+        try:
+            yield notice.end
+        finally:
+            notice.end()
 
 
 def _complain(error: object, status: int) -> int:
@@ -145,9 +147,15 @@ def _parser() -> argparse.ArgumentParser:
     render.set_defaults(run=_render)
 
     moods = commands.add_parser("moods", help="the moods and styles, or what a prompt is taken to mean")
-    moods.add_argument("--explain", metavar="PROMPT", help="how a free text, English or Chinese, is understood")
+    moods.add_argument(
+        "--explain", type=_text, metavar="PROMPT", help="how a free text, English or Chinese, is understood"
+    )
     moods.add_argument("--json", action="store_true")
     moods.set_defaults(run=_moods)
+
+    warm = commands.add_parser("warm", help="compile ahead what a station on the CPU needs, as for an image")
+    warm.add_argument("--json", action="store_true", help="report on stdout as one JSON object")
+    warm.set_defaults(run=_warm)
 
     models = commands.add_parser("models", help="the shipped checkpoint")
     models.add_argument("action", choices=("list", "verify"))
@@ -169,13 +177,21 @@ def _file(text: str) -> Path:
     return Path(text)
 
 
+def _text(text: str) -> str:
+    """Words as they were typed where they are UTF-8 and the locale took them for something else."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        return text
+
+
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, help="where the model runs (default auto)")
     parser.add_argument("--backend", choices=BACKENDS, help=f"what makes the music (default {BACKENDS[0]})")
 
 
 def _add_mood_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mood", nargs="?", metavar='MOOD|"PROMPT"', help="a mood's name or free text")
+    parser.add_argument("mood", type=_text, nargs="?", metavar='MOOD|"PROMPT"', help="a mood's name or free text")
     for name in MOOD_NUMBERS:
         parser.add_argument(f"--{name}", type=float, metavar="X")
     parser.add_argument("--style", metavar="NAME=WEIGHT,…", help="such as lofi or lofi=0.7,jazz=0.3")
@@ -223,7 +239,7 @@ def _live_blocks(options: argparse.Namespace) -> Any:
     if options.seconds is not None:
         num_frames = _num_frames(options.seconds)
         end_at(controller, num_frames, "cadence")
-    with _notice_if_slow() as has_begun:
+    with _starting() as has_begun:
         generator = open_generator(_engine_config(options))
         for index, block in enumerate(perform(generator, controller, num_frames)):
             has_begun()
@@ -257,20 +273,24 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict[str, Any]]) -> dict[str, Any]:
-    with _notice_if_slow() as has_begun:
+    with _starting() as has_begun:
         if not sys.stderr.isatty():
             return work(lambda frames: has_begun())
         from rich.console import Console
         from rich.progress import Progress
 
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("composing", total=num_frames)
+        progress = Progress(console=Console(stderr=True), transient=True)
+        task = progress.add_task("composing", total=num_frames)
 
-            def on_progress(frames: int) -> None:
-                has_begun()
-                progress.update(task, completed=frames)
+        def on_progress(frames: int) -> None:
+            has_begun()
+            progress.start()  # not before: until then the line belongs to the notice
+            progress.update(task, completed=frames)
 
+        try:
             return work(on_progress)
+        finally:
+            progress.stop()
 
 
 def _moods(options: argparse.Namespace) -> int:
@@ -309,6 +329,30 @@ def _words(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _warm(options: argparse.Namespace) -> int:
+    import time
+
+    begun_s = time.monotonic()
+    with _starting():
+        from engine.backends import open_generator
+        from engine.code_cache import kept_in
+        from engine.config import EngineConfig
+        from streaming.worker import warm_up
+
+        warm_up(open_generator(EngineConfig(max_slots=1)))
+        folder = kept_in()
+        if folder is None:
+            raise Failure("compiled code cannot be kept for later starts; set NUMBA_CACHE_DIR to a folder of your own")
+    report = {"folder": str(folder), "bytes": sum(file.stat().st_size for file in folder.glob("*.code")),
+              "wall_seconds": round(time.monotonic() - begun_s, 2)}  # fmt: skip
+    if options.json:
+        tell(json.dumps(report))
+    else:
+        size, seconds = f"{report['bytes'] / 1e6:.1f} MB", f"{report['wall_seconds']:.1f} s"
+        tell(f"compiled code lies in {printable(str(folder))}: {size}, ready in {seconds}")
+    return 0
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -11,7 +11,6 @@ import itertools
 import logging
 import secrets
 import shutil
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +35,8 @@ from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.ring import RING_BYTES, Ring
 from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
+from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
+from streaming.starting import StartNotice
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,6 @@ log = logging.getLogger(__name__)
 _ANSWER_S = 15.0
 _WATCH_S = 0.25
 _FULL_LOAD = 0.9
-_FIRST_START_NOTICE_S = 4.0
 _STEADY_S = 10.0
 """An engine that lived longer is started again at once, another after a pause."""
 _LONGEST_PAUSE_S = 5.0
@@ -63,6 +63,7 @@ class Conductor:
         """The engine takes work."""
         self.load = 0.0
         self._engine: EngineProcess | None = None
+        self._notice = StartNotice()
         self._started: asyncio.Future[None] | None = None
         self._heard_s = 0.0
         self._ready_s = 0.0
@@ -82,7 +83,7 @@ class Conductor:
         self._started = asyncio.get_running_loop().create_future()
         try:
             self._start_engine()
-            await self._wait_for_start(self._started)
+            await self._started
         except BaseException:
             await self.stop()
             raise
@@ -99,18 +100,12 @@ class Conductor:
             task.cancel()
         self._tasks.clear()
         for station in list(self.stations.values()):
-            self.close_station(station)
+            self.close_station(station, SHUT_DOWN)
         if self._engine is not None:
             engine, self._engine = self._engine, None
             await asyncio.to_thread(engine.stop)
         await asyncio.to_thread(self._filler_thread.shutdown)
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    async def _wait_for_start(self, started: asyncio.Future[None]) -> None:
-        done, _ = await asyncio.wait([started], timeout=_FIRST_START_NOTICE_S)
-        if not done:
-            print("undersong: the engine is starting; the first time it compiles its kernels", file=sys.stderr)
-        await started
 
     def _start_engine(self) -> None:
         self._heard_s = time.monotonic()
@@ -145,7 +140,7 @@ class Conductor:
         except BaseException as error:
             del self._opening[station_id]
             self._send(protocol.Close(station_id))
-            station.close()
+            station.close(LOST)
             if isinstance(error, TimeoutError):
                 raise EngineUnavailable("the engine did not answer in time") from error
             raise
@@ -163,7 +158,7 @@ class Conductor:
         except KeyError:
             raise UnknownStation(station_id) from None
 
-    def close_station(self, station: Station) -> None:
+    def close_station(self, station: Station, ending: Ending = DELETED) -> None:
         """End the station and all that listen to it; again is no harm."""
         if self.stations.pop(station.id, None) is None:
             return
@@ -173,13 +168,13 @@ class Conductor:
                 del self._unanswered[request]
                 _settle(answer, UnknownStation(station.id))
         seconds = round(station.position()["seconds"])
-        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns)
+        facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
-        station.close()
+        station.close(ending)
         self._snapshot_path(station).unlink(missing_ok=True)
         self.metrics.stations.set(len(self.stations))
 
-    async def control(self, station: Station, message: dict[str, Any]) -> protocol.Event:
+    async def control(self, station: Station, message: Any) -> protocol.Event:
         """Apply a control and answer its ack. Raises `MoodsError`, `ControlRefused`, `EngineUnavailable`."""
         parse_control(message)
         request = next(self._requests)
@@ -224,6 +219,8 @@ class Conductor:
                     self._opening[station_id][0].on_event(report.event)
             case protocol.Applied():
                 self._on_applied(report)
+            case protocol.Refused(request=None, problem=problem):
+                self._on_refused(report, EngineUnavailable(problem["detail"]))
             case protocol.Refused(problem=problem):
                 self._on_refused(report, ControlRefused(**problem))
             case protocol.Kept(station=station_id, num_controls=num_controls):
@@ -234,7 +231,10 @@ class Conductor:
                     station, opened = self._opening[station_id]
                     station.on_opened(report)
                     _settle(opened, None)
+            case protocol.Compiling(done=done, total=total):
+                self._notice(done, total)
             case protocol.Ready():
+                self._notice.end()
                 self._on_ready()
             case protocol.Failed(detail=detail):
                 _settle(self._started, EngineFailed(detail))
@@ -251,7 +251,7 @@ class Conductor:
         station = self.stations.get(report.station)
         if station is None or station.first_tick is None:
             return
-        station.log.append(report.entry)
+        station.on_applied(report)
         _, answer, received_s = self._unanswered.get(report.request, (None, None, None))
         if answer is not None and received_s is not None:
             leaves_s = max(time.monotonic(), time_of(station.first_tick + report.entry.block))
@@ -268,7 +268,7 @@ class Conductor:
             _settle(self._opening[report.station][1], error)
         elif report.station in self.stations:
             log.error("station %s could not be brought back: %s", report.station, error)
-            self.close_station(self.stations[report.station])
+            self.close_station(self.stations[report.station], LOST)
 
     # --- when the engine dies ----------------------------------------------------------------------------------------
 
@@ -322,7 +322,7 @@ class Conductor:
             if self.config.idle_close_s:
                 for station in list(self.stations.values()):
                     if station.is_idle and now_s - station.idle_since_s > self.config.idle_close_s:
-                        self.close_station(station)
+                        self.close_station(station, IDLE)
             self._tasks = [task for task in self._tasks if not task.done()]
 
     def _on_stall(self, stalled_s: float, now_s: float) -> None:

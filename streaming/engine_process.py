@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from engine.config import SPARE_CODE_FOLDER
 from streaming.config import Config
 from undersong_launch import child_command, child_environment
 
@@ -41,7 +42,7 @@ class EngineProcess:
             self._process = subprocess.Popen(
                 child_command("streaming.worker:main", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
-                env=child_environment(),
+                env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
             )
         self._pipe = Connection(os.dup(self._socket.fileno()))
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -3,13 +3,16 @@
 StreamingError
 ├── UnknownStation, UnknownSession           404
 ├── TooManyStations, TooManySessions         503, with the seconds after which to try again
+├── NoWebRtcNetwork                          501: no network interface that WebRTC uses
 ├── EngineUnavailable                        503: the engine restarts or has no time left
-├── ControlRefused                           422: the controller could not take a control
+├── ControlRefused                           409: a control that fits, but not where the music is now
 ├── BadRequest                               400: a body that cannot be read
 │   └── BadOffer                             400: an SDP offer that cannot be answered
 ├── BadText                                  422: text that is not Unicode
 ├── TooLarge                                 413: a body or message above the limit
 ├── TooManyControls                          422: a list of controls above the limit
+├── BadParameter, UnknownFormat              422: in the address
+├── UpgradeRequired                          426: a WebSocket's address, asked for over HTTP
 ├── WrongContentType                         415
 ├── IceRestartRefused                        422
 ├── PreconditionMissing, PreconditionFailed  428, 412
@@ -21,7 +24,12 @@ StreamingError
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
+
+from moods.errors import shown
+from moods.names import nearest
 
 
 class StreamingError(Exception):
@@ -29,6 +37,8 @@ class StreamingError(Exception):
 
     code, status, title = "streaming_error", 500, "Something failed"
     retry_after_s: int | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Further headers of the answer."""
 
     def __init__(self, detail: str, **members: Any) -> None:
         """`members` are further members of the problem sent to the client (field, value, range, nearest)."""
@@ -41,7 +51,7 @@ class UnknownStation(StreamingError):
 
     def __init__(self, station: str) -> None:
         super().__init__(
-            f"there is no station {station!r}; GET /v1/stations lists them", field="station", value=station
+            f"there is no station {shown(station)}; GET /v1/stations lists them", field="station", value=station
         )
 
 
@@ -49,7 +59,7 @@ class UnknownSession(StreamingError):
     code, status, title = "unknown_session", 404, "No such session"
 
     def __init__(self, session: str) -> None:
-        super().__init__(f"there is no session {session!r}; it may have ended", field="session", value=session)
+        super().__init__(f"there is no session {shown(session)}; it may have ended", field="session", value=session)
 
 
 class TooManyStations(StreamingError):
@@ -68,14 +78,24 @@ class TooManySessions(StreamingError):
         super().__init__(f"{limit} sessions listen, which is the limit max_sessions; try later", limit=limit)
 
 
+class NoWebRtcNetwork(StreamingError):
+    code, status, title = "no_webrtc_network", 501, "No network for WebRTC"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this machine has no network interface but its own loopback, which WebRTC leaves out; "
+            "listen by the WebSocket /v1/stations/{id}/audio or the stream audio.ogg instead"
+        )
+
+
 class EngineUnavailable(StreamingError):
     code, status, title, retry_after_s = "engine_unavailable", 503, "The engine cannot take this now", 5
 
 
 class ControlRefused(StreamingError):
-    """The engine's controller refused a control; `code` is the moods error's."""
+    """A control that reads well, refused for what the station is doing; `code` is the moods error's."""
 
-    status, title = 422, "The control cannot be applied"
+    code, status, title = "bad_control", 409, "The control does not fit where the music is now"
 
     def __init__(self, code: str, detail: str, **members: Any) -> None:
         super().__init__(detail, **members)
@@ -95,7 +115,7 @@ class BadText(StreamingError):
 
     def __init__(self, text: str) -> None:
         """`text` holds half of a surrogate pair, which JSON can write but UTF-8 cannot."""
-        super().__init__(f"{repr(text):.60} holds half of a surrogate pair; send whole characters")
+        super().__init__(f"{shown(text, 60)} holds half of a surrogate pair; send whole characters")
 
 
 class TooLarge(StreamingError):
@@ -112,11 +132,33 @@ class TooManyControls(StreamingError):
         super().__init__(f"the list has {count} controls; {limit} are allowed at once", limit=limit)
 
 
+class BadParameter(StreamingError):
+    code, status, title = "bad_parameter", 422, "A parameter cannot be used"
+
+
+class UnknownFormat(StreamingError):
+    code, status, title = "unknown_format", 422, "No such format"
+
+    def __init__(self, value: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"format is {shown(value)}; allowed is {', '.join(known)}",
+            field="format", value=value, nearest=nearest(value, known),
+        )  # fmt: skip
+
+
+class UpgradeRequired(StreamingError):
+    code, status, title = "upgrade_required", 426, "This address is a WebSocket's"
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+    def __init__(self) -> None:
+        super().__init__("this address speaks WebSocket alone; open it with a WebSocket client, under ws:// or wss://")
+
+
 class WrongContentType(StreamingError):
     code, status, title = "wrong_content_type", 415, "Wrong content type"
 
     def __init__(self, value: str, expected: str) -> None:
-        super().__init__(f"Content-Type is {value!r}; send {expected}", field="Content-Type", value=value)
+        super().__init__(f"Content-Type is {shown(value)}; send {expected}", field="Content-Type", value=value)
 
 
 class IceRestartRefused(StreamingError):
@@ -137,7 +179,7 @@ class PreconditionFailed(StreamingError):
     code, status, title = "precondition_failed", 412, "If-Match does not fit"
 
     def __init__(self, value: str) -> None:
-        super().__init__(f"If-Match is {value!r}, which is not this session's ETag", field="If-Match", value=value)
+        super().__init__(f"If-Match is {shown(value)}, which is not this session's ETag", field="If-Match", value=value)
 
 
 class EngineFailed(StreamingError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from engine.render import end_at, perform
 from moods.control import Opening
 from moods.controller import Controller
 from moods.intent import BEATS_PER_BAR
-from streaming.files.errors import NoRoom, UnknownFormat, naming
+from streaming.files.errors import CannotKeep, NoRoom, UnknownFormat, naming
 from streaming.files.loudness import TRUE_PEAK_DB, Level, Levelled, Loudness, level_for, measure
 from streaming.files.media import FORMATS, Format, read_audio, write_audio
 from streaming.files.peaks import Curved, dips, flat_curve, true_peaks_db
@@ -71,9 +72,8 @@ def export(job: RenderJob, on_progress: Callable[[int], None] = lambda frames: N
             sound.append(block[0].T)
             frame += block.shape[2]
             on_progress(frame)
-        level = Level() if job.lufs is None else level_for(sound, job.lufs)
-        with naming(job.out if target.is_replaced else folder):
-            loudness = _write_within_peak(file, Levelled(sound, level), job.num_frames, file_format, _comment(job.seed))
+        with naming(job.out) if target.is_replaced else naming(folder, CannotKeep):
+            loudness = _undisturbed(_master, file, sound, job, file_format)
         report = {
             "out": str(job.out),
             "frames": job.num_frames,
@@ -103,6 +103,23 @@ def _scratch_folder(target: Target, num_frames: int, file_format: Format) -> Pat
         if needed_bytes > (free := free_bytes(place)):
             raise NoRoom(place, needed_bytes, free)
     return folder
+
+
+def _undisturbed(work: Callable[..., Loudness], *arguments: Any) -> Loudness:
+    """Work in another thread: Ctrl-C, which is raised in the main one, would be lost in a codec's callback.
+
+    Whoever is interrupted closes the files, and so ends the work.
+    """
+    pool = ThreadPoolExecutor(1, "export")
+    try:
+        return pool.submit(work, *arguments).result()
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _master(file: BinaryIO, sound: Sound, job: RenderJob, file_format: Format) -> Loudness:
+    level = Level() if job.lufs is None else level_for(sound, job.lufs)
+    return _write_within_peak(file, Levelled(sound, level), job.num_frames, file_format, _comment(job.seed))
 
 
 def _write_within_peak(file: BinaryIO, sound: Sound, num_frames: int, file_format: Format, comment: str) -> Loudness:

@@ -8,6 +8,7 @@ Stream frames count what was sent, music frames what was composed: while a stati
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -37,6 +38,7 @@ _FADE_FRAMES = {"in": BLOCK_FRAMES, "out": BLOCK_FRAMES, "restart": BLOCK_FRAMES
 _SILENCE = np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
 _KEEP_FRAMES = 10 * SAMPLE_RATE
 """How much of the course's past a controller keeps, for status reads."""
+_HEADING_FRAMES = 8 * SAMPLE_RATE
 
 
 def _fade_curve(fade: str) -> npt.NDArray[np.float32]:
@@ -283,7 +285,6 @@ class Player:
     def status(self) -> Event:
         """What is sounding and where it is going; the front adds what it knows of listeners."""
         frame = self.music_frame
-        now, soon = self.controller.intent(frame), self.controller.intent(frame + 8 * SAMPLE_RATE)
         self.is_told_sounding = self.state.is_sounding
         playing = "playing" if self.is_told_sounding else "paused"
         end = self.controller.end_frame
@@ -291,9 +292,13 @@ class Player:
             "type": "status",
             "state": "ended" if end is not None and frame >= end else playing,
             "position": self._place(frame),
-            "mood": _describe(now),
-            "heading": _describe(soon),
+            "mood": _describe(self.controller.intent(frame)),
+            "heading": self.heading(),
         }
+
+    def heading(self) -> dict[str, Any]:
+        """Where the music will be in a moment."""
+        return _describe(self.controller.intent(self.music_frame + _HEADING_FRAMES))
 
     # --- keeping and leaving -----------------------------------------------------------------------------------------
 
@@ -316,7 +321,8 @@ class Player:
             partial.write_bytes(pickle.dumps(snapshot, protocol=5))
             os.replace(partial, self._snapshot_path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
             if self._is_kept:
                 log.warning("%s cannot be kept for a recovery: %s", self._snapshot_path, error.strerror)
             self._is_kept = False

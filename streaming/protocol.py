@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
-from moods.errors import MoodsError, OutOfRange, UnknownName
+from moods.errors import MoodsError
 from streaming.errors import BadRequest, BadText, TooLarge
 
 Event = dict[str, Any]
@@ -62,6 +62,14 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Compiling:
+    """The engine is starting; so many of its kernels are compiled."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The generator is loaded and warm."""
 
@@ -75,10 +83,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Block n of the station is due at tick `first_tick + n`."""
+    """Block n of the station is due at tick `first_tick + n`; `status` is the first one."""
 
     station: str
     first_tick: int
+    status: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,8 @@ class Applied:
     request: int
     entry: LogEntry
     ack: Event
+    heading: dict[str, Any]
+    """Where the mood goes from now on, as in a status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +147,11 @@ def parse_json(message: str | bytes) -> Any:
 
     Raises `TooLarge`, `BadRequest` (not JSON) and `BadText` (half of a surrogate pair, written as an escape).
     """
-    if len(message.encode() if isinstance(message, str) else message) > MAX_MESSAGE_BYTES:
+    encoded = message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
+    if len(encoded) > MAX_MESSAGE_BYTES:
         raise TooLarge(MAX_MESSAGE_BYTES)
     try:
-        parsed = json.loads(message)
+        parsed = json.loads(encoded.decode("utf-8-sig"))  # some clients begin with a mark
         text = json.dumps(parsed, ensure_ascii=False)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"what was sent is not JSON: {error}") from error
@@ -152,12 +164,7 @@ def parse_json(message: str | bytes) -> Any:
 
 def problem_of(error: MoodsError) -> dict[str, Any]:
     """The members of an RFC 9457 problem that describe a mistake in a mood or control."""
-    problem: dict[str, Any] = {"code": error.code, "detail": str(error)}
-    if isinstance(error, UnknownName):
-        problem |= {"field": error.noun, "value": error.name, "nearest": error.nearest}
-    elif isinstance(error, OutOfRange):
-        problem |= {"field": error.field, "value": repr(error.value), "range": [error.low, error.high]}
-    return problem
+    return {"code": error.code, "detail": str(error), **error.members}
 
 
 def error_event(code: str, detail: str, control_id: str | None = None) -> Event:

@@ -5,24 +5,32 @@ Event loop only.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import asyncio
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, WebSocket
+from fastapi import APIRouter, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from moods.control import Opening, parse_opening
+from moods.control import parse_changes
 from moods.mood import list_moods, styles
+from moods.prompt import resolve_prompt
 from moods.stinger import list_stingers
-from streaming import live
+from streaming import live, messages
 from streaming.conductor import Conductor
 from streaming.errors import (
-    BadRequest,
-    StreamingError,
+    BadParameter,
+    ControlRefused,
+    EngineUnavailable,
     TooLarge,
     TooManyControls,
     TooManySessions,
+    TooManyStations,
+    UnknownFormat,
+    UnknownStation,
+    UpgradeRequired,
     WrongContentType,
 )
+from streaming.openapi import BAD_BODY, BAD_CONTROL, BAD_VALUE, answer, body, refusals, socket
 from streaming.protocol import MAX_MESSAGE_BYTES, parse_json
 from streaming.session import Session
 from streaming.station import Station
@@ -30,20 +38,20 @@ from streaming.transports import http_audio, websocket
 
 router = APIRouter()
 
-_MAX_CONTROLS = 100
-
-
-def json_body(schema: dict[str, Any]) -> dict[str, Any]:
-    """Documentation of a body that we read ourselves, so that mistakes get our own problems."""
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-
-
-_OPENING = json_body(Opening.model_json_schema())
-_CONTROL = json_body({"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]})
+StationId = Annotated[str, Path(description="The station's id.", examples=["3f9c2a61b04d"])]
+AudioFormat = Annotated[
+    Literal[messages.AUDIO_FORMATS], Query(alias="format", description="Interleaved samples, or Opus packets.")
+]
+_STEER = {"type": "steer", "set": {"mood": "epic", "energy": 0.8}, "over": "2 bars", "at": "bar", "id": "c1"}
 
 
 def conductor_of(request: Request | WebSocket) -> Conductor:
     return request.app.state.conductor
+
+
+def prefix_of(request: Request) -> str:
+    """The path under which the asker sees this server, empty or with a slash before and none behind it."""
+    return request.scope.get("root_path", "")
 
 
 def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int) -> Session:
@@ -71,95 +79,284 @@ async def read_json(request: Request) -> Any:
     body = await read_body(request)
     if not body.strip():
         return {}
-    content_type = request.headers.get("content-type", "application/json").split(";")[0].strip()
+    content_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if content_type != "application/json":
         raise WrongContentType(content_type, "application/json")
     return parse_json(body)
 
 
-@router.get("/v1/moods", tags=["moods"])
+@router.get("/v1/moods", tags=["moods"], operation_id="listMoods", response_model=messages.Moods)
 async def get_moods() -> JSONResponse:
-    """The presets, styles and stingers, with English and Chinese names."""
+    """List the presets, styles and stingers.
+
+    All can be asked for by their English and Chinese names.
+    """
     moods = [mood.to_dict() | {"zh": mood.name_zh} for mood in list_moods()]
     named = [{"name": style.name, "zh": style.name_zh} for style in styles()]
     return JSONResponse({"moods": moods, "styles": named, "stingers": [each.to_dict() for each in list_stingers()]})
 
 
-@router.post("/v1/stations", status_code=201, tags=["stations"], openapi_extra=_OPENING)
+@router.get(
+    "/v1/moods/explain",
+    tags=["moods"],
+    operation_id="explainPrompt",
+    response_model=messages.ExplainedPrompt,
+    responses=refusals(BadParameter),
+)
+async def get_explanation(
+    prompt: Annotated[str, Query(max_length=2000, description="A free text, English or Chinese.", examples=["雨夜"])],
+) -> JSONResponse:
+    """Explain what a prompt means.
+
+    The point in mood space that it leads to, and the words that were not understood.
+    """
+    return JSONResponse(resolve_prompt(prompt).to_dict())
+
+
+@router.get("/v1/schema.json", tags=["server"], operation_id="getSchema")
+async def get_schema() -> dict[str, Any]:
+    """Every message as JSON schema.
+
+    All are under `$defs`; `x-groups` tells who sends which. The schema itself fits any text that crosses a WebSocket.
+    """
+    return messages.schema_document()
+
+
+@router.post(
+    "/v1/stations",
+    status_code=201,
+    tags=["stations"],
+    operation_id="openStation",
+    response_model=messages.Station,
+    responses={201: {"description": "It plays.", "headers": {"Location": {"schema": {"type": "string"}}}}}
+    | refusals(*BAD_BODY, *BAD_VALUE, TooManyStations, EngineUnavailable),
+    openapi_extra=body(
+        "Opening",
+        a_mood={"mood": "night", "energy": 0.3, "seed": 7},
+        a_prompt={"prompt": "rainy night, a little sad", "name": "desk"},
+        styles_and_key={"style": {"lofi": 0.7, "jazz": 0.3}, "key": "A minor", "bpm": 84},
+    ),
+)
 async def post_station(request: Request) -> JSONResponse:
-    """Open a station; it plays at once."""
+    """Open a station.
+
+    It plays when this answers. Without a body it plays the mood `healing`.
+    """
     station = await conductor_of(request).open_station(await read_json(request))
-    return JSONResponse(station.state(), 201, {"Location": station.links()["self"]})
+    prefix = prefix_of(request)
+    return JSONResponse(station.state(prefix), 201, {"Location": station.links(prefix)["self"]})
 
 
-@router.get("/v1/stations", tags=["stations"])
+@router.get("/v1/stations", tags=["stations"], operation_id="listStations", response_model=messages.Stations)
 async def get_stations(request: Request) -> JSONResponse:
-    """All stations and their state."""
-    return JSONResponse({"stations": [station.state() for station in conductor_of(request).stations.values()]})
+    """List all stations and their state."""
+    stations, prefix = conductor_of(request).stations.values(), prefix_of(request)
+    return JSONResponse({"stations": [station.state(prefix) for station in stations]})
 
 
-@router.get("/v1/stations/{station_id}", tags=["stations"])
-async def get_station(request: Request, station_id: str) -> JSONResponse:
-    """Position, mood now and mood heading, listeners, health."""
-    return JSONResponse(conductor_of(request).station(station_id).state())
+@router.get(
+    "/v1/stations/{station_id}",
+    tags=["stations"],
+    operation_id="getStation",
+    response_model=messages.Station,
+    responses=refusals(UnknownStation),
+)
+async def get_station(request: Request, station_id: StationId) -> JSONResponse:
+    """Tell a station's state.
+
+    Position, mood now and mood heading, listeners, health.
+    """
+    return JSONResponse(conductor_of(request).station(station_id).state(prefix_of(request)))
 
 
-@router.patch("/v1/stations/{station_id}", tags=["stations"], openapi_extra=_OPENING)
-async def patch_station(request: Request, station_id: str) -> JSONResponse:
-    """Set mood fields, as a `steer` does, or the name."""
+@router.patch(
+    "/v1/stations/{station_id}",
+    tags=["stations"],
+    operation_id="changeStation",
+    response_model=messages.Station,
+    responses=refusals(UnknownStation, *BAD_BODY, *BAD_VALUE, EngineUnavailable),
+    openapi_extra=body("Changes", energy={"energy": 0.9}, name={"name": "stage"}),
+)
+async def patch_station(request: Request, station_id: StationId) -> JSONResponse:
+    """Change mood fields or the name.
+
+    Fields change as by a `steer`, each at its own place; those left out stay as they are.
+    """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     changes = await read_json(request)
-    opening = parse_opening(changes)
-    fields = {name: value for name, value in changes.items() if name != "name"}
+    name = parse_changes(changes).name
+    fields = {field: value for field, value in changes.items() if field != "name"}
     if fields:
         await conductor.control(station, {"type": "steer", "set": fields})
     if "name" in changes:
-        station.name = opening.name or station.id
-    return JSONResponse(station.state())
+        station.name = name or station.id
+    return JSONResponse(station.state(prefix_of(request)))
 
 
-@router.delete("/v1/stations/{station_id}", status_code=204, tags=["stations"])
-async def delete_station(request: Request, station_id: str) -> Response:
-    """End the music for everyone who listens."""
+@router.delete(
+    "/v1/stations/{station_id}",
+    status_code=204,
+    tags=["stations"],
+    operation_id="closeStation",
+    responses=refusals(UnknownStation),
+)
+async def delete_station(request: Request, station_id: StationId) -> Response:
+    """Close a station.
+
+    The music ends for everyone who listens.
+    """
     conductor = conductor_of(request)
     conductor.close_station(conductor.station(station_id))
     return Response(status_code=204)
 
 
-@router.post("/v1/stations/{station_id}/controls", tags=["stations"], openapi_extra=_CONTROL)
-async def post_controls(request: Request, station_id: str) -> JSONResponse:
-    """Apply one control, answered with its ack; or a list of up to 100, answered with an ack or error for each."""
+@router.post(
+    "/v1/stations/{station_id}/controls",
+    tags=["stations"],
+    operation_id="control",
+    response_model=messages.Ack | list[messages.Answer],
+    responses={200: {"description": "One ack, or a list with an ack or error for each control of a list."}}
+    | refusals(UnknownStation, *BAD_BODY, *BAD_CONTROL, TooManyControls, ControlRefused, EngineUnavailable),
+    openapi_extra=body(
+        "Control", "Controls",
+        is_required=True,
+        steer=_STEER,
+        hit={"type": "hit", "at": "bar", "strength": 0.8},
+        stinger={"type": "stinger", "name": "reveal", "at": "beat"},
+        duck={"type": "duck", "gain_db": -9, "over": 0.2},
+        end={"type": "end", "how": "cadence", "at": "phrase"},
+        transport={"type": "transport", "do": "pause"},
+        cancel={"type": "cancel", "id": "c1"},
+        panic={"type": "panic"},
+        several=[{"type": "steer", "set": {"tension": 0.7}}, {"type": "hit", "at": "bar"}],
+    ),
+)  # fmt: skip
+async def post_controls(request: Request, station_id: StationId) -> JSONResponse:
+    """Apply one control, or a list of up to 100.
+
+    One is answered with its ack, or a problem; a list with an ack or error for each, whatever became of the others.
+    """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     controls = await read_json(request)
     if isinstance(controls, list):
-        if len(controls) > _MAX_CONTROLS:
-            raise TooManyControls(len(controls), _MAX_CONTROLS)
+        if len(controls) > messages.MAX_CONTROLS:
+            raise TooManyControls(len(controls), messages.MAX_CONTROLS)
         return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
     return JSONResponse(await conductor.control(station, controls))
 
 
-@router.get("/v1/stations/{station_id}/take", tags=["stations"])
-async def get_take(request: Request, station_id: str) -> StreamingResponse:
-    """The take so far, JSON lines: opening and seed, then controls with their stream frames."""
+@router.get(
+    "/v1/stations/{station_id}/take",
+    tags=["stations"],
+    operation_id="getTake",
+    response_class=StreamingResponse,
+    responses={
+        200: answer("A `TakeOpening`, then `TakeLine`s, a line each.", "application/jsonl", {"type": "string"}),
+        **refusals(UnknownStation),
+    },
+)
+async def get_take(request: Request, station_id: StationId) -> StreamingResponse:
+    """Get the take so far.
+
+    JSON lines: opening and seed, then controls with their stream frames.
+    """
     station = conductor_of(request).station(station_id)
     return StreamingResponse(station.take(), media_type="application/jsonl")
 
 
-@router.head("/v1/stations/{station_id}/audio.{kind}", include_in_schema=False)
-@router.get("/v1/stations/{station_id}/audio.{kind}", tags=["audio"])
-async def get_audio(request: Request, station_id: str, kind: str) -> Response:
-    """Endless audio for media players: ogg (the station's own Opus packets), mp3 or wav."""
+_AUDIO = {"type": "string", "format": "binary"}
+
+
+@router.get(
+    "/v1/stations/{station_id}/audio.{kind}",
+    tags=["audio"],
+    operation_id="streamAudio",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Sound, until either side ends.",
+            "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
+        },
+        **refusals(UnknownStation, UnknownFormat, TooManySessions),
+    },
+)
+async def get_audio(
+    request: Request,
+    station_id: StationId,
+    kind: Annotated[str, Path(json_schema_extra={"enum": list(messages.STREAM_KINDS)})],
+) -> Response:
+    """Stream audio for a media player, without end.
+
+    `ogg` holds the station's own Opus packets; `mp3` and `wav` are there for players without Opus.
+    """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     if kind not in http_audio.MEDIA_TYPES:
-        raise _unknown_format(kind, http_audio.MEDIA_TYPES)
-    headers = {"Cache-Control": "no-store"}
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type=http_audio.MEDIA_TYPES[kind])
+        raise UnknownFormat(kind, http_audio.MEDIA_TYPES)
+    headers, media_type = {"Cache-Control": "no-store"}, http_audio.MEDIA_TYPES[kind]
+    is_head = getattr(request.state, "is_head", False)
+    range_ = None if is_head else request.headers.get("range")
+    peeked = range_ and await asyncio.to_thread(http_audio.peek, kind, range_)
+    if peeked:
+        headers["Content-Range"] = f"bytes 0-{len(peeked) - 1}/*"
+        return Response(peeked, 206, headers, media_type)
+    headers |= {"Accept-Ranges": "none", "X-Accel-Buffering": "no"}  # nginx would hold back what is to be heard now
+    if is_head:
+        return StreamingResponse(iter(()), 200, headers, media_type)
     session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS)
-    return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, http_audio.MEDIA_TYPES[kind])
+    return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, media_type)
+
+
+# --- WebSockets: OpenAPI has none, so each stands there as the GET that begins it -------------------------------------
+
+_UPGRADED = {101: {"description": "The WebSocket is open; its texts are those of `x-websocket`."}}
+
+
+@router.get(
+    "/v1/stations/{station_id}/live",
+    tags=["live"],
+    operation_id="openLive",
+    status_code=101,
+    response_class=Response,
+    responses=_UPGRADED | refusals(UnknownStation, UpgradeRequired),
+    openapi_extra=socket(sent="LiveMessage", received="Control"),
+)
+async def get_live(
+    request: Request,
+    station_id: StationId,
+    session: Annotated[str | None, Query(description="A listening session of this client's own.")] = None,
+) -> Response:
+    """WebSocket: controls in; acks, events and status out.
+
+    Send a `Control` as JSON text; it is answered with an `Ack` or `Error` that carries its `id`. Everyone on the
+    channel is sent `Status` at first and every second, `Beat`, `Section` and `Marker` ahead of their sound,
+    `SessionBegan` and `Skip`. The data channel `live` of a WHEP session carries the same.
+    """
+    conductor_of(request).station(station_id)
+    raise UpgradeRequired
+
+
+@router.get(
+    "/v1/stations/{station_id}/audio",
+    tags=["audio"],
+    operation_id="openAudio",
+    status_code=101,
+    response_class=Response,
+    responses=_UPGRADED | refusals(UnknownStation, BadParameter, UpgradeRequired),
+    openapi_extra=socket(sent="AudioHeader", received=None),
+)
+async def get_audio_socket(
+    request: Request, station_id: StationId, audio_format: AudioFormat = "pcm_s16le"
+) -> Response:
+    """WebSocket: frames of audio.
+
+    The first message is an `AudioHeader` as JSON text. Binary messages follow, one for every 20 ms: the frame as an
+    unsigned 64-bit little-endian number, then 960 frames of interleaved samples, or one Opus packet.
+    """
+    conductor_of(request).station(station_id)
+    raise UpgradeRequired
 
 
 @router.websocket("/v1/stations/{station_id}/live")
@@ -175,12 +372,6 @@ async def audio_socket(
     conductor = conductor_of(socket)
     station = conductor.station(station_id)
     if audio_format not in websocket.PAYLOADS:
-        raise _unknown_format(audio_format, websocket.PAYLOADS)
+        raise UnknownFormat(audio_format, websocket.PAYLOADS)
     session = new_session(conductor, station, "websocket", websocket.MAX_QUEUED_CHUNKS)
     await websocket.serve_audio(station, session, socket, audio_format)
-
-
-def _unknown_format(value: str, known: dict[str, Any]) -> StreamingError:
-    error = BadRequest(f"format is {value!r}; allowed is {', '.join(known)}", field="format", value=value)
-    error.status, error.code = 422, "unknown_format"
-    return error

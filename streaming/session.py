@@ -10,6 +10,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from streaming.protocol import Event
@@ -18,17 +19,44 @@ from streaming.ring import Chunk
 Item = TypeVar("Item")
 
 
-class Mailbox(Generic[Item]):
-    """A queue for one reader that drops its oldest item when full and can be closed for good."""
+@dataclass(frozen=True)
+class Ending:
+    """Why a station ended: a close code of RFC 6455, and words for who listens."""
 
-    def __init__(self, max_items: int) -> None:
+    code: int
+    reason: str
+
+
+DELETED = Ending(1001, "the station was deleted")
+IDLE = Ending(1001, "the station was closed because nobody listened")
+SHUT_DOWN = Ending(1001, "the server was shut down")
+LOST = Ending(1011, "the station could not be brought back after a failure")
+
+
+class Mailbox(Generic[Item]):
+    """A queue for one reader that drops its oldest item when full and can be closed for good.
+
+    One that `jumps` then drops all that wait: of sound, a long gap is better than many short ones, and what follows
+    is new.
+    """
+
+    def __init__(self, max_items: int, *, jumps: bool = False) -> None:
         self._items: deque[Item] = deque(maxlen=max_items)
+        self._jumps = jumps
         self._arrived = asyncio.Event()
         self.num_dropped = 0
         self.is_closed = False
+        self.ending: Ending | None = None
+        """Why it was closed, where that was not the reader's own doing."""
 
     def put(self, item: Item) -> None:
-        self.num_dropped += len(self._items) == self._items.maxlen
+        if self.is_closed:
+            return
+        if len(self._items) == self._items.maxlen:
+            if self._jumps:
+                self.clear()
+            else:
+                self.num_dropped += 1
         self._items.append(item)
         self._arrived.set()
 
@@ -40,16 +68,18 @@ class Mailbox(Generic[Item]):
         while len(self._items) > 1:
             self._items.popleft()
 
-    def close(self) -> None:
+    def close(self, ending: Ending | None = None) -> None:
+        """Take nothing more; what is there can still be read."""
+        self.ending = self.ending or ending
         self.is_closed = True
         self._arrived.set()
 
     async def get(self) -> Item | None:
-        """The next item, or None when the mailbox is closed."""
+        """The next item, or None when the mailbox is closed and empty."""
         while not self._items and not self.is_closed:
             self._arrived.clear()
             await self._arrived.wait()
-        return None if self.is_closed else self._items.popleft()
+        return self._items.popleft() if self._items else None
 
 
 class Carrier(Protocol):
@@ -67,7 +97,7 @@ class Session:
         self.opened_s = time.monotonic()
         self.began_frame: int | None = None
         """The stream frame at which this listener's audio began; None before that."""
-        self.mailbox: Mailbox[Chunk] = Mailbox(max_chunks)
+        self.mailbox: Mailbox[Chunk] = Mailbox(max_chunks, jumps=True)
         self.carrier: Carrier | None = None
         self._on_began = on_began
 
@@ -81,8 +111,8 @@ class Session:
             self._on_began(self)
         return chunk
 
-    def close(self) -> None:
-        self.mailbox.close()
+    def close(self, ending: Ending | None = None) -> None:
+        self.mailbox.close(ending)
 
 
 class LiveClient:

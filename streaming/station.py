@@ -23,9 +23,9 @@ from streaming.filler import PAST_BLOCKS, Filler
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, time_of
-from streaming.protocol import Event, LogEntry, Opened
+from streaming.protocol import Applied, Event, LogEntry, Opened
 from streaming.ring import Chunk, Ring
-from streaming.session import LiveClient, Session
+from streaming.session import Ending, LiveClient, Session
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +67,18 @@ class Station:
         self._filler: Filler | None = None
         self._num_filling = 0
         self._beats: deque[Event] = deque(maxlen=4 * BEATS_PER_BAR)
-        self._status: Event = {"type": "status", "state": "playing", "mood": {}, "heading": {}}
+        self._status: Event = {}
+        """The engine's last; empty until it has opened the station."""
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
     def on_opened(self, report: Opened) -> None:
-        self.first_tick = report.first_tick
+        self.first_tick, self._status = report.first_tick, report.status
+
+    def on_applied(self, report: Applied) -> None:
+        """Take in a control that has been applied."""
+        self.log.append(report.entry)
+        self._status = self._status | {"heading": report.heading}
 
     def on_tick(self, tick: int) -> None:
         """Hand out what is due until `tick`, or from `tick` on where too much has been missed."""
@@ -139,10 +145,10 @@ class Station:
         log.info("session began", extra=about(station=self.id, session=session.id, kind=kind))
         return session
 
-    def remove_session(self, session: Session) -> None:
+    def remove_session(self, session: Session, ending: Ending | None = None) -> None:
         """End a session; again is no harm."""
         if self.sessions.pop(session.id, None) is not None:
-            session.close()
+            session.close(ending)
             if session.carrier is not None:
                 self._loop.create_task(session.carrier.close())
             self._metrics.sessions.dec()
@@ -165,9 +171,9 @@ class Station:
         for beat in self.beats_ahead():
             client.mailbox.put(beat)
 
-    def remove_client(self, client: LiveClient) -> None:
+    def remove_client(self, client: LiveClient, ending: Ending | None = None) -> None:
         self._clients.discard(client)
-        client.mailbox.close()
+        client.mailbox.close(ending)
         self.idle_since_s = time.monotonic()
 
     @property
@@ -178,11 +184,14 @@ class Station:
         for client in self._clients:
             client.mailbox.put(event)
 
-    def close(self) -> None:
+    def close(self, ending: Ending) -> None:
+        """End all that listen, the clients of the live channel with a last status."""
+        last_words = {client: self._status_for(client) for client in self._clients}
         for session in list(self.sessions.values()):
-            self.remove_session(session)
-        for client in list(self._clients):
-            self.remove_client(client)
+            self.remove_session(session, ending)
+        for client, status in last_words.items():
+            client.mailbox.put(status | {"state": "closed", "reason": ending.reason})
+            self.remove_client(client, ending)
         self.first_tick = None
         self.ring.close()
         self.ring.path.unlink(missing_ok=True)
@@ -230,19 +239,19 @@ class Station:
         """Where the sound that leaves now is in the music."""
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
-        beat = begun[-1] if begun else {"bar": 1, "beat": 1, "bpm": None}
+        beat = begun[-1] if begun else self._status["position"]
         place = {name: beat[name] for name in ("bar", "beat", "bpm")}
         return {"frame": frame, "seconds": frame / SAMPLE_RATE, **place}
 
-    def state(self) -> dict[str, Any]:
-        """What GET answers."""
+    def state(self, prefix: str = "") -> dict[str, Any]:
+        """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
         chunk = self._sent[-1] if self._sent else None
         prompt = self.opening.get("prompt")
         return {
             "id": self.id,
             "name": self.name,
             "seed": self.seed,
-            "links": self.links(),
+            "links": self.links(prefix),
             **{name: self._status[name] for name in ("state", "mood", "heading")},
             "position": self.position(),
             "listeners": len(self.sessions),
@@ -251,11 +260,11 @@ class Station:
             **({} if prompt is None else {"understood": resolve_prompt(prompt).to_dict()}),
         }
 
-    def links(self) -> dict[str, str]:
-        base = f"/v1/stations/{self.id}"
+    def links(self, prefix: str = "") -> dict[str, str]:
+        base = f"{prefix}/v1/stations/{self.id}"
         return {
             "self": base,
-            "whep": f"/whep/{self.id}",
+            "whep": f"{prefix}/whep/{self.id}",
             **{name: f"{base}/{name}" for name in ("controls", "live", "audio", "take")},
             **{kind: f"{base}/audio.{kind}" for kind in ("ogg", "mp3", "wav")},
         }

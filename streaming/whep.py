@@ -5,73 +5,164 @@ Remembers nothing: a session carries its peer. Event loop only.
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Request
 from fastapi.responses import Response
 
-from streaming.errors import BadOffer, PreconditionFailed, PreconditionMissing, UnknownSession, WrongContentType
-from streaming.routes import conductor_of, new_session, read_body
-from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer, check_offer
+from streaming.config import IceServer
+from streaming.errors import (
+    BadOffer,
+    BadRequest,
+    IceRestartRefused,
+    PreconditionFailed,
+    PreconditionMissing,
+    TooLarge,
+    TooManySessions,
+    UnknownSession,
+    UnknownStation,
+    WrongContentType,
+)
+from streaming.openapi import answer, refusals, text_body
+from streaming.routes import StationId, conductor_of, new_session, prefix_of, read_body
+from streaming.transports.offers import Offer
+from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
 
 router = APIRouter(prefix="/whep/{station_id}", tags=["whep"])
 
 _SDP = "application/sdp"
 _FRAGMENT = "application/trickle-ice-sdpfrag"
+SessionId = Annotated[str, Path(description="The last part of the session's `Location`.")]
+IfMatch = Annotated[str | None, Header(description="The session's ETag, or `*`; needed.")]
 
 
-@router.options("")
-async def describe(request: Request, station_id: str) -> Response:
-    """What can be posted here."""
+@router.options(
+    "",
+    status_code=204,
+    operation_id="describeWhep",
+    response_class=Response,
+    responses={204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
+    | refusals(UnknownStation),
+)
+@router.get(
+    "",
+    status_code=204,
+    operation_id="getWhepEndpoint",
+    response_class=Response,
+    responses={204: answer("It has no content.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
+    | refusals(UnknownStation),
+)
+async def describe(request: Request, station_id: StationId) -> Response:
+    """Tell what can be posted here."""
     conductor_of(request).station(station_id)
-    return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "OPTIONS, POST"})
+    return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "GET, HEAD, OPTIONS, POST"})
 
 
-@router.post("", status_code=201)
-async def post_offer(request: Request, station_id: str) -> Response:
-    """Answer an SDP offer; the audio begins when the peers have connected."""
+@router.post(
+    "",
+    status_code=201,
+    operation_id="listenByWhep",
+    response_class=Response,
+    responses={
+        201: answer(
+            "An SDP answer; `Link` names STUN and TURN servers where there are any.", _SDP, {"type": "string"},
+            Location="The session.", ETag="Of the session, for `If-Match`.", Accept_Patch=_FRAGMENT,
+        ),
+        **refusals(UnknownStation, BadOffer, WrongContentType, TooLarge, TooManySessions),
+    },
+    openapi_extra=text_body(_SDP, "An offer that receives audio, with Opus; a data channel `live` may be part of it."),
+)  # fmt: skip
+async def post_offer(request: Request, station_id: StationId) -> Response:
+    """Listen over WebRTC.
+
+    An SDP offer is answered; the audio begins when the peers have connected.
+    """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    offer = await _read(request, _SDP)
-    check_offer(offer)
+    offer = Offer(await _read(request, _SDP))
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
-    peer = WhepPeer(conductor, station, session)
+    peer = WhepPeer(conductor, station, session, offer)
     try:
-        answer = await peer.answer(offer)
+        answer = await peer.answer()
     except BaseException:
         await peer.close()
         raise
-    headers = {"Location": f"/whep/{station.id}/{session.id}", "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
+    location = f"{station.links(prefix_of(request))['whep']}/{session.id}"
+    headers = {"Location": location, "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
     response = Response(answer, 201, headers, _SDP)
     for server in conductor.config.ice_servers:
-        response.headers.append("Link", f'<{server.url}>; rel="ice-server"')
+        response.headers.append("Link", _link(server))
     return response
 
 
-@router.head("/{session_id}", include_in_schema=False)
-@router.get("/{session_id}", status_code=204)
-async def get_session(request: Request, station_id: str, session_id: str) -> Response:
-    """The session is alive; the header says at which stream frame its audio began."""
+def _link(server: IceServer) -> str:
+    """A server to the client, as RFC 9725 (section 4.6) writes it."""
+    link = f'<{server.url}>; rel="ice-server"'
+    if server.username is None or server.credential is None:
+        return link
+    login = f"username={_quoted(server.username)}; credential={_quoted(server.credential)}"
+    return f'{link}; {login}; credential-type="password"'
+
+
+def _quoted(text: str) -> str:
+    """A quoted-string of RFC 9110, section 5.6.4."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
+@router.get(
+    "/{session_id}",
+    status_code=204,
+    operation_id="getWhepSession",
+    response_class=Response,
+    responses={
+        204: answer("It lives; `Undersong-Began-Frame` tells when its audio began.", "", {}, ETag="Of the session."),
+        **refusals(UnknownStation, UnknownSession),
+    },
+)
+async def get_session(request: Request, station_id: StationId, session_id: SessionId) -> Response:
+    """Is the session alive?
+
+    The header says at which stream frame its audio began.
+    """
     peer = _peer(request, station_id, session_id)
     began = peer.session.began_frame
     headers = {"ETag": peer.etag} | ({} if began is None else {"Undersong-Began-Frame": str(began)})
     return Response(status_code=204, headers=headers)
 
 
-@router.patch("/{session_id}", status_code=204)
-async def patch_session(request: Request, station_id: str, session_id: str) -> Response:
+@router.patch(
+    "/{session_id}",
+    status_code=204,
+    operation_id="trickleWhep",
+    response_class=Response,
+    responses=refusals(
+        UnknownStation, UnknownSession, BadRequest, BadOffer, WrongContentType, TooLarge,
+        PreconditionMissing, PreconditionFailed, IceRestartRefused,
+    ),
+    openapi_extra=text_body(_FRAGMENT, "Candidates, as RFC 8840 writes them."),
+)  # fmt: skip
+async def patch_session(
+    request: Request, station_id: StationId, session_id: SessionId, if_match: IfMatch = None
+) -> Response:
     """Add trickled ICE candidates."""
     peer = _peer(request, station_id, session_id)
     fragment = await _read(request, _FRAGMENT)
-    match = request.headers.get("if-match")
-    if match is None:
+    if if_match is None:
         raise PreconditionMissing
-    if match not in (peer.etag, "*"):
-        raise PreconditionFailed(match)
+    if if_match not in (peer.etag, "*"):
+        raise PreconditionFailed(if_match)
     await peer.trickle(fragment)
     return Response(status_code=204)
 
 
-@router.delete("/{session_id}")
-async def delete_session(request: Request, station_id: str, session_id: str) -> Response:
+@router.delete(
+    "/{session_id}",
+    operation_id="endWhepSession",
+    response_class=Response,
+    responses={200: {"description": "It has ended."}, **refusals(UnknownStation, UnknownSession)},
+)
+async def delete_session(request: Request, station_id: StationId, session_id: SessionId) -> Response:
     """End the session."""
     await _peer(request, station_id, session_id).close()
     return Response(status_code=200)

@@ -7,6 +7,7 @@ Started by the conductor by way of `undersong_launch`; it ends when the front pr
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import logging
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
+from engine.compile import reported_to
 from engine.config import EngineConfig
 from engine.errors import EngineError
 from engine.generator import Generator
@@ -39,6 +41,7 @@ from streaming.protocol import (
     Applied,
     Apply,
     Close,
+    Compiling,
     Failed,
     Happened,
     Health,
@@ -135,7 +138,7 @@ class Worker:
         self._chased_until_s[request.station] = now_s + _CATCH_UP_S
         # The first snapshot comes early, then they are spread by the moments at which stations opened.
         self._next_keep_s[request.station] = now_s + min(1.0, self._config.snapshot_s)
-        self._pipe.send(Opened(request.station, player.first_tick))
+        self._pipe.send(Opened(request.station, player.first_tick, player.status()))
 
     def _apply(self, request: Apply) -> None:
         player = self._players.get(request.station)
@@ -149,7 +152,7 @@ class Worker:
         except MoodsError as error:
             self._pipe.send(Refused(request.station, request.request, problem_of(error)))
             return
-        self._pipe.send(Applied(request.station, request.request, entry, ack))
+        self._pipe.send(Applied(request.station, request.request, entry, ack, player.heading()))
         self._announce(player)
 
     def _apply_deferred(self) -> None:
@@ -282,7 +285,7 @@ def _load_generator(config: Config) -> Generator:
     return make(engine_config)
 
 
-def _warm_up(generator: Generator) -> None:
+def warm_up(generator: Generator) -> None:
     """Go once through all that a station does, so that whatever compiles or loads lazily does so before a deadline."""
     controller = Controller(parse_opening({"mood": "epic"}), 0)
     generator.open(0, controller)
@@ -317,9 +320,15 @@ def main(descriptor: str) -> int:
     config, runtime_folder = pipe.recv()
     open_journal(config.log_level, config.log_json)
     threading.Thread(target=_end_with_parent, args=(os.getppid(), runtime_folder), daemon=True).start()
+
+    def report(done: int, total: int) -> None:
+        with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere
+            pipe.send(Compiling(done, total))
+
     try:
-        generator = _load_generator(config)
-        _warm_up(generator)
+        with reported_to(report):
+            generator = _load_generator(config)
+        warm_up(generator)
     except EngineError as error:
         pipe.send(Failed(str(error)))
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,3 +98,24 @@ def test_a_card_without_its_libraries_is_one_line_with_the_way_out(
     assert done.returncode == 1
     assert done.stdout == "" and done.stderr.count("\n") == 1
     assert 'pip install "undersong[gpu]"' in done.stderr and "--device cpu" in done.stderr
+
+
+def test_make_adds_the_libraries_of_a_card_where_it_finds_one_and_says_so(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(Path(ROOT) / name, tmp_path)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: a card (UUID: GPU-0)'\n")
+    (tools / "nvidia-smi").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+
+    def planned(*words: str) -> str:
+        command = ["make", "--dry-run", *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "-e '.[gpu]'" in planned("serve") and "NVIDIA card" in planned("serve")
+    assert "[gpu]" not in planned("serve", "GPU=no") and "-e ." in planned("serve", "GPU=no")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for stamp in ("bin/python", ".ready-run", ".ready-gpu"):
+        (tmp_path / ".venv" / stamp).touch()
+    assert "pip install" not in planned("serve")

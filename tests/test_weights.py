@@ -45,8 +45,16 @@ def test_a_missing_file_is_named(copy: Path, missing: str) -> None:
         read_checkpoint(copy)
 
 
-@pytest.mark.parametrize("text", ["{", "{}", json.dumps({"file": "x", "sha256": "0", "model": {"wheels": 4}})])
-def test_a_manifest_that_cannot_be_used_is_refused(copy: Path, text: str) -> None:
-    (copy / MANIFEST_NAME).write_text(text)
+@pytest.mark.parametrize("content", [b"{", b"{}", b"[1]", b"7", b"\xff\xfe{", b"[" * 100_000])
+def test_a_manifest_that_cannot_be_used_is_refused(copy: Path, content: bytes) -> None:
+    (copy / MANIFEST_NAME).write_bytes(content)
+    with pytest.raises(BadCheckpoint):
+        read_checkpoint(copy)
+
+
+@pytest.mark.parametrize(("field", "value"), [("file", 5), ("bytes", None), ("model", "x"), ("model", {"wheels": 4})])
+def test_a_field_that_cannot_be_used_is_refused(copy: Path, field: str, value: object) -> None:
+    manifest = json.loads((copy / MANIFEST_NAME).read_text())
+    (copy / MANIFEST_NAME).write_text(json.dumps(manifest | {field: value}))
     with pytest.raises(BadCheckpoint):
         read_checkpoint(copy)

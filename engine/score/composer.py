@@ -18,7 +18,7 @@ import numpy.typing as npt
 from engine.score import sampling
 from engine.score.memory import Memory
 from engine.score.piece import NOTE, TICKS_PER_BEAT
-from engine.score.recall import next_recalled
+from engine.score.recall import add_lane, next_recalled
 from engine.score.rules import beat_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
 from engine.score.trunk import Trunk
@@ -136,6 +136,7 @@ class Composer:
         self._guidance = np.float32(guidance)
         self._rows = sampling.make_rows(max_slots)
         self._rules = sampling.make_rule_table(max_slots)
+        self._scratch = sampling.new_scratch(heads, max_slots)
         self._conditions = np.zeros((2, max_slots, CONDITION), np.float32)  # as asked, and without a mood
         self._memory = Memory(max_slots)
         self._slots: dict[int, _Slot] = {}
@@ -151,9 +152,10 @@ class Composer:
             getattr(self._rows, name)[slot] = value
 
     def warm_up(self) -> None:
-        """Compose a beat in slot 0, which is empty, so that the kernels are compiled."""
+        """Compose a beat in slot 0, which is empty, and recall it, so that the kernels are compiled."""
         self.open(0, Controller(Opening(mood="focus"), seed=0))
         self.prepare((0,))
+        add_lane(self._rows.recalled_beat[0], 0, self._memory.events(0, 0).astype(np.int64), 0)
         self.close(0)
 
     def close(self, slot: int) -> None:
@@ -205,7 +207,8 @@ class Composer:
             if not self._slots[slot].composing:
                 self._begin_beat(slot)
         index = np.asarray(slots, np.int64)
-        sampling.choose_events(self._advance(index), self._guidance, self._heads, self._rows, self._rules, index)
+        hidden = self._advance(index)
+        sampling.choose_events(hidden, self._guidance, self._heads, self._rows, self._rules, index, self._scratch)
         for slot in index[self._rows.done[index]].tolist():
             self._finish_beat(slot)
 

@@ -118,7 +118,7 @@ def normalise(x, gain, out):  # type: ignore[no-untyped-def]
             out[b, k] = x[b, k] * scale * gain[k]
 
 
-@entry("engine.score")
+@kernel
 def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
     """x = eˣ for x ≤ 88, written so that it fills vector registers; `bits` is int32 scratch of the same size.
 
@@ -265,31 +265,56 @@ def _attend(qkv, cache, row, layer, position, sizes, scores, line, bits, out):  
 
 @kernel
 def _gate(gate_up, bits, out):  # type: ignore[no-untyped-def]
-    """out = silu(gate) · up, row by row; gate_up [B, 2 F], out [B, F], bits [F] scratch."""
+    """out = silu(gate) · up, row by row; gate_up [B, 2 F], out [B, F], bits [F or more] scratch."""
     width = out.shape[1]
     for b in range(out.shape[0]):
         for i in range(width):
             out[b, i] = -gate_up[b, i]
         for i in range(width):
             out[b, i] = min(out[b, i], F32(80.0))
-        exp_in_place(out[b], bits)
+        exp_in_place(out[b], bits[:width])
         for i in range(width):
             out[b, i] = gate_up[b, i] / (F32(1.0) + out[b, i]) * gate_up[b, width + i]
 
 
-@entry("engine.score")
-def advance(weights, sizes, rows, positions, events, recalled, conditions, cache, hidden):  # type: ignore[no-untyped-def]
-    """One event a row.
+class Scratch(NamedTuple):
+    """Memory that a step overwrites, for as many rows as it may have."""
 
-    sizes (num_heads, head_dim, window); rows [B] cache rows; positions [B] of the events; events and recalled [B, 5];
-    conditions [B, CONDITION]; hidden [B, dim] is written.
-    """
-    num_heads, _, window = sizes
-    num_rows, dim = hidden.shape
-    num_layers, qkv_width = weights.qkv.weight.shape[0], weights.qkv.weight.shape[1]
-    ffn = weights.down.weight.shape[2]
-    x = np.empty((num_rows, dim), F32)
-    for b in range(num_rows):
+    x: npt.NDArray[np.float32]  # [B, dim]
+    normed: npt.NDArray[np.float32]  # [B, dim]
+    heard: npt.NDArray[np.float32]  # [B, dim]
+    levels: npt.NDArray[np.int16]  # [B, dim]
+    scales: npt.NDArray[np.float32]  # [B]
+    qkv: npt.NDArray[np.float32]  # [B, dim + 2 kv]
+    gate_up: npt.NDArray[np.float32]  # [B, 2 ffn]
+    inner: npt.NDArray[np.float32]  # [B, ffn]
+    inner_levels: npt.NDArray[np.int16]  # [B, ffn]
+    scores: npt.NDArray[np.float32]  # [heads that share a key, window]
+    line: npt.NDArray[np.float32]  # [window]
+    bits: npt.NDArray[np.int32]  # [window or ffn, whichever is more]
+
+
+def new_scratch(num_rows: int, config: ModelConfig) -> Scratch:
+    dim, ffn, window = config.dim, config.ffn_dim, config.window
+    return Scratch(
+        *(np.zeros((num_rows, dim), np.float32) for _ in range(3)),
+        np.zeros((num_rows, dim), np.int16),
+        np.zeros(num_rows, np.float32),
+        np.zeros((num_rows, dim + 2 * config.kv_dim), np.float32),
+        np.zeros((num_rows, 2 * ffn), np.float32),
+        np.zeros((num_rows, ffn), np.float32),
+        np.zeros((num_rows, ffn), np.int16),
+        np.zeros((config.num_heads // config.num_kv_heads, window), np.float32),
+        np.zeros(window, np.float32),
+        np.zeros(max(window, ffn), np.int32),
+    )
+
+
+@kernel
+def _embed(weights, events, recalled, conditions, x):  # type: ignore[no-untyped-def]
+    """x [B, dim] = what the model is shown at this step."""
+    dim = x.shape[1]
+    for b in range(len(x)):
         for i in range(dim):
             x[b, i] = weights.condition_bias[i]
         for c in range(conditions.shape[1]):
@@ -301,13 +326,30 @@ def advance(weights, sizes, rows, positions, events, recalled, conditions, cache
             recalled_row = weights.recalled[weights.recalled_start[field] + recalled[b, field]]
             for i in range(dim):
                 x[b, i] += table_row[i] + recalled_row[i]
-    normed, levels = np.empty((num_rows, dim), F32), np.empty((num_rows, dim), np.int16)
-    scales, heard = np.empty(num_rows, F32), np.empty((num_rows, dim), F32)
-    qkv, gate_up = np.empty((num_rows, qkv_width), F32), np.empty((num_rows, 2 * ffn), F32)
-    inner, inner_levels = np.empty((num_rows, ffn), F32), np.empty((num_rows, ffn), np.int16)
-    scores, line = np.empty((num_heads // cache.key_scales.shape[2], window), F32), np.empty(window, F32)
-    bits, ffn_bits = np.empty(window, np.int32), np.empty(ffn, np.int32)
-    for layer in range(num_layers):
+
+
+@kernel
+def _add(total, rows):  # type: ignore[no-untyped-def]
+    for b in range(total.shape[0]):
+        for i in range(total.shape[1]):
+            total[b, i] += rows[b, i]
+
+
+@entry("engine.score")
+def advance(weights, sizes, rows, positions, events, recalled, conditions, cache, scratch, hidden):  # type: ignore[no-untyped-def]
+    """One event a row.
+
+    sizes (num_heads, head_dim, window); rows [B] cache rows; positions [B] of the events; events and recalled [B, 5];
+    conditions [B, CONDITION]; hidden [B, dim] is written.
+    """
+    num_rows = len(hidden)
+    x, normed, heard = scratch.x[:num_rows], scratch.normed[:num_rows], scratch.heard[:num_rows]
+    levels, scales = scratch.levels[:num_rows], scratch.scales[:num_rows]
+    qkv, gate_up = scratch.qkv[:num_rows], scratch.gate_up[:num_rows]
+    inner, inner_levels = scratch.inner[:num_rows], scratch.inner_levels[:num_rows]
+    scores, line, bits = scratch.scores, scratch.line, scratch.bits
+    _embed(weights, events, recalled, conditions, x)
+    for layer in range(weights.qkv.weight.shape[0]):
         normalise(x, weights.norms[layer, 0], normed)
         quantise_rows(normed, levels, scales)
         multiply_rows(levels, scales, weights.qkv.weight[layer], weights.qkv.scale[layer], qkv)
@@ -315,14 +357,14 @@ def advance(weights, sizes, rows, positions, events, recalled, conditions, cache
             _attend(qkv[b], cache, rows[b], layer, positions[b], sizes, scores, line, bits, heard[b])
         quantise_rows(heard, levels, scales)
         multiply_rows(levels, scales, weights.out.weight[layer], weights.out.scale[layer], normed)
-        x += normed
+        _add(x, normed)
         normalise(x, weights.norms[layer, 1], normed)
         quantise_rows(normed, levels, scales)
         multiply_rows(levels, scales, weights.gate_up.weight[layer], weights.gate_up.scale[layer], gate_up)
-        _gate(gate_up, ffn_bits, inner)
+        _gate(gate_up, bits, inner)
         quantise_rows(inner, inner_levels, scales)
         multiply_rows(inner_levels, scales, weights.down.weight[layer], weights.down.scale[layer], normed)
-        x += normed
+        _add(x, normed)
     normalise(x, weights.last_norm, hidden)
 
 

@@ -41,8 +41,8 @@ def lane_of(kind):  # type: ignore[no-untyped-def]
     return -1 if kind <= BEAT else kind - CHORD_EVENT
 
 
-@entry("engine.score")
-def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
+@kernel
+def _add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
     """Put the events of `lane` among `events` [N, 5] into out [MAX_EVENTS_PER_BEAT, 5], in order; the new count."""
     for i in range(len(events)):
         if lane_of(events[i, 0]) != lane or count == MAX_EVENTS_PER_BEAT:
@@ -58,9 +58,16 @@ def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
 
 
 @entry("engine.score")
-def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no-untyped-def]
+def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
+    """The same for callers in Python."""
+    return _add_lane(out, count, events, lane)
+
+
+@kernel
+def show_next(recalled, count, is_recalling, event, out):  # type: ignore[no-untyped-def]
     """Write into out [5] the first of recalled[:count] that comes after `event`; BEAT where there is none."""
-    out[:] = 0
+    for field in range(len(out)):
+        out[field] = 0
     out[0] = BEAT if is_recalling else NO_RECALL
     if not is_recalling:
         return
@@ -72,12 +79,21 @@ def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no
 
 
 @entry("engine.score")
-def recall_beats(events, beat_starts, sources, out):  # type: ignore[no-untyped-def]
+def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no-untyped-def]
+    """The same for callers in Python."""
+    show_next(recalled, count, is_recalling, event, out)
+
+
+def recall_beats(events: Int, beat_starts: Int, sources: Int, out: Int) -> None:
     """Recalled events of whole beats at once: out [T, 5] for events [T, 5].
 
     beat_starts [beats + 1]; sources [beats, lanes] the beat each lane recalls, -1 for none.
     """
-    recalled = np.zeros((MAX_EVENTS_PER_BEAT, 5), np.int64)
+    _recall_beats(events, beat_starts, sources, np.zeros((MAX_EVENTS_PER_BEAT, 5), np.int64), out)
+
+
+@entry("engine.score")
+def _recall_beats(events, beat_starts, sources, recalled, out):  # type: ignore[no-untyped-def]
     for beat in range(len(sources)):
         count, is_recalling = 0, False
         for lane in range(sources.shape[1]):
@@ -85,6 +101,6 @@ def recall_beats(events, beat_starts, sources, out):  # type: ignore[no-untyped-
             if source >= 0:
                 is_recalling = True
                 inside = events[beat_starts[source] : beat_starts[source + 1]]
-                count = add_lane(recalled, count, inside, lane)
+                count = _add_lane(recalled, count, inside, lane)
         for i in range(beat_starts[beat], beat_starts[beat + 1]):
-            next_recalled(recalled, count, is_recalling, events[i], out[i])
+            show_next(recalled, count, is_recalling, events[i], out[i])

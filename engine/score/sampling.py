@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.compile import allocating, entry, kernel
+from engine.compile import entry, kernel
 from engine.score import kernels
 from engine.score.cues import NUM_LAYERS, velocity_bounds
 from engine.score.kernels import F32, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
-from engine.score.recall import copy_event, lane_of, next_recalled
+from engine.score.recall import copy_event, lane_of, show_next
 from engine.score.rules import LAST_CHORD
 from engine.score.vocabulary import (
     BAR,
@@ -206,13 +206,12 @@ def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyp
     return last
 
 
-@entry("engine.score")
-def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no-untyped-def]
+@kernel
+def _field_logits(parts, field, width, table, guidance, hidden, out):  # type: ignore[no-untyped-def]
     """out = table · silu(parts[0, field]), guided away from the same of parts[1].
 
-    The product is linear: guiding its input guides the logits.
+    The product is linear: guiding its input guides the logits. `hidden` [width] is scratch.
     """
-    hidden = np.empty(width, F32)
     for i in range(width):
         asked, free = parts[0, field * width + i], parts[1, field * width + i]
         asked /= F32(1.0) + F32(np.exp(-asked))
@@ -225,7 +224,7 @@ def _field_logits(parts, field, width, table, guidance, out):  # type: ignore[no
         out[n] = total
 
 
-@entry("engine.score")
+@kernel
 def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-untyped-def]
     """Lean towards the recalled event, if it is the one that is being written; `faith` [lanes] comes on top."""
     for before in range(field):
@@ -233,34 +232,39 @@ def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-unty
             return
     lane = lane_of(recalled[0])
     if recalled[0] != NO_RECALL:
-        logits[recalled[field]] += gates[field] + (faith[lane] if lane >= 0 else faith.max())
+        most = faith[max(lane, 0)]
+        if lane < 0:
+            for each in range(len(faith)):
+                most = max(most, faith[each])
+        logits[recalled[field]] += gates[field] + most
 
 
-@entry("engine.score")
+@kernel
 def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
     for i in range(table.shape[1]):
         parts[0, first_field * width + i] += table[index, i]
         parts[1, first_field * width + i] += table[index, i]
 
 
-@allocating
-def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):  # type: ignore[no-untyped-def]
+@kernel
+def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, scratch, event):  # type: ignore[no-untyped-def]
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
     seed, place, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
     if layer == 0:
         temperature *= F32(_DRUM_HEAT)
-    logits, bits = np.empty(heads.value.shape[0], F32), np.empty(heads.value.shape[0], np.int32)
-    allowed, values = np.ones(heads.value.shape[0], np.bool_), np.empty(heads.value.shape[0], np.bool_)
+    logits, bits, allowed, values = scratch.logits, scratch.bits, scratch.allowed, scratch.values
+    hidden = scratch.hidden
+    allowed[:] = True
 
     allow_positions(rows, rules, row, layer, allowed, values)
-    _field_logits(parts, 0, width, heads.position, guidance, logits)
+    _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
     _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 1)
     event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, place, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
     allow_values(rows, rules, row, layer, event[1], allowed)
-    _field_logits(parts, 1, width, heads.value, guidance, logits)
+    _field_logits(parts, 1, width, heads.value, guidance, hidden, logits)
     _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
         logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
@@ -271,8 +275,9 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     if rules.ending[row] == LAST_CHORD and layer > 0:
         allowed[:_LONG] = False
     elif layer > 0:
-        allowed[: np.searchsorted(DURATIONS, rules.ring_ticks[row])] = False
-    _field_logits(parts, 2, width, heads.duration, guidance, logits)
+        for duration in range(len(DURATIONS)):
+            allowed[duration] = DURATIONS[duration] >= rules.ring_ticks[row]
+    _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)
     _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 3)
     event[3] = _draw(
         logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, place, 3), bits
@@ -282,22 +287,21 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, event):
     quietest, loudest = velocity_bounds(rows, rules, row, layer, event[1])
     for velocity in range(heads.velocity.shape[0]):
         allowed[velocity] = quietest <= velocity <= loudest
-    _field_logits(parts, 3, width, heads.velocity, guidance, logits)
+    _field_logits(parts, 3, width, heads.velocity, guidance, hidden, logits)
     _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 4)
     event[4] = _draw(
         logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, place, 4), bits
     )
 
 
-@allocating
-def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, event):  # type: ignore[no-untyped-def]
+@kernel
+def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, scratch, event):  # type: ignore[no-untyped-def]
     """Choose one event of one row into `event` [5]."""
     width = heads.position.shape[1]
-    bits = np.empty(heads.value.shape[0], np.int32)
-    values = np.empty(heads.value.shape[0], np.bool_)
-    allowed = np.empty(NUM_KINDS, np.bool_)
-    allow_kinds(rows, rules, row, allowed, values)
-    event[:] = 0
+    bits, allowed = scratch.bits, scratch.allowed[:NUM_KINDS]
+    allow_kinds(rows, rules, row, allowed, scratch.values)
+    for field in range(len(event)):
+        event[field] = 0
     _pull(kind_logits, gates, rows.faith[row], rows.recalled[row], event, 0)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
@@ -309,8 +313,8 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
     _add_chosen(parts, 0, width, heads.chosen_kind, event[0])
     if event[0] == CHORD_EVENT:
         _add_chosen(parts, 1, width, heads.chosen_position, 0)
-        logits = np.empty(heads.value.shape[0], F32)
-        _field_logits(parts, 1, width, heads.value, guidance, logits)
+        logits = scratch.logits
+        _field_logits(parts, 1, width, heads.value, guidance, scratch.hidden, logits)
         _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 2)
         chords = rules.chords[row]
         for chord in range(len(chords)):
@@ -319,7 +323,7 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
             logits[rows.chord[row]] -= F32(_STAY_PENALTY)
         event[2] = _draw(logits[: len(chords)], chords, temperature * F32(_CHORD_HEAT), _uniform(seed, place, 2), bits)
     else:
-        _choose_note(parts, gates, guidance, heads, rows, rules, row, event[0] - FIRST_LAYER, event)
+        _choose_note(parts, gates, guidance, heads, rows, rules, row, event[0] - FIRST_LAYER, scratch, event)
 
 
 @kernel
@@ -334,24 +338,54 @@ def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
         rows.last_lead[row] = event[2]
 
 
+class Scratch(NamedTuple):
+    """Memory that choosing overwrites."""
+
+    levels: npt.NDArray[np.int16]  # [B, dim]
+    scales: npt.NDArray[np.float32]  # [B]
+    kind_logits: npt.NDArray[np.float32]  # [2, B, kinds]
+    parts: npt.NDArray[np.float32]  # [2, B, 4 field_dim]
+    gates: npt.NDArray[np.float32]  # [2, B, 5]
+    hidden: npt.NDArray[np.float32]  # [field_dim]
+    logits: npt.NDArray[np.float32]  # [values]
+    bits: npt.NDArray[np.int32]  # [values]
+    allowed: npt.NDArray[np.bool_]  # [values]
+    values: npt.NDArray[np.bool_]  # [values]
+    event: npt.NDArray[np.int64]  # [5]
+
+
+def new_scratch(heads: Heads, num_rows: int) -> Scratch:
+    num_values, field_dim = heads.value.shape
+    return Scratch(
+        np.zeros((num_rows, heads.kind.weight.shape[2]), np.int16),
+        np.zeros(num_rows, np.float32),
+        np.zeros((2, num_rows, NUM_KINDS), np.float32),
+        np.zeros((2, num_rows, heads.field_in.weight.shape[1]), np.float32),
+        np.zeros((2, num_rows, 5), np.float32),
+        np.zeros(field_dim, np.float32),
+        np.zeros(num_values, np.float32),
+        np.zeros(num_values, np.int32),
+        np.zeros(num_values, np.bool_),
+        np.zeros(num_values, np.bool_),
+        np.zeros(5, np.int64),
+    )
+
+
 @entry("engine.score")
-def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[no-untyped-def]
+def choose_events(hidden, guidance, heads, rows, rules, slots, scratch):  # type: ignore[no-untyped-def]
     """Choose the next event of each of `slots` [B] and write it into the rows' state.
 
     hidden [2, B, dim]: as asked, and as it would be if no mood were asked. `guidance` 1 takes the first; what is above
     goes further from the second (classifier-free guidance, Ho and Salimans 2022, arXiv:2207.12598).
     """
-    count, dim = hidden.shape[1], hidden.shape[2]
-    levels, scales = np.empty((count, dim), np.int16), np.empty(count, F32)
-    kind_logits = np.empty((2, count, NUM_KINDS), F32)
-    parts = np.empty((2, count, heads.field_in.weight.shape[1]), F32)
-    gates = np.empty((2, count, 5), F32)
+    count, event = hidden.shape[1], scratch.event
+    levels, scales = scratch.levels[:count], scratch.scales[:count]
+    kind_logits, parts, gates = scratch.kind_logits, scratch.parts, scratch.gates
     for side in range(2):
         kernels.quantise_rows(hidden[side], levels, scales)
-        kernels.multiply_rows(levels, scales, heads.kind.weight[0], heads.kind.scale[0], kind_logits[side])
-        kernels.multiply_rows(levels, scales, heads.copy.weight[0], heads.copy.scale[0], gates[side])
-        kernels.multiply_rows(levels, scales, heads.field_in.weight[0], heads.field_in.scale[0], parts[side])
-    event = np.zeros(5, np.int64)
+        kernels.multiply_rows(levels, scales, heads.kind.weight[0], heads.kind.scale[0], kind_logits[side, :count])
+        kernels.multiply_rows(levels, scales, heads.copy.weight[0], heads.copy.scale[0], gates[side, :count])
+        kernels.multiply_rows(levels, scales, heads.field_in.weight[0], heads.field_in.scale[0], parts[side, :count])
     for b in range(count):
         row = slots[b]
         rows.position[row] += 1
@@ -360,16 +394,14 @@ def choose_events(hidden, guidance, heads, rows, rules, slots):  # type: ignore[
                 one[i] = other[i] + guidance * (one[i] - other[i])
         for field in range(gates.shape[2]):
             gates[0, b, field] += heads.copy_bias[field]
-        _choose_event(parts[:, b], gates[0, b], kind_logits[0, b], guidance, heads, rows, rules, row, event)
+        _choose_event(parts[:, b], gates[0, b], kind_logits[0, b], guidance, heads, rows, rules, row, scratch, event)
         if event[0] <= BEAT:
             rows.done[row] = True
             continue
         copy_event(event, rows.pending[row])
         copy_event(event, rows.events[row, rows.num_events[row]])
         rows.num_events[row] += 1
-        next_recalled(
-            rows.recalled_beat[row], rows.num_recalled[row], rows.is_recalling[row], event, rows.recalled[row]
-        )
+        show_next(rows.recalled_beat[row], rows.num_recalled[row], rows.is_recalling[row], event, rows.recalled[row])
         if event[0] == CHORD_EVENT:
             rows.chord[row] = event[2]
         else:

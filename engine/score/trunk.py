@@ -46,11 +46,12 @@ class CpuTrunk:
         self._sizes = (config.num_heads, config.head_dim, config.window)
         self._dim = config.dim
         self._cache = kernels.make_cache(max_rows, config, capacity)
+        self._scratch = kernels.new_scratch(max_rows, config)
 
     def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         hidden = np.empty((len(rows), self._dim), np.float32)
-        weights, sizes, cache = self._weights, self._sizes, self._cache
-        kernels.advance(weights, sizes, rows, positions, events, recalled, conditions, cache, hidden)
+        weights, sizes, cache, scratch = self._weights, self._sizes, self._cache, self._scratch
+        kernels.advance(weights, sizes, rows, positions, events, recalled, conditions, cache, scratch, hidden)
         return hidden
 
     def snapshot(self, row: int) -> Memory:

@@ -5,5 +5,5 @@ from __future__ import annotations
 from engine import compile as any_kernel
 
 kernel = any_kernel.kernel(fastmath=any_kernel.CONTRACT)
-merged = any_kernel.merged(fastmath=any_kernel.CONTRACT)
-entry = any_kernel.entry("engine.synth", fastmath=any_kernel.CONTRACT, error_model="numpy", _nrt=False)
+part = any_kernel.part("engine.synth", fastmath=any_kernel.CONTRACT)
+entry = any_kernel.entry("engine.synth", fastmath=any_kernel.CONTRACT)

@@ -10,10 +10,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import int64, typeof
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.allocation import start_due_sounds
-from engine.synth.compile import entry, kernel, merged
+from engine.synth.compile import entry, kernel, part
 from engine.synth.effects import master as output
 from engine.synth.effects.ambience import AUDIBLE, add_ambience
 from engine.synth.effects.chorus import add_chorus
@@ -73,6 +74,7 @@ from engine.synth.state import (
     WORK_ROWS,
     WOW_CENTS,
     SlotState,
+    new_state,
 )
 from engine.synth.voices import render_voice
 from moods.intent import LAYERS, MUTE_DB
@@ -213,7 +215,7 @@ def send(state: SlotState, scratch: Scratch, layer: int, frame: int, num_frames:
                     stem_send[i] = bus[i] * (gain + gain_slope * (into + i))
 
 
-@merged
+@kernel
 def add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int) -> None:
     """Chorus, delay and reverb of the mix and, where they are kept, of every stem; then the ambience."""
     offset = frame % BLOCK_FRAMES
@@ -241,7 +243,7 @@ def add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int)
                         scratch.buses[e, channel, i] += wet[channel, i]
 
 
-@merged
+@part
 def finish(
     state: SlotState, mix: np.ndarray, scratch_row: np.ndarray, out: np.ndarray, first: int, frame: int, num_frames: int
 ) -> None:
@@ -286,7 +288,7 @@ def make_noise(state: SlotState, scratch: Scratch, frame: int, num_frames: int) 
         white_noise(state.clock[SEED] + channel, frame, scratch.noise[channel, :num_frames])
 
 
-@merged
+@kernel
 def render_sounding(
     state: SlotState, tables: Tables, scratch: Scratch, index: int, work: np.ndarray, bus: np.ndarray, frame: int,
     num_frames: int,
@@ -305,7 +307,17 @@ def render_sounding(
         )  # fmt: skip
 
 
-@merged
+@part
+def mix_layers(state: SlotState, scratch: Scratch, sounding: int, frame: int, num_frames: int) -> None:
+    """From the sum of each layer's voices to the mix, effects included; `sounding` has a bit for each layer."""
+    for layer in range(NUM_LAYERS):
+        is_sounding = sounding >> layer & 1 > 0
+        if shape(state, scratch.buses[1 + layer], scratch.work, layer, is_sounding, frame, num_frames):
+            send(state, scratch, layer, frame, num_frames)
+    add_effects(state, scratch, frame, num_frames)
+
+
+@kernel
 def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int, num_frames: int) -> None:
     """Sound of all layers with effects into scratch.buses, before the master."""
     advance_duck(state, frame)
@@ -319,11 +331,7 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
             sounding |= 1 << voice.layer
             bus = scratch.buses[1 + voice.layer]
             render_sounding(state, tables, scratch, index, scratch.work, bus, frame, num_frames)
-    for layer in range(NUM_LAYERS):
-        is_sounding = sounding >> layer & 1 > 0
-        if shape(state, scratch.buses[1 + layer], scratch.work, layer, is_sounding, frame, num_frames):
-            send(state, scratch, layer, frame, num_frames)
-    add_effects(state, scratch, frame, num_frames)
+    mix_layers(state, scratch, sounding, frame, num_frames)
 
 
 @entry
@@ -357,3 +365,13 @@ def render_slot(
         finish(state, scratch.buses[0], scratch.taps[0], out, frame - start, frame, length)
         frame += length
     state.clock[FRAME] = frame
+
+
+def compile_parts() -> None:
+    """Compile what `render_slot` calls last, so that a process that compiles the rest of it finds it on disk."""
+    scratch = new_scratch()
+    slot, rows, mix, row, out = map(
+        typeof, (new_state(0), scratch, scratch.buses[0], scratch.taps[0], np.zeros((2, 1), np.float32))
+    )
+    mix_layers.compile((slot, rows, int64, int64, int64))
+    finish.compile((slot, mix, row, out, int64, int64, int64))

@@ -175,8 +175,8 @@ class Synth:
         del self._frames[slot], self._queues[slot]
 
 
-def warm_up() -> None:
-    """Compile the kernels, or load them from numba's cache: a short sound of every layer in every style."""
+def compile_ahead() -> None:
+    """Compile the kernels: a short sound of every layer in every style."""
     synth = Synth(1)
     synth.open(0, 0)
     length = 4 * BLOCK_FRAMES

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel, merged
+from engine.synth.compile import kernel
 from engine.synth.patching.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
 from engine.synth.sources.additive import add_harmonics, aim_harmonics, start_harmonics
 from engine.synth.sources.analog import add_analog
@@ -338,7 +338,7 @@ def _add_to_bus(
         target[i] += row[i] * envelope[i] * (gain + step * (into + i))
 
 
-@merged
+@kernel
 def render_voice(
     voice: np.void,
     patch: np.void,

@@ -4,6 +4,7 @@ StreamingError
 └── ExportError
     ├── UnknownFormat        the file's suffix is none of ours
     ├── CannotWrite          the file system says no
+    ├── CannotKeep           it says no to what is kept meanwhile
     └── NoRoom               what is to be written does not fit
 """
 
@@ -38,6 +39,13 @@ class CannotWrite(ExportError):
         super().__init__(f"{str(path)!r} cannot be written: {why}; name another --out")
 
 
+class CannotKeep(ExportError):
+    code = "cannot_keep"
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(f"no scratch file can be kept in {str(folder)!r}: {why}; name another folder in TMPDIR")
+
+
 class NoRoom(ExportError):
     code, status = "no_room", 507
 
@@ -47,9 +55,9 @@ class NoRoom(ExportError):
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Turn what the system says about a file, an OSError, into `CannotWrite` for `path`."""
+def naming(path: Path, kind: type[CannotWrite] | type[CannotKeep] = CannotWrite) -> Iterator[None]:
+    """Turn what the system says about a file, an OSError, into our error for `path`."""
     try:
         yield
     except OSError as error:
-        raise CannotWrite(path, error.strerror or str(error)) from error
+        raise kind(path, error.strerror or str(error)) from error

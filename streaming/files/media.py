@@ -1,6 +1,7 @@
 """Encoded files: written by libav or libsndfile, read by libav. In: sound and a format; out: bytes in an open file.
 
-A new format is a line in `FORMATS`. The calling thread does the work.
+A new format is a line in `FORMATS`. The calling thread does the work; Ctrl-C in the middle of a callback would be lost,
+so it should not be the main thread.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ FORMATS: dict[str, Format] = {
 
 
 class _Shielded:
-    """A file for a library to call back. What goes wrong in a callback, Ctrl-C included, would be lost there.
+    """A file for a library to call back. What goes wrong in a callback would be lost there.
 
     It is kept for `check`, and the library is told that all went well.
     """
@@ -144,7 +145,7 @@ class _Shielded:
         return self._call("seek", (offset, whence), 0)
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._call("tell", (), 0)
 
 
 def write_audio(file: BinaryIO, sound: Sound, file_format: Format, comment: str) -> None:
@@ -152,8 +153,10 @@ def write_audio(file: BinaryIO, sound: Sound, file_format: Format, comment: str)
     file.seek(0)
     file.truncate()
     shielded = _Shielded(file)
-    file_format.write(shielded, shielded.checked(sound), comment)
-    shielded.check()
+    try:
+        file_format.write(shielded, shielded.checked(sound), comment)
+    finally:
+        shielded.check()  # the first thing that went wrong, whatever the library made of it
 
 
 def read_audio(file: BinaryIO) -> Iterator[Samples]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from streaming.files.errors import naming
+from streaming.files.errors import CannotKeep, naming
 from streaming.scratch import nameless_file
 
 Samples = npt.NDArray[np.float32]
@@ -29,12 +29,12 @@ CHUNK_FRAMES = SAMPLE_RATE // 2
 class StoredSound:
     """Sound in a nameless file of `folder`: stored once, then gone through as often as needed. Use as `with`.
 
-    It is read and written, not mapped: a disk that is full or breaks is then an error, `CannotWrite`, and no signal.
+    It is read and written, not mapped: a disk that is full or breaks is then an error, `CannotKeep`, and no signal.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with naming(folder):
+        with naming(folder, CannotKeep):
             self._file = nameless_file(folder)
 
     def __enter__(self) -> Self:
@@ -45,14 +45,14 @@ class StoredSound:
             self._file.close()
 
     def append(self, samples: Samples) -> None:
-        with naming(self._folder):
+        with naming(self._folder, CannotKeep):
             self._file.write(np.ascontiguousarray(samples, np.float32))
 
     def __iter__(self) -> Iterator[Samples]:
-        with naming(self._folder):
+        with naming(self._folder, CannotKeep):
             self._file.seek(0)
         while True:
-            with naming(self._folder):
+            with naming(self._folder, CannotKeep):
                 read = self._file.read(CHUNK_FRAMES * FRAME_BYTES)
             if not read:
                 return

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from streaming.files.errors import CannotWrite, naming
+from streaming.files.errors import CannotKeep, CannotWrite, naming
 from streaming.scratch import nameless_file
 
 
@@ -43,12 +43,11 @@ class Target:
     def open(self, scratch_folder: Path) -> Iterator[BinaryIO]:
         """Yield a file to fill, which goes to the target when the block ends; an error there leaves all as it was.
 
-        Raises `CannotWrite`.
+        Raises `CannotWrite`, `CannotKeep`.
         """
         part = self.folder / f".undersong-{secrets.token_hex(4)}" if self.is_replaced else None
         try:
-            with naming(scratch_folder if part is None else self.path):
-                file = nameless_file(scratch_folder) if part is None else _create(part)
+            file = self._nameless(scratch_folder) if part is None else self._create(part)
             try:
                 yield file
                 with naming(self.path):
@@ -60,6 +59,15 @@ class Target:
         finally:
             if part is not None:
                 part.unlink(missing_ok=True)
+
+    def _nameless(self, scratch_folder: Path) -> BinaryIO:
+        with naming(scratch_folder, CannotKeep):
+            return nameless_file(scratch_folder)
+
+    def _create(self, part: Path) -> BinaryIO:
+        """A new file with the permissions that any new file has here."""
+        with naming(self.path):
+            return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b")
 
     def _deliver(self, file: BinaryIO, part: Path | None) -> None:
         if part is not None:
@@ -84,8 +92,12 @@ def _try_new(path: Path, real: Path) -> None:
     """Make the file and take it away: only the file system knows which names it takes."""
     if not real.parent.is_dir():
         raise CannotWrite(path, f"there is no folder {str(real.parent)!r}")
-    os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    real.unlink()
+    try:
+        os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        os.unlink(real)
+    except KeyboardInterrupt:
+        real.unlink(missing_ok=True)
+        raise
 
 
 def _try_old(path: Path, status: os.stat_result) -> None:
@@ -97,11 +109,6 @@ def _try_old(path: Path, status: os.stat_result) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
     elif not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-def _create(part: Path) -> BinaryIO:
-    """A new file with the permissions that any new file has here."""
-    return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b")
 
 
 def _make_like(file: BinaryIO, old: os.stat_result) -> None:

@@ -7,15 +7,18 @@ thread. Event loop only.
 from __future__ import annotations
 
 import asyncio
+import functools
+import re
 from collections.abc import AsyncIterator, Callable
 
 import av
+import numpy as np
 from av.audio.resampler import AudioResampler
 
-from engine.audio import SAMPLE_RATE
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from streaming.encoders.opus import wrap_packet
 from streaming.encoders.pcm import endless_wav_header
-from streaming.ring import Chunk
+from streaming.ring import Chunk, make_chunk
 from streaming.session import Session
 from streaming.station import Station
 
@@ -23,6 +26,11 @@ MEDIA_TYPES = {"wav": "audio/wav", "ogg": "audio/ogg; codecs=opus", "mp3": "audi
 MAX_QUEUED_CHUNKS = 100
 _MP3_BIT_RATE = 192_000
 _MP3_FRAME = 1152
+
+
+_SILENT_PACKET = bytes([0xFC, 0xFF, 0xFE])
+"""20 ms of stereo Opus: CELT, full band (RFC 6716, section 3.1)."""
+_PEEK = re.compile(r"bytes=0-(\d{1,4})")
 
 
 class _Outlet:
@@ -56,6 +64,30 @@ async def stream(station: Station, session: Session, kind: str) -> AsyncIterator
                 yield written
     finally:
         station.remove_session(session)
+
+
+def peek(kind: str, range_: str) -> bytes | None:
+    """The first bytes of the stream `kind` where the header Range asks for no more than its beginning, else None.
+
+    Some players look at two bytes before they listen; any other range of an endless stream is answered with the stream,
+    as RFC 9110 (section 14.2) allows. Not for the event loop.
+    """
+    match = _PEEK.fullmatch(range_)
+    if match is None or int(match[1]) >= len(beginning := _beginning(kind)):
+        return None
+    return beginning[: int(match[1]) + 1]
+
+
+@functools.cache
+def _beginning(kind: str) -> bytes:
+    """What all streams of `kind` begin with."""
+    if kind == "wav":
+        return endless_wav_header()
+    silence = make_chunk(0, _SILENT_PACKET, np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
+    convert = _ogg_muxer() if kind == "ogg" else _mp3_encoder()
+    while not (beginning := convert(silence)):
+        pass
+    return beginning
 
 
 def _ogg_muxer() -> Callable[[Chunk], bytes]:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import secrets
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import av
 from aiortc import (
@@ -21,19 +25,25 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
-from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
+from aiortc.rtcicetransport import parse_stun_turn_uri
+from aiortc.sdp import candidate_from_sdp
 
 from streaming import live
 from streaming.conductor import Conductor
-from streaming.errors import BadOffer, BadRequest, IceRestartRefused
+from streaming.config import IceServer
+from streaming.errors import BadOffer, BadRequest, IceRestartRefused, NoWebRtcNetwork
 from streaming.session import LiveClient, Session
 from streaming.station import Station
+from streaming.transports.offers import Offer, read_lines
 
 MAX_QUEUED_CHUNKS = 10
 _MAX_BUFFERED_BYTES = 1 << 18
+_GOODBYE_S = 0.5
+"""How long the last words of the live channel may take."""
 _closings: set[asyncio.Task[None]] = set()
 """The event loop itself holds its tasks weakly."""
-_UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
+_GATHERING_S = 0.6
+"""How long an answer waits for STUN and TURN servers: they are asked anew for every peer, and some never answer."""
 
 
 class PacketTrack(MediaStreamTrack):
@@ -53,11 +63,6 @@ class PacketTrack(MediaStreamTrack):
         return chunk.av_packet
 
 
-def without_mdns(sdp: str) -> str:
-    """Drop candidates under `.local` names: looking them up costs a second, and peer-reflexive ones replace them."""
-    return "".join(line for line in sdp.splitlines(True) if not (line.startswith("a=candidate:") and ".local " in line))
-
-
 def with_music_opus(sdp: str, bit_rate: int) -> str:
     """Say in an answer that Opus is stereo, at `bit_rate` bit/s (RFC 7587, section 7)."""
     match = re.search(r"^a=rtpmap:(\d+) opus/48000/2\r?$", sdp, re.MULTILINE | re.IGNORECASE)
@@ -70,80 +75,74 @@ def with_music_opus(sdp: str, bit_rate: int) -> str:
     return sdp[:at] + fmtp + sdp[at:]
 
 
-def check_offer(offer: str) -> None:
-    """Raise `BadOffer` where aiortc would stumble after it has answered, or could send nothing that is asked for."""
-    try:
-        sections = [media for media in SessionDescription.parse(without_mdns(offer)).media if media.port]
-    except Exception as error:  # aiortc raises whatever its parser stumbles over
-        raise BadOffer(f"the body is not an SDP offer: {error or type(error).__name__}") from error
-    audio = next((media for media in sections if media.kind == "audio"), None)
-    if audio is None:
-        raise BadOffer("the offer has no audio section; add a transceiver that receives audio")
-    if audio.direction not in ("recvonly", "sendrecv"):
-        raise BadOffer(f"the offer's audio is {audio.direction}; it must receive, as recvonly does")
-    if not any(codec.mimeType.lower() == "audio/opus" for codec in audio.rtp.codecs):
-        raise BadOffer("the offer's audio has no Opus, the one codec that is sent; add opus/48000/2")
-    for media in sections:
-        _check_transport(media)
-
-
-def _check_transport(media: MediaDescription) -> None:
-    ice, dtls = media.ice, media.dtls
-    given = {
-        "a=ice-ufrag": ice.usernameFragment,
-        "a=ice-pwd": ice.password,
-        "a=setup": dtls,
-        "a=fingerprint": dtls is None or dtls.fingerprints,
-        "a=sctp-port": media.kind != "application" or media.profile == "DTLS/SCTP" or media.sctp_port,
-    }
-    missing = ", ".join(name for name, value in given.items() if not value)
-    if missing:
-        raise BadOffer(f"the offer's {media.kind} section lacks {missing}")
+def usable(servers: Sequence[IceServer]) -> list[RTCIceServer]:
+    """Those that aiortc can ask itself; clients are told of all."""
+    found = []
+    for server in servers:
+        with contextlib.suppress(ValueError):
+            parse_stun_turn_uri(server.url)
+            found.append(RTCIceServer(server.url, server.username, server.credential))
+    return found
 
 
 class WhepPeer:
-    """One WHEP session: a peer connection that sends the station's packets."""
+    """One WHEP session: a peer connection that sends the station's packets to who made `offer`."""
 
-    def __init__(self, conductor: Conductor, station: Station, session: Session) -> None:
+    def __init__(self, conductor: Conductor, station: Station, session: Session, offer: Offer) -> None:
         config = conductor.config
         self.station, self.session = station, session
         session.carrier = self
         self.etag = f'"{secrets.token_hex(4)}"'
         self._conductor, self._bit_rate = conductor, config.opus_bit_rate
         self._setup_timeout_s = config.setup_timeout_s
-        servers = [RTCIceServer(each.url, each.username, each.credential) for each in config.ice_servers]
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=usable(config.ice_servers)))
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
-        self._offer_ufrags: set[str] = set()
+        self._offer = offer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._channels: dict[asyncio.Task[None], tuple[RTCDataChannel, LiveClient]] = {}
         self._closing: asyncio.Task[None] | None = None
 
-    async def answer(self, offer: str) -> str:
-        """Answer an SDP offer that passed `check_offer`, and begin to connect. Raises `BadOffer`."""
-        self._offer_ufrags = set(_UFRAG.findall(offer))
-        self._pc.addTrack(PacketTrack(self.session))
+    async def answer(self) -> str:
+        """Answer the offer and begin to connect. Raises `BadOffer`, `NoWebRtcNetwork`."""
+        self._pc.addTransceiver(PacketTrack(self.session), "sendonly")
         try:
-            await self._pc.setRemoteDescription(RTCSessionDescription(without_mdns(offer), "offer"))
+            await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.reduced(), "offer"))
+            self._limit_gathering()
             await self._pc.setLocalDescription(await self._pc.createAnswer())
         except Exception as error:  # aiortc raises whatever its parser stumbles over
             raise BadOffer(f"the SDP offer cannot be used: {error or type(error).__name__}") from error
+        answer = self._pc.localDescription.sdp
+        if "a=candidate:" not in answer:
+            raise NoWebRtcNetwork
         self._spawn(self._give_up_unless_connected())
-        return with_music_opus(self._pc.localDescription.sdp, self._bit_rate)
+        return self._offer.complete(with_music_opus(answer, self._bit_rate))
+
+    def _limit_gathering(self) -> None:
+        transports = {transceiver.receiver.transport for transceiver in self._pc.getTransceivers()}
+        for transport in transports | ({self._pc.sctp.transport} if self._pc.sctp else set()):
+            connection = transport.transport.iceGatherer._connection  # aiortc has no setting for it
+            gather = functools.partial(connection.get_component_candidates, timeout=_GATHERING_S)
+            connection.get_component_candidates = gather
 
     async def trickle(self, fragment: str) -> None:
         """Add the candidates of an SDP fragment (RFC 8840). Raises `IceRestartRefused`, `BadRequest`."""
-        if set(_UFRAG.findall(fragment)) - self._offer_ufrags:
+        lines = [(name, value) for name, _, value in (line.partition(":") for line in read_lines(fragment))]
+        if {value for name, value in lines if name == "a=ice-ufrag"} - self._offer.ice_ufrags():
             raise IceRestartRefused
-        mid = re.search(r"^a=mid:(\S+)", fragment, re.MULTILINE)
-        for line in without_mdns(fragment).splitlines():
-            if not line.startswith("a=candidate:"):
-                continue
-            try:
-                candidate = candidate_from_sdp(line.removeprefix("a=candidate:").strip())
-            except (ValueError, IndexError, AssertionError) as error:
-                raise BadRequest(f"the candidate {line!r} cannot be read", field="candidate", value=line) from error
-            candidate.sdpMid, candidate.sdpMLineIndex = (mid[1], None) if mid else (None, 0)
+        mid, candidates = None, []
+        for name, value in lines:
+            if name == "a=mid":
+                mid = value
+            elif name == "a=candidate":
+                try:
+                    candidate = candidate_from_sdp(value)
+                except (ValueError, IndexError, AssertionError) as error:
+                    refused = BadRequest(f"the candidate {value!r} cannot be read", field="candidate", value=value)
+                    raise refused from error
+                candidate.sdpMid = self._offer.peer_mid(mid)
+                candidates += [candidate] if candidate.sdpMid is not None else []
+        for candidate in candidates:
             await self._pc.addIceCandidate(candidate)
 
     async def close(self) -> None:
@@ -156,14 +155,27 @@ class WhepPeer:
 
     async def _close(self) -> None:
         self.station.remove_session(self.session)
+        await self._finish_channels()
         for task in self._tasks:
             task.cancel()
         await self._pc.close()
 
-    def _spawn(self, coroutine: asyncio.Future[None] | object) -> None:
-        task = asyncio.ensure_future(coroutine)
+    async def _finish_channels(self) -> None:
+        """Let the live channel say its last words."""
+        channels = dict(self._channels)
+        until_s = time.monotonic() + _GOODBYE_S
+        for _, client in channels.values():
+            self.station.remove_client(client)
+        if channels:
+            await asyncio.wait(channels, timeout=_GOODBYE_S)
+        while any(channel.bufferedAmount for channel, _ in channels.values()) and time.monotonic() < until_s:
+            await asyncio.sleep(0.01)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _give_up_unless_connected(self) -> None:
         await asyncio.sleep(self._setup_timeout_s)
@@ -176,10 +188,12 @@ class WhepPeer:
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         if channel.label == "live":
-            self._spawn(self._serve_channel(channel))
+            client = LiveClient(self.session.id)
+            task = self._spawn(self._serve_channel(channel, client))
+            self._channels[task] = channel, client
+            task.add_done_callback(self._channels.pop)
 
-    async def _serve_channel(self, channel: RTCDataChannel) -> None:
-        client = LiveClient(self.session.id)
+    async def _serve_channel(self, channel: RTCDataChannel, client: LiveClient) -> None:
         messages: asyncio.Queue[str | bytes] = asyncio.Queue(64)
 
         def on_message(message: str | bytes) -> None:

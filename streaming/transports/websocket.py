@@ -6,6 +6,7 @@ Event loop only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from operator import attrgetter
 from typing import Any
@@ -15,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from streaming import live
 from streaming.conductor import Conductor
 from streaming.protocol import audio_header, audio_message
-from streaming.session import LiveClient, Session
+from streaming.session import Ending, LiveClient, Session
 from streaming.station import Station
 
 PAYLOADS = {"pcm_s16le": attrgetter("s16le"), "pcm_f32le": attrgetter("f32le"), "opus": attrgetter("packet")}
@@ -31,6 +32,7 @@ async def serve_live(conductor: Conductor, station: Station, socket: WebSocket, 
         await _until_first(live.tell(client, socket.send_text), _hear(conductor, station, client, socket))
     finally:
         station.remove_client(client)
+    await _close(socket, client.mailbox.ending)
 
 
 async def serve_audio(station: Station, session: Session, socket: WebSocket, audio_format: str) -> None:
@@ -40,6 +42,14 @@ async def serve_audio(station: Station, session: Session, socket: WebSocket, aud
         await _until_first(_send_audio(session, socket, audio_format), _drain(socket))
     finally:
         station.remove_session(session)
+    await _close(socket, session.mailbox.ending)
+
+
+async def _close(socket: WebSocket, ending: Ending | None) -> None:
+    """Tell the client why; without an ending it was the client that went."""
+    if ending is not None:
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # or both at once
+            await socket.close(ending.code, ending.reason)
 
 
 async def _hear(conductor: Conductor, station: Station, client: LiveClient, socket: WebSocket) -> None:

@@ -23,6 +23,7 @@ export class PcmSession {
   transport = "WebSocket";
   pc = null;
   #context;
+  #input;
   #edge;
   #socket = null;
   #isClosed = false;
@@ -44,6 +45,7 @@ export class PcmSession {
     this.onNode = onNode;
     this.onStats = onStats;
     this.#context = input.context;
+    this.#input = input;
     this.#edge = new GainNode(this.#context, { gain: 0 });
     this.#edge.connect(input);
     this.lost = new Promise((resolve) => (this.declareLost = resolve));
@@ -87,7 +89,7 @@ export class PcmSession {
     this.#isClosed = true;
     clearInterval(this.#watch);
     this.#socket?.close();
-    this.#edge.disconnect();
+    this.#edge.disconnect(this.#input);
     this.declareLost(false);
   }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.install import find_browser
 
@@ -28,27 +28,44 @@ PHONE = {"has_touch": True, "is_mobile": True}
 
 
 @contextmanager
-def open_page(*, plays_unasked: bool = True, expected: str = "", **context: Any) -> Iterator[Page]:
-    """A page of its own browser; leaving fails if the page wrote an error to its console or threw one.
+def open_browser(*, plays_unasked: bool = True) -> Iterator[Browser]:
+    """As http://studio.lan it finds this machine under an address that it does not take for secure.
 
-    Complaints that hold `expected` are let pass. `context` are options of Playwright's browser context. As
-    http://studio.lan the browser finds this machine under an address that it does not take for secure.
-    A browser a test: Playwright's event loop must be gone before the next asynchronous test begins.
+    Playwright's event loop must be gone before the next asynchronous test begins.
     """
     path = find_browser()
     assert path, "there is no Chromium; `make test` installs one, and so does python -m tests.browser.install"
-    complaints: list[str] = []
+    flags = (*FLAGS, f"--autoplay-policy={AUTOPLAY[plays_unasked]}")
     with sync_playwright() as playwright:
-        flags = (*FLAGS, f"--autoplay-policy={AUTOPLAY[plays_unasked]}")
         browser = playwright.chromium.launch(executable_path=path, args=flags)
-        page = browser.new_page(**{"viewport": {"width": 1440, "height": 900}, **context})
-        page.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
         try:
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def page_of(browser: Browser, *, expected: str = "", **context: Any) -> Iterator[Page]:
+    """A fresh page; leaving fails if it wrote an error to its console or threw one, unless that holds `expected`.
+
+    `context` are options of Playwright's browser context.
+    """
+    complaints: list[str] = []
+    page = browser.new_page(**{"viewport": {"width": 1440, "height": 900}, **context})
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        yield page
+    finally:
+        page.close()
     unexpected = [complaint for complaint in complaints if not expected or expected not in complaint]
     assert not unexpected, unexpected
+
+
+@contextmanager
+def open_page() -> Iterator[Page]:
+    """A page of its own browser."""
+    with open_browser() as browser, page_of(browser) as page:
+        yield page

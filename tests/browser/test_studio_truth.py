@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness import Server
-from tests.browser.chromium import PHONE, open_page
+from tests.browser.chromium import PHONE, open_browser, page_of
 from tests.browser.prefix import stripping_proxy
 from tests.browser.test_studio import AUDIBLE, LISTEN, open_studio, play
 
@@ -19,6 +20,19 @@ GARBLED = """() => {
   const { send } = WebSocket.prototype;
   WebSocket.prototype.send = function (text) { send.call(this, text.replace('"mood":"epic"', '"mood":"eipc"')); };
 }"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all tests here, none of which is asynchronous."""
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with page_of(browser) as opened:
+        yield opened
 
 
 def ask(page: Page, prompt: str) -> None:
@@ -114,8 +128,8 @@ def test_letting_go_on_a_star_brings_all_that_its_name_promises(page: Page, serv
     expect(page.locator("#heading")).to_have_text("Horror")
 
 
-def test_a_refused_control_is_told_in_view_and_what_plays_is_shown(server: Server) -> None:
-    with open_page(viewport={"width": 360, "height": 640}, **PHONE) as page:
+def test_a_refused_control_is_told_in_view_and_what_plays_is_shown(browser: Browser, server: Server) -> None:
+    with page_of(browser, viewport={"width": 360, "height": 640}, **PHONE) as page:
         page.add_init_script(f"({GARBLED})()")
         open_studio(page, server)
         play(page)
@@ -168,7 +182,7 @@ def test_an_address_with_a_prompt_plays_by_itself(page: Page, server: Server) ->
 
 def test_where_the_browser_wants_a_press_there_is_one_large_button(server: Server) -> None:
     station = server.open_station(mood="horror")
-    with open_page(plays_unasked=False) as page:
+    with open_browser(plays_unasked=False) as shy, page_of(shy) as page:
         page.goto(f"{server.url}/?station={station['id']}")
         page.click("#begin > button")
         expect(page.locator("body")).to_have_attribute("data-state", "playing")
@@ -176,8 +190,8 @@ def test_where_the_browser_wants_a_press_there_is_one_large_button(server: Serve
         assert page.evaluate("window.undersong.station.id") == station["id"]
 
 
-def test_a_station_that_is_not_there_is_named_and_a_new_one_offered(server: Server) -> None:
-    with open_page(expected="404") as page:
+def test_a_station_that_is_not_there_is_named_and_a_new_one_offered(browser: Browser, server: Server) -> None:
+    with page_of(browser, expected="404") as page:
         page.goto(f"{server.url}/?station=nowhere")
         expect(page.locator("#begin-what")).to_contain_text("no station “nowhere”")
         page.click("#begin > button")
@@ -198,25 +212,39 @@ def test_behind_a_proxy_that_strips_a_prefix_all_works(page: Page, server: Serve
         assert httpx.get(state).json()["listeners"] == 0
 
 
-@pytest.mark.parametrize("obstacle", ["absent", "refused", "blocked"])
+NO_WEBRTC = {
+    "absent": "delete window.RTCPeerConnection",
+    "blocked": """
+      const { setRemoteDescription } = RTCPeerConnection.prototype;
+      RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+        const unanswered = sdp.replace(/^a=ice-pwd:.*$/gm, "a=ice-pwd:notthepasswordofanybody");
+        return setRemoteDescription.call(this, { type, sdp: unanswered });
+      };""",
+}
+
+
+@pytest.mark.parametrize("obstacle", NO_WEBRTC)
 def test_without_webrtc_the_sound_comes_over_a_websocket(page: Page, server: Server, obstacle: str) -> None:
-    if obstacle == "absent":
-        page.add_init_script("delete window.RTCPeerConnection")
-    elif obstacle == "refused":
-        page.route("**/whep/*", lambda route: route.fulfill(status=201, body="no answer"))
-    else:  # every candidate leads nowhere
-        page.add_init_script("""
-          const { setRemoteDescription } = RTCPeerConnection.prototype;
-          RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
-            const elsewhere = sdp.replace(/^a=ice-pwd:.*$/gm, "a=ice-pwd:notthepasswordofanybody");
-            return setRemoteDescription.call(this, { type, sdp: elsewhere });
-          };""")
+    page.add_init_script(NO_WEBRTC[obstacle])
     open_studio(page, server)
     play(page)
     heard = page.evaluate(LISTEN, 2)
     assert heard["left"] > AUDIBLE and heard["difference"] > 0.02 * heard["left"]
     expect(page.locator("#latency")).to_contain_text("WebSocket")
     expect(page.locator("#bar")).to_contain_text("bar")
+
+
+def test_a_refused_offer_falls_back_and_a_station_that_is_gone_is_opened_anew(browser: Browser, server: Server) -> None:
+    with page_of(browser, expected="40") as page:
+        page.route("**/whep/*", lambda route: route.fulfill(status=400, json={"detail": "no such codec"}))
+        open_studio(page, server)
+        play(page)
+        first = page.evaluate("window.undersong.station.id")
+        httpx.delete(f"{server.url}/v1/stations/{first}")
+        expect(page.locator("#notice p")).to_contain_text("a new one begins")
+        expect(page.locator("body")).to_have_attribute("data-state", "playing")
+        assert page.evaluate("window.undersong.station.id") != first
+        assert page.evaluate(LISTEN, 2)["left"] > AUDIBLE
 
 
 # Blocks of a tone given to the page's own WebSocket listener, rendered offline: [what sounded, what was sent].
@@ -283,8 +311,8 @@ FAULTS = """() => {
 }"""
 
 
-def test_a_phone_has_everything_in_reach(server: Server) -> None:
-    with open_page(viewport={"width": 390, "height": 844}, **PHONE) as page:
+def test_a_phone_has_everything_in_reach(browser: Browser, server: Server) -> None:
+    with page_of(browser, viewport={"width": 390, "height": 844}, **PHONE) as page:
         open_studio(page, server)
         page.locator("summary").tap()
         for width, height in PHONES:

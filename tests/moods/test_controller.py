@@ -161,7 +161,6 @@ def test_a_prompt_of_which_nothing_is_understood_leaves_the_mood_as_it_is() -> N
     assert controller.heading()["energy"] == 0.2 and controller.heading()["valence"] == find_mood("epic").valence
 
 
-
 def test_each_field_has_its_own_default_place() -> None:
     controller, frame = opened(bpm=120), 5 * BLOCK
     fields = {"valence": 0.5, "energy": 0.9, "tension": 0.9, "style": "house", "bpm": 121, "key": "D dorian"}
@@ -458,6 +457,17 @@ def test_now_is_refused_only_when_nothing_more_is_struck() -> None:
         assert {intent.stinger for intent in map(controller.beat_intent, range(last + 1, last + 9))} == {None}
         with pytest.raises(BadControl, match="the music ends at 20.00 s"):
             send(controller, controller.frame_of_beat(last + 1), **kind, at="now")
+
+
+def test_a_hit_and_a_stinger_now_sound_together_in_either_order() -> None:
+    hit, stinger = {"type": "hit", "at": "now"}, {"type": "stinger", "name": "logo", "at": "now"}
+    for both in ((hit, stinger), (stinger, hit)):
+        controller = opened(bpm=120)
+        for control in both:
+            send(controller, 4 * SECOND + BLOCK, **control)
+        intents = [controller.beat_intent(beat) for beat in range(9, 14)]
+        assert [intent.cue for intent in intents] == ["cut", "cut", "none", "none", "none"]
+        assert [intent.stinger is None for intent in intents] == [False] * 4 + [True]
 
 
 def test_of_stingers_and_hits_over_each_other_the_later_decides() -> None:

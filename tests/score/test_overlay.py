@@ -5,6 +5,8 @@ Every trial plays two stations of one seed and asks only one of them: what diffe
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -180,6 +182,23 @@ def test_each_of_two_hits_now_is_struck(composer) -> None:
         trial.play((210 + 5 * len(frames)) * BLOCK_FRAMES)
     sounds = trial.heard(0)
     assert len(frames) == 2 and set(sounds["frame"][sounds["is_struck"] == 1].tolist()) == frames
+
+
+def test_how_the_frames_are_cut_changes_nothing(composer) -> None:
+    trial, count = Trial(composer), 0
+    trial.begin(0, 3, style="upbeat", bpm=103)
+    trial.play(255 * BLOCK_FRAMES)
+    trial.control(0, type="stinger", name="transition", at="now")
+    trial.control(0, type="hit", at="now")
+    for block in range(256, 320):
+        trial.play(block * BLOCK_FRAMES)
+        first, sounds = (block - 1) * BLOCK_FRAMES, trial._overlays[0].sounds
+        edges = [first, first + 1, first + 7 * block % 960, first + BLOCK_FRAMES]
+        parts = [sounds(start, end).tolist() for start, end in pairwise(sorted(edges))]
+        whole = sounds(first, first + BLOCK_FRAMES).tolist()
+        assert sum(parts, []) == whole
+        count += len(whole)
+    assert count > len(find_stinger("transition").notes)
 
 
 def test_now_on_the_first_beat_of_all(composer) -> None:

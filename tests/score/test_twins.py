@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from numba import njit
 
 from engine.config import TINY
 from engine.score import kernels, sampling
@@ -72,10 +73,30 @@ def test_cuda_equals_offline(model, tensors, music) -> None:
     assert np.abs(live(TorchTrunk(tensors, TINY, 4, "cuda"), music, ROWS) - offline(model, music)).max() < 1e-3
 
 
+@njit
+def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
+    kernels.exp_in_place(x, bits)
+
+
+@njit
+def add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
+    sampling._add_chosen(parts, first_field, width, table, index)
+
+
+@njit
+def field_logits(parts, field, width, table, guidance, hidden, out):  # type: ignore[no-untyped-def]
+    sampling._field_logits(parts, field, width, table, guidance, hidden, out)
+
+
+@njit
+def pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-untyped-def]
+    sampling._pull(logits, gates, faith, recalled, event, field)
+
+
 def test_exp_is_exact_to_seven_digits() -> None:
     x = np.linspace(-80, 0, 10_001, dtype=np.float32)
     result = x.copy()
-    kernels.exp_in_place(result, np.empty(len(x), np.int32))
+    exp_in_place(result, np.empty(len(x), np.int32))
     assert np.abs(result / np.exp(x.astype(np.float64)) - 1).max() < 5e-6
 
 
@@ -112,9 +133,9 @@ def test_the_sampler_has_the_module_s_logits(model, tensors, guidance, recalled)
     tables = (heads.position, heads.value, heads.duration, heads.velocity)
     chosen = (heads.chosen_kind, heads.chosen_position, heads.chosen_value, heads.chosen_duration)
     for field, (table, before) in enumerate(zip(tables, chosen, strict=True), 1):
-        sampling._add_chosen(parts, field - 1, width, before, event[field - 1])
+        add_chosen(parts, field - 1, width, before, event[field - 1])
         logits = np.empty(len(table), np.float32)
-        sampling._field_logits(parts, field - 1, width, table, np.float32(guidance), logits)
-        sampling._pull(logits, gate, np.zeros(6, np.float32), np.array(recalled), np.array(event), field)
+        field_logits(parts, field - 1, width, table, np.float32(guidance), np.empty(width, np.float32), logits)
+        pull(logits, gate, np.zeros(6, np.float32), np.array(recalled), np.array(event), field)
         wanted = free[field] + guidance * (asked[field] - free[field])
         assert np.abs(logits - wanted.numpy()).max() < 1e-4

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import re
+import socket
+import struct
+import time
 import wave
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import av
 import httpx
@@ -215,11 +221,108 @@ def test_operation_endpoints(server: Running) -> None:
 
 def test_head_is_answered_where_get_is(server: Running) -> None:
     links = server.open()["links"]
-    for path in ["/", "/healthz", "/readyz", links["wav"], links["ogg"], links["mp3"]]:
+    pages = ["/", "/web/live.js", "/healthz", "/readyz", "/metrics", "/v1/moods", "/v1/stations", links["self"]]
+    for path in [*pages, links["take"], links["wav"], links["ogg"], links["mp3"]]:
         head = server.http.head(path)
-        assert (head.status_code, head.content) == (200, b"")
+        assert (head.status_code, head.content) == (200, b""), path
+        if path not in pages:
+            assert "content-length" not in head.headers
     assert head.headers["content-type"] == "audio/mpeg"
+    assert head.headers["accept-ranges"] == "none"
     assert server.http.get(links["self"]).json()["listeners"] == 0
+
+
+@pytest.mark.parametrize("kind", ["wav", "ogg", "mp3"])
+def test_a_look_at_the_first_bytes_of_a_stream_ends_and_is_no_listener(server: Running, kind: str) -> None:
+    links = server.open()["links"]
+    looked = server.http.get(links[kind], headers={"Range": "bytes=0-1"})
+    assert (looked.status_code, looked.headers["content-range"]) == (206, "bytes 0-1/*")
+    assert looked.headers["content-length"] == "2"
+    assert server.http.get(links["self"]).json()["listeners"] == 0
+    assert read_stream(server, links[kind], 2).startswith(looked.content)
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=0-", "bytes=100-200", "bytes=-5", "bytes=0-1,4-5", "bytes=0-9999", "lines=1-2"]
+)
+def test_other_ranges_of_a_stream_are_answered_with_the_stream(server: Running, asked: str) -> None:
+    with server.http.stream("GET", server.open()["links"]["wav"], headers={"Range": asked}) as response:
+        assert response.status_code == 200
+        assert "content-range" not in response.headers
+        assert next(response.iter_bytes()).startswith(b"RIFF")
+
+
+def test_a_page_elsewhere_may_reach_a_private_network_and_read_what_it_needs(server: Running) -> None:
+    asked = {"Origin": "https://page.example", "Access-Control-Request-Method": "PATCH"}
+    asked |= {
+        "Access-Control-Request-Headers": "authorization, if-match",
+        "Access-Control-Request-Private-Network": "true",
+    }
+    allowed = server.http.options(server.open()["links"]["whep"], headers=asked)
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-private-network"] == "true"
+    assert "authorization" in allowed.headers["access-control-allow-headers"]
+    exposed = server.http.get("/healthz", headers=asked).headers["access-control-expose-headers"].split(", ")
+    assert {"Location", "ETag", "Link", "Retry-After", "Accept-Patch", "Undersong-Began-Frame"} <= set(exposed)
+
+
+def assert_lies_under(server: Running, prefix: str, headers: dict[str, str]) -> None:
+    opened = server.http.post("/v1/stations", json={}, headers=headers)
+    links = opened.json()["links"]
+    assert all(link.startswith((f"{prefix}/v1/", f"{prefix}/whep/")) for link in links.values())
+    assert opened.headers["location"] == links["self"] == f"{prefix}/v1/stations/{opened.json()['id']}"
+    path = links["self"].removeprefix(prefix)
+    assert server.http.get(path, headers=headers).json()["links"] == links
+    schema = server.http.get("/openapi.json", headers=headers).json()
+    assert schema.get("servers", []) == ([{"url": prefix}] if prefix else [])
+    assert server.http.delete(path, headers=headers).status_code == 204
+
+
+@pytest.mark.parametrize("said", ["/music", "/music/", "/a/b-c.d_e~f"])
+def test_addresses_lie_under_the_prefix_that_a_proxy_names(server: Running, said: str) -> None:
+    assert_lies_under(server, said.rstrip("/"), {"X-Forwarded-Prefix": said})
+
+
+@pytest.mark.parametrize(
+    "said", ["//evil.example", "/../x", "music", "/a b", "/x?y", "/\u00e9".encode(), "/" + 99 * "a/"]
+)
+def test_a_prefix_that_is_no_path_is_ignored(server: Running, said: str | bytes) -> None:
+    assert_lies_under(server, "", {"X-Forwarded-Prefix": said})
+
+
+def test_addresses_lie_under_the_public_url(make_server: object) -> None:
+    server = make_server(Config(port=0, generator=SINES.generator, public_url="https://example.org/v1/"))
+    assert_lies_under(server, "/v1", {"X-Forwarded-Prefix": "/other"})
+
+
+def granules(ogg: bytes) -> list[float]:
+    """Where each page of an Ogg stream ends, seconds."""
+    places = [match.start() for match in re.finditer(b"OggS", ogg) if len(ogg) >= match.start() + 14]
+    return [struct.unpack_from("<q", ogg, place + 6)[0] / 48_000 for place in places]
+
+
+def test_a_slow_reader_of_a_stream_hears_what_is_new_when_it_reads_again(server: Running) -> None:
+    station = server.open()
+    address = urlsplit(server.address)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((address.hostname, address.port))
+        slow.sendall(f"GET {station['links']['ogg']} HTTP/1.0\r\n\r\n".encode())
+        received = slow.recv(1024)
+        (session,) = server.conductor.stations[station["id"]].sessions.values()
+        until = time.monotonic() + 15
+        while not session.mailbox.num_dropped and time.monotonic() < until:
+            time.sleep(0.1)
+        assert session.mailbox.num_dropped
+        slow.settimeout(10)
+        while not any(later - earlier > 1 for earlier, later in itertools.pairwise(granules(received))):
+            received += slow.recv(65_536)
+    ogg = received.partition(b"\r\n\r\n")[2]
+    heard = list(itertools.pairwise(granules(ogg)))
+    (jump,) = [(earlier, later) for earlier, later in heard if later - earlier > 1]
+    assert jump[0] < 5
+    with av.open(io.BytesIO(ogg)) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) >= 0.9 * 48_000 * jump[0]
 
 
 def test_studio_page_is_served(server: Running) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import av
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
+from streaming.session import DELETED, IDLE, SHUT_DOWN, Ending, Mailbox
 from tests.streaming.conftest import Running, dial
 
 
@@ -245,3 +247,53 @@ def test_a_prompt_is_answered_with_how_it_was_understood(server: Running) -> Non
     assert ack["understood"]["understood"] and "epic" in ack["understood"]["mood"]
     (ack,) = server.http.post(opened["links"]["controls"], json=[{**steer, "set": {"prompt": "grommet"}}]).json()
     assert not ack["understood"]["understood"] and not ack["fields"]
+
+
+def closed_by(socket: ClientConnection) -> tuple[int, str]:
+    """Code and reason with which the server ends the connection."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            socket.recv(10)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"), [(DELETED, "the station was deleted"), (IDLE, "nobody listened"), (SHUT_DOWN, "shut down")]
+)
+def test_every_end_of_a_station_is_told_to_its_sockets(server: Running, ending: Ending, reason: str) -> None:
+    station = server.open()
+    live, audio = server.ws(station["links"]["live"]), server.ws(station["links"]["audio"])
+    with dial(live) as events, dial(f"{audio}?format=pcm_s16le") as pcm, dial(f"{audio}?format=opus") as opus:
+        pcm.recv(10), opus.recv(10)
+        server.call(close_station(server, station["id"], ending))
+        status = next_event(events, "status")
+        while status["state"] != "closed":
+            status = next_event(events, "status")
+        assert status["reason"] == ending.reason
+        for socket in (events, pcm, opus):
+            code, words = closed_by(socket)
+            assert code == 1001
+            assert reason in words
+
+
+async def close_station(server: Running, station_id: str, ending: Ending) -> None:
+    server.conductor.close_station(server.conductor.stations[station_id], ending)
+
+
+def test_a_full_mailbox_of_sound_begins_again_with_what_is_new() -> None:
+    events, sound = Mailbox(3), Mailbox(3, jumps=True)
+    for number in range(4):
+        events.put(number)
+        sound.put(number)
+    events.close(), sound.close()
+
+    async def read(mailbox: Mailbox[int]) -> list[int]:
+        return [item async for item in items(mailbox)]
+
+    async def items(mailbox: Mailbox[int]) -> AsyncIterator[int]:
+        while (item := await mailbox.get()) is not None:
+            yield item
+
+    assert (asyncio.run(read(events)), events.num_dropped) == ([1, 2, 3], 1)
+    assert (asyncio.run(read(sound)), sound.num_dropped) == ([3], 3)

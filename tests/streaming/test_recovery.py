@@ -54,6 +54,20 @@ def restarts(server: Running) -> float:
     return server.conductor.metrics.registry.get_sample_value("undersong_engine_restarts_total") or 0.0
 
 
+def test_an_engine_that_cannot_keep_a_snapshot_plays_on(server: Running) -> None:
+    before, station = restarts(server), server.open()
+    snapshot = server.conductor._snapshot_path(server.conductor.stations[station["id"]])
+    (obstacle := snapshot.with_suffix(".partial")).mkdir()  # as good as a full disk, which a test cannot have
+    snapshot.unlink(missing_ok=True)
+    time.sleep(1.2)
+    obstacle.rmdir()
+    deadline = time.monotonic() + 20
+    while not snapshot.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert snapshot.exists() and restarts(server) == before
+    server.http.delete(station["links"]["self"])
+
+
 def read_until_back(server: Running, station: dict[str, Any], audio: ClientConnection) -> tuple[list[int], np.ndarray]:
     """Read on until the engine's own sound has come back, and a little longer."""
     before, frames, blocks, health = restarts(server), [], [], {"is_filling": True}

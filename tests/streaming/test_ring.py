@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +61,16 @@ def test_block_that_is_not_written_or_written_over_is_not_there(path: Path) -> N
     assert ring.read(NUM_BLOCKS) is not None
     assert np.array_equal(chunk.pcm, pcm)  # a chunk is a copy
     ring.close()
+
+
+def test_a_ring_that_has_no_room_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError):
+        Ring(path, create=True)
+    assert not path.exists()
 
 
 def test_room_is_taken_when_the_ring_is_made(path: Path) -> None:

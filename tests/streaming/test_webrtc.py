@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import re
+import socket
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from streaming.config import Config
-from streaming.transports.webrtc import with_music_opus, without_mdns
+from streaming.transports.webrtc import with_music_opus
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_http import assert_problem
 
@@ -144,7 +146,6 @@ def test_malformed_offer_is_a_problem(server: Running, body: str) -> None:
         (r"a=fingerprint:.*\r\n", "", "audio section lacks a=fingerprint"),
         (r"a=setup:.*\r\n", "", "lacks a=setup"),
         (r"a=ice-pwd:.*\r\n", "", "lacks a=ice-pwd"),
-        (r"a=sctp-port:.*\r\n", "", "application section lacks a=sctp-port"),
         (r"a=recvonly", "a=sendonly", "sendonly"),
         (r"a=recvonly", "a=inactive", "inactive"),
         (r"m=audio \d+", "m=audio 0", "no audio section"),
@@ -204,11 +205,16 @@ async def test_peer_that_never_connects_is_dropped(make_server: object) -> None:
     await offerer.peer.close()
 
 
-async def test_deleting_the_station_ends_its_sessions(server: Running) -> None:
+async def test_deleting_the_station_ends_its_sessions_and_says_so(server: Running) -> None:
     station = server.open()
     listener = await listen(server, station)
     await listener.hear(2)
+    await listener.event("status")
+    listener.events.clear()
     server.http.delete(station["links"]["self"])
+    while (status := await listener.event("status"))["state"] != "closed":
+        listener.events.remove(status)
+    assert status["reason"] == "the station was deleted"
     for _ in range(300):
         if listener.peer.connectionState == "closed":
             break
@@ -217,12 +223,73 @@ async def test_deleting_the_station_ends_its_sessions(server: Running) -> None:
     await listener.peer.close()
 
 
-def test_mdns_candidates_are_dropped() -> None:
-    kept = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"
-    assert without_mdns("v=0\r\na=candidate:2 1 udp 1 7f.local 9 typ host\r\n" + kept) == "v=0\r\n" + kept
-
-
 def test_answer_says_music_once() -> None:
     answer = with_music_opus("a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\na=mid:0\r\n", 128_000)
     assert answer.count("a=fmtp:96 ") == 1
     assert "stereo=1;sprop-stereo=1;maxaveragebitrate=128000\r\na=mid:0" in answer
+
+
+async def test_candidates_of_any_section_of_the_bundle_are_taken(server: Running) -> None:
+    listener = await listen(server, server.open())
+    fragment = "".join(
+        f"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\na=candidate:1 1 udp 1 192.0.2.{77 + mid} 9 typ host\r\n"
+        for mid in (0, 1, 2)  # audio, data, and none that was offered
+    )
+    async with httpx.AsyncClient(base_url=server.address) as http:
+        match = FRAGMENT | {"If-Match": listener.etag}
+        assert (await http.patch(listener.location, content=fragment, headers=match)).status_code == 204
+    (session,) = server.conductor.stations[listener.location.split("/")[2]].sessions.values()
+    transport = session.carrier._pc.getTransceivers()[0].receiver.transport.transport
+    hosts = {candidate.ip for candidate in transport.getRemoteCandidates()}
+    assert {"192.0.2.77", "192.0.2.78"} <= hosts and "192.0.2.79" not in hosts
+    await listener.peer.close()
+
+
+async def test_a_microphone_that_is_offered_stays_unheard(server: Running) -> None:
+    offerer = await make_offer()
+    offer = offerer.peer.localDescription.sdp.replace("a=recvonly", "a=sendrecv")
+    await offerer.peer.close()
+    answer = server.http.post(server.open()["links"]["whep"], content=offer, headers=SDP)
+    assert (answer.status_code, "a=sendonly" in answer.text) == (201, True)
+
+
+async def test_servers_that_relay_are_told_with_their_password_and_hold_no_answer_up(make_server: object) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        turn = {"url": f"turn:{host}", "username": 'a"b', "credential": "c\\d"}
+        ice_servers = [f"stun:{host}", turn, "stun:[::1]:3478"]
+        server = make_server(Config(port=0, generator=SINES.generator, ice_servers=ice_servers))
+        offerer = await make_offer()
+        began_s = time.monotonic()
+        whep = server.open()["links"]["whep"]
+        answer = server.http.post(whep, content=offerer.peer.localDescription.sdp, headers=SDP)
+        assert time.monotonic() - began_s < 4  # asking itself would give up after five seconds
+        await offerer.peer.close()
+    assert answer.status_code == 201
+    assert answer.headers.get_list("link") == [
+        f'<stun:{host}>; rel="ice-server"',
+        f'<turn:{host}>; rel="ice-server"; username="a\\"b"; credential="c\\\\d"; credential-type="password"',
+        '<stun:[::1]:3478>; rel="ice-server"',
+    ]
+
+
+async def test_a_machine_without_a_network_says_so_at_once(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_: [])
+    offerer = await make_offer()
+    station = server.open()
+    answer = server.http.post(station["links"]["whep"], content=offerer.peer.localDescription.sdp, headers=SDP)
+    assert_problem(answer, 501, "no_webrtc_network")
+    assert not server.conductor.stations[station["id"]].sessions
+    await offerer.peer.close()
+
+
+def test_the_endpoint_answers_every_method_as_the_draft_says(server: Running) -> None:
+    whep = server.open()["links"]["whep"]
+    for method in ("GET", "HEAD", "OPTIONS"):
+        response = server.http.request(method, whep, headers={"Authorization": "Bearer x"})
+        assert (response.status_code, response.content) == (204, b"")
+        assert response.headers["accept-post"] == "application/sdp"
+    refused = server.http.put(whep)
+    assert_problem(refused, 405, "http_error")
+    assert refused.headers["allow"] == "GET, HEAD, OPTIONS, POST"

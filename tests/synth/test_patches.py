@@ -103,6 +103,21 @@ def test_a_folder_of_ones_own_adds_and_replaces_instruments(tmp_path: Path) -> N
     assert set(tables.names) == {*shipped_tables().names, "my_lead"}
 
 
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[my_lead]\r\nkind = "analog"\r\n', encoding="utf-8-sig")
+    assert "my_lead" in load_tables(SHIPPED, tmp_path).names
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[my_lead]\nkind = "analog"\n', encoding="utf-16")
+    with pytest.raises(PatchError, match="mine.toml:1: not UTF-8"):
+        load_tables(SHIPPED, tmp_path)
+    (tmp_path / "mine.toml").unlink()
+    (tmp_path / "mine.toml").mkdir()
+    with pytest.raises(PatchError, match="mine.toml:1: cannot be read"):
+        load_tables(SHIPPED, tmp_path)
+
+
 @pytest.mark.parametrize("text", ['[my_lead]\nkind = "analogue"\n', None])
 def test_a_bad_patch_of_ones_own_is_named_and_the_shipped_ones_play(tmp_path: Path, text: str | None, caplog) -> None:
     folder = tmp_path / "patches"

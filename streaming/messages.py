@@ -1,0 +1,452 @@
+"""Every message that clients receive, typed; what they send is in `moods.control`. Remembers nothing; any thread.
+
+In: nothing; out: types, and JSON schemas made from them. Acks, events and answers are plain dicts, made many times a
+second on both sides of the pipe and never checked there: the types are `TypedDict`s, so that writing a message costs
+nothing more, and the tests hold every message that a real server sends against its type.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from moods.control import Changes, Control, Opening
+from moods.intent import LAYERS, SECTIONS, STYLES
+
+AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
+STREAM_KINDS = ("ogg", "mp3", "wav")
+
+MAX_CONTROLS = 100
+"""The longest list of controls that is taken at once."""
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Valence = Annotated[float, Field(ge=-1, le=1)]
+Frame = Annotated[int, Field(ge=0)]
+Style = dict[Literal[STYLES], float]
+ControlId = Annotated[str, Field(max_length=128)]
+
+_RULES = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+_exact = with_config(_RULES)
+_extensible = with_config(_RULES | ConfigDict(extra="allow"))
+_A_PROBLEM = {
+    "type": "urn:undersong:problem:out_of_range",
+    "title": "A value cannot be used",
+    "status": 422,
+    "code": "out_of_range",
+    "detail": "energy is 1.5; allowed is 0 … 1",
+    "field": "energy",
+    "value": 1.5,
+    "range": [0, 1],
+}
+
+
+# --- places and moods ------------------------------------------------------------------------------------------------
+
+
+@_exact
+class Place(TypedDict):
+    """A place in the stream and in the music."""
+
+    frame: Frame
+    """Counted from the station's opening, 48,000 a second."""
+    seconds: Annotated[float, Field(ge=0)]
+    """The same in seconds."""
+    bar: Annotated[int, Field(ge=1)]
+    """Bars count from 1."""
+    beat: Annotated[int, Field(ge=1, le=4)]
+    """Beats of the bar count from 1."""
+    bpm: float
+    """Tempo there, beats a minute."""
+
+
+@_exact
+class Layer(TypedDict):
+    """One layer of the mix."""
+
+    gain_db: float
+    plays: bool
+    """The form, energy and gain let it play now."""
+
+
+@_exact
+class Mood(TypedDict):
+    """A mood as it sounds."""
+
+    valence: Valence
+    energy: Unit
+    tension: Unit
+    style: Style
+    bpm: float
+    key: str
+    density: Unit
+    brightness: Unit
+    layers: dict[Literal[LAYERS], Layer]
+    temperature: float
+    section: Literal[SECTIONS]
+
+
+@_exact
+class ExplainedPrompt(TypedDict):
+    """What a prompt was taken to mean."""
+
+    prompt: str
+    understood: bool
+    """False: nothing was, and a steer by it leaves the mood as it is."""
+    mood: dict[str, float]
+    """The presets nearest to it, and their weights."""
+    valence: Valence
+    energy: Unit
+    tension: Unit
+    style: Style
+    bpm: NotRequired[float]
+    """Where the words name one, or a preset has one."""
+    unknown: list[str]
+    """Words that were not understood."""
+
+
+Controls = Annotated[list[Control | Any], Field(max_length=MAX_CONTROLS)]
+"""Several controls; one that cannot be read is answered with an `Error`, and does not hold up the others."""
+
+
+# --- stations --------------------------------------------------------------------------------------------------------
+
+
+@_exact
+class Links(TypedDict):
+    """Where everything of a station is found."""
+
+    self: str
+    controls: str
+    live: str
+    """WebSocket: controls in, acks and events out."""
+    audio: str
+    """WebSocket: samples or Opus packets with their frames."""
+    take: str
+    whep: str
+    ogg: str
+    mp3: str
+    wav: str
+
+
+@_exact
+class Level(TypedDict):
+    """Of the 20 ms that left last; 1 is full scale."""
+
+    peak: Annotated[float, Field(ge=0)]
+    rms: Annotated[float, Field(ge=0)]
+
+
+@_exact
+class StationHealth(TypedDict):
+    """Whether the music comes in time."""
+
+    is_filling: bool
+    """The engine is missing: a bridge of what was heard last sounds."""
+    underruns: Annotated[int, Field(ge=0)]
+    """Blocks of 20 ms that were not there in time."""
+
+
+@_exact
+class _StationState(TypedDict):
+    id: str
+    name: str
+    seed: Annotated[int, Field(ge=0)]
+    state: Literal["playing", "paused", "ended"]
+    mood: Mood
+    """What sounds now."""
+    heading: Mood
+    """What will sound in 8 s if nothing more is asked."""
+    position: Place
+    """Where the sound that leaves the server now is."""
+    listeners: Annotated[int, Field(ge=0)]
+    level: Level
+    health: StationHealth
+    understood: NotRequired[ExplainedPrompt]
+    """How the prompt was read that the station was opened with."""
+
+
+@_exact
+class Station(_StationState):
+    """The state of a station."""
+
+    links: Links
+
+
+@_exact
+class Stations(TypedDict):
+    """All stations."""
+
+    stations: list[Station]
+
+
+# --- answers and events of the live channel --------------------------------------------------------------------------
+
+
+@_exact
+class Ack(TypedDict):
+    """A control has been applied."""
+
+    type: Literal["ack"]
+    id: ControlId | None
+    """The control's own id."""
+    effective_at: Place
+    """Nothing changes before this frame, and something after it."""
+    fields: dict[str, Place]
+    """Where each field begins to change, by its name; `ending`, `hit`, `stinger`, `pickup`, `cues` and `pivot` tell of
+    what the control sets off or moves."""
+    latency_ms: Annotated[float, Field(ge=0)]
+    """From the control's arrival to the departure of the first packet that it can change."""
+    understood: NotRequired[ExplainedPrompt]
+    """How the control's prompt was read."""
+
+
+@_exact
+class Error(TypedDict):
+    """A control that was refused; nothing has changed."""
+
+    type: Literal["error"]
+    id: ControlId | None
+    """The control's id, where it had one that could be read."""
+    code: str
+    """Which kind of mistake; stable, as in a problem."""
+    detail: str
+    """What was wrong, its value, and the way out."""
+
+
+Answer = Annotated[Ack | Error, Field(discriminator="type")]
+
+
+@_exact
+class Beat(Place):
+    """A beat, told ahead of its sound; told again where its frame has moved: the last word counts."""
+
+    type: Literal["beat"]
+
+
+@_exact
+class Section(TypedDict):
+    """A section of the form begins, told ahead of its sound."""
+
+    type: Literal["section"]
+    name: Literal[SECTIONS]
+    bar: Annotated[int, Field(ge=1)]
+    beat: Annotated[int, Field(ge=1, le=4)]
+    frame: Frame
+    seconds: Annotated[float, Field(ge=0)]
+
+
+@_exact
+class Marker(Place):
+    """A hit or stinger, told ahead of its sound; told again where its frame has moved."""
+
+    type: Literal["marker"]
+    id: ControlId | None
+    """Of the control that asked for it."""
+    name: Literal["hit", "stinger"]
+    strength: NotRequired[Unit]
+    """Of a hit."""
+    stinger: NotRequired[str]
+    """The stinger's name."""
+
+
+@_exact
+class Status(_StationState):
+    """The station's state, told when a client begins to listen and then every second."""
+
+    type: Literal["status"]
+    session_began_frame: Frame | None
+    """The frame with which the audio of this client's session began, if it named one and that has begun."""
+
+
+@_exact
+class SessionBegan(TypedDict):
+    """A listener's audio begins."""
+
+    type: Literal["session"]
+    session: str
+    began_frame: Frame
+
+
+@_exact
+class Skip(TypedDict):
+    """Blocks that were left out because the engine came too late: the music goes on after them, where it was."""
+
+    type: Literal["skip"]
+    frame: Frame
+    index: Annotated[int, Field(ge=0)]
+    """Its number among the station's controls."""
+    blocks: Annotated[int, Field(ge=1)]
+    """Of 20 ms."""
+
+
+LiveMessage = Annotated[
+    Ack | Error | Beat | Section | Marker | Status | SessionBegan | Skip, Field(discriminator="type")
+]
+"""All that the live channel sends."""
+
+
+@_exact
+class AudioHeader(TypedDict):
+    """The first message of an audio WebSocket. Binary messages follow, one for every 20 ms: the frame as an unsigned
+    64-bit little-endian number, then interleaved samples or one Opus packet."""
+
+    format: Literal[AUDIO_FORMATS]
+    rate: Annotated[int, Field(ge=1)]
+    """Frames a second."""
+    channels: Annotated[int, Field(ge=1)]
+    block_frames: Annotated[int, Field(ge=1)]
+    """Frames in one message."""
+    first_frame: Frame
+
+
+# --- takes -----------------------------------------------------------------------------------------------------------
+
+
+@_extensible
+class TakeOpening(TypedDict):
+    """The first line of a take; the fields with which the station was opened stand beside these."""
+
+    type: Literal["opening"]
+    station: str
+    is_complete: bool
+    """False: the oldest controls have been forgotten."""
+    seed: Annotated[int, Field(ge=0)]
+
+
+@_extensible
+class TakeLine(TypedDict):
+    """A further line of a take: a control, or a `skip`, and the frame before which it was applied."""
+
+    type: Literal["steer", "end", "transport", "panic", "duck", "cancel", "hit", "stinger", "skip"]
+    frame: Frame
+
+
+# --- moods -----------------------------------------------------------------------------------------------------------
+
+
+@_exact
+class Preset(TypedDict):
+    """A mood that has a name; fields that are absent are left to the style."""
+
+    name: str
+    name_zh: str
+    zh: str
+    """The same as `name_zh`."""
+    aliases: list[str]
+    valence: Valence
+    energy: Unit
+    tension: Unit
+    style: Style
+    bpm: NotRequired[float]
+    density: NotRequired[Unit]
+    brightness: NotRequired[Unit]
+    temperature: NotRequired[float]
+    key: NotRequired[str]
+
+
+@_exact
+class StyleName(TypedDict):
+    """A style in English and Chinese."""
+
+    name: Literal[STYLES]
+    zh: str
+
+
+@_exact
+class StingerName(TypedDict):
+    """A stinger in English and Chinese."""
+
+    name: str
+    zh: str
+    beats: Annotated[int, Field(ge=1)]
+    """How long it is."""
+
+
+@_exact
+class Moods(TypedDict):
+    """Everything that can be asked for by name."""
+
+    moods: list[Preset]
+    styles: list[StyleName]
+    stingers: list[StingerName]
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+@_exact
+class Alive(TypedDict):
+    """The server is alive."""
+
+    alive: Literal[True]
+
+
+@_exact
+class Readiness(TypedDict):
+    """Whether the engine takes work."""
+
+    ready: bool
+
+
+@with_config(_RULES | ConfigDict(extra="allow", json_schema_extra={"examples": [_A_PROBLEM]}))
+class Problem(TypedDict):
+    """What went wrong, by RFC 9457; further members may come."""
+
+    type: str
+    """urn:undersong:problem: and the code."""
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    code: str
+    """Which kind of mistake; stable."""
+    detail: str
+    """What was wrong, its value, and the way out."""
+    field: NotRequired[str]
+    """The field that was wrong."""
+    value: NotRequired[JsonValue]
+    """What it was."""
+    range: NotRequired[Annotated[list[float], Field(min_length=2, max_length=2)]]
+    """The lowest and highest value allowed."""
+    nearest: NotRequired[list[str]]
+    """Names that may have been meant."""
+    limit: NotRequired[int]
+    """How much is allowed."""
+
+
+# --- schemas ---------------------------------------------------------------------------------------------------------
+
+GROUPS: dict[str, dict[str, Any]] = {
+    "sent by clients": {"Control": Control, "Controls": Controls, "Opening": Opening, "Changes": Changes},
+    "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
+    "sent first over an audio WebSocket": {"AudioHeader": AudioHeader},
+    "lines of a take": {"TakeOpening": TakeOpening, "TakeLine": TakeLine},
+    "answers over HTTP": {
+        each.__name__: each for each in (Station, Stations, Moods, ExplainedPrompt, Alive, Readiness, Problem)
+    },
+}
+"""The messages by who sends them, each under its public name."""
+
+
+def schemas(reference: str = "#/$defs/{model}") -> dict[str, Any]:
+    """JSON schemas of all messages and their parts by name; `reference` is where they will stand."""
+    named = {name: message for group in GROUPS.values() for name, message in group.items()}
+    adapters = [(name, "validation", TypeAdapter(message)) for name, message in named.items()]
+    made, shared = TypeAdapter.json_schemas(adapters, ref_template=reference)
+    out = {name: schema for (name, _), schema in made.items() if "$ref" not in schema} | shared["$defs"]
+    for schema in out.values():
+        for field in schema.get("properties", {}).values():
+            field.pop("title", None)  # it only repeats the name
+    return out
+
+
+def schema_document() -> dict[str, Any]:
+    """One JSON schema that holds every message under `$defs` and fits whatever crosses a WebSocket as text."""
+    groups = {group: [f"#/$defs/{name}" for name in messages] for group, messages in GROUPS.items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Messages of Undersong",
+        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("Control", "LiveMessage", "AudioHeader")],
+        "x-groups": groups,
+        "$defs": schemas(),
+    }

@@ -1,0 +1,53 @@
+"""What every HTTP exchange has in common, before any route. In: ASGI scopes; out: the same, amended.
+
+Remembers settings only. Event loop only.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}")
+
+
+class UnderPrefix:
+    """Puts the path under which clients see this server, and which a proxy has stripped, before each path again.
+
+    It is that of `public_url`, else what the proxy says in X-Forwarded-Prefix; routes find it as `root_path`.
+    """
+
+    def __init__(self, app: ASGIApp, public_url: str) -> None:
+        self._app = app
+        self._prefix = urlsplit(public_url).path.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        prefix = "" if scope["type"] == "lifespan" else self._prefix or _forwarded_prefix(scope)
+        if prefix:
+            raw_path = prefix.encode() + scope["raw_path"]
+            scope = {**scope, "root_path": prefix, "path": prefix + scope["path"], "raw_path": raw_path}
+        await self._app(scope, receive, send)
+
+
+def _forwarded_prefix(scope: Scope) -> str:
+    """What X-Forwarded-Prefix says; nothing where it is no plain path, as it comes back in links."""
+    prefix = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
+    return prefix if _PREFIX.fullmatch(prefix) else ""
+
+
+class HeadAsGet:
+    """Lets every GET route answer HEAD; the server leaves the body out (RFC 9110, section 9.3.2).
+
+    A route whose GET does more than answer finds `is_head` in the request's state.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET", "state": {**scope.get("state", {}), "is_head": True}}
+        await self._app(scope, receive, send)
