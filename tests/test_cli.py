@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from streaming import cli, export
+from streaming import export
 from streaming.cli import main
 from streaming.export import format_of, measure
 from streaming.files.media import FORMATS, write_audio
@@ -212,13 +212,3 @@ def test_an_interruption_while_the_file_is_measured_leaves_no_file(
     assert main(["render", "focus", "--seconds", "1", "--out", str(tmp_path / "x.wav")]) == 1
     assert "interrupted" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
-
-
-def test_a_slow_start_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(cli, "START_NOTICE_S", 0.0)
-    assert main(["render", "focus", "--seconds", "1", "--json", "--out", str(tmp_path / "x.wav")]) == 0
-    out, err = capsys.readouterr()
-    assert json.loads(out)["seconds"] == 1
-    assert err == "undersong: the engine is starting; the first time it compiles its kernels\n"
