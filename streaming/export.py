@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,8 @@ from streaming.scratch import free_bytes, roomy_folder, temporary_folder
 
 _HIGHEST_PEAK_DB = TRUE_PEAK_DB - 0.1
 """Of a lossy file; two true-peak meters may differ by the difference."""
+_SIGNALS_S = 0.25
+"""How often the main thread looks whether a signal has reached another one."""
 _NUM_TRIES, _STEP_DB = 6, 0.25
 """How often a lossy file is encoded again, and by how much deeper each time, until its peaks fit."""
 
@@ -112,7 +114,10 @@ def _undisturbed(work: Callable[..., Loudness], *arguments: Any) -> Loudness:
     """
     pool = ThreadPoolExecutor(1, "export")
     try:
-        return pool.submit(work, *arguments).result()
+        done = pool.submit(work, *arguments)
+        while wait([done], _SIGNALS_S).not_done:
+            pass
+        return done.result()
     finally:
         pool.shutdown(wait=False)
 
