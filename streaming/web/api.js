@@ -46,6 +46,12 @@ export const fetchMoods = async () => (await request("v1/moods")).json();
 
 export const fetchStation = async (id) => (await request(stationPath(id))).json();
 
+/** False where the server says that it has no such thing; no answer says nothing. */
+export async function isThere(path) {
+  const { status } = await request(path).catch((problem) => problem);
+  return status !== 404;
+}
+
 export async function createStation(opening) {
   const headers = { "Content-Type": "application/json" };
   return (await request("v1/stations", { method: "POST", headers, body: JSON.stringify(opening) })).json();

@@ -1,7 +1,8 @@
-/* The live WebSocket of one station. In: controls; out: events, by callback. Reconnects until closed.
-   Remembers the socket and how often it has failed since it last opened. */
+/* The live WebSocket of one station. In: controls; out: events, by callback. Reconnects until closed, or until the
+   server says that there is no such station any more. Remembers the socket and how often it has failed since
+   it last opened. */
 
-import { socketAddressOf } from "./api.js";
+import { isThere, socketAddressOf } from "./api.js";
 
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5000;
@@ -12,11 +13,13 @@ export class Live {
   #timer = 0;
   #closed = false;
 
-  /** `onOpen()` at every connection, `onEvent(event)` for each message. */
-  constructor(path, { onOpen, onEvent }) {
-    this.url = socketAddressOf(path);
+  /** `onOpen()` at every connection, `onEvent(event)` for each message, `onEnd()` when the station is no more. */
+  constructor(station, { onOpen, onEvent, onEnd }) {
+    this.station = station;
+    this.url = socketAddressOf(`${station}/live`);
     this.onOpen = onOpen;
     this.onEvent = onEvent;
+    this.onEnd = onEnd;
     this.#connect();
   }
 
@@ -47,10 +50,19 @@ export class Live {
     socket.onmessage = (message) => {
       if (!this.#closed) this.onEvent(JSON.parse(message.data));
     };
-    socket.onclose = () => {
-      if (this.#closed) return;
-      const pause_ms = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures++);
-      this.#timer = setTimeout(() => this.#connect(), pause_ms);
-    };
+    socket.onclose = () => this.#lost();
+  }
+
+  async #lost() {
+    if (this.#closed) return;
+    const isThereStill = await isThere(this.station);
+    if (this.#closed) return;
+    if (!isThereStill) {
+      this.close();
+      this.onEnd();
+      return;
+    }
+    const pause_ms = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures++);
+    this.#timer = setTimeout(() => this.#connect(), pause_ms);
   }
 }

@@ -154,7 +154,11 @@ export class Player {
     const how = join ? "joined" : run.hasPlayed ? "replaced" : "opened";
     this.station = station;
     run.hasPlayed = true;
-    this.#live = new Live(`${stationPath(station.id)}/live`, { onOpen: this.on.open, onEvent: this.on.event });
+    this.#live = new Live(stationPath(station.id), {
+      onOpen: this.on.open,
+      onEvent: this.on.event,
+      onEnd: () => this.state === "playing" && this.#hangUp(false),
+    });
     this.on.station(station, how);
   }
 

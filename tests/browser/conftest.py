@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
+from benchmarks.harness import Server
 from tests.browser.chromium import open_browser, page_of
 
 
@@ -17,6 +18,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """Closed before the server closes the stations that it has opened."""
     with page_of(browser) as opened:
         yield opened

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser
 
+from tests.browser.chromium import page_of
 from tests.browser.firefox import find_firefox
 from tests.browser.firefox import open_page as open_firefox
 from tests.streaming.conftest import SINES, Running
@@ -69,8 +70,9 @@ def expect_all_heard(page: Any, sines: Running) -> None:
     assert {str(offer): outcome for offer, outcome in zip(OFFERS, heard, strict=True) if outcome != "heard"} == {}
 
 
-def test_every_kind_of_offer_of_chromium_is_heard(sines: Running, page: Page) -> None:
-    expect_all_heard(page, sines)
+def test_every_kind_of_offer_of_chromium_is_heard(sines: Running, browser: Browser) -> None:
+    with page_of(browser) as page:
+        expect_all_heard(page, sines)
 
 
 @pytest.mark.skipif(not find_firefox(), reason="there is no Firefox; tests.browser.install installs one where it may")

@@ -59,11 +59,14 @@ def test_heard_as_is_what_the_answer_says_and_stays_so(page: Page, server: Serve
     play(page)
     ask(page, "epic orchestral battle")
     heard = page.locator("#understood")
-    for _ in range(2):
+    for is_later in (False, True):
+        if is_later:
+            wait_for_status(page)
         expect(heard).to_contain_text("Heard as Epic, towards Battle · Orchestral")
         assert "orchestral" in pressed(page, "[data-style]") and "lofi" not in pressed(page, "[data-style]")
         expect(page.locator("#heading")).to_have_text("Epic, towards Battle")
-        wait_for_status(page)
+    page.click("#language")
+    expect(heard).to_contain_text("听作")
 
 
 def test_a_prompt_overtaken_by_another_wish_says_nothing(page: Page, server: Server) -> None:
@@ -184,6 +187,18 @@ def test_a_station_that_is_not_there_is_named_and_a_new_one_offered(browser: Bro
         expect(page.locator("#begin-what")).to_contain_text("no station “nowhere”")
         page.click("#begin > button")
         expect(page.locator("body")).to_have_attribute("data-state", "playing")
+
+
+def test_where_a_joined_station_ends_the_page_says_so_and_knocks_no_more(browser: Browser, server: Server) -> None:
+    station = server.open_station(mood="epic")["id"]
+    with page_of(browser, expected="404") as page:
+        sockets: list[str] = []
+        page.on("websocket", lambda socket: sockets.append(socket.url))
+        open_studio(page, server, f"/?station={station}")
+        expect(page.locator("body")).to_have_attribute("data-state", "playing")
+        httpx.delete(f"{server.url}/v1/stations/{station}")
+        expect(page.locator("#begin-what")).to_contain_text(f"no station “{station}”")
+        assert len(sockets) == 1
 
 
 def test_behind_a_proxy_that_strips_a_prefix_all_works(page: Page, server: Server) -> None:
