@@ -13,7 +13,7 @@ const PICK_PX = 14;
 const FINGER_PX = 22;
 const MARGIN_PX = 6;
 const BETWEEN_PX = 3;
-const COVERED = 0.05;
+const HANDLE_PX = 17;
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -42,6 +42,7 @@ function spanningTree(moods) {
 export class Pad {
   point = { valence: 0, energy: 0.4 };
   #moods = [];
+  #names = [];
   #press = null;
   #near = null;
   #title = "";
@@ -121,14 +122,17 @@ export class Pad {
       }),
     );
     this.#placeNames();
-    this.#clearNames();
     this.describe();
   }
 
   /** The point covers no name: those beside it step back. */
   #clearNames() {
+    const { clientWidth: width, clientHeight: height } = this.element;
+    const { x, y } = place(this.point);
+    const [left, top, side] = [x * width - HANDLE_PX, y * height - HANDLE_PX, 2 * HANDLE_PX];
     this.element.querySelectorAll(".star").forEach((star, index) => {
-      star.classList.toggle("covered", padDistance(this.#moods[index], this.point) < COVERED);
+      const name = this.#names[index];
+      star.classList.toggle("covered", name !== null && overlap(name, { x: left, y: top, w: side, h: side }));
     });
   }
 
@@ -167,12 +171,14 @@ export class Pad {
       };
       const offset = offsets.find(fits);
       label.hidden = !offset;
+      this.#names[index] = offset ? { x: x + offset[0], y: y + offset[1], w, h } : null;
       if (!offset) return;
       label.style.setProperty("left", `${offset[0]}px`);
       label.style.setProperty("top", `${offset[1]}px`);
       const [left, top] = [x + offset[0] - BETWEEN_PX, y + offset[1] - BETWEEN_PX];
       taken.push({ x: left, y: top, w: w + 2 * BETWEEN_PX, h: h + 2 * BETWEEN_PX });
     });
+    this.#clearNames();
   }
 
   #pressed(event) {

@@ -20,6 +20,7 @@ const FADE_MS = 120;
 const RESUME_FADE_MS = 30;
 const UNSENT_AFTER_MS = 700;
 const BRIEF_MS = 4000;
+const PROMPT_CHARACTERS = 14;
 const FIRST_MOOD = "focus";
 const COLOUR_FIELDS = ["valence", "energy", "brightness", "layers"];
 
@@ -29,6 +30,8 @@ const address = new URLSearchParams(location.search);
 let moods = [];
 let styles = [];
 let stingers = [];
+/** How the prompt was understood of which the page tells, or null. */
+let told = null;
 let problem = null;
 let noticed = { key: null };
 let noticeTimer = 0;
@@ -91,14 +94,14 @@ function setFields(fields) {
 
 function pickMood(mood) {
   wishes.choose(mood);
-  $("#understood").textContent = "";
+  tellReading(null);
   steer({ mood: mood.name });
 }
 
 /** Nothing is shown as asked before the server says what it has understood. */
 function askInWords(prompt) {
   wishes.ask(prompt);
-  $("#understood").textContent = "";
+  tellReading(null);
   if (player.state === "idle") play();
   else steer({ prompt });
 }
@@ -137,10 +140,13 @@ function labelOf({ type, set, name }) {
   return words[type]();
 }
 
+/** What names a prompt in a line of its own, beside other words. */
+const shortened = (text) => (text.length > PROMPT_CHARACTERS ? `${text.slice(0, PROMPT_CHARACTERS).trim()} …` : text);
+
 function labelOfFields(fields) {
   const words = {
     mood: (name) => nameOf(moods.find((mood) => mood.name === name)),
-    prompt: (text) => `“${text}”`,
+    prompt: (text) => `“${shortened(text)}”`,
     style: (weights) => {
       const [name, ...others] = Object.keys(weights);
       return others.length ? t("style") : nameOf(styles.find((style) => style.name === name));
@@ -246,7 +252,7 @@ async function hear(stream) {
   try {
     await output.playStream(stream);
   } catch (error) {
-    if (error.name === "NotAllowedError") offer(t("waitingAgain"), t("pressPlay"), () => hear(stream));
+    if (error.name === "NotAllowedError") offer(t("waitingAgain"), t("play"), () => hear(stream));
   }
 }
 
@@ -288,15 +294,21 @@ function adopt(heading) {
 /** How a prompt was read, by the answer to it; one that another wish has overtaken says nothing any more. */
 function meetReading(understood) {
   if (!wishes.answer(understood)) return;
+  tellReading(understood);
+  if (understood.understood !== false) show();
+}
+
+function tellReading(understood) {
+  told = understood;
+  $("#understood").textContent = understood ? wordsOfReading(understood) : "";
+}
+
+function wordsOfReading(understood) {
   const { prompt, unknown = [], style } = understood;
-  if (understood.understood === false) {
-    $("#understood").textContent = t("nothingUnderstood", { prompt });
-    return;
-  }
+  if (understood.understood === false) return t("nothingUnderstood", { prompt });
   const styleNames = Object.keys(style).map((name) => nameOf(styles.find((each) => each.name === name)));
   const heard = t("understood", { what: [nameOfReading(understood, moods), ...styleNames].join(" · ") });
-  $("#understood").textContent = unknown.length ? `${heard} ${t("unknown", { words: unknown.join(", ") })}` : heard;
-  show();
+  return unknown.length ? `${heard} ${t("unknown", { words: unknown.join(", ") })}` : heard;
 }
 
 /** A control that was refused changed nothing: say so, and show what is so. */
@@ -443,6 +455,7 @@ function translate() {
   $("#language").textContent = currentLanguage() === "en" ? "中文" : "English";
   $("#language").lang = currentLanguage() === "en" ? "zh" : "en";
   if (noticed.key) notice(noticed.key, noticed.values);
+  tellReading(told);
   $("#play").setAttribute("aria-label", t(player.state !== "idle" && !isSilenced ? "stop" : "play"));
   pad.showMoods(moods);
   $("#stinger").replaceChildren(
@@ -553,7 +566,7 @@ async function joinByLink(id) {
 /** Play by itself where the browser allows that; otherwise one press is needed. */
 async function startOrOffer(text) {
   if (await output.mayStart()) play();
-  else offer(text, t("pressPlay"), play);
+  else offer(text, t("play"), play);
 }
 
 /** The presets; without a server the page stays usable and keeps asking. */

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from benchmarks.harness import Server
@@ -115,7 +114,7 @@ def test_the_sound_follows_the_pad(page: Page, server: Server) -> None:
     drag_to(page, 0.1, 0.08)
     expect(page.locator("#heading")).to_contain_text("Dark, still")
     expect_sound(page)
-    dark = treble_power(page, 3)
+    dark = treble_power(page, 2)
     drag_to(page, 0.9, 0.95)
     expect(page.locator("#heading")).to_contain_text("Bright, driving")
     assert any(treble_power(page, 1) > 5 * dark for _ in range(10))
@@ -178,12 +177,12 @@ def test_room_for_a_voice_is_given_and_taken_back(page: Page, server: Server) ->
     assert [(line["type"], line.get("voice")) for line in sent] == [("duck", True), ("duck", False)]
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-def test_the_page_fits_in_both_languages(page: Page, server: Server, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 844})
+def test_the_page_fits_in_both_languages(page: Page, server: Server) -> None:
     open_studio(page, server)
-    for _ in range(2):
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.click("#language")
-        page.click("#theme")
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 844})
+        for _ in range(2):
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.click("#language")
+            page.click("#theme")
     assert page.locator("[data-mood=healing]").inner_text()
