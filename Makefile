@@ -24,6 +24,7 @@ play: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## this machine's lo
 	$(BIN)/undersong play $(ARGS)
 
 test: $(DEV_READY) browser  ## everything, a real browser included: make test ARGS='tests/moods -x'
+	$(BIN)/undersong warm
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(ARGS)
 
 check: $(DEV_READY)  ## look, change nothing

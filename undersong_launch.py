@@ -23,7 +23,10 @@ STANDARD_LIBRARY = os.path.dirname(os.__file__)
 
 
 def _is_same_folder(one: str, other: str) -> bool:
-    return os.path.exists(one) and os.path.samefile(one, other)
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # not there, or not for us to enter
+        return False
 
 
 def module_path() -> list[str]:
@@ -36,12 +39,13 @@ def module_path() -> list[str]:
 
 def child_command(function: str, *words: str) -> list[str]:
     """The command that calls `function`, "module:name", with `words` in another process of ours."""
-    return [sys.executable, "-P", "-m", __name__, function, *words]
+    return [sys.executable, "-P", os.path.abspath(__file__), function, *words]
 
 
 def child_environment() -> dict[str, str]:
     """The environment of a child: it finds the modules that we find, whatever lies in the working folder."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(module_path())}
+    findable = [entry for entry in module_path() if os.pathsep not in entry]  # our own folder is found without
+    return os.environ | {"PYTHONPATH": os.pathsep.join(findable)}
 
 
 def _is_ours(file: str) -> bool:

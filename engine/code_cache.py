@@ -78,17 +78,23 @@ def _is_private(folder: Path) -> bool:
         place, sources = folder.stat(), Path(__file__).stat()
     except OSError:
         return False
-    writable_by_group = place.st_mode & 0o020 and place.st_gid != os.getegid()
-    return place.st_uid in (os.geteuid(), 0, sources.st_uid) and not writable_by_group and not place.st_mode & 0o002
+    return place.st_uid in (os.geteuid(), 0, sources.st_uid) and not place.st_mode & 0o022
+
+
+def _is_beside_sources(folder: Path) -> bool:
+    """Then others, who run the same installation, may read what lies there."""
+    return folder.parent.parent == Path(__file__).resolve().parent
 
 
 def _make(folder: Path) -> None:
     """Raises `OSError` where nothing can be written to `folder`, or others may write there too."""
     if not folder.is_dir():
-        is_beside_sources = folder.parent.parent == Path(__file__).resolve().parent
+        is_new = not folder.parent.exists()
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
-        folder.chmod(0o755 if is_beside_sources else 0o700)  # whatever umask says
+        folder.chmod(0o755 if _is_beside_sources(folder) else 0o700)  # whatever umask says
+        if is_new and _is_beside_sources(folder):
+            folder.parent.chmod(0o755)
     if not _is_private(folder):
         raise PermissionError(0, "others may write there", str(folder))
     tempfile.TemporaryFile(dir=folder).close()
@@ -178,6 +184,8 @@ class _Store:
         try:
             with partial.open("wb") as file:
                 file.write(_MAGIC + hashlib.sha256(code).digest() + code)
+                if _is_beside_sources(folder):
+                    os.fchmod(file.fileno(), 0o644)
             os.replace(partial, folder / name)
             self.used = folder
         except OSError as error:

@@ -22,7 +22,7 @@ from typing import Any
 
 from llvmlite import binding as llvm
 from numba import _dynfunc, njit, types
-from numba.core import event
+from numba.core import config, event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.compiler_machinery import LoweringPass, register_pass
@@ -103,9 +103,11 @@ def _name(function: FunctionType) -> str:
 
 
 def kernel(function: FunctionType | None = None, /, **options: Any) -> Any:
-    """Compile what kernels and entries call."""
+    """Compile what kernels and entries call; in numba's simulator of a card Python itself runs it, as all else."""
     if function is None:
         return partial(kernel, **options)
+    if config.DISABLE_JIT:
+        return function
     _kernels.add(_name(function))
     dispatcher = njit(
         nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False,
@@ -156,6 +158,8 @@ def entry(*packages: str, **options: Any) -> Callable[[FunctionType], Any]:
     """Compile what Python calls, kept on disk until a source file of `packages` changes."""
 
     def compiled(function: FunctionType) -> Any:
+        if config.DISABLE_JIT:
+            return function
         _kernels.add(_name(function))
         dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False, **options)(function)
         return _kept(dispatcher, packages, CompileResult._rebuild)
@@ -167,7 +171,7 @@ def part(*packages: str, **options: Any) -> Callable[[FunctionType], Any]:
     """A kernel that is kept as an entry is: what another process has compiled need not be compiled here."""
 
     def compiled(function: FunctionType) -> Any:
-        return _kept(kernel(function, **options), packages, _rebuild_kernel)
+        return function if config.DISABLE_JIT else _kept(kernel(function, **options), packages, _rebuild_kernel)
 
     return compiled
 

@@ -6,11 +6,11 @@ In: a `Config`; out: an ASGI application (`create_app`), or a server until Ctrl-
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,6 +42,7 @@ from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.protocol import problem_of
+from streaming.terminal import OutputLost, tell
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +258,8 @@ async def _serve(config: Config) -> None:
         async with Conductor(config) as conductor:
             server = Server(create_app(config, conductor), conductor)
             host, port = bound.getsockname()[:2]
-            print(greeting(host, port, config.public_url), flush=True)
+            with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
+                tell(greeting(host, port, config.public_url))
             facts = about(
                 version=version("undersong"), host=host, port=port, device=config.device, backend=config.backend
             )
@@ -312,7 +314,7 @@ def serve(config: Config) -> int:
     try:
         asyncio.run(_serve(config))
     except (PortUnavailable, EngineFailed) as error:
-        print(f"undersong: {error}", file=sys.stderr)
+        log.error(str(error))
         return 1
     except KeyboardInterrupt:
         pass

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -51,6 +51,15 @@ class _Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: TextIO | None = None) -> None:
         tell(message.rstrip("\n"))  # argparse would not mind that nobody can read it
+
+
+class _Version(argparse.Action):
+    def __call__(self, *others: object) -> NoReturn:
+        try:
+            tell(f"undersong {version('undersong')}")
+        except PackageNotFoundError:
+            raise Failure("these sources are not installed, so they have no version") from None
+        raise SystemExit(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +122,7 @@ def _complain(error: object, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="undersong", description="Endless background music that follows a mood.")
-    parser.add_argument("--version", action="version", version=f"undersong {version('undersong')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="name the version, and leave")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     serve = commands.add_parser("serve", help="the server and its studio page")
@@ -207,12 +216,15 @@ def _serve(options: argparse.Namespace) -> int:
     if options.print_config:
         tell(config.to_toml().rstrip("\n"))
         return 0
-    from streaming.engine_process import start_ahead
+    from streaming.engine_process import abandon_ahead, start_ahead
 
-    start_ahead(config)
-    from streaming.app import serve  # takes a second, which the engine's process uses
+    try:
+        start_ahead(config)
+        from streaming.app import serve  # takes a second, which the engine's process uses
 
-    return serve(config)
+        return serve(config)
+    finally:
+        abandon_ahead()
 
 
 def _play(options: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ class Conductor:
         """The engine takes work."""
         self.load = 0.0
         self._engine: EngineProcess | None = None
-        self._notice = StartNotice()
+        self._notice = StartNotice(log.info if config.log_json else None)
         self._started: asyncio.Future[None] | None = None
         self._heard_s = 0.0
         self._ready_s = 0.0
@@ -172,7 +172,12 @@ class Conductor:
         self.metrics.stations.set(len(self.stations))
 
     async def control(self, station: Station, message: Any) -> protocol.Event:
-        """Apply a control and answer its ack. Raises `MoodsError`, `ControlRefused`, `EngineUnavailable`."""
+        """Apply a control and answer its ack.
+
+        Raises `MoodsError`, `UnknownStation`, `ControlRefused`, `EngineUnavailable`.
+        """
+        if self.stations.get(station.id) is not station:
+            raise UnknownStation(station.id)
         parse_control(message)
         request = next(self._requests)
         answer: asyncio.Future[protocol.Event] = asyncio.get_running_loop().create_future()

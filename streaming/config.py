@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.config import BACKENDS, DEVICES
+from moods.errors import shown
 from streaming.errors import BadConfig
 from streaming.journal import LOG_LEVELS
 
@@ -32,8 +33,8 @@ class IceServer(_Settings):
     """A STUN or TURN server, for this server's own use and told to clients."""
 
     url: str
-    username: str | None = None
-    credential: str | None = None
+    username: str | None = Field(None, pattern=r"^[ -~]*$")
+    credential: str | None = Field(None, pattern=r"^[ -~]*$")
 
     @field_validator("url")
     @classmethod
@@ -41,7 +42,7 @@ class IceServer(_Settings):
         if not _ICE_URL.fullmatch(url):
             hint = "; username and credential have keys of their own" if "@" in url else ""
             raise BadConfig(
-                f"ice_servers holds {_words(url)}; an address is stun:HOST:PORT or turn:HOST:PORT{hint}",
+                f"ice_servers holds {shown(url)}; an address is stun:HOST:PORT or turn:HOST:PORT{hint}",
                 field="ice_servers",
             )
         return url
@@ -50,7 +51,7 @@ class IceServer(_Settings):
     def _turn_has_a_password(self) -> IceServer:
         if self.url.startswith("turn") and (self.username is None or self.credential is None):
             raise BadConfig(
-                f"ice_servers holds {_words(self.url)} without username and credential; write "
+                f"ice_servers holds {shown(self.url)} without username and credential; write "
                 f'{{ url = "{self.url}", username = "…", credential = "…" }}',
                 field="ice_servers",
             )
@@ -61,7 +62,7 @@ def _read_ice_server(entry: object) -> object:
     if isinstance(entry, str):
         return {"url": entry}
     if not isinstance(entry, Mapping | IceServer):
-        raise BadConfig(f"ice_servers holds {_words(entry)}; expected an address such as stun:HOST:PORT or a table")
+        raise BadConfig(f"ice_servers holds {shown(entry)}; expected an address such as stun:HOST:PORT or a table")
     return entry
 
 
@@ -123,14 +124,14 @@ class Config(_Settings):
     @classmethod
     def _is_list(cls, servers: object) -> object:
         if not isinstance(servers, list | tuple):
-            raise BadConfig(f"ice_servers is {_words(servers)}; a list is expected", field="ice_servers")
+            raise BadConfig(f"ice_servers is {shown(servers)}; a list is expected", field="ice_servers")
         return tuple(servers)
 
     @field_validator("public_url")
     @classmethod
     def _is_url(cls, url: str) -> str:
         if url and not _PUBLIC_URL.fullmatch(url):
-            raise BadConfig(f"public_url is {_words(url)}; expected http(s)://HOST/PATH", field="public_url")
+            raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
 
     def to_toml(self) -> str:
@@ -159,7 +160,7 @@ def _named(error: ValidationError) -> BadConfig:
     field, key = str(row["loc"][0]), ".".join(map(str, row["loc"]))
     if row["type"] == "extra_forbidden":
         known = Config if len(row["loc"]) == 1 else IceServer
-        return BadConfig(f"unknown setting {_words(key)}; {_nearest(str(row['loc'][-1]), known)}", field=field)
+        return BadConfig(f"unknown setting {shown(key)}; {_nearest(str(row['loc'][-1]), known)}", field=field)
     if row["type"] == "missing":
         return BadConfig(f"{key} is missing", field=field)
     expected = _EXPECTED.get(row["type"].split("_")[0])
@@ -169,10 +170,10 @@ def _named(error: ValidationError) -> BadConfig:
     elif range_:
         way_out = f"allowed is {range_}"
     elif row["type"] == "string_pattern_mismatch":
-        way_out = "expected module:function"
+        way_out = "expected module:function" if field == "generator" else "expected printable ASCII"
     else:
         way_out = row["msg"][:1].lower() + row["msg"][1:]
-    return BadConfig(f"{key} is {_words(row['input'])}; {way_out}", field=field)
+    return BadConfig(f"{key} is {shown(row['input'])}; {way_out}", field=field)
 
 
 def _nearest(name: str, model: type[BaseModel]) -> str:
@@ -191,17 +192,20 @@ def _range_of(name: str) -> str:
     return ", ".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else ""
 
 
-def _words(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
 def _toml(value: Any) -> str:
     """A setting's value as TOML; basic strings have JSON's escapes."""
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a working folder that is not ours to look into
+        return False
 
 
 def load_config(path: Path | None = None, given: Mapping[str, Any] | None = None) -> Config:
@@ -211,7 +215,7 @@ def load_config(path: Path | None = None, given: Mapping[str, Any] | None = None
     """
     values: dict[str, Any] = {}
     source = path or Path("undersong.toml")
-    if path is not None or source.is_file():
+    if path is not None or _is_there(source):
         try:
             values = tomllib.loads(source.read_text(encoding="utf-8-sig"))  # editors of Windows begin with a mark
             Config(**values)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import queue
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -39,9 +40,10 @@ class _Child:
                 child_command("streaming.worker:main", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
+                process_group=0,  # Ctrl-C is for the front, which ends it in its own time
             )
         self.pipe = Connection(os.dup(self.socket.fileno()))
-        self.pipe.send((config, runtime_folder))
+        self.pipe.send((config, runtime_folder, os.getpid()))
 
 
 _ahead: _Child | None = None
@@ -51,6 +53,19 @@ def start_ahead(config: Config) -> None:
     """Start the first engine before there is a loop: it loads while the front imports its web server."""
     global _ahead
     _ahead = _Child(config, make_runtime_folder(config))
+
+
+def abandon_ahead() -> None:
+    """End the engine that was started ahead if no conductor has taken it, and leave nothing of it."""
+    global _ahead
+    if _ahead is None:
+        return
+    child, _ahead = _ahead, None
+    child.process.kill()
+    child.process.wait()
+    child.pipe.close()
+    child.socket.close()
+    shutil.rmtree(child.runtime_folder, ignore_errors=True)
 
 
 def make_runtime_folder(config: Config) -> Path:

@@ -141,7 +141,13 @@ def _write_within_peak(file: BinaryIO, sound: Sound, num_frames: int, file_forma
         # What is near the highest may be above it next time: a codec's noise falls otherwise whenever anything changes.
         curve *= dips(peaks_db, _HIGHEST_PEAK_DB - attempt * _STEP_DB)
         write_audio(file, Curved(sound, curve), file_format, comment)
-    return measure(read_audio(file))
+    loudness = measure(read_audio(file))
+    peak_db = loudness.true_peak_db
+    if file_format.is_lossy and peak_db is not None and peak_db > TRUE_PEAK_DB:  # then the whole becomes quieter
+        curve *= 10 ** ((_HIGHEST_PEAK_DB - _STEP_DB - peak_db) / 20)
+        write_audio(file, Curved(sound, curve), file_format, comment)
+        loudness = measure(read_audio(file))
+    return loudness
 
 
 def _comment(seed: int) -> str:

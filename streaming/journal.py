@@ -11,6 +11,8 @@ import re
 import time
 from typing import Any
 
+from streaming.terminal import printable
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _FIELDS = "about"
 _PLAIN = re.compile(r"[^\s\"=\\]+")
@@ -29,7 +31,8 @@ class Text(logging.Formatter):
         fields = " ".join(f"{name}={_text(value)}" for name, value in getattr(record, _FIELDS, {}).items())
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         when = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
-        text = f"{when} undersong: {level}{' '.join(record.getMessage().split())} {fields}".rstrip()
+        message = printable(" ".join(record.getMessage().split()))
+        text = f"{when} undersong: {level}{message} {fields}".rstrip()
         return text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}"
 
 
@@ -53,7 +56,9 @@ class Json(logging.Formatter):
 def _text(value: object) -> str:
     """Bare where no reader can mistake it; quoted and escaped otherwise, so that no client writes lines of its own."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if _PLAIN.fullmatch(text) and text.isprintable() else json.dumps(text, ensure_ascii=False)
+    if _PLAIN.fullmatch(text) and text.isprintable():
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def open_journal(level: str, as_json: bool) -> None:

@@ -6,6 +6,7 @@ Remembers what it has told. On a terminal the line counts, elsewhere it is one p
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from streaming.terminal import note
@@ -14,16 +15,17 @@ _TEXT = "compiling the synthesizer and the model, once for this machine"
 
 
 class StartNotice:
-    """Called as `engine.compile.Report` asks."""
+    """Called as `engine.compile.Report` asks. What is to `tell` the line, if not stderr, is told it once."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+        self._tell = tell
         self._is_told = False
         self._progress: Any = None
 
     def __call__(self, done: int, total: int) -> None:
-        if not sys.stderr.isatty():
+        if self._tell is not None or not sys.stderr.isatty():
             if not self._is_told:
-                note(_TEXT)
+                (self._tell or note)(_TEXT)
             self._is_told = True
             return
         if self._progress is None:

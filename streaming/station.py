@@ -19,6 +19,7 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from moods.intent import BEATS_PER_BAR
 from moods.prompt import resolve_prompt
 from streaming.config import Config
+from streaming.errors import UnknownStation
 from streaming.filler import PAST_BLOCKS, Filler
 from streaming.journal import about
 from streaming.metrics import Metrics
@@ -66,6 +67,8 @@ class Station:
         self._sent: deque[Chunk] = deque(maxlen=PAST_BLOCKS)
         self._filler: Filler | None = None
         self._num_filling = 0
+        self._ending: Ending | None = None
+        """Why it was closed."""
         self._beats: deque[Event] = deque(maxlen=4 * BEATS_PER_BAR)
         self._status: Event = {}
         """The engine's last; empty until it has opened the station."""
@@ -139,6 +142,9 @@ class Station:
     # --- listeners and clients ---------------------------------------------------------------------------------------
 
     def add_session(self, kind: str, max_chunks: int) -> Session:
+        """Raises `UnknownStation` where the station was closed while its listener was still asking."""
+        if self._ending is not None:
+            raise UnknownStation(self.id)
         session = Session(kind, max_chunks, self._on_session_began)
         self.sessions[session.id] = session
         self._metrics.sessions.inc()
@@ -162,7 +168,10 @@ class Station:
         self.broadcast(_session_event(session))
 
     def add_client(self, client: LiveClient) -> None:
-        """Begin to send events, first the state of things."""
+        """Begin to send events, first the state of things; one that comes too late is told the ending."""
+        if self._ending is not None:
+            client.mailbox.close(self._ending)
+            return
         self._clients.add(client)
         client.mailbox.put(self._status_for(client))
         session = self.sessions.get(client.session_id or "")
@@ -186,6 +195,7 @@ class Station:
 
     def close(self, ending: Ending) -> None:
         """End all that listen, the clients of the live channel with a last status."""
+        self._ending = ending
         last_words = {client: self._status_for(client) for client in self._clients}
         for session in list(self.sessions.values()):
             self.remove_session(session, ending)

@@ -77,18 +77,19 @@ async def post_offer(request: Request, station_id: StationId) -> Response:
     conductor = conductor_of(request)
     station = conductor.station(station_id)
     offer = Offer(await _read(request, _SDP))
+    links = [_link(server) for server in conductor.config.ice_servers]
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
-    peer = WhepPeer(conductor, station, session, offer)
     try:
+        peer = WhepPeer(conductor, station, session, offer)
         answer = await peer.answer()
     except BaseException:
-        await peer.close()
+        station.remove_session(session)
         raise
     location = f"{station.links(prefix_of(request))['whep']}/{session.id}"
     headers = {"Location": location, "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
     response = Response(answer, 201, headers, _SDP)
-    for server in conductor.config.ice_servers:
-        response.headers.append("Link", _link(server))
+    for link in links:
+        response.headers.append("Link", link)
     return response
 
 

@@ -313,13 +313,16 @@ def _end_with_parent(parent: int, runtime_folder: Path) -> None:
 
 
 def main(descriptor: str) -> int:
-    """Run the engine process over the inherited socket `descriptor`; the first message is config and runtime folder."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front ends us in its own time
+    """Run the engine process over the inherited socket `descriptor`.
+
+    The first message holds config, runtime folder and the front's process id.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
     prefer_to_others()
     pipe = Connection(int(descriptor))
-    config, runtime_folder = pipe.recv()
+    config, runtime_folder, parent = pipe.recv()
     open_journal(config.log_level, config.log_json)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(), runtime_folder), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder), daemon=True).start()
 
     def report(done: int, total: int) -> None:
         with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere

@@ -10,6 +10,26 @@ from playwright.sync_api import Page
 
 from benchmarks.harness import Server, running_server
 from tests.browser.chromium import open_page
+from tests.synth.card import CardWork
+
+_card_work = pytest.StashKey[CardWork]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin now what the tests of a card wait for minutes later."""
+    is_asked = any("card_work" in getattr(item, "fixturenames", ()) for item in session.items)
+    if is_asked and not session.config.option.collectonly:
+        session.config.stash[_card_work] = CardWork()
+
+
+@pytest.fixture(scope="session")
+def card_work(pytestconfig: pytest.Config) -> CardWork:
+    return pytestconfig.stash[_card_work]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _card_work in config.stash:
+        config.stash[_card_work].stop()
 
 
 @pytest.fixture(scope="session")

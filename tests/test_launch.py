@@ -34,6 +34,17 @@ def trapped(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_working_folder_that_is_gone_or_closed_decides_nothing(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    in_gone = f"import os, sys; os.rmdir({str(gone)!r}); from undersong_launch import command; sys.exit(command())"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", in_gone, "serve", "--print-config"], cwd=gone, env=child_environment(),
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "port = 8400" in done.stdout, done.stderr
+
+
 def sprung(folder: Path) -> str:
     return (folder / "sprung").read_text() if (folder / "sprung").exists() else ""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from moods.errors import shown
 from streaming.errors import BadOffer
 
-_MEDIA = re.compile(r"m=(\S+) (\d+)(?:/\d+)? (\S+) (\S.*)")
+_MEDIA = re.compile(r"m=(\S+) (\d{1,5})(?:/\d+)? (\S+) (\S.*)", re.ASCII)
 _OPUS = re.compile(r"(\d+) opus/48000/2", re.IGNORECASE)
 _MID_EXTENSION = re.compile(r"(\d+)(?:/\w+)? urn:ietf:params:rtp-hdrext:sdes:mid(?: .*)?")
 _DIRECTIONS = ("sendrecv", "recvonly", "sendonly", "inactive")

@@ -32,7 +32,7 @@ from moods.errors import shown
 from streaming import live
 from streaming.conductor import Conductor
 from streaming.config import IceServer
-from streaming.errors import BadOffer, BadRequest, IceRestartRefused, NoWebRtcNetwork
+from streaming.errors import BadOffer, BadRequest, EngineUnavailable, IceRestartRefused, NoWebRtcNetwork
 from streaming.session import LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
@@ -105,12 +105,14 @@ class WhepPeer:
         self._closing: asyncio.Task[None] | None = None
 
     async def answer(self) -> str:
-        """Answer the offer and begin to connect. Raises `BadOffer`, `NoWebRtcNetwork`."""
+        """Answer the offer and begin to connect. Raises `BadOffer`, `NoWebRtcNetwork`, `EngineUnavailable`."""
         self._pc.addTransceiver(PacketTrack(self.session), "sendonly")
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.reduced(), "offer"))
             self._limit_gathering()
             await self._pc.setLocalDescription(await self._pc.createAnswer())
+        except OSError as error:
+            raise EngineUnavailable(f"no socket for another listener: {error.strerror or error}") from error
         except Exception as error:  # aiortc raises whatever its parser stumbles over
             raise BadOffer(f"the SDP offer cannot be used: {error or type(error).__name__}") from error
         answer = self._pc.localDescription.sdp

@@ -73,6 +73,18 @@ def test_port_in_use_is_one_line_and_status_1() -> None:
     assert "--port" in err
 
 
+def test_an_engine_started_ahead_of_a_server_that_cannot_listen_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "undersong.toml").write_text("generator = 'tests.streaming.sines:open_sines'")
+    before = runtime_folders()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        command = [sys.executable, "-m", "streaming.cli", "serve", "--port", str(other.getsockname()[1])]
+        done = subprocess.run([*command, "--config", str(tmp_path / "undersong.toml")], capture_output=True, text=True)
+    assert done.returncode == 1 and "--port" in done.stderr and "Traceback" not in done.stderr
+    assert not runtime_folders() - before
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind(how: signal.Signals) -> None:
     before = runtime_folders()
@@ -121,9 +133,12 @@ def test_whoever_runs_it_reads_what_happens_as_lines_of_json() -> None:
 def test_no_client_writes_lines_of_its_own_into_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     record = logging.LogRecord("streaming", logging.WARNING, "", 0, "request refused", (), None)
     vars(record).update(about(path="/x\n2026 undersong: all is well", client="192.0.2.7", name='"', code=None))
+    vars(record)["about"] |= {"detail": "\x9b2J\u2028"}
     line = journal.Text().format(record)
     assert len(line.splitlines()) == 1
-    assert 'warning: request refused path="/x\\n2026 undersong' in line and line.endswith('client=192.0.2.7 name="\\""')
+    assert 'warning: request refused path="/x\\n2026 undersong' in line and line.endswith(
+        'name="\\"" detail="\\u009b2J\\u2028"'
+    )
 
 
 @pytest.mark.parametrize(("host", "here"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
@@ -162,6 +177,8 @@ def test_front_process_imports_no_heavy_library() -> None:
         ('ice_servers = ["http://x"]', ["ice_servers", "http://x", "stun:"]),
         ('ice_servers = ["turn:u:p@host"]', ["ice_servers", "turn:u:p@host", "username"]),
         ('ice_servers = ["turn:host"]', ["turn:host", "credential"]),
+        ('ice_servers = [{ url = "turn:host", username = "u", credential = "\u043f" }]', ["credential", "ASCII"]),
+        ('ice_servers = [{ url = "turn:host", username = "u\\nX", credential = "p" }]', ["username", "ASCII"]),
         ('ice_servers = [{ url = "stun:host", user = "u" }]', ["ice_servers", "user", "username"]),
         ('public_url = "example.org/music"', ["public_url", "example.org", "http"]),
         ('log_level = "loud"', ["log_level", "loud", "warning"]),

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.errors import DeviceMissing
-from engine.synth.mixer import new_scratch
 from engine.synth.patching.tables import shipped_tables
 from engine.synth.sound import SOUND
 from engine.synth.state import new_state
 from engine.synth.synth import Synth
-from tests.synth.two_stations import CALLS, NUM_BEFORE, PITCHED, Arrays, render
+from tests.synth.card import Arrays, CardWork
+from tests.synth.two_stations import CALLS, NUM_BEFORE, PITCHED, render
 
-ROOT = Path(__file__).resolve().parents[2]
 WORST_DB = -90.0
 """Measured in the simulator: no difference but of plucked strings, -143 dB, whose float32 sums numpy rounds sooner."""
 
@@ -40,22 +33,8 @@ def check(cpu: Arrays, cuda: Arrays) -> None:
         assert difference_db(rest, cuda[f"moved {kind}"]) < WORST_DB, kind
 
 
-def run(device: str, tmp_path: Path, **environment: str) -> tuple[Arrays, Arrays]:
-    """What the CPU renders here, and what `device` does in a process with `environment`."""
-    cpu = render("cpu", {})
-    given, made = tmp_path / "cpu.npz", tmp_path / "cuda.npz"
-    np.savez(given, **cpu)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.synth.two_stations", device, str(given), str(made)],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    with np.load(made) as arrays:
-        return cpu, dict(arrays)
-
-
-def test_the_simulated_card_renders_what_the_cpu_does(tmp_path: Path) -> None:
-    cpu, cuda = run("cuda", tmp_path, NUMBA_ENABLE_CUDASIM="1", NUMBA_DISABLE_JIT="1")
+def test_the_simulated_card_renders_what_the_cpu_does(card_work: CardWork) -> None:
+    cpu, cuda = card_work.simulated()
     check(cpu, cuda)
     # And back again: what the card remembers, the CPU goes on from.
     back = render("cpu", cuda)
@@ -64,36 +43,20 @@ def test_the_simulated_card_renders_what_the_cpu_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
-def test_the_card_renders_what_the_cpu_does(tmp_path: Path) -> None:
+def test_the_card_renders_what_the_cpu_does() -> None:
     from numba import cuda
 
     if not cuda.is_available():
         pytest.skip("numba finds no CUDA device")
-    check(*run("cuda", tmp_path))
+    cpu = render("cpu", {})
+    check(cpu, render("cuda", cpu))
 
 
-def test_kernels_compile_for_a_card_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_compile_for_a_card_that_is_not_there(card_work: CardWork) -> None:
     """All of them to PTX of compute capability 9.0, the H100's."""
     if importlib.util.find_spec("numba_cuda") is None:
-        pytest.skip("numba-cuda is not installed; pip install undersong[cuda]")
-    from numba import cuda, typeof
-    from numba.cuda import dispatcher
-
-    from engine.synth.cuda import render_slots
-
-    def of_slots(one: tuple[np.ndarray, ...]) -> Any:
-        return type(one)(*(array[None] for array in one))
-
-    tables = shipped_tables().flat()
-    numbers, voice_rows, controls = np.zeros(1, np.int64), np.zeros((1, 5, 64, 72)), np.zeros((1, 1))
-    block, stems = np.zeros((1, 2, 960), np.float32), np.zeros((1, 5, 2, 1), np.float32)
-    arguments = (
-        numbers, of_slots(new_state(0)), tables, of_slots(new_scratch()), voice_rows, np.zeros(1, SOUND), numbers,
-        controls, numbers, block, stems,
-    )  # fmt: skip
-    # Device functions ask the card for its capability, whatever the caller names.
-    monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-    code, _ = cuda.compile_ptx(render_slots.py_func, tuple(map(typeof, arguments)), cc=(9, 0))
+        pytest.skip('numba-cuda is not installed; pip install "undersong[gpu]"')
+    code = card_work.compiled()
     assert ".target sm_90" in code and ".visible .entry" in code
 
 

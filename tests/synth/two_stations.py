@@ -1,7 +1,7 @@
 """Two stations with every kind of patch, in uneven calls: `python -m tests.synth.two_stations DEVICE IN.npz OUT.npz`.
 
 A process of its own, since numba decides at its import whether kernels are compiled or, in its CUDA simulator,
-interpreted. IN holds another device's snapshots, that this one goes on from.
+interpreted. IN holds another device's snapshots, that this one goes on from; `-` is none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from engine.synth.patching.tables import PatchTables, shipped_tables
 from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from moods.intent import LAYERS, STYLES, Intent
+from tests.synth.card import Arrays
 from tests.synth.music import intent
 
 CALLS = (100, 64, 206, 30)
@@ -26,8 +27,6 @@ NUM_BEFORE = 2
 """Calls before the snapshot; both stations sound then."""
 LEAD, DRUMS = LAYERS.index("lead"), LAYERS.index("drums")
 PITCHED = tuple(kind for kind in KINDS if kind != "drum")
-
-Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 def _tables(kind: str) -> PatchTables:
@@ -77,8 +76,8 @@ def render(device: str, snapshots: Arrays) -> Arrays:
 
 def main() -> None:
     device, given, made = sys.argv[1:]
-    with np.load(given) as snapshots:
-        np.savez(made, **render(device, dict(snapshots)))
+    snapshots = {} if given == "-" else dict(np.load(given))
+    np.savez(made, **render(device, snapshots))
 
 
 if __name__ == "__main__":
