@@ -247,7 +247,12 @@ def compiled_beside(module: str) -> Iterator[None]:
             return
         command = child_command("engine.compile:_compile_for_parent", module)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-        with subprocess.Popen(command, env=child_environment(), text=True, **pipes) as child:
+        try:
+            child = subprocess.Popen(command, env=child_environment(), text=True, **pipes)
+        except OSError:  # a machine with no room for it: it would only save time
+            yield
+            return
+        with child:
             listener = threading.Thread(target=lambda: [progress.count(line.strip()) for line in child.stdout])
             listener.start()
             try:

@@ -124,6 +124,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     )
     app.add_middleware(HeadAsGet)
     app.add_middleware(UnderPrefix, public_url=config.public_url)
+    app.openapi()  # else the first request would wait for FastAPI to read all routes, and everybody's sound with it
     return app
 
 
@@ -253,10 +254,10 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, conductor: Conductor, app: FastAPI) -> None:
     with bind(config.host, config.port) as bound:
-        async with Conductor(config) as conductor:
-            server = Server(create_app(config, conductor), conductor)
+        server = Server(app, conductor)
+        async with conductor:
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config.public_url))
@@ -312,7 +313,8 @@ def serve(config: Config) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        asyncio.run(_serve(config))
+        conductor = Conductor(config)
+        asyncio.run(_serve(config, conductor, create_app(config, conductor)))  # while the engine starts
     except (PortUnavailable, EngineFailed) as error:
         log.error(str(error))
         return 1

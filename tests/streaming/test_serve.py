@@ -29,7 +29,8 @@ SERVE = "import sys; from streaming.app import serve; from streaming.config impo
 @contextmanager
 def serving(settings: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", SERVE.format(settings)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    quiet = os.environ | {"PYTHONASYNCIODEBUG": ""}  # whose warnings of a loaded machine are not the server's words
+    process = subprocess.Popen(command, env=quiet, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
