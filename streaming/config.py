@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import textwrap
@@ -15,11 +14,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from engine.config import BACKENDS, DEVICES
 from moods.errors import shown
+from moods.names import nearest
 from streaming.errors import BadConfig
 from streaming.journal import LOG_LEVELS
 
 _ICE_URL = re.compile(
-    r"(?P<scheme>stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
+    r"(?:stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
 )
 """RFC 7064 and 7065: no user and no password stand in the address."""
 _PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
@@ -99,9 +99,7 @@ class Config(_Settings):
     """An engine that is silent for this long is taken for dead."""
     opus_bit_rate: int = Field(160_000, ge=32_000, le=510_000)
     """Bit/s of the Opus packets that all listeners share."""
-    ice_servers: Annotated[
-        tuple[Annotated[IceServer, BeforeValidator(_read_ice_server)], ...], Field(strict=False)
-    ] = ()
+    ice_servers: tuple[Annotated[IceServer, BeforeValidator(_read_ice_server)], ...] = ()
     """STUN addresses, such as "stun:192.0.2.1:3478", and TURN servers as
     { url = "turn:192.0.2.1:3478", username = "…", credential = "…" }; none by default, so that no third party learns of
     a listener."""
@@ -177,7 +175,7 @@ def _named(error: ValidationError) -> BadConfig:
 
 
 def _nearest(name: str, model: type[BaseModel]) -> str:
-    near = difflib.get_close_matches(name, model.model_fields, n=2)
+    near = nearest(name, model.model_fields, 2)
     return f"nearest: {', '.join(near)}" if near else f"known: {', '.join(model.model_fields)}"
 
 
