@@ -318,14 +318,12 @@ def _moods(options: argparse.Namespace) -> int:
         else:
             tell("\n".join(f"{name:8} {printable(_words(value))}" for name, value in explained.items()))
         return 0
+    from moods.listing import listing
     from moods.mood import list_moods, styles
     from moods.stinger import list_stingers
 
     if options.json:
-        named = [{"name": style.name, "zh": style.name_zh} for style in styles()]
-        moods = [{**mood.to_dict(), "zh": mood.name_zh} for mood in list_moods()]
-        stingers = [stinger.to_dict() for stinger in list_stingers()]
-        tell(json.dumps({"moods": moods, "styles": named, "stingers": stingers}))
+        tell(json.dumps(listing()))
         return 0
     lines = [f"{'mood':14} valence  energy tension  styles"]
     for mood in list_moods():

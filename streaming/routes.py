@@ -12,9 +12,8 @@ from fastapi import APIRouter, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from moods.control import parse_changes
-from moods.mood import list_moods, styles
+from moods.listing import listing
 from moods.prompt import resolve_prompt
-from moods.stinger import list_stingers
 from streaming import live, messages
 from streaming.conductor import Conductor
 from streaming.errors import (
@@ -91,9 +90,7 @@ async def get_moods() -> JSONResponse:
 
     All can be asked for by their English and Chinese names.
     """
-    moods = [mood.to_dict() | {"zh": mood.name_zh} for mood in list_moods()]
-    named = [{"name": style.name, "zh": style.name_zh} for style in styles()]
-    return JSONResponse({"moods": moods, "styles": named, "stingers": [each.to_dict() for each in list_stingers()]})
+    return JSONResponse(listing())
 
 
 @router.get(
