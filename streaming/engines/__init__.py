@@ -1,0 +1,1 @@
+"""Engines: where performances are made, and what reaches the front of them."""
