@@ -20,7 +20,8 @@ from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control, parse_opening
 from streaming import protocol
 from streaming.config import Config
-from streaming.engine_process import EngineProcess, make_runtime_folder
+from streaming.engines.local import EngineProcess, make_runtime_folder
+from streaming.engines.ring import Ring
 from streaming.errors import (
     ControlRefused,
     EngineFailed,
@@ -32,7 +33,6 @@ from streaming.errors import (
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
-from streaming.ring import Ring
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
 from streaming.starting import StartNotice
 from streaming.station import Station

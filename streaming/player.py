@@ -29,8 +29,8 @@ from moods.errors import OutOfRange
 from moods.intent import LAYERS, STYLES, Intent
 from moods.prompt import resolve_prompt
 from streaming.encoders.opus import OpusEncoder
+from streaming.engines.ring import Ring
 from streaming.protocol import Event, LogEntry, Open
-from streaming.ring import Ring
 
 log = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from moods.intent import BEATS_PER_BAR
 from moods.prompt import resolve_prompt
 from streaming.config import Config
+from streaming.engines.ring import Chunk, Ring
 from streaming.errors import UnknownStation
 from streaming.filler import PAST_BLOCKS, Filler
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, time_of
 from streaming.protocol import Applied, Event, LogEntry, Opened
-from streaming.ring import Chunk, Ring
 from streaming.session import Ending, LiveClient, Session
 
 log = logging.getLogger(__name__)

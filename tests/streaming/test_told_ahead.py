@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES, Block
+from streaming.engines.ring import Ring
 from streaming.player import Player
 from streaming.protocol import Event, LogEntry, Open
-from streaming.ring import Ring
 from tests.streaming.conftest import Running, dial
 from tests.streaming.sines import Sines
 from tests.streaming.test_live import next_event, read_pcm

@@ -22,7 +22,7 @@ from typing import Any
 
 from engine.config import SPARE_CODE_FOLDER
 from streaming.config import Config
-from streaming.ring import RING_BYTES
+from streaming.engines.ring import RING_BYTES
 from streaming.scratch import SHARED_MEMORY, roomy_folder, temporary_folder
 from undersong_launch import child_command, child_environment
 
