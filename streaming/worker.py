@@ -20,7 +20,6 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +37,7 @@ from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
 from streaming.engines.publisher import Publisher, read_snapshot
 from streaming.engines.told import ack_message, event_message, mood_message, status_message
-from streaming.journal import open_journal
-from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
-from streaming.protocol import (
+from streaming.engines.wire import (
     Applied,
     Apply,
     Close,
@@ -49,13 +46,16 @@ from streaming.protocol import (
     Happened,
     Health,
     Kept,
-    LogEntry,
     Open,
     Opened,
+    Pipe,
     Ready,
     Refused,
-    problem_of,
 )
+from streaming.journal import open_journal
+from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
+from streaming.protocol import LogEntry, problem_of
+from streaming.scratch import ring_path, snapshot_path
 
 log = logging.getLogger("streaming.worker")
 
@@ -98,8 +98,9 @@ class _Station:
 class Worker:
     """Serves one front process over `pipe` until it closes."""
 
-    def __init__(self, generator: Generator, config: Config, pipe: Connection) -> None:
-        self._generator, self._config, self._pipe = generator, config, pipe
+    def __init__(self, generator: Generator, config: Config, pipe: Pipe, folder: Path) -> None:
+        """Rings and snapshots lie in `folder`."""
+        self._generator, self._config, self._pipe, self._folder = generator, config, pipe, folder
         self._lead_s = config.lead_ms / 1000
         self._room = select.poll()
         self._room.register(pipe.fileno(), select.POLLOUT)
@@ -136,9 +137,9 @@ class Worker:
         due = min((time_of(station.due_tick) for station in self._stations.values()), default=float("inf"))
         wait_s = min(_MAX_WAIT_S, due - self._lead_s - time.monotonic())
         while self._pipe.poll(max(0.0, wait_s)):
-            request = self._pipe.recv()
+            sent_s, request = self._pipe.receive()
             if isinstance(request, Open):
-                self._open(request)
+                self._open(request, sent_s)
             elif isinstance(request, Apply):
                 self._apply(request)
             else:
@@ -146,39 +147,45 @@ class Worker:
                 self._close(request.station)
             wait_s = 0.0
 
-    def _open(self, request: Open) -> None:
+    def _open(self, request: Open, sent_s: float) -> None:
         slot = self._free_slots.popleft()
         try:
-            station = self._enter(slot, request)
+            station = self._enter(slot, request, sent_s)
         except (MoodsError, OSError) as error:
             self._free_slots.append(slot)
-            is_mistake = isinstance(error, MoodsError)
-            problem = problem_of(error) if is_mistake else {"code": "engine_unavailable", "detail": str(error)}
+            if isinstance(error, MoodsError):
+                problem = problem_of(error)
+            else:
+                problem = {"code": "engine_unavailable", "detail": str(error)}
             self._pipe.send(Refused(request.station, None, problem))
             return
         self._stations[request.station] = station
-        self._pipe.send(Opened(request.station, station.first_tick, status_message(station.performance)))
+        now_s = time.monotonic()
+        due_in_s = time_of(station.first_tick) - now_s
+        self._pipe.send(Opened(request.station, due_in_s, status_message(station.performance)), now_s)
 
-    def _enter(self, slot: int, request: Open) -> _Station:
+    def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
         """Begin a performance, or bring one back. Raises `MoodsError` and OSError, and leaves the slot empty."""
-        opening = parse_opening(request.opening)
-        log = [_entry_of(entry) for entry in request.log]
-        ring_path, snapshot_path = Path(request.ring_path), Path(request.snapshot_path)
-        is_return = request.first_tick is not None
-        publisher = Publisher(ring_path, snapshot_path, self._config.opus_bit_rate)
-        snapshot = read_snapshot(snapshot_path) if is_return else None
+        opening, resume = parse_opening(request.opening), request.resume
+        path = snapshot_path(self._folder, request.station)
+        publisher = Publisher(ring_path(self._folder, request.station), path, self._config.opus_bit_rate)
+        snapshot = read_snapshot(path) if resume is not None else None
         if snapshot is None:
             performance = Performance(self._generator, slot, opening, request.seed)
         else:
             performance = Performance.restore(self._generator, slot, opening, snapshot)
-        performance.replay(log)
         now_s = time.monotonic()
+        if resume is None:
+            first_tick = tick_at(now_s + self._lead_s) + 1
+        else:
+            first_tick = round((sent_s + resume.due_in_s) / BLOCK_SECONDS)
+            performance.replay(map(_entry_of, resume.log))
         return _Station(
             request.station,
             performance,
             publisher,
-            tick_at(now_s + self._lead_s) + 1 if request.first_tick is None else request.first_tick,
-            is_behind=is_return,
+            first_tick,
+            is_behind=resume is not None,
             chased_until_s=now_s + _CATCH_UP_S,
             next_status_s=now_s,
             # The first snapshot comes early, then they are spread by the moments at which stations opened.
@@ -372,8 +379,8 @@ def main(descriptor: str) -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
     prefer_to_others()
-    pipe = Connection(int(descriptor))
-    config, runtime_folder, parent = pipe.recv()
+    pipe = Pipe(int(descriptor))
+    _, (config, runtime_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
     threading.Thread(target=_end_with_parent, args=(parent, runtime_folder), daemon=True).start()
 
@@ -390,6 +397,6 @@ def main(descriptor: str) -> int:
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
-    Worker(generator, config, pipe).run()
+    Worker(generator, config, pipe, runtime_folder).run()
     shutil.rmtree(runtime_folder, ignore_errors=True)  # the front does it too, unless it was killed
     return 0

@@ -1,1 +1,1 @@
-"""Engines: where performances are made, and what reaches the front of them."""
+"""Engines, and what they are to the server process."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streaming.encoders.opus import OpusEncoder
-from streaming.ring import Ring
+from streaming.engines.ring import Ring
 
 log = logging.getLogger(__name__)
 
