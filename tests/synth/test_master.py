@@ -30,7 +30,7 @@ def true_peak_db(sound: np.ndarray) -> float:
 def test_loudness_reaches_its_target(style: str, loudness_lufs: float) -> None:
     sound = play(14, lambda slot, frame: intent(style, loudness_lufs=loudness_lufs), arrangement(14))
     heard = pyloudnorm.Meter(SAMPLE_RATE).integrated_loudness(sound[:, 8 * SECOND :].T.astype(np.float64))
-    assert heard == pytest.approx(loudness_lufs, abs=1.5)
+    assert heard == pytest.approx(loudness_lufs, abs=1.0)
     assert true_peak_db(sound) <= -1.0
 
 
