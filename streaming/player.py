@@ -139,7 +139,7 @@ class Player:
         else:
             effective = self._place(applied.effective.frame)
         if applied.first_beat is not None:
-            self._generator.revise(self.slot, applied.first_beat)
+            self._generator.revise(self.slot, self.controller.frame_of_beat(applied.first_beat))
         entry = LogEntry(self.state.num_controls, self.state.next_block, message)
         self.state.num_controls += 1
         fields = {name: self._place(position.frame) for name, position in applied.fields.items()}

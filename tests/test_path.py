@@ -11,7 +11,7 @@ import pytest
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
-from engine.generator import Generator
+from engine.generator import Generator, Made
 from engine.render import perform
 from moods.control import Opening, parse_control
 from moods.controller import LEAD_FRAMES, Controller
@@ -50,7 +50,7 @@ def generator(made: Generator) -> Iterator[Generator]:
 
 def play(generator: Generator, slot: int, seconds: float) -> np.ndarray:
     """[T, 2] of one slot."""
-    blocks = [generator.step([slot])[0] for _ in range(round(seconds * SAMPLE_RATE / BLOCK_FRAMES))]
+    blocks = [generator.step([slot]).block[0] for _ in range(round(seconds * SAMPLE_RATE / BLOCK_FRAMES))]
     return np.concatenate(blocks, 1).T
 
 
@@ -61,7 +61,7 @@ def station(seed: int = 1, **fields: object) -> Controller:
 def steer(generator: Generator, slot: int, controller: Controller, frame: int, **control: object):  # type: ignore[no-untyped-def]
     applied = controller.apply(parse_control({"type": "steer"} | control), frame)
     if applied.first_beat is not None:
-        generator.revise(slot, applied.first_beat)
+        generator.revise(slot, controller.frame_of_beat(applied.first_beat))
     return applied
 
 
@@ -87,7 +87,7 @@ def test_a_row_does_not_hear_its_neighbours(generator) -> None:
     alone = play(generator, 0, 4)
     for slot, mood in enumerate(("sad", "epic", "sport", "night"), 1):
         generator.open(slot, station(5, mood=mood))
-    together = np.concatenate([generator.step([1, 2, 3, 4])[1] for _ in range(200)], 1).T
+    together = np.concatenate([generator.step([1, 2, 3, 4]).block[1] for _ in range(200)], 1).T
     assert np.array_equal(together, alone)
 
 
@@ -134,10 +134,10 @@ def test_what_is_asked_for_now_is_heard_now_and_as_well_after_a_restart(generato
     untouched, asked = (np.concatenate((before[slot], play(generator, slot, 0.3))) for slot in (0, 1))
     first = int(np.flatnonzero((untouched != asked).any(1))[0])
     at = applied[0].effective.frame
-    assert frame <= at <= first < min(frame + LEAD_FRAMES, at + BLOCK_FRAMES) + generator.latency_frames
+    assert frame <= at <= first < min(frame + LEAD_FRAMES, at + BLOCK_FRAMES) + generator.traits.latency_frames
     generator.restore(3, Controller.restore(controllers[1].snapshot()), generator.snapshot(1))
     alone = np.concatenate((asked, play(generator, 1, 3)))[frame:]
-    company = np.concatenate([generator.step([2, 0])[0] for _ in range(len(alone) // BLOCK_FRAMES)], 1).T
+    company = np.concatenate([generator.step([2, 0]).block[0] for _ in range(len(alone) // BLOCK_FRAMES)], 1).T
     assert np.array_equal(company, alone)
     assert np.array_equal(play(generator, 3, 3), alone[-3 * SAMPLE_RATE :])
 
@@ -221,7 +221,7 @@ def test_a_file_begins_where_the_music_does(generator) -> None:
     live = station(14, mood="epic")
     generator.open(0, live)
     raw = play(generator, 0, 1)
-    late = generator.latency_frames
+    late = generator.traits.latency_frames
     filed = np.concatenate([block[0] for block in perform(FirstFree(generator), station(14, mood="epic"), 40_000)], 1).T
     assert len(filed) == 40_000
     assert np.array_equal(filed, raw[late : late + 40_000])
@@ -231,12 +231,12 @@ class FirstFree:
     """A generator whose slot 0 is slot 7 of another."""
 
     def __init__(self, generator: Generator) -> None:
-        self._generator, self.latency_frames = generator, generator.latency_frames
+        self._generator, self.traits = generator, generator.traits
 
     def open(self, slot: int, controller: Controller) -> None:
         self._generator.open(7, controller)
 
-    def step(self, slots: object) -> np.ndarray:
+    def step(self, slots: object) -> Made:
         return self._generator.step((7,))
 
     def close(self, slot: int) -> None:

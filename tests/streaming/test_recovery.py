@@ -37,7 +37,7 @@ def undisturbed(server: Running, station: dict[str, Any], num_blocks: int) -> np
             control = controls.pop(0)
             del control["frame"]
             controller.apply(parse_control(control), block * 960)
-        blocks.append(sines.step([0])[0].T)
+        blocks.append(sines.step([0]).block[0].T)
     return np.concatenate(blocks)
 
 
