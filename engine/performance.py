@@ -239,7 +239,7 @@ class Performance:
         except OutOfRange as error:
             raise self._in_stream_time(error, control) from error
         if applied.first_beat is not None:
-            self._generator.revise(self.slot, applied.first_beat)
+            self._generator.revise(self.slot, self.controller.frame_of_beat(applied.first_beat))
         self._state.num_controls += 1
         effective = self._in_stream(applied.effective)
         if isinstance(control, Transport | Panic):
@@ -328,15 +328,26 @@ class Performance:
     def _needs_music(self) -> bool:
         return self.is_sounding and not self._state.made
 
-    def _take_in(self, made: Samples) -> None:
-        """Keep what the generator has made, [T, 2]."""
-        self._state.made = [Sound(made[at : at + BLOCK_FRAMES]) for at in range(0, len(made), BLOCK_FRAMES)]
+    def _take_in(self, pcm: Samples, stems: Samples | None, notes: npt.NDArray[np.void] | None) -> None:
+        """Keep what the generator has made: [T, 2], stems [L, 2, T], notes in music frames."""
+        made, frame = self._state.made, self._made_frame
+        for at in range(0, len(pcm), BLOCK_FRAMES):
+            end = at + BLOCK_FRAMES
+            made.append(
+                Sound(
+                    pcm[at:end],
+                    None if stems is None else stems[:, :, at:end],
+                    None if notes is None else notes[(notes["frame"] >= frame + at) & (notes["frame"] < frame + end)],
+                )
+            )
 
     def _hand_out(self) -> Sound:
         """The stream's next block, faded where sound begins or ends."""
         state = self._state
         if self.is_sounding:
             sound, is_to_sound = state.made.pop(0), self._is_to_sound and not state.is_restarting
+            if sound.notes is not None:
+                sound.notes["frame"] += state.silent_frames
             if not state.is_up:
                 sound = replace(sound, pcm=sound.pcm * _IN)
             elif not is_to_sound:
@@ -412,11 +423,18 @@ class Performance:
         self._generator.close(self.slot)
 
 
-def step(generator: Generator, performances: Sequence[Performance]) -> list[Sound]:
-    """Make and hand out the next block of each of `performances`, which play on `generator`."""
+def step(
+    generator: Generator, performances: Sequence[Performance], *, stems: bool = False, notes: bool = False
+) -> list[Sound]:
+    """Make and hand out the next block of each of `performances`, which play on `generator`.
+
+    Stems and notes may be asked for only where the generator has them, and from the first block on.
+    """
     needy = [performance for performance in performances if performance._needs_music]
     if needy:
-        made = generator.step([performance.slot for performance in needy])
-        for performance, pcm in zip(needy, np.ascontiguousarray(made.transpose(0, 2, 1)), strict=True):
-            performance._take_in(pcm)
+        made = generator.step([performance.slot for performance in needy], stems=stems, notes=notes)
+        pcm = np.ascontiguousarray(made.block.transpose(0, 2, 1))
+        for row, performance in enumerate(needy):
+            own_stems = None if made.stems is None else made.stems[row]
+            performance._take_in(pcm[row], own_stems, None if made.notes is None else made.notes[row])
     return [performance._hand_out() for performance in performances]

@@ -269,7 +269,7 @@ class Link(ABC):
     def _on_health(self, health: Health) -> None:
         self.load += 0.1 * (health.load - self.load)
         self._metrics.late_blocks.inc(health.late_blocks)
-        self._metrics.composer_resets.inc(health.resets)
+        self._metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
         for step_ms in health.step_ms:
             self._metrics.step_ms.observe(step_ms)
 

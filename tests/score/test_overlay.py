@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES
+from engine.notes import DRUM_PITCHES
 from engine.score.composer import ComposedBeat
-from engine.score.generator import ScoreGenerator
-from engine.score.piece import DRUM_PITCHES
 from engine.score.rules import RANGES
+from engine.score_generator import ScoreGenerator
 from moods.control import Opening, parse_control
 from moods.controller import LEAD_FRAMES, Applied, Controller
 from moods.harmony import CHORD_QUALITIES
@@ -44,7 +44,7 @@ class Trial(ScoreGenerator):
     def control(self, slot: int, **control: object) -> Applied:
         applied = self.controllers[slot].apply(parse_control(control), self._frames[slot])
         if applied.first_beat is not None:
-            self.revise(slot, applied.first_beat)
+            self.revise(slot, self.controllers[slot].frame_of_beat(applied.first_beat))
         return applied
 
     def both(self, asked: int, **control: object) -> None:
