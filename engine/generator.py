@@ -34,8 +34,8 @@ class Generator(Protocol):
 
         Slots not named stand still."""
 
-    def revise(self, slot: int, beat: int) -> None:
-        """The course has changed from `beat` (0-based, not yet sounding) on: what was made ahead of it is stale."""
+    def revise(self, slot: int, changed_since: int) -> None:
+        """The course has changed from this music frame on: what was made ahead of it is stale."""
 
     def snapshot(self, slot: int) -> Snapshot:
         """Copy all that the slot remembers; restoring it and stepping on is bit-exact."""

@@ -74,8 +74,8 @@ class ScoreGenerator:
         self._composer.compose(urgent, 2 * _STEPS_PER_BLOCK)
         self._composer.compose(settled, _STEPS_PER_BLOCK)
 
-    def revise(self, slot: int, beat: int) -> None:
-        self._composer.revise(slot, beat)
+    def revise(self, slot: int, changed_since: int) -> None:
+        self._composer.revise(slot, self._controllers[slot].clock.first_beat_from(changed_since))
         self._revised[slot] = self._frames[slot]
 
     def close(self, slot: int) -> None:

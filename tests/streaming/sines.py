@@ -36,8 +36,8 @@ class Sines:
         time.sleep(self._step_s)
         return np.stack([self._step(slot) for slot in slots])
 
-    def revise(self, slot: int, beat: int) -> None:
-        assert beat >= 0
+    def revise(self, slot: int, changed_since: int) -> None:
+        assert changed_since >= 0
 
     def snapshot(self, slot: int) -> Snapshot:
         return {"place": self._places[slot]}
