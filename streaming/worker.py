@@ -290,8 +290,8 @@ def warm_up(generator: Generator) -> None:
         if block == _WARM_UP_BLOCKS // 2:
             steer = parse_control({"type": "steer", "set": {"energy": 0.2}, "at": "beat"})
             applied = controller.apply(steer, (block + 1) * BLOCK_FRAMES)
-            if applied.first_beat is not None:
-                generator.revise(0, controller.frame_of_beat(applied.first_beat))
+            if applied.changed_since is not None:
+                generator.revise(0, applied.changed_since)
     snapshot = generator.snapshot(0)
     generator.close(0)
     generator.restore(0, controller, snapshot)
