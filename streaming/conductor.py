@@ -245,7 +245,7 @@ class Conductor:
         self.load += 0.1 * (health.load - self.load)
         self.metrics.engine_load.set(self.load)
         self.metrics.late_blocks.inc(health.late_blocks)
-        self.metrics.composer_resets.inc(health.resets)
+        self.metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
         for step_ms in health.step_ms:
             self.metrics.step_ms.observe(step_ms)
 

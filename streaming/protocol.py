@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,8 +136,8 @@ class Health:
     """Wall time of each batch step since the last report."""
     late_blocks: int
     """Blocks published after they were due, since the last report."""
-    resets: int
-    """Beats composed again because they were stuck, since the last report."""
+    counters: Mapping[str, int]
+    """By how much the generator's own counters have grown since the last report."""
 
 
 # --- the wire to clients ---------------------------------------------------------------------------------------------
