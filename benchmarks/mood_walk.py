@@ -58,8 +58,8 @@ class MoodWalk:
         """Send a random control at the frame that is next; returns it."""
         control = random_change(self.chance)
         applied = self.controller.apply(parse_control(control), self.frame)
-        if applied.first_beat is not None:
-            self._generator.revise(0, self.controller.frame_of_beat(applied.first_beat))
+        if applied.changed_since is not None:
+            self._generator.revise(0, applied.changed_since)
         return control
 
     def blocks(self, seconds: float) -> Iterator[Sound]:

@@ -137,19 +137,26 @@ class _State:
     """What their frames depend on, as it was then: controls, pauses, beats."""
 
 
+def _told(generator: Generator) -> dict[str, int]:
+    """What a controller is told of whoever makes its sound."""
+    traits = generator.traits
+    return {"lead_frames": traits.lead_frames, "block_frames": traits.block_multiple * BLOCK_FRAMES}
+
+
 class Performance:
     """One music on one slot of a generator, handed out by `step` block by block."""
 
     def __init__(self, generator: Generator, slot: int, opening: Opening, seed: int, *, tail_frames: int = 0) -> None:
         """Begin at frame 0 in an empty slot. An asked ending is over `tail_frames` after the music's."""
-        self._enter(generator, slot, opening, Controller(opening, seed), _State(), tail_frames)
+        self._enter(generator, slot, opening, Controller(opening, seed, **_told(generator)), _State(), tail_frames)
         generator.open(slot, self.controller)
 
     @classmethod
     def restore(cls, generator: Generator, slot: int, opening: Opening, snapshot: dict[str, Any]) -> Self:
         """Go on, in an empty slot, from where `snapshot` was taken."""
         performance = cls.__new__(cls)
-        state, controller = replace(snapshot["state"]), Controller.restore(snapshot["controller"])
+        state = replace(snapshot["state"], made=list(snapshot["state"].made))
+        controller = Controller.restore(snapshot["controller"], **_told(generator))
         performance._enter(generator, slot, opening, controller, state, 0)
         generator.restore(slot, controller, snapshot["generator"])
         return performance
@@ -238,8 +245,8 @@ class Performance:
             applied = self.controller.apply(self._in_music_time(control), self._made_frame)
         except OutOfRange as error:
             raise self._in_stream_time(error, control) from error
-        if applied.first_beat is not None:
-            self._generator.revise(self.slot, self.controller.frame_of_beat(applied.first_beat))
+        if applied.changed_since is not None:
+            self._generator.revise(self.slot, applied.changed_since)
         self._state.num_controls += 1
         effective = self._in_stream(applied.effective)
         if isinstance(control, Transport | Panic):
@@ -274,7 +281,7 @@ class Performance:
     def _restart(self) -> None:
         """The same opening and seed again, from the next block on."""
         self._generator.close(self.slot)
-        self.controller = Controller(self._opening, self.controller.seed)
+        self.controller = Controller(self._opening, self.controller.seed, **_told(self._generator))
         self._generator.open(self.slot, self.controller)
         state = self._state
         state.silent_frames = state.next_block * BLOCK_FRAMES

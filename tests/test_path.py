@@ -60,8 +60,8 @@ def station(seed: int = 1, **fields: object) -> Controller:
 
 def steer(generator: Generator, slot: int, controller: Controller, frame: int, **control: object):  # type: ignore[no-untyped-def]
     applied = controller.apply(parse_control({"type": "steer"} | control), frame)
-    if applied.first_beat is not None:
-        generator.revise(slot, controller.frame_of_beat(applied.first_beat))
+    if applied.changed_since is not None:
+        generator.revise(slot, applied.changed_since)
     return applied
 
 

@@ -32,8 +32,8 @@ def replay(server: Running, station: dict[str, Any], num_blocks: int) -> np.ndar
         while controls and controls[0]["frame"] == block * BLOCK_FRAMES:
             message = {name: value for name, value in controls.pop(0).items() if name != "frame"}
             applied = controller.apply(parse_control(message), block * BLOCK_FRAMES)
-            if applied.first_beat is not None:
-                generator.revise(0, controller.frame_of_beat(applied.first_beat))
+            if applied.changed_since is not None:
+                generator.revise(0, applied.changed_since)
         blocks.append(generator.step([0]).block[0].T)
     return np.concatenate(blocks)
 
