@@ -29,8 +29,9 @@ from moods.errors import OutOfRange
 from moods.intent import LAYERS, STYLES, Intent
 from moods.prompt import resolve_prompt
 from streaming.encoders.opus import OpusEncoder
-from streaming.protocol import Event, LogEntry, Open
-from streaming.ring import Ring
+from streaming.engines.ring import Ring
+from streaming.engines.wire import Open
+from streaming.protocol import Event, LogEntry
 
 log = logging.getLogger(__name__)
 
@@ -74,30 +75,33 @@ class PlayerState:
 class Player:
     """Plays one station on one slot of the generator."""
 
-    def __init__(self, generator: Generator, slot: int, request: Open, bit_rate: int) -> None:
-        """Begin at frame 0, or where the snapshot named in a request that brings a station back left off.
+    def __init__(
+        self, generator: Generator, slot: int, request: Open, ring: Path, snapshot: Path, bit_rate: int
+    ) -> None:
+        """Begin at frame 0, or where the snapshot of a station that is brought back left off.
 
         Raises `moods.errors.MoodsError` for an opening that cannot be read, OSError where the ring cannot be mapped.
         """
-        self.station, self.slot, self.first_tick = request.station, slot, request.first_tick or 0
+        self.station, self.slot, self.first_tick = request.station, slot, 0
         self._generator, self._opening, self._seed = generator, parse_opening(request.opening), request.seed
-        self._snapshot_path = Path(request.snapshot_path)
+        self._snapshot_path = snapshot
         self._encoder = OpusEncoder(bit_rate)
         self._is_kept = True
         """The last attempt to keep a snapshot went well; said once when that changes."""
-        snapshot = self._read_snapshot() if request.first_tick is not None else None
-        if snapshot is None:
+        kept = self._read_snapshot() if request.resume is not None else None
+        if kept is None:
             self.state = PlayerState()
             self.controller = Controller(self._opening, self._seed)
             generator.open(slot, self.controller)
         else:
-            self.state = snapshot["state"]
-            self.controller = Controller.restore(snapshot["controller"])
-            generator.restore(slot, self.controller, snapshot["generator"])
-        self._replay = [entry for entry in request.log if entry.index >= self.state.num_controls]
-        self.is_behind = request.first_tick is not None
+            self.state = kept["state"]
+            self.controller = Controller.restore(kept["controller"])
+            generator.restore(slot, self.controller, kept["generator"])
+        entries = () if request.resume is None else request.resume.log
+        self._replay = [entry for entry in entries if entry.index >= self.state.num_controls]
+        self.is_behind = request.resume is not None
         """Brought back and not yet where it would have been: new controls wait, they belong to the present."""
-        self._ring = Ring(Path(request.ring_path))
+        self._ring = Ring(ring)
         self.is_told_sounding = True
         """Whether it sounded at the last `status`."""
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from streaming.engines.ring import Chunk
 from streaming.protocol import Event
-from streaming.ring import Chunk
 
 Item = TypeVar("Item")
 

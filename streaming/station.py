@@ -19,13 +19,15 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from moods.intent import BEATS_PER_BAR
 from moods.prompt import resolve_prompt
 from streaming.config import Config
+from streaming.engines.link import Link
+from streaming.engines.ring import Chunk
+from streaming.engines.wire import Applied
 from streaming.errors import UnknownStation
 from streaming.filler import PAST_BLOCKS, Filler
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, time_of
-from streaming.protocol import Applied, Event, LogEntry, Opened
-from streaming.ring import Chunk, Ring
+from streaming.protocol import Event, LogEntry
 from streaming.session import Ending, LiveClient, Session
 
 log = logging.getLogger(__name__)
@@ -45,19 +47,17 @@ class Station:
         station_id: str,
         opening: dict[str, Any],
         seed: int,
-        ring: Ring,
+        link: Link,
         config: Config,
         metrics: Metrics,
         filler_thread: ThreadPoolExecutor,
     ) -> None:
-        self.id, self.opening, self.seed, self.ring = station_id, opening, seed, ring
+        self.id, self.opening, self.seed, self.link = station_id, opening, seed, link
         self.name: str = opening.get("name") or station_id
         self.first_tick: int | None = None
         """The tick of block 0; None until the engine has opened the station."""
         self.sessions: dict[str, Session] = {}
         self.log: deque[LogEntry] = deque(maxlen=_MAX_LOG)
-        self.num_kept_controls = 0
-        """How many controls the snapshot on disk already holds."""
         self.num_underruns = 0
         self.idle_since_s = time.monotonic()
         self._config, self._metrics, self._filler_thread = config, metrics, filler_thread
@@ -75,8 +75,8 @@ class Station:
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
-    def on_opened(self, report: Opened) -> None:
-        self.first_tick, self._status = report.first_tick, report.status
+    def on_opened(self, first_tick: int, status: Event) -> None:
+        self.first_tick, self._status = first_tick, status
 
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
@@ -102,7 +102,7 @@ class Station:
     def _play_through(self, block: int, retries: int) -> None:
         """Hand out all blocks up to `block`; look again shortly where the last one is late, unless closed meanwhile."""
         while self.first_tick is not None and self._next_block <= block:
-            chunk = self.ring.read(self._next_block)
+            chunk = self.link.read(self.id, self._next_block)
             if chunk is None and self._filler is None and self._next_block == block and retries:
                 self._loop.call_later(_RETRY_S, self._play_through, block, retries - 1)
                 return
@@ -203,8 +203,6 @@ class Station:
             client.mailbox.put(status | {"state": "closed", "reason": ending.reason})
             self.remove_client(client, ending)
         self.first_tick = None
-        self.ring.close()
-        self.ring.path.unlink(missing_ok=True)
 
     # --- events and state --------------------------------------------------------------------------------------------
 

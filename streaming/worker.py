@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import logging
 import os
 import select
@@ -19,12 +18,12 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
+from engine.backends import find_factory
 from engine.compile import reported_to
 from engine.config import EngineConfig
 from engine.errors import EngineError
@@ -34,10 +33,7 @@ from moods.controller import Controller
 from moods.errors import MoodsError
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
-from streaming.journal import open_journal
-from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
-from streaming.player import Player
-from streaming.protocol import (
+from streaming.engines.wire import (
     Applied,
     Apply,
     Close,
@@ -48,10 +44,15 @@ from streaming.protocol import (
     Kept,
     Open,
     Opened,
+    Pipe,
     Ready,
     Refused,
-    problem_of,
 )
+from streaming.journal import open_journal
+from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
+from streaming.player import Player
+from streaming.protocol import problem_of
+from streaming.scratch import ring_path, snapshot_path
 
 log = logging.getLogger("streaming.worker")
 
@@ -69,8 +70,9 @@ _WARM_UP_BLOCKS = 50
 class Worker:
     """Serves one front process over `pipe` until it closes."""
 
-    def __init__(self, generator: Generator, config: Config, pipe: Connection) -> None:
-        self._generator, self._config, self._pipe = generator, config, pipe
+    def __init__(self, generator: Generator, config: Config, pipe: Pipe, folder: Path) -> None:
+        """Rings and snapshots lie in `folder`."""
+        self._generator, self._config, self._pipe, self._folder = generator, config, pipe, folder
         self._lead_s = config.lead_ms / 1000
         self._room = select.poll()
         self._room.register(pipe.fileno(), select.POLLOUT)
@@ -81,7 +83,8 @@ class Worker:
         self._keeping: dict[str, Future[None]] = {}
         self._reports: deque[Kept] = deque()  # from pool threads; the loop sends them
         self._step_ms: deque[float] = deque(maxlen=1000)
-        self._late_blocks = self._told_resets = 0
+        self._late_blocks = 0
+        self._told = dict(generator.counters())
         self._busy_s = 0.0
         self._health_at_s = time.monotonic()
         self._deferred: list[Apply] = []
@@ -110,9 +113,9 @@ class Worker:
         due = min((time_of(player.due_tick) for player in self._players.values()), default=float("inf"))
         wait_s = min(_MAX_WAIT_S, due - self._lead_s - time.monotonic())
         while self._pipe.poll(max(0.0, wait_s)):
-            request = self._pipe.recv()
+            sent_s, request = self._pipe.receive()
             if isinstance(request, Open):
-                self._open(request)
+                self._open(request, sent_s)
             elif isinstance(request, Apply):
                 self._apply(request)
             else:
@@ -120,10 +123,11 @@ class Worker:
                 self._close(request.station)
             wait_s = 0.0
 
-    def _open(self, request: Open) -> None:
+    def _open(self, request: Open, sent_s: float) -> None:
         slot = self._free_slots.popleft()
+        paths = ring_path(self._folder, request.station), snapshot_path(self._folder, request.station)
         try:
-            player = Player(self._generator, slot, request, self._config.opus_bit_rate)
+            player = Player(self._generator, slot, request, *paths, self._config.opus_bit_rate)
         except (MoodsError, OSError) as error:
             self._free_slots.append(slot)
             is_mistake = isinstance(error, MoodsError)
@@ -131,14 +135,17 @@ class Worker:
             self._pipe.send(Refused(request.station, None, problem))
             return
         now_s = time.monotonic()
-        if request.first_tick is None:
+        if request.resume is None:
             player.first_tick = tick_at(now_s + self._lead_s) + 1
+        else:
+            player.first_tick = round((sent_s + request.resume.due_in_s) / BLOCK_SECONDS)
         self._players[request.station] = player
         self._next_status_s[request.station] = now_s
         self._chased_until_s[request.station] = now_s + _CATCH_UP_S
         # The first snapshot comes early, then they are spread by the moments at which stations opened.
         self._next_keep_s[request.station] = now_s + min(1.0, self._config.snapshot_s)
-        self._pipe.send(Opened(request.station, player.first_tick, player.status()))
+        opened = Opened(request.station, time_of(player.first_tick) - now_s, player.status())
+        self._pipe.send(opened, now_s)
 
     def _apply(self, request: Apply) -> None:
         player = self._players.get(request.station)
@@ -184,7 +191,8 @@ class Worker:
             player.replay_due()
             self._announce(player)
         sounding = [player for player in due if player.state.is_sounding]
-        made = self._generator.step([player.slot for player in sounding]) if sounding else ()
+        slots = [player.slot for player in sounding]
+        made = self._generator.step(slots).block if sounding else ()
         blocks = dict(zip((player.station for player in sounding), made, strict=True))
         wait(self._publishing)
         for future in self._publishing:
@@ -202,7 +210,10 @@ class Worker:
         ended_s = time.monotonic()
         self._late_blocks += sum(time_of(player.due_tick - 1) < ended_s for player in due)
         self._step_ms.append((ended_s - begun_s) * 1000)
-        self._busy_s += ended_s - begun_s
+        for _ in slots:
+            if not self._generator.work(slots):
+                break
+        self._busy_s += time.monotonic() - begun_s
 
     def _skip_what_is_lost(self, due: list[Player], live_tick: int) -> None:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
@@ -250,10 +261,11 @@ class Worker:
             self._skipped_s, self._may_complain_at_s = 0.0, now_s + COMPLAIN_S
         if now_s - self._health_at_s >= HEALTH_S:
             load = min(1.0, self._busy_s / (now_s - self._health_at_s))
-            resets = self._generator.num_resets - self._told_resets
-            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, resets))
+            counted = dict(self._generator.counters())
+            grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
+            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, grown))
             self._step_ms.clear()
-            self._told_resets += resets
+            self._told = counted
             self._late_blocks, self._busy_s, self._health_at_s = 0, 0.0, now_s
 
     def _keep(self, station: str) -> None:
@@ -267,22 +279,12 @@ class Worker:
         self._keeping[station] = self._pool.submit(player.keep, player.snapshot(), lambda: self._reports.append(kept))
 
 
-class UnknownGenerator(EngineError):
-    """`Config.generator` names nothing that can be imported."""
-
-
 def _load_generator(config: Config) -> Generator:
-    module, _, function = config.generator.partition(":")
     engine_config = EngineConfig(
         backend=config.backend, device=config.device, max_slots=config.max_stations,
         patches=Path(config.patches) if config.patches else None,
     )  # fmt: skip
-    try:
-        make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        text = f"generator {config.generator!r} cannot be loaded: {error}; expected module:function"
-        raise UnknownGenerator(text) from None
-    return make(engine_config)
+    return find_factory(config.generator)(engine_config)
 
 
 def warm_up(generator: Generator) -> None:
@@ -319,8 +321,8 @@ def main(descriptor: str) -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
     prefer_to_others()
-    pipe = Connection(int(descriptor))
-    config, runtime_folder, parent = pipe.recv()
+    pipe = Pipe(int(descriptor))
+    _, (config, runtime_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
     threading.Thread(target=_end_with_parent, args=(parent, runtime_folder), daemon=True).start()
 
@@ -337,6 +339,6 @@ def main(descriptor: str) -> int:
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
-    Worker(generator, config, pipe).run()
+    Worker(generator, config, pipe, runtime_folder).run()
     shutil.rmtree(runtime_folder, ignore_errors=True)  # the front does it too, unless it was killed
     return 0

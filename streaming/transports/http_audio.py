@@ -18,7 +18,7 @@ from av.audio.resampler import AudioResampler
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from streaming.encoders.opus import wrap_packet
 from streaming.encoders.pcm import endless_wav_header
-from streaming.ring import Chunk, make_chunk
+from streaming.engines.ring import Chunk, make_chunk
 from streaming.session import Session
 from streaming.station import Station
 

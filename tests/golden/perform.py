@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.generator import Generator
+from streaming.engines.ring import Ring
+from streaming.engines.wire import Open, Resume
 from streaming.player import Player
-from streaming.protocol import LogEntry, Open
-from streaming.ring import Ring
+from streaming.protocol import LogEntry
 from tests.golden.takes import GoldenTake
 
 
@@ -22,12 +23,11 @@ def perform(take: GoldenTake, generator: Generator) -> npt.NDArray[np.float32]:
     out: list[npt.NDArray[np.float32]] = []
     with tempfile.TemporaryDirectory() as folder:
         ring = Ring(Path(folder) / "ring", create=True)
-        player = Player(
-            generator, 0, Open("golden", take.opening, take.seed, str(ring.path), f"{folder}/none", 0, log), 160_000
-        )
+        request = Open("golden", take.opening, take.seed, Resume(0.0, log))
+        player = Player(generator, 0, request, ring.path, Path(folder) / "none", 160_000)
         while player.state.next_block < take.num_blocks:
             player.replay_due()
-            block = generator.step((0,))[0] if player.state.is_sounding else None
+            block = generator.step((0,)).block[0] if player.state.is_sounding else None
             out.append(player.advance(block))
         player.close()
         ring.close()

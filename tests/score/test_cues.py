@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from engine.notes import DRUM_PITCHES
 from engine.score.composer import ComposedBeat, Composer
-from engine.score.generator import ScoreGenerator
-from engine.score.piece import DRUM_PITCHES
 from engine.score.rules import LEAD_LEAPS, VOICING_REACH, strike_tick
 from engine.score.stinger import stinger_notes
+from engine.score_generator import ScoreGenerator
 from moods.control import Opening, parse_control
 from moods.controller import Applied, Controller
 from moods.form import key_shift

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES
+from engine.notes import DRUM_PITCHES
 from engine.score.composer import ComposedBeat
-from engine.score.generator import ScoreGenerator
-from engine.score.piece import DRUM_PITCHES
 from engine.score.rules import RANGES
+from engine.score_generator import ScoreGenerator
 from moods.control import Opening, parse_control
 from moods.controller import LEAD_FRAMES, Applied, Controller
 from moods.harmony import CHORD_QUALITIES

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES, Block
+from streaming.engines.ring import Ring
+from streaming.engines.wire import Open, Resume
 from streaming.player import Player
-from streaming.protocol import Event, LogEntry, Open
-from streaming.ring import Ring
+from streaming.protocol import Event, LogEntry
 from tests.streaming.conftest import Running, dial
 from tests.streaming.sines import Sines
 from tests.streaming.test_live import next_event, read_pcm
@@ -48,13 +49,12 @@ class Stage:
         self.told: list[Event] = []
         self.log: list[LogEntry] = []
         self.blocks: list[np.ndarray] = []
-        self._raise_curtain(None)
+        self._raise_curtain()
 
-    def _raise_curtain(self, first_tick: int | None) -> None:
+    def _raise_curtain(self, resume: Resume | None = None) -> None:
         self.generator = Ticks(1)
-        paths = str(self.folder / "ring"), str(self.folder / "snapshot")
-        request = Open("s", self.opening, 1, *paths, first_tick, tuple(self.log))
-        self.player = Player(self.generator, 0, request, 160_000)
+        paths = self.folder / "ring", self.folder / "snapshot"
+        self.player = Player(self.generator, 0, Open("s", self.opening, 1, resume), *paths, 160_000)
 
     @property
     def frame(self) -> int:
@@ -77,7 +77,7 @@ class Stage:
         for _ in range(num_blocks):
             self.player.replay_due()
             self.told += self.player.announcements()
-            block = self.generator.step([0])[0] if self.player.state.is_sounding else None
+            block = self.generator.step([0]).block[0] if self.player.state.is_sounding else None
             at = self.player.state.next_block
             self.blocks[at:] = [self.player.advance(block).copy()]
 
@@ -87,7 +87,7 @@ class Stage:
     def bring_back(self) -> None:
         """The engine has died; another plays on from what was kept and does again what was done since."""
         reached = self.player.state.next_block
-        self._raise_curtain(0)
+        self._raise_curtain(Resume(0.0, tuple(self.log)))
         self.play(reached - self.player.state.next_block)
 
     def sounded(self, channel: int) -> list[int]:
