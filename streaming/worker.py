@@ -59,8 +59,9 @@ log = logging.getLogger("streaming.worker")
 HEALTH_S = 0.2
 STATUS_S = 1.0
 COMPLAIN_S = 10.0
-PRIMING_TICKS = 4
-"""A block this many ticks late is still encoded, to prime the encoder; an older one is only stepped over."""
+PRIMING_TICKS = 54
+"""A block this many ticks late is still published: some listeners hear the station a second later, and an encoder has
+to be primed. An older one is only stepped over."""
 _CATCH_UP_S = 10.0
 """How long a station that was brought back may chase them to return where it would have been."""
 _MAX_WAIT_S = 0.1
