@@ -143,7 +143,7 @@ class Conductor:
         # From the control's arrival to the departure of the first packet that it can change.
         latency_ms = (leaves_s - received_s) * 1000
         self.metrics.control_latency_ms.observe(latency_ms)
-        return applied.ack | {"latency_ms": round(latency_ms, 1)}
+        return applied.ack | {"latency_ms": round(latency_ms, 1), "lead_ms": station.link.lead_ms}
 
     def _on_lost(self, station_id: str) -> None:
         if station_id in self.stations:

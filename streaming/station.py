@@ -54,6 +54,8 @@ class Station:
         self.first_block = 0
         """Where the clock began to run, or stands."""
         self.is_asleep = False
+        self.gives_way = False
+        """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
         self.log: deque[LogEntry] = deque(maxlen=_MAX_LOG)
         self.num_underruns = 0
@@ -75,13 +77,19 @@ class Station:
     def on_opened(self, first_tick: int, status: Event) -> None:
         """The engine plays it, from its beginning or from where it fell asleep: block n is due at `first_tick + n`."""
         self.first_tick, self._status, self.is_asleep = first_tick, status, False
+        self._tell_status()
 
     def fall_asleep(self, next_block: int) -> None:
         """Stand still before number `next_block`: there is no clock and no block until the engine has opened it again.
 
         Frames do not count the sleep, so that what was told of its future stays true.
         """
-        self.first_tick, self.first_block, self.is_asleep = None, next_block, True
+        self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
+
+    def on_gave_way(self, is_resting: bool) -> None:
+        """An overloaded engine lets it rest, or plays it again."""
+        self.gives_way = is_resting
+        self._tell_status()
 
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
@@ -189,6 +197,10 @@ class Station:
         for client in self._clients:
             client.mailbox.put(event)
 
+    def _tell_status(self) -> None:
+        for client in self._clients:
+            client.mailbox.put(self._status_for(client))
+
     def close(self, ending: Ending) -> None:
         """End all that listen, the clients of the live channel with a last status."""
         self._ending = ending
@@ -208,8 +220,7 @@ class Station:
             self._status = event
             if event["state"] != "playing":  # what was told of its future comes later or never
                 self._forget_beats_from(event["position"]["frame"])
-            for client in self._clients:
-                client.mailbox.put(self._status_for(client))
+            self._tell_status()
             return
         if event["type"] == "skip":
             message = {"type": "skip", "blocks": event["blocks"]}
@@ -256,12 +267,15 @@ class Station:
             "seed": self.seed,
             "links": self.links(prefix),
             **{name: self._status[name] for name in ("state", "mood", "heading")},
+            **({"state": "asleep"} if self.is_asleep else {}),
             "position": self.position(),
             "listeners": len(self.sessions),
             "level": self._level(),
             "health": {
                 "is_filling": any(feed.is_filling for feed in self._feeds.values()),
                 "underruns": self.num_underruns,
+                "lead_ms": self.link.lead_ms,
+                "gives_way": self.gives_way,
             },
             **({} if prompt is None else {"understood": resolve_prompt(prompt).to_dict()}),
         }

@@ -258,7 +258,9 @@ class Worker:
         if now_s - self._health_at_s >= HEALTH_S:
             load = min(1.0, self._busy_s / (now_s - self._health_at_s))
             resets = self._generator.num_resets - self._told_resets
-            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, resets))
+            self._pipe.send(
+                Health(load, tuple(self._step_ms), self._late_blocks, resets, round(self._lead_s * 1000, 1))
+            )
             self._step_ms.clear()
             self._told_resets += resets
             self._late_blocks, self._busy_s, self._health_at_s = 0, 0.0, now_s

@@ -120,6 +120,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class GaveWay:
+    """The engine has too much to do: the station rests, or plays again."""
+
+    station: str
+    is_resting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Sent several times a second: the engine is alive."""
 
@@ -131,9 +139,11 @@ class Health:
     """Blocks published after they were due, since the last report."""
     resets: int
     """Beats composed again because they were stuck, since the last report."""
+    lead_ms: float
+    """How long before its time a block is made now."""
 
 
-Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | Health
+Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | GaveWay | Health
 
 
 # --- the pipe --------------------------------------------------------------------------------------------------------
