@@ -276,7 +276,7 @@ class Link(ABC):
         self.load += 0.1 * (health.load - self.load)
         self.lead_ms = health.lead_ms
         self._metrics.late_blocks.inc(health.late_blocks)
-        self._metrics.composer_resets.inc(health.resets)
+        self._metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
         for step_ms in health.step_ms:
             self._metrics.step_ms.observe(step_ms)
 

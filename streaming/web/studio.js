@@ -270,7 +270,8 @@ function receive(event) {
   } else if (event.type === "beat") {
     clock.announce(event);
   } else if (event.type === "status") {
-    clock.observe(event.position.frame);
+    if (event.state === "asleep") clock.reset();
+    else clock.observe(event.position.frame);
     meetRest(event.health.gives_way);
     meetStatus(event);
     if (isWaking && event.state === "paused") meetSilence();
