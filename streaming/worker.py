@@ -62,8 +62,9 @@ log = logging.getLogger("streaming.worker")
 HEALTH_S = 0.2
 STATUS_S = 1.0
 COMPLAIN_S = 10.0
-PRIMING_TICKS = 4
-"""A block this many ticks late is still encoded, to prime the encoder; an older one is only stepped over."""
+PRIMING_TICKS = 54
+"""A block this many ticks late is still published: some listeners hear the station a second later, and an encoder has
+to be primed. An older one is only stepped over."""
 _CATCH_UP_S = 10.0
 """How long a station that was brought back may chase them to return where it would have been."""
 _MAX_WAIT_S = 0.1
@@ -311,7 +312,8 @@ class Worker:
             load = min(1.0, self._busy_s / (now_s - self._health_at_s))
             counted = dict(self._generator.counters())
             grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
-            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, grown))
+            lead_ms = round(self._lead_s * 1000, 1)
+            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, grown, lead_ms))
             self._step_ms.clear()
             self._told = counted
             self._late_blocks, self._busy_s, self._health_at_s = 0, 0.0, now_s

@@ -121,6 +121,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class GaveWay:
+    """The engine has too much to do: the station rests, or plays again."""
+
+    station: str
+    is_resting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Sent several times a second: the engine is alive."""
 
@@ -132,9 +140,11 @@ class Health:
     """Blocks published after they were due, since the last report."""
     counters: Mapping[str, int]
     """By how much the generator's own counters have grown since the last report."""
+    lead_ms: float
+    """How long before its time a block is made now."""
 
 
-Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | Health
+Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | GaveWay | Health
 
 
 # --- the pipe --------------------------------------------------------------------------------------------------------
