@@ -263,7 +263,7 @@ class Worker:
             load = min(1.0, self._busy_s / (now_s - self._health_at_s))
             counted = dict(self._generator.counters())
             grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
-            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, grown))
+            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, grown, 1000 * self._lead_s))
             self._step_ms.clear()
             self._told = counted
             self._late_blocks, self._busy_s, self._health_at_s = 0, 0.0, now_s
