@@ -217,7 +217,7 @@ def _serve(options: argparse.Namespace) -> int:
     if options.print_config:
         tell(config.to_toml().rstrip("\n"))
         return 0
-    from streaming.engine_process import abandon_ahead, start_ahead
+    from streaming.engines.local import abandon_ahead, start_ahead
 
     try:
         start_ahead(config)

@@ -1,13 +1,9 @@
-"""What crosses a border: messages between the two processes, and messages on the wire to clients. No I/O.
-
-Requests and reports are pickled between our own two processes only. Remembers nothing; any thread.
-"""
+"""What crosses the border to clients. No I/O; remembers nothing; any thread."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,118 +25,6 @@ class LogEntry:
     index: int
     block: int
     control: dict[str, Any]
-
-
-# --- requests: front to engine ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Begin a station, or bring one back: then `first_tick` and `log` are given, a snapshot is read if there is one."""
-
-    station: str
-    opening: dict[str, Any]
-    seed: int
-    ring_path: str
-    snapshot_path: str
-    first_tick: int | None = None
-    log: tuple[LogEntry, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Apply:
-    station: str
-    request: int
-    control: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    station: str
-
-
-# --- reports: engine to front ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Compiling:
-    """The engine is starting; so many of its kernels are compiled."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The generator is loaded and warm."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The generator cannot be had; the engine process ends."""
-
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Block n of the station is due at tick `first_tick + n`; `status` is the first one."""
-
-    station: str
-    first_tick: int
-    status: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    station: str
-    request: int
-    entry: LogEntry
-    ack: Event
-    heading: dict[str, Any]
-    """Where the mood goes from now on, as in a status."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A request that failed for the asker's reasons; `problem` is made by `problem_of`."""
-
-    station: str
-    request: int | None
-    problem: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """An event for all clients of a station."""
-
-    station: str
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The snapshot on disk holds the effect of the first `num_controls` controls."""
-
-    station: str
-    num_controls: int
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Sent several times a second: the engine is alive."""
-
-    load: float
-    """Share of the last moments spent making blocks, 0 … 1."""
-    step_ms: tuple[float, ...]
-    """Wall time of each batch step since the last report."""
-    late_blocks: int
-    """Blocks published after they were due, since the last report."""
-    counters: Mapping[str, int]
-    """By how much the generator's own counters have grown since the last report."""
-
-
-# --- the wire to clients ---------------------------------------------------------------------------------------------
 
 
 def parse_json(message: str | bytes) -> Any:

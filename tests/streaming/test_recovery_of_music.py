@@ -49,7 +49,7 @@ def test_the_music_goes_on_and_returns_to_the_same_samples(make_server: Callable
         accents += [{"type": "stinger", "name": "logo", "at": "now"}, {"type": "hit", "at": "now", "strength": 0.4}]
         server.http.post(station["links"]["controls"], json=[steer, *accents])
         first_more, more = read_pcm(audio, 50)
-        os.kill(server.conductor._engine.pid, signal.SIGKILL)
+        os.kill(server.engine.pid, signal.SIGKILL)
         later, rest = read_until_back(server, station, audio)
     frames = first + first_more + later
     assert frames == list(range(frames[0], frames[0] + len(frames) * BLOCK_FRAMES, BLOCK_FRAMES))
