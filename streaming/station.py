@@ -255,8 +255,8 @@ class Station:
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
         beat = begun[-1] if begun else self._status["position"]
-        place = {name: beat[name] for name in ("bar", "beat", "bpm")}
-        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **place}
+        position = {name: beat[name] for name in ("bar", "beat", "bpm")}
+        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **position}
 
     def state(self, prefix: str = "") -> dict[str, Any]:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
