@@ -18,7 +18,7 @@ from streaming import protocol
 from streaming.config import Config
 from streaming.engines.link import Link
 from streaming.engines.local import LocalEngine
-from streaming.errors import EngineUnavailable, TooManyStations, UnknownStation
+from streaming.errors import EngineFailed, EngineUnavailable, TooManyStations, UnknownStation
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
@@ -28,13 +28,12 @@ from streaming.station import Station
 log = logging.getLogger(__name__)
 
 _WATCH_S = 0.25
-_FULL_LOAD = 0.9
 
 
 class Conductor:
-    """All stations of a server, and its engine. Use as `async with Conductor(config)`.
+    """All stations of a server, and its engines. Use as `async with Conductor(config)`.
 
-    Entering raises `EngineFailed` where the engine cannot start at all.
+    Entering raises `EngineFailed` where no engine can start at all.
     """
 
     def __init__(self, config: Config) -> None:
@@ -42,20 +41,20 @@ class Conductor:
         self.metrics = Metrics()
         self.stations: dict[str, Station] = {}
         self._num_opening = 0
-        self._link: Link
+        self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self._filler_thread = ThreadPoolExecutor(1, "filler")
-        self._link = LocalEngine(self.config, self.metrics, self._on_lost)
         try:
-            await self._link.start()
+            await self._start_engine()
         except BaseException:
             await self.stop()
             raise
-        self._tasks = [asyncio.create_task(pace(self._on_tick)), asyncio.create_task(self._watch())]
+        coroutines = pace(self._on_tick), self._watch(), self._start_others()
+        self._tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -68,13 +67,27 @@ class Conductor:
         self._tasks.clear()
         for station in list(self.stations.values()):
             self.close_station(station, SHUT_DOWN)
-        await self._link.stop()
+        await asyncio.gather(*(link.stop() for link in self._links))
         await asyncio.to_thread(self._filler_thread.shutdown)
 
     @property
     def is_ready(self) -> bool:
-        """The engine takes work."""
-        return self._link.is_ready
+        """An engine takes work."""
+        return any(link.is_ready for link in self._links)
+
+    async def _start_engine(self) -> None:
+        """Raises `EngineFailed` where it cannot start."""
+        link = LocalEngine(str(len(self._links) + 1), self.config, self.metrics, self._on_lost)
+        self._links.append(link)
+        await link.start()
+
+    async def _start_others(self) -> None:
+        """Start further engines, one after another, once the first takes work: it waits for none of them."""
+        for _ in range(1, self.config.num_engines):
+            try:
+                await self._start_engine()
+            except (EngineFailed, OSError) as error:
+                log.error("an engine cannot be started", extra=about(detail=str(error)))
 
     # --- stations ----------------------------------------------------------------------------------------------------
 
@@ -86,11 +99,7 @@ class Conductor:
         parsed = parse_opening(opening)
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
-        link = self._link
-        if not link.is_ready:
-            raise EngineUnavailable("the engine is restarting; try again in a few seconds")
-        if link.load > _FULL_LOAD:
-            raise EngineUnavailable(f"the engine is {link.load:.0%} busy with {len(self.stations)} stations; try later")
+        link = self._choose_link()
         seed = parsed.seed if parsed.seed is not None else secrets.randbits(53)  # JavaScript keeps 53 bits
         station = Station(
             secrets.token_hex(6), dict(opening), seed, link, self.config, self.metrics, self._filler_thread
@@ -109,6 +118,17 @@ class Conductor:
         log.info("station opened", extra=facts)
         return station
 
+    def _choose_link(self) -> Link:
+        """The engine with the most time to spare. Raises `EngineUnavailable` where none has any."""
+        ready = [link for link in self._links if link.is_ready]
+        if not ready:
+            raise EngineUnavailable("the engine is restarting; try again in a few seconds")
+        free = [link for link in ready if not link.is_full]
+        if not free:
+            loads = ", ".join(f"{link.expected_load:.0%} busy with {link.num_stations} stations" for link in ready)
+            raise EngineUnavailable(f"no engine has room for another station ({loads}); try later")
+        return min(free, key=lambda link: link.expected_load)
+
     def station(self, station_id: str) -> Station:
         """Raises `UnknownStation`."""
         try:
@@ -124,7 +144,7 @@ class Conductor:
         facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
         station.close(ending)
-        self._link.close(station.id)
+        station.link.close(station.id)
         self.metrics.stations.set(len(self.stations))
 
     async def control(self, station: Station, message: Any) -> protocol.Event:
@@ -136,7 +156,7 @@ class Conductor:
             raise UnknownStation(station.id)
         parse_control(message)
         received_s = time.monotonic()
-        applied = await self._link.apply(station.id, message)
+        applied = await station.link.apply(station.id, message)
         if station.first_tick is None:
             raise UnknownStation(station.id)
         leaves_s = max(time.monotonic(), time_of(station.first_tick + applied.entry.block))
@@ -160,18 +180,27 @@ class Conductor:
             if (stalled_s := now_s - checked_s - _WATCH_S) > _WATCH_S:
                 self._on_stall(stalled_s, now_s)
             checked_s = now_s
-            self._link.watch(now_s)
-            self.metrics.engine_load.set(self._link.load)
+            for link in self._links:
+                link.watch(now_s)
+            self._measure()
             if self.config.idle_close_s:
                 for station in list(self.stations.values()):
                     if station.is_idle and now_s - station.idle_since_s > self.config.idle_close_s:
                         self.close_station(station, IDLE)
 
+    def _measure(self) -> None:
+        ready = [link for link in self._links if link.is_ready]
+        self.metrics.engines.set(len(ready))
+        self.metrics.engine_load.set(sum(link.load for link in ready) / max(1, len(ready)))
+        for link in self._links:
+            self.metrics.each_engine_load.labels(link.name).set(link.load if link.is_ready else 0.0)
+
     def _on_stall(self, stalled_s: float, now_s: float) -> None:
         """Hold nothing against others that happened while this process stood still: nobody could be heard."""
         if stalled_s > MAX_LATE_TICKS * BLOCK_SECONDS:
             log.warning("this process stood still for %.1f s; the stations go on where they would be now", stalled_s)
-        self._link.excuse(now_s)
+        for link in self._links:
+            link.excuse(now_s)
         for station in self.stations.values():
             station.idle_since_s += stalled_s
 

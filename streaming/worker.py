@@ -49,7 +49,7 @@ from streaming.engines.wire import (
     Refused,
 )
 from streaming.journal import open_journal
-from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
+from streaming.pacing import MAX_LATE_TICKS, give_way_to_others, prefer_to_others, stop_giving_way, tick_at, time_of
 from streaming.player import Player
 from streaming.protocol import problem_of
 from streaming.scratch import ring_path, snapshot_path
@@ -77,7 +77,7 @@ class Worker:
         self._room = select.poll()
         self._room.register(pipe.fileno(), select.POLLOUT)
         self._players: dict[str, Player] = {}
-        self._free_slots = deque(range(config.max_stations))
+        self._free_slots = deque(range(config.max_playing))
         self._pool = ThreadPoolExecutor(2, "publish")
         self._publishing: list[Future[None]] = []
         self._keeping: dict[str, Future[None]] = {}
@@ -280,7 +280,7 @@ class UnknownGenerator(EngineError):
 def _load_generator(config: Config) -> Generator:
     module, _, function = config.generator.partition(":")
     engine_config = EngineConfig(
-        backend=config.backend, device=config.device, max_slots=config.max_stations,
+        backend=config.backend, device=config.device, max_slots=config.max_playing,
         patches=Path(config.patches) if config.patches else None,
     )  # fmt: skip
     try:
@@ -325,6 +325,7 @@ def main(descriptor: str) -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
     prefer_to_others()
+    give_way_to_others()
     pipe = Pipe(int(descriptor))
     _, (config, runtime_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
@@ -338,6 +339,7 @@ def main(descriptor: str) -> int:
         with reported_to(report):
             generator = _load_generator(config)
         warm_up(generator)
+        stop_giving_way()
     except EngineError as error:
         pipe.send(Failed(str(error)))
         return 1

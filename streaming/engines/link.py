@@ -39,6 +39,7 @@ from streaming.engines.wire import (
     Resume,
 )
 from streaming.errors import ControlRefused, EngineFailed, EngineUnavailable, UnknownStation
+from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import tick_at, time_of
 from streaming.protocol import Event, LogEntry
@@ -50,6 +51,11 @@ _ANSWER_S = 15.0
 _STEADY_S = 10.0
 """An engine that lived longer is started again at once, another after a pause."""
 _LONGEST_PAUSE_S = 5.0
+_FULL_LOAD = 0.9
+_PACE, _SLOW_PACE = 0.1, 0.01
+"""How far a report moves what is known of the load, and of a station's share; five come in a second."""
+_STATION_LOAD = 0.05
+"""A station's share of a core until it has been measured."""
 _HALF_TICK_S = BLOCK_SECONDS / 2
 
 
@@ -91,17 +97,24 @@ class _Asked:
 
 class Link(ABC):
     """One engine. Between `start` and `stop` it is begun anew whenever it ends; `on_lost` is called with the id of a
-    station that it then cannot bring back."""
+    station that it then cannot bring back. `name` tells it from others."""
 
-    def __init__(self, config: Config, metrics: Metrics, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, name: str, config: Config, metrics: Metrics, on_lost: Callable[[str], None]) -> None:
+        self.name = name
         self.is_ready = False
         """The engine takes work."""
         self.load = 0.0
         """Share of time it makes blocks, 0 … 1, over the last seconds."""
+        self._unseen_load = 0.0
+        """What `load` does not show yet of stations that came and went."""
+        self._station_load = _STATION_LOAD
+        """What a station adds to the load, as measured over the last half minute."""
         self._config, self._metrics, self._on_lost = config, metrics, on_lost
         self._notice = StartNotice(log.info if config.log_json else None)
         self._started: asyncio.Future[None] | None = None
-        self._heard_s = self._ready_s = 0.0
+        self._heard_s = 0.0
+        self._ready_s = 0.0
+        """When it was last ready to work; 0 before the first time."""
         self._num_failures = 0
         self._stations: dict[str, _Held] = {}
         self._numbers = itertools.count()
@@ -157,13 +170,29 @@ class Link(ABC):
     def watch(self, now_s: float) -> None:
         """Take an engine that is silent for dead; to be asked several times a second."""
         if self.is_ready and now_s - self._heard_s > self._config.hang_s:
-            log.error("the engine has been silent for %.1f s; ending it", now_s - self._heard_s)
+            silent_s = round(now_s - self._heard_s, 1)
+            log.error(
+                "an engine has been silent for too long; ending it", extra=about(engine=self.name, seconds=silent_s)
+            )
             self._kill()
             self._heard_s = now_s
 
     def excuse(self, now_s: float) -> None:
         """Hold no silence against the engine until now: nobody listened."""
         self._heard_s = now_s
+
+    @property
+    def expected_load(self) -> float:
+        """The load that is coming: what is measured, and what has been placed here since."""
+        return max(0.0, self.load + self._unseen_load)
+
+    @property
+    def num_stations(self) -> int:
+        return len(self._stations)
+
+    @property
+    def is_full(self) -> bool:
+        return self.expected_load > _FULL_LOAD or self.num_stations >= self._config.max_playing
 
     # --- stations ----------------------------------------------------------------------------------------------------
 
@@ -175,6 +204,7 @@ class Link(ABC):
         self._make_room(station.id)
         held = _Held(station, asyncio.get_running_loop().create_future())
         self._stations[station.id] = held
+        self._unseen_load += self._station_load
         self._send_open(held)
         try:
             await asyncio.wait_for(held.opened, _ANSWER_S)
@@ -188,6 +218,7 @@ class Link(ABC):
         """End a station; again is no harm."""
         if self._stations.pop(station_id, None) is None:
             return
+        self._unseen_load -= self._station_load
         self._send(Close(station_id))
         for number, asked in list(self._unanswered.items()):
             if asked.apply.station == station_id:
@@ -253,7 +284,7 @@ class Link(ABC):
             case Refused(request=None, problem=problem):
                 error = EngineUnavailable(problem["detail"])
                 if held.opened.done():
-                    log.error("station %s could not be brought back: %s", station.id, error)
+                    log.error("a station cannot be brought back", extra=about(station=station.id, detail=str(error)))
                     self._on_lost(station.id)
                 _settle(held.opened, error)
             case Refused(request=number, problem=problem):
@@ -267,7 +298,10 @@ class Link(ABC):
                 _settle(held.opened, None)
 
     def _on_health(self, health: Health) -> None:
-        self.load += 0.1 * (health.load - self.load)
+        self.load += _PACE * (health.load - self.load)
+        self._unseen_load *= 1 - _PACE
+        if self._stations:
+            self._station_load += _SLOW_PACE * (health.load / len(self._stations) - self._station_load)
         self._metrics.late_blocks.inc(health.late_blocks)
         self._metrics.composer_resets.inc(health.resets)
         for step_ms in health.step_ms:
@@ -277,7 +311,8 @@ class Link(ABC):
 
     def _on_ready(self) -> None:
         """Send what the engine must know: stations that play, then requests that were not answered."""
-        self.is_ready, self.load, self._ready_s = True, 0.0, time.monotonic()
+        self.is_ready, self._ready_s = True, time.monotonic()
+        self.load, self._unseen_load = 0.0, self._station_load * len(self._stations)
         for held in self._stations.values():
             self._send_open(held)
         for asked in self._unanswered.values():
@@ -291,14 +326,14 @@ class Link(ABC):
 
     def _on_end(self) -> None:
         """The engine has ended by itself: begin another."""
-        if self._started is not None and not self._started.done():
-            self._started.set_exception(EngineFailed("the engine process ended while it started; its words are above"))
+        if not self._ready_s:
+            _settle(self._started, EngineFailed("the engine process ended while it started; its words are above"))
             return
         is_steady = self.is_ready and time.monotonic() - self._ready_s > _STEADY_S
         self._num_failures = 0 if is_steady else self._num_failures + 1
         self.is_ready = False
         self._metrics.engine_restarts.inc()
-        log.error("the engine process has died; starting another")
+        log.error("an engine has died; starting another", extra=about(engine=self.name, stations=len(self._stations)))
         pause_s = min(_LONGEST_PAUSE_S, 0.05 * 2**self._num_failures) if self._num_failures else 0.0
         self._restarting = asyncio.create_task(self._restart(pause_s))
 

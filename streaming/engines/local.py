@@ -81,7 +81,7 @@ def _take_ahead(config: Config) -> _Child | None:
 
 def _make_runtime_folder(config: Config) -> Path:
     """A new folder for rings and snapshots. Raises `OSError` where there is none."""
-    place = roomy_folder(config.max_stations * RING_BYTES, SHARED_MEMORY, temporary_folder())
+    place = roomy_folder(config.max_playing * RING_BYTES, SHARED_MEMORY, temporary_folder())
     return Path(tempfile.mkdtemp(prefix="undersong-", dir=place))
 
 
@@ -91,8 +91,8 @@ class LocalEngine(Link):
     Raises `OSError` where no folder can be made for the rings.
     """
 
-    def __init__(self, config: Config, metrics: Metrics, on_lost: Callable[[str], None]) -> None:
-        super().__init__(config, metrics, on_lost)
+    def __init__(self, name: str, config: Config, metrics: Metrics, on_lost: Callable[[str], None]) -> None:
+        super().__init__(name, config, metrics, on_lost)
         self._ahead = _take_ahead(config)
         self._folder = self._ahead.runtime_folder if self._ahead is not None else _make_runtime_folder(config)
         self._process: _Process | None = None

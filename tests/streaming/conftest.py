@@ -69,13 +69,13 @@ class Running:
     @property
     def engine(self) -> LocalEngine:
         """The link to the engine."""
-        return self.conductor._link
+        return self.conductor._links[0]
 
     def ws(self, path: str) -> str:
         return self.address.replace("http", "ws") + path
 
 
-SINES = Config(port=0, generator="tests.streaming.sines:open_sines", snapshot_s=0.5)
+SINES = Config(port=0, engines=1, generator="tests.streaming.sines:open_sines", snapshot_s=0.5)
 
 
 @pytest.fixture(scope="module")
