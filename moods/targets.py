@@ -23,6 +23,7 @@ PLACES: dict[str, tuple[tuple[str, str], ...]] = {
     "density": (("density", "beat"),),
     "brightness": (("brightness", "now"),),
     "temperature": (("temperature", "bar"),),
+    "mood.texts": (("mood.texts", "now"),),
     "mood.bpm": (("mood.bpm", "bar"),),
     "mood.key": (("mood.key", "phrase"),),
     "mood.density": (("mood.density", "beat"),),
@@ -47,6 +48,7 @@ def targets_of(fields: MoodFields) -> dict[str, Any]:
     if (point := point_of(fields)) is not None:
         out |= {name: getattr(point, name) for name in ("valence", "energy", "tension", "style")}
         out |= {f"mood.{name}": getattr(point, name) for name in ("bpm", "density", "brightness", "temperature")}
+        out["mood.texts"] = ((point.name, 1.0),)
         out["mood.key"] = None if point.key is None else (point.key.tonic, point.key.scale)
     given = fields.model_fields_set & PLACES.keys()
     out |= {name: getattr(fields, name) for name in sorted(given)}

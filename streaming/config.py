@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from engine.config import BACKENDS, DEVICES
+from engine.backends import GENERATORS
+from engine.config import DEVICES
 from moods.errors import shown
 from moods.names import nearest
 from streaming.errors import BadConfig
@@ -96,7 +97,7 @@ class Config(_Settings):
     strips /music: its path begins the addresses that are given out."""
     device: Literal[DEVICES] = "auto"
     """What composes and sounds the music: auto is the CPU."""
-    backend: Literal[BACKENDS] = "score"
+    backend: Literal[tuple(GENERATORS)] = "score"
     """The generator."""
     engines: Annotated[int | Literal["auto"], BeforeValidator(_read_engines)] = "auto"
     """How many engine processes share the stations: 1 … 64, or auto: one a core, but no more than one for every eight

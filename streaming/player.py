@@ -142,8 +142,8 @@ class Player:
             effective = self._place(self.music_frame)
         else:
             effective = self._place(applied.effective.frame)
-        if applied.first_beat is not None:
-            self._generator.revise(self.slot, applied.first_beat)
+        if applied.changed_since is not None:
+            self._generator.revise(self.slot, applied.changed_since)
         entry = LogEntry(self.state.num_controls, self.state.next_block, message)
         self.state.num_controls += 1
         fields = {name: self._place(position.frame) for name, position in applied.fields.items()}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import logging
 import os
 import select
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
+from engine.backends import find_factory
 from engine.compile import reported_to
 from engine.config import EngineConfig
 from engine.errors import EngineError
@@ -83,7 +83,8 @@ class Worker:
         self._keeping: dict[str, Future[None]] = {}
         self._reports: deque[Kept] = deque()  # from pool threads; the loop sends them
         self._step_ms: deque[float] = deque(maxlen=1000)
-        self._late_blocks = self._told_resets = 0
+        self._late_blocks = 0
+        self._told = dict(generator.counters())
         self._busy_s = 0.0
         self._health_at_s = time.monotonic()
         self._deferred: list[Apply] = []
@@ -190,7 +191,8 @@ class Worker:
             player.replay_due()
             self._announce(player)
         sounding = [player for player in due if player.state.is_sounding]
-        made = self._generator.step([player.slot for player in sounding]) if sounding else ()
+        slots = [player.slot for player in sounding]
+        made = self._generator.step(slots).block if sounding else ()
         blocks = dict(zip((player.station for player in sounding), made, strict=True))
         wait(self._publishing)
         for future in self._publishing:
@@ -208,7 +210,10 @@ class Worker:
         ended_s = time.monotonic()
         self._late_blocks += sum(time_of(player.due_tick - 1) < ended_s for player in due)
         self._step_ms.append((ended_s - begun_s) * 1000)
-        self._busy_s += ended_s - begun_s
+        for _ in slots:
+            if not self._generator.work(slots):
+                break
+        self._busy_s += time.monotonic() - begun_s
 
     def _skip_what_is_lost(self, due: list[Player], live_tick: int) -> None:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
@@ -256,10 +261,11 @@ class Worker:
             self._skipped_s, self._may_complain_at_s = 0.0, now_s + COMPLAIN_S
         if now_s - self._health_at_s >= HEALTH_S:
             load = min(1.0, self._busy_s / (now_s - self._health_at_s))
-            resets = self._generator.num_resets - self._told_resets
-            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, resets))
+            counted = dict(self._generator.counters())
+            grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
+            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, grown))
             self._step_ms.clear()
-            self._told_resets += resets
+            self._told = counted
             self._late_blocks, self._busy_s, self._health_at_s = 0, 0.0, now_s
 
     def _keep(self, station: str) -> None:
@@ -273,22 +279,12 @@ class Worker:
         self._keeping[station] = self._pool.submit(player.keep, player.snapshot(), lambda: self._reports.append(kept))
 
 
-class UnknownGenerator(EngineError):
-    """`Config.generator` names nothing that can be imported."""
-
-
 def _load_generator(config: Config) -> Generator:
-    module, _, function = config.generator.partition(":")
     engine_config = EngineConfig(
         backend=config.backend, device=config.device, max_slots=config.max_playing,
         patches=Path(config.patches) if config.patches else None,
     )  # fmt: skip
-    try:
-        make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        text = f"generator {config.generator!r} cannot be loaded: {error}; expected module:function"
-        raise UnknownGenerator(text) from None
-    return make(engine_config)
+    return find_factory(config.generator)(engine_config)
 
 
 def warm_up(generator: Generator) -> None:
@@ -300,8 +296,8 @@ def warm_up(generator: Generator) -> None:
         if block == _WARM_UP_BLOCKS // 2:
             steer = parse_control({"type": "steer", "set": {"energy": 0.2}, "at": "beat"})
             applied = controller.apply(steer, (block + 1) * BLOCK_FRAMES)
-            if applied.first_beat is not None:
-                generator.revise(0, applied.first_beat)
+            if applied.changed_since is not None:
+                generator.revise(0, applied.changed_since)
     snapshot = generator.snapshot(0)
     generator.close(0)
     generator.restore(0, controller, snapshot)

@@ -33,7 +33,7 @@ from engine.synth.mixer import (
     take_controls,
 )
 from engine.synth.patching.tables import Tables
-from engine.synth.sound import Ragged
+from engine.synth.ragged import Ragged
 from engine.synth.state import (
     CONTROL_FRAMES,
     FRAME,

@@ -303,7 +303,7 @@ class Link(ABC):
         if self._stations:
             self._station_load += _SLOW_PACE * (health.load / len(self._stations) - self._station_load)
         self._metrics.late_blocks.inc(health.late_blocks)
-        self._metrics.composer_resets.inc(health.resets)
+        self._metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
         for step_ms in health.step_ms:
             self._metrics.step_ms.observe(step_ms)
 

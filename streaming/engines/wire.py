@@ -7,6 +7,7 @@ times are seconds from the message's sending. Pickled between our own processes 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -129,8 +130,8 @@ class Health:
     """Wall time of each batch step since the last report."""
     late_blocks: int
     """Blocks published after they were due, since the last report."""
-    resets: int
-    """Beats composed again because they were stuck, since the last report."""
+    counters: Mapping[str, int]
+    """By how much the generator's own counters have grown since the last report."""
 
 
 Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | Health

@@ -27,7 +27,7 @@ def perform(take: GoldenTake, generator: Generator) -> npt.NDArray[np.float32]:
         player = Player(generator, 0, request, ring.path, Path(folder) / "none", 160_000)
         while player.state.next_block < take.num_blocks:
             player.replay_due()
-            block = generator.step((0,))[0] if player.state.is_sounding else None
+            block = generator.step((0,)).block[0] if player.state.is_sounding else None
             out.append(player.advance(block))
         player.close()
         ring.close()

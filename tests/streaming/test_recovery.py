@@ -38,7 +38,7 @@ def undisturbed(server: Running, station: dict[str, Any], num_blocks: int) -> np
             control = controls.pop(0)
             del control["frame"]
             controller.apply(parse_control(control), block * 960)
-        blocks.append(sines.step([0])[0].T)
+        blocks.append(sines.step([0]).block[0].T)
     return np.concatenate(blocks)
 
 
@@ -98,8 +98,8 @@ def test_sound_goes_on_and_returns_to_the_same_samples(server: Running, how: sig
     assert levels.min() > 0.05
     wanted = undisturbed(server, station, first[0] // 960 + len(first + later))[first[0] :]
     is_same = (pcm == wanted).reshape(-1, 960, 2).all(axis=(1, 2))
-    first_filled = int(np.flatnonzero(~is_same)[0])
-    assert is_same[first_filled:].sum() >= 10
+    assert not is_same.all()  # a filler sounded
+    assert is_same[-40:].all()
 
 
 def test_pause_survives_the_engine(server: Running) -> None:

@@ -77,7 +77,7 @@ class Stage:
         for _ in range(num_blocks):
             self.player.replay_due()
             self.told += self.player.announcements()
-            block = self.generator.step([0])[0] if self.player.state.is_sounding else None
+            block = self.generator.step([0]).block[0] if self.player.state.is_sounding else None
             at = self.player.state.next_block
             self.blocks[at:] = [self.player.advance(block).copy()]
 
