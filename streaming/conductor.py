@@ -36,8 +36,9 @@ class Conductor:
     Entering raises `EngineFailed` where no engine can start at all.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, link_class: type[Link] = LocalEngine) -> None:
+        """`link_class` is what leads to the engines."""
+        self.config, self._link_class = config, link_class
         self.metrics = Metrics()
         self.stations: dict[str, Station] = {}
         self._num_opening = 0
@@ -77,7 +78,7 @@ class Conductor:
 
     async def _start_engine(self) -> None:
         """Raises `EngineFailed` where it cannot start."""
-        link = LocalEngine(str(len(self._links) + 1), self.config, self.metrics, self._on_lost)
+        link = self._link_class(str(len(self._links) + 1), self.config, self.metrics, self._on_lost)
         self._links.append(link)
         await link.start()
 

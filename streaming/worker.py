@@ -282,7 +282,7 @@ class Worker:
 def _load_generator(config: Config) -> Generator:
     engine_config = EngineConfig(
         backend=config.backend, device=config.device, max_slots=config.max_playing,
-        patches=Path(config.patches) if config.patches else None,
+        patches=Path(config.patches) if config.patches else None, num_threads=1 if config.num_engines > 1 else None,
     )  # fmt: skip
     return find_factory(config.generator)(engine_config)
 

@@ -16,7 +16,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from engine.audio import BLOCK_SECONDS
 from streaming.config import Config
@@ -98,6 +98,9 @@ class _Asked:
 class Link(ABC):
     """One engine. Between `start` and `stop` it is begun anew whenever it ends; `on_lost` is called with the id of a
     station that it then cannot bring back. `name` tells it from others."""
+
+    keeps_through_death: ClassVar[bool] = True
+    """Whether what an engine has kept of its stations is there for the one that is begun after it."""
 
     def __init__(self, name: str, config: Config, metrics: Metrics, on_lost: Callable[[str], None]) -> None:
         self.name = name
@@ -314,6 +317,8 @@ class Link(ABC):
         self.is_ready, self._ready_s = True, time.monotonic()
         self.load, self._unseen_load = 0.0, self._station_load * len(self._stations)
         for held in self._stations.values():
+            if not self.keeps_through_death:
+                held.num_kept_controls = 0
             self._send_open(held)
         for asked in self._unanswered.values():
             if asked.is_resent:  # it has met two deaths: it may be their cause
