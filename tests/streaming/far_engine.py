@@ -1,7 +1,7 @@
 """An engine as if on another machine: all that it shares with the server process is a TCP connection.
 
-`FarEngine` is the server's side. `python -m tests.streaming.far_engine PORT` is the other: its clock is another one, its
-rings lie in a folder that the server never learns of. Requests, reports and blocks cross as length-prefixed bytes.
+`FarEngine` is the server's side. `python -m tests.streaming.far_engine PORT` is the other: its clock is another one,
+its rings lie in a folder that the server never learns of. Requests, reports and blocks cross as length-prefixed bytes.
 """
 
 from __future__ import annotations
