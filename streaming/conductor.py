@@ -19,6 +19,7 @@ from streaming.config import Config
 from streaming.engines.link import Link
 from streaming.engines.local import LocalEngine
 from streaming.errors import EngineFailed, EngineUnavailable, TooManyStations, UnknownStation
+from streaming.feed import Feeds
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
@@ -49,12 +50,13 @@ class Conductor:
 
     async def __aenter__(self) -> Self:
         self._filler_thread = ThreadPoolExecutor(1, "filler")
+        self._feeds = Feeds(self.metrics, self.config.opus_bit_rate, self._filler_thread)
         try:
             await self._start_engine()
         except BaseException:
             await self.stop()
             raise
-        coroutines = pace(self._on_tick), self._watch(), self._start_others()
+        coroutines = pace(self._feeds.on_tick), self._watch(), self._start_others()
         self._tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         return self
 
@@ -102,9 +104,7 @@ class Conductor:
             raise TooManyStations(self.config.max_stations)
         link = self._choose_link()
         seed = parsed.seed if parsed.seed is not None else secrets.randbits(53)  # JavaScript keeps 53 bits
-        station = Station(
-            secrets.token_hex(6), dict(opening), seed, link, self.config, self.metrics, self._filler_thread
-        )
+        station = Station(secrets.token_hex(6), dict(opening), seed, link, self._feeds)
         self._num_opening += 1
         try:
             await link.open(station)
@@ -164,7 +164,7 @@ class Conductor:
         # From the control's arrival to the departure of the first packet that it can change.
         latency_ms = (leaves_s - received_s) * 1000
         self.metrics.control_latency_ms.observe(latency_ms)
-        return applied.ack | {"latency_ms": round(latency_ms, 1)}
+        return applied.ack | {"latency_ms": round(latency_ms, 1), "lead_ms": station.link.lead_ms}
 
     def _on_lost(self, station_id: str) -> None:
         if station_id in self.stations:
@@ -204,7 +204,3 @@ class Conductor:
             link.excuse(now_s)
         for station in self.stations.values():
             station.idle_since_s += stalled_s
-
-    def _on_tick(self, tick: int) -> None:
-        for station in self.stations.values():
-            station.on_tick(tick)
