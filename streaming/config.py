@@ -110,6 +110,9 @@ class Config(_Settings):
     """How long before its place in the stream a block is made: less is quicker to the hand, more is safer."""
     idle_close_s: float = Field(300.0, ge=0, le=86_400)
     """A station without listeners and clients is closed after this; 0 keeps it."""
+    sleep_s: float = Field(60.0, ge=0, le=86_400)
+    """A station that nobody has listened to or steered for so long sleeps: its music stands still, and costs nothing,
+    until somebody does; 0 lets it play on."""
     setup_timeout_s: float = Field(10.0, ge=0.1, le=300)
     """A WebRTC peer that has not connected by then is dropped."""
     snapshot_s: float = Field(5.0, ge=0.1, le=3600)

@@ -362,11 +362,16 @@ def warm_up(generator: Generator) -> None:
     OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
 
 
-def _end_with_parent(parent: int, runtime_folder: Path) -> None:
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_parent(parent: int, *folders: Path) -> None:
     """The front may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
     while os.getppid() == parent:
         time.sleep(0.5)
-    shutil.rmtree(runtime_folder, ignore_errors=True)
+    _remove(*folders)
     os._exit(0)
 
 
@@ -379,9 +384,9 @@ def main(descriptor: str) -> int:
     prefer_to_others()
     give_way_to_others()
     pipe = Pipe(int(descriptor))
-    _, (config, runtime_folder, parent) = pipe.receive()
+    _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
-    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
 
     def report(done: int, total: int) -> None:
         with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere
@@ -398,5 +403,5 @@ def main(descriptor: str) -> int:
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
     Worker(generator, config, pipe, runtime_folder).run()
-    shutil.rmtree(runtime_folder, ignore_errors=True)  # the front does it too, unless it was killed
+    _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
     return 0

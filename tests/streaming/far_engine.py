@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming.config import Config
-from streaming.engines.link import Link
+from streaming.engines.link import Link, Owner
 from streaming.engines.ring import NUM_BLOCKS, Chunk, Ring
 from streaming.engines.wire import Close, Open, Request
 from streaming.scratch import ring_path
@@ -29,6 +29,17 @@ from streaming.scratch import ring_path
 CLOCK_OFFSET_S = 86_400.0 + 0.0137
 """By how much the far clock is ahead: no whole number of ticks."""
 _LENGTH = struct.Struct("<I")
+
+
+class FarEngines:
+    """Leads to engines that have nothing in common."""
+
+    def __init__(self, config: Config) -> None: ...
+
+    def link(self, name: str, owner: Owner) -> Link:
+        return FarEngine(name, owner)
+
+    def close(self) -> None: ...
 
 
 class FarEngine(Link):
@@ -97,6 +108,11 @@ class FarEngine(Link):
 
     def _free_room(self, station_id: str) -> None:
         del self._blocks[station_id]
+
+    def has_kept(self, station_id: str) -> bool:
+        return False
+
+    def forget(self, station_id: str) -> None: ...
 
     def read(self, station_id: str, block: int) -> Chunk | None:
         return self._blocks[station_id].get(block)

@@ -9,14 +9,14 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from tests.streaming.conftest import SINES, Running, dial
-from tests.streaming.far_engine import FarEngine
+from tests.streaming.far_engine import FarEngines
 from tests.streaming.test_live import read_pcm
 from tests.streaming.test_recovery import undisturbed
 
 
 @pytest.fixture(scope="module")
 def server(make_server: Callable[..., Running]) -> Running:
-    return make_server(SINES, FarEngine)
+    return make_server(SINES, FarEngines)
 
 
 def read_same(server: Running, station: dict[str, Any], audio: ClientConnection, num_same: int) -> None:
