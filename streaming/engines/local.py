@@ -23,7 +23,7 @@ from engine.config import SPARE_CODE_FOLDER
 from streaming.config import Config
 from streaming.engines.link import Link, Owner
 from streaming.engines.ring import RING_BYTES, Chunk, Ring
-from streaming.engines.wire import Pipe, Report, Request
+from streaming.engines.wire import Pipe, Ready, Report, Request
 from streaming.errors import EngineUnavailable
 from streaming.scratch import SHARED_MEMORY, ring_path, roomy_folder, sleeper_path, snapshot_path, temporary_folder
 from undersong_launch import child_command, child_environment
@@ -197,6 +197,7 @@ class _Process:
         self._loop = asyncio.get_running_loop()
         self._on_report, self._on_exit = on_report, on_exit
         self._socket, self._process, self._pipe = child.socket, child.process, child.pipe
+        self._is_working = False
         self._requests: queue.SimpleQueue[tuple[Request, float] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
         for thread in self._threads:
@@ -215,8 +216,10 @@ class _Process:
         self._process.kill()
 
     def stop(self) -> None:
-        """End it in good order; waits, so not for the event loop's thread."""
+        """End it in good order, or at once if it has not begun to work; waits, so not for the event loop's thread."""
         self._requests.put(None)
+        if not self._is_working:
+            self._process.kill()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         try:
@@ -237,6 +240,7 @@ class _Process:
         with contextlib.suppress(EOFError, OSError):
             while True:
                 sent_s, report = self._pipe.receive()
+                self._is_working = self._is_working or isinstance(report, Ready)
                 self._call(self._on_report, report, sent_s)
         self._process.wait()
         self._call(self._on_exit)
