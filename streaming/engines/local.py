@@ -41,7 +41,7 @@ class _Child:
         self.socket, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                child_command("streaming.worker:main", str(theirs.fileno())),
+                child_command("streaming.engines.worker:main", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
                 process_group=0,  # Ctrl-C is for the server process, which ends it in its own time

@@ -176,7 +176,7 @@ class FarPipe:
 def main(port: int) -> None:
     ours = time.monotonic
     time.monotonic = lambda: ours() + CLOCK_OFFSET_S
-    from streaming.worker import Worker
+    from streaming.engines.worker import Worker
     from tests.streaming.sines import Sines
 
     with socket.create_connection(("127.0.0.1", port)) as connection, tempfile.TemporaryDirectory() as folder:
@@ -184,7 +184,7 @@ def main(port: int) -> None:
         _, config = pipe.receive()
         assert isinstance(config, Config)
         threading.Thread(target=pipe.relay, daemon=True).start()
-        Worker(Sines(config.max_playing), config, pipe, Path(folder)).run()
+        Worker(Sines(config.max_playing), config, pipe, Path(folder), Path(folder)).run()
 
 
 if __name__ == "__main__":

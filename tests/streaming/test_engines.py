@@ -62,7 +62,7 @@ def test_only_when_all_are_busy_a_station_is_refused_with_the_figures(server: Ru
         engine.load = 0.97
     refused = server.http.post("/v1/stations", json={})
     assert refused.status_code == 503 and refused.json()["code"] == "engine_unavailable"
-    assert refused.json()["detail"].count("97% busy") == 2 and "Retry-After" in refused.headers
+    assert refused.json()["detail"].count("% busy with 0 stations") == 2 and "Retry-After" in refused.headers
 
 
 def test_the_death_of_an_engine_touches_its_own_stations_only(server: Running) -> None:
