@@ -9,11 +9,11 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from moods.clock import FRAMES_PER_SECOND
 
-Value = Any
+Value: TypeAlias = Any
 """float, tuple of floats, `Texts`, or None where the value is left to the mood; one kind per track."""
 Texts = tuple[tuple[str, float], ...]
 """Texts and their weights."""
