@@ -142,7 +142,7 @@ def _mood_or_prompt(schema: dict[str, Any]) -> None:
 
 
 class MoodFields(_Model):
-    """A place in mood space. A field left out stays as it is; null, where allowed, gives it back to the mood."""
+    """A point in mood space. A field left out stays as it is; null, where allowed, gives it back to the mood."""
 
     model_config = ConfigDict(json_schema_extra=_mood_or_prompt)
 
@@ -313,21 +313,21 @@ Over = Annotated[
 
 
 class At(_Model):
-    """A place in seconds since the station opened."""
+    """A position in seconds since the station opened."""
 
     seconds: Annotated[float, Number("at.seconds", 0, MAX_SECONDS)]
     """One that has passed, or lies too far ahead for this control, is refused."""
 
 
 class Steer(_Control):
-    """Change mood fields: glide to a new place in mood space."""
+    """Change mood fields: glide to a new point in mood space."""
 
     type: Literal["steer"] = "steer"
     set: MoodFields
     over: Over = Field(default=None, examples=["2 bars"])
     """How long the change takes; null or left out: as is natural for each field."""
     at: Beat | None = Field(default=None, examples=["bar"])
-    """Where it begins: now, or the next beat, bar or phrase. Null or left out: each field at its own place."""
+    """Where it begins: now, or the next beat, bar or phrase. Null or left out: each field where it may."""
 
     @property
     def span(self) -> Span | None:

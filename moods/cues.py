@@ -60,7 +60,7 @@ def _begun(planned: Planned) -> tuple[float, int]:
 class Cues:
     """Implements `moods.part.Part`: all hits and stingers of a station that are not yet over.
 
-    At one beat there is one hit and one stinger composed into it: a later one takes the place of an earlier one.
+    At one beat there is one hit and one stinger composed into it: a later one replaces an earlier one.
     What is asked for now is laid over the running beat, at its own frame.
     """
 
