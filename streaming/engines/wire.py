@@ -21,10 +21,11 @@ from streaming.protocol import Event, LogEntry
 class Resume:
     """Where a station goes on that has played before."""
 
-    due_in_s: float
-    """Seconds until its block 0 is due, counted from the sending; far below 0."""
+    due_in_s: float | None
+    """Seconds until its block 0 is due, counted from the sending; far below 0. None for one that was asleep: its next
+    block is due when it is ready."""
     log: tuple[LogEntry, ...]
-    """Its controls since the engine last said that it has kept them."""
+    """Its controls since an engine last said that it has kept them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Open:
     opening: dict[str, Any]
     seed: int
     resume: Resume | None = None
+    is_heard: bool = False
+    """As `Heard` tells later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,22 @@ class Close:
     station: str
 
 
-Request = Open | Apply | Close
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Somebody listens to the station, or nobody does: whoever is not heard gives way first."""
+
+    station: str
+    is_heard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Keep the station as it is and play it no more. `Slept` follows; where it cannot be kept it plays on instead."""
+
+    station: str
+
+
+Request = Open | Apply | Close | Heard | Sleep
 
 
 # --- reports: engine to server process -------------------------------------------------------------------------------
@@ -121,6 +139,29 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Slept:
+    """The station is kept and plays no more, as was asked or because the engine has too much to do and nobody hears it.
+
+    What was asked of it since is not answered: it is to be asked again when the station is opened again.
+    """
+
+    station: str
+    next_block: int
+    """The block with which it goes on; later ones may have been sent, and were heard by nobody."""
+    num_controls: int
+    """As in `Kept`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GaveWay:
+    """The engine has too much to do: the station rests from now on, or goes on. `entry` belongs into its log."""
+
+    station: str
+    is_resting: bool
+    entry: LogEntry
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Sent several times a second: the engine is alive."""
 
@@ -132,9 +173,11 @@ class Health:
     """Blocks published after they were due, since the last report."""
     counters: Mapping[str, int]
     """By how much the generator's own counters have grown since the last report."""
+    lead_ms: float
+    """How long before they are due blocks are made."""
 
 
-Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | Health
+Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | Slept | GaveWay | Health
 
 
 # --- the pipe --------------------------------------------------------------------------------------------------------
