@@ -255,8 +255,8 @@ class Station:
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
         beat = begun[-1] if begun else self._status["position"]
-        place = {name: beat[name] for name in ("bar", "beat", "bpm")}
-        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **place}
+        position = {name: beat[name] for name in ("bar", "beat", "bpm")}
+        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **position}
 
     def state(self, prefix: str = "") -> dict[str, Any]:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
@@ -292,7 +292,8 @@ class Station:
     def take(self) -> Iterator[str]:
         """JSON lines: the opening, then every control with the stream frame before which it was applied.
 
-        A `skip` is blocks that an overloaded engine left out: the music paused for them.
+        A `skip` is blocks that an overloaded engine left out: the music paused for them, as it does from a `rest` to a
+        `resume`.
         """
         is_complete = not self.log or self.log[0].index == 0
         opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **self.opening, "seed": self.seed}
