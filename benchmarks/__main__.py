@@ -12,8 +12,8 @@ import sys
 from benchmarks.harness import ROOT
 
 NAMES = (
-    "station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "aliasing",
-    "loudness", "clicks", "synth_speed", "installation",
+    "station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "overload",
+    "isolation", "stalls", "sleeping", "aliasing", "loudness", "clicks", "synth_speed", "installation",
 )  # fmt: skip
 
 

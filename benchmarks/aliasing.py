@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from benchmarks.harness import record
 from engine.audio import SAMPLE_RATE
+from engine.notes import as_sounds
 from engine.synth.patching.tables import shipped_tables
-from engine.synth.sound import as_sounds
 from engine.synth.sources.wavetables import WAVES
 from engine.synth.synth import Synth
 from moods.harmony import Key

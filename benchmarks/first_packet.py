@@ -1,7 +1,8 @@
 """How long from asking for a station to its first sound on the wire?
 
 From `POST /v1/stations` over the WHEP offer and answer, ICE and DTLS to the arrival of the first media packet at an
-aiortc client, on a warm server. The client's own offer is made inside the measured time.
+aiortc client, on a warm server: alone, and while twenty others play to listeners. The client's own offer is made inside
+the measured time.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import time
 
 import httpx
 
+from benchmarks.audience import Audience
+from benchmarks.capacity import fill
 from benchmarks.harness import percentiles, record, running_server
 from benchmarks.listener import WhepListener
 
 NUM_TRIALS, NUM_WARM = 30, 3
+NUM_OTHERS, SETTLE_S = 20, 3.0
 
 
 async def one_trial(client: httpx.AsyncClient) -> float:
@@ -34,10 +38,18 @@ async def trials(url: str, num_trials: int) -> list[float]:
         return [await one_trial(client) for _ in range(num_trials + NUM_WARM)][NUM_WARM:]
 
 
-def main(num_trials: int = NUM_TRIALS) -> None:
-    with running_server() as server:
-        elapsed_ms = asyncio.run(trials(server.url, num_trials))
-    record("first_packet", {"first_packet_ms": percentiles(elapsed_ms), "trials": num_trials})
+def main(num_trials: int = NUM_TRIALS, num_others: int = NUM_OTHERS) -> None:
+    with running_server(settings="max_stations = 64\n") as server:
+        alone_ms = asyncio.run(trials(server.url, num_trials))
+        audience = Audience(server.url, "opus")
+        fill(server, audience, num_others)
+        time.sleep(SETTLE_S)
+        among_ms = asyncio.run(trials(server.url, num_trials))
+        audience.leave()
+    record("first_packet", {
+        "first_packet_ms": percentiles(alone_ms), "others": num_others, "among_others_ms": percentiles(among_ms),
+        "trials": num_trials,
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

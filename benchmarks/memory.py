@@ -6,12 +6,10 @@ and playing long enough to have filled its window.
 
 from __future__ import annotations
 
-import asyncio
 import sys
+import time
 
-import httpx
-
-from benchmarks.capacity import listen
+from benchmarks.audience import Audience
 from benchmarks.harness import Server, record, running_server
 
 NUM_FURTHER, SETTLE_S = 10, 45.0
@@ -21,22 +19,22 @@ def pss_mb(server: Server) -> float:
     return sum(process.memory_full_info().pss for process in server.processes()) / 1e6
 
 
-async def measure(server: Server, num_further: int) -> tuple[float, float]:
-    async with httpx.AsyncClient(base_url=server.url, timeout=10) as client, asyncio.TaskGroup() as group:
-        listeners = [group.create_task(listen(client, server.url, SETTLE_S * 3))]
-        await asyncio.sleep(SETTLE_S)
-        with_one = pss_mb(server)
-        listeners += [group.create_task(listen(client, server.url, SETTLE_S * 3)) for _ in range(num_further)]
-        await asyncio.sleep(SETTLE_S)
-        with_all = pss_mb(server)
-        for listener in listeners:
-            listener.cancel()
+def measure(server: Server, num_further: int) -> tuple[float, float]:
+    audience = Audience(server.url, "opus")
+    audience.join(server.open_station(mood="focus")["id"])
+    time.sleep(SETTLE_S)
+    with_one = pss_mb(server)
+    for _ in range(num_further):
+        audience.join(server.open_station(mood="focus")["id"])
+    time.sleep(SETTLE_S)
+    with_all = pss_mb(server)
+    audience.leave()
     return with_one, with_all
 
 
 def main(num_further: int = NUM_FURTHER) -> None:
     with running_server() as server:
-        with_one, with_all = asyncio.run(measure(server, num_further))
+        with_one, with_all = measure(server, num_further)
     further = (with_all - with_one) / num_further
     record("memory", {"server_mb": round(with_one), "further_station_mb": round(further, 1), "further": num_further})
 

@@ -52,20 +52,20 @@ class MoodWalk:
         self._generator.open(0, self.controller)
         self.frame = 0
         self.onsets: set[int] = set()
-        self.latency_frames = self._generator.latency_frames
+        self.latency_frames = self._generator.traits.latency_frames
 
     def change(self) -> dict[str, Any]:
         """Send a random control at the frame that is next; returns it."""
         control = random_change(self.chance)
         applied = self.controller.apply(parse_control(control), self.frame)
-        if applied.first_beat is not None:
-            self._generator.revise(0, applied.first_beat)
+        if applied.changed_since is not None:
+            self._generator.revise(0, applied.changed_since)
         return control
 
     def blocks(self, seconds: float) -> Iterator[Sound]:
         """Play on: float32 [2, BLOCK_FRAMES] each."""
         for _ in range(round(seconds * SAMPLE_RATE / BLOCK_FRAMES)):
-            yield self._generator.step((0,))[0]
+            yield self._generator.step((0,)).block[0]
             self.frame += BLOCK_FRAMES
             self.controller.forget_before(max(0, self.frame - 5 * SAMPLE_RATE))
             if self.frame % (5 * BLOCK_FRAMES) == 0:

@@ -31,7 +31,8 @@ def play(
     began = time.process_time()
     for index in blocks:
         block_began = time.perf_counter()
-        encoder.encode(generator.step((0,))[0].T)
+        encoder.encode(generator.step((0,)).block[0].T)
+        generator.work((0,))
         controller.forget_before(max(0, index * BLOCK_FRAMES - SAMPLE_RATE))
         wall_ms.append(1000 * (time.perf_counter() - block_began))
     return time.process_time() - began, wall_ms

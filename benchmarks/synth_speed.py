@@ -27,7 +27,7 @@ import symusic
 
 from benchmarks.harness import ROOT, record
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth.sound import as_sounds
+from engine.notes import as_sounds
 from engine.synth.synth import Synth, compile_ahead
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent

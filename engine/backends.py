@@ -2,68 +2,37 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from pathlib import Path
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from engine.compile import compiled_beside, is_compiled
 from engine.config import EngineConfig
-from engine.errors import DeviceMissing
-from engine.generator import Generator
-from engine.score.composer import Composer, num_rows
-from engine.score.generator import ScoreGenerator
-from engine.score.sampling import choose_events, pack_heads
-from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
-from engine.synth.errors import PatchError
-from engine.synth.mixer import compile_parts, render_slot
-from engine.synth.patching.tables import SHIPPED, PatchTables, load_tables, shipped_tables
-from engine.synth.synth import Synth
-from engine.weights import read_checkpoint, shipped_checkpoint
+from engine.errors import UnknownBackend, UnknownGenerator
+
+if TYPE_CHECKING:  # the names of generators are asked for where none is made
+    from engine.generator import Generator
+
+GENERATORS = {"score": "engine.score_generator:open_score"}
+"""What makes each of ours, as `module:function`: only the one that is asked for is imported."""
 
 
-def choose_device(device: str) -> str:
-    """`auto` is the CPU: on one station it answers sooner than a card. Raises `DeviceMissing`."""
-    if device in ("auto", "cpu"):
-        return "cpu"
+def find_factory(path: str) -> Callable[[EngineConfig], Generator]:
+    """The function that `module:function` names. Raises `UnknownGenerator`."""
+    module, _, function = path.partition(":")
     try:
-        import numba_cuda  # noqa: F401 - the synth will need it
-        import torch
-    except ImportError as error:
-        raise DeviceMissing(device, f'{error} (pip install "undersong[gpu]" brings it)') from None
-    if not torch.cuda.is_available():
-        raise DeviceMissing(device, "torch finds no CUDA device")
-    return device
-
-
-def _read_tables(folder: Path | None) -> PatchTables:
-    """The shipped patches with those of `folder`, or without them and a warning: no patch keeps music from playing."""
-    if folder is None:
-        return shipped_tables()
-    try:
-        return load_tables(SHIPPED, folder)
-    except PatchError as error:
-        logging.getLogger("undersong").warning("%s (patches of %s); the shipped ones play instead", error, folder)
-        return shipped_tables()
+        factory = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownGenerator(path, str(error)) from None
+    if not callable(factory):
+        raise UnknownGenerator(path, f"{function} is no function")
+    return factory  # type: ignore[no-any-return]
 
 
 def open_generator(config: EngineConfig) -> Generator:
-    """Load the checkpoint and make the generator that `config` names.
+    """Make the generator that `config.backend` names.
 
-    Raises `BadCheckpoint`, `DeviceMissing`.
+    Raises `UnknownBackend`, and what its maker does: `BadCheckpoint`, `DeviceMissing`.
     """
-    device = choose_device(config.device)
-    sizes, tensors, _ = read_checkpoint(config.checkpoint or shipped_checkpoint())
-    trunk: Trunk
-    if device == "cpu":
-        trunk = CpuTrunk(tensors, sizes, num_rows(config.max_slots))
-    else:
-        trunk = TorchTrunk(tensors, sizes, num_rows(config.max_slots), device)
-    composer = Composer(trunk, pack_heads(tensors), config.max_slots)
-    if device == "cpu" and not (is_compiled(render_slot) and is_compiled(choose_events)):
-        with compiled_beside("engine.synth.synth"):
-            compile_parts()
-            composer.warm_up()
-    # More threads would only queue behind the front process and the encoders.
-    num_threads = min(4, os.cpu_count() or 1)
-    synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=_read_tables(config.patches))
-    return ScoreGenerator(composer, synth, config.max_slots)
+    if config.backend not in GENERATORS:
+        raise UnknownBackend(config.backend, tuple(GENERATORS))
+    return find_factory(GENERATORS[config.backend])(config)

@@ -122,7 +122,7 @@ def kernel(function: FunctionType | None = None, /, **options: Any) -> Any:
 
 
 _ROOT = Path(__file__).resolve().parents[1]
-_COMMON = ("engine.compile", "engine.audio", "engine.config", "moods.intent")
+_COMMON = ("engine.compile", "engine.audio", "engine.config", "engine.notes", "moods.intent")
 """Modules that are written into the code of kernels, wherever those are."""
 
 

@@ -2,6 +2,7 @@
 
 EngineError
 ├── UnknownBackend       --backend is not one of ours
+├── UnknownGenerator     what is to make the generator cannot be found
 ├── UnknownDevice        --device is not one of ours
 ├── DeviceMissing        the device asked for is not in this machine
 ├── BadCheckpoint        a checkpoint file is missing or not what its manifest says
@@ -21,6 +22,11 @@ class EngineError(Exception):
 class UnknownBackend(EngineError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"unknown backend {name!r}; known: {', '.join(known)}")
+
+
+class UnknownGenerator(EngineError):
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"generator {path!r} cannot be loaded: {why}; expected module:function")
 
 
 class UnknownDevice(EngineError):

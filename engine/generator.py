@@ -2,40 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engine.audio import Block
+import numpy as np
+import numpy.typing as npt
+
+from engine.audio import Block, Stems
 from moods.controller import Controller
 
 Snapshot = dict[str, Any]
 """Everything a slot remembers: numpy arrays and plain values, picklable, independent of the slot's number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What whoever plays a generator has to know of its kind; the same from its making on."""
+
+    name: str
+    """As `engine.backends.GENERATORS` has it."""
+    latency_frames: int
+    """What the music's frame 0 has before it in the sound: a look-ahead, the same for every frame."""
+    lead_frames: int
+    """Notes may change from a beat on that begins at least this long after the frame that is made next."""
+    block_multiple: int
+    """A step makes so many times BLOCK_FRAMES."""
+    has_notes: bool
+    has_stems: bool
+
+    def __post_init__(self) -> None:
+        assert self.latency_frames >= 0 and self.lead_frames >= 0, (self.latency_frames, self.lead_frames)
+        assert self.block_multiple >= 1, self.block_multiple
+
+
+@dataclass(slots=True)
+class Made:
+    """What one step made, row k for the k-th of the slots asked for."""
+
+    block: Block
+    """float32 [S, 2, block_multiple * BLOCK_FRAMES]."""
+    stems: Stems | None = None
+    """float32 [S, L, 2, T] of the same frames, where they were asked for."""
+    notes: list[npt.NDArray[np.void]] | None = None
+    """[S] of [N] `engine.notes.SOUND`, in music frames, that begin within these frames, where they were asked for."""
+
+
 class Generator(Protocol):
-    """Turns the courses of many stations into sound, one block a step.
+    """Turns the courses of many stations into sound, one step after another.
 
     A slot is a row of the batch. The generator reads its controller (pure reads only) and never writes to it.
-    Same seed and same controls give the same samples, whoever shares the batch and whenever the controls arrived.
+    Same seed and same controls give the same samples, whoever shares the batch, whenever the controls arrived and
+    however much was done ahead by `work`.
     """
 
     max_slots: int
-    latency_frames: int
-    """What the music's frame 0 has before it in the sound: a look-ahead, the same for every frame."""
 
-    num_resets: int
-    """Beats composed again, of all slots so far, because what came out first was stuck; never heard, only counted."""
+    @property
+    def traits(self) -> Traits: ...
+
+    def counters(self) -> Mapping[str, int]:
+        """Its own figures by name, of all slots so far; they only grow."""
 
     def open(self, slot: int, controller: Controller) -> None:
-        """Begin at frame 0 in an empty slot."""
+        """Begin at frame 0 in an empty slot. Cheap: nothing is composed yet."""
 
-    def step(self, slots: Sequence[int]) -> Block:
-        """Make the next BLOCK_FRAMES frames of each of `slots`: float32 [len(slots), 2, BLOCK_FRAMES].
+    def work(self, slots: Sequence[int]) -> bool:
+        """Do one small piece, about a millisecond, of what `slots` will need, the most urgent first.
 
-        Slots not named stand still."""
+        False where there was nothing to do ahead. `step` does whatever is missing: calling this changes what a step
+        costs, never what is heard.
+        """
 
-    def revise(self, slot: int, beat: int) -> None:
-        """The course has changed from `beat` (0-based, not yet sounding) on: what was made ahead of it is stale."""
+    def is_ready(self, slot: int) -> bool:
+        """Can the next step be made without composing first?"""
+
+    def step(self, slots: Sequence[int], *, stems: bool = False, notes: bool = False) -> Made:
+        """Make the next frames of each of `slots`; those not named stand still.
+
+        Stems and notes may be asked for only where the traits have them; a slot's stems are whole where they are asked
+        for from its first step on, as what rings in an effect is kept by layer only from then on.
+        """
+
+    def revise(self, slot: int, changed_since: int) -> None:
+        """The course has changed from this music frame on, which is not yet made: what was made ahead is stale."""
 
     def snapshot(self, slot: int) -> Snapshot:
         """Copy all that the slot remembers; restoring it and stepping on is bit-exact."""

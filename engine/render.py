@@ -37,10 +37,10 @@ def perform(generator: Generator, controller: Controller, num_frames: int) -> It
     The slot is free again when the iterator ends or is closed.
     """
     generator.open(0, controller)
-    first, last = generator.latency_frames, generator.latency_frames + num_frames
+    first, last = generator.traits.latency_frames, generator.traits.latency_frames + num_frames
     try:
         for frame in range(0, last, BLOCK_FRAMES):
-            block = generator.step((0,))[:, :, max(0, first - frame) : last - frame]
+            block = generator.step((0,)).block[:, :, max(0, first - frame) : last - frame]
             if controller.end_frame == num_frames and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
                 frames_left = np.arange(block.shape[2] - 1, -1, -1) + max(0, last - frame - BLOCK_FRAMES)
                 block = block * np.minimum(frames_left / _RAMP_FRAMES, 1.0).astype(np.float32)

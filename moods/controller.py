@@ -28,18 +28,19 @@ from moods.cues import FILL_ENERGY, Cues, Planned, is_filled
 from moods.ending import BEATS, FADE_SECONDS, Ending, plan_ending
 from moods.errors import BadControl, shown
 from moods.form import Place, layers_let_in, place_at
-from moods.glide import AT_ONCE, Moment, Ramp, Span
+from moods.glide import AT_ONCE, Moment, Ramp, Span, Texts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
 from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness, style_names
 from moods.pivot import Pivots
 from moods.targets import PLACES, point_of, targets_of
 
-LEAD_FRAMES = 2880
-"""Notes may be composed otherwise from the first beat that begins at least this long after the frame being rendered."""
+LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
+BLOCK_FRAMES = FRAMES_PER_SECOND // 50
+"""What a generator that says nothing else needs."""
 
 _STEPS = frozenset({"key", "mood.key", "mood.bpm"})
-_DEFAULT_SPANS = {"style": Span(float(BEATS_PER_BAR), in_beats=True)}
+_DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
 _TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
 _TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
 _DRUMS, _LEAD = LAYERS.index("drums"), LAYERS.index("lead")
@@ -52,7 +53,7 @@ class Applied:
     id: str | None
     effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
     fields: dict[str, Position]  # where each field begins to change
-    first_beat: int | None  # the first beat (from 0) that may be composed otherwise; None: all are as they were
+    changed_since: int | None  # the music frame from which on notes may be composed otherwise; None: all are as before
 
 
 @cache
@@ -76,12 +77,25 @@ class Controller:
 
     The same controls at the same frames give the same intents, whatever was read in between. Frames are music frames:
     a paused station's controller stands still. Without a seed in either place the seed is 0.
+
+    Who makes the sound tells two things: notes may change from the first beat that begins at least `lead_frames` after
+    the frame being made; gains are read where a block of `block_frames` begins and reached where it ends.
     """
 
-    def __init__(self, opening: Opening | Mood, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        opening: Opening | Mood,
+        seed: int | None = None,
+        *,
+        lead_frames: int = LEAD_FRAMES,
+        block_frames: int = BLOCK_FRAMES,
+    ) -> None:
         fields = opening if isinstance(opening, Opening) else Opening()
         point = opening if isinstance(opening, Mood) else point_of(fields) or find_mood(DEFAULT_MOOD)
         self.seed = seed if seed is not None else fields.seed or 0
+        self.revision = 0
+        """Grows with every control: what was read of later frames may then be stale."""
+        self._lead_frames, self._block_frames = lead_frames, block_frames
         self._course = Course(self.seed, point)
         self._ending: Ending | None = None
         self._cues = Cues(self._course.clock)
@@ -101,15 +115,25 @@ class Controller:
         at = course.moment(frame)
         track = course.tracks
         gains = tuple([_fader_db(track[name].value(at)) for name in LAYER_TRACKS])
-        gain_db = track["duck"].value(at) + (self._ending.gain_db(frame) if self._ending else 0.0)
+        gain_db = track["duck"].value(at) + (self._ending.gain_db(frame, self._block_frames) if self._ending else 0.0)
         valence, energy = track["colour.valence"].value(at), track["colour.energy"].value(at)
         brightness, voice_room = track["brightness"].value(at), track["voice"].value(at)
-        return self._intent(at, valence, energy, brightness, gains, max(MUTE_DB, gain_db), voice_room)
+        texts = track["mood.texts"].value(at)
+        return self._intent(at, valence, energy, brightness, gains, max(MUTE_DB, gain_db), voice_room, texts)
+
+    def holds_until(self, frame: int) -> int:
+        """The first frame after `frame` at which what is heard of `intent` (loudness, energy, brightness, tempo, gains,
+        voice room, style, texts) may be otherwise, as long as no control comes; `frame + 1` in the middle of a glide.
+
+        Never too late; at most a bar ahead.
+        """
+        held = self._course.holds_until(frame)
+        return held if self._ending is None else min(held, self._ending.holds_until(frame, self._block_frames))
 
     def beat_intent(self, beat: int) -> Intent:
-        """What the notes of `beat` (from 0) are composed from. It changes only from an `Applied.first_beat` on.
+        """What the notes of `beat` (from 0) are composed from. It changes only from an `Applied.changed_since` on.
 
-        No gains here but mutes, and brightness as the style has it: how notes are mixed does not change them.
+        No gains here but mutes, no texts, and brightness as the style has it: how notes are mixed does not change them.
         """
         course = self._course
         at = course.beat_moment(beat)
@@ -149,7 +173,7 @@ class Controller:
 
     def _intent(
         self, at: Moment, valence: float, energy: float, brightness: float, gains: tuple[float, ...], gain_db: float,
-        voice_room: float,
+        voice_room: float, texts: Texts = (),
     ) -> Intent:  # fmt: skip
         course = self._course
         track = course.tracks
@@ -203,6 +227,7 @@ class Controller:
             beats_to_key=None if pivot is None else pivot.key_beat - beat,
             stinger=None if stinger is None else (stinger.stinger, beat - stinger.beat - stinger.offset),
             stinger_over=stinger.number if stinger is not None and stinger.is_over else None,
+            texts=texts,
         )
 
     def _place(self, beat: int, bar: int) -> tuple[Place, int | None]:
@@ -220,6 +245,11 @@ class Controller:
 
         Raises `BadControl` or `OutOfRange` and leaves the course as it was.
         """
+        applied = self._apply(control, frame)
+        self.revision += 1
+        return applied
+
+    def _apply(self, control: Control, frame: int) -> Applied:
         match control:
             case Steer():
                 return self._steer(control, frame)
@@ -245,7 +275,7 @@ class Controller:
                 assert_never(control)
 
     def _earliest_beat(self, frame: int) -> int:
-        return self._course.clock.first_beat_from(frame + LEAD_FRAMES)
+        return self._course.clock.first_beat_from(frame + self._lead_frames)
 
     def _steer(self, control: Steer, frame: int) -> Applied:
         changes: list[tuple[str, Ramp]] = []
@@ -307,7 +337,8 @@ class Controller:
             applied = self._commit(control.id, frame, gone, is_removal=True)
             start = self.position(self._first_frame(ending))
             fields = applied.fields | {"ending": start}
-            return Applied(control.id, _earliest(fields), fields, _least(applied.first_beat, ending.first_beat))
+            changed_since = _least(applied.changed_since, self._since(ending.first_beat))
+            return Applied(control.id, _earliest(fields), fields, changed_since)
         cues = self._cues.cancel(control.id, frame, earliest)
         if not gone and not cues:
             raise BadControl(f"id is {shown(control.id)}; no control of that id is still waiting to take effect")
@@ -315,8 +346,8 @@ class Controller:
         if not cues:
             return applied
         fields = applied.fields | {name: at for cue in cues for name, at in self._fields_of(cue).items()}
-        first_beat = _least(applied.first_beat, *(cue.first_beat for cue in cues))
-        return Applied(control.id, _earliest(fields), fields, first_beat)
+        changed_since = _least(applied.changed_since, *(self._since(cue.first_beat) for cue in cues))
+        return Applied(control.id, _earliest(fields), fields, changed_since)
 
     def _cue(self, control: Hit | Stinger, frame: int) -> Applied:
         """Place a hit or stinger."""
@@ -331,7 +362,7 @@ class Controller:
                 )
         self._cues.add(cue)
         fields = self._fields_of(cue)
-        return Applied(control.id, fields[control.type], fields, max(earliest, cue.first_beat))
+        return Applied(control.id, fields[control.type], fields, self._since(max(earliest, cue.first_beat)))
 
     def _fields_of(self, cue: Planned) -> dict[str, Position]:
         """Where a hit or stinger sounds, and where its pickup begins."""
@@ -378,7 +409,10 @@ class Controller:
             field = _field_of(name)
             if field not in fields or place.frame < fields[field].frame:
                 fields[field] = place
-        return Applied(control_id, _earliest(fields), fields, first_beat)
+        return Applied(control_id, _earliest(fields), fields, self._since(first_beat))
+
+    def _since(self, beat: int | None) -> int | None:
+        return None if beat is None else self.frame_of_beat(beat)
 
     # --- endings ---------------------------------------------------------------------------------------------------
 
@@ -398,7 +432,7 @@ class Controller:
             changed.append(old.first_beat)
         self._ending = planned
         start = self.position(first_frame)
-        return Applied(control.id, start, {"ending": start}, _least(*changed))
+        return Applied(control.id, start, {"ending": start}, self._since(_least(*changed)))
 
     def _replan(self, frame: int) -> int | None:
         """Fit the ending to a changed tempo; return the first beat that this changes."""
@@ -443,9 +477,11 @@ class Controller:
         }
 
     @classmethod
-    def restore(cls, snapshot: dict[str, Any]) -> Controller:
+    def restore(
+        cls, snapshot: dict[str, Any], *, lead_frames: int = LEAD_FRAMES, block_frames: int = BLOCK_FRAMES
+    ) -> Controller:
         """A controller that answers as the one that made `snapshot`."""
-        controller = cls(Opening(), snapshot["seed"])
+        controller = cls(Opening(), snapshot["seed"], lead_frames=lead_frames, block_frames=block_frames)
         controller._course.restore(snapshot["course"])
         controller._cues.restore(snapshot["cues"])
         controller._pivots.restore(snapshot["pivots"])
@@ -458,6 +494,8 @@ class Controller:
 def _field_of(track: str) -> str:
     """The public name of what a track carries."""
     group, _, name = track.rpartition(".")
+    if name == "texts":
+        return "mood"
     if group in ("layer", "mute"):
         return "layers"
     return "gain_db" if name == "duck" else name

@@ -13,16 +13,18 @@ from typing import Any
 
 from moods.clock import BEATS_PER_PHRASE, Clock
 from moods.form import key_shift
-from moods.glide import Moment, Track
+from moods.glide import Moment, Track, crossfade
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
 
 LAYER_TRACKS = tuple(f"layer.{name}" for name in LAYERS)
 MUTE_TRACKS = tuple(f"mute.{name}" for name in LAYERS)
 COLOUR_TRACKS = frozenset(
-    ["colour.valence", "colour.energy", "brightness", "mood.brightness", "duck", "voice", *LAYER_TRACKS]
+    ["colour.valence", "colour.energy", "brightness", "mood.brightness", "mood.texts", "duck", "voice", *LAYER_TRACKS]
 )
 """Tracks that no note depends on: they may move at any frame. All others move on beats."""
+HEARD_TRACKS = tuple(sorted(COLOUR_TRACKS | {"style"}))
+"""Tracks that what is heard of a moment is read from, besides the tempo."""
 
 MAX_TEMPO_STEP = 0.1  # of the tempo, in one beat, however short the glide that was asked
 MOOD_TEMPO_STEP = 0.02  # of the tempo, in one beat, where the mood decides
@@ -66,8 +68,8 @@ class Course:
         self.tracks = self._open_tracks(point)
 
     def _open_tracks(self, point: Mood) -> dict[str, Track]:
-        def track(base: Any, auto: Any = None) -> Track:
-            return Track(base, self.clock.frame_of_beat, auto)
+        def track(base: Any, auto: Any = None, mix: Any = None) -> Track:
+            return Track(base, self.clock.frame_of_beat, auto, mix)
 
         tracks = {name: track(getattr(point, name)) for name in ("valence", "energy", "tension", "style")}
         valence, energy = tracks["colour.valence"], tracks["colour.energy"] = track(point.valence), track(point.energy)
@@ -80,7 +82,7 @@ class Course:
         for name, auto in autos.items():
             mood = tracks[f"mood.{name}"] = track(getattr(point, name), auto)
             tracks[name] = track(None, mood.value)
-        tracks |= {"bpm": track(None), "mood.bpm": track(point.bpm)}
+        tracks |= {"bpm": track(None), "mood.bpm": track(point.bpm), "mood.texts": track((), mix=crossfade)}
         key = None if point.key is None else (point.key.tonic, point.key.scale)
         tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0), "voice": track(0.0)}
         tracks |= {name: track(1.0) for name in LAYER_TRACKS} | {name: track(0.0) for name in MUTE_TRACKS}
@@ -111,6 +113,16 @@ class Course:
 
     def bpm_of_beat(self, beat: int) -> float:
         return self.held(beat).bpm
+
+    def holds_until(self, frame: int) -> int:
+        """The first frame after `frame` at which what is heard may be otherwise: a track or the tempo moves there, or a
+        bar has passed, for tempo is not worked out further ahead."""
+        at = self.moment(frame)
+        beat = int(at.beat)
+        last = beat + BEATS_PER_BAR
+        bpm = self.held(beat).bpm
+        moved = next((ahead for ahead in range(beat + 1, last) if self.held(ahead).bpm != bpm), last)
+        return min(self.clock.frame_of_beat(moved), *(self.tracks[name].holds_until(at) for name in HEARD_TRACKS))
 
     def revise(self, beat: int | None, since: float) -> None:
         """Notes have changed from `beat` on (None: not at all), tracks from the beat `since` on: work out anew."""

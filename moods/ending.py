@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from moods.clock import BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
 from moods.control import End
 from moods.errors import OutOfRange
+from moods.glide import NEVER
 from moods.intent import BEATS_PER_BAR, MUTE_DB
 
 BEATS = {"now": 1, "beat": 1, "bar": BEATS_PER_BAR, "phrase": BEATS_PER_PHRASE}
@@ -20,8 +21,6 @@ FADE_SECONDS = {"fade": 4.0, "stop": 0.04}
 SHORTEST_RING_SECONDS = 1.5
 MAX_AHEAD_SECONDS = 7200.0
 """How far ahead an ending may lie: the tempo map is worked out up to there at once."""
-BLOCK_FRAMES = FRAMES_PER_SECOND // 50
-"""A gain is read where a block begins and reached where it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +33,21 @@ class Ending:
     fade_frame: int
     end_frame: int  # silence from here on
 
-    def gain_db(self, frame: int) -> float:
+    def gain_db(self, frame: int, block_frames: int) -> float:
         """Gain of the fade that is reached a block after `frame`, MUTE_DB … 0 dB: a straight line of the fader,
         40 log10. It is silent at `end_frame`, and nothing changes before `fade_frame`."""
-        left_frames = self.end_frame - frame - BLOCK_FRAMES
+        left_frames = self.end_frame - frame - block_frames
         if frame >= self.fade_frame and left_frames <= 0:
             return MUTE_DB
         if frame < self.fade_frame:
             return 0.0
         return max(MUTE_DB, 40 * math.log10(left_frames / (self.end_frame - self.fade_frame)))
+
+    def holds_until(self, frame: int, block_frames: int) -> int:
+        """The first frame after `frame` at which the gain may be another, NEVER where none is."""
+        if frame < self.fade_frame:
+            return self.fade_frame
+        return frame + 1 if self.end_frame - frame - block_frames > 0 else NEVER
 
 
 def plan_ending(control: End, clock: Clock, frame: int, earliest_beat: int, planned: Ending | None = None) -> Ending:

@@ -5,6 +5,7 @@ Remembers the ramps from the last `forget_before` on. One thread at a time.
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,11 @@ from typing import Any, NamedTuple
 from moods.clock import FRAMES_PER_SECOND
 
 Value = Any
-"""float, tuple of floats, or None where the value is left to the mood; one kind per track."""
+"""float, tuple of floats, `Texts`, or None where the value is left to the mood; one kind per track."""
+Texts = tuple[tuple[str, float], ...]
+"""Texts and their weights."""
+NEVER = sys.maxsize
+"""The frame of what does not happen."""
 
 
 class Moment(NamedTuple):
@@ -49,7 +54,8 @@ class Ramp:
 class Track:
     """One value over time: piecewise linear, in frames or in beats.
 
-    `frame_of_beat` places ramps that begin on a beat; `auto` gives the value wherever it is left to the mood (None).
+    `frame_of_beat` places ramps that begin on a beat; `auto` gives the value wherever it is left to the mood (None);
+    `mix` is what lies between two values.
     """
 
     def __init__(
@@ -57,10 +63,11 @@ class Track:
         base: Value,
         frame_of_beat: Callable[[int], int],
         auto: Callable[[Moment], Value] | None = None,
+        mix: Callable[[Value, Value, float], Value] | None = None,
     ) -> None:
         self.base = base  # the value before the first ramp
         self.ramps: list[Ramp] = []  # by beat, never two at the same place
-        self._frame_of_beat, self._auto = frame_of_beat, auto
+        self._frame_of_beat, self._auto, self._mix = frame_of_beat, auto, mix or _line
 
     def value(self, at: Moment) -> Value:
         """The value at `at`, with the mood's value where it is open."""
@@ -71,6 +78,13 @@ class Track:
         """The ramp that began last at `beat`."""
         index = bisect_right(self.ramps, beat, key=lambda ramp: ramp.beat)
         return self.ramps[index - 1] if index else None
+
+    def holds_until(self, at: Moment) -> int:
+        """The first frame after `at` at which a ramp moves the value, NEVER where none will."""
+        index = bisect_right(self.ramps, at.beat, key=lambda ramp: ramp.beat)
+        if index and self._progress(self.ramps[index - 1], at) < 1:
+            return at.frame + 1
+        return self._first_frame(self.ramps[index]) if index < len(self.ramps) else NEVER
 
     def final(self) -> Value:
         """The value that will be reached in the end; None where open."""
@@ -156,10 +170,24 @@ class Track:
             target = self._auto(at) if target is None else target
         if start is None or target is None:  # nothing to glide between
             return target
-        if isinstance(start, tuple):
-            return tuple(a + (b - a) * progress for a, b in zip(start, target, strict=True))
-        return start + (target - start) * progress
+        return self._mix(start, target, progress)
+
+
+def _line(start: Value, target: Value, progress: float) -> Value:
+    if isinstance(start, tuple):
+        return tuple(a + (b - a) * progress for a, b in zip(start, target, strict=True))
+    return start + (target - start) * progress
+
+
+def crossfade(start: Texts, target: Texts, progress: float) -> Texts:
+    """The texts of both, weighed by how far the glide is; from or to no texts there is nothing to glide between."""
+    if not start or not target:
+        return target
+    weights = {text: weight * (1 - progress) for text, weight in start}
+    for text, weight in target:
+        weights[text] = weights.get(text, 0.0) + weight * progress
+    return tuple(weights.items())
 
 
 def _frozen(value: Value) -> Value:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -75,3 +75,4 @@ class Intent:
     # The stinger under way and the beats since it began; negative where it begins within this beat.
     stinger: tuple[str, float] | None = None
     stinger_over: int | None = None  # that stinger's number, if it is laid over the beat and not written into it
+    texts: tuple[tuple[str, float], ...] = ()  # what the mood was asked for with, and weights; (): by numbers alone

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
-from engine.config import BACKENDS, DEVICES
+from engine.backends import GENERATORS
+from engine.config import DEVICES
 from engine.errors import EngineError
 from moods.errors import MoodsError, UnknownMood
 from streaming.errors import BadConfig, StreamingError
@@ -196,7 +197,7 @@ def _text(text: str) -> str:
 
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, help="where the model runs (default auto)")
-    parser.add_argument("--backend", choices=BACKENDS, help=f"what makes the music (default {BACKENDS[0]})")
+    parser.add_argument("--backend", choices=tuple(GENERATORS), help="what makes the music (default score)")
 
 
 def _add_mood_options(parser: argparse.ArgumentParser) -> None:
@@ -216,7 +217,7 @@ def _serve(options: argparse.Namespace) -> int:
     if options.print_config:
         tell(config.to_toml().rstrip("\n"))
         return 0
-    from streaming.engine_process import abandon_ahead, start_ahead
+    from streaming.engines.local import abandon_ahead, start_ahead
 
     try:
         start_ahead(config)
@@ -434,7 +435,7 @@ def _num_frames(seconds: float) -> int:
 def _engine_config(options: argparse.Namespace) -> Any:
     from engine.config import EngineConfig
 
-    return EngineConfig(backend=options.backend or BACKENDS[0], device=options.device or "auto", max_slots=1)
+    return EngineConfig(backend=options.backend or "score", device=options.device or "auto", max_slots=1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from engine.config import BACKENDS, DEVICES
+from engine.backends import GENERATORS
+from engine.config import DEVICES
 from moods.errors import shown
 from moods.names import nearest
 from streaming.errors import BadConfig
@@ -81,7 +82,7 @@ class Config(_Settings):
     strips /music: its path begins the addresses that are given out."""
     device: Literal[DEVICES] = "auto"
     """What composes and sounds the music: auto is the CPU."""
-    backend: Literal[BACKENDS] = "score"
+    backend: Literal[tuple(GENERATORS)] = "score"
     """The generator."""
     max_stations: int = Field(16, ge=1, le=1000)
     """How many stations may play at a time."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from streaming.encoders.opus import PRIMING_BLOCKS, OpusEncoder
-from streaming.ring import Chunk, make_chunk
+from streaming.engines.ring import Chunk, make_chunk
 
 MAX_LOOP_FRAMES = 4 * SAMPLE_RATE
 _JOIN_FRAMES = BLOCK_FRAMES

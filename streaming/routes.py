@@ -53,11 +53,11 @@ def prefix_of(request: Request) -> str:
     return request.scope.get("root_path", "")
 
 
-def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int) -> Session:
+def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
     """Raises `TooManySessions`."""
     if sum(len(other.sessions) for other in conductor.stations.values()) >= conductor.config.max_sessions:
         raise TooManySessions(conductor.config.max_sessions)
-    return station.add_session(kind, max_chunks)
+    return station.add_session(kind, max_chunks, lag_blocks)
 
 
 async def read_body(request: Request) -> bytes:
@@ -306,7 +306,7 @@ async def get_audio(
     headers |= {"Accept-Ranges": "none", "X-Accel-Buffering": "no"}  # nginx would hold back what is to be heard now
     if is_head:
         return StreamingResponse(iter(()), 200, headers, media_type)
-    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS)
+    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS, http_audio.LAG_BLOCKS)
     return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, media_type)
 
 

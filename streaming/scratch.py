@@ -24,6 +24,16 @@ def nameless_file(folder: Path) -> BinaryIO:
     return tempfile.TemporaryFile(dir=folder)
 
 
+def ring_path(folder: Path, station: str) -> Path:
+    """Where an engine writes the station's blocks."""
+    return folder / f"{station}.ring"
+
+
+def snapshot_path(folder: Path, station: str) -> Path:
+    """Where an engine keeps what it needs to bring the station back."""
+    return folder / f"{station}.snapshot"
+
+
 def free_bytes(folder: Path) -> float:
     """Bytes that we may still write in `folder`: 0 where it is not ours to write, infinite where nobody can tell."""
     try:

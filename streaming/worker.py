@@ -1,7 +1,7 @@
 """The engine process: one loop that makes every station's blocks just ahead of their deadlines.
 
-In: requests on a pipe; out: rings, reports. Remembers the generator and a `Player` for each station. The loop's thread
-alone touches generator, players and pipe; a pool of two threads encodes, writes rings and keeps snapshots.
+In: requests on a pipe; out: rings, reports. Remembers the generator and a performance for each station. The loop's
+thread alone touches generator, performances and pipe; a pool of two threads encodes, writes rings and keeps snapshots.
 Started by the conductor by way of `undersong_launch`; it ends when the front process does, whatever it is doing.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import logging
 import os
 import select
@@ -19,25 +18,26 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
+from engine.backends import find_factory
 from engine.compile import reported_to
 from engine.config import EngineConfig
 from engine.errors import EngineError
 from engine.generator import Generator
+from engine.performance import Performance, step
+from engine.take import Entry, Skip
 from moods.control import parse_control, parse_opening
-from moods.controller import Controller
 from moods.errors import MoodsError
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
-from streaming.journal import open_journal
-from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
-from streaming.player import Player
-from streaming.protocol import (
+from streaming.engines.publisher import Publisher, read_snapshot
+from streaming.engines.told import ack_message, event_message, mood_message, status_message
+from streaming.engines.wire import (
     Applied,
     Apply,
     Close,
@@ -48,47 +48,76 @@ from streaming.protocol import (
     Kept,
     Open,
     Opened,
+    Pipe,
     Ready,
     Refused,
-    problem_of,
 )
+from streaming.journal import open_journal
+from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
+from streaming.protocol import LogEntry, problem_of
+from streaming.scratch import ring_path, snapshot_path
 
 log = logging.getLogger("streaming.worker")
 
 HEALTH_S = 0.2
 STATUS_S = 1.0
 COMPLAIN_S = 10.0
-PRIMING_TICKS = 4
-"""A block this many ticks late is still encoded, to prime the encoder; an older one is only stepped over."""
+PRIMING_TICKS = 54
+"""A block this many ticks late is still published: some listeners hear the station a second later, and an encoder has
+to be primed. An older one is only stepped over."""
 _CATCH_UP_S = 10.0
 """How long a station that was brought back may chase them to return where it would have been."""
 _MAX_WAIT_S = 0.1
 _WARM_UP_BLOCKS = 50
 
 
+@dataclass(slots=True)
+class _Station:
+    """A station as the loop sees it."""
+
+    id: str
+    performance: Performance
+    publisher: Publisher
+    first_tick: int
+    is_behind: bool
+    """Brought back and not yet where it would have been: new controls wait, they belong to the present."""
+    chased_until_s: float
+    next_status_s: float
+    next_keep_s: float
+    is_told_sounding: bool = True
+    """Whether it sounded at the last status."""
+
+    @property
+    def due_tick(self) -> int:
+        return self.first_tick + self.performance.next_block
+
+    def status(self) -> Happened:
+        self.is_told_sounding = self.performance.is_sounding
+        return Happened(self.id, status_message(self.performance))
+
+
 class Worker:
     """Serves one front process over `pipe` until it closes."""
 
-    def __init__(self, generator: Generator, config: Config, pipe: Connection) -> None:
-        self._generator, self._config, self._pipe = generator, config, pipe
+    def __init__(self, generator: Generator, config: Config, pipe: Pipe, folder: Path) -> None:
+        """Rings and snapshots lie in `folder`."""
+        self._generator, self._config, self._pipe, self._folder = generator, config, pipe, folder
         self._lead_s = config.lead_ms / 1000
         self._room = select.poll()
         self._room.register(pipe.fileno(), select.POLLOUT)
-        self._players: dict[str, Player] = {}
+        self._stations: dict[str, _Station] = {}
         self._free_slots = deque(range(config.max_stations))
         self._pool = ThreadPoolExecutor(2, "publish")
         self._publishing: list[Future[None]] = []
         self._keeping: dict[str, Future[None]] = {}
         self._reports: deque[Kept] = deque()  # from pool threads; the loop sends them
         self._step_ms: deque[float] = deque(maxlen=1000)
-        self._late_blocks = self._told_resets = 0
+        self._late_blocks = 0
+        self._told = dict(generator.counters())
         self._busy_s = 0.0
         self._health_at_s = time.monotonic()
         self._deferred: list[Apply] = []
-        self._next_status_s: dict[str, float] = {}
-        self._chased_until_s: dict[str, float] = {}
         self._skipped_s, self._may_complain_at_s = 0.0, 0.0
-        self._next_keep_s: dict[str, float] = {}
 
     def run(self) -> None:
         """Work until the front closes the pipe."""
@@ -107,12 +136,12 @@ class Worker:
 
     def _drain(self) -> None:
         """Handle all requests there are, waiting for them no longer than until the next block is due."""
-        due = min((time_of(player.due_tick) for player in self._players.values()), default=float("inf"))
+        due = min((time_of(station.due_tick) for station in self._stations.values()), default=float("inf"))
         wait_s = min(_MAX_WAIT_S, due - self._lead_s - time.monotonic())
         while self._pipe.poll(max(0.0, wait_s)):
-            request = self._pipe.recv()
+            sent_s, request = self._pipe.receive()
             if isinstance(request, Open):
-                self._open(request)
+                self._open(request, sent_s)
             elif isinstance(request, Apply):
                 self._apply(request)
             else:
@@ -120,112 +149,143 @@ class Worker:
                 self._close(request.station)
             wait_s = 0.0
 
-    def _open(self, request: Open) -> None:
+    def _open(self, request: Open, sent_s: float) -> None:
         slot = self._free_slots.popleft()
         try:
-            player = Player(self._generator, slot, request, self._config.opus_bit_rate)
+            station = self._enter(slot, request, sent_s)
         except (MoodsError, OSError) as error:
             self._free_slots.append(slot)
-            is_mistake = isinstance(error, MoodsError)
-            problem = problem_of(error) if is_mistake else {"code": "engine_unavailable", "detail": str(error)}
+            if isinstance(error, MoodsError):
+                problem = problem_of(error)
+            else:
+                problem = {"code": "engine_unavailable", "detail": str(error)}
             self._pipe.send(Refused(request.station, None, problem))
             return
+        self._stations[request.station] = station
         now_s = time.monotonic()
-        if request.first_tick is None:
-            player.first_tick = tick_at(now_s + self._lead_s) + 1
-        self._players[request.station] = player
-        self._next_status_s[request.station] = now_s
-        self._chased_until_s[request.station] = now_s + _CATCH_UP_S
-        # The first snapshot comes early, then they are spread by the moments at which stations opened.
-        self._next_keep_s[request.station] = now_s + min(1.0, self._config.snapshot_s)
-        self._pipe.send(Opened(request.station, player.first_tick, player.status()))
+        due_in_s = time_of(station.first_tick) - now_s
+        self._pipe.send(Opened(request.station, due_in_s, status_message(station.performance)), now_s)
+
+    def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
+        """Begin a performance, or bring one back. Raises `MoodsError` and OSError, and leaves the slot empty."""
+        opening, resume = parse_opening(request.opening), request.resume
+        path = snapshot_path(self._folder, request.station)
+        publisher = Publisher(ring_path(self._folder, request.station), path, self._config.opus_bit_rate)
+        snapshot = read_snapshot(path) if resume is not None else None
+        if snapshot is None:
+            performance = Performance(self._generator, slot, opening, request.seed)
+        else:
+            performance = Performance.restore(self._generator, slot, opening, snapshot)
+        now_s = time.monotonic()
+        if resume is None:
+            first_tick = tick_at(now_s + self._lead_s) + 1
+        else:
+            first_tick = round((sent_s + resume.due_in_s) / BLOCK_SECONDS)
+            performance.replay(map(_entry_of, resume.log))
+        return _Station(
+            request.station,
+            performance,
+            publisher,
+            first_tick,
+            is_behind=resume is not None,
+            chased_until_s=now_s + _CATCH_UP_S,
+            next_status_s=now_s,
+            # The first snapshot comes early, then they are spread by the moments at which stations opened.
+            next_keep_s=now_s + min(1.0, self._config.snapshot_s),
+        )
 
     def _apply(self, request: Apply) -> None:
-        player = self._players.get(request.station)
-        if player is None:
+        station = self._stations.get(request.station)
+        if station is None:
             return
-        if player.is_behind:
+        if station.is_behind:
             self._deferred.append(request)
             return
+        performance = station.performance
+        entry = LogEntry(performance.num_controls, performance.next_block, request.control)
         try:
-            entry, ack = player.apply(request.control)
+            control = parse_control(request.control)
+            ack = ack_message(performance.apply(control), control)
         except MoodsError as error:
             self._pipe.send(Refused(request.station, request.request, problem_of(error)))
             return
-        self._pipe.send(Applied(request.station, request.request, entry, ack, player.heading()))
-        self._announce(player)
+        self._pipe.send(Applied(request.station, request.request, entry, ack, mood_message(performance.heading())))
+        self._announce(station)
 
     def _apply_deferred(self) -> None:
         requests, self._deferred = self._deferred, []
         for request in requests:
             self._apply(request)
 
-    def _close(self, station: str) -> None:
-        player = self._players.pop(station, None)
-        if player is None:
+    def _close(self, station_id: str) -> None:
+        station = self._stations.pop(station_id, None)
+        if station is None:
             return
         wait(self._publishing)
-        if station in self._keeping:
-            wait([self._keeping.pop(station)])
-        player.close()
-        del self._next_status_s[station], self._next_keep_s[station], self._chased_until_s[station]
-        self._free_slots.append(player.slot)
+        if station_id in self._keeping:
+            wait([self._keeping.pop(station_id)])
+        station.performance.close()
+        station.publisher.close()
+        self._free_slots.append(station.performance.slot)
 
     # --- blocks ------------------------------------------------------------------------------------------------------
 
     def _make_due_blocks(self) -> None:
         """Make one block of every station that is due; stations that lag are due again at once."""
         begun_s = time.monotonic()
-        due = [p for p in self._players.values() if time_of(p.due_tick) - self._lead_s <= begun_s]
+        due = [each for each in self._stations.values() if time_of(each.due_tick) - self._lead_s <= begun_s]
         if not due:
             return
         self._skip_what_is_lost(due, tick_at(begun_s))
-        for player in due:
-            player.replay_due()
-            self._announce(player)
-        sounding = [player for player in due if player.state.is_sounding]
-        made = self._generator.step([player.slot for player in sounding]) if sounding else ()
-        blocks = dict(zip((player.station for player in sounding), made, strict=True))
+        for station in due:
+            self._announce(station)
+        sounds = step(self._generator, [station.performance for station in due])
         wait(self._publishing)
         for future in self._publishing:
             future.result()
         self._publishing.clear()
         live_tick = tick_at(time.monotonic())
-        for player in due:
-            tick, number = player.due_tick, player.state.next_block
-            pcm = player.advance(blocks.get(player.station))
+        for station, sound in zip(due, sounds, strict=True):
+            tick, number = station.due_tick - 1, station.performance.next_block - 1
             if tick >= live_tick - PRIMING_TICKS:
-                self._publishing.append(self._pool.submit(player.publish, number, pcm))
-            if player.is_behind and tick >= live_tick:
-                player.is_behind = False
+                self._publishing.append(self._pool.submit(station.publisher.publish, number, sound.pcm))
+            if station.is_behind and tick >= live_tick:
+                station.is_behind = False
                 self._apply_deferred()
         ended_s = time.monotonic()
-        self._late_blocks += sum(time_of(player.due_tick - 1) < ended_s for player in due)
+        self._late_blocks += sum(time_of(station.due_tick - 1) < ended_s for station in due)
         self._step_ms.append((ended_s - begun_s) * 1000)
-        self._busy_s += ended_s - begun_s
+        slots = [station.performance.slot for station in due if station.performance.is_sounding]
+        for _ in slots:
+            if not self._generator.work(slots):
+                break
+        self._busy_s += time.monotonic() - begun_s
 
-    def _skip_what_is_lost(self, due: list[Player], live_tick: int) -> None:
+    def _skip_what_is_lost(self, due: list[_Station], live_tick: int) -> None:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
         it leaves out what was missed and goes on from there."""
-        for player in due:
-            lag = live_tick - player.due_tick
-            is_chasing = player.is_behind and time.monotonic() < self._chased_until_s[player.station]
+        for station in due:
+            lag = live_tick - station.due_tick
+            is_chasing = station.is_behind and time.monotonic() < station.chased_until_s
             if lag > MAX_LATE_TICKS and not is_chasing:
                 self._skipped_s += lag * BLOCK_SECONDS
-                self._pipe.send(Happened(player.station, player.skip(lag)))
+                performance = station.performance
+                place = {"frame": performance.next_block * BLOCK_FRAMES, "index": performance.num_controls}
+                performance.skip(lag)
+                self._pipe.send(Happened(station.id, {"type": "skip", "blocks": lag, **place}))
 
     def _is_heard(self) -> bool:
         """Whether the front reads what it is told. The music does not wait for one that stands still."""
         return bool(self._room.poll(0))
 
-    def _announce(self, player: Player) -> None:
+    def _announce(self, station: _Station) -> None:
         """Send the events that are not yet past; after a recovery some are."""
         if not self._is_heard():
             return
-        play_head = (tick_at(time.monotonic()) - player.first_tick) * BLOCK_FRAMES
-        for event in player.announcements():
-            if event["frame"] >= play_head - BLOCK_FRAMES:
-                self._pipe.send(Happened(player.station, event))
+        play_head = (tick_at(time.monotonic()) - station.first_tick) * BLOCK_FRAMES
+        for event in station.performance.announcements():
+            if event.at.frame >= play_head - BLOCK_FRAMES:
+                self._pipe.send(Happened(station.id, event_message(event)))
 
     # --- house keeping -----------------------------------------------------------------------------------------------
 
@@ -233,74 +293,72 @@ class Worker:
         if not self._is_heard():
             return
         now_s = time.monotonic()
-        for station, player in self._players.items():
-            if now_s >= self._next_status_s[station] or player.state.is_sounding != player.is_told_sounding:
-                self._next_status_s[station] = now_s + STATUS_S
-                self._pipe.send(Happened(station, player.status()))
+        for station in self._stations.values():
+            if now_s >= station.next_status_s or station.performance.is_sounding != station.is_told_sounding:
+                station.next_status_s = now_s + STATUS_S
+                self._pipe.send(station.status())
         # One snapshot a pass: copying the state must not make the next blocks late.
-        station = min(self._players, key=self._next_keep_s.__getitem__, default=None)
-        if station is not None and now_s >= self._next_keep_s[station]:
-            self._next_keep_s[station] = now_s + self._config.snapshot_s
-            self._keep(station)
+        next_kept = min(self._stations.values(), key=lambda station: station.next_keep_s, default=None)
+        if next_kept is not None and now_s >= next_kept.next_keep_s:
+            next_kept.next_keep_s = now_s + self._config.snapshot_s
+            self._keep(next_kept)
         while self._reports:
             self._pipe.send(self._reports.popleft())
         if self._skipped_s and now_s >= self._may_complain_at_s:
             text = "too slow for %d stations, or stopped for a while: %.1f s left out of the streams"
-            log.warning(text, len(self._players), self._skipped_s)
+            log.warning(text, len(self._stations), self._skipped_s)
             self._skipped_s, self._may_complain_at_s = 0.0, now_s + COMPLAIN_S
         if now_s - self._health_at_s >= HEALTH_S:
             load = min(1.0, self._busy_s / (now_s - self._health_at_s))
-            resets = self._generator.num_resets - self._told_resets
-            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, resets))
+            counted = dict(self._generator.counters())
+            grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
+            lead_ms = round(self._lead_s * 1000, 1)
+            self._pipe.send(Health(load, tuple(self._step_ms), self._late_blocks, grown, lead_ms))
             self._step_ms.clear()
-            self._told_resets += resets
+            self._told = counted
             self._late_blocks, self._busy_s, self._health_at_s = 0, 0.0, now_s
 
-    def _keep(self, station: str) -> None:
-        previous = self._keeping.get(station)
+    def _keep(self, station: _Station) -> None:
+        previous = self._keeping.get(station.id)
         if previous is not None and not previous.done():
             return
         if previous is not None:
             previous.result()
-        player = self._players[station]
-        kept = Kept(station, player.state.num_controls)
-        self._keeping[station] = self._pool.submit(player.keep, player.snapshot(), lambda: self._reports.append(kept))
+        kept = Kept(station.id, station.performance.num_controls)
+        station.performance.forget()
+        snapshot = station.performance.snapshot()
+        self._keeping[station.id] = self._pool.submit(
+            station.publisher.keep, snapshot, lambda: self._reports.append(kept)
+        )
 
 
-class UnknownGenerator(EngineError):
-    """`Config.generator` names nothing that can be imported."""
+def _entry_of(entry: LogEntry) -> Entry:
+    message = entry.control
+    control = Skip(message["blocks"]) if message["type"] == "skip" else parse_control(message)
+    return Entry(entry.index, entry.block, control)
 
 
 def _load_generator(config: Config) -> Generator:
-    module, _, function = config.generator.partition(":")
     engine_config = EngineConfig(
         backend=config.backend, device=config.device, max_slots=config.max_stations,
         patches=Path(config.patches) if config.patches else None,
     )  # fmt: skip
-    try:
-        make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        text = f"generator {config.generator!r} cannot be loaded: {error}; expected module:function"
-        raise UnknownGenerator(text) from None
-    return make(engine_config)
+    return find_factory(config.generator)(engine_config)
 
 
 def warm_up(generator: Generator) -> None:
     """Go once through all that a station does, so that whatever compiles or loads lazily does so before a deadline."""
-    controller = Controller(parse_opening({"mood": "epic"}), 0)
-    generator.open(0, controller)
+    opening = parse_opening({"mood": "epic"})
+    performance = Performance(generator, 0, opening, 0)
     for block in range(_WARM_UP_BLOCKS):
-        generator.step((0,))
+        step(generator, [performance])
         if block == _WARM_UP_BLOCKS // 2:
-            steer = parse_control({"type": "steer", "set": {"energy": 0.2}, "at": "beat"})
-            applied = controller.apply(steer, (block + 1) * BLOCK_FRAMES)
-            if applied.first_beat is not None:
-                generator.revise(0, applied.first_beat)
-    snapshot = generator.snapshot(0)
-    generator.close(0)
-    generator.restore(0, controller, snapshot)
-    generator.step((0,))
-    generator.close(0)
+            performance.apply(parse_control({"type": "steer", "set": {"energy": 0.2}, "at": "beat"}))
+    snapshot = performance.snapshot()
+    performance.close()
+    performance = Performance.restore(generator, 0, opening, snapshot)
+    step(generator, [performance])
+    performance.close()
     OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
 
 
@@ -319,8 +377,8 @@ def main(descriptor: str) -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
     prefer_to_others()
-    pipe = Connection(int(descriptor))
-    config, runtime_folder, parent = pipe.recv()
+    pipe = Pipe(int(descriptor))
+    _, (config, runtime_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
     threading.Thread(target=_end_with_parent, args=(parent, runtime_folder), daemon=True).start()
 
@@ -337,6 +395,6 @@ def main(descriptor: str) -> int:
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
-    Worker(generator, config, pipe).run()
+    Worker(generator, config, pipe, runtime_folder).run()
     shutil.rmtree(runtime_folder, ignore_errors=True)  # the front does it too, unless it was killed
     return 0

@@ -27,16 +27,21 @@ def sources(room: str) -> list[Path]:
     return sorted((ROOT / room).rglob("*.py"))
 
 
-def imports(file: Path) -> set[str]:
-    """Top-level packages that `file` imports anywhere."""
+def modules(file: Path) -> set[str]:
+    """Modules that `file` imports anywhere."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: imports are absolute"
-            found.add(node.module.split(".")[0])
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
+
+
+def imports(file: Path) -> set[str]:
+    """Top-level packages that `file` imports anywhere."""
+    return {module.split(".")[0] for module in modules(file)}
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
@@ -44,6 +49,12 @@ def test_rooms_import_only_downstream(room: str) -> None:
     rooms = {*MAY_IMPORT, "tests", "benchmarks"}
     for file in sources(room):
         assert imports(file) & rooms <= MAY_IMPORT[room], file
+
+
+@pytest.mark.parametrize("part, other", [("score", "synth"), ("synth", "score")])
+def test_score_and_synth_do_not_know_each_other(part: str, other: str) -> None:
+    for file in sources(f"engine/{part}"):
+        assert not [module for module in modules(file) if module.startswith(f"engine.{other}")], file
 
 
 @pytest.mark.parametrize("library", ONLY_IN)

@@ -11,7 +11,7 @@ import pytest
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
-from engine.generator import Generator
+from engine.generator import Generator, Made
 from engine.render import perform
 from moods.control import Opening, parse_control
 from moods.controller import LEAD_FRAMES, Controller
@@ -50,7 +50,7 @@ def generator(made: Generator) -> Iterator[Generator]:
 
 def play(generator: Generator, slot: int, seconds: float) -> np.ndarray:
     """[T, 2] of one slot."""
-    blocks = [generator.step([slot])[0] for _ in range(round(seconds * SAMPLE_RATE / BLOCK_FRAMES))]
+    blocks = [generator.step([slot]).block[0] for _ in range(round(seconds * SAMPLE_RATE / BLOCK_FRAMES))]
     return np.concatenate(blocks, 1).T
 
 
@@ -60,8 +60,8 @@ def station(seed: int = 1, **fields: object) -> Controller:
 
 def steer(generator: Generator, slot: int, controller: Controller, frame: int, **control: object):  # type: ignore[no-untyped-def]
     applied = controller.apply(parse_control({"type": "steer"} | control), frame)
-    if applied.first_beat is not None:
-        generator.revise(slot, applied.first_beat)
+    if applied.changed_since is not None:
+        generator.revise(slot, applied.changed_since)
     return applied
 
 
@@ -87,7 +87,7 @@ def test_a_row_does_not_hear_its_neighbours(generator) -> None:
     alone = play(generator, 0, 4)
     for slot, mood in enumerate(("sad", "epic", "sport", "night"), 1):
         generator.open(slot, station(5, mood=mood))
-    together = np.concatenate([generator.step([1, 2, 3, 4])[1] for _ in range(200)], 1).T
+    together = np.concatenate([generator.step([1, 2, 3, 4]).block[1] for _ in range(200)], 1).T
     assert np.array_equal(together, alone)
 
 
@@ -134,10 +134,10 @@ def test_what_is_asked_for_now_is_heard_now_and_as_well_after_a_restart(generato
     untouched, asked = (np.concatenate((before[slot], play(generator, slot, 0.3))) for slot in (0, 1))
     first = int(np.flatnonzero((untouched != asked).any(1))[0])
     at = applied[0].effective.frame
-    assert frame <= at <= first < min(frame + LEAD_FRAMES, at + BLOCK_FRAMES) + generator.latency_frames
+    assert frame <= at <= first < min(frame + LEAD_FRAMES, at + BLOCK_FRAMES) + generator.traits.latency_frames
     generator.restore(3, Controller.restore(controllers[1].snapshot()), generator.snapshot(1))
     alone = np.concatenate((asked, play(generator, 1, 3)))[frame:]
-    company = np.concatenate([generator.step([2, 0])[0] for _ in range(len(alone) // BLOCK_FRAMES)], 1).T
+    company = np.concatenate([generator.step([2, 0]).block[0] for _ in range(len(alone) // BLOCK_FRAMES)], 1).T
     assert np.array_equal(company, alone)
     assert np.array_equal(play(generator, 3, 3), alone[-3 * SAMPLE_RATE :])
 
@@ -155,24 +155,25 @@ def test_louder_and_brighter_when_asked(generator) -> None:
 
 
 def clicks(signal: np.ndarray) -> int:
-    """Breaks in the wave: samples whose fourth difference stands alone.
+    """Breaks in the wave of either channel: samples whose fourth difference stands alone.
 
     It must exceed a fixed level and sixty times the median around it, and be over within 8 samples; the attack of a
     noisy drum stays rough for longer.
     """
-    rough = np.abs(np.diff(signal.mean(1), 4))
     count = 0
-    for index in np.flatnonzero(rough > 0.12):
-        around, after = rough[max(0, index - 200) : index + 200], rough[index + 8 : index + 40]
-        is_alone = rough[index] == around.max() > 60 * np.median(around)
-        count += is_alone and after.max(initial=0.0) < rough[index] / 8
+    for channel in signal.T:
+        rough = np.abs(np.diff(channel, 4))
+        for index in np.flatnonzero(rough > 0.12):
+            around, after = rough[max(0, index - 200) : index + 200], rough[index + 8 : index + 40]
+            is_alone = rough[index] == around.max() > 60 * np.median(around)
+            count += is_alone and after.max(initial=0.0) < rough[index] / 8
     return count
 
 
 def test_the_click_detector_finds_a_break_of_one_twentieth() -> None:
     sound = sine(220.0, 3.0) + noise(3.0, level=1e-4)
     assert clicks(sound) == 0
-    sound[100_000:] += 0.05
+    sound[100_000:, 1] += 0.05
     assert clicks(sound) == 1
 
 
@@ -190,32 +191,19 @@ def test_no_click_at_any_change_of_mood(generator, start: str) -> None:
     assert clicks(np.concatenate(parts)) == 0
 
 
-# Krumhansl and Kessler's key profiles (1982), correlated with the mean chroma that librosa reads from the sound.
-_PROFILES = {
-    "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-}
-
-
-def heard_key(signal: np.ndarray) -> frozenset[int]:
-    """Pitch classes of the key read from the sound; relative keys are one."""
+def heard_signature(signal: np.ndarray) -> frozenset[int]:
+    """The seven pitch classes of a diatonic scale that hold most of the chroma that librosa reads from the sound."""
     chroma = librosa.feature.chroma_cqt(y=librosa.to_mono(signal.T.astype(np.float32)), sr=SAMPLE_RATE).mean(1)
-    scores = {
-        (tonic, name): np.corrcoef(np.roll(profile, tonic), chroma)[0, 1]
-        for name, profile in _PROFILES.items()
-        for tonic in range(12)
-    }
-    tonic, name = max(scores, key=scores.__getitem__)
-    return frozenset((tonic + step) % 12 for step in SCALES[name])
+    scales = [frozenset((tonic + step) % 12 for step in SCALES["major"]) for tonic in range(12)]
+    return max(scales, key=lambda scale: chroma[list(scale)].sum())
 
 
 @pytest.mark.parametrize("key", ["C major", "A minor", "F# minor", "Eb major"])
 def test_the_asked_key_is_heard(generator, key: str) -> None:
-    generator.open(0, station(12, mood="healing", key=key, tension=0.0, layers={"drums": "mute"}))
+    generator.open(0, station(13, mood="healing", key=key, tension=0.0, layers={"drums": "mute"}))
     play(generator, 0, 4)
-    heard = heard_key(play(generator, 0, 24))
-    asked = parse_key(key).pitch_classes
-    assert len(heard & asked) >= 6, f"asked {key}, heard {sorted(PITCH_CLASSES[p] for p in heard)}"
+    heard = heard_signature(play(generator, 0, 24))
+    assert heard == parse_key(key).pitch_classes, f"heard {sorted(PITCH_CLASSES[p] for p in heard)}"
 
 
 @pytest.mark.parametrize("bpm", [92, 120, 128])
@@ -223,7 +211,7 @@ def test_the_asked_tempo_is_heard(generator, bpm: int) -> None:
     generator.open(0, station(13, style="house", energy=0.8, bpm=bpm))
     play(generator, 0, 8)
     mono = librosa.to_mono(play(generator, 0, 20).T.astype(np.float32))
-    heard = float(librosa.feature.tempo(y=mono, sr=SAMPLE_RATE, start_bpm=bpm)[0])
+    heard = float(librosa.feature.tempo(y=mono, sr=SAMPLE_RATE)[0])
     ratio = min((heard * octave / bpm for octave in (0.5, 1, 2)), key=lambda r: abs(r - 1))
     assert ratio == pytest.approx(1, abs=0.04), heard
 
@@ -233,7 +221,7 @@ def test_a_file_begins_where_the_music_does(generator) -> None:
     live = station(14, mood="epic")
     generator.open(0, live)
     raw = play(generator, 0, 1)
-    late = generator.latency_frames
+    late = generator.traits.latency_frames
     filed = np.concatenate([block[0] for block in perform(FirstFree(generator), station(14, mood="epic"), 40_000)], 1).T
     assert len(filed) == 40_000
     assert np.array_equal(filed, raw[late : late + 40_000])
@@ -243,12 +231,12 @@ class FirstFree:
     """A generator whose slot 0 is slot 7 of another."""
 
     def __init__(self, generator: Generator) -> None:
-        self._generator, self.latency_frames = generator, generator.latency_frames
+        self._generator, self.traits = generator, generator.traits
 
     def open(self, slot: int, controller: Controller) -> None:
         self._generator.open(7, controller)
 
-    def step(self, slots: object) -> np.ndarray:
+    def step(self, slots: object) -> Made:
         return self._generator.step((7,))
 
     def close(self, slot: int) -> None:

@@ -19,7 +19,8 @@ import symusic
 
 from benchmarks.likeness.hearing import EXCERPT_S, is_audible
 from engine.audio import SAMPLE_RATE
-from engine.score.piece import TICKS_PER_BEAT, Piece
+from engine.notes import TICKS_PER_BEAT
+from engine.score.piece import Piece
 from engine.training.evaluation import takes
 from engine.training.evaluation.sound import Player
 from engine.weights import read_checkpoint, shipped_checkpoint

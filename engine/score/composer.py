@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.notes import NOTE, TICKS_PER_BEAT
 from engine.score import sampling
 from engine.score.memory import Memory
-from engine.score.piece import NOTE, TICKS_PER_BEAT
 from engine.score.recall import add_lane, next_recalled
 from engine.score.rules import beat_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
@@ -176,7 +176,7 @@ class Composer:
     def compose(self, slots: Sequence[int], max_steps: int) -> None:
         """Up to `max_steps` events for each of `slots` whose plan does not reach `BEATS_AHEAD` beats ahead."""
         for _ in range(max_steps):
-            behind = [slot for slot in slots if len(self._slots[slot].ahead) <= BEATS_AHEAD]
+            behind = [slot for slot in slots if self.is_behind(slot)]
             if not behind:
                 return
             self._step(behind)
@@ -196,6 +196,14 @@ class Composer:
 
     def next_beat(self, slot: int) -> int:
         return self._slots[slot].next_beat
+
+    def frontier(self, slot: int) -> int:
+        """The first beat that is not composed."""
+        return self._slots[slot].frontier
+
+    def is_behind(self, slot: int) -> bool:
+        """Does the plan not reach `BEATS_AHEAD` beyond the next beat?"""
+        return len(self._slots[slot].ahead) <= BEATS_AHEAD
 
     def is_ready(self, slot: int) -> bool:
         """Is the next beat there to be taken?"""

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.notes import NOTE, SOUND, TICKS_PER_BEAT
 from engine.score.composer import ComposedBeat
-from engine.score.piece import NOTE, TICKS_PER_BEAT
 from engine.score.rules import RANGES, strike_drums, strike_layers, strike_velocity
 from engine.score.stinger import Chord, figure_notes, figure_seed
-from engine.synth.sound import SOUND
 from moods.controller import Controller
 from moods.cues import Planned
 from moods.harmony import CHORD_QUALITIES

@@ -1,4 +1,4 @@
-"""Notes as data. In: arrangers and MIDI readers; out: the vocabulary and the synth. Remembers nothing; any thread."""
+"""Labelled pieces. In: arrangers, MIDI readers; out: the vocabulary, what judges. Remembers nothing; any thread."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ import numpy.typing as npt
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR
 
-TICKS_PER_BEAT = 24
-
-NOTE = np.dtype(
-    [
-        ("tick", np.int32),  # onset, from the start of the piece
-        ("length", np.int32),  # ticks, at least 1
-        ("layer", np.int8),  # index into moods.intent.LAYERS
-        ("pitch", np.int16),  # MIDI note number; for drums one of DRUM_PITCHES
-        ("velocity", np.int16),  # 1 … 127
-    ]
-)
-
 CHORD = np.dtype(
     [
         ("tick", np.int32),
@@ -29,13 +17,6 @@ CHORD = np.dtype(
         ("quality", np.int8),  # index into moods.harmony.CHORD_QUALITY_NAMES
     ]
 )
-
-# General MIDI note numbers that stand for a class of drum sound; the order is part of the token vocabulary.
-DRUM_PITCHES: dict[int, str] = {
-    36: "kick", 38: "snare", 37: "rim", 39: "clap", 42: "closed hat", 44: "pedal hat", 46: "open hat",
-    45: "low tom", 47: "mid tom", 50: "high tom", 49: "crash", 51: "ride", 53: "ride bell",
-    54: "tambourine", 70: "shaker", 56: "cowbell", 64: "low hand drum", 63: "high hand drum",
-}  # fmt: skip
 
 
 @dataclass

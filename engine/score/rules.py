@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.score.vocabulary import (
     DRUM_NOTES,
     NUM_CHORDS,
@@ -220,7 +220,7 @@ def strike_layers(intent: Intent) -> list[int]:
 
 
 def strike_drums(intent: Intent, strength: float) -> list[int]:
-    """What the drums strike, as in `piece.DRUM_PITCHES`. Where the mood has none, a strong hit still has its cymbal."""
+    """What the drums strike, as in `notes.DRUM_PITCHES`. Where the mood has none, a strong hit still has its cymbal."""
     return [DRUM_NOTES[drum] for drum in np.flatnonzero(_strike_drums(intent, strength))]
 
 

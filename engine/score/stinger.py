@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import DRUM_PITCHES, NOTE, TICKS_PER_BEAT
+from engine.notes import DRUM_PITCHES, NOTE, TICKS_PER_BEAT
 from engine.score.rules import RANGES
 from moods.harmony import CHORD_QUALITIES, SCALES, Key
 from moods.intent import LAYERS

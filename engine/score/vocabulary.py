@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import DRUM_PITCHES, TICKS_PER_BEAT, Piece
+from engine.notes import DRUM_PITCHES, TICKS_PER_BEAT
+from engine.score.piece import Piece
 from moods.harmony import CHORD_QUALITY_NAMES, SCALE_NAMES
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, CUES, LANES, LAYERS, SECTIONS, STYLES
 

@@ -14,8 +14,8 @@ import numpy as np
 from engine.audio import CHANNELS, Block
 from engine.synth.mixer import Scratch, new_scratch, render_slot
 from engine.synth.patching.tables import Tables
+from engine.synth.ragged import Ragged
 from engine.synth.sizes import NUM_LAYERS
-from engine.synth.sound import Ragged
 from engine.synth.state import SlotState, with_stem_effects
 
 

@@ -34,8 +34,8 @@ from engine.synth.mixer import (
     take_colours,
 )
 from engine.synth.patching.tables import Tables
+from engine.synth.ragged import Ragged
 from engine.synth.sizes import CONTROL_FRAMES, NUM_LAYERS, NUM_VOICES, WORK_ROWS
-from engine.synth.sound import Ragged
 from engine.synth.state import FRAME, SlotState, keeps_stems, new_state, with_stem_effects
 
 THREADS = 96

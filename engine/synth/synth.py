@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, Block
+from engine.notes import SOUND
 from engine.synth.cpu import CpuRenderer
 from engine.synth.effects.limiter import LATENCY_FRAMES
 from engine.synth.patching.tables import PatchTables, shipped_tables
+from engine.synth.ragged import Ragged
 from engine.synth.sizes import NUM_LAYERS
-from engine.synth.sound import SOUND, Ragged
 from engine.synth.state import (
     FRAME,
     SlotState,
@@ -119,6 +120,11 @@ class Synth:
         assert (np.diff(sounds["frame"]) >= 0).all(), "sounds must be sorted by frame"
         queue = np.concatenate([self._queues[slot], sounds])
         self._queues[slot] = queue[np.argsort(queue["frame"], kind="stable")]
+
+    def due(self, slot: int, num_frames: int) -> npt.NDArray[np.void]:
+        """The queued sounds [N] SOUND that begin within the next `num_frames` frames."""
+        queue = self._queues[slot]
+        return queue[: np.searchsorted(queue["frame"], self._frames[slot] + num_frames)]
 
     def render(self, slots: Sequence[int], intent_of: IntentOf, num_frames: int) -> Block:
         """Make the next `num_frames` frames of each of `slots`: float32 [S, 2, T], true peak at most -1 dBTP."""

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import EngineError
-from engine.score.piece import CHORD, TICKS_PER_BEAT, Bar, Piece
+from engine.notes import TICKS_PER_BEAT
+from engine.score.piece import CHORD, Bar, Piece
 from engine.training import labels, midi_reader
 from engine.training.labels import BAR_TICKS
 from engine.training.midi_reader import Score, UnusableFile

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from engine.score.piece import TICKS_PER_BEAT, Piece
+from engine.notes import TICKS_PER_BEAT
+from engine.score.piece import Piece
 from engine.score.rules import FREE_TENSION
 from engine.training.labels import BAR_TICKS, raw_measures
 from moods.form import layers_let_in

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import DRUM_PITCHES, TICKS_PER_BEAT
+from engine.notes import DRUM_PITCHES, TICKS_PER_BEAT
 from engine.training.arranger.rhythm import STEPS_PER_BAR, STRAIGHT, SWUNG_EIGHTHS, TICKS_PER_BAR, Grid
 from engine.training.midi_reader import DRUM_CLASSES, UnusableFile, read_score
 

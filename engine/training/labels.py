@@ -36,7 +36,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import CHORD, TICKS_PER_BEAT, Piece
+from engine.notes import TICKS_PER_BEAT
+from engine.score.piece import CHORD, Piece
 from moods.harmony import CHORD_QUALITIES, CHORD_QUALITY_NAMES, SCALES, Key
 from moods.intent import BEATS_PER_BAR, LAYERS
 

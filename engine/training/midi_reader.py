@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import symusic
 
-from engine.score.piece import NOTE, TICKS_PER_BEAT
+from engine.notes import NOTE, TICKS_PER_BEAT
 from moods.intent import LAYERS
 
 DRUMS, BASS, HARMONY, TEXTURE, LEAD = range(len(LAYERS))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.score.vocabulary import CHORD_EVENT, NUM_VALUES, EncodedPiece
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LANES
 

@@ -12,7 +12,7 @@ from benchmarks.likeness.checkpoint import read_checkpoint
 from benchmarks.likeness.distance import Cloud, cloud, compare
 from benchmarks.likeness.renditions import PROGRAMS, as_midi
 from benchmarks.two_seconds import confusion
-from engine.score.piece import NOTE
+from engine.notes import NOTE
 from engine.training.arranger import arrange
 from moods.intent import LAYERS, STYLES
 

@@ -13,6 +13,7 @@ import pytest
 from moods.control import parse_control, parse_opening
 from moods.controller import LEAD_FRAMES, Applied, Controller
 from moods.errors import BadControl, MoodsError, OutOfRange
+from moods.glide import NEVER
 from moods.intent import LAYERS, MUTE_DB, Intent
 from moods.mood import find_mood, list_moods
 
@@ -30,6 +31,14 @@ def steer(controller: Controller, frame: int, /, *, over: Any = None, at: str | 
 
 def send(controller: Controller, frame: int, **control: Any) -> Applied:
     return controller.apply(parse_control(control), frame)
+
+
+def first_beat(controller: Controller, applied: Applied) -> int:
+    """The first beat that may be composed otherwise."""
+    assert applied.changed_since is not None
+    beat = controller.beat_at(applied.changed_since)
+    assert controller.frame_of_beat(beat) == applied.changed_since
+    return beat
 
 
 def random_control(chance: random.Random, number: int) -> dict[str, Any]:
@@ -90,14 +99,13 @@ def test_nothing_before_the_effective_place_changes(seed: int) -> None:
         after, notes_after = reads(controller, frames, beats)
         assert applied.effective.frame >= frame
         first_frame = min([applied.effective.frame, *(place.frame for place in applied.fields.values())])
-        if applied.first_beat is not None:
-            first_frame = min(first_frame, controller.frame_of_beat(applied.first_beat))
+        changed = NEVER if applied.changed_since is None else first_beat(controller, applied)
+        first_frame = min(first_frame, applied.changed_since or NEVER)
         for place, old, new in zip(frames, before, after, strict=True):
             assert old == new or place >= first_frame, (obj, place, applied)
         for beat, old, new in zip(beats, notes_before, notes_after, strict=True):
-            assert old == new or (applied.first_beat is not None and beat >= applied.first_beat), (obj, beat, applied)
-        if applied.first_beat is not None:
-            assert controller.frame_of_beat(applied.first_beat) >= frame + LEAD_FRAMES
+            assert old == new or beat >= changed, (obj, beat, applied)
+        assert applied.changed_since is None or applied.changed_since >= frame + LEAD_FRAMES
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -139,13 +147,81 @@ def test_a_restored_controller_answers_and_steers_alike(seed: int) -> None:
         assert reads(original, *span) == reads(forgetful, *span) == reads(copy, *span)
 
 
+def heard(intent: Intent) -> tuple[Any, ...]:
+    """What is heard at once, of an intent."""
+    colour = (intent.loudness_lufs, intent.brightness, intent.energy, intent.bpm, intent.gain_db, intent.voice_room)
+    return *colour, intent.layer_gains_db, intent.style, intent.texts
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_heard_holds_as_long_as_is_said(seed: int) -> None:
+    """Against brute force, and not by saying that nothing ever holds."""
+    controller, chance, num_blocks, num_reads = opened(seed), random.Random(seed), 0, 0
+    story = list(random_story(seed, 40))
+    for (obj, frame), (_, next_frame) in pairwise(story):
+        try:
+            controller.apply(parse_control(obj), frame)
+        except MoodsError:
+            continue
+        block = frame
+        while block < next_frame:
+            now, held_until = heard(controller.intent(block)), controller.holds_until(block)
+            assert held_until > block
+            between = chance.sample(range(block + 1, held_until), min(5, held_until - block - 1))
+            for inside in (*range(block, held_until, BLOCK), held_until - 1, *between):
+                assert heard(controller.intent(inside)) == now, (obj, block, inside)
+            num_reads += 1
+            num_blocks += max(1, (held_until - block) // BLOCK)
+            block = max(block + BLOCK, -(-held_until // BLOCK) * BLOCK)
+    assert num_reads < 0.5 * num_blocks
+
+
+def test_what_is_heard_moves_where_it_is_said_to() -> None:
+    controller = opened(bpm=120, mood="epic")
+    assert controller.holds_until(7) == controller.frame_of_beat(4)
+    steer(controller, SECOND, energy=0.1, over=1.0, at="beat")
+    assert controller.holds_until(SECOND) == 72_000 == controller.holds_until(72_000 - 1)
+    assert controller.holds_until(72_000) == 72_001 and controller.holds_until(119_999) == 120_000
+    assert controller.holds_until(120_000) == controller.frame_of_beat(9)
+    send(controller, 4 * SECOND, type="end", how="fade")
+    assert controller.holds_until(4 * SECOND) == 4 * SECOND + 1
+    assert controller.holds_until(controller.end_frame - BLOCK) > controller.end_frame
+
+
+def test_the_words_of_a_mood_go_with_it_and_cross_over() -> None:
+    assert opened(energy=0.3).intent(0).texts == ()
+    controller = opened(prompt="rainy night, a little sad")
+    assert controller.intent(0).texts == (("rainy night, a little sad", 1.0),)
+    steer(controller, SECOND, energy=0.2)
+    applied = steer(controller, 2 * SECOND, mood="热血", over=2.0, at="now")
+    assert applied.fields["mood"].frame == 2 * SECOND
+    assert controller.intent(2 * SECOND).texts[0] == ("rainy night, a little sad", 1.0)
+    assert dict(controller.intent(3 * SECOND).texts) == {"rainy night, a little sad": 0.5, "epic": 0.5}
+    copy = Controller.restore(json.loads(json.dumps(controller.snapshot())))
+    for frame in (3 * SECOND, 4 * SECOND):
+        assert copy.intent(frame) == controller.intent(frame)
+    assert controller.intent(4 * SECOND).texts == (("epic", 1.0),)
+
+
+@pytest.mark.parametrize("lead_frames", [960, 9600])
+def test_who_makes_the_sound_tells_when_notes_may_change(lead_frames: int) -> None:
+    controller = Controller(parse_opening({"bpm": 120}), 1, lead_frames=lead_frames, block_frames=2 * BLOCK)
+    for told in (controller, Controller.restore(controller.snapshot(), lead_frames=lead_frames)):
+        for frame in range(0, 5 * SECOND, 7 * BLOCK):
+            beat = first_beat(told, steer(told, frame, energy=frame / (5 * SECOND)))
+            assert told.frame_of_beat(beat) >= frame + lead_frames > told.frame_of_beat(beat - 1)
+    send(controller, 6 * SECOND, type="end", how="stop", at={"seconds": 8})
+    gains_db = [controller.intent(8 * SECOND - blocks * BLOCK).gain_db for blocks in (3, 2, 1)]
+    assert gains_db == [0, MUTE_DB, MUTE_DB]
+
+
 @pytest.mark.parametrize(("at", "beats"), [("beat", 1), ("bar", 4), ("phrase", 16)])
 def test_acknowledged_frames_fall_on_the_grid(at: str, beats: int) -> None:
     for frame in range(0, 20 * SECOND, 13 * BLOCK):
         controller = opened(bpm=97)
         applied = steer(controller, frame, energy=0.9, style="house", density=0.5, at=at)
-        beat = applied.first_beat
-        assert beat is not None and beat % beats == 0
+        beat = first_beat(controller, applied)
+        assert beat % beats == 0
         assert controller.frame_of_beat(beat) == applied.effective.frame >= frame + LEAD_FRAMES
         assert controller.frame_of_beat(max(0, beat - beats)) < frame + LEAD_FRAMES
         assert {position.frame for position in applied.fields.values()} == {applied.effective.frame}
@@ -156,7 +232,7 @@ def test_a_prompt_of_which_nothing_is_understood_leaves_the_mood_as_it_is() -> N
     before = [controller.intent(frame) for frame in range(0, 30 * SECOND, SECOND)]
     applied = steer(controller, SECOND, prompt="xyzzy 魑魅")
     assert [controller.intent(frame) for frame in range(0, 30 * SECOND, SECOND)] == before
-    assert (applied.fields, applied.first_beat) == ({}, None)
+    assert (applied.fields, applied.changed_since) == ({}, None)
     steer(controller, SECOND, prompt="xyzzy", energy=0.2)
     assert controller.heading()["energy"] == 0.2 and controller.heading()["valence"] == find_mood("epic").valence
 
@@ -172,7 +248,7 @@ def test_each_field_has_its_own_default_place() -> None:
     }  # fmt: skip
     assert at["density"] == (1, 2) and at["tension"] == at["bpm"] == at["temperature"] == (2, 1)
     assert at["style"] == at["key"] == (5, 1)
-    assert applied.first_beat == 1
+    assert first_beat(controller, applied) == 1
     assert controller.intent(frame).energy == 0.9 and controller.intent(frame - 1).energy != 0.9
     assert controller.beat_intent(1).energy == 0.9 and controller.beat_intent(1).valence != 0.5
     assert controller.beat_intent(4).valence == 0.5 and controller.beat_intent(16).key.scale == "dorian"
@@ -180,9 +256,9 @@ def test_each_field_has_its_own_default_place() -> None:
 
 def test_colour_alone_leaves_the_notes() -> None:
     controller = opened()
-    assert steer(controller, 960, brightness=0.9).first_beat is None
-    assert steer(controller, 960, layers={"drums": -6}).first_beat is None
-    assert send(controller, 960, type="duck", gain_db=-9).first_beat is None
+    assert steer(controller, 960, brightness=0.9).changed_since is None
+    assert steer(controller, 960, layers={"drums": -6}).changed_since is None
+    assert send(controller, 960, type="duck", gain_db=-9).changed_since is None
 
 
 def test_glides_are_straight_and_reach_their_target() -> None:
@@ -214,7 +290,7 @@ def test_a_glide_over_bars_ends_on_the_bar_though_the_tempo_moves() -> None:
 def test_tempo_glides_and_never_jumps() -> None:
     controller = opened(bpm=80)
     applied = steer(controller, 0, bpm=160)
-    assert applied.first_beat == 4
+    assert first_beat(controller, applied) == 4
     bpm = [controller.beat_intent(beat).bpm for beat in range(20)]
     assert bpm[:4] == [80] * 4 and bpm[-1] == pytest.approx(160)
     assert all(1 <= after / before <= 1.1 + 1e-9 for before, after in pairwise(bpm))
@@ -264,9 +340,9 @@ def test_a_muted_layer_fades_and_then_rests() -> None:
     gains = [controller.intent(frame).layer_gains_db[bass] for frame in range(SECOND, 3 * SECOND, BLOCK)]
     assert gains[0] == 0 and gains[50:] == [MUTE_DB] * 50
     assert all(after <= before for before, after in pairwise(gains))
-    assert applied.first_beat == 4
+    assert first_beat(controller, applied) == 4
     assert controller.beat_intent(3).active_layers[bass] and not controller.beat_intent(4).active_layers[bass]
-    assert steer(controller, 3 * SECOND, layers={"bass": 0}).first_beat == 7
+    assert first_beat(controller, steer(controller, 3 * SECOND, layers={"bass": 0})) == 7
     assert controller.beat_intent(7).active_layers[bass]
 
 
@@ -289,7 +365,7 @@ def test_ducking_comes_and_goes() -> None:
 def test_room_for_a_voice_comes_and_goes_by_itself() -> None:
     controller = opened()
     send(controller, SECOND, type="duck", gain_db=-6, over=0)
-    assert send(controller, 2 * SECOND, type="duck", voice=True).first_beat is None
+    assert send(controller, 2 * SECOND, type="duck", voice=True).changed_since is None
     assert [round(controller.intent(2 * SECOND + i * 4800).voice_room, 6) for i in range(4)] == [0, 0.5, 1, 1]
     assert controller.intent(3 * SECOND).gain_db == -6
     send(controller, 3 * SECOND, type="duck", voice=False, over=0)
@@ -301,8 +377,8 @@ def test_room_for_a_voice_comes_and_goes_by_itself() -> None:
 def test_an_ending_counts_down_to_a_bar(frame: int) -> None:
     controller = opened(bpm=100)
     applied = send(controller, frame, type="end", how="cadence", at="phrase")
-    assert applied.first_beat is not None and controller.end_frame is not None
-    last = applied.first_beat
+    assert controller.end_frame is not None
+    last = first_beat(controller, applied)
     while controller.beat_intent(last).beats_to_end != 0:
         assert controller.beat_intent(last).section == "outro"
         assert controller.beat_intent(last + 1).beats_to_end == controller.beat_intent(last).beats_to_end - 1
@@ -368,7 +444,7 @@ def test_a_cancelled_control_has_never_been() -> None:
     controller, untouched = opened(), opened()
     steer(controller, 0, style="house", bpm=150, key="D major", at="phrase")
     applied = send(controller, SECOND, type="cancel", id="c")
-    assert applied.first_beat == 12  # the pivot into the key
+    assert first_beat(controller, applied) == 12  # the pivot into the key
     assert reads(controller, range(0, 60 * SECOND, SECOND), range(100)) == reads(
         untouched, range(0, 60 * SECOND, SECOND), range(100)
     )
@@ -386,18 +462,18 @@ def test_a_hit_has_a_pickup_and_a_cut_up_to_the_bar_line(beat: int, cut: int) ->
     applied = send(controller, 0, type="hit", at={"seconds": beat / 2 + 0.3}, id="h")
     assert applied.effective.frame == round((beat / 2 + 0.3) * SECOND)
     assert applied.effective.fraction == pytest.approx(0.6)
-    assert (applied.first_beat, applied.fields["pickup"].frame) == (beat - 1, controller.frame_of_beat(beat - 1))
+    assert applied.changed_since == applied.fields["pickup"].frame == controller.frame_of_beat(beat - 1)
     expected = ["fill", "hit", *["cut"] * cut, "none"]
     assert cues(controller, range(beat - 1, beat + cut + 2)) == expected
     assert controller.beat_intent(beat).hit_offset == pytest.approx(0.6)
-    assert send(controller, SECOND, type="cancel", id="h").first_beat == beat - 1
+    assert first_beat(controller, send(controller, SECOND, type="cancel", id="h")) == beat - 1
     assert "hit" not in cues(controller, range(30))
 
 
 def test_a_hit_at_a_beat_lands_on_the_first_open_one_without_pickup() -> None:
     controller = opened(bpm=120)
     applied = send(controller, SECOND, type="hit", at="beat", strength=0.2)
-    assert (applied.effective.frame, applied.first_beat, set(applied.fields)) == (72_000, 3, {"hit"})
+    assert (applied.effective.frame, applied.changed_since, set(applied.fields)) == (72_000, 72_000, {"hit"})
     assert cues(controller, range(2, 5)) == ["none", "hit", "none"]
     assert (send(controller, SECOND, type="hit", at="bar").effective.beat) == 1
 
@@ -412,8 +488,8 @@ def test_now_is_within_the_lead_whatever_the_tempo(bpm: int, control: dict[str, 
         at = applied.effective
         assert frame <= at.frame < frame + LEAD_FRAMES and set(applied.fields) == {control["type"]}
         assert at.frame == frame or at.frame == controller.frame_of_beat(controller.beat_at(at.frame))
-        assert applied.first_beat == controller.beat_at(at.frame) + 1
-        assert controller.frame_of_beat(applied.first_beat) >= at.frame + LEAD_FRAMES
+        assert first_beat(controller, applied) == controller.beat_at(at.frame) + 1
+        assert applied.changed_since >= at.frame + LEAD_FRAMES
 
 
 def test_a_hit_now_is_laid_over_its_beat_and_cuts_the_next() -> None:
@@ -438,7 +514,7 @@ def test_what_was_asked_for_now_is_taken_back_only_before_it_sounds() -> None:
         applied = send(controller, frame, **kind, at="now", id="n")
         assert applied.effective.frame == 72_000  # a beat that begins so soon
         taken = send(controller, 72_000, type="cancel", id="n")
-        assert (taken.effective.frame, taken.first_beat) == (72_000, 4)
+        assert (taken.effective.frame, first_beat(controller, taken)) == (72_000, 4)
         assert [controller.beat_intent(beat) for beat in range(12)] == before
         send(controller, frame, **kind, at="now", id="n")
         with pytest.raises(BadControl, match="still waiting"):
@@ -448,8 +524,7 @@ def test_what_was_asked_for_now_is_taken_back_only_before_it_sounds() -> None:
 
 def test_now_is_refused_only_when_nothing_more_is_struck() -> None:
     controller = opened(bpm=100)
-    last = send(controller, 0, type="end", how="ring", at={"seconds": 20}).first_beat
-    assert last is not None
+    last = first_beat(controller, send(controller, 0, type="end", how="ring", at={"seconds": 20}))
     start = controller.frame_of_beat(last)
     for kind in ({"type": "hit"}, {"type": "stinger", "name": "fail"}):
         assert send(controller, start - BLOCK, **kind, at="now").effective.frame == start
@@ -511,8 +586,8 @@ def test_seconds_stay_seconds_when_the_tempo_changes() -> None:
 def test_nothing_is_struck_after_the_end() -> None:
     controller = opened(bpm=100)
     send(controller, 0, type="hit", at={"seconds": 25})
-    last = send(controller, 0, type="end", how="ring", at={"seconds": 20}).first_beat
-    assert last is not None and "hit" not in cues(controller, range(last + 1, last + 40))
+    last = first_beat(controller, send(controller, 0, type="end", how="ring", at={"seconds": 20}))
+    assert "hit" not in cues(controller, range(last + 1, last + 40))
     with pytest.raises(BadControl, match="the music ends at 20.00 s"):
         send(controller, 0, type="hit", at={"seconds": 21})
 
@@ -520,7 +595,7 @@ def test_nothing_is_struck_after_the_end() -> None:
 def test_a_stinger_takes_the_place_of_the_lead() -> None:
     controller, lead = opened(style="upbeat", energy=1.0, bpm=120), LAYERS.index("lead")
     applied = send(controller, 0, type="stinger", name="揭晓", at={"seconds": 16.25})
-    assert applied.first_beat == 32
+    assert first_beat(controller, applied) == 32
     assert [controller.beat_intent(beat).stinger for beat in range(31, 37)] == [
         None, ("reveal", -0.5), ("reveal", 0.5), ("reveal", 1.5), ("reveal", 2.5), None,
     ]  # fmt: skip
@@ -531,12 +606,12 @@ def test_a_stinger_takes_the_place_of_the_lead() -> None:
 def test_a_new_key_is_known_a_bar_ahead_or_comes_without_pivot() -> None:
     controller = opened(bpm=120, key="C major")
     applied = steer(controller, 0, key="A major")
-    assert applied.first_beat == 12 and applied.fields["key"].frame == controller.frame_of_beat(16)
+    assert first_beat(controller, applied) == 12 and applied.fields["key"].frame == controller.frame_of_beat(16)
     ahead = [controller.beat_intent(beat).key_ahead for beat in range(10, 18)]
     assert [str(key) for key in ahead] == ["None"] * 2 + ["A major"] * 4 + ["None"] * 2
     assert [controller.beat_intent(beat).beats_to_key for beat in range(12, 16)] == [4, 3, 2, 1]
     late = opened(bpm=120, key="C major")
-    assert steer(late, 6 * SECOND + 960, key="A major").first_beat == 16
+    assert first_beat(late, steer(late, 6 * SECOND + 960, key="A major")) == 16
     assert late.beat_intent(15).key_ahead is None and str(late.beat_intent(16).key) == "A major"
 
 
@@ -545,7 +620,7 @@ def test_a_key_taken_back_under_way_leaves_what_was_composed() -> None:
     steer(controller, 0, key="A major")
     before = [controller.beat_intent(beat) for beat in range(16)]
     applied = send(controller, round(6.6 * SECOND), type="cancel", id="c")
-    assert applied.first_beat == 14
+    assert first_beat(controller, applied) == 14
     assert [controller.beat_intent(beat) for beat in range(14)] == before[:14]
     assert all(controller.beat_intent(beat).key_ahead is None for beat in range(14, 32))
 

@@ -80,12 +80,12 @@ def test_a_steer_changes_notes_from_its_beat_on_and_none_before(composer) -> Non
     now = controllers[1].clock.frame_of_beat(8) - 960
     steer = parse_control({"type": "steer", "set": {"energy": 1.0, "valence": -1.0}, "at": "beat"})
     applied = controllers[1].apply(steer, now)
-    assert applied.first_beat is not None
-    assert controllers[1].clock.frame_of_beat(applied.first_beat) >= now + LEAD_FRAMES
-    composer.revise(1, applied.first_beat)
+    assert applied.changed_since is not None and applied.changed_since >= now + LEAD_FRAMES
+    first_beat = controllers[1].beat_at(applied.changed_since)
+    composer.revise(1, first_beat)
     steered = content(beats + take(composer, 1, 32))
-    assert steered[: applied.first_beat] == untouched[: applied.first_beat]
-    assert steered[applied.first_beat :] != untouched[applied.first_beat :]
+    assert steered[:first_beat] == untouched[:first_beat]
+    assert steered[first_beat:] != untouched[first_beat:]
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -152,7 +152,7 @@ def test_an_ending_rests_on_the_tonic_and_then_is_silent(composer) -> None:
     applied = controller.apply(
         parse_control({"type": "end", "how": "cadence", "at": "bar"}), controller.clock.frame_of_beat(10)
     )
-    composer.revise(0, max(10, applied.first_beat))
+    composer.revise(0, max(10, controller.beat_at(applied.changed_since)))
     beats += take(composer, 0, 40)
     last = next(beat.index for beat in beats if controller.beat_intent(beat.index).beats_to_end == 0)
     assert last % 4 == 0

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from engine.notes import DRUM_PITCHES
 from engine.score.composer import ComposedBeat, Composer
-from engine.score.generator import ScoreGenerator
-from engine.score.piece import DRUM_PITCHES
 from engine.score.rules import LEAD_LEAPS, VOICING_REACH, strike_tick
 from engine.score.stinger import stinger_notes
+from engine.score_generator import ScoreGenerator
 from moods.control import Opening, parse_control
 from moods.controller import Applied, Controller
 from moods.form import key_shift
@@ -116,8 +116,8 @@ def test_a_hit_does_not_change_what_was_composed_before_it(composer) -> None:
     before = take(composer, [0, 1], 9)
     composer.compose([1], 400)
     applied = apply(controllers[1], controllers[1].frame_of_beat(8), type="hit", at="beat", strength=1)
-    assert applied.first_beat == 9 and "pickup" not in applied.fields
-    composer.revise(1, applied.first_beat)
+    assert applied.changed_since == controllers[1].frame_of_beat(9) and "pickup" not in applied.fields
+    composer.revise(1, 9)
     plain, struck = take(composer, [0, 1], 8)
     assert [beat.notes.tobytes() for beat in before[0]] == [beat.notes.tobytes() for beat in before[1]]
     assert struck[0].notes.tobytes() != plain[0].notes.tobytes()
@@ -159,7 +159,7 @@ def test_a_restored_station_plays_the_same_hits_stingers_and_pivots(composer) ->
 
 def test_a_hit_may_be_the_last_chord(composer) -> None:
     controller = station(3, mood="epic", key="D minor", tension=0.1)
-    last = apply(controller, type="end", how="ring", at={"seconds": 12}).first_beat
+    last = controller.beat_at(apply(controller, type="end", how="ring", at={"seconds": 12}).changed_since)
     apply(controller, type="hit", at={"seconds": controller.frame_of_beat(last) / SECOND})
     composer.open(0, controller)
     (beats,) = take(composer, [0], last + 4)
@@ -188,7 +188,8 @@ def test_a_new_key_is_entered_by_a_pivot(composer, key: str, ahead: str) -> None
     old, new = parse_key(key), parse_key(ahead)
     controllers = [station(seed, style=STYLES[seed], key=key, tension=0.2, energy=0.6) for seed in range(SLOTS)]
     for slot, controller in enumerate(controllers):
-        assert apply(controller, type="steer", set={"key": ahead}).first_beat == 12
+        applied = apply(controller, type="steer", set={"key": ahead})
+        assert applied.changed_since == controller.frame_of_beat(12)
         composer.open(slot, controller)
     for beats in take(composer, list(range(SLOTS)), 20):
         pivots = [chord_tones(beat) <= old.pitch_classes & new.pitch_classes for beat in beats[12:16]]

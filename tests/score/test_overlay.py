@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES
+from engine.notes import DRUM_PITCHES
 from engine.score.composer import ComposedBeat
-from engine.score.generator import ScoreGenerator
-from engine.score.piece import DRUM_PITCHES
 from engine.score.rules import RANGES
+from engine.score_generator import ScoreGenerator
 from moods.control import Opening, parse_control
 from moods.controller import LEAD_FRAMES, Applied, Controller
 from moods.harmony import CHORD_QUALITIES
@@ -43,8 +43,8 @@ class Trial(ScoreGenerator):
 
     def control(self, slot: int, **control: object) -> Applied:
         applied = self.controllers[slot].apply(parse_control(control), self._frames[slot])
-        if applied.first_beat is not None:
-            self.revise(slot, applied.first_beat)
+        if applied.changed_since is not None:
+            self.revise(slot, applied.changed_since)
         return applied
 
     def both(self, asked: int, **control: object) -> None:
@@ -65,7 +65,7 @@ class Trial(ScoreGenerator):
 
     def laid_over(self, asked: int, applied: Applied) -> np.ndarray:
         """What the asked station plays more, up to where it may be composed otherwise; it lacks nothing."""
-        end = self.controllers[asked].frame_of_beat(applied.first_beat)
+        end = applied.changed_since
         mine, other = (sounds[sounds["frame"] < end] for sounds in (self.heard(asked), self.heard(asked + 1)))
         rest = mine.tolist()
         for sound in other.tolist():
@@ -86,8 +86,7 @@ def check_figure(
 ) -> None:
     """The notes of the figure's first `num_beats` are there, each at its place in the tempo map; from the first beat
     composed anew on the lead plays nothing else."""
-    begun, first = applied.effective.frame, applied.first_beat
-    assert first is not None
+    begun, first = applied.effective.frame, controller.beat_at(applied.changed_since)
     beats = controller.clock.beats_at(begun)
     wanted = {(note.layer, beats + round(24 * note.onset) / 24) for note in find_stinger(name).notes}
     there = [(int(sound["layer"]), controller.clock.beats_at(int(sound["frame"]))) for sound in sounds]
@@ -112,7 +111,8 @@ def test_a_stinger_now_is_laid_over_what_sounds(composer, number: int) -> None:
         name = STINGERS[STYLES.index(style) % len(STINGERS)]
         asked[2 * index] = name, trial.control(2 * index, type="stinger", name=name, at="now")
     controllers = trial.controllers
-    trial.play(max(controllers[slot].frame_of_beat(at.first_beat + BEATS_LONG) for slot, (_, at) in asked.items()))
+    first_beats = {slot: controllers[slot].beat_at(applied.changed_since) for slot, (_, applied) in asked.items()}
+    trial.play(max(controllers[slot].frame_of_beat(beat + BEATS_LONG) for slot, beat in first_beats.items()))
     for slot, (name, applied) in asked.items():
         over = trial.laid_over(slot, applied)
         assert over["frame"][0] == applied.effective.frame and over["is_struck"][0]
@@ -134,7 +134,7 @@ def test_a_hit_now_strikes_the_chord_that_sounds(composer, number: int) -> None:
         controller, over = trial.controllers[slot], trial.laid_over(slot, applied)
         assert set(over["frame"].tolist()) == {applied.effective.frame} and over["is_struck"].all()
         assert over["velocity"].min() >= 64 + 56 * strength - 4
-        beat = applied.first_beat - 1
+        beat = controller.beat_at(applied.changed_since) - 1
         intent, chord = controller.beat_intent(beat), trial.beats[slot][beat]
         struck = {layer: over["pitch"][over["layer"] == layer].tolist() for layer in range(len(LAYERS))}
         drums = {DRUM_PITCHES[pitch] for pitch in struck[DRUMS]}
@@ -162,7 +162,7 @@ def test_a_later_stinger_now_ends_an_earlier_one(composer) -> None:
     second = trial.control(0, type="stinger", name="logo", at="now")
     trial.play(500 * BLOCK_FRAMES)
     controller, heard = trial.controllers[0], trial.heard(0)
-    assert first.first_beat == second.first_beat
+    assert first.changed_since == second.changed_since
     over = trial.laid_over(0, first)
     assert second.effective.frame in over["frame"]
     apart = (second.effective.frame - first.effective.frame) / (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.notes import TICKS_PER_BEAT
 from engine.score import vocabulary as v
 from engine.score.composer import _decode_notes
-from engine.score.piece import TICKS_PER_BEAT
 from engine.training.arranger import arrange
 from moods.intent import STYLES
 

@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 from streaming.app import Server, bind, create_app
 from streaming.conductor import Conductor
 from streaming.config import Config
+from streaming.engines.local import LocalEngine
 
 Result = TypeVar("Result")
 
@@ -64,6 +65,11 @@ class Running:
         response = self.http.post("/v1/stations", json={"mood": "epic", "seed": 1} | opening)
         assert response.status_code == 201, response.text
         return response.json()
+
+    @property
+    def engine(self) -> LocalEngine:
+        """The link to the engine."""
+        return self.conductor._link
 
     def ws(self, path: str) -> str:
         return self.address.replace("http", "ws") + path

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE, Block
 from engine.config import EngineConfig
 from engine.errors import BadCheckpoint
-from engine.generator import Snapshot
-from moods.controller import Controller
+from engine.generator import Made, Snapshot, Traits
+from moods.controller import LEAD_FRAMES, Controller
 
 
 class Sines:
-    num_resets = 0
+    traits = Traits(
+        name="sines", latency_frames=0, lead_frames=LEAD_FRAMES, block_multiple=1, has_notes=False, has_stems=False
+    )
 
     def __init__(self, max_slots: int, step_s: float = 0.0) -> None:
         self.max_slots = max_slots
@@ -32,12 +34,22 @@ class Sines:
         self._controllers[slot] = controller
         self._places[slot] = (0, self._level(controller, 0))
 
-    def step(self, slots: Sequence[int]) -> Block:
-        time.sleep(self._step_s)
-        return np.stack([self._step(slot) for slot in slots])
+    def counters(self) -> Mapping[str, int]:
+        return {}
 
-    def revise(self, slot: int, beat: int) -> None:
-        assert beat >= 0
+    def work(self, slots: Sequence[int]) -> bool:
+        return False
+
+    def is_ready(self, slot: int) -> bool:
+        return True
+
+    def step(self, slots: Sequence[int], *, stems: bool = False, notes: bool = False) -> Made:
+        assert not stems and not notes, "sines have neither"
+        time.sleep(self._step_s)
+        return Made(np.stack([self._step(slot) for slot in slots]))
+
+    def revise(self, slot: int, changed_since: int) -> None:
+        assert changed_since >= self._places[slot][0], (changed_since, self._places[slot])
 
     def snapshot(self, slot: int) -> Snapshot:
         return {"place": self._places[slot]}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from streaming.encoders.opus import OpusEncoder
+from streaming.engines.ring import Chunk, make_chunk
 from streaming.filler import PAST_BLOCKS, Filler, make_loop
-from streaming.ring import Chunk, make_chunk
 
 HERTZ = 231.7
 STEEPEST = 0.4 * 2 * np.pi * HERTZ / 48_000

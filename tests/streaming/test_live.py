@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -148,12 +149,19 @@ def test_opus_audio_decodes_to_the_pcm(server: Running) -> None:
 def test_a_reader_that_stalls_loses_its_own_oldest_and_harms_nobody(server: Running) -> None:
     station = server.open()
     path = server.ws(station["links"]["audio"]) + "?format=pcm_f32le"
-    with dial(path, max_queue=1) as stalled, dial(path) as lively:
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the system keeps seconds of sound for it
+    narrow.connect((server.http.base_url.host, server.http.base_url.port))
+    with dial(path, max_queue=1, sock=narrow) as stalled, dial(path) as lively:
         stalled.recv(10)
         lively.recv(10)
         frames, pcm = read_pcm(lively, 150)
-        assert frames == list(range(frames[0], frames[0] + 150 * 960, 960))
-        assert np.abs(np.diff(pcm, axis=0)).max() < 0.05
+        late_frames, _ = read_pcm(stalled, 200)
+    assert frames == list(range(frames[0], frames[0] + 150 * 960, 960))
+    assert np.abs(np.diff(pcm, axis=0)).max() < 0.05
+    (gap,) = {step for step in np.diff(late_frames) if step != 960}  # one long gap, not many short ones
+    assert gap > 50 * 960
+    assert late_frames[-1] >= frames[-1] - 50 * 960  # and then what is new
 
 
 @pytest.mark.parametrize("path", ["/v1/stations/none/live", "/v1/stations/none/audio"])

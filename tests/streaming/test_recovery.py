@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection
 from moods.control import parse_control, parse_opening
 from moods.controller import Controller
 from streaming.config import Config
+from streaming.scratch import snapshot_path
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines
 from tests.streaming.test_live import read_pcm
@@ -37,7 +38,7 @@ def undisturbed(server: Running, station: dict[str, Any], num_blocks: int) -> np
             control = controls.pop(0)
             del control["frame"]
             controller.apply(parse_control(control), block * 960)
-        blocks.append(sines.step([0])[0].T)
+        blocks.append(sines.step([0]).block[0].T)
     return np.concatenate(blocks)
 
 
@@ -56,7 +57,7 @@ def restarts(server: Running) -> float:
 
 def test_an_engine_that_cannot_keep_a_snapshot_plays_on(server: Running) -> None:
     before, station = restarts(server), server.open()
-    snapshot = server.conductor._snapshot_path(server.conductor.stations[station["id"]])
+    snapshot = snapshot_path(server.engine._folder, station["id"])
     (obstacle := snapshot.with_suffix(".partial")).mkdir()  # as good as a full disk, which a test cannot have
     snapshot.unlink(missing_ok=True)
     time.sleep(1.2)
@@ -88,7 +89,7 @@ def test_sound_goes_on_and_returns_to_the_same_samples(server: Running, how: sig
         first, early = read_pcm(audio, 60)
         steer = {"type": "steer", "set": {"energy": 0.9}, "at": "now"}
         server.http.post(station["links"]["controls"], json=steer)
-        os.kill(server.conductor._engine.pid, how)
+        os.kill(server.engine.pid, how)
         later, rest = read_until_back(server, station, audio)
     assert first + later == list(range(first[0], first[0] + len(first + later) * 960, 960))
     pcm = np.concatenate([early, rest])
@@ -97,8 +98,8 @@ def test_sound_goes_on_and_returns_to_the_same_samples(server: Running, how: sig
     assert levels.min() > 0.05
     wanted = undisturbed(server, station, first[0] // 960 + len(first + later))[first[0] :]
     is_same = (pcm == wanted).reshape(-1, 960, 2).all(axis=(1, 2))
-    first_filled = int(np.flatnonzero(~is_same)[0])
-    assert is_same[first_filled:].sum() >= 10
+    assert not is_same.all()  # a filler sounded
+    assert is_same[-40:].all()
 
 
 def test_pause_survives_the_engine(server: Running) -> None:
@@ -107,7 +108,7 @@ def test_pause_survives_the_engine(server: Running) -> None:
         audio.recv(10)
         server.http.post(station["links"]["controls"], json={"type": "transport", "do": "pause"})
         time.sleep(0.7)  # a snapshot is taken while it is silent
-        os.kill(server.conductor._engine.pid, signal.SIGKILL)
+        os.kill(server.engine.pid, signal.SIGKILL)
         ack = server.http.post(station["links"]["controls"], json={"type": "transport", "do": "play"}).json()
         frames, pcm = read_pcm(audio, 50)
         while frames[-1] < ack["effective_at"]["frame"] + 20 * 960:
@@ -121,7 +122,7 @@ def test_pause_survives_the_engine(server: Running) -> None:
 
 def test_server_is_not_ready_until_the_engine_is_back(server: Running) -> None:
     server.open()
-    os.kill(server.conductor._engine.pid, signal.SIGKILL)
+    os.kill(server.engine.pid, signal.SIGKILL)
     statuses = []
     for _ in range(500):
         statuses.append(server.http.get("/readyz").status_code)

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streaming.ring import NUM_BLOCKS, Ring
+from streaming.engines.ring import NUM_BLOCKS, Ring
 
 WRITER = """
 import sys
 import numpy as np
 from pathlib import Path
-from streaming.ring import Ring
+from streaming.engines.ring import Ring
 ring = Ring(Path(sys.argv[1]))
 for block in range(int(sys.argv[2])):
     ring.write(block, block.to_bytes(8, "little") * 20, np.full((960, 2), block, np.float32))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pickle
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES, Block
-from streaming.player import Player
-from streaming.protocol import Event, LogEntry, Open
-from streaming.ring import Ring
+from engine.performance import Performance, step
+from engine.take import Entry, Skip
+from moods.control import parse_control, parse_opening
+from streaming.engines.told import ack_message, event_message, status_message
+from streaming.protocol import Event
 from tests.streaming.conftest import Running, dial
 from tests.streaming.sines import Sines
 from tests.streaming.test_live import next_event, read_pcm
@@ -40,55 +41,55 @@ class Ticks(Sines):
 
 
 class Stage:
-    """A player driven block by block as the engine process does it; keeps what it told and what sounded."""
+    """A performance driven block by block; keeps what it told and what sounded."""
 
-    def __init__(self, folder: Path, opening: Control) -> None:
-        self.folder, self.opening = folder, opening
-        Ring(self.folder / "ring", create=True).close()
+    def __init__(self, opening: Control) -> None:
+        self.generator, self.opening = Ticks(1), parse_opening(opening)
         self.told: list[Event] = []
-        self.log: list[LogEntry] = []
+        self.log: list[Entry] = []
         self.blocks: list[np.ndarray] = []
-        self._raise_curtain(None)
-
-    def _raise_curtain(self, first_tick: int | None) -> None:
-        self.generator = Ticks(1)
-        paths = str(self.folder / "ring"), str(self.folder / "snapshot")
-        request = Open("s", self.opening, 1, *paths, first_tick, tuple(self.log))
-        self.player = Player(self.generator, 0, request, 160_000)
+        self.kept = b""
+        self.performance = Performance(self.generator, 0, self.opening, 1)
 
     @property
     def frame(self) -> int:
-        return self.player.state.next_block * BLOCK_FRAMES
+        return self.performance.next_block * BLOCK_FRAMES
 
-    def apply(self, control: Control) -> Event:
-        entry, ack = self.player.apply(control)
-        self.log.append(entry)
-        self.told += self.player.announcements()
-        return ack
+    def _log(self, control: Any) -> None:
+        self.log.append(Entry(self.performance.num_controls, self.performance.next_block, control))
+
+    def apply(self, message: Control) -> Event:
+        control = parse_control(message)
+        self._log(control)
+        ack = self.performance.apply(control)
+        self._tell()
+        return ack_message(ack, control)
 
     def skip(self, num_blocks: int) -> None:
-        event = self.player.skip(num_blocks)
-        self.log.append(
-            LogEntry(event["index"], event["frame"] // BLOCK_FRAMES, {"type": "skip", "blocks": num_blocks})
-        )
+        self._log(Skip(num_blocks))
+        self.performance.skip(num_blocks)
         self.blocks += [np.zeros((BLOCK_FRAMES, 2), np.float32)] * num_blocks
 
     def play(self, num_blocks: int) -> None:
         for _ in range(num_blocks):
-            self.player.replay_due()
-            self.told += self.player.announcements()
-            block = self.generator.step([0])[0] if self.player.state.is_sounding else None
-            at = self.player.state.next_block
-            self.blocks[at:] = [self.player.advance(block).copy()]
+            self._tell()
+            at = self.performance.next_block
+            self.blocks[at:] = [step(self.generator, [self.performance])[0].pcm]
+
+    def _tell(self) -> None:
+        self.told += map(event_message, self.performance.announcements())
 
     def keep(self) -> None:
-        self.player.keep(pickle.loads(pickle.dumps(self.player.snapshot())), lambda: None)
+        self.performance.forget()
+        self.kept = pickle.dumps(self.performance.snapshot())
 
     def bring_back(self) -> None:
         """The engine has died; another plays on from what was kept and does again what was done since."""
-        reached = self.player.state.next_block
-        self._raise_curtain(0)
-        self.play(reached - self.player.state.next_block)
+        reached = self.performance.next_block
+        self.generator = Ticks(1)
+        self.performance = Performance.restore(self.generator, 0, self.opening, pickle.loads(self.kept))
+        self.performance.replay(self.log)
+        self.play(reached - self.performance.next_block)
 
     def sounded(self, channel: int) -> list[int]:
         """The frames at which beats (0), or hits and stingers (1), are in the sound."""
@@ -105,8 +106,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    yield Stage(tmp_path, {"mood": "epic", "bpm": 150})
+def stage() -> Stage:
+    return Stage({"mood": "epic", "bpm": 150})
 
 
 PAUSE, PLAY, RESTART = ({"type": "transport", "do": do} for do in ("pause", "play", "restart"))
@@ -184,7 +185,7 @@ def test_nothing_is_told_of_what_comes_after_the_end(stage: Stage) -> None:
     stage.play(35)
     ack = stage.apply({"type": "end", "how": "stop", "at": {"seconds": 1.3}})
     stage.play(100)
-    assert stage.player.status()["state"] == "ended"
+    assert status_message(stage.performance)["state"] == "ended"
     assert stage.last_word("beat") == stage.sounded(0)
     assert max(event["frame"] for event in stage.told) < ack["effective_at"]["frame"] + 48_000
 

@@ -67,10 +67,10 @@ def compile_for_card() -> str:
     from numba import cuda, typeof
     from numba.cuda import dispatcher
 
+    from engine.notes import SOUND
     from engine.synth.cuda import render_slots
     from engine.synth.mixer import new_scratch
     from engine.synth.patching.tables import shipped_tables
-    from engine.synth.sound import SOUND
     from engine.synth.state import new_state
 
     def of_slots(one: tuple[np.ndarray, ...]) -> Any:

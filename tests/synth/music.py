@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
+from engine.notes import as_sounds
 from engine.synth.patching.tables import PatchTables, shipped_tables
-from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from moods.harmony import Key
 from moods.intent import NO_RECALL, STYLES, Intent

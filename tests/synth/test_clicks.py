@@ -10,8 +10,8 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.notes import as_sounds
 from engine.synth.patching.tables import PatchTables, shipped_tables
-from engine.synth.sound import as_sounds
 from engine.synth.targets import NUM_AMBIENCES
 from moods.intent import MUTE_DB, Intent
 from tests.synth.music import intent, play

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from engine.errors import DeviceMissing
+from engine.notes import SOUND
 from engine.synth.patching.tables import shipped_tables
-from engine.synth.sound import SOUND
 from engine.synth.state import new_state
 from engine.synth.synth import Synth
 from tests.synth.card import Arrays, CardWork

@@ -8,8 +8,8 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
+from engine.notes import as_sounds
 from engine.synth.patching.tables import shipped_tables
-from engine.synth.sound import as_sounds
 from engine.synth.sources.spectra import GUARD_FRAMES, RMS, Spectrum, build_spectrum
 from engine.synth.synth import Synth
 from moods.intent import LAYERS

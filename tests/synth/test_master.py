@@ -10,9 +10,9 @@ import pytest
 from scipy.signal import butter, resample_poly, sosfilt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.notes import SOUND, as_sounds
 from engine.synth.playing import MAX_LATE_FRAMES
 from engine.synth.sizes import CONTROL_FRAMES
-from engine.synth.sound import SOUND, as_sounds
 from engine.synth.synth import Synth
 from moods.intent import LAYERS, MUTE_DB, STYLES, Intent
 from tests.synth.music import arrangement, intent, play
@@ -30,7 +30,7 @@ def true_peak_db(sound: np.ndarray) -> float:
 def test_loudness_reaches_its_target(style: str, loudness_lufs: float) -> None:
     sound = play(14, lambda slot, frame: intent(style, loudness_lufs=loudness_lufs), arrangement(14))
     heard = pyloudnorm.Meter(SAMPLE_RATE).integrated_loudness(sound[:, 8 * SECOND :].T.astype(np.float64))
-    assert heard == pytest.approx(loudness_lufs, abs=1.5)
+    assert heard == pytest.approx(loudness_lufs, abs=1.0)
     assert true_peak_db(sound) <= -1.0
 
 

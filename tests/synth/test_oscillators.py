@@ -8,7 +8,7 @@ from numba import njit
 
 from benchmarks.aliasing import measure
 from engine.audio import SAMPLE_RATE
-from engine.synth.sound import as_sounds
+from engine.notes import as_sounds
 from engine.synth.sources.analog import add_pulse
 from engine.synth.sources.oscillators import add_wave, sine, whole
 from engine.synth.sources.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, build_waves, wave_start

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from engine.audio import SAMPLE_RATE
-from engine.score.piece import DRUM_PITCHES
+from engine.notes import DRUM_PITCHES, as_sounds
 from engine.synth.envelopes import FREE
 from engine.synth.patching.tables import shipped_tables
-from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from moods.intent import LAYERS
 from tests.synth.music import intent

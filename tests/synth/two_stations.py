@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from engine.notes import as_sounds
 from engine.synth.patching.tables import PatchTables, shipped_tables
-from engine.synth.sound import as_sounds
 from engine.synth.sources.kinds import KINDS
 from engine.synth.synth import Synth
 from moods.intent import LAYERS, STYLES, Intent

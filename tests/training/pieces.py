@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.score.piece import CHORD, NOTE, Bar, Piece
+from engine.notes import NOTE
+from engine.score.piece import CHORD, Bar, Piece
 from moods.harmony import CHORD_QUALITY_NAMES, Key
 
 MAJOR = CHORD_QUALITY_NAMES.index("maj")

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import spearmanr
 
-from engine.score.piece import DRUM_PITCHES, NOTE, Piece
+from engine.notes import DRUM_PITCHES, NOTE
+from engine.score.piece import Piece
 from engine.score.vocabulary import encode_piece
 from engine.training.arranger import arrange
 from moods.harmony import CHORD_QUALITY_NAMES

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine.score.piece import DRUM_PITCHES, Piece
+from engine.notes import DRUM_PITCHES
+from engine.score.piece import Piece
 from engine.training.arranger import arrange
 from engine.training.arranger.drums import learnt_voice
 from engine.training.arranger.idioms import IDIOMS

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.score.piece import DRUM_PITCHES
+from engine.notes import DRUM_PITCHES
 from engine.training.arranger import drums, loops
 from engine.training.grooves import KINDS, fill_of
 from engine.training.progressions import MOOD_VALENCE_TENSION, read_moods, read_songs

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import symusic
 
-from engine.score.piece import DRUM_PITCHES, Piece
+from engine.notes import DRUM_PITCHES
+from engine.score.piece import Piece
 from engine.training import corpora, labels
 from engine.training import midi_reader as reader
 from engine.training.midi_reader import BASS, DRUMS, HARMONY, LEAD, TEXTURE

@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from engine.score.piece import DRUM_PITCHES
+from engine.notes import DRUM_PITCHES, as_sounds
 from engine.synth.listening.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
 from engine.synth.patching.tables import PatchTables
-from engine.synth.sound import as_sounds
 from engine.synth.synth import Synth
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import DRUM_PITCHES
+from engine.notes import DRUM_PITCHES
 from engine.synth.errors import PatchError
 from engine.synth.patching.patch import PATCH, read_patch, read_spectrum
 from engine.synth.patching.patch_file import PatchFile

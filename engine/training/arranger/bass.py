@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.training.arranger.cues import hit_ticks, may_begin, ticks_to_cut
 from engine.training.arranger.harmony import Chord
 from engine.training.arranger.idioms import BassLine

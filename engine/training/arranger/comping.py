@@ -4,7 +4,7 @@ Writes into the Score it is given; no state of its own."""
 
 from __future__ import annotations
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.training.arranger.cues import hit_ticks, may_begin, ticks_to_cut
 from engine.training.arranger.harmony import Chord, voice_chord
 from engine.training.arranger.idioms import Comp

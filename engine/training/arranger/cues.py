@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.training.arranger.plan import BarPlan
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 

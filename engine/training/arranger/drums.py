@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from engine.score.piece import DRUM_PITCHES, TICKS_PER_BEAT
+from engine.notes import DRUM_PITCHES, TICKS_PER_BEAT
 from engine.training.arranger.cues import cue_at, hit_ticks
 from engine.training.arranger.idioms import Groove, Idiom
 from engine.training.arranger.plan import DRUMS, BarPlan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.score.piece import DRUM_PITCHES
+from engine.notes import DRUM_PITCHES
 from engine.training.arranger.bass import LOWEST as LOWEST_BASS
 from engine.training.arranger.comping import CENTRE
 from engine.training.arranger.harmony import voice_chord

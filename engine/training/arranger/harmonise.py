@@ -11,7 +11,7 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.training.arranger.harmony import (
     FREE_TENSION,
     UNREST,

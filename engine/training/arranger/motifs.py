@@ -12,7 +12,7 @@ import math
 import random
 from dataclasses import dataclass, replace
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.training.arranger.idioms import Lead
 from engine.training.arranger.rhythm import STEPS_PER_BAR, parse_row
 

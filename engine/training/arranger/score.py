@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import NOTE, TICKS_PER_BEAT
+from engine.notes import NOTE, TICKS_PER_BEAT
 from engine.score.vocabulary import MAX_EVENTS_PER_BEAT
 from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan
 from engine.training.arranger.rhythm import TICKS_PER_BAR

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.training.arranger.harmony import Chord
 from engine.training.arranger.idioms import Texture
 from engine.training.arranger.plan import LEAD, TEXTURE, BarPlan

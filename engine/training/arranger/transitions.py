@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from engine.score.piece import TICKS_PER_BEAT
+from engine.notes import TICKS_PER_BEAT
 from engine.training.arranger.harmony import voice_chord
 from engine.training.arranger.melody import scale_ladder
 from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan

@@ -31,7 +31,7 @@ from moods.intent import STYLES
 LONG_SECONDS, HOUR_SECONDS = 600.0, 3600.0
 _HERE = "engine/training/evaluation"
 _MODEL_SOURCES = ("moods", "engine/score", "engine/config.py", f"{_HERE}/takes.py")
-_ARRANGER_SOURCES = ("moods", "engine/score/piece.py", "engine/training/arranger")
+_ARRANGER_SOURCES = ("moods", "engine/notes.py", "engine/score/piece.py", "engine/training/arranger")
 _CORPUS_SOURCES = tuple(f"engine/training/{name}.py" for name in ("corpora", "labels", "midi_reader", "dataset"))
 _SOUND_SOURCES = ("engine/synth", *(f"{_HERE}/{name}.py" for name in ("sound", "listening", "parts")))
 _EXAMPLES_A_STYLE = 40

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.score.piece import TICKS_PER_BEAT, Piece
+from engine.notes import TICKS_PER_BEAT
+from engine.score.piece import Piece
 from engine.training.figures import empty_bars, onset_sets
 from engine.training.labels import BAR_TICKS
 from moods.intent import BEATS_PER_BAR

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.piece import TICKS_PER_BEAT, Piece
+from engine.notes import TICKS_PER_BEAT
+from engine.score.piece import Piece
 from engine.training.figures import DRUMS, excerpt, onset_sets, overlap
 from engine.training.labels import BAR_TICKS
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR

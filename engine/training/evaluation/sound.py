@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.score.generator import notes_to_sounds
-from engine.score.piece import TICKS_PER_BEAT, Piece
+from engine.notes import TICKS_PER_BEAT, notes_to_sounds
+from engine.score.piece import Piece
 from engine.synth.synth import Synth
 from engine.training.figures import excerpt
 from moods.controller import Controller

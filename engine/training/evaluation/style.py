@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesClassifier
 
-from engine.score.piece import TICKS_PER_BEAT, Piece
+from engine.notes import TICKS_PER_BEAT
+from engine.score.piece import Piece
 from engine.score.vocabulary import NUM_QUALITIES
 from engine.training.evaluation.takes import strongest_style
 from engine.training.figures import BASS, DRUMS, LEAD, chords_of_beats, excerpt, melody

@@ -15,8 +15,9 @@ import numpy as np
 from scipy.stats.qmc import LatinHypercube
 
 from engine.config import ModelConfig
+from engine.notes import TICKS_PER_BEAT
 from engine.score.composer import ComposedBeat, Composer, num_rows
-from engine.score.piece import CHORD, TICKS_PER_BEAT, Bar, Piece
+from engine.score.piece import CHORD, Bar, Piece
 from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk
 from engine.training.arranger import arrange

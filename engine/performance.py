@@ -1,0 +1,447 @@
+"""One music being performed on one slot of a generator: live, into a file, in tests and benchmarks alike.
+
+In: an opening and controls; out: blocks with their fades, acks, and events told ahead. Remembers the controller, where
+the stream is, and what was made and not yet handed out. One thread calls a generator and all its performances.
+
+Stream frames count what was handed out, music frames what was composed: while a performance pauses or rests, only the
+stream goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
+from engine.generator import Generator
+from engine.take import Entry, Rest, Resume, Skip
+from moods.clock import Position
+from moods.control import At, Control, End, Hit, Opening, Panic, Stinger, Transport
+from moods.controller import Controller
+from moods.errors import OutOfRange
+from moods.intent import Intent
+
+_KEEP_FRAMES = 10 * SAMPLE_RATE
+"""How much of the course's past a performance that forgets still knows."""
+_HEADING_FRAMES = 8 * SAMPLE_RATE
+
+Samples = npt.NDArray[np.float32]
+
+
+def _fade_out(num_frames: int) -> npt.NDArray[np.float64]:
+    """Gain of one block, [960, 1]: a raised cosine over `num_frames`, flat at both ends, then silence."""
+    falling = 0.5 + 0.5 * np.cos(np.pi * (np.arange(num_frames) + 0.5) / num_frames)
+    return np.concatenate([falling, np.zeros(BLOCK_FRAMES - num_frames)])[:, None]
+
+
+_OUT = _fade_out(BLOCK_FRAMES).astype(np.float32)
+_ABRUPTLY_OUT = _fade_out(BLOCK_FRAMES // 2).astype(np.float32)
+_IN = (1.0 - _fade_out(BLOCK_FRAMES)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One block of a performance's stream."""
+
+    pcm: Samples
+    """[960, 2], faded where the performance begins or stops to sound."""
+    stems: Samples | None = None
+    """[5, 2, 960], not faded; None where none were asked for or there is no music."""
+    notes: npt.NDArray[np.void] | None = None
+    """The notes that begin in this block, in stream frames; None as above."""
+
+
+_SILENCE = Sound(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
+_SILENCE.pcm.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPosition:
+    """A place in the stream and what is there in the music; bars and beats count from 1."""
+
+    frame: int
+    bar: int
+    beat: int
+    bpm: float
+
+    @property
+    def seconds(self) -> float:
+        return self.frame / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What became of a control."""
+
+    id: str | None
+    effective: StreamPosition
+    """The earliest audible change."""
+    fields: dict[str, StreamPosition]
+    """Where each field begins to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    at: StreamPosition
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the form begins."""
+
+    at: StreamPosition
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A hit (then `stinger` is None) or a stinger sounds."""
+
+    at: StreamPosition
+    id: str | None
+    stinger: str | None
+    strength: float
+
+
+Event = Beat | Section | Marker
+
+
+@dataclass(slots=True)
+class _State:
+    """All that a performance remembers besides controller and generator; picklable."""
+
+    next_block: int = 0
+    num_controls: int = 0
+    silent_frames: int = 0
+    """Stream frame minus music frame."""
+    made: list[Sound] = field(default_factory=list)
+    """What the generator has made and the stream has not had."""
+    is_up: bool = True
+    """What was handed out last ended at full level."""
+    is_paused: bool = False
+    is_resting: bool = False
+    is_abrupt: bool = False
+    """It is to fall silent within half a block."""
+    is_restarting: bool = False
+    """It begins again once it has faded out."""
+    next_beat: int = 0
+    """The first beat that has not been announced, from 0."""
+    told: dict[tuple[str, int], Event] = field(default_factory=dict)
+    """Events whose sound had not begun when they were last told, by kind and number."""
+    told_at: tuple[int, int, int] | None = None
+    """What their frames depend on, as it was then: controls, pauses, beats."""
+
+
+def _told(generator: Generator) -> dict[str, int]:
+    """What a controller is told of whoever makes its sound."""
+    traits = generator.traits
+    return {"lead_frames": traits.lead_frames, "block_frames": traits.block_multiple * BLOCK_FRAMES}
+
+
+class Performance:
+    """One music on one slot of a generator, handed out by `step` block by block."""
+
+    def __init__(self, generator: Generator, slot: int, opening: Opening, seed: int, *, tail_frames: int = 0) -> None:
+        """Begin at frame 0 in an empty slot. An asked ending is over `tail_frames` after the music's."""
+        self._enter(generator, slot, opening, Controller(opening, seed, **_told(generator)), _State(), tail_frames)
+        generator.open(slot, self.controller)
+
+    @classmethod
+    def restore(cls, generator: Generator, slot: int, opening: Opening, snapshot: dict[str, Any]) -> Self:
+        """Go on, in an empty slot, from where `snapshot` was taken."""
+        performance = cls.__new__(cls)
+        state = replace(snapshot["state"], made=list(snapshot["state"].made))
+        controller = Controller.restore(snapshot["controller"], **_told(generator))
+        performance._enter(generator, slot, opening, controller, state, 0)
+        generator.restore(slot, controller, snapshot["generator"])
+        return performance
+
+    def _enter(
+        self,
+        generator: Generator,
+        slot: int,
+        opening: Opening,
+        controller: Controller,
+        state: _State,
+        tail_frames: int,
+    ) -> None:
+        self.slot, self.controller = slot, controller
+        self._generator, self._opening, self._state, self._tail_frames = generator, opening, state, tail_frames
+        self._to_replay: list[Entry] = []
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    @property
+    def next_block(self) -> int:
+        """The number of the stream's next block."""
+        return self._state.next_block
+
+    @property
+    def num_controls(self) -> int:
+        """Of controls applied so far, skips and rests among them."""
+        return self._state.num_controls
+
+    @property
+    def music_frame(self) -> int:
+        """The first music frame that has not been handed out."""
+        return self._state.next_block * BLOCK_FRAMES - self._state.silent_frames
+
+    @property
+    def _made_frame(self) -> int:
+        """The first music frame that has not been made: what is made does not change any more."""
+        return self.music_frame + len(self._state.made) * BLOCK_FRAMES
+
+    @property
+    def end_frame(self) -> int | None:
+        """The stream frame at which the asked ending is over; None while none is asked."""
+        end = self.controller.end_frame
+        return None if end is None else end + self._state.silent_frames
+
+    @property
+    def is_over(self) -> bool:
+        """The music has reached the ending that was asked."""
+        end = self.controller.end_frame
+        return end is not None and self.music_frame >= end + self._tail_frames
+
+    @property
+    def is_resting(self) -> bool:
+        return self._state.is_resting
+
+    @property
+    def is_sounding(self) -> bool:
+        """The next block has music in it."""
+        return self._state.is_up or self._is_to_sound
+
+    @property
+    def _is_to_sound(self) -> bool:
+        return not (self._state.is_paused or self._state.is_resting or self.is_over)
+
+    def position(self) -> StreamPosition:
+        """Where the next block is. In silence this holds as if play went on now."""
+        return self._in_stream(self.controller.position(self.music_frame))
+
+    def _in_stream(self, position: Position) -> StreamPosition:
+        frame = position.frame + self._state.silent_frames
+        return StreamPosition(frame, position.bar, position.beat, position.bpm)
+
+    def mood(self) -> Intent:
+        """What sounds now."""
+        return self.controller.intent(self.music_frame)
+
+    def heading(self) -> Intent:
+        """What will sound in a moment if nothing more is asked."""
+        return self.controller.intent(self.music_frame + _HEADING_FRAMES)
+
+    # --- controls ----------------------------------------------------------------------------------------------------
+
+    def apply(self, control: Control) -> Ack:
+        """Apply a control before the next block. Raises `MoodsError` and changes nothing."""
+        try:
+            applied = self.controller.apply(self._in_music_time(control), self._made_frame)
+        except OutOfRange as error:
+            raise self._in_stream_time(error, control) from error
+        if applied.changed_since is not None:
+            self._generator.revise(self.slot, applied.changed_since)
+        self._state.num_controls += 1
+        effective = self._in_stream(applied.effective)
+        if isinstance(control, Transport | Panic):
+            self._transport("panic" if isinstance(control, Panic) else control.do)
+            effective = self.position()
+        return Ack(applied.id, effective, {name: self._in_stream(at) for name, at in applied.fields.items()})
+
+    def _in_music_time(self, control: Control) -> Control:
+        """Clients count seconds of the stream, the controller those of the music."""
+        if isinstance(control, End | Hit | Stinger) and isinstance(control.at, At):
+            seconds = max(0.0, control.at.seconds - self._state.silent_frames / SAMPLE_RATE)
+            return control.model_copy(update={"at": At(seconds=seconds)})
+        return control
+
+    def _in_stream_time(self, error: OutOfRange, control: Control) -> OutOfRange:
+        """The same mistake in the asker's seconds."""
+        if not (isinstance(control, End | Hit | Stinger) and isinstance(control.at, At)):
+            return error
+        silent_s = self._state.silent_frames / SAMPLE_RATE
+        return OutOfRange(error.field, control.at.seconds, error.low + silent_s, error.high + silent_s)
+
+    def _transport(self, action: str) -> None:
+        state = self._state
+        state.is_abrupt = action == "panic"
+        state.is_paused = action in ("pause", "panic")
+        if action == "restart" or action == "play" and self.is_over:
+            if state.is_up:
+                state.is_restarting = True
+            else:
+                self._restart()
+
+    def _restart(self) -> None:
+        """The same opening and seed again, from the next block on."""
+        self._generator.close(self.slot)
+        self.controller = Controller(self._opening, self.controller.seed, **_told(self._generator))
+        self._generator.open(self.slot, self.controller)
+        state = self._state
+        state.silent_frames = state.next_block * BLOCK_FRAMES
+        state.made, state.is_up, state.is_restarting = [], False, False
+        state.next_beat, state.told, state.told_at = 0, {}, None
+
+    def skip(self, num_blocks: int) -> None:
+        """Leave out blocks of the stream, as a pause would: the music goes on later, where it was."""
+        state = self._state
+        state.num_controls += 1
+        state.next_block += num_blocks
+        state.silent_frames += num_blocks * BLOCK_FRAMES
+        state.is_up = False
+        if state.is_restarting:
+            self._restart()
+
+    def rest(self) -> None:
+        """Fall silent while the stream goes on, whatever is asked, until `resume`."""
+        self._state.num_controls += 1
+        self._state.is_resting = True
+
+    def resume(self) -> None:
+        """Go on with the music, unless it is paused besides."""
+        self._state.num_controls += 1
+        self._state.is_resting = False
+
+    def replay(self, entries: Iterable[Entry]) -> None:
+        """Do all this before the blocks it belongs to; what has been done already is left out."""
+        self._to_replay = sorted(
+            (entry for entry in entries if entry.index >= self.num_controls),
+            key=lambda entry: entry.index,
+            reverse=True,
+        )
+        self._replay_due()
+
+    def _replay_due(self) -> None:
+        while self._to_replay and self._to_replay[-1].block <= self.next_block:
+            match self._to_replay.pop().control:
+                case Skip(blocks):
+                    self.skip(blocks)
+                case Rest():
+                    self.rest()
+                case Resume():
+                    self.resume()
+                case control:
+                    self.apply(control)
+
+    # --- sound -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _needs_music(self) -> bool:
+        return self.is_sounding and not self._state.made
+
+    def _take_in(self, pcm: Samples, stems: Samples | None, notes: npt.NDArray[np.void] | None) -> None:
+        """Keep what the generator has made: [T, 2], stems [L, 2, T], notes in music frames."""
+        made, frame = self._state.made, self._made_frame
+        for at in range(0, len(pcm), BLOCK_FRAMES):
+            end = at + BLOCK_FRAMES
+            made.append(
+                Sound(
+                    pcm[at:end],
+                    None if stems is None else stems[:, :, at:end],
+                    None if notes is None else notes[(notes["frame"] >= frame + at) & (notes["frame"] < frame + end)],
+                )
+            )
+
+    def _hand_out(self) -> Sound:
+        """The stream's next block, faded where sound begins or ends."""
+        state = self._state
+        if self.is_sounding:
+            sound, is_to_sound = state.made.pop(0), self._is_to_sound and not state.is_restarting
+            if sound.notes is not None:
+                sound.notes["frame"] += state.silent_frames
+            if not state.is_up:
+                sound = replace(sound, pcm=sound.pcm * _IN)
+            elif not is_to_sound:
+                sound = replace(sound, pcm=sound.pcm * (_ABRUPTLY_OUT if state.is_abrupt else _OUT))
+            state.next_block += 1
+            state.is_up = is_to_sound and not self.is_over
+            if state.is_restarting:
+                self._restart()
+        else:
+            sound = _SILENCE
+            state.next_block += 1
+            state.silent_frames += BLOCK_FRAMES
+        self._replay_due()
+        return sound
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def announcements(self) -> list[Event]:
+        """Beats, sections and markers ahead whose frames are now fixed: each beat, and what sounds in it, is told when
+        the one before it is about to begin; a hit that comes later than that, at once; what has moved, again.
+
+        Asked after every change and before every block, it leaves nothing to begin at another frame than the one told.
+        """
+        state, controller = self._state, self.controller
+        if not self.is_sounding:
+            return []
+        while state.next_beat == 0 or controller.frame_of_beat(state.next_beat - 1) < self.music_frame + BLOCK_FRAMES:
+            state.next_beat += 1
+        at = (state.num_controls, state.silent_frames, state.next_beat)
+        if at == state.told_at:
+            return []
+        ahead = self._ahead()
+        told, state.told, state.told_at = state.told, ahead, at
+        return [event for key, event in ahead.items() if told.get(key) != event]
+
+    def _ahead(self) -> dict[tuple[str, int], Event]:
+        """All that begins on the beats announced so far, from the next block on."""
+        controller, end = self.controller, self.controller.end_frame
+        still_to_sound = range(self.music_frame, sys.maxsize if end is None else end)
+        first_beat, last_beat = controller.beat_at(self.music_frame), self._state.next_beat - 1
+        ahead: dict[tuple[str, int], Event] = {}
+        for beat in range(first_beat, last_beat + 1):
+            frame = controller.frame_of_beat(beat)
+            if frame not in still_to_sound:
+                continue
+            at = self._in_stream(controller.position(frame))
+            section = controller.beat_intent(beat).section
+            if beat == 0 or controller.beat_intent(beat - 1).section != section:
+                ahead["section", beat] = Section(at, section)
+            ahead["beat", beat] = Beat(at)
+        for cue, position in controller.cues_within(first_beat, last_beat):
+            if position.frame in still_to_sound:
+                at = self._in_stream(position)
+                ahead["marker", cue.number] = Marker(at, cue.id, cue.stinger, cue.strength)
+        return ahead
+
+    # --- keeping and leaving -----------------------------------------------------------------------------------------
+
+    def forget(self, keep_frames: int = _KEEP_FRAMES) -> None:
+        """Let go of what is known of the course longer than `keep_frames` ago, so that memory stays flat."""
+        self.controller.forget_before(max(0, self.music_frame - keep_frames))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Copy all that the performance remembers, between two blocks; picklable."""
+        return {
+            "state": replace(self._state, made=list(self._state.made)),
+            "controller": self.controller.snapshot(),
+            "generator": self._generator.snapshot(self.slot),
+        }
+
+    def close(self) -> None:
+        """Leave the slot empty."""
+        self._generator.close(self.slot)
+
+
+def step(
+    generator: Generator, performances: Sequence[Performance], *, stems: bool = False, notes: bool = False
+) -> list[Sound]:
+    """Make and hand out the next block of each of `performances`, which play on `generator`.
+
+    Stems and notes may be asked for only where the generator has them, and from the first block on.
+    """
+    needy = [performance for performance in performances if performance._needs_music]
+    if needy:
+        made = generator.step([performance.slot for performance in needy], stems=stems, notes=notes)
+        pcm = np.ascontiguousarray(made.block.transpose(0, 2, 1))
+        for row, performance in enumerate(needy):
+            own_stems = None if made.stems is None else made.stems[row]
+            performance._take_in(pcm[row], own_stems, None if made.notes is None else made.notes[row])
+    return [performance._hand_out() for performance in performances]

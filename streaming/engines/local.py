@@ -1,0 +1,208 @@
+"""An engine on this machine: a process of ours, a pipe to it, and a ring of blocks for each of its stations.
+
+In: requests; out: reports, blocks. Remembers the process and the rings. Event loop only; a thread writes and a thread
+reads the pipe, so that the event loop never waits for the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.config import SPARE_CODE_FOLDER
+from streaming.config import Config
+from streaming.engines.link import Link
+from streaming.engines.ring import RING_BYTES, Chunk, Ring
+from streaming.engines.wire import Pipe, Report, Request
+from streaming.errors import EngineUnavailable
+from streaming.metrics import Metrics
+from streaming.scratch import SHARED_MEMORY, ring_path, roomy_folder, snapshot_path, temporary_folder
+from undersong_launch import child_command, child_environment
+
+_GOODBYE_S = 2.0
+
+
+class _Child:
+    """A process that has been started and told its settings."""
+
+    def __init__(self, config: Config, runtime_folder: Path) -> None:
+        self.config, self.runtime_folder = config, runtime_folder
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                child_command("streaming.worker:main", str(theirs.fileno())),
+                pass_fds=[theirs.fileno()],
+                env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
+                process_group=0,  # Ctrl-C is for the server process, which ends it in its own time
+            )
+        self.pipe = Pipe(os.dup(self.socket.fileno()))
+        self.pipe.send((config, runtime_folder, os.getpid()))
+
+
+_ahead: _Child | None = None
+
+
+def start_ahead(config: Config) -> None:
+    """Start the first engine before there is a loop: it loads while the server process imports its web server."""
+    global _ahead
+    _ahead = _Child(config, _make_runtime_folder(config))
+
+
+def abandon_ahead() -> None:
+    """End the engine that was started ahead if no link has taken it, and leave nothing of it."""
+    global _ahead
+    if _ahead is None:
+        return
+    child, _ahead = _ahead, None
+    child.process.kill()
+    child.process.wait()
+    child.pipe.close()
+    child.socket.close()
+    shutil.rmtree(child.runtime_folder, ignore_errors=True)
+
+
+def _take_ahead(config: Config) -> _Child | None:
+    global _ahead
+    if _ahead is None or _ahead.config is not config:
+        return None
+    child, _ahead = _ahead, None
+    return child
+
+
+def _make_runtime_folder(config: Config) -> Path:
+    """A new folder for rings and snapshots. Raises `OSError` where there is none."""
+    place = roomy_folder(config.max_stations * RING_BYTES, SHARED_MEMORY, temporary_folder())
+    return Path(tempfile.mkdtemp(prefix="undersong-", dir=place))
+
+
+class LocalEngine(Link):
+    """An engine process, its pipe and its stations' rings.
+
+    Raises `OSError` where no folder can be made for the rings.
+    """
+
+    def __init__(self, config: Config, metrics: Metrics, on_lost: Callable[[str], None]) -> None:
+        super().__init__(config, metrics, on_lost)
+        self._ahead = _take_ahead(config)
+        self._folder = self._ahead.runtime_folder if self._ahead is not None else _make_runtime_folder(config)
+        self._process: _Process | None = None
+        self._rings: dict[str, Ring] = {}
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return None if self._process is None else self._process.pid
+
+    async def stop(self) -> None:
+        await super().stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def read(self, station_id: str, block: int) -> Chunk | None:
+        return self._rings[station_id].read(block)
+
+    def _begin(self) -> None:
+        child, self._ahead = self._ahead or _Child(self._config, self._folder), None
+        self._process = _Process(child, self._on_report, self._on_exit)
+
+    def _on_report(self, process: _Process, report: Report, sent_s: float) -> None:
+        if process is self._process:
+            self._hear(report, sent_s)
+
+    def _on_exit(self, process: _Process) -> None:
+        if process is self._process:
+            self._on_end()
+
+    def _transmit(self, request: Request, sent_s: float) -> None:
+        if self._process is not None:
+            self._process.send(request, sent_s)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            await asyncio.to_thread(process.stop)
+
+    def _make_room(self, station_id: str) -> None:
+        try:
+            self._rings[station_id] = Ring(ring_path(self._folder, station_id), create=True)
+        except OSError as error:
+            raise EngineUnavailable(f"no room for another station in {self._folder}: {error.strerror}") from error
+
+    def _free_room(self, station_id: str) -> None:
+        self._rings.pop(station_id).close()
+        ring_path(self._folder, station_id).unlink(missing_ok=True)
+        snapshot_path(self._folder, station_id).unlink(missing_ok=True)
+
+
+class _Process:
+    """One run of the engine process. Made on the event loop, where `on_report` and `on_exit` are called."""
+
+    def __init__(
+        self,
+        child: _Child,
+        on_report: Callable[[_Process, Report, float], None],
+        on_exit: Callable[[_Process], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_report, self._on_exit = on_report, on_exit
+        self._socket, self._process, self._pipe = child.socket, child.process, child.pipe
+        self._requests: queue.SimpleQueue[tuple[Request, float] | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, request: Request, sent_s: float) -> None:
+        """Queue a request; requests arrive in order."""
+        self._requests.put((request, sent_s))
+
+    def kill(self) -> None:
+        """End it at once; `on_exit` follows."""
+        self._process.kill()
+
+    def stop(self) -> None:
+        """End it in good order; waits, so not for the event loop's thread."""
+        self._requests.put(None)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        try:
+            self._process.wait(_GOODBYE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        for thread in self._threads:
+            thread.join()
+        self._pipe.close()
+        self._socket.close()
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):
+            while (queued := self._requests.get()) is not None:
+                self._pipe.send(*queued)
+
+    def _read(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                sent_s, report = self._pipe.receive()
+                self._call(self._on_report, report, sent_s)
+        self._process.wait()
+        self._call(self._on_exit)
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to hear it
+            self._loop.call_soon_threadsafe(function, self, *arguments)

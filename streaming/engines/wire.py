@@ -1,0 +1,212 @@
+"""What the server process and an engine say to each other, and the pipe between two processes of one machine.
+
+Requests go to the engine, reports come back; nothing in them is a path, a process id or a time of one side's clock:
+times are seconds from the message's sending. Pickled between our own processes only. Remembers nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from streaming.protocol import Event, LogEntry
+
+# --- requests: server process to engine ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a station goes on that has played before."""
+
+    due_in_s: float | None
+    """Seconds until its block 0 is due, counted from the sending; far below 0. None for one that was asleep: its next
+    block is due when it is ready."""
+    log: tuple[LogEntry, ...]
+    """Its controls since an engine last said that it has kept them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Begin a station, or bring one back from what the engine has kept of it."""
+
+    station: str
+    opening: dict[str, Any]
+    seed: int
+    resume: Resume | None = None
+    is_heard: bool = False
+    """As `Heard` tells later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    station: str
+    request: int
+    control: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    station: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Somebody listens to the station, or nobody does: whoever is not heard gives way first."""
+
+    station: str
+    is_heard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Keep the station as it is and play it no more. `Slept` follows; where it cannot be kept it plays on instead."""
+
+    station: str
+
+
+Request = Open | Apply | Close | Heard | Sleep
+
+
+# --- reports: engine to server process -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Compiling:
+    """The engine is starting; so many of its kernels are compiled."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The generator is loaded and warm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The generator cannot be had; the engine ends."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The station plays; `status` is its first."""
+
+    station: str
+    due_in_s: float
+    """Seconds until its block 0 is due, counted from the sending."""
+    status: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    station: str
+    request: int
+    entry: LogEntry
+    ack: Event
+    heading: dict[str, Any]
+    """Where the mood goes from now on, as in a status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that failed for the asker's reasons; `problem` is made by `problem_of`."""
+
+    station: str
+    request: int | None
+    problem: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event for all clients of a station."""
+
+    station: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of the station holds the effect of its first `num_controls` controls."""
+
+    station: str
+    num_controls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slept:
+    """The station is kept and plays no more, as was asked or because the engine has too much to do and nobody hears it.
+
+    What was asked of it since is not answered: it is to be asked again when the station is opened again.
+    """
+
+    station: str
+    next_block: int
+    """The block with which it goes on; later ones may have been sent, and were heard by nobody."""
+    num_controls: int
+    """As in `Kept`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GaveWay:
+    """The engine has too much to do: the station rests from now on, or goes on. `entry` belongs into its log."""
+
+    station: str
+    is_resting: bool
+    entry: LogEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Sent several times a second: the engine is alive."""
+
+    load: float
+    """Share of the last moments spent making blocks, 0 … 1."""
+    step_ms: tuple[float, ...]
+    """Wall time of each batch step since the last report."""
+    late_blocks: int
+    """Blocks published after they were due, since the last report."""
+    counters: Mapping[str, int]
+    """By how much the generator's own counters have grown since the last report."""
+    lead_ms: float
+    """How long before they are due blocks are made."""
+
+
+Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | Slept | GaveWay | Health
+
+
+# --- the pipe --------------------------------------------------------------------------------------------------------
+
+
+class Pipe:
+    """One end of a pipe to another process of this machine, whose monotonic clock is ours.
+
+    One thread may send while another receives. Both raise OSError, `receive` also EOFError, when the other end is gone.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._connection = Connection(descriptor)
+
+    def send(self, message: Any, sent_s: float | None = None) -> None:
+        """Send a message of this moment, or of the moment that its times are counted from."""
+        self._connection.send((time.monotonic() if sent_s is None else sent_s, message))
+
+    def receive(self) -> tuple[float, Any]:
+        """Wait for the next message; answer when it was sent, by our clock, and the message."""
+        sent_s, message = self._connection.recv()
+        return sent_s, message
+
+    def poll(self, timeout_s: float = 0.0) -> bool:
+        """Whether a message is there, or the other end is gone, within `timeout_s`."""
+        return self._connection.poll(timeout_s)
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        self._connection.close()
