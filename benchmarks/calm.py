@@ -5,8 +5,7 @@ In: takes; out: a digest of every block of the stream, and how many blocks that 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import httpx
 
@@ -14,41 +13,28 @@ from benchmarks.audience import Heard, digest_of
 from engine.audio import BLOCK_FRAMES
 from engine.backends import open_generator
 from engine.config import EngineConfig
-from moods.control import parse_opening
-from moods.controller import Controller
+from engine.performance import Performance, step
+from engine.take import Take, read_take
 
 Calm = dict[int, bytes]
 """Stream frame of a block → digest of its samples."""
 
 
-def take_of(url: str, station: str) -> list[str]:
-    return httpx.get(f"{url}/v1/stations/{station}/take", timeout=10).raise_for_status().text.splitlines()
+def take_of(url: str, station: str) -> Take:
+    return read_take(httpx.get(f"{url}/v1/stations/{station}/take", timeout=10).raise_for_status().text)
 
 
-def perform(takes: Mapping[str, Sequence[str]], num_blocks: int) -> dict[str, Calm]:
-    """The first `num_blocks` blocks of the music of each take without controls, at the frames where they belong.
-
-    Blocks that the engine left out, and the one in which the music comes back, are nowhere.
-    """
+def perform(takes: Mapping[str, Take], num_blocks: int) -> dict[str, Calm]:
+    """The streams of the takes up to block `num_blocks`; what the engine left out of them is nowhere."""
     generator = open_generator(EngineConfig(max_slots=len(takes)))
+    performances = {
+        station: Performance.of(generator, slot, take) for slot, (station, take) in enumerate(takes.items())
+    }
     calm: dict[str, Calm] = {station: {} for station in takes}
-    skips: list[dict[int, int]] = []
-    for slot, take in enumerate(takes.values()):
-        opening, *entries = [json.loads(line) for line in take]
-        assert all(entry["type"] == "skip" for entry in entries), entries
-        skips.append({entry["frame"]: entry["blocks"] * BLOCK_FRAMES for entry in entries})
-        fields = {name: value for name, value in opening.items() if name not in ("type", "station", "is_complete")}
-        generator.open(slot, Controller(parse_opening(fields), opening["seed"]))
-    frames = [0] * len(takes)
-    for _ in range(num_blocks):
-        block = generator.step(range(len(takes)))
-        for slot, blocks in enumerate(calm.values()):
-            skipped = 0
-            while num_frames := skips[slot].pop(frames[slot], 0):
-                skipped, frames[slot] = num_frames, frames[slot] + num_frames
-            if not skipped:
-                blocks[frames[slot]] = digest_of(block[slot].T.tobytes())
-            frames[slot] += BLOCK_FRAMES
+    while due := {station: each for station, each in performances.items() if each.next_block < num_blocks}:
+        frames = [each.next_block * BLOCK_FRAMES for each in due.values()]
+        for station, frame, sound in zip(due, frames, step(generator, list(due.values())), strict=True):
+            calm[station][frame] = digest_of(sound.pcm.tobytes())
     return calm
 
 

@@ -20,9 +20,9 @@ from benchmarks.synth_speed import ARRANGEMENT, SECONDS, piece, steady_intents
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
+from engine.performance import Performance, step
 from engine.synth.synth import Synth
 from moods.control import Opening
-from moods.controller import Controller
 
 MOODS = ("night", "focus", "epic", "battle", "cafe")
 FIRST, MOST = 250, 16_000
@@ -60,9 +60,10 @@ def synth_p99_ms(num_stations: int) -> float:
 def generator_p99_ms(num_stations: int) -> float:
     """Of one step of all stations, composing included."""
     generator = open_generator(EngineConfig(device="cuda", max_slots=num_stations))
-    for slot in range(num_stations):
-        generator.open(slot, Controller(Opening(mood=MOODS[slot % len(MOODS)]), seed=slot))
-    return p99_ms(lambda: generator.step(range(num_stations)))
+    performances = [
+        Performance(generator, slot, Opening(mood=MOODS[slot % len(MOODS)]), seed=slot) for slot in range(num_stations)
+    ]
+    return p99_ms(lambda: step(generator, performances))
 
 
 def most_stations(p99: Measure) -> dict[str, float]:

@@ -6,6 +6,7 @@ round. Remembers nothing; any thread.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -159,8 +160,8 @@ def write_take(
         "latency_frames": traits.latency_frames,
         "lead_frames": traits.lead_frames,
     }
-    for line in (header, *({"frame": block * BLOCK_FRAMES, **message} for block, message in entries)):
-        yield json.dumps(line, ensure_ascii=False) + "\n"
+    lines = ({"frame": block * BLOCK_FRAMES, **message} for block, message in entries)
+    return (json.dumps(line, ensure_ascii=False) + "\n" for line in itertools.chain([header], lines))
 
 
 def read_take(text: str) -> Take:

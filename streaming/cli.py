@@ -301,6 +301,7 @@ def _render(options: argparse.Namespace) -> int:
 
 def _read_take(options: argparse.Namespace) -> Any:
     """The take that `--take` names. Raises `UsageError` where other words say what is to be played, and `Failure`."""
+    from engine.device import choose_device
     from engine.errors import BadTake
     from engine.take import read_take
 
@@ -309,9 +310,12 @@ def _read_take(options: argparse.Namespace) -> Any:
         words = ", ".join("MOOD" if name == "mood" else f"--{name}" for name in others)
         raise UsageError(f"{words} and --take are both given; a take says itself what is played")
     try:
-        return read_take(options.take.read_text(encoding="utf-8"))
+        take = read_take(options.take.read_text(encoding="utf-8"))
     except (BadTake, UnicodeError) as error:
         raise Failure(f"{options.take}: {error}") from None
+    if (device := choose_device(options.device or "auto")) != take.header.device:
+        note(f"{options.take} was made on {take.header.device}; {device} rounds otherwise: samples may differ a little")
+    return take
 
 
 def _take_frames(take: Any, options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from engine.generator import Traits
 from streaming.protocol import Event, LogEntry
 
 # --- requests: server process to engine ------------------------------------------------------------------------------
@@ -84,6 +85,8 @@ class Compiling:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The generator is loaded and warm."""
+
+    traits: Traits
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,7 @@ class Worker:
         """Work until the server process closes the pipe."""
         is_idle = False
         try:
-            self._pipe.send(Ready())
+            self._pipe.send(Ready(self._generator.traits))
             while True:
                 self._drain(is_idle)
                 is_idle = not (self._make_due_blocks() or self._use_spare_time())
