@@ -23,9 +23,11 @@ from engine.synth.mixer import compile_parts, render_slot
 from engine.synth.patching.tables import SHIPPED, PatchTables, load_tables, shipped_tables
 from engine.synth.synth import Synth
 from engine.weights import read_checkpoint, shipped_checkpoint
-from moods.controller import LEAD_FRAMES, Controller
+from moods.controller import Controller
 from moods.intent import Intent
 
+_LEAD_FRAMES = 3 * BLOCK_FRAMES
+"""Time to compose a beat anew that begins thereafter, while the blocks until then are made."""
 _URGENT_FRAMES = 5 * BLOCK_FRAMES
 """A beat that is not composed this long before it begins is urgent."""
 _SETTLE_FRAMES = 5 * BLOCK_FRAMES
@@ -42,7 +44,7 @@ class ScoreGenerator:
         self.traits = Traits(
             name="score",
             latency_frames=synth.latency_frames,
-            lead_frames=LEAD_FRAMES,
+            lead_frames=_LEAD_FRAMES,
             block_multiple=1,
             has_notes=True,
             has_stems=True,

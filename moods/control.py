@@ -1,4 +1,6 @@
-"""The controls that clients send. In: parsed JSON; out: checked `Control` objects. Remembers nothing; any thread.
+"""The controls that clients send. In: JSON values; out: checked `Control` objects. Remembers nothing; any thread.
+
+A control is read once, where it arrives, and travels as it was read: names found, the prompt understood.
 
 Everything a client can get wrong raises one of `moods.errors`, never pydantic's own error. The models' JSON schemas are
 what the server publishes: they allow what is read here, but for other spellings of the same (case, blanks).
@@ -15,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     WithJsonSchema,
     field_validator,
@@ -26,8 +29,9 @@ from moods.errors import BadControl, MoodsError, OutOfRange, shown
 from moods.glide import Span
 from moods.harmony import SCALES, parse_key
 from moods.intent import BEATS_PER_BAR, LAYERS
-from moods.mood import MAX_STYLE_WEIGHT, find_mood, list_moods, style_names, style_weights, styles_by_name
+from moods.mood import MAX_STYLE_WEIGHT, find_mood, list_moods, named_weights, styles_by_name
 from moods.names import nearest
+from moods.prompt import Prompt, resolve_prompt
 from moods.stinger import find_stinger, list_stingers
 
 MAX_SECONDS = 366 * 86_400.0
@@ -112,6 +116,10 @@ def _tidy(schema: dict[str, Any]) -> None:
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_extra=_tidy)
 
+    def asked(self) -> dict[str, Any]:
+        """What was asked, as JSON values; what was left out stays out. Read again, it is equal to this."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
 
 def _mood_or_prompt(schema: dict[str, Any]) -> None:
     _tidy(schema)
@@ -147,6 +155,16 @@ class MoodFields(_Model):
     """Gain in dB of each layer named, or "mute". Heard at once, over 20 ms."""
     temperature: _number("temperature", 0.1, 2) | Absent = None
     """How much surprise. Heard from the next bar."""
+    _understood: Prompt | None = PrivateAttr(None)
+
+    def model_post_init(self, context: object) -> None:
+        if self.prompt is not None:
+            self._understood = resolve_prompt(self.prompt)
+
+    @property
+    def understood(self) -> Prompt | None:
+        """How `prompt` was read; None where there is none."""
+        return self._understood
 
     @field_validator("mood")
     @classmethod
@@ -165,7 +183,7 @@ class MoodFields(_Model):
             raise BadControl(
                 f'style is {shown(style)}; expected a name or weights, for example {{"lofi": 0.7, "jazz": 0.3}}'
             )
-        return style_names(style_weights(style))
+        return named_weights(style)
 
     @field_validator("layers", mode="before")
     @classmethod
@@ -220,6 +238,10 @@ class Changes(MoodFields):
     name: _Label | None = Field(None, examples=["stage"])
     """What people call it; null: its id."""
 
+    def steer(self) -> Steer | None:
+        """The steer that the mood fields are; None where only the name is to change."""
+        return Steer(set=self) if self.model_fields_set - {"name"} else None
+
 
 def _type_is_required(schema: dict[str, Any]) -> None:
     _tidy(schema)
@@ -227,9 +249,16 @@ def _type_is_required(schema: dict[str, Any]) -> None:
     schema["required"] = ["type", *schema.get("required", ())]
 
 
-class _Control(_Model):
+class _Typed(_Model):
     model_config = ConfigDict(json_schema_extra=_type_is_required)
 
+    type: str
+
+    def asked(self) -> dict[str, Any]:
+        return {"type": self.type} | super().asked()
+
+
+class _Control(_Typed):
     id: Id | None = None
     """Comes back in the answer, and names the control for `cancel`."""
 
@@ -353,10 +382,8 @@ class Duck(_Control):
         return read_over(0.2 if self.over is None else self.over)
 
 
-class Cancel(_Model):
+class Cancel(_Typed):
     """Take back a control that has not begun to take effect."""
-
-    model_config = ConfigDict(json_schema_extra=_type_is_required)
 
     type: Literal["cancel"] = "cancel"
     id: Id = Field(examples=["c1"])

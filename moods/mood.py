@@ -133,24 +133,30 @@ def find_style(name: str) -> str:
     raise UnknownStyle(name, nearest(name, table), f"known: {', '.join(STYLES)}")
 
 
-def style_weights(style: str | Mapping[str, float]) -> tuple[float, ...]:
-    """Weights in the order of STYLES, sum 1, of `"lofi"`, `"lofi=0.7,jazz=0.3"` or `{"lofi": 0.7, "jazz": 0.3}`.
+def named_weights(style: str | Mapping[str, float]) -> dict[str, float]:
+    """The weights above 0, by English names, of `"lofi"`, `"lofi=0.7,jazz=0.3"` or `{"lofi": 0.7, "jazz": 0.3}`.
 
     Raises `UnknownStyle`, `OutOfRange` (a weight outside 0 … 1000) or `BadControl` (no weight above 0).
     """
     if isinstance(style, str):
         style = _parse_weights(style)
-    weights = dict.fromkeys(STYLES, 0.0)
+    weights: dict[str, float] = {}
     for given, weight in style.items():
         name = find_style(given)
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise BadControl(f"style.{name} is {shown(weight)}; expected a number")
         if not 0 <= weight <= MAX_STYLE_WEIGHT:
             raise OutOfRange(f"style.{name}", weight, 0, MAX_STYLE_WEIGHT)
-        weights[name] += float(weight)
-    total = sum(weights.values())
-    if total <= 0:
+        weights[name] = weights.get(name, 0.0) + float(weight)
+    if not any(weights.values()):
         raise BadControl('style has no weight above 0; expected for example {"lofi": 1}')
+    return {name: weight for name, weight in weights.items() if weight}
+
+
+def style_weights(style: str | Mapping[str, float]) -> tuple[float, ...]:
+    """Weights in the order of STYLES, sum 1. Raises like `named_weights`."""
+    weights = dict.fromkeys(STYLES, 0.0) | named_weights(style)
+    total = sum(weights.values())
     return tuple(weight / total for weight in weights.values())
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from moods.control import MoodFields
 from moods.harmony import parse_key
-from moods.mood import Mood, find_mood, style_weights
-from moods.prompt import resolve_prompt
+from moods.mood import Mood, find_mood, style_names, style_weights
 
 # Where each field is heard: the tracks that carry it, and the place at which each may change if the control names none.
 PLACES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -36,10 +35,8 @@ def point_of(fields: MoodFields) -> Mood | None:
     """The preset, or the point that a prompt means; None where neither is named or nothing of the prompt understood."""
     if fields.mood is not None:
         return find_mood(fields.mood)
-    if fields.prompt is None:
-        return None
-    prompt = resolve_prompt(fields.prompt)
-    return prompt.point if prompt.is_understood else None
+    prompt = fields.understood
+    return prompt.point if prompt is not None and prompt.is_understood else None
 
 
 def targets_of(fields: MoodFields) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def targets_of(fields: MoodFields) -> dict[str, Any]:
     given = fields.model_fields_set & PLACES.keys()
     out |= {name: getattr(fields, name) for name in sorted(given)}
     if fields.style is not None:
-        out["style"] = style_weights(fields.style)
+        out["style"] = style_weights(style_names(style_weights(fields.style)))  # in three digits, as it is told
     if fields.key is not None:
         key = parse_key(fields.key)
         out["key"] = (key.tonic, key.scale)

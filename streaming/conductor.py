@@ -19,6 +19,7 @@ from streaming.config import Config
 from streaming.engines.link import Link
 from streaming.engines.local import LocalEngine
 from streaming.errors import EngineUnavailable, TooManyStations, UnknownStation
+from streaming.feed import Feeds
 from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
@@ -49,13 +50,14 @@ class Conductor:
 
     async def __aenter__(self) -> Self:
         self._filler_thread = ThreadPoolExecutor(1, "filler")
+        self._feeds = Feeds(self.metrics, self.config.opus_bit_rate, self._filler_thread)
         self._link = LocalEngine(self.config, self.metrics, self._on_lost)
         try:
             await self._link.start()
         except BaseException:
             await self.stop()
             raise
-        self._tasks = [asyncio.create_task(pace(self._on_tick)), asyncio.create_task(self._watch())]
+        self._tasks = [asyncio.create_task(pace(self._feeds.on_tick)), asyncio.create_task(self._watch())]
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -92,9 +94,7 @@ class Conductor:
         if link.load > _FULL_LOAD:
             raise EngineUnavailable(f"the engine is {link.load:.0%} busy with {len(self.stations)} stations; try later")
         seed = parsed.seed if parsed.seed is not None else secrets.randbits(53)  # JavaScript keeps 53 bits
-        station = Station(
-            secrets.token_hex(6), dict(opening), seed, link, self.config, self.metrics, self._filler_thread
-        )
+        station = Station(secrets.token_hex(6), dict(opening), seed, link, self._feeds)
         self._num_opening += 1
         try:
             await link.open(station)
@@ -143,7 +143,7 @@ class Conductor:
         # From the control's arrival to the departure of the first packet that it can change.
         latency_ms = (leaves_s - received_s) * 1000
         self.metrics.control_latency_ms.observe(latency_ms)
-        return applied.ack | {"latency_ms": round(latency_ms, 1)}
+        return applied.ack | {"latency_ms": round(latency_ms, 1), "lead_ms": station.link.lead_ms}
 
     def _on_lost(self, station_id: str) -> None:
         if station_id in self.stations:
@@ -174,7 +174,3 @@ class Conductor:
         self._link.excuse(now_s)
         for station in self.stations.values():
             station.idle_since_s += stalled_s
-
-    def _on_tick(self, tick: int) -> None:
-        for station in self.stations.values():
-            station.on_tick(tick)

@@ -145,7 +145,11 @@ class StationHealth(TypedDict):
     is_filling: bool
     """The engine is missing: a bridge of what was heard last sounds."""
     underruns: Annotated[int, Field(ge=0)]
-    """Blocks of 20 ms that were not there in time."""
+    """Blocks of 20 ms that were not there in time for a listener."""
+    lead_ms: Annotated[float, Field(ge=0)]
+    """How long before its time the engine makes a block now; more after it was late, less when all is quiet."""
+    gives_way: bool
+    """The engine has too much to do: this station is silent, its music waits, and goes on as soon as there is room."""
 
 
 @_exact
@@ -153,8 +157,9 @@ class _StationState(TypedDict):
     id: str
     name: str
     seed: Annotated[int, Field(ge=0)]
-    state: Literal["playing", "paused", "ended", "closed"]
-    """`closed` is said once, as the last message before the station and this connection are gone."""
+    state: Literal["playing", "paused", "ended", "asleep", "closed"]
+    """`asleep`: nobody listens; the music stands still and goes on for whoever comes. `closed` is said once, as the
+    last message before the station and this connection are gone."""
     mood: Mood
     """What sounds now."""
     heading: Mood
@@ -199,6 +204,8 @@ class Ack(TypedDict):
     what the control sets off or moves."""
     latency_ms: Annotated[float, Field(ge=0)]
     """From the control's arrival to the departure of the first packet that it can change."""
+    lead_ms: Annotated[float, Field(ge=0)]
+    """How long before its time the engine makes a block now."""
     understood: NotRequired[ExplainedPrompt]
     """How the control's prompt was read."""
 
@@ -320,9 +327,10 @@ class TakeOpening(TypedDict):
 
 @_extensible
 class TakeLine(TypedDict):
-    """A further line of a take: a control, or a `skip`, and the frame before which it was applied."""
+    """A further line of a take: a control, or a `skip`, `rest` or `resume` of an engine that had too much to do, and the
+    frame before which it was applied."""
 
-    type: Literal["steer", "end", "transport", "panic", "duck", "cancel", "hit", "stinger", "skip"]
+    type: Literal["steer", "end", "transport", "panic", "duck", "cancel", "hit", "stinger", "skip", "rest", "resume"]
     frame: Frame
 
 

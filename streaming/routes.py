@@ -53,11 +53,11 @@ def prefix_of(request: Request) -> str:
     return request.scope.get("root_path", "")
 
 
-def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int) -> Session:
+def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
     """Raises `TooManySessions`."""
     if sum(len(other.sessions) for other in conductor.stations.values()) >= conductor.config.max_sessions:
         raise TooManySessions(conductor.config.max_sessions)
-    return station.add_session(kind, max_chunks)
+    return station.add_session(kind, max_chunks, lag_blocks)
 
 
 async def read_body(request: Request) -> bytes:
@@ -290,7 +290,8 @@ async def get_audio(
 ) -> Response:
     """Stream audio for a media player, without end.
 
-    `ogg` holds the station's own Opus packets; `mp3` and `wav` are there for players without Opus.
+    `ogg` holds the station's own Opus packets; `mp3` and `wav` are there for players without Opus. All hear the station
+    a second later than a WebSocket or WebRTC does, and in turn no gap where the engine is late by less.
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
@@ -306,7 +307,7 @@ async def get_audio(
     headers |= {"Accept-Ranges": "none", "X-Accel-Buffering": "no"}  # nginx would hold back what is to be heard now
     if is_head:
         return StreamingResponse(iter(()), 200, headers, media_type)
-    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS)
+    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS, http_audio.LAG_BLOCKS)
     return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, media_type)
 
 

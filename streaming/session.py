@@ -91,9 +91,17 @@ class Carrier(Protocol):
 class Session:
     """One listener of a station: reads chunks in order from the moment it begins to read."""
 
-    def __init__(self, kind: str, max_chunks: int, on_began: Callable[[Session], None] = lambda session: None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        max_chunks: int,
+        lag_blocks: int = 0,
+        on_began: Callable[[Session], None] = lambda session: None,
+    ) -> None:
         self.id = secrets.token_hex(8)
         self.kind = kind
+        self.lag_blocks = lag_blocks
+        """How much later than live it hears the station."""
         self.opened_s = time.monotonic()
         self.began_frame: int | None = None
         """The stream frame at which this listener's audio began; None before that."""

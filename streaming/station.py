@@ -1,46 +1,41 @@
-"""One music in the front process: its ring is read here, its listeners and clients are served from here.
+"""One music in the server process: its listeners and clients are served from here, whichever engine plays it.
 
-In: ticks, the engine's events; out: chunks to sessions, events to live clients. Remembers the control log, the last
-beats and status, and the filler while the engine is missing. Event loop only; the filler works on its own thread.
+In: the engine's blocks and events; out: feeds for sessions, events to live clients. Remembers the control log, the last
+beats and status, and where its clock stood when it fell asleep. Event loop only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from moods.intent import BEATS_PER_BAR
 from moods.prompt import resolve_prompt
-from streaming.config import Config
 from streaming.engines.link import Link
 from streaming.engines.ring import Chunk
 from streaming.engines.wire import Applied
 from streaming.errors import UnknownStation
-from streaming.filler import PAST_BLOCKS, Filler
+from streaming.feed import Feed, Feeds
 from streaming.journal import about
-from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, time_of
 from streaming.protocol import Event, LogEntry
 from streaming.session import Ending, LiveClient, Session
 
 log = logging.getLogger(__name__)
 
-_RETRY_S = 0.004
-_NUM_RETRIES = 3
-"""A block that comes within 12 ms of its deadline is still taken: jitter buffers forgive that, a filler is heard."""
 _MAX_LOG = 100_000
 _TOLD_AHEAD = ("beat", "section", "marker")
 
 
 class Station:
-    """Hands out one block every tick, whatever happens to the engine."""
+    """Plays for as many as listen; asleep, it has neither a clock nor blocks, and costs next to nothing."""
 
     def __init__(
         self,
@@ -48,112 +43,111 @@ class Station:
         opening: dict[str, Any],
         seed: int,
         link: Link,
-        config: Config,
-        metrics: Metrics,
-        filler_thread: ThreadPoolExecutor,
+        feeds: Feeds,
+        on_heard: Callable[[Station], None] = lambda station: None,
     ) -> None:
+        """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`."""
         self.id, self.opening, self.seed, self.link = station_id, opening, seed, link
         self.name: str = opening.get("name") or station_id
         self.first_tick: int | None = None
-        """The tick of block 0; None until the engine has opened the station."""
+        """The tick of block 0; None until the engine has opened the station, and while it sleeps."""
+        self.first_block = 0
+        """Where the clock began to run, or stands."""
+        self.is_asleep = False
+        self.gives_way = False
+        """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
         self.log: deque[LogEntry] = deque(maxlen=_MAX_LOG)
         self.num_underruns = 0
         self.idle_since_s = time.monotonic()
-        self._config, self._metrics, self._filler_thread = config, metrics, filler_thread
+        self._all_feeds, self._metrics, self._on_heard = feeds, feeds.metrics, on_heard
         self._loop = asyncio.get_running_loop()
         self._clients: set[LiveClient] = set()
-        self._next_block = 0
-        self._sent: deque[Chunk] = deque(maxlen=PAST_BLOCKS)
-        self._filler: Filler | None = None
-        self._num_filling = 0
+        self._feeds: dict[int, Feed] = {}
+        """By their lag in blocks."""
+        self._last_missing = -1
         self._ending: Ending | None = None
         """Why it was closed."""
         self._beats: deque[Event] = deque(maxlen=4 * BEATS_PER_BAR)
         self._status: Event = {}
         """The engine's last; empty until it has opened the station."""
 
-    # --- sound -------------------------------------------------------------------------------------------------------
+    # --- the engine --------------------------------------------------------------------------------------------------
 
     def on_opened(self, first_tick: int, status: Event) -> None:
-        self.first_tick, self._status = first_tick, status
+        """The engine plays it, from its beginning or from where it fell asleep: block n is due at `first_tick + n`."""
+        self.first_tick, self._status, self.is_asleep = first_tick, status, False
+        self._tell_status()
+
+    def fall_asleep(self, next_block: int) -> None:
+        """Stand still before number `next_block`: there is no clock and no block until the engine has opened it again.
+
+        Frames do not count the sleep, so that what was told of its future stays true.
+        """
+        self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
+
+    def on_gave_way(self, is_resting: bool) -> None:
+        """An overloaded engine lets it rest, or plays it again."""
+        self.gives_way = is_resting
+        self._tell_status()
 
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
         self.log.append(report.entry)
         self._status = self._status | {"heading": report.heading}
 
-    def on_tick(self, tick: int) -> None:
-        """Hand out what is due until `tick`, or from `tick` on where too much has been missed."""
-        if self.first_tick is None:
-            return
-        block = tick - self.first_tick
-        if block - self._next_block > MAX_LATE_TICKS:
-            self._leave_out_until(block)
-        self._play_through(block, _NUM_RETRIES)
+    # --- sound -------------------------------------------------------------------------------------------------------
 
-    def _leave_out_until(self, block: int) -> None:
-        """Go on at `block`, with a moment of the filler to join what was heard last to what comes."""
-        for session in self.sessions.values():
-            session.mailbox.clear()
-        self._next_block = block + 1
-        self._hand_out(block, None)
+    def read(self, block: int) -> Chunk | None:
+        """The engine's block number `block`, where it is there."""
+        return None if self.first_tick is None else self.link.read(self.id, block)
 
-    def _play_through(self, block: int, retries: int) -> None:
-        """Hand out all blocks up to `block`; look again shortly where the last one is late, unless closed meanwhile."""
-        while self.first_tick is not None and self._next_block <= block:
-            chunk = self.link.read(self.id, self._next_block)
-            if chunk is None and self._filler is None and self._next_block == block and retries:
-                self._loop.call_later(_RETRY_S, self._play_through, block, retries - 1)
-                return
-            self._hand_out(self._next_block, chunk)
-            self._next_block += 1
-
-    def _hand_out(self, block: int, chunk: Chunk | None) -> None:
-        if chunk is None:
+    def on_missing(self, block: int) -> None:
+        """Count a block that was not there in time, once for all who were to hear it."""
+        if block > self._last_missing:
+            self._last_missing = block
             self.num_underruns += 1
             self._metrics.underruns.inc()
-        if self._filler is None:
-            if chunk is not None:
-                self._deliver(chunk)
-                return
-            past = [sent.pcm for sent in self._sent]
-            self._filler = Filler(past, self._bar_frames(), self._config.opus_bit_rate)
-        self._num_filling += 1
-        filled = self._filler_thread.submit(self._filler.next_chunk, block, chunk)
-        filled.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._on_filled, done))
 
-    def _on_filled(self, filled: Future[Chunk]) -> None:
-        self._num_filling -= 1
-        self._metrics.filler_seconds.inc(BLOCK_FRAMES / SAMPLE_RATE)
-        if self._filler is not None and self._filler.is_done and not self._num_filling:
-            self._filler = None
-        self._deliver(filled.result())
-
-    def _deliver(self, chunk: Chunk) -> None:
-        self._sent.append(chunk)
-        for session in self.sessions.values():
-            session.mailbox.put(chunk)
-
-    def _bar_frames(self) -> int:
+    def bar_frames(self) -> int:
+        """The length of a bar where the music is now."""
         bpm = self._beats[-1]["bpm"] if self._beats else 120.0
         return round(BEATS_PER_BAR * 60 * SAMPLE_RATE / bpm)
 
+    def _level(self) -> dict[str, float]:
+        """Of the block that left last."""
+        live = self._feeds.get(0)
+        chunk = live.last if live is not None else self.read(self.frame // BLOCK_FRAMES)
+        return {"peak": chunk.peak, "rms": chunk.rms} if chunk is not None else {"peak": 0.0, "rms": 0.0}
+
     # --- listeners and clients ---------------------------------------------------------------------------------------
 
-    def add_session(self, kind: str, max_chunks: int) -> Session:
-        """Raises `UnknownStation` where the station was closed while its listener was still asking."""
+    def add_session(self, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
+        """Begin a session that hears the station `lag_blocks` late.
+
+        Raises `UnknownStation` where the station was closed while its listener was still asking.
+        """
         if self._ending is not None:
             raise UnknownStation(self.id)
-        session = Session(kind, max_chunks, self._on_session_began)
-        self.sessions[session.id] = session
+        session = Session(kind, max_chunks, lag_blocks, self._on_session_began)
+        if lag_blocks not in self._feeds:
+            self._feeds[lag_blocks] = self._all_feeds.open(self, lag_blocks)
+        self._feeds[lag_blocks].sessions.add(session)
+        with self._told_if_heard():
+            self.sessions[session.id] = session
         self._metrics.sessions.inc()
         log.info("session began", extra=about(station=self.id, session=session.id, kind=kind))
         return session
 
     def remove_session(self, session: Session, ending: Ending | None = None) -> None:
         """End a session; again is no harm."""
-        if self.sessions.pop(session.id, None) is not None:
+        if session.id in self.sessions:
+            with self._told_if_heard():
+                del self.sessions[session.id]
+            feed = self._feeds[session.lag_blocks]
+            feed.sessions.discard(session)
+            if not feed.sessions:
+                self._feeds.pop(session.lag_blocks).close()
             session.close(ending)
             if session.carrier is not None:
                 self._loop.create_task(session.carrier.close())
@@ -162,7 +156,6 @@ class Station:
             seconds, dropped = round(time.monotonic() - session.opened_s), session.mailbox.num_dropped
             facts = about(station=self.id, session=session.id, kind=session.kind, seconds=seconds, dropped=dropped)
             log.info("session ended", extra=facts)
-            self.idle_since_s = time.monotonic()
 
     def _on_session_began(self, session: Session) -> None:
         self.broadcast(_session_event(session))
@@ -172,7 +165,8 @@ class Station:
         if self._ending is not None:
             client.mailbox.close(self._ending)
             return
-        self._clients.add(client)
+        with self._told_if_heard():
+            self._clients.add(client)
         client.mailbox.put(self._status_for(client))
         session = self.sessions.get(client.session_id or "")
         if session is not None and session.began_frame is not None:
@@ -181,17 +175,31 @@ class Station:
             client.mailbox.put(beat)
 
     def remove_client(self, client: LiveClient, ending: Ending | None = None) -> None:
-        self._clients.discard(client)
+        with self._told_if_heard():
+            self._clients.discard(client)
         client.mailbox.close(ending)
-        self.idle_since_s = time.monotonic()
 
     @property
     def is_idle(self) -> bool:
+        """Nobody listens, nobody watches."""
         return not self.sessions and not self._clients
+
+    @contextlib.contextmanager
+    def _told_if_heard(self) -> Iterator[None]:
+        """Around a change of sessions or clients: tell whether somebody is there, where that has changed."""
+        was_idle = self.is_idle
+        yield
+        if was_idle != self.is_idle and self._ending is None:
+            self.idle_since_s = time.monotonic()
+            self._on_heard(self)
 
     def broadcast(self, event: Event) -> None:
         for client in self._clients:
             client.mailbox.put(event)
+
+    def _tell_status(self) -> None:
+        for client in self._clients:
+            client.mailbox.put(self._status_for(client))
 
     def close(self, ending: Ending) -> None:
         """End all that listen, the clients of the live channel with a last status."""
@@ -212,8 +220,7 @@ class Station:
             self._status = event
             if event["state"] != "playing":  # what was told of its future comes later or never
                 self._forget_beats_from(event["position"]["frame"])
-            for client in self._clients:
-                client.mailbox.put(self._status_for(client))
+            self._tell_status()
             return
         if event["type"] == "skip":
             message = {"type": "skip", "blocks": event["blocks"]}
@@ -240,7 +247,7 @@ class Station:
     def frame(self) -> int:
         """The stream frame that leaves the server now."""
         if self.first_tick is None:
-            return 0
+            return self.first_block * BLOCK_FRAMES
         return max(0, round((time.monotonic() - time_of(self.first_tick)) * SAMPLE_RATE))
 
     def position(self) -> dict[str, Any]:
@@ -248,12 +255,11 @@ class Station:
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
         beat = begun[-1] if begun else self._status["position"]
-        place = {name: beat[name] for name in ("bar", "beat", "bpm")}
-        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **place}
+        position = {name: beat[name] for name in ("bar", "beat", "bpm")}
+        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **position}
 
     def state(self, prefix: str = "") -> dict[str, Any]:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
-        chunk = self._sent[-1] if self._sent else None
         prompt = self.opening.get("prompt")
         return {
             "id": self.id,
@@ -261,10 +267,16 @@ class Station:
             "seed": self.seed,
             "links": self.links(prefix),
             **{name: self._status[name] for name in ("state", "mood", "heading")},
+            **({"state": "asleep"} if self.is_asleep else {}),
             "position": self.position(),
             "listeners": len(self.sessions),
-            "level": {"peak": chunk.peak if chunk else 0.0, "rms": chunk.rms if chunk else 0.0},
-            "health": {"is_filling": self._filler is not None, "underruns": self.num_underruns},
+            "level": self._level(),
+            "health": {
+                "is_filling": any(feed.is_filling for feed in self._feeds.values()),
+                "underruns": self.num_underruns,
+                "lead_ms": self.link.lead_ms,
+                "gives_way": self.gives_way,
+            },
             **({} if prompt is None else {"understood": resolve_prompt(prompt).to_dict()}),
         }
 
@@ -280,7 +292,8 @@ class Station:
     def take(self) -> Iterator[str]:
         """JSON lines: the opening, then every control with the stream frame before which it was applied.
 
-        A `skip` is blocks that an overloaded engine left out: the music paused for them.
+        A `skip` is blocks that an overloaded engine left out: the music paused for them, as it does from a `rest` to a
+        `resume`.
         """
         is_complete = not self.log or self.log[0].index == 0
         opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **self.opening, "seed": self.seed}

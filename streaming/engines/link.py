@@ -27,6 +27,7 @@ from streaming.engines.wire import (
     Close,
     Compiling,
     Failed,
+    GaveWay,
     Happened,
     Health,
     Kept,
@@ -68,6 +69,7 @@ class Played(Protocol):
     def on_opened(self, first_tick: int, status: Event) -> None: ...
     def on_applied(self, report: Applied) -> None: ...
     def on_event(self, event: Event) -> None: ...
+    def on_gave_way(self, is_resting: bool) -> None: ...
 
 
 @dataclass(slots=True)
@@ -98,6 +100,8 @@ class Link(ABC):
         """The engine takes work."""
         self.load = 0.0
         """Share of time it makes blocks, 0 … 1, over the last seconds."""
+        self.lead_ms = config.lead_ms
+        """How long before its time a block is made, as the engine has it now."""
         self._config, self._metrics, self._on_lost = config, metrics, on_lost
         self._notice = StartNotice(log.info if config.log_json else None)
         self._started: asyncio.Future[None] | None = None
@@ -259,6 +263,8 @@ class Link(ABC):
             case Refused(request=number, problem=problem):
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, ControlRefused(**problem))
+            case GaveWay(is_resting=is_resting):
+                station.on_gave_way(is_resting)
             case Kept(num_controls=num_controls):
                 held.num_kept_controls = num_controls
             case Opened(due_in_s=due_in_s, status=status):
@@ -268,6 +274,7 @@ class Link(ABC):
 
     def _on_health(self, health: Health) -> None:
         self.load += 0.1 * (health.load - self.load)
+        self.lead_ms = health.lead_ms
         self._metrics.late_blocks.inc(health.late_blocks)
         self._metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
         for step_ms in health.step_ms:

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import re
 from collections.abc import AsyncIterator, Callable
+from operator import attrgetter
 
 import av
 import numpy as np
@@ -24,6 +25,9 @@ from streaming.station import Station
 
 MEDIA_TYPES = {"wav": "audio/wav", "ogg": "audio/ogg; codecs=opus", "mp3": "audio/mpeg"}
 MAX_QUEUED_CHUNKS = 100
+LAG_BLOCKS = 50
+"""Players of such streams keep a second or more in store, and have no hand on the music: to them a block that comes
+within a second of its time is no gap."""
 _MP3_BIT_RATE = 192_000
 _MP3_FRAME = 1152
 
@@ -52,14 +56,11 @@ class _Outlet:
 async def stream(station: Station, session: Session, kind: str) -> AsyncIterator[bytes]:
     """Yield the station's audio as `kind`, one of MEDIA_TYPES, until either side ends."""
     try:
-        if kind == "wav":
-            yield endless_wav_header()
-            while (chunk := await session.next_chunk()) is not None:
-                yield chunk.s16le
-            return
-        convert = _ogg_muxer() if kind == "ogg" else _mp3_encoder()
+        header, convert = _CONTAINERS[kind]()
+        if header:
+            yield header  # the first block of a young station comes a second later
         while (chunk := await session.next_chunk()) is not None:
-            written = convert(chunk) if kind == "ogg" else await asyncio.to_thread(convert, chunk)
+            written = await asyncio.to_thread(convert, chunk) if kind == "mp3" else convert(chunk)
             if written:
                 yield written
     finally:
@@ -81,21 +82,28 @@ def peek(kind: str, range_: str) -> bytes | None:
 @functools.cache
 def _beginning(kind: str) -> bytes:
     """What all streams of `kind` begin with."""
-    if kind == "wav":
-        return endless_wav_header()
+    beginning, convert = _CONTAINERS[kind]()
     silence = make_chunk(0, _SILENT_PACKET, np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
-    convert = _ogg_muxer() if kind == "ogg" else _mp3_encoder()
-    while not (beginning := convert(silence)):
-        pass
+    while not beginning:
+        beginning = convert(silence)
     return beginning
 
 
-def _ogg_muxer() -> Callable[[Chunk], bytes]:
-    """A function that puts a chunk's Opus packet into a page of its own."""
+Container = tuple[bytes, Callable[[Chunk], bytes]]
+"""The header of a stream, and a function that makes what stands in it for a chunk."""
+
+
+def _wav() -> Container:
+    return endless_wav_header(), attrgetter("s16le")
+
+
+def _ogg() -> Container:
+    """Each Opus packet has a page of its own."""
     outlet = _Outlet()
     container = av.open(outlet, "w", format="ogg", options={"page_duration": "1", "flush_packets": "1"})
     track = container.add_stream("libopus", rate=SAMPLE_RATE, layout="stereo")
     container.start_encoding()
+    header = outlet.take()
     first_frame: int | None = None
 
     def convert(chunk: Chunk) -> bytes:
@@ -106,10 +114,10 @@ def _ogg_muxer() -> Callable[[Chunk], bytes]:
         container.mux(packet)
         return outlet.take()
 
-    return convert
+    return header, convert
 
 
-def _mp3_encoder() -> Callable[[Chunk], bytes]:
+def _mp3() -> Container:
     outlet = _Outlet()
     container = av.open(outlet, "w", format="mp3", options={"write_xing": "0", "flush_packets": "1"})
     track = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="stereo")
@@ -123,4 +131,7 @@ def _mp3_encoder() -> Callable[[Chunk], bytes]:
             container.mux(track.encode(resampled))
         return outlet.take()
 
-    return convert
+    return b"", convert
+
+
+_CONTAINERS: dict[str, Callable[[], Container]] = {"wav": _wav, "ogg": _ogg, "mp3": _mp3}

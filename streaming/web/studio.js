@@ -36,6 +36,7 @@ let problem = null;
 let noticed = { key: null };
 let noticeTimer = 0;
 let isSilenced = false;
+let isWaking = false;
 let adoptsHeading = false;
 let lastDrawing_ms = 0;
 /** The station to play next, { id, isOurs, isShared }, or null for a new one. */
@@ -209,6 +210,10 @@ function panic() {
   const isSent = command({ type: "panic" });
   output.fadeTo(0, RESUME_FADE_MS);
   if (!isSent) return; // silent here, though the station plays on
+  meetSilence();
+}
+
+function meetSilence() {
   isSilenced = true;
   showState(player.state);
 }
@@ -237,6 +242,7 @@ function meetStation(station, how) {
   if (how !== "joined") join = null;
   if (station.understood) meetReading(station.understood);
   if (how === "joined" && station.state === "paused") isSilenced = true;
+  isWaking = station.state === "asleep";
   meetStatus(station);
   if (how === "replaced") notice("newStation");
   show();
@@ -264,13 +270,24 @@ function receive(event) {
   } else if (event.type === "beat") {
     clock.announce(event);
   } else if (event.type === "status") {
-    clock.observe(event.position.frame);
+    if (event.state === "asleep") clock.reset();
+    else clock.observe(event.position.frame);
+    meetRest(event.health.gives_way);
     meetStatus(event);
+    if (isWaking && event.state === "paused") meetSilence();
+    if (event.state !== "asleep") isWaking = false;
     if (event.state === "ended" && player.state !== "idle") stop("ended");
   } else if (event.type === "error") {
     readout.rejected(event.id);
     meetRefusal(outbox.answered(event.id), event.detail);
   }
+}
+
+/** An overloaded server lets the newest stations rest; they come back by themselves. */
+function meetRest(isResting) {
+  if (isResting === (readout.sounding?.health?.gives_way ?? false)) return;
+  if (isResting) notice("resting");
+  else if (noticed.key === "resting") notice(null);
 }
 
 /** The station's own words on what sounds and where it is going; a station just opened has none yet. */

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
 from typing import Any
 
 import pytest
 
-from moods.control import Steer, parse_control, parse_opening
+from moods.control import Steer, parse_changes, parse_control, parse_opening
+from moods.controller import Controller
 from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStinger, UnknownStyle
+from moods.prompt import resolve_prompt
 
 
 def steer(**fields: Any) -> dict[str, Any]:
@@ -119,6 +123,34 @@ def test_the_interface_examples_are_read() -> None:
         assert parse_control(obj).type == obj["type"]
 
 
-def test_a_control_survives_json() -> None:
-    control = parse_control({**steer(mood="热血", style="lofi", bpm=None, layers={"lead": "mute"}), "over": 1.5})
-    assert parse_control(control.model_dump(mode="json", exclude_unset=True)) == control
+def test_a_control_survives_json_and_pickling() -> None:
+    thirds = {"lofi": 1, "jazz": 1, "ambient": 1, "爵士": 0.5, "house": 0}
+    for obj in (
+        {**steer(mood="热血", style="lofi", bpm=None, layers={"lead": "mute"}), "over": 1.5},
+        {**steer(prompt="rainy night", style=thirds, key="am"), "over": "2 bars", "at": "bar", "id": "c"},
+        {"type": "duck", "gain_db": -9},
+        {"type": "end", "at": {"seconds": 31}},
+        {"type": "cancel", "id": "c"},
+    ):
+        control = parse_control(obj)
+        again = parse_control(json.loads(json.dumps(control.asked())))
+        assert again == control == pickle.loads(pickle.dumps(control))
+        assert again.asked() == control.asked() and control.asked().keys() == obj.keys()
+
+
+def test_changes_are_a_steer_by_the_fields_given() -> None:
+    steer = parse_changes({"name": "stage", "energy": 0.9, "bpm": None}).steer()
+    assert steer is not None and steer.asked() == {"type": "steer", "set": {"energy": 0.9, "bpm": None}}
+    assert parse_changes({"name": "stage"}).steer() is None
+
+
+def test_a_prompt_is_understood_once_and_travels(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = []
+    monkeypatch.setattr("moods.control.resolve_prompt", lambda text: texts.append(text) or resolve_prompt(text))
+    opening = pickle.loads(pickle.dumps(parse_opening({"prompt": "sad quux"})))
+    steer = pickle.loads(pickle.dumps(parse_control({"type": "steer", "set": {"prompt": "epic"}})))
+    assert texts == ["sad quux", "epic"]
+    controller = Controller(opening, 1)
+    controller.apply(steer, 0)
+    assert opening.understood.unknown == ("quux",) and steer.set.understood.moods == {"epic": 1.0}
+    assert texts == ["sad quux", "epic"]
