@@ -75,7 +75,7 @@ from streaming.engines.wire import (
     Slept,
 )
 from streaming.journal import open_journal
-from streaming.pacing import MAX_LATE_TICKS, prefer_to_others, tick_at, time_of
+from streaming.pacing import MAX_LATE_TICKS, give_way_to_others, prefer_to_others, stop_giving_way, tick_at, time_of
 from streaming.protocol import LogEntry, problem_of
 from streaming.scratch import ring_path, sleeper_path, snapshot_path
 
@@ -322,12 +322,12 @@ class Worker:
         is_awoken = resume is not None and resume.due_in_s is None
         kept_path = snapshot_path(self._folder, request.station)
         publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
-        if is_awoken:
-            snapshot = read_snapshot(sleeper_path(self._sleepers_folder, request.station))
-            if snapshot is None:
-                raise FileNotFoundError(f"what was kept of the sleeping station is not in {self._sleepers_folder}")
-        else:
-            snapshot = read_snapshot(kept_path) if resume is not None else None
+        snapshot = None
+        if resume is not None:  # one that has woken, and has not been kept since, is still kept as it slept
+            asleep_path = sleeper_path(self._sleepers_folder, request.station)
+            snapshot = read_snapshot(kept_path) or read_snapshot(asleep_path)
+            if is_awoken and snapshot is None:
+                raise FileNotFoundError(f"{asleep_path} is not there any more")
         if snapshot is None:
             performance = Performance(self._generator, slot, opening, request.seed)
         else:
@@ -627,8 +627,8 @@ def _entry_of(entry: LogEntry) -> Entry:
 
 def _load_generator(config: Config) -> Generator:
     engine_config = EngineConfig(
-        backend=config.backend, device=config.device, max_slots=config.max_stations,
-        patches=Path(config.patches) if config.patches else None,
+        backend=config.backend, device=config.device, max_slots=config.max_playing,
+        patches=Path(config.patches) if config.patches else None, num_threads=1 if config.num_engines > 1 else None,
     )  # fmt: skip
     return find_factory(config.generator)(engine_config)
 
@@ -649,25 +649,31 @@ def warm_up(generator: Generator) -> None:
     OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
 
 
-def _end_with_parent(parent: int, runtime_folder: Path) -> None:
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_parent(parent: int, *folders: Path) -> None:
     """The front may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
     while os.getppid() == parent:
         time.sleep(0.5)
-    shutil.rmtree(runtime_folder, ignore_errors=True)
+    _remove(*folders)
     os._exit(0)
 
 
 def main(descriptor: str) -> int:
     """Run the engine process over the inherited socket `descriptor`.
 
-    The first message holds config, runtime folder and the front's process id.
+    The first message holds config, the folders for rings and for sleepers, and the server process's id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
     prefer_to_others()
+    give_way_to_others()
     pipe = Pipe(int(descriptor))
-    _, (config, runtime_folder, parent) = pipe.receive()
+    _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
-    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
 
     def report(done: int, total: int) -> None:
         with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere
@@ -677,11 +683,12 @@ def main(descriptor: str) -> int:
         with reported_to(report):
             generator = _load_generator(config)
         warm_up(generator)
+        stop_giving_way()
     except EngineError as error:
         pipe.send(Failed(str(error)))
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
-    Worker(generator, config, pipe, runtime_folder, runtime_folder).run()
-    shutil.rmtree(runtime_folder, ignore_errors=True)  # the front does it too, unless it was killed
+    Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
+    _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
     return 0
