@@ -36,12 +36,11 @@ from moods.errors import MoodsError, shown
 from streaming import messages, routes, whep
 from streaming.conductor import Conductor
 from streaming.config import Config
-from streaming.errors import BadParameter, EngineFailed, PortUnavailable, StreamingError
+from streaming.errors import BadParameter, EngineFailed, PortUnavailable, StreamingError, problem_of
 from streaming.journal import about, open_journal
 from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
-from streaming.protocol import problem_of
 from streaming.terminal import OutputLost, tell
 
 log = logging.getLogger(__name__)
