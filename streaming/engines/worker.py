@@ -250,7 +250,6 @@ class Worker:
         except MoodsError as error:
             self._pipe.send(Refused(request.station, request.request, problem_of(error)))
             return
-        ack["lead_ms"] = round(1000 * self._lead.seconds, 1)
         heading = mood_message(station.performance.heading())
         self._pipe.send(Applied(request.station, request.request, entry, ack, heading))
         self._announce(station)
