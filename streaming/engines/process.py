@@ -29,7 +29,7 @@ from streaming.encoders.opus import OpusEncoder
 from streaming.engines.wire import Compiling, Failed, Pipe
 from streaming.engines.worker import Worker
 from streaming.journal import open_journal
-from streaming.pacing import give_way_to_others, prefer_to_others, stop_giving_way
+from streaming.pacing import prefer_to_others
 
 _WARM_UP_BLOCKS = 50
 
@@ -77,8 +77,6 @@ def main(descriptor: str) -> int:
     The first message holds config, the folders for rings and for sleepers, and the server process's id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
-    prefer_to_others()
-    give_way_to_others()
     pipe = Pipe(int(descriptor))
     _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
@@ -92,12 +90,12 @@ def main(descriptor: str) -> int:
         with reported_to(report):
             generator = _load_generator(config)
         warm_up(generator)
-        stop_giving_way()
     except EngineError as error:
         pipe.send(Failed(str(error)))
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
+    prefer_to_others()  # not before: an engine that starts must not make the blocks of another late
     Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
     _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
     return 0

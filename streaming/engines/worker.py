@@ -139,6 +139,8 @@ class _Tally:
 
     since_s: float
     idle_s: float = 0.0
+    due_s: float = 0.0
+    """Spent on blocks that were due."""
     num_blocks: int = 0
     num_late: int = 0
     """Blocks that were ready after they were due."""
@@ -367,7 +369,9 @@ class Worker:
         could_begin_s = [self._lead.could_begin_s(station) for station in stations]
         sounds = step(self._generator, [station.performance for station in stations])
         self._publish(stations, sounds, could_begin_s)
-        self._health.step_ms.append((time.monotonic() - begun_s) * 1000)
+        took_s = time.monotonic() - begun_s
+        self._tally.due_s += took_s
+        self._health.step_ms.append(1000 * took_s)
         return True
 
     def _leave_out(self, station: _Station, lag: int) -> None:
@@ -526,8 +530,9 @@ class Worker:
         tally, self._tally = self._tally, _Tally(now_s)
         stations = list(self._stations.values())
         number = self._burden.judge(
-            tally.load(now_s), tally.num_late, tally.num_blocks / (now_s - tally.since_s), stations, now_s
-        )
+            tally.due_s / (now_s - tally.since_s), tally.load(now_s), tally.num_late,
+            tally.num_blocks / (now_s - tally.since_s), stations, now_s,
+        )  # fmt: skip
         if number > 0:
             for station in who_gives_way(stations, number):
                 if station.is_heard:
