@@ -359,7 +359,7 @@ def _warm(options: argparse.Namespace) -> int:
         from engine.backends import open_generator
         from engine.code_cache import kept_in
         from engine.config import EngineConfig
-        from streaming.engines.worker import warm_up
+        from streaming.engines.process import warm_up
 
         warm_up(open_generator(EngineConfig(max_slots=1)))
         folder = kept_in()
