@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from moods.errors import MoodsError, shown
+from moods.errors import shown
 from moods.names import nearest
 
 
@@ -196,8 +196,3 @@ class PortUnavailable(StreamingError):
 
 class DeviceUnavailable(StreamingError):
     code, title = "no_audio_device", "No audio output"
-
-
-def problem_of(error: MoodsError) -> dict[str, Any]:
-    """The members of an RFC 9457 problem that describe a mistake in a mood or control."""
-    return {"code": error.code, "detail": str(error), **error.members}

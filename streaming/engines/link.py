@@ -370,15 +370,16 @@ class Link(ABC):
                 station.on_applied(report)
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
-            case Refused(request=None, problem=problem):
-                error = EngineUnavailable(problem["detail"])
+            case Refused(request=None, detail=detail):
+                error = EngineUnavailable(detail)
                 if held.opened.done():
                     log.error("a station cannot be brought back", extra=about(station=station.id, detail=str(error)))
                     self._owner.on_lost(station.id)
                 _settle(held.opened, error)
-            case Refused(request=number, problem=problem):
+            case Refused(request=number):
                 if number in self._unanswered:
-                    _settle(self._unanswered[number].answer, ControlRefused(**problem))
+                    refusal = ControlRefused(report.code, report.detail, **report.members)
+                    _settle(self._unanswered[number].answer, refusal)
             case GaveWay():
                 station.on_gave_way(report)
             case Slept(next_block=next_block, num_controls=num_controls):

@@ -127,11 +127,15 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request that failed for the asker's reasons; `problem` is made by `problem_of`."""
+    """A request that failed for the asker's reasons, a control's or, where there is no number, that of an opening.
+
+    `code`, `detail` and `members` are those of a problem that clients are told."""
 
     station: str
     request: int | None
-    problem: dict[str, Any]
+    code: str
+    detail: str
+    members: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

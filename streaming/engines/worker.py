@@ -63,7 +63,7 @@ from streaming.engines.wire import (
     Sleep,
     Slept,
 )
-from streaming.errors import problem_of
+from streaming.errors import EngineUnavailable
 from streaming.pacing import MAX_LATE_TICKS, tick_at, time_of
 from streaming.scratch import ring_path, sleeper_path, snapshot_path
 
@@ -252,7 +252,7 @@ class Worker:
         try:
             ack = station.performance.apply(request.control)
         except MoodsError as error:
-            self._pipe.send(Refused(request.station, request.request, problem_of(error)))
+            self._pipe.send(Refused(request.station, request.request, error.code, str(error), error.members))
             return
         effect, heading = effect_message(ack, self._lead.seconds), mood_message(station.performance.heading())
         self._pipe.send(Applied(request.station, request.request, entry, effect, heading))
@@ -293,11 +293,8 @@ class Worker:
         except (MoodsError, OSError) as error:
             self._free_slots.append(slot)
             del self._openings[opening.request.station]
-            if isinstance(error, MoodsError):
-                problem = problem_of(error)
-            else:
-                problem = {"code": "engine_unavailable", "detail": str(error)}
-            self._pipe.send(Refused(opening.request.station, None, problem))
+            code = error.code if isinstance(error, MoodsError) else EngineUnavailable.code
+            self._pipe.send(Refused(opening.request.station, None, code, str(error), {}))
             return True
         if station.is_behind:  # its clock has been running all the time
             self._begin(station)
