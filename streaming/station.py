@@ -292,7 +292,8 @@ class Station:
     def take(self) -> Iterator[str]:
         """JSON lines: the opening, then every control with the stream frame before which it was applied.
 
-        A `skip` is blocks that an overloaded engine left out: the music paused for them.
+        A `skip` is blocks that an overloaded engine left out: the music paused for them, as it does from a `rest` to a
+        `resume`.
         """
         is_complete = not self.log or self.log[0].index == 0
         opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **self.opening, "seed": self.seed}
