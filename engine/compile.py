@@ -18,7 +18,7 @@ from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import CellType, FunctionType
-from typing import Any
+from typing import Any, TypeAlias, TypeVar, overload
 
 from llvmlite import binding as llvm
 from numba import _dynfunc, njit, types
@@ -30,6 +30,10 @@ from numba.core.typed_passes import NativeLowering
 
 from engine.code_cache import CodeCache, is_kept
 from undersong_launch import child_command, child_environment
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
+Record: TypeAlias = Any
+"""A row of a structured array inside a kernel, where its fields are attributes."""
 
 CONTRACT = {"contract"}
 """Products and sums may fuse, as a card's always do. The order of sums stays: 64 frames are the same as 13 and 51."""
@@ -102,7 +106,15 @@ def _name(function: FunctionType) -> str:
     return f"{function.__module__}.{function.__qualname__}"
 
 
-def kernel(function: FunctionType | None = None, /, **options: Any) -> Any:
+@overload
+def kernel(function: Compiled, /) -> Compiled: ...
+
+
+@overload
+def kernel(**options: Any) -> Callable[[Compiled], Compiled]: ...
+
+
+def kernel(function: Any = None, /, **options: Any) -> Any:
     """Compile what kernels and entries call; in numba's simulator of a card Python itself runs it, as all else."""
     if function is None:
         return partial(kernel, **options)
@@ -154,10 +166,10 @@ def _kept(dispatcher: Any, packages: Iterable[str], rebuild: Callable[..., Any])
     return dispatcher
 
 
-def entry(*packages: str, **options: Any) -> Callable[[FunctionType], Any]:
+def entry(*packages: str, **options: Any) -> Callable[[Compiled], Compiled]:
     """Compile what Python calls, kept on disk until a source file of `packages` changes."""
 
-    def compiled(function: FunctionType) -> Any:
+    def compiled(function: Any) -> Any:
         if config.DISABLE_JIT:
             return function
         _kernels.add(_name(function))
@@ -167,10 +179,10 @@ def entry(*packages: str, **options: Any) -> Callable[[FunctionType], Any]:
     return compiled
 
 
-def part(*packages: str, **options: Any) -> Callable[[FunctionType], Any]:
+def part(*packages: str, **options: Any) -> Callable[[Compiled], Compiled]:
     """A kernel that is kept as an entry is: what another process has compiled need not be compiled here."""
 
-    def compiled(function: FunctionType) -> Any:
+    def compiled(function: Any) -> Any:
         return function if config.DISABLE_JIT else _kept(kernel(function, **options), packages, _rebuild_kernel)
 
     return compiled

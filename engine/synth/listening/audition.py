@@ -20,9 +20,8 @@ import numpy.typing as npt
 from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.notes import DRUM_PITCHES, as_sounds
 from engine.synth.listening.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
-from engine.synth.patching.fields import DRUM
 from engine.synth.patching.tables import PatchTables
-from engine.synth.synth import Synth
+from engine.synth.synth import IntentOf, Synth
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 from moods.mood import styles
@@ -52,7 +51,7 @@ def audition_patches(tables: PatchTables, names: Sequence[str] = ()) -> Iterator
     basses = {int(index) for index in tables.choices[:, BASS].ravel() if index >= 0}
     for index, name in enumerate(tables.names):
         if not names or name in names:
-            if tables.patches["kind"][index] == DRUM:
+            if tables.kind(name) == "drum":
                 yield _audition_drum(tables.alone(name), name)
             else:
                 transpose = float(tables.patches["transpose"][index])
@@ -139,8 +138,7 @@ def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = 
         synth = Synth(1, tables=tables)
         synth.open(0, seed)
         synth.play(0, as_sounds(_arrangement(style, bpm)))
-        heard = _intent(style, bpm)
-        sound = synth.render([0], lambda _, __, heard=heard: heard, _frames(STYLE_S))[0]
+        sound = synth.render([0], _always(_intent(style, bpm)), _frames(STYLE_S))[0]
         found = meter(sound)
         faults = [fault for fault in found.faults() if "clips" not in fault]
         peak_db = true_peak_db(sound)
@@ -152,6 +150,11 @@ def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = 
 def _middle_bpm(style: str) -> float:
     low, high = styles()[STYLES.index(style)].bpm
     return (low + high) / 2
+
+
+def _always(intent: Intent) -> IntentOf:
+    """The same intent at every moment."""
+    return lambda slot, frame: intent
 
 
 def _arrangement(style: str, bpm: float) -> list[tuple[int, int, int, int, int]]:
