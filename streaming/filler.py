@@ -46,6 +46,8 @@ class Filler:
         self._past, self._bar_frames = past, bar_frames
         self._bit_rate = bit_rate
         self._encoder: OpusEncoder | None = None
+        self._loop = self._last = np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
+        """What sounds again and again; the block made last."""
         self._offset = 0
         self._is_looping = False
         self._num_settled = 0
