@@ -81,8 +81,9 @@ class Filler:
         """Cut the loop and prime the encoder with the last blocks."""
         blocks = [np.zeros((BLOCK_FRAMES, CHANNELS), np.float32), *self._past]
         self._past = ()
-        self._loop = make_loop(np.concatenate(blocks), self._bar_frames)
         self._last = blocks[-1]
+        if self._last.any():  # a station that pauses stays silent
+            self._loop = make_loop(np.concatenate(blocks), self._bar_frames)
         encoder = OpusEncoder(self._bit_rate)
         for pcm in blocks[-PRIMING_BLOCKS:]:
             encoder.encode(pcm)
