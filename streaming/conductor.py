@@ -118,6 +118,11 @@ class Conductor:
             except (EngineFailed, OSError) as error:
                 log.error("an engine cannot be started", extra=about(detail=str(error)))
 
+    @property
+    def num_sessions(self) -> int:
+        """Listeners of all stations."""
+        return self._feeds.num_sessions
+
     # --- stations ----------------------------------------------------------------------------------------------------
 
     async def open_station(self, opening: Opening) -> Station:
