@@ -21,7 +21,7 @@ from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.notes import DRUM_PITCHES, as_sounds
 from engine.synth.listening.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
 from engine.synth.patching.tables import PatchTables
-from engine.synth.synth import Synth
+from engine.synth.synth import IntentOf, Synth
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 from moods.mood import styles
@@ -51,12 +51,12 @@ def audition_patches(tables: PatchTables, names: Sequence[str] = ()) -> Iterator
     basses = {int(index) for index in tables.choices[:, BASS].ravel() if index >= 0}
     for index, name in enumerate(tables.names):
         if not names or name in names:
-            if tables.kind(name) == "drum":
-                yield _audition_drum(tables.alone(name), name)
-            else:
+            if tables.patches["is_pitched"][index]:
                 transpose = float(tables.patches["transpose"][index])
                 registers = BASS_REGISTERS if index in basses else REGISTERS
                 yield _audition_patch(tables.alone(name), name, registers, transpose)
+            else:
+                yield _audition_drum(tables.alone(name), name)
 
 
 def _audition_patch(tables: PatchTables, name: str, registers: Sequence[int], transpose: float) -> Audition:
@@ -131,6 +131,10 @@ def audition_kits(tables: PatchTables, chosen: Iterable[str] = STYLES) -> Iterat
         yield Audition(style, sound, asdict(found), found.faults())
 
 
+def _steadily(intent: Intent) -> IntentOf:
+    return lambda slot, frame: intent
+
+
 def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = STYLES) -> Iterator[Audition]:
     """Each style's mix, by an arrangement of four chords at its tempo."""
     for style in chosen:
@@ -138,8 +142,7 @@ def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = 
         synth = Synth(1, tables=tables)
         synth.open(0, seed)
         synth.play(0, as_sounds(_arrangement(style, bpm)))
-        heard = _intent(style, bpm)
-        sound = synth.render([0], lambda _, __, heard=heard: heard, _frames(STYLE_S))[0]
+        sound = synth.render([0], _steadily(_intent(style, bpm)), _frames(STYLE_S))[0]
         found = meter(sound)
         faults = [fault for fault in found.faults() if "clips" not in fault]
         peak_db = true_peak_db(sound)
