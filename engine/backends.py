@@ -21,8 +21,8 @@ def find_factory(path: str) -> Callable[[EngineConfig], Generator]:
     module, _, function = path.partition(":")
     try:
         factory = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UnknownGenerator(path, str(error)) from None
+    except Exception as error:  # whatever a module that is not ours does when it is imported
+        raise UnknownGenerator(path, f"{type(error).__name__}: {error}") from None
     if not callable(factory):
         raise UnknownGenerator(path, f"{function} is no function")
     return factory  # type: ignore[no-any-return]

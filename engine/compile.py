@@ -18,7 +18,7 @@ from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import CellType, FunctionType
-from typing import Any
+from typing import Any, TypeAlias, TypeVar, overload
 
 from llvmlite import binding as llvm
 from numba import _dynfunc, njit, types
@@ -30,6 +30,10 @@ from numba.core.typed_passes import NativeLowering
 
 from engine.code_cache import CodeCache, is_kept
 from undersong_launch import child_command, child_environment
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
+Record: TypeAlias = Any
+"""A row of a structured array inside a kernel, where its fields are attributes."""
 
 CONTRACT = {"contract"}
 """Products and sums may fuse, as a card's always do. The order of sums stays: 64 frames are the same as 13 and 51."""
@@ -98,11 +102,19 @@ _kernels: set[str] = set()
 """Names of all that is compiled here, for `_Progress`."""
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _name(function: FunctionType) -> str:
     return f"{function.__module__}.{function.__qualname__}"
 
 
-def kernel(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+@overload
+def kernel(function: Compiled, /) -> Compiled: ...
+
+
+@overload
+def kernel(**options: Any) -> Callable[[Compiled], Compiled]: ...
+
+
+def kernel(function: Any = None, /, **options: Any) -> Any:
     """Compile what kernels and entries call; in numba's simulator of a card Python itself runs it, as all else."""
     if function is None:
         return partial(kernel, **options)
@@ -136,13 +148,12 @@ def _digest_of(name: str) -> int:
     return int.from_bytes(digest.digest()[:7], "little")
 
 
-def bound_to_sources(function: Callable[..., Any], packages: Iterable[str]) -> FunctionType:
+def bound_to_sources(function: FunctionType, packages: Iterable[str]) -> FunctionType:
     """The same function with a digest of all sources of `packages` as one more captured value.
 
     A card's code is in numba's own cache, which looks at the function's own file alone and would keep serving old code
     after a change in another; captured values are part of its key.
     """
-    assert isinstance(function, FunctionType), function
     code = function.__code__.replace(co_freevars=(*function.__code__.co_freevars, "source_digest"))
     digest = CellType(sum(map(_digest_of, packages)))
     closure = (*(function.__closure__ or ()), digest)
@@ -155,10 +166,10 @@ def _kept(dispatcher: Any, packages: Iterable[str], rebuild: Callable[..., Any])
     return dispatcher
 
 
-def entry(*packages: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+def entry(*packages: str, **options: Any) -> Callable[[Compiled], Compiled]:
     """Compile what Python calls, kept on disk until a source file of `packages` changes."""
 
-    def compiled(function: Callable[..., Any]) -> Any:
+    def compiled(function: Any) -> Any:
         if config.DISABLE_JIT:
             return function
         _kernels.add(_name(function))
@@ -168,10 +179,10 @@ def entry(*packages: str, **options: Any) -> Callable[[Callable[..., Any]], Any]
     return compiled
 
 
-def part(*packages: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+def part(*packages: str, **options: Any) -> Callable[[Compiled], Compiled]:
     """A kernel that is kept as an entry is: what another process has compiled need not be compiled here."""
 
-    def compiled(function: Callable[..., Any]) -> Any:
+    def compiled(function: Any) -> Any:
         return function if config.DISABLE_JIT else _kept(kernel(function, **options), packages, _rebuild_kernel)
 
     return compiled
@@ -202,8 +213,7 @@ class _Progress(event.Listener):
     """Counts the kernels that are compiled here and, as it is told, elsewhere."""
 
     def __init__(self, report: Report) -> None:
-        self._report, self._lock = report, threading.Lock()
-        self._done: set[str] = set()
+        self._report, self._done, self._lock = report, set(), threading.Lock()
 
     def on_start(self, event: Any) -> None:
         pass
@@ -248,16 +258,14 @@ def compiled_beside(module: str) -> Iterator[None]:
             yield
             return
         command = child_command("engine.compile:_compile_for_parent", module)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
         try:
-            child = subprocess.Popen(
-                command, env=child_environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+            child = subprocess.Popen(command, env=child_environment(), text=True, **pipes)
         except OSError:  # a machine with no room for it: it would only save time
             yield
             return
         with child:
-            listener = threading.Thread(target=_count_all, args=(progress, child.stdout))
+            listener = threading.Thread(target=lambda: [progress.count(line.strip()) for line in child.stdout])
             listener.start()
             try:
                 yield
@@ -265,11 +273,6 @@ def compiled_beside(module: str) -> Iterator[None]:
             except BaseException:
                 child.kill()
                 raise
-
-
-def _count_all(progress: _Progress, lines: Iterable[str]) -> None:
-    for line in lines:
-        progress.count(line.strip())
 
 
 def _compile_for_parent(module: str) -> None:

@@ -23,9 +23,11 @@ from engine.synth.mixer import compile_parts, render_slot
 from engine.synth.patching.tables import SHIPPED, PatchTables, load_tables, shipped_tables
 from engine.synth.synth import Synth
 from engine.weights import read_checkpoint, shipped_checkpoint
-from moods.controller import LEAD_FRAMES, Controller
+from moods.controller import Controller
 from moods.intent import Intent
 
+_LEAD_FRAMES = 3 * BLOCK_FRAMES
+"""Time to compose a beat anew that begins thereafter, while the blocks until then are made."""
 _URGENT_FRAMES = 5 * BLOCK_FRAMES
 """A beat that is not composed this long before it begins is urgent."""
 _SETTLE_FRAMES = 5 * BLOCK_FRAMES
@@ -42,7 +44,7 @@ class ScoreGenerator:
         self.traits = Traits(
             name="score",
             latency_frames=synth.latency_frames,
-            lead_frames=LEAD_FRAMES,
+            lead_frames=_LEAD_FRAMES,
             block_multiple=1,
             has_notes=True,
             has_stems=True,
@@ -173,7 +175,7 @@ def open_score(config: EngineConfig) -> ScoreGenerator:
             compile_parts()
             composer.warm_up()
     # More threads would only queue behind the front process and the encoders.
-    num_threads = min(4, os.cpu_count() or 1)
+    num_threads = config.num_threads or min(4, os.cpu_count() or 1)
     synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=_read_tables(config.patches))
     piece_slots = _CPU_PIECE_SLOTS if device == "cpu" else config.max_slots
     return ScoreGenerator(composer, synth, config.max_slots, piece_slots)

@@ -1,7 +1,7 @@
 """What sounds while the engine does not: the last bar again, joined to the music without a click on both sides.
 
-In: the station's recent past and, once they come again, the engine's chunks; out: chunks. Remembers the loop, its place
-in it and an Opus encoder of its own. One thread, the conductor's filler thread, calls it after it is made.
+In: the station's recent past and, once they come again, the engine's chunks; out: chunks. Remembers the loop, how far
+it has played and an Opus encoder of its own. One thread calls it after it is made.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Filler:
         self._past, self._bar_frames = past, bar_frames
         self._bit_rate = bit_rate
         self._encoder: OpusEncoder | None = None
-        self._place = 0
+        self._offset = 0
         self._is_looping = False
         self._num_settled = 0
 
@@ -88,6 +88,6 @@ class Filler:
 
     def _read_loop(self) -> npt.NDArray[np.float32]:
         """The next 960 frames of the loop, [960, 2]."""
-        frames = (self._place + np.arange(BLOCK_FRAMES)) % len(self._loop)
-        self._place = int(frames[-1]) + 1
+        frames = (self._offset + np.arange(BLOCK_FRAMES)) % len(self._loop)
+        self._offset = int(frames[-1]) + 1
         return self._loop[frames]

@@ -39,7 +39,7 @@ class Text(logging.Formatter):
 class Json(logging.Formatter):
     """The same as one JSON object with `time` (RFC 3339, UTC), `level`, `event`, and the facts by name."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]  # as the library itself does
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

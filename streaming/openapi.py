@@ -54,11 +54,12 @@ def refusals(*kinds: type[StreamingError] | type[MoodsError]) -> dict[int | str,
     """The problems that an operation may answer with, by title and code, as FastAPI's `responses`."""
     by_status: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
-        is_ours = issubclass(kind, StreamingError)
-        status, title = (kind.status, kind.title) if is_ours else (422, "A value cannot be used")
+        status, title, retry_after_s = 422, "A value cannot be used", None
+        if issubclass(kind, StreamingError):
+            status, title, retry_after_s = kind.status, kind.title, kind.retry_after_s
         told = by_status.setdefault(status, {"titles": {}, "content": _PROBLEM})
         told["titles"].setdefault(title, []).append(f"`{kind.code}`")
-        if is_ours and kind.retry_after_s is not None:
+        if retry_after_s is not None:
             told["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     for told in by_status.values():
         told["description"] = "; ".join(f"{title}: {', '.join(codes)}" for title, codes in told.pop("titles").items())

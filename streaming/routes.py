@@ -290,7 +290,8 @@ async def get_audio(
 ) -> Response:
     """Stream audio for a media player, without end.
 
-    `ogg` holds the station's own Opus packets; `mp3` and `wav` are there for players without Opus.
+    `ogg` holds the station's own Opus packets; `mp3` and `wav` are there for players without Opus. All hear the station
+    a second later than a WebSocket or WebRTC does, and in turn no gap where the engine is late by less.
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)

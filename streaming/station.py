@@ -20,7 +20,7 @@ from moods.intent import BEATS_PER_BAR
 from moods.prompt import resolve_prompt
 from streaming.engines.link import Link
 from streaming.engines.ring import Chunk
-from streaming.engines.wire import Applied
+from streaming.engines.wire import Applied, GaveWay
 from streaming.errors import UnknownStation
 from streaming.feed import Feed, Feeds
 from streaming.journal import about
@@ -86,9 +86,10 @@ class Station:
         """
         self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
 
-    def on_gave_way(self, is_resting: bool) -> None:
+    def on_gave_way(self, report: GaveWay) -> None:
         """An overloaded engine lets it rest, or plays it again."""
-        self.gives_way = is_resting
+        self.log.append(report.entry)
+        self.gives_way = report.is_resting
         self._tell_status()
 
     def on_applied(self, report: Applied) -> None:
@@ -255,8 +256,8 @@ class Station:
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
         beat = begun[-1] if begun else self._status["position"]
-        place = {name: beat[name] for name in ("bar", "beat", "bpm")}
-        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **place}
+        position = {name: beat[name] for name in ("bar", "beat", "bpm")}
+        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **position}
 
     def state(self, prefix: str = "") -> dict[str, Any]:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
@@ -292,7 +293,8 @@ class Station:
     def take(self) -> Iterator[str]:
         """JSON lines: the opening, then every control with the stream frame before which it was applied.
 
-        A `skip` is blocks that an overloaded engine left out: the music paused for them.
+        A `skip` is blocks that an overloaded engine left out: the music paused for them, as it does from a `rest` to a
+        `resume`.
         """
         is_complete = not self.log or self.log[0].index == 0
         opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **self.opening, "seed": self.seed}

@@ -6,7 +6,7 @@ Remembers nothing: a session carries its peer. Event loop only.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request
 from fastapi.responses import Response
@@ -38,7 +38,9 @@ SessionId = Annotated[str, Path(description="The last part of the session's `Loc
 IfMatch = Annotated[str | None, Header(description="The session's ETag, or `*`; needed.")]
 
 
-_ENDPOINT = {204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")}
+_ENDPOINT: dict[int | str, dict[str, Any]] = {
+    204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")
+}
 
 
 @router.options(

@@ -129,6 +129,8 @@ def filtered(sound: Sound, chain: list[tuple[str, str]]) -> Iterator[av.AudioFra
 def _pulled(graph: Graph) -> Iterator[av.AudioFrame]:
     while True:
         try:
-            yield graph.pull()
+            frame = graph.pull()
+            assert isinstance(frame, av.AudioFrame)
+            yield frame
         except (BlockingIOError, EOFError):
             return

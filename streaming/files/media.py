@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 import soundfile
@@ -50,6 +50,7 @@ class Libav(Format):
         with av.open(file, "w", format=self.container, options=self.container_options) as container:
             container.metadata["comment"] = comment
             stream = container.add_stream(self.codec, rate=SAMPLE_RATE, options=self.codec_options)
+            assert isinstance(stream, av.AudioStream)
             stream.layout, stream.format = "stereo", self.sample_format
             if self.bit_rate:
                 stream.bit_rate = self.bit_rate
@@ -154,7 +155,7 @@ def write_audio(file: BinaryIO, sound: Sound, file_format: Format, comment: str)
     file.truncate()
     shielded = _Shielded(file)
     try:
-        file_format.write(shielded, shielded.checked(sound), comment)
+        file_format.write(cast(BinaryIO, shielded), shielded.checked(sound), comment)
     finally:
         shielded.check()  # the first thing that went wrong, whatever the library made of it
 

@@ -46,7 +46,7 @@ class StoredSound:
 
     def append(self, samples: Samples) -> None:
         with naming(self._folder, CannotKeep):
-            self._file.write(np.ascontiguousarray(samples, np.float32))
+            self._file.write(np.ascontiguousarray(samples, np.float32).data)
 
     def __iter__(self) -> Iterator[Samples]:
         with naming(self._folder, CannotKeep):
@@ -71,4 +71,4 @@ def to_av_frames(sound: Sound) -> Iterator[av.AudioFrame]:
 
 def from_av_frame(frame: av.AudioFrame) -> Samples:
     """The samples of a frame in packed float."""
-    return frame.to_ndarray().reshape(-1, CHANNELS)
+    return frame.to_ndarray().reshape(-1, CHANNELS).astype(np.float32, copy=False)

@@ -29,7 +29,7 @@ class Target:
         with naming(path):
             self._real = Path(os.path.realpath(path))  # a link stays; what it leads to is written
             try:
-                self._old = os.stat(path)
+                self._old: os.stat_result | None = os.stat(path)
             except FileNotFoundError:
                 self._old = None
                 _try_new(path, self._real)

@@ -21,6 +21,7 @@ from streaming.engines.ring import Chunk, make_chunk
 from streaming.feed import Feeds
 from streaming.metrics import Metrics
 from streaming.session import Session
+from streaming.station import Station
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.test_live import read_pcm
 from tests.streaming.test_recovery import undisturbed
@@ -152,3 +153,57 @@ def test_a_station_that_nobody_hears_costs_nothing_a_tick(server: Running) -> No
     while own.sessions:
         time.sleep(0.01)
     assert not looks_within(0.2)
+
+
+class Tape:
+    """A link to an engine whose every block is there: number n is full of n / 1000."""
+
+    lead_ms = 17.0
+
+    def read(self, station_id: str, block: int) -> Chunk:
+        return make_chunk(block * BLOCK_FRAMES, b"", np.full((BLOCK_FRAMES, 2), block / 1000, np.float32))
+
+
+STATUS = {"type": "status", "state": "playing", "mood": {}, "heading": {}, "position": {"bar": 1, "beat": 1, "bpm": 90}}
+
+
+@pytest.mark.parametrize("lag_blocks", [0, 50])
+def test_frames_do_not_count_the_sleep(lag_blocks: int) -> None:
+    """Whether the listener comes after the station fell asleep or while it did."""
+
+    async def sleep_and_wake() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            feeds, calls = Feeds(Metrics(), 160_000, thread), []
+            station = Station("s", {}, 1, Tape(), feeds, lambda station: calls.append(station.is_idle))
+            station.on_opened(100, STATUS)
+            early = station.add_session("test", 1000, lag_blocks)
+            early.began_frame = 0
+            for tick in range(100, 200):
+                feeds.on_tick(tick)
+            station.fall_asleep(100)
+            assert (station.frame, station.state()["state"]) == (100 * BLOCK_FRAMES, "asleep")
+            late = station.add_session("test", 1000, lag_blocks)
+            late.began_frame = 0
+            for tick in range(200, 5000):
+                feeds.on_tick(tick)
+            station.on_opened(5000 - 100, STATUS)
+            for tick in range(5000, 5100):
+                feeds.on_tick(tick)
+            assert station.state()["state"] == "playing"
+            for session in (early, late):
+                station.remove_session(session)
+            assert [await numbers(session) for session in (early, late)] == [
+                [*range(100 - lag_blocks), *range(100, 200 - lag_blocks)],
+                [*range(100, 200 - lag_blocks)],
+            ]
+            assert calls == [False, True]
+            assert not station.num_underruns
+
+    async def numbers(session: Session) -> list[int]:
+        found = []
+        while (chunk := await session.next_chunk()) is not None:
+            assert chunk.pcm[0, 0] == np.float32(chunk.frame / BLOCK_FRAMES / 1000)
+            found.append(chunk.frame // BLOCK_FRAMES)
+        return found
+
+    asyncio.run(sleep_and_wake())

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import re
 import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiortc.codecs.opus
+import av
 import httpx
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from streaming.config import Config
-from streaming.transports.webrtc import with_music_opus
+from streaming.encoders.opus import OpusEncoder
+from streaming.transports.webrtc import PacketTrack, with_music_opus
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_http import assert_problem
 
@@ -82,15 +86,30 @@ async def test_listener_hears_the_station_in_stereo(server: Running) -> None:
     assert "stereo=1;sprop-stereo=1;maxaveragebitrate=160000" in listener.answer
 
 
-async def test_many_listeners_share_one_packet(server: Running) -> None:
+async def test_many_listeners_share_one_packet(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine has encoded it once; here it is only handed on, and aiortc never encodes."""
+    sent: dict[int, list[av.Packet]] = {}
+    encoded: list[object] = []
+    receive = PacketTrack.recv
+
+    async def recorded(self: PacketTrack) -> av.Packet:
+        packet = await receive(self)
+        sent.setdefault(packet.pts, []).append(packet)
+        return packet
+
+    monkeypatch.setattr(PacketTrack, "recv", recorded)
+    for encoder in (OpusEncoder, aiortc.codecs.opus.OpusEncoder):
+        monkeypatch.setattr(encoder, "encode", lambda *arguments, **options: encoded.append(arguments))
     station = server.open()
     listeners = [await listen(server, station) for _ in range(3)]
     for listener in listeners:
         assert np.abs(await listener.hear(20)).max() > 0.1
-    sessions = server.conductor.stations[station["id"]].sessions
-    assert len(sessions) == 3
     for listener in listeners:
         await listener.peer.close()
+    shared = [packets for packets in sent.values() if len(packets) == len(listeners)]
+    assert len(shared) >= 10
+    assert all(packet is packets[0] for packets in shared for packet in packets)
+    assert not encoded
 
 
 async def test_data_channel_is_the_live_channel(server: Running) -> None:
@@ -261,10 +280,12 @@ async def test_servers_that_relay_are_told_with_their_password_and_hold_no_answe
         ice_servers = [f"stun:{host}", turn, "stun:[::1]:3478"]
         server = make_server(Config(port=0, generator=SINES.generator, ice_servers=ice_servers))
         offerer = await make_offer()
-        began_s = time.monotonic()
-        whep = server.open()["links"]["whep"]
-        answer = server.http.post(whep, content=offerer.peer.localDescription.sdp, headers=SDP)
-        assert time.monotonic() - began_s < 4  # asking itself would give up after five seconds
+        whep, took_s = server.open()["links"]["whep"], []
+        while min(took_s, default=math.inf) > 1:  # the quickest tells what the server does, the others what else runs
+            began_s = time.monotonic()
+            answer = server.http.post(whep, content=offerer.peer.localDescription.sdp, headers=SDP)
+            took_s.append(time.monotonic() - began_s)
+            assert len(took_s) < 5, took_s
         await offerer.peer.close()
     assert answer.status_code == 201
     assert answer.headers.get_list("link") == [

@@ -131,10 +131,6 @@ def audition_kits(tables: PatchTables, chosen: Iterable[str] = STYLES) -> Iterat
         yield Audition(style, sound, asdict(found), found.faults())
 
 
-def _steadily(intent: Intent) -> IntentOf:
-    return lambda slot, frame: intent
-
-
 def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = STYLES) -> Iterator[Audition]:
     """Each style's mix, by an arrangement of four chords at its tempo."""
     for style in chosen:
@@ -142,7 +138,7 @@ def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = 
         synth = Synth(1, tables=tables)
         synth.open(0, seed)
         synth.play(0, as_sounds(_arrangement(style, bpm)))
-        sound = synth.render([0], _steadily(_intent(style, bpm)), _frames(STYLE_S))[0]
+        sound = synth.render([0], _always(_intent(style, bpm)), _frames(STYLE_S))[0]
         found = meter(sound)
         faults = [fault for fault in found.faults() if "clips" not in fault]
         peak_db = true_peak_db(sound)
@@ -154,6 +150,11 @@ def audition_styles(tables: PatchTables, seed: int = 3, chosen: Iterable[str] = 
 def _middle_bpm(style: str) -> float:
     low, high = styles()[STYLES.index(style)].bpm
     return (low + high) / 2
+
+
+def _always(intent: Intent) -> IntentOf:
+    """The same intent at every moment."""
+    return lambda slot, frame: intent
 
 
 def _arrangement(style: str, bpm: float) -> list[tuple[int, int, int, int, int]]:

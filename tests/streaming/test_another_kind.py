@@ -1,0 +1,74 @@
+"""A generator of another kind plays through the whole server: 40 ms blocks in pairs, of texts alone, without notes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from engine.audio import BLOCK_FRAMES
+from engine.performance import Performance, step
+from engine.take import Entry, Skip
+from moods.control import parse_control, parse_opening
+from streaming.config import Config
+from tests.generators.pairs import Pairs
+from tests.streaming.conftest import Running, dial
+from tests.streaming.test_live import next_event, read_pcm
+from tests.streaming.test_recovery import read_until_back
+
+OPENING = {"prompt": "calm piano in the rain", "seed": 3}
+
+
+def performed(take: list[dict[str, Any]], num_blocks: int) -> np.ndarray:
+    """The take played again, here and undisturbed: float32 [T, 2]."""
+    pairs = Pairs(1)
+    performance = Performance(pairs, 0, parse_opening(OPENING), OPENING["seed"])
+    entries = []
+    for index, line in enumerate(take):
+        asked = {name: value for name, value in line.items() if name != "frame"}
+        control = Skip(asked["blocks"]) if asked["type"] == "skip" else parse_control(asked)
+        entries.append(Entry(index, line["frame"] // BLOCK_FRAMES, control))
+    performance.replay(entries)
+    return np.concatenate([step(pairs, [performance])[0].pcm for _ in range(num_blocks)])
+
+
+def test_it_is_steered_paused_begun_again_and_brought_back(make_server: Callable[[Config], Running]) -> None:
+    server = make_server(Config(port=0, generator="tests.generators.pairs:open_pairs", snapshot_s=0.3))
+    response = server.http.post("/v1/stations", json=OPENING)
+    assert response.status_code == 201, response.text
+    station = response.json()
+    frames: list[int] = []
+    heard: list[np.ndarray] = []
+    with (
+        dial(server.ws(station["links"]["live"])) as live,
+        dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio,
+    ):
+        audio.recv(10)
+        for control in (
+            {"type": "steer", "set": {"prompt": "epic battle"}, "over": 0.5, "at": "now"},
+            {"type": "transport", "do": "pause"},
+            {"type": "transport", "do": "play"},
+            {"type": "transport", "do": "restart"},
+            {"type": "steer", "set": {"mood": "night"}, "over": 1.0, "at": "beat"},
+        ):
+            more_frames, pcm = read_pcm(audio, 15)
+            frames, heard = frames + more_frames, [*heard, pcm]
+            live.send(json.dumps(control))
+            ack = next_event(live, "ack")
+            assert ack["effective_at"]["frame"] > frames[-1]
+        before_death = len(frames)
+        os.kill(server.engine.pid, signal.SIGKILL)
+        more_frames, pcm = read_until_back(server, station, audio)
+        frames, heard = frames + more_frames, [*heard, pcm]
+    assert frames == list(range(frames[0], frames[0] + len(frames) * BLOCK_FRAMES, BLOCK_FRAMES))
+    take = [json.loads(line) for line in server.http.get(station["links"]["take"]).text.splitlines()]
+    wanted = performed(take[1:], frames[-1] // BLOCK_FRAMES + 1)[frames[0] :]
+    is_same = (np.concatenate(heard) == wanted).reshape(-1, BLOCK_FRAMES, 2).all(axis=(1, 2))
+    assert is_same[:before_death].mean() > 0.5  # a machine that is busy may have missed a block
+    assert not is_same[before_death:].all() and is_same[-20:].all()
+    levels = np.abs(wanted.reshape(-1, BLOCK_FRAMES, 2)).max(axis=(1, 2))
+    assert (levels == 0).any() and (levels > 0.1).any()
