@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numba import config, cuda, int64
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, Block
-from engine.compile import bound_to_sources
+from engine.compile import Compiled, bound_to_sources
 from engine.errors import DeviceMissing
 from engine.notes import SOUND
 from engine.synth.allocation import start_due_notes
@@ -49,6 +49,8 @@ _LEAST_ROOM = 64
 """Rows that an array on the card has at least."""
 COMPILED = {} if config.ENABLE_CUDASIM else {"max_registers": 128}
 """128 registers a thread: five slots fit a multiprocessor and hide one another's waiting. The simulator has none."""
+device: Callable[[Compiled], Compiled] = cuda.jit(device=True)
+"""Of functions that only kernels of the card call."""
 
 
 def _row_taker(kind: Any) -> Callable[..., Any]:
@@ -57,19 +59,19 @@ def _row_taker(kind: Any) -> Callable[..., Any]:
     Its text is made, since a compiled function cannot walk a tuple of unlike arrays.
     """
     fields = ", ".join(f"rows.{name}[row]" for name in kind._fields)
-    return cuda.jit(eval(f"lambda rows, row: kind({fields})", {"kind": kind}), device=True)
+    return device(eval(f"lambda rows, row: kind({fields})", {"kind": kind}))
 
 
 _state_of, _scratch_of = _row_taker(SlotState), _row_taker(Scratch)
 
 
-@cuda.jit(device=True)
+@device
 def _own_frames(num_frames: int) -> tuple[int, int]:
     """This thread's share of a chunk, of what is worked out frame by frame."""
     return cuda.threadIdx.x * num_frames // cuda.blockDim.x, (cuda.threadIdx.x + 1) * num_frames // cuda.blockDim.x
 
 
-@cuda.jit(device=True)
+@device
 def _frames_of(scratch: Scratch, first: int, last: int) -> Scratch:
     """The same rows, of some frames only."""
     return Scratch(
@@ -78,7 +80,7 @@ def _frames_of(scratch: Scratch, first: int, last: int) -> Scratch:
     )  # fmt: skip
 
 
-@cuda.jit(device=True)
+@device
 def _render_voices(
     state: SlotState, tables: Tables, scratch: Scratch, voice_rows: np.ndarray, layers: np.ndarray, frame: int,
     num_frames: int,
@@ -93,7 +95,7 @@ def _render_voices(
             render_sounding(state, tables, scratch, index, rows[:WORK_ROWS], rows[WORK_ROWS:], frame, num_frames)
 
 
-@cuda.jit(device=True)
+@device
 def _sum_voices(scratch: Scratch, voice_rows: np.ndarray, layers: np.ndarray, num_frames: int) -> int:
     """Every thread its frames of the layers' buses, in the order of the voices; returns a bit per sounding layer."""
     sounding = 0
@@ -184,7 +186,7 @@ def _render_slots(
 render_slots = cuda.jit(cache=True, **COMPILED)(bound_to_sources(_render_slots, ["engine.synth"]))
 
 
-def _as_records(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _as_records(array: Any) -> Any:
     """The same memory with fields that are attributes too, as kernels say it: the simulator runs them as Python."""
     return array.view(np.dtype((np.record, array.dtype))) if array.dtype.names else array
 

@@ -7,7 +7,7 @@ threads may each render a slot of their own.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import int64, typeof
@@ -368,5 +368,8 @@ def compile_parts() -> None:
     slot, rows, mix, row, out = map(
         typeof, (new_state(0), scratch, scratch.buses[0], scratch.taps[0], np.zeros((2, 1), np.float32))
     )
-    mix_layers.compile((slot, rows, int64, int64, int64))
-    finish.compile((slot, mix, row, out, int64, int64, int64))
+    signatures: list[tuple[Any, tuple[Any, ...]]] = [
+        (mix_layers, (slot, rows, int64, int64, int64)), (finish, (slot, mix, row, out, int64, int64, int64)),
+    ]  # fmt: skip
+    for compiled, signature in signatures:
+        compiled.compile(signature)
