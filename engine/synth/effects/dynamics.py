@@ -70,7 +70,7 @@ def compress_bus(bus: Record, power: float, follower_db: float) -> None:
 
 @kernel
 def aim_speech(speech: Record, amount: float) -> None:
-    """At a control point, set how much of the speech's band is taken off by the next; `amount` 0 … 1."""
+    """At a control point, set how much of the band of speech is taken off by the next; `amount` 0 … 1."""
     speech.cut_before = speech.cut
     speech.level += _SPEECH_GLIDE * (speech.power / CONTROL_FRAMES - speech.level)
     speech.power = 0.0
@@ -84,7 +84,7 @@ def aim_speech(speech: Record, amount: float) -> None:
 
 @kernel
 def leave_room_for_speech(speech: Record, mix: np.ndarray, into: int, num_frames: int) -> None:
-    """Take the speech's band off the middle, where who speaks stands, in place. The band is that of filters.py."""
+    """Take the band of speech off the middle, where who speaks stands, in place. The band is that of filters.py."""
     before, after = speech.cut_before, speech.cut
     if before == 0.0 and after == 0.0:
         return
