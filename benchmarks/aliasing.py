@@ -15,7 +15,6 @@ import numpy.typing as npt
 from benchmarks.harness import record
 from engine.audio import SAMPLE_RATE
 from engine.notes import as_sounds
-from engine.synth.patching.fields import ADDITIVE, ANALOG, CHIP, ENSEMBLE, FM, KINDS
 from engine.synth.patching.tables import shipped_tables
 from engine.synth.sources.wavetables import WAVES
 from engine.synth.synth import Synth
@@ -24,7 +23,7 @@ from moods.intent import LAYERS, MUTE_DB, NO_RECALL, STYLES, Intent
 
 PITCH, SECONDS = 107, 1.4
 UNDER_HZ = 16_000
-OSCILLATORS = (ANALOG, FM, ENSEMBLE, CHIP, ADDITIVE)
+OSCILLATORS = ("analog", "fm", "ensemble", "chip", "additive")
 OFF = (
     "noise_level", "drive", "tremolo", "vibrato_cents", "drift_cents", "motion_octaves", "detune_cents", "transpose",
     "resonance", "scoop_cents", "pulse_motion", "twin_cents", "jitter_cents", "tine_level", "sub_level", "arpeggio",
@@ -65,13 +64,13 @@ def sound_of(index: int, patches: npt.NDArray[np.void]) -> npt.NDArray[np.float6
     return stems[0, layer, 0, -SAMPLE_RATE:].astype(np.float64)
 
 
-def lines_of(patch: np.void) -> npt.NDArray[np.bool_]:
+def lines_of(patch: np.void, kind: str) -> npt.NDArray[np.bool_]:
     """Which of the bins, a hertz each, belong to the note."""
     hz = 440.0 * 2 ** ((PITCH - 69) / 12)
     bins = np.arange(SAMPLE_RATE // 2 + 1)
-    if patch["kind"] == ENSEMBLE:
+    if kind == "ensemble":
         # What is in the table, stretched to the note; its bands are as broad as the players are apart, and
-        # a head that fades to another place makes lines a little broader.
+        # a head that fades to another part makes lines a little broader.
         tables = shipped_tables()
         index = int((PITCH - patch["zone_key"] + 0.01) / patch["zone_semitones"])
         zone = tables.zones[patch["first_zone"] + min(max(index, 0), patch["num_zones"] - 1)]
@@ -79,7 +78,7 @@ def lines_of(patch: np.void) -> npt.NDArray[np.bool_]:
         present = np.flatnonzero(size > 1e-5 * size.max()) * (hz / (zone["increment"] * zone["num_frames"]))
         near = np.searchsorted(present, bins).clip(1, len(present) - 1)
         return np.minimum(np.abs(present[near] - bins), np.abs(present[near - 1] - bins)) < 30
-    if patch["kind"] == FM:
+    if kind == "fm":
         # Every sum and difference belongs to the note, also a negative one, but for those that have no place.
         order = np.arange(-8, 9)
         second = order * patch["second_ratio"] * (patch["second_index"] > 0)
@@ -89,11 +88,11 @@ def lines_of(patch: np.void) -> npt.NDArray[np.bool_]:
     return np.abs((bins + hz / 2) % hz - hz / 2) < 40
 
 
-def aliases_db(sound: npt.NDArray[np.float64], patch: np.void) -> float:
+def aliases_db(sound: npt.NDArray[np.float64], patch: np.void, kind: str) -> float:
     """The loudest line under UNDER_HZ that is no partial of the note, in dB beside the greatest that is."""
     levels = 20 * np.log10(np.abs(np.fft.rfft(sound * np.blackman(len(sound)))) + 1e-12)
     bins = np.arange(len(levels))
-    is_heard, is_partial = (bins > 100) & (bins < UNDER_HZ), lines_of(patch)
+    is_heard, is_partial = (bins > 100) & (bins < UNDER_HZ), lines_of(patch, kind)
     return float(levels[is_heard & ~is_partial].max() - levels[is_heard & is_partial].max())
 
 
@@ -102,10 +101,10 @@ def measure() -> dict[str, tuple[float, str]]:
     tables, patches = shipped_tables(), bare_patches()
     worst: dict[str, tuple[float, str]] = {}
     for index, patch in enumerate(patches):
-        if patch["kind"] not in OSCILLATORS or (patch["kind"] == CHIP and patch["wave"] >= len(WAVES)):
+        kind = tables.kind(tables.names[index])
+        if kind not in OSCILLATORS or (kind == "chip" and patch["wave"] >= len(WAVES)):
             continue
-        kind = KINDS[patch["kind"]]
-        found = (round(aliases_db(sound_of(index, patches), patch), 1), tables.names[index])
+        found = (round(aliases_db(sound_of(index, patches), patch, kind), 1), tables.names[index])
         worst[kind] = max(worst.get(kind, found), found)
     return worst
 

@@ -26,7 +26,7 @@ from benchmarks.harness import record
 from benchmarks.mood_walk import MoodWalk
 from engine.audio import SAMPLE_RATE
 from engine.synth.patching.tables import shipped_tables
-from engine.synth.state import NUM_AMBIENCES
+from engine.synth.targets import NUM_AMBIENCES
 
 NUM_CHANGES, CHANGES_PER_STATION, CHANGE_EVERY_S = 1000, 25, 2
 ORDER, FRAME = 32, 2048

@@ -68,6 +68,9 @@ class EngineConfig:
     patches: Path | None = None
     """A folder of patch files beside those that ship; a file of the same name stands for the shipped one."""
 
+    num_threads: int | None = None
+    """Threads of the synth on the CPU; None: as many as help an engine that shares its cores with no other."""
+
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise UnknownDevice(self.device, DEVICES)

@@ -175,7 +175,7 @@ def open_score(config: EngineConfig) -> ScoreGenerator:
             compile_parts()
             composer.warm_up()
     # More threads would only queue behind the front process and the encoders.
-    num_threads = min(4, os.cpu_count() or 1)
+    num_threads = config.num_threads or min(4, os.cpu_count() or 1)
     synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=_read_tables(config.patches))
     piece_slots = _CPU_PIECE_SLOTS if device == "cpu" else config.max_slots
     return ScoreGenerator(composer, synth, config.max_slots, piece_slots)

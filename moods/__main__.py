@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 
 from rich.console import Console
@@ -66,7 +67,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE@SECONDS", help="a steer on the way")
-    sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know the letters
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know the letters
     arguments = parser.parse_args()
     try:
         controller = Controller(_opening(arguments.mood, arguments.seed))

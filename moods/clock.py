@@ -14,11 +14,13 @@ from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
 
 FRAMES_PER_SECOND = 48_000
 BEATS_PER_PHRASE = BEATS_PER_BAR * BARS_PER_PHRASE
+BEATS_OF = {"now": 1, "beat": 1, "bar": BEATS_PER_BAR, "phrase": BEATS_PER_PHRASE}
+"""Notes change on beats whose number is a multiple of this, by what a control says under `at`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the music; bars and beats count from 1."""
+    """A moment of the music; bars and beats count from 1."""
 
     frame: int
     seconds: float

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -17,6 +18,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PrivateAttr,
     ValidationError,
     WithJsonSchema,
@@ -24,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 from moods.errors import BadControl, MoodsError, OutOfRange, shown
 from moods.glide import Span
@@ -55,10 +59,21 @@ def _range(low: float, high: float) -> dict[str, Any]:
     return {"type": "number", "minimum": low, "maximum": high}
 
 
-def _number(field: str, low: float, high: float) -> Any:
-    return Annotated[
-        float, BeforeValidator(lambda value: check_number(field, value, low, high)), WithJsonSchema(_range(low, high))
-    ]
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Beside a float: what `check_number` checks, also in the JSON schema."""
+
+    field: str
+    low: float
+    high: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(
+            lambda value: check_number(self.field, value, self.low, self.high), handler(source)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return _range(self.low, self.high)
 
 
 _GAIN = _range(*LAYER_GAIN_DB)
@@ -70,12 +85,12 @@ Beat = Literal["now", "beat", "bar", "phrase"]
 Id = Annotated[str, Field(max_length=128)]
 
 
-def _one_of(names: Iterable[str]) -> Any:
-    return Annotated[str, WithJsonSchema({"type": "string", "enum": list(dict.fromkeys(names))})]
+def _one_of(names: Iterable[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(dict.fromkeys(names))})
 
 
-_MoodName = _one_of(name for mood in list_moods() for name in mood.names)
-_StingerName = _one_of(name for each in list_stingers() for name in (each.name, each.name_zh))
+_MoodName = Annotated[str, _one_of(name for mood in list_moods() for name in mood.names)]
+_StingerName = Annotated[str, _one_of(name for each in list_stingers() for name in (each.name, each.name_zh))]
 _StyleWeights = Annotated[
     dict[str, float],
     WithJsonSchema(
@@ -127,35 +142,37 @@ def _mood_or_prompt(schema: dict[str, Any]) -> None:
 
 
 class MoodFields(_Model):
-    """A place in mood space. A field left out stays as it is; null, where allowed, gives it back to the mood."""
+    """A point in mood space. A field left out stays as it is; null, where allowed, gives it back to the mood."""
 
     model_config = ConfigDict(json_schema_extra=_mood_or_prompt)
 
-    mood: _MoodName | Absent = Field(None, examples=["epic"])
+    mood: _MoodName | Absent = Field(default=None, examples=["epic"])
     """A preset, by its English or Chinese name; case is ignored. Not together with `prompt`."""
-    prompt: Annotated[str, Field(max_length=2000)] | Absent = Field(None, examples=["rainy night, a little sad"])
+    prompt: Annotated[str, Field(max_length=2000)] | Absent = Field(
+        default=None, examples=["rainy night, a little sad"]
+    )
     """A free text in English or Chinese; `understood` tells how it was read. Not together with `mood`."""
-    valence: _number("valence", -1, 1) | Absent = None
+    valence: Annotated[float, Number("valence", -1, 1)] | Absent = None
     """Dark … bright feeling: mode, harmony, register. Heard in the notes from the next bar, in the colour at once."""
-    energy: _number("energy", 0, 1) | Absent = Field(None, examples=[0.8])
+    energy: Annotated[float, Number("energy", 0, 1)] | Absent = Field(default=None, examples=[0.8])
     """Still … driving: layers, density, drums, level. Heard in the notes from the next beat, in the level at once."""
-    tension: _number("tension", 0, 1) | Absent = None
+    tension: Annotated[float, Number("tension", 0, 1)] | Absent = None
     """Resolved … threatening: dissonance, pedal tones, pulse. Heard from the next bar."""
-    style: _StyleWeights | Absent = Field(None, examples=[{"lofi": 0.7, "jazz": 0.3}])
+    style: _StyleWeights | Absent = Field(default=None, examples=[{"lofi": 0.7, "jazz": 0.3}])
     """One style or weights of several. Heard from the next phrase, crossfaded."""
-    bpm: _number("bpm", 40, 240) | None = None
+    bpm: Annotated[float, Number("bpm", 40, 240)] | None = None
     """Beats a minute; null: the mood decides. It glides from the next bar, and never jumps."""
-    key: _KeyName | None = Field(None, examples=["A minor"])
+    key: _KeyName | None = Field(default=None, examples=["A minor"])
     """Tonic and scale (major if left out); null: the mood decides. Reached at the next phrase, by shared chords."""
-    density: _number("density", 0, 1) | None = None
+    density: Annotated[float, Number("density", 0, 1)] | None = None
     """Notes for a beat; null: style and energy decide. Heard from the next beat."""
-    brightness: _number("brightness", 0, 1) | None = None
+    brightness: Annotated[float, Number("brightness", 0, 1)] | None = None
     """Spectral colour; null: style and energy decide. Heard at once."""
-    layers: _LayerGains | Absent = Field(None, examples=[{"drums": -6, "lead": "mute"}])
+    layers: _LayerGains | Absent = Field(default=None, examples=[{"drums": -6, "lead": "mute"}])
     """Gain in dB of each layer named, or "mute". Heard at once, over 20 ms."""
-    temperature: _number("temperature", 0.1, 2) | Absent = None
+    temperature: Annotated[float, Number("temperature", 0.1, 2)] | Absent = None
     """How much surprise. Heard from the next bar."""
-    _understood: Prompt | None = PrivateAttr(None)
+    _understood: Prompt | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: object) -> None:
         if self.prompt is not None:
@@ -228,14 +245,14 @@ class Opening(MoodFields):
 
     seed: Annotated[int, BeforeValidator(_check_seed), WithJsonSchema(_SEED)] | None = None
     """Same seed, same controls: same music. Null or left out: a new one."""
-    name: _Label | None = Field(None, examples=["desk"])
+    name: _Label | None = Field(default=None, examples=["desk"])
     """What people call it; null or left out: its id."""
 
 
 class Changes(MoodFields):
     """What is to change in a station: mood fields, as by a `steer`, and its name."""
 
-    name: _Label | None = Field(None, examples=["stage"])
+    name: _Label | None = Field(default=None, examples=["stage"])
     """What people call it; null: its id."""
 
     def steer(self) -> Steer | None:
@@ -296,21 +313,21 @@ Over = Annotated[
 
 
 class At(_Model):
-    """A place in seconds since the station opened."""
+    """A position in seconds since the station opened."""
 
-    seconds: _number("at.seconds", 0, MAX_SECONDS)
+    seconds: Annotated[float, Number("at.seconds", 0, MAX_SECONDS)]
     """One that has passed, or lies too far ahead for this control, is refused."""
 
 
 class Steer(_Control):
-    """Change mood fields: glide to a new place in mood space."""
+    """Change mood fields: glide to a new point in mood space."""
 
     type: Literal["steer"] = "steer"
     set: MoodFields
-    over: Over = Field(None, examples=["2 bars"])
+    over: Over = Field(default=None, examples=["2 bars"])
     """How long the change takes; null or left out: as is natural for each field."""
-    at: Beat | None = Field(None, examples=["bar"])
-    """Where it begins: now, or the next beat, bar or phrase. Null or left out: each field at its own place."""
+    at: Beat | None = Field(default=None, examples=["bar"])
+    """Where it begins: now, or the next beat, bar or phrase. Null or left out: each field where it may."""
 
     @property
     def span(self) -> Span | None:
@@ -324,7 +341,7 @@ class End(_Control):
     how: Literal["cadence", "ring", "fade", "stop", "loop"] = "cadence"
     """A cadence and its last chord; a last chord that rings; a fade of 4 s; a stop within 40 ms; a cut on the bar line,
     as a loop wants it."""
-    at: Beat | At | None = Field(None, examples=["phrase"])
+    at: Beat | At | None = Field(default=None, examples=["phrase"])
     """Where it begins; in seconds: where all sound is over. Null or left out: where it is natural for `how`."""
 
     @property
@@ -357,7 +374,7 @@ class Duck(_Control):
     model_config = ConfigDict(json_schema_extra=_gain_or_voice)
 
     type: Literal["duck"] = "duck"
-    gain_db: _number("gain_db", *DUCK_GAIN_DB) | None = Field(None, examples=[-9])
+    gain_db: Annotated[float, Number("gain_db", *DUCK_GAIN_DB)] | None = Field(default=None, examples=[-9])
     """0 gives the level back; null or left out: it stays as it is."""
     voice: bool | Absent = None
     """True takes 1–4 kHz back in the middle, false gives them back; left out, it stays as it is."""
@@ -394,9 +411,9 @@ class Hit(_Control):
     """An accent that all layers strike together: now, over what sounds; or later, with a pickup and a cut after it."""
 
     type: Literal["hit"] = "hit"
-    at: Literal["now", "beat", "bar"] | At = Field("beat", examples=["bar"])
+    at: Literal["now", "beat", "bar"] | At = Field(default="beat", examples=["bar"])
     """Where it sounds; now: at once, over what sounds; in seconds: exactly there, between beats if need be."""
-    strength: _number("strength", 0, 1) = Field(1.0, examples=[0.8])
+    strength: Annotated[float, Number("strength", 0, 1)] = Field(default=1.0, examples=[0.8])
 
 
 class Stinger(_Control):
@@ -490,4 +507,5 @@ def _named(error: ValidationError, model: type[BaseModel]) -> MoodsError:
     return BadControl(f"{field} is {shown(row['input'])}; {text[:1].lower()}{text[1:]}")
 
 
-_FIELD_NAMES = frozenset(name for model in (*_MODELS.values(), Opening, At) for name in model.model_fields)
+_NAMED: tuple[type[BaseModel], ...] = (*_MODELS.values(), Opening, At)
+_FIELD_NAMES = frozenset(name for model in _NAMED for name in model.model_fields)

@@ -12,7 +12,7 @@ from itertools import repeat
 from typing import Any
 
 from moods.clock import BEATS_PER_PHRASE, Clock
-from moods.form import key_shift
+from moods.form import Form
 from moods.glide import Moment, Track, crossfade
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
@@ -43,7 +43,7 @@ class Held:
     bpm: float
     mood_bpm: float  # where the mood wants the tempo to go; changes at bars
     scale: str  # that the mood wants; changes at phrases
-    scale_index: int  # its place in the scales of `style_index`
+    scale_index: int  # in the scales of `style_index`
     style_index: int  # the style that chose the scale
     playing: tuple[bool, ...]  # layers that the energy calls for, in the order of LAYERS
     is_driving: bool
@@ -56,11 +56,11 @@ class Course:
     of a field that is heard at once; `layer.` holds fader positions (1 is 0 dB), `mute.` is 1 where a layer is muted.
     """
 
-    def __init__(self, seed: int, point: Mood) -> None:
-        self.seed = seed
-        chance = random.Random(f"course/{seed}")
-        self._tonic = chance.randrange(12)
-        self._tempo_offset = chance.uniform(-0.12, 0.12)
+    def __init__(self, seed: int, form: Form, point: Mood) -> None:
+        self.form = form
+        rng = random.Random(f"course/{seed}")
+        self._tonic = rng.randrange(12)
+        self._tempo_offset = rng.uniform(-0.12, 0.12)
         self.clock = Clock(self.bpm_of_beat)
         self._first = 0  # the beat of the first held one
         self._held: list[Held] = []
@@ -101,7 +101,7 @@ class Course:
 
     def home_tonic(self, bar: int) -> int:
         """The tonic that the form gives to `bar` (from 0) where none is asked for."""
-        return (self._tonic + key_shift(self.seed, bar)) % 12
+        return (self._tonic + self.form.key_shift(bar)) % 12
 
     def held(self, beat: int) -> Held:
         """What is held during `beat` (from 0)."""
@@ -114,10 +114,9 @@ class Course:
     def bpm_of_beat(self, beat: int) -> float:
         return self.held(beat).bpm
 
-    def holds_until(self, frame: int) -> int:
-        """The first frame after `frame` at which what is heard may be otherwise: a track or the tempo moves there, or a
+    def holds_until(self, at: Moment) -> int:
+        """The first frame after `at` at which what is heard may be otherwise: a track or the tempo moves there, or a
         bar has passed, for tempo is not worked out further ahead."""
-        at = self.moment(frame)
         beat = int(at.beat)
         last = beat + BEATS_PER_BAR
         bpm = self.held(beat).bpm
@@ -132,9 +131,8 @@ class Course:
         for track in self.tracks.values():
             track.revise(since)
 
-    def forget_before(self, frame: int) -> None:
-        """Drop what no read at `frame` or later depends on."""
-        at = self.beat_moment(self.clock.beat_at(frame))  # a beat is read from its beginning
+    def forget_before(self, at: Moment) -> None:
+        """Drop what no read at `at`, where a beat begins, or later depends on."""
         self.held(int(at.beat))
         for track in self.tracks.values():
             track.settle(at)
@@ -176,7 +174,7 @@ class Course:
     def _mood_bpm(self, beat: int, at: Moment, energy: float, previous: Held | None) -> float:
         if previous is not None and beat % BEATS_PER_BAR:
             return previous.mood_bpm
-        preset = self.tracks["mood.bpm"].value(at)
+        preset: float | None = self.tracks["mood.bpm"].value(at)
         if preset is not None:
             return preset
         drive = min(1.0, max(0.0, energy + self._tempo_offset))
@@ -209,11 +207,11 @@ class Course:
         if previous is not None and weights[previous.style_index] > weights[style_index] - STYLE_DEAD_ZONE:
             style_index = previous.style_index
         scales = styles()[style_index].scales
-        place = (self.tracks["valence"].value(at) + 1) / 2 * len(scales)
-        index = min(len(scales) - 1, int(place))
+        offset = (self.tracks["valence"].value(at) + 1) / 2 * len(scales)
+        index = min(len(scales) - 1, int(offset))
         if previous is not None and previous.style_index == style_index:
             zone = SCALE_DEAD_ZONE * len(scales)
-            if previous.scale_index - zone < place < previous.scale_index + 1 + zone:
+            if previous.scale_index - zone < offset < previous.scale_index + 1 + zone:
                 index = previous.scale_index
         return scales[index], index, style_index
 
@@ -221,7 +219,8 @@ class Course:
         """The style weights that a crossfade under way leads to: tempo and scale need not wait for its end."""
         track = self.tracks["style"]
         ramp = track.ramp_at(beat)
-        return track.base if ramp is None else ramp.target
+        weights: tuple[float, ...] = track.base if ramp is None else ramp.target
+        return weights
 
 
 def _switch(energy: float, threshold: float, was_on: bool | None) -> bool:

@@ -1,32 +1,27 @@
 """Hits and stingers: where they were asked to sound, and what that asks of each beat.
 
-In: `Hit` and `Stinger` controls; out: cues and stingers of beats, places for acks and events.
+In: `Hit` and `Stinger` controls; out: cues and stingers of beats, and where they sound for acks and events.
 Remembers those that are not yet over, as plain data. One thread at a time.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from math import ceil
 from typing import Any
 
-from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.control import At, Hit, Stinger
-from moods.ending import BEATS
-from moods.errors import OutOfRange
-from moods.form import place_at
+from moods.clock import BEATS_OF, FRAMES_PER_SECOND, Clock
+from moods.control import At, Cancel, Control, Hit, Stinger
+from moods.ending import Ending
+from moods.errors import BadControl, OutOfRange
+from moods.glide import NEVER, Moment
 from moods.intent import num_cut_beats
+from moods.part import Change, Edge, Lent, change_from
 from moods.stinger import find_stinger
 
 MAX_AHEAD_SECONDS = 3600.0
-"""How far ahead a place in seconds may lie: the tempo map is worked out up to there at once."""
-FILL_SHARE = 0.6
-"""Share of the section changes that a drum fill leads into."""
-FILL_ENERGY = 0.6
-"""From this energy on such a fill takes two beats."""
+"""How far ahead a position in seconds may lie: the tempo map is worked out up to there at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +52,22 @@ class Planned:
         return self.beat + ceil(self.offset + find_stinger(self.stinger).beats) - 1
 
 
-@lru_cache(maxsize=1024)
-def is_filled(seed: int, bar: int) -> bool:
-    """Does a drum fill lead from `bar` (from 0) into a section that begins after it?"""
-    return place_at(seed, bar).bars_to_change == 0 and random.Random(f"fill/{seed}/{bar}").random() < FILL_SHARE
-
-
 def _begun(planned: Planned) -> tuple[float, int]:
     """The order of beginning; of two that begin together the one asked for later is last."""
     return planned.beat + planned.offset, planned.number
 
 
 class Cues:
-    """All hits and stingers of a station that are not yet over.
+    """Implements `moods.part.Part`: all hits and stingers of a station that are not yet over.
 
-    At one beat there is one hit and one stinger composed into it: a later one takes the place of an earlier one.
+    At one beat there is one hit and one stinger composed into it: a later one replaces an earlier one.
     What is asked for now is laid over the running beat, at its own frame.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    name = "cues"
+
+    def __init__(self, clock: Clock, ending: Ending) -> None:
+        self._clock, self._ending = clock, ending
         self._planned: list[Planned] = []
         self._num_asked = 0
 
@@ -116,16 +107,69 @@ class Cues:
         """The frame at which it sounds."""
         return self._clock.frame_of_beat(planned.beat) if planned.frame is None else planned.frame
 
+    def lend(self, lent: Lent, at: Moment) -> None:
+        beat = int(at.beat)
+        if not self._planned or (lent.beats_to_end is not None and lent.beats_to_end < 0):
+            return
+        lent.cue, hit = self.cue_at(beat)
+        if hit is not None and lent.cue == "hit":
+            lent.hit_offset, lent.hit_strength = hit.offset, hit.strength
+        stinger = self.stinger_at(beat)
+        if stinger is not None and stinger.stinger is not None:
+            lent.stinger = (stinger.stinger, beat - stinger.beat - stinger.offset)
+            lent.stinger_over = stinger.number if stinger.is_over else None
+
+    def holds_until(self, at: Moment) -> int:
+        return NEVER  # what is heard at once follows from no cue
+
     # --- changes ---------------------------------------------------------------------------------------------------
 
-    def plan(self, control: Hit | Stinger, frame: int, earliest_beat: int) -> Planned:
-        """Work out where a control asked for at `frame` sounds; `earliest_beat` is the first still open.
+    def apply(self, control: Control, edge: Edge) -> Change | None:
+        match control:
+            case Hit() | Stinger():
+                return self._cue(control, edge)
+            case Cancel():
+                return self._cancel(control, edge)
+            case _:
+                return None
 
-        Changes nothing. Raises `OutOfRange` for a place in seconds before that beat or too far ahead.
+    def _cue(self, control: Hit | Stinger, edge: Edge) -> Change:
+        planned = self._plan(control, edge)
+        frame, end_frame = self.frame_of(planned), self._ending.end_frame
+        if end_frame is not None and self._ending.is_after(planned.beat, frame):
+            seconds = end_frame / FRAMES_PER_SECOND
+            raise BadControl(f"{control.type} comes too late: the music ends at {seconds:.2f} s; ask for it earlier")
+        self._add(planned)
+        return Change(self._fields_of(planned), max(edge.beat, planned.first_beat), effective_frame=frame)
+
+    def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
+        """Take out what the control asked for and has not begun."""
+
+        def is_waiting(p: Planned) -> bool:
+            return self.frame_of(p) >= edge.frame if p.is_over else p.first_beat >= edge.beat
+
+        gone = [p for p in self._planned if p.id == control.id and is_waiting(p)]
+        if not gone:
+            return None
+        self._planned = [p for p in self._planned if p not in gone]
+        fields = {name: frame for planned in gone for name, frame in self._fields_of(planned).items()}
+        return Change(fields, min(planned.first_beat for planned in gone))
+
+    def _fields_of(self, planned: Planned) -> dict[str, int]:
+        """Where a hit or stinger sounds, and where its pickup begins."""
+        fields = {"hit" if planned.stinger is None else "stinger": self.frame_of(planned)}
+        if planned.fill_beat is not None:
+            fields["pickup"] = self._clock.frame_of_beat(planned.fill_beat)
+        return fields
+
+    def _plan(self, control: Hit | Stinger, edge: Edge) -> Planned:
+        """Work out where it sounds.
+
+        Changes nothing. Raises `OutOfRange` for a position in seconds before the first open beat or too far ahead.
         """
         if control.at == "now":
-            return self._plan_over(control, frame, earliest_beat - 1)
-        return self._plan_into(control, earliest_beat)
+            return self._plan_over(control, edge.frame, edge.beat - 1)
+        return self._plan_into(control, edge.beat)
 
     def _plan_over(self, control: Hit | Stinger, frame: int, beat: int) -> Planned:
         """At once, over `beat`, the last that is not open: at its beginning if that is still ahead, for an accent
@@ -145,9 +189,9 @@ class Cues:
             if not soonest <= frame <= soonest + MAX_AHEAD_SECONDS * FRAMES_PER_SECOND:
                 low = ceil(soonest / FRAMES_PER_SECOND * 100) / 100
                 raise OutOfRange("at.seconds", control.at.seconds, low, low + MAX_AHEAD_SECONDS)
-            beat, offset = self._place(frame)
+            beat, offset = self._beat_and_offset(frame)
         else:
-            beat, offset = -(-earliest_beat // BEATS[control.at]) * BEATS[control.at], 0.0
+            beat, offset = -(-earliest_beat // BEATS_OF[control.at]) * BEATS_OF[control.at], 0.0
         if isinstance(control, Stinger):
             return Planned(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)
         # A pickup that has begun stays, though the hit it belonged to is replaced.
@@ -155,54 +199,44 @@ class Cues:
         fill_beats = [p.fill_beat for p in self._likes_of(planned)] if beat == earliest_beat else [beat - 1]
         return replace(planned, fill_beat=next(iter(fill_beats), None))
 
-    def add(self, planned: Planned) -> None:
-        """Take in what was planned; it takes the place of its like at the same beat, or frame where it is laid over."""
+    def _add(self, planned: Planned) -> None:
+        """Take in what was planned; it replaces its like at the same beat, or frame where it is laid over."""
         replaced = self._likes_of(planned)
         self._planned = [p for p in self._planned if p not in replaced] + [planned]
         self._num_asked += 1
 
     def _likes_of(self, planned: Planned) -> list[Planned]:
-        """The hits, if `planned` is one, or the stingers, in the same place."""
+        """The hits, if `planned` is one, or the stingers, at the same beat or frame."""
 
-        def place(p: Planned) -> tuple[bool, bool, int | None]:
+        def alike(p: Planned) -> tuple[bool, bool, int | None]:
             return p.stinger is None, p.is_over, p.frame if p.is_over else p.beat
 
-        return [p for p in self._planned if place(p) == place(planned)]
+        return [p for p in self._planned if alike(p) == alike(planned)]
 
-    def cancel(self, control_id: str, frame: int, earliest_beat: int) -> list[Planned]:
-        """Take out and return what the control asked for and has not begun at `frame`."""
-
-        def is_waiting(p: Planned) -> bool:
-            return self.frame_of(p) >= frame if p.is_over else p.first_beat >= earliest_beat
-
-        gone = [p for p in self._planned if p.id == control_id and is_waiting(p)]
-        self._planned = [p for p in self._planned if p not in gone]
-        return gone
-
-    def replan(self, earliest_beat: int) -> int | None:
-        """Fit what was asked for in seconds to a changed tempo; return the first beat that this changes."""
+    def replan(self, edge: Edge) -> Change | None:
+        """Fit what was asked for in seconds to a changed tempo."""
         changed: list[int] = []
         for index, old in enumerate(self._planned):
-            if old.frame is None or old.beat < earliest_beat:
+            if old.frame is None or old.beat < edge.beat:
                 continue
-            beat, offset = self._place(old.frame)
+            beat, offset = self._beat_and_offset(old.frame)
             fill_beat = old.fill_beat
-            if old.stinger is None and (fill_beat is None or fill_beat >= earliest_beat):
-                fill_beat = beat - 1 if beat > earliest_beat else None
+            if old.stinger is None and (fill_beat is None or fill_beat >= edge.beat):
+                fill_beat = beat - 1 if beat > edge.beat else None
             new = replace(old, beat=beat, offset=offset, fill_beat=fill_beat)
             if new != old:
                 self._planned[index] = new
-                changed += [beat for p in (old, new) for beat in (p.beat, p.first_beat) if beat >= earliest_beat]
-        return min(changed, default=None)
+                changed += [beat for p in (old, new) for beat in (p.beat, p.first_beat) if beat >= edge.beat]
+        return change_from(changed, self._clock, "cues")
 
-    def _place(self, frame: int) -> tuple[int, float]:
+    def _beat_and_offset(self, frame: int) -> tuple[int, float]:
         beats = self._clock.beats_at(frame)
         return int(beats), beats - int(beats)
 
     # --- memory ----------------------------------------------------------------------------------------------------
 
-    def forget_before(self, beat: int) -> None:
-        self._planned = [planned for planned in self._planned if planned.last_beat >= beat]
+    def forget_before(self, at: Moment) -> None:
+        self._planned = [planned for planned in self._planned if planned.last_beat >= at.beat]
 
     def snapshot(self) -> dict[str, Any]:
         return {"num_asked": self._num_asked, "planned": [asdict(planned) for planned in self._planned]}

@@ -1,20 +1,22 @@
-"""How a station ends. In: an `End` and the clock; out: where the last chord falls and when the sound is over.
+"""How a station ends. In: an `End`; out: where the last chord falls and when the sound is over.
 
-Remembers nothing; any thread.
+Remembers the ending that was asked for last. One thread at a time.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from moods.clock import BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
-from moods.control import End
-from moods.errors import OutOfRange
-from moods.glide import NEVER
-from moods.intent import BEATS_PER_BAR, MUTE_DB
+from moods.clock import BEATS_OF, BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
+from moods.control import Cancel, Control, End
+from moods.errors import BadControl, OutOfRange
+from moods.form import FormPosition
+from moods.glide import NEVER, Moment
+from moods.intent import BEATS_PER_BAR, MUTE_DB, NO_RECALL
+from moods.part import Change, Edge, Lent, change_from, least
 
-BEATS = {"now": 1, "beat": 1, "bar": BEATS_PER_BAR, "phrase": BEATS_PER_PHRASE}
 DEFAULT_AT = {"cadence": "phrase", "ring": "bar", "fade": "now", "stop": "now", "loop": "bar"}
 RING_SECONDS = {"cadence": 4.0, "ring": 6.0}
 FADE_SECONDS = {"fade": 4.0, "stop": 0.04}
@@ -24,7 +26,7 @@ MAX_AHEAD_SECONDS = 7200.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class PlannedEnding:
     """`control` worked out in frames and beats."""
 
     control: End
@@ -43,20 +45,132 @@ class Ending:
             return 0.0
         return max(MUTE_DB, 40 * math.log10(left_frames / (self.end_frame - self.fade_frame)))
 
-    def holds_until(self, frame: int, block_frames: int) -> int:
-        """The first frame after `frame` at which the gain may be another, NEVER where none is."""
-        if frame < self.fade_frame:
-            return self.fade_frame
-        return frame + 1 if self.end_frame - frame - block_frames > 0 else NEVER
+
+class Ending:
+    """Implements `moods.part.Part`: the outro, the last chord and the fade, once they are asked for.
+
+    Gains are read where a block of `block_frames` begins and reached where it ends.
+    """
+
+    name = "ending"
+
+    def __init__(self, clock: Clock, block_frames: int) -> None:
+        self._clock, self._block_frames = clock, block_frames
+        self._planned: PlannedEnding | None = None
+
+    # --- reads -----------------------------------------------------------------------------------------------------
+
+    @property
+    def end_frame(self) -> int | None:
+        """Silence from this frame on; None while no ending is asked."""
+        return None if self._planned is None else self._planned.end_frame
+
+    def is_after(self, beat: int, frame: int) -> bool:
+        """Whether nothing is struck any more on `beat`, at `frame`."""
+        planned = self._planned
+        if planned is None:
+            return False
+        return (planned.last_beat is not None and beat > planned.last_beat) or frame >= planned.end_frame
+
+    def lend(self, lent: Lent, at: Moment) -> None:
+        planned = self._planned
+        if planned is None:
+            return
+        lent.gain_db += planned.gain_db(at.frame, self._block_frames)
+        beat = int(at.beat)
+        if planned.first_beat is not None and planned.last_beat is not None and beat >= planned.first_beat:
+            bar_in_outro = beat // BEATS_PER_BAR - planned.first_beat // BEATS_PER_BAR
+            lent.position = FormPosition("outro", bar_in_outro, None, NO_RECALL)
+            lent.beats_to_end = planned.last_beat - beat
+
+    def holds_until(self, at: Moment) -> int:
+        planned = self._planned
+        if planned is None:
+            return NEVER
+        if at.frame < planned.fade_frame:
+            return planned.fade_frame
+        return at.frame + 1 if planned.end_frame - at.frame > self._block_frames else NEVER
+
+    # --- changes ---------------------------------------------------------------------------------------------------
+
+    def apply(self, control: Control, edge: Edge) -> Change | None:
+        match control:
+            case End():
+                return self._end(control, edge)
+            case Cancel():
+                return self._cancel(control, edge)
+            case _:
+                return None
+
+    def _end(self, control: End, edge: Edge) -> Change:
+        old, frame = self._planned, edge.frame
+        is_outro = old is not None and old.first_beat is not None and old.first_beat < edge.beat
+        if old is not None and (old.fade_frame <= frame or (is_outro and control.how not in FADE_SECONDS)):
+            way_out = "" if old.fade_frame <= frame else "; it can still be cut short with fade or stop"
+            seconds = old.end_frame / FRAMES_PER_SECOND
+            raise BadControl(f"end comes too late: an ending has begun and is over at {seconds:.2f} s{way_out}")
+        planned = plan_ending(control, self._clock, edge)
+        first_frame, changed = self._first_frame(planned), [planned.first_beat]
+        if old is not None and is_outro:
+            planned = replace(planned, first_beat=old.first_beat, last_beat=old.last_beat)
+        elif old is not None:
+            first_frame = min(first_frame, self._first_frame(old))
+            changed.append(old.first_beat)
+        self._planned = planned
+        return Change({"ending": first_frame}, least(changed))
+
+    def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
+        planned = self._planned
+        if planned is None or planned.control.id != control.id or planned.fade_frame <= edge.frame:
+            return None
+        if planned.first_beat is not None and planned.first_beat < edge.beat:
+            return None
+        self._planned = None
+        return Change({"ending": self._first_frame(planned)}, planned.first_beat)
+
+    def replan(self, edge: Edge) -> Change | None:
+        old = self._planned
+        if old is None or old.last_beat is None or old.control.how in FADE_SECONDS:
+            return None
+        if old.last_beat < edge.beat or old.fade_frame <= edge.frame:
+            return None
+        self._planned = planned = plan_ending(old.control, self._clock, edge, old)
+        if planned.first_beat == old.first_beat and planned.last_beat == old.last_beat:
+            return None
+        beats = [beat for beat in (planned.first_beat, old.first_beat) if beat is not None]
+        return change_from(beats, self._clock, "ending")
+
+    def _first_frame(self, planned: PlannedEnding) -> int:
+        if planned.first_beat is None:
+            return planned.fade_frame
+        return min(planned.fade_frame, self._clock.frame_of_beat(planned.first_beat))
+
+    # --- memory ----------------------------------------------------------------------------------------------------
+
+    def forget_before(self, at: Moment) -> None:
+        """Nothing: the one ending is remembered for good."""
+
+    def snapshot(self) -> list[Any] | None:
+        planned = self._planned
+        if planned is None:
+            return None
+        control = planned.control.model_dump()
+        return [control, planned.first_beat, planned.last_beat, planned.fade_frame, planned.end_frame]
+
+    def restore(self, snapshot: list[Any] | None) -> None:
+        self._planned = None
+        if snapshot is not None:
+            control, *where = snapshot
+            self._planned = PlannedEnding(End(**control), *where)
 
 
-def plan_ending(control: End, clock: Clock, frame: int, earliest_beat: int, planned: Ending | None = None) -> Ending:
-    """Work out an ending asked when `frame` was the next to be rendered and `earliest_beat` the first still open.
+def plan_ending(control: End, clock: Clock, edge: Edge, planned: PlannedEnding | None = None) -> PlannedEnding:
+    """Work out an ending that is asked for at `edge`.
 
     `planned` is the same ending as worked out before the tempo changed: what has begun stays as it was.
     Raises `OutOfRange` if all is to be over sooner than a click-free stop takes, or too far ahead.
     """
-    how = control.how
+    how, (frame, earliest_beat) = control.how, edge
     stop_frame = None
     if control.seconds is not None:
         stop_frame = round(control.seconds * FRAMES_PER_SECOND)
@@ -64,36 +178,39 @@ def plan_ending(control: End, clock: Clock, frame: int, earliest_beat: int, plan
         if planned is None and not soonest <= control.seconds <= soonest + MAX_AHEAD_SECONDS:
             raise OutOfRange("at.seconds", control.seconds, soonest, soonest + MAX_AHEAD_SECONDS)
     at = control.at if isinstance(control.at, str) else DEFAULT_AT[how]
-    beat = -(-earliest_beat // BEATS[at]) * BEATS[at]
-    is_begun = planned is not None and planned.first_beat is not None and planned.first_beat < earliest_beat
-    if planned is not None and planned.last_beat is not None and (stop_frame is None or is_begun):
+    beat = -(-earliest_beat // BEATS_OF[at]) * BEATS_OF[at]
+    begun_beat = None if planned is None else planned.first_beat
+    if begun_beat is not None and begun_beat >= earliest_beat:
+        begun_beat = None
+    if planned is not None and planned.last_beat is not None and (stop_frame is None or begun_beat is not None):
         beat = planned.last_beat
     if how in FADE_SECONDS:
         return _fade(control, frame if at == "now" else clock.frame_of_beat(beat), frame, stop_frame)
     if how == "loop":
         end_frame = clock.frame_of_beat(beat) if stop_frame is None else stop_frame
-        return Ending(control, None, beat if stop_frame is None else None, end_frame, end_frame)
-    last_beat = beat if stop_frame is None or is_begun else _last_beat(clock, frame, earliest_beat, stop_frame)
+        return PlannedEnding(control, None, beat if stop_frame is None else None, end_frame, end_frame)
+    last_beat: int | None = beat
+    if stop_frame is not None and begun_beat is None:
+        last_beat = _last_beat(clock, earliest_beat, stop_frame)
     if last_beat is None:
-        assert stop_frame is not None
         return _fade(control, frame, frame, stop_frame)
     last_frame = clock.frame_of_beat(last_beat)
     end_frame = last_frame + round(RING_SECONDS[how] * FRAMES_PER_SECOND) if stop_frame is None else stop_frame
     first_beat = last_beat if how == "ring" else max(earliest_beat, last_beat - BEATS_PER_PHRASE)
-    if is_begun:
-        first_beat = planned.first_beat
+    if begun_beat is not None:
+        first_beat = begun_beat
     fade_frame = max(frame, (min(last_frame, end_frame) + end_frame) // 2)
-    return Ending(control, first_beat, last_beat, fade_frame, end_frame)
+    return PlannedEnding(control, first_beat, last_beat, fade_frame, end_frame)
 
 
-def _fade(control: End, start_frame: int, frame: int, stop_frame: int | None) -> Ending:
+def _fade(control: End, start_frame: int, frame: int, stop_frame: int | None) -> PlannedEnding:
     length = round(FADE_SECONDS.get(control.how, FADE_SECONDS["fade"]) * FRAMES_PER_SECOND)
     if stop_frame is not None:
-        return Ending(control, None, None, max(frame, stop_frame - length), stop_frame)
-    return Ending(control, None, None, start_frame, start_frame + length)
+        return PlannedEnding(control, None, None, max(frame, stop_frame - length), stop_frame)
+    return PlannedEnding(control, None, None, start_frame, start_frame + length)
 
 
-def _last_beat(clock: Clock, frame: int, earliest_beat: int, stop_frame: int) -> int | None:
+def _last_beat(clock: Clock, earliest_beat: int, stop_frame: int) -> int | None:
     """The last bar that leaves the chord time to ring until `stop_frame`; failing that a beat; None: no room."""
     ring_frame = stop_frame - round(SHORTEST_RING_SECONDS * FRAMES_PER_SECOND)
     if ring_frame >= clock.frame_of_beat(earliest_beat):

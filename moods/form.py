@@ -1,14 +1,16 @@
-"""The plan of sections, and what each bar of them returns to. In: seed and bar; out: the `Place` there and the layers
-that the section lets in.
+"""The plan of sections, and what each bar of them returns to. In: a seed; out: the `FormPosition` of each bar, its key,
+the fills between sections, the layers that a section lets in.
 
-Pure functions; a small cache of plans is all that is remembered; any thread.
+A `Form` remembers a few of the plans that it made last; one thread at a time.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from moods.intent import BARS_PER_PHRASE, LANES, LAYERS, NO_RECALL, Recall
 
@@ -26,7 +28,7 @@ _CYCLES = (
     (("A", 8), ("B", 16), ("break", 8)),
 )
 
-# How closely each lane follows when a theme comes back: (chance, chords, drums, bass, harmony, texture, lead).
+# The strength of recall of each lane when a theme comes back: share, (chords, drums, bass, harmony, texture, lead).
 _RETURNS = (
     (0.40, (1.0, 0.95, 1.0, 1.0, 1.0, 1.0)),  # as it was
     (0.35, (0.9, 0.75, 0.7, 0.65, 0.5, 0.85)),  # in other clothes
@@ -41,11 +43,17 @@ _AWAY_CHANCE = 0.4
 """How often a cycle leaves the home key, and for where (semitones); the next one is at home again."""
 _NEW_THEME_CHANCE, _OLD_THEME_CHANCE = 0.3, 0.3
 """After two statements of a theme a section brings a new one, or goes back to an older one."""
+_FILL_SHARE = 0.6
+"""Share of the section changes that a drum fill leads into."""
+_NUM_KEPT = 2
+"""Plans that are remembered: the one that sounds and the one that is composed ahead."""
+
+Plan = TypeVar("Plan")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One bar's place in the form."""
+class FormPosition:
+    """Where one bar stands in the form."""
 
     section: str  # one of SECTIONS
     bar_in_section: int  # from 0
@@ -61,81 +69,123 @@ class _Theme:
     statements: int = 1
 
 
-@lru_cache(maxsize=128)
-def _round(seed: int, number: int) -> tuple[Place, ...]:
-    """All cycles once, shuffled. A round has themes of its own; within it they come back."""
-    chance = random.Random(f"form/{seed}/{number}")
-    cycles = list(_CYCLES)
-    chance.shuffle(cycles)
-    themes: dict[str, list[_Theme]] = {}
-    places: list[Place] = []
-    for name, num_bars in (section for cycle in cycles for section in cycle):
-        source = _pick_theme(chance, themes.setdefault(name, []), len(places), num_bars)
-        if source is None:
-            recalls = _first_statement(chance, num_bars)
-        else:
-            recalls = _return_of(chance, source, len(places), num_bars)
-        rests = [_rest(chance, name) for _ in range(0, num_bars, BARS_PER_PHRASE)]
-        places += [
-            Place(name, bar, num_bars - 1 - bar, recall, rests[bar // BARS_PER_PHRASE])
-            for bar, recall in enumerate(recalls)
-        ]
-    return tuple(places)
+class Form:
+    """The form that a seed makes, without end."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._rounds: dict[int, tuple[FormPosition, ...]] = {}
+        self._shifts: dict[int, int] = {}
+        self._fills: dict[int, bool] = {}
+
+    def position_at(self, bar: int) -> FormPosition:
+        """Where `bar` (from 0) stands. Never an outro: endings are asked for."""
+        if bar < INTRO_BARS:
+            return FormPosition("intro", bar, INTRO_BARS - 1 - bar, NO_RECALL)
+        number, index = divmod(bar - INTRO_BARS, CYCLE_BARS * len(_CYCLES))
+        return _kept(self._rounds, number, self._plan_round)[index]
+
+    def key_shift(self, bar: int) -> int:
+        """Semitones from the home key to the key of the cycle that `bar` lies in."""
+        return _kept(self._shifts, (bar - INTRO_BARS) // CYCLE_BARS, self._plan_shift)
+
+    def is_filled(self, bar: int) -> bool:
+        """Does a drum fill lead from `bar` (from 0) into a section that begins after it?"""
+        return self.position_at(bar).bars_to_change == 0 and _kept(self._fills, bar, self._plan_fill)
+
+    def _plan_round(self, number: int) -> tuple[FormPosition, ...]:
+        """All cycles once, shuffled. A round has themes of its own; within it they come back."""
+        rng = random.Random(f"form/{self._seed}/{number}")
+        cycles = list(_CYCLES)
+        rng.shuffle(cycles)
+        themes: dict[str, list[_Theme]] = {}
+        positions: list[FormPosition] = []
+        recalls: dict[Recall, Recall] = {}  # bars that recall the same share it
+        for name, num_bars in (section for cycle in cycles for section in cycle):
+            source = _pick_theme(rng, themes.setdefault(name, []), len(positions), num_bars)
+            if source is None:
+                section_recalls = _first_statement(rng, num_bars)
+            else:
+                section_recalls = _return_of(rng, source, len(positions), num_bars)
+            rests = [_rest(rng, name) for _ in range(0, num_bars, BARS_PER_PHRASE)]
+            positions += [
+                FormPosition(
+                    name, bar, num_bars - 1 - bar, recalls.setdefault(recall, recall), rests[bar // BARS_PER_PHRASE]
+                )
+                for bar, recall in enumerate(section_recalls)
+            ]
+        return tuple(positions)
+
+    def _plan_fill(self, bar: int) -> bool:
+        return random.Random(f"fill/{self._seed}/{bar}").random() < _FILL_SHARE
+
+    def _plan_shift(self, cycle: int) -> int:
+        rng = random.Random(f"key/{self._seed}/{cycle}")
+        if cycle < 1 or cycle % 2 == 0 or rng.random() >= _AWAY_CHANCE:
+            return 0
+        return rng.choices(list(_KEY_SHIFTS), list(_KEY_SHIFTS.values()))[0]
 
 
-def _rest(chance: random.Random, section: str) -> str | None:
-    if section == "break" or chance.random() >= _REST_CHANCE:
+def _kept(plans: dict[int, Plan], number: int, make: Callable[[int], Plan]) -> Plan:
+    """Plan `number`, made anew unless it is one of those remembered."""
+    if number not in plans:
+        if len(plans) == _NUM_KEPT:
+            del plans[next(iter(plans))]
+        plans[number] = make(number)
+    return plans[number]
+
+
+def _rest(rng: random.Random, section: str) -> str | None:
+    if section == "break" or rng.random() >= _REST_CHANCE:
         return None
-    return chance.choices(list(_RESTS), list(_RESTS.values()))[0]
+    return rng.choices(list(_RESTS), list(_RESTS.values()))[0]
 
 
-def _pick_theme(chance: random.Random, known: list[_Theme], first_bar: int, num_bars: int) -> _Theme | None:
+def _pick_theme(rng: random.Random, known: list[_Theme], first_bar: int, num_bars: int) -> _Theme | None:
     """The theme that a section of this name states again, or None: it brings a new one, which is put with the known."""
     is_worn = bool(known) and known[-1].statements >= 2
-    if not known or (is_worn and chance.random() < _NEW_THEME_CHANCE):
+    if not known or (is_worn and rng.random() < _NEW_THEME_CHANCE):
         known.append(_Theme(first_bar, num_bars))
         return None
     theme = known[-1]
-    if is_worn and len(known) > 1 and chance.random() < _OLD_THEME_CHANCE:
-        theme = chance.choice(known[:-1])
+    if is_worn and len(known) > 1 and rng.random() < _OLD_THEME_CHANCE:
+        theme = rng.choice(known[:-1])
     theme.statements += 1
     return theme
 
 
-def _return_of(chance: random.Random, theme: _Theme, first_bar: int, num_bars: int) -> list[Recall]:
+def _return_of(rng: random.Random, theme: _Theme, first_bar: int, num_bars: int) -> list[Recall]:
     """Bar by bar the bars of the theme's first statement."""
-    (closeness,) = chance.choices([lanes for _, lanes in _RETURNS], [share for share, _ in _RETURNS])
-    near = [None if lane is None else _jittered(chance, lane) for lane in closeness]
-    recalls = []
+    (lanes,) = rng.choices([lanes for _, lanes in _RETURNS], [share for share, _ in _RETURNS])
+    strengths = [None if strength is None else _jittered(rng, strength) for strength in lanes]
+    recalls: list[Recall] = []
     for bar in range(num_bars):
         back = first_bar + bar - (theme.first_bar + bar % theme.num_bars)
-        recalls.append(tuple(None if lane is None else (back, lane) for lane in near))
+        recalls.append(tuple(None if strength is None else (back, strength) for strength in strengths))
     return recalls
 
 
-def _first_statement(chance: random.Random, num_bars: int) -> list[Recall]:
+def _first_statement(rng: random.Random, num_bars: int) -> list[Recall]:
     """A new theme refers to itself: drums keep their groove, the second half of a phrase answers the first, the next
     phrase begins like the one before and ends otherwise."""
     phrase_returns = {
-        lane: chance.random() < share for lane, share in zip(LANES, (0.7, 1, 0.8, 0.8, 0.7, 0.65), strict=True)
+        lane: rng.random() < share for lane, share in zip(LANES, (0.7, 1, 0.8, 0.8, 0.7, 0.65), strict=True)
     }
-    half_returns = {
-        lane: chance.random() < share for lane, share in zip(LANES, (0.1, 1, 0.6, 0.6, 0.7, 0.6), strict=True)
-    }
-    near = {lane: _jittered(chance, 0.75) for lane in LANES}
-    recalls = []
+    half_returns = {lane: rng.random() < share for lane, share in zip(LANES, (0.1, 1, 0.6, 0.6, 0.7, 0.6), strict=True)}
+    strengths = {lane: _jittered(rng, 0.75) for lane in LANES}
+    recalls: list[Recall] = []
     for bar in range(num_bars):
         lanes: list[tuple[int, float] | None] = []
         for lane in LANES:
             in_phrase = bar % BARS_PER_PHRASE
             if lane == "drums":
                 back = (0, 1, 2, 2)[in_phrase] if bar < BARS_PER_PHRASE else BARS_PER_PHRASE
-                lanes.append((back, min(0.95, near[lane] + 0.1)) if back else None)
+                lanes.append((back, min(0.95, strengths[lane] + 0.1)) if back else None)
             elif bar >= BARS_PER_PHRASE and phrase_returns[lane]:
                 is_other = lane == "lead" and in_phrase >= BARS_PER_PHRASE // 2
-                lanes.append(None if is_other else (BARS_PER_PHRASE, near[lane]))
+                lanes.append(None if is_other else (BARS_PER_PHRASE, strengths[lane]))
             elif in_phrase >= BARS_PER_PHRASE // 2 and half_returns[lane]:
-                lanes.append((BARS_PER_PHRASE // 2, near[lane] - 0.2))
+                lanes.append((BARS_PER_PHRASE // 2, strengths[lane] - 0.2))
             elif in_phrase == 1 and lane in ("bass", "harmony", "texture"):
                 lanes.append((1, 0.4))
             else:
@@ -144,29 +194,8 @@ def _first_statement(chance: random.Random, num_bars: int) -> list[Recall]:
     return recalls
 
 
-def _jittered(chance: random.Random, closeness: float) -> float:
-    return round(min(1.0, max(0.2, closeness + chance.uniform(-_JITTER, _JITTER))), 2)
-
-
-def place_at(seed: int, bar: int) -> Place:
-    """Where `bar` (from 0) stands. Never an outro: endings are asked for."""
-    if bar < INTRO_BARS:
-        return Place("intro", bar, INTRO_BARS - 1 - bar, NO_RECALL)
-    number, place = divmod(bar - INTRO_BARS, CYCLE_BARS * len(_CYCLES))
-    return _round(seed, number)[place]
-
-
-def key_shift(seed: int, bar: int) -> int:
-    """Semitones from the home key to the key of the cycle that `bar` lies in."""
-    return _shift_of_cycle(seed, (bar - INTRO_BARS) // CYCLE_BARS)
-
-
-@lru_cache(maxsize=256)
-def _shift_of_cycle(seed: int, cycle: int) -> int:
-    chance = random.Random(f"key/{seed}/{cycle}")
-    if cycle < 1 or cycle % 2 == 0 or chance.random() >= _AWAY_CHANCE:
-        return 0
-    return chance.choices(list(_KEY_SHIFTS), list(_KEY_SHIFTS.values()))[0]
+def _jittered(rng: random.Random, strength: float) -> float:
+    return round(min(1.0, max(0.2, strength + rng.uniform(-_JITTER, _JITTER))), 2)
 
 
 @lru_cache(maxsize=256)

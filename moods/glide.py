@@ -9,11 +9,11 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from moods.clock import FRAMES_PER_SECOND
 
-Value = Any
+Value: TypeAlias = Any
 """float, tuple of floats, `Texts`, or None where the value is left to the mood; one kind per track."""
 Texts = tuple[tuple[str, float], ...]
 """Texts and their weights."""
@@ -22,7 +22,7 @@ NEVER = sys.maxsize
 
 
 class Moment(NamedTuple):
-    """A place in the music, counted both ways."""
+    """A position in the music, counted both ways."""
 
     frame: int
     beat: float
@@ -66,7 +66,7 @@ class Track:
         mix: Callable[[Value, Value, float], Value] | None = None,
     ) -> None:
         self.base = base  # the value before the first ramp
-        self.ramps: list[Ramp] = []  # by beat, never two at the same place
+        self.ramps: list[Ramp] = []  # by beat, never two at the same beat
         self._frame_of_beat, self._auto, self._mix = frame_of_beat, auto, mix or _line
 
     def value(self, at: Moment) -> Value:
@@ -91,7 +91,7 @@ class Track:
         return self.ramps[-1].target if self.ramps else self.base
 
     def insert(self, ramp: Ramp) -> None:
-        """Add a ramp; it replaces one that would begin at the same place."""
+        """Add a ramp; it replaces one that would begin at the same beat."""
         index = bisect_left(self.ramps, ramp.beat, key=lambda other: other.beat)
         is_taken = index < len(self.ramps) and self.ramps[index].beat == ramp.beat
         self.ramps[index : index + is_taken] = [ramp]

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from moods.control import Control
 from moods.course import Course
+from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
+from moods.part import Change, Edge, Lent, change_from
 
 _KEY_TRACKS = ("key", "mood.key")
 
@@ -24,10 +27,12 @@ class Pivot(NamedTuple):
 
 
 class Pivots:
-    """The pivots of a station: into keys that were asked for, and into those that the form goes to by itself.
+    """Implements `moods.part.Part`: pivots into keys that are asked for, and into those that the form goes to.
 
     A change of key that leaves no whole bar before it open comes without one.
     """
+
+    name = "pivots"
 
     def __init__(self, course: Course) -> None:
         self._course = course
@@ -49,8 +54,21 @@ class Pivots:
         first_beat, key_beat = bar * BEATS_PER_BAR, (bar + 1) * BEATS_PER_BAR
         return Pivot(first_beat, key_beat, key_beat, (course.home_tonic(bar + 1), course.held(beat).scale))
 
-    def replan(self, earliest_beat: int) -> int | None:
-        """Keys have changed on beats from `earliest_beat` on; return the first beat whose outlook that changes."""
+    def lend(self, lent: Lent, at: Moment) -> None:
+        beat = int(at.beat)
+        pivot = self.ahead_of(beat)
+        if pivot is not None and pivot.key != self._course.key_at(at):
+            lent.key_ahead, lent.beats_to_key = pivot.key, pivot.key_beat - beat
+
+    def holds_until(self, at: Moment) -> int:
+        return NEVER  # what is heard at once does not look ahead
+
+    def apply(self, control: Control, edge: Edge) -> Change | None:
+        return None  # a new key is a ramp of the course; a pivot follows from it
+
+    def replan(self, edge: Edge) -> Change | None:
+        """Keys may have changed on the open beats."""
+        earliest_beat = edge.beat
         new = [pivot for pivot in self._wanted(earliest_beat) if self._is_open(pivot, earliest_beat)]
         for old in self._pivots:
             if old not in new and old.first_beat < earliest_beat:
@@ -59,7 +77,7 @@ class Pivots:
         changed = set(new).symmetric_difference(self._pivots)
         self._pivots = new
         beats = [max(pivot.first_beat, earliest_beat) for pivot in changed if pivot.end_beat > earliest_beat]
-        return min(beats, default=None)
+        return change_from(beats, self._course.clock, "pivot")
 
     def _wanted(self, earliest_beat: int) -> list[Pivot]:
         course, out = self._course, []
@@ -74,11 +92,11 @@ class Pivots:
     def _is_open(self, pivot: Pivot, earliest_beat: int) -> bool:
         return pivot.first_beat >= earliest_beat or pivot in self._pivots
 
-    def forget_before(self, beat: int) -> None:
-        self._pivots = [pivot for pivot in self._pivots if pivot.end_beat > beat]
+    def forget_before(self, at: Moment) -> None:
+        self._pivots = [pivot for pivot in self._pivots if pivot.end_beat > at.beat]
 
     def snapshot(self) -> list[Any]:
         return [list(pivot) for pivot in self._pivots]
 
     def restore(self, snapshot: list[Any]) -> None:
-        self._pivots = [Pivot(*beats, tuple(key)) for *beats, key in snapshot]
+        self._pivots = [Pivot(first, end, at, (tonic, scale)) for first, end, at, (tonic, scale) in snapshot]

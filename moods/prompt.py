@@ -201,10 +201,10 @@ def _nearest(found: _Found, point: Mood) -> dict[str, float]:
     if not weights:
 
         def distance(mood: Mood) -> float:
-            place = math.hypot(
+            apart = math.hypot(
                 (mood.valence - point.valence) / 2, mood.energy - point.energy, mood.tension - point.tension
             )
-            return place + 0.25 * sum(abs(a - b) for a, b in zip(mood.style, point.style, strict=True))
+            return apart + 0.25 * sum(abs(a - b) for a, b in zip(mood.style, point.style, strict=True))
 
         nearest = sorted(list_moods(), key=distance)[:3]
         weights = {mood.name: math.exp(-6 * distance(mood)) for mood in nearest}

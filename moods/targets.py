@@ -5,14 +5,15 @@ Remembers nothing; any thread.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from moods.control import MoodFields
 from moods.harmony import parse_key
+from moods.intent import MUTE_DB
 from moods.mood import Mood, find_mood, style_names, style_weights
 
-# Where each field is heard: the tracks that carry it, and the place at which each may change if the control names none.
-PLACES: dict[str, tuple[tuple[str, str], ...]] = {
+TRACKS: dict[str, tuple[tuple[str, str], ...]] = {
     "valence": (("colour.valence", "now"), ("valence", "bar")),
     "energy": (("colour.energy", "now"), ("energy", "beat")),
     "tension": (("tension", "bar"),),
@@ -29,6 +30,7 @@ PLACES: dict[str, tuple[tuple[str, str], ...]] = {
     "mood.brightness": (("mood.brightness", "now"),),
     "mood.temperature": (("mood.temperature", "bar"),),
 }
+"""Where each field is heard: the tracks that carry it, and where each may change if the control does not say."""
 
 
 def point_of(fields: MoodFields) -> Mood | None:
@@ -47,7 +49,7 @@ def targets_of(fields: MoodFields) -> dict[str, Any]:
         out |= {f"mood.{name}": getattr(point, name) for name in ("bpm", "density", "brightness", "temperature")}
         out["mood.texts"] = ((point.name, 1.0),)
         out["mood.key"] = None if point.key is None else (point.key.tonic, point.key.scale)
-    given = fields.model_fields_set & PLACES.keys()
+    given = fields.model_fields_set & TRACKS.keys()
     out |= {name: getattr(fields, name) for name in sorted(given)}
     if fields.style is not None:
         out["style"] = style_weights(style_names(style_weights(fields.style)))  # in three digits, as it is told
@@ -55,3 +57,15 @@ def targets_of(fields: MoodFields) -> dict[str, Any]:
         key = parse_key(fields.key)
         out["key"] = (key.tonic, key.scale)
     return out
+
+
+def fader(gain_db: float | str) -> float:
+    """Fader position of a gain: 40 log10, so that a straight fade in and out sounds even. 0 is mute."""
+    return 0.0 if isinstance(gain_db, str) else 10 ** (gain_db / 40)
+
+
+def fader_db(position: float) -> float:
+    """The gain in dB at a fader's position, MUTE_DB at least."""
+    if position == 1.0:
+        return 0.0
+    return max(MUTE_DB, 40 * math.log10(position)) if position > 0 else MUTE_DB

@@ -129,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="the server and its studio page")
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, help="default 8400")
+    serve.add_argument("--engines", type=_engines, metavar="auto|N", help="engine processes (default auto: one a core)")
     serve.add_argument("--public-url", metavar="URL", help="where clients find it, behind a proxy")
     serve.add_argument("--log-level", choices=LOG_LEVELS, help="the least worth a line on stderr (default info)")
     serve.add_argument("--log-json", action="store_true", default=None, help="log JSON, an object a line")
@@ -179,6 +180,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", nargs="?", help="one benchmark; without it: the list of them")
     bench.set_defaults(run=_bench)
     return parser
+
+
+def _engines(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdecimal() else text
 
 
 def _file(text: str) -> Path:
@@ -353,7 +358,7 @@ def _warm(options: argparse.Namespace) -> int:
         from engine.backends import open_generator
         from engine.code_cache import kept_in
         from engine.config import EngineConfig
-        from streaming.worker import warm_up
+        from streaming.engines.worker import warm_up
 
         warm_up(open_generator(EngineConfig(max_slots=1)))
         folder = kept_in()

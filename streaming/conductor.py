@@ -1,14 +1,20 @@
-"""Keeps the stations: opens and closes them, and carries controls to the engine that plays them.
+"""Keeps the stations: opens and closes them, has them sleep and wake, and carries controls to the engines.
 
 In: openings and controls; out: `Station`s and acks. Remembers the stations and the engines. Event loop only.
+
+A station plays on one engine from when it is opened until nobody has wanted it for `sleep_s`, or until its engine has
+too much to do. Then it falls asleep, and no engine knows it; whoever wants it wakes it, on whichever engine has time.
+Whoever comes while it falls asleep waits until it sleeps, and wakes it then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
@@ -16,9 +22,10 @@ from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control, parse_opening
 from streaming import protocol
 from streaming.config import Config
-from streaming.engines.link import Link
-from streaming.engines.local import LocalEngine
-from streaming.errors import EngineUnavailable, TooManyStations, UnknownStation
+from streaming.engines.link import Engines, FellAsleep, Link
+from streaming.engines.local import LocalEngines
+from streaming.engines.wire import Applied
+from streaming.errors import EngineFailed, EngineUnavailable, TooManyStations, UnknownStation
 from streaming.feed import Feeds
 from streaming.journal import about
 from streaming.metrics import Metrics
@@ -29,21 +36,36 @@ from streaming.station import Station
 log = logging.getLogger(__name__)
 
 _WATCH_S = 0.25
-_FULL_LOAD = 0.9
+_WAKE_S = 15.0
+"""How long a control waits for its station to wake."""
+_MAX_WAKES = 3
+"""How often a control wakes a station that falls asleep again before it is applied."""
+_TRY_AGAIN_S = 0.5
+_ROOM_S = 2.0
+"""A station that nobody has wanted for so long makes room for a new one, and may take as long for it."""
 
 
 class Conductor:
-    """All stations of a server, and its engine. Use as `async with Conductor(config)`.
+    """All stations of a server, and its engines. Use as `async with Conductor(config)`.
 
-    Entering raises `EngineFailed` where the engine cannot start at all.
+    Entering raises `EngineFailed` where no engine can start at all.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, make_engines: Callable[[Config], Engines] = LocalEngines) -> None:
+        self.config, self._make_engines = config, make_engines
         self.metrics = Metrics()
         self.stations: dict[str, Station] = {}
         self._num_opening = 0
-        self._link: Link
+        self._num_kept_controls: dict[str, int] = {}
+        """Of the stations that sleep: how many of their controls what is kept of them holds."""
+        self._waking: dict[str, asyncio.Task[None]] = {}
+        self._wanted_s: dict[str, float] = {}
+        """When the stations that play were last opened, woken, steered, or asked to sleep."""
+        self._alone: dict[str, Station] = {}
+        """Stations without listeners and clients, the one that has been alone for longest first."""
+        self._falling_asleep: dict[str, asyncio.Future[None]] = {}
+        """Stations that make room for others, until they sleep."""
+        self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- start and stop ----------------------------------------------------------------------------------------------
@@ -51,13 +73,14 @@ class Conductor:
     async def __aenter__(self) -> Self:
         self._filler_thread = ThreadPoolExecutor(1, "filler")
         self._feeds = Feeds(self.metrics, self.config.opus_bit_rate, self._filler_thread)
-        self._link = LocalEngine(self.config, self.metrics, self._on_lost)
+        self._engines = self._make_engines(self.config)
         try:
-            await self._link.start()
+            await self._start_engine()
         except BaseException:
             await self.stop()
             raise
-        self._tasks = [asyncio.create_task(pace(self._feeds.on_tick)), asyncio.create_task(self._watch())]
+        coroutines = pace(self._feeds.on_tick), self._watch(), self._start_others()
+        self._tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -65,18 +88,33 @@ class Conductor:
 
     async def stop(self) -> None:
         """Close all stations and end the engine; again is no harm."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._waking.values()):
             task.cancel()
         self._tasks.clear()
         for station in list(self.stations.values()):
             self.close_station(station, SHUT_DOWN)
-        await self._link.stop()
+        await asyncio.gather(*(link.stop() for link in self._links))
+        self._engines.close()
         await asyncio.to_thread(self._filler_thread.shutdown)
 
     @property
     def is_ready(self) -> bool:
-        """The engine takes work."""
-        return self._link.is_ready
+        """An engine takes work."""
+        return any(link.is_ready for link in self._links)
+
+    async def _start_engine(self) -> None:
+        """Raises `EngineFailed` where it cannot start."""
+        link = self._engines.link(str(len(self._links) + 1), self)
+        self._links.append(link)
+        await link.start()
+
+    async def _start_others(self) -> None:
+        """Start further engines, one after another, once the first takes work: it waits for none of them."""
+        for _ in range(1, self.config.num_engines):
+            try:
+                await self._start_engine()
+            except (EngineFailed, OSError) as error:
+                log.error("an engine cannot be started", extra=about(detail=str(error)))
 
     # --- stations ----------------------------------------------------------------------------------------------------
 
@@ -88,13 +126,9 @@ class Conductor:
         parsed = parse_opening(opening)
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
-        link = self._link
-        if not link.is_ready:
-            raise EngineUnavailable("the engine is restarting; try again in a few seconds")
-        if link.load > _FULL_LOAD:
-            raise EngineUnavailable(f"the engine is {link.load:.0%} busy with {len(self.stations)} stations; try later")
+        link = await self._find_room()
         seed = parsed.seed if parsed.seed is not None else secrets.randbits(53)  # JavaScript keeps 53 bits
-        station = Station(secrets.token_hex(6), dict(opening), seed, link, self._feeds)
+        station = Station(secrets.token_hex(6), dict(opening), seed, link, self._feeds, self._on_heard)
         self._num_opening += 1
         try:
             await link.open(station)
@@ -104,6 +138,9 @@ class Conductor:
         finally:
             self._num_opening -= 1
         self.stations[station.id] = station
+        self._wanted_s[station.id] = time.monotonic()
+        if station.is_idle:
+            self._alone[station.id] = station
         self.metrics.stations.set(len(self.stations))
         facts = about(station=station.id, name=parsed.name, mood=parsed.mood, prompt=parsed.prompt, seed=seed)
         log.info("station opened", extra=facts)
@@ -124,7 +161,10 @@ class Conductor:
         facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
         station.close(ending)
-        self._link.close(station.id)
+        station.link.close(station.id)
+        self._num_kept_controls.pop(station.id, None)
+        self._wanted_s.pop(station.id, None)
+        self._alone.pop(station.id, None)
         self.metrics.stations.set(len(self.stations))
 
     async def control(self, station: Station, message: Any) -> protocol.Event:
@@ -136,18 +176,129 @@ class Conductor:
             raise UnknownStation(station.id)
         parse_control(message)
         received_s = time.monotonic()
-        applied = await self._link.apply(station.id, message)
-        if station.first_tick is None:
+        applied = await self._apply(station, message)
+        if self.stations.get(station.id) is not station:
             raise UnknownStation(station.id)
-        leaves_s = max(time.monotonic(), time_of(station.first_tick + applied.entry.block))
+        leaves_s = time.monotonic()
+        if station.first_tick is not None:
+            leaves_s = max(leaves_s, time_of(station.first_tick + applied.entry.block))
         # From the control's arrival to the departure of the first packet that it can change.
         latency_ms = (leaves_s - received_s) * 1000
         self.metrics.control_latency_ms.observe(latency_ms)
         return applied.ack | {"latency_ms": round(latency_ms, 1), "lead_ms": station.link.lead_ms}
 
-    def _on_lost(self, station_id: str) -> None:
+    def on_lost(self, station_id: str) -> None:
         if station_id in self.stations:
             self.close_station(self.stations[station_id], LOST)
+
+    def _choose_link(self, asleep: Station | None = None) -> Link:
+        """The engine with the most time to spare, of those that can bring a sleeping station back if there are any.
+
+        Raises `EngineUnavailable` where none has time; for a station that has been let in somebody else gives way.
+        """
+        ready = [link for link in self._links if link.is_ready]
+        if not ready:
+            raise EngineUnavailable("the engine is restarting; try again in a few seconds")
+        free = [link for link in ready if link.has_slot and (asleep is not None or not link.is_busy)]
+        if not free:
+            loads = ", ".join(f"{link.expected_load:.0%} busy with {link.num_stations} stations" for link in ready)
+            raise EngineUnavailable(f"no engine has room for another station ({loads}); try later")
+        if asleep is not None:
+            free = [link for link in free if link.has_kept(asleep.id)] or free
+        return min(free, key=lambda link: link.expected_load)
+
+    # --- sleep -------------------------------------------------------------------------------------------------------
+
+    def _on_heard(self, station: Station) -> None:
+        self._alone.pop(station.id, None)
+        if station.is_idle:
+            self._alone[station.id] = station
+        elif station.is_asleep:
+            self._wake(station)
+        station.link.tell_heard(station.id, not station.is_idle)
+
+    def on_slept(self, station_id: str, num_kept_controls: int) -> None:
+        self._num_kept_controls[station_id] = num_kept_controls
+        self._wanted_s.pop(station_id, None)
+        if (falling := self._falling_asleep.get(station_id)) is not None and not falling.done():
+            falling.set_result(None)
+        station = self.stations.get(station_id)
+        if station is not None and not station.is_idle:  # somebody came meanwhile
+            self._wake(station)
+
+    def _wake(self, station: Station) -> asyncio.Task[None]:
+        if station.id not in self._waking:
+            task = asyncio.create_task(self._bring_back(station))
+            self._waking[station.id] = task
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # a listener asks for no answer
+        return self._waking[station.id]
+
+    async def _bring_back(self, station: Station) -> None:
+        """Have a station that sleeps play on; a listener waits for that as long as it takes.
+
+        Raises `EngineUnavailable`, `UnknownStation`.
+        """
+        try:
+            while self.stations.get(station.id) is station:
+                try:
+                    station.link = self._choose_link(station)
+                    await station.link.open(station, self._num_kept_controls[station.id])
+                except EngineUnavailable:
+                    if station.is_idle:
+                        raise
+                    await asyncio.sleep(_TRY_AGAIN_S)
+                else:
+                    self._wanted_s[station.id] = time.monotonic()
+                    return
+            raise UnknownStation(station.id)
+        finally:
+            del self._waking[station.id]
+
+    async def _apply(self, station: Station, message: Any) -> Applied:
+        """Apply a control, waking the station for it."""
+        for _ in range(_MAX_WAKES):
+            if station.is_asleep:
+                try:
+                    await asyncio.wait_for(asyncio.shield(self._wake(station)), _WAKE_S)
+                except TimeoutError:
+                    raise EngineUnavailable("the station could not be woken in time; try later") from None
+            self._wanted_s[station.id] = time.monotonic()
+            with contextlib.suppress(FellAsleep):
+                return await station.link.apply(station.id, message)
+        raise EngineUnavailable("the engines have too much to do to wake the station; try later")
+
+    def _let_sleep(self, now_s: float) -> None:
+        """Put to sleep what nobody has wanted for long."""
+        for station in self._unwanted(now_s - self.config.sleep_s):
+            self._put_to_sleep(station)
+
+    def _put_to_sleep(self, station: Station) -> None:
+        self._wanted_s[station.id] = time.monotonic()  # where it cannot sleep now it is asked again later
+        station.link.put_to_sleep(station.id)
+
+    def _unwanted(self, since_s: float) -> list[Station]:
+        """The stations that play for nobody and have not been wanted since, which was longest ago first."""
+        alone = [(max(wanted_s, self.stations[station_id].idle_since_s), station_id)
+                 for station_id, wanted_s in self._wanted_s.items() if station_id in self._alone]  # fmt: skip
+        return [self.stations[station_id] for wanted_s, station_id in sorted(alone) if wanted_s < since_s]
+
+    async def _find_room(self) -> Link:
+        """An engine for a new station; where all are full, that of a station which nobody wants and which sleeps then.
+
+        Raises `EngineUnavailable`.
+        """
+        try:
+            return self._choose_link()
+        except EngineUnavailable:
+            unwanted = self._unwanted(time.monotonic() - _ROOM_S) if self.config.sleep_s else []
+            if not unwanted:
+                raise
+        asleep = self._falling_asleep.setdefault(unwanted[0].id, asyncio.get_running_loop().create_future())
+        self._put_to_sleep(unwanted[0])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(asleep), _ROOM_S)
+        self._falling_asleep.pop(unwanted[0].id, None)
+        return self._choose_link()
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 
@@ -160,17 +311,35 @@ class Conductor:
             if (stalled_s := now_s - checked_s - _WATCH_S) > _WATCH_S:
                 self._on_stall(stalled_s, now_s)
             checked_s = now_s
-            self._link.watch(now_s)
-            self.metrics.engine_load.set(self._link.load)
+            for link in self._links:
+                link.watch(now_s)
+            self._measure()
+            if self.config.sleep_s:
+                self._let_sleep(now_s)
             if self.config.idle_close_s:
-                for station in list(self.stations.values()):
-                    if station.is_idle and now_s - station.idle_since_s > self.config.idle_close_s:
-                        self.close_station(station, IDLE)
+                self._close_what_is_left_alone(now_s)
+
+    def _close_what_is_left_alone(self, now_s: float) -> None:
+        while self._alone:
+            station = next(iter(self._alone.values()))
+            if now_s - station.idle_since_s <= self.config.idle_close_s:
+                return
+            self.close_station(station, IDLE)
+
+    def _measure(self) -> None:
+        ready = [link for link in self._links if link.is_ready]
+        self.metrics.engines.set(len(ready))
+        self.metrics.engine_load.set(sum(link.load for link in ready) / max(1, len(ready)))
+        for link in self._links:
+            self.metrics.each_engine_load.labels(link.name).set(link.load if link.is_ready else 0.0)
 
     def _on_stall(self, stalled_s: float, now_s: float) -> None:
         """Hold nothing against others that happened while this process stood still: nobody could be heard."""
         if stalled_s > MAX_LATE_TICKS * BLOCK_SECONDS:
             log.warning("this process stood still for %.1f s; the stations go on where they would be now", stalled_s)
-        self._link.excuse(now_s)
+        for link in self._links:
+            link.excuse(now_s)
         for station in self.stations.values():
             station.idle_since_s += stalled_s
+        for station_id in self._wanted_s:
+            self._wanted_s[station_id] += stalled_s

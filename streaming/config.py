@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 import textwrap
 import tomllib
@@ -23,6 +25,10 @@ _ICE_URL = re.compile(
     r"(?:stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
 )
 """RFC 7064 and 7065: no user and no password stand in the address."""
+MAX_ENGINES = 64
+_MAX_SLOTS = 1000
+_STATIONS_AN_ENGINE = 8
+"""An engine more is worth its memory from so many stations on."""
 _PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
@@ -67,6 +73,15 @@ def _read_ice_server(entry: object) -> object:
     return entry
 
 
+def _read_engines(value: object) -> object:
+    if value == "auto" or (type(value) is int and 1 <= value <= MAX_ENGINES):
+        return value
+    raise BadConfig(
+        f'engines is {shown(value)}; allowed is "auto" or 1 … {MAX_ENGINES}',
+        field="engines", value=value, range=[1, MAX_ENGINES],
+    )  # fmt: skip
+
+
 class Config(_Settings):
     """Settings of one server; every field can be given in undersong.toml under its own name.
 
@@ -84,14 +99,20 @@ class Config(_Settings):
     """What composes and sounds the music: auto is the CPU."""
     backend: Literal[tuple(GENERATORS)] = "score"
     """The generator."""
-    max_stations: int = Field(16, ge=1, le=1000)
-    """How many stations may play at a time."""
+    engines: Annotated[int | Literal["auto"], BeforeValidator(_read_engines)] = "auto"
+    """How many engine processes share the stations: 1 … 64, or auto: one a core, but no more than one for every eight
+    of max_stations; on CUDA one."""
+    max_stations: int = Field(16, ge=1, le=100_000)
+    """How many stations may be open at a time."""
     max_sessions: int = Field(256, ge=1, le=100_000)
     """How many listeners all stations together may have."""
     lead_ms: float = Field(17.0, ge=10, le=2000)
     """How long before its place in the stream a block is made: less is quicker to the hand, more is safer."""
     idle_close_s: float = Field(300.0, ge=0, le=86_400)
     """A station without listeners and clients is closed after this; 0 keeps it."""
+    sleep_s: float = Field(60.0, ge=0, le=86_400)
+    """A station that nobody has listened to or steered for so long sleeps: its music stands still, and costs nothing,
+    until somebody does; 0 lets it play on."""
     setup_timeout_s: float = Field(10.0, ge=0.1, le=300)
     """A WebRTC peer that has not connected by then is dropped."""
     snapshot_s: float = Field(5.0, ge=0.1, le=3600)
@@ -132,6 +153,34 @@ class Config(_Settings):
         if url and not _PUBLIC_URL.fullmatch(url):
             raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _engines_have_work(self) -> Config:
+        if self.num_engines > self.max_stations:
+            raise BadConfig(
+                f"engines is {self.engines}; allowed is no more than max_stations, which is {self.max_stations}",
+                field="engines",
+            )
+        if self.num_engines > 1 and self.device == "cuda":
+            raise BadConfig(
+                f'engines is {self.engines}; on cuda one engine plays all stations: set 1 or "auto"', field="engines"
+            )
+        return self
+
+    @property
+    def num_engines(self) -> int:
+        """How many engine processes there are."""
+        if self.engines != "auto":
+            return self.engines
+        if self.device == "cuda":
+            return 1
+        num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(num_cores, MAX_ENGINES, math.ceil(self.max_stations / _STATIONS_AN_ENGINE))
+
+    @property
+    def max_playing(self) -> int:
+        """How many stations one engine may play at a time."""
+        return min(self.max_stations, _MAX_SLOTS)
 
     def to_toml(self) -> str:
         """The settings as a file to be edited: each under what it means and may be."""

@@ -327,8 +327,9 @@ class TakeOpening(TypedDict):
 
 @_extensible
 class TakeLine(TypedDict):
-    """A further line of a take: a control, or a `skip`, `rest` or `resume` of an engine that had too much to do, and the
-    frame before which it was applied."""
+    """A further line of a take: a control, or a `skip`, `rest` or `resume` of an engine that had too much to do.
+
+    `frame`: before which it was applied."""
 
     type: Literal["steer", "end", "transport", "panic", "duck", "cancel", "hit", "stinger", "skip", "rest", "resume"]
     frame: Frame

@@ -16,7 +16,11 @@ class Metrics:
         of = {"registry": self.registry}
         self.stations = Gauge("undersong_stations", "Stations that play", **of)
         self.sessions = Gauge("undersong_sessions", "Listeners of all stations", **of)
-        self.engine_load = Gauge("undersong_engine_load", "Share of time the engine makes blocks, 0 to 1", **of)
+        self.engines = Gauge("undersong_engines", "Engines that take work", **of)
+        self.engine_load = Gauge("undersong_engine_load", "Share of time that engines make blocks, 0 to 1", **of)
+        self.each_engine_load = Gauge(
+            "undersong_each_engine_load", "Share of time this engine makes blocks, 0 to 1", ["engine"], **of
+        )
         self.underruns = Counter("undersong_underruns", "Blocks that were not there in time", **of)
         self.late_blocks = Counter("undersong_late_blocks", "Blocks the engine finished after they were due", **of)
         self.composer_resets = Counter(
@@ -24,7 +28,7 @@ class Metrics:
         )
         self.filler_seconds = Counter("undersong_filler_seconds", "Sound the filler made, seconds", **of)
         self.dropped_chunks = Counter("undersong_dropped_chunks", "20 ms lost by listeners that read too slowly", **of)
-        self.engine_restarts = Counter("undersong_engine_restarts", "Times the engine process was started again", **of)
+        self.engine_restarts = Counter("undersong_engine_restarts", "Times an engine process was started again", **of)
         self.step_ms = Histogram(
             "undersong_step_milliseconds", "Making one batch of blocks", buckets=_STEP_BUCKETS_MS, **of
         )

@@ -38,6 +38,20 @@ def prefer_to_others() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, -10)
 
 
+def give_way_to_others() -> None:
+    """Ask the system to let whoever waits for a moment in time run before us, until `stop_giving_way`."""
+    _set_policy("SCHED_BATCH")
+
+
+def stop_giving_way() -> None:
+    _set_policy("SCHED_OTHER")
+
+
+def _set_policy(name: str) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # Linux has it
+        os.sched_setscheduler(0, getattr(os, name), os.sched_param(0))
+
+
 async def pace(on_tick: Callable[[int], None]) -> None:
     """Call `on_tick` at every tick until cancelled; after a delay at once, but only with the tick of that moment."""
     tick = tick_at(time.monotonic())

@@ -34,6 +34,11 @@ def snapshot_path(folder: Path, station: str) -> Path:
     return folder / f"{station}.snapshot"
 
 
+def sleeper_path(folder: Path, station: str) -> Path:
+    """Where an engine keeps a station that sleeps."""
+    return folder / f"{station}.asleep"
+
+
 def free_bytes(folder: Path) -> float:
     """Bytes that we may still write in `folder`: 0 where it is not ours to write, infinite where nobody can tell."""
     try:

@@ -20,7 +20,7 @@ from moods.intent import BEATS_PER_BAR
 from moods.prompt import resolve_prompt
 from streaming.engines.link import Link
 from streaming.engines.ring import Chunk
-from streaming.engines.wire import Applied
+from streaming.engines.wire import Applied, GaveWay
 from streaming.errors import UnknownStation
 from streaming.feed import Feed, Feeds
 from streaming.journal import about
@@ -86,9 +86,10 @@ class Station:
         """
         self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
 
-    def on_gave_way(self, is_resting: bool) -> None:
+    def on_gave_way(self, report: GaveWay) -> None:
         """An overloaded engine lets it rest, or plays it again."""
-        self.gives_way = is_resting
+        self.log.append(report.entry)
+        self.gives_way = report.is_resting
         self._tell_status()
 
     def on_applied(self, report: Applied) -> None:

@@ -41,8 +41,6 @@ IfMatch = Annotated[str | None, Header(description="The session's ETag, or `*`; 
 _ENDPOINT: dict[int | str, dict[str, Any]] = {
     204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")
 }
-    204: answer("It takes an SDP offer.", "", {}, Accept_Post=_SDP, Allow="What can be done here.")
-}
 
 
 @router.options(

@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from engine.synth.compile import kernel
-from engine.synth.patching.fields import DRUM, PLUCK
+from engine.synth.envelopes import ATTACK, FREE, RELEASE
 from engine.synth.patching.tables import DRUMS, Tables
-from engine.synth.playing import find_slurred, is_upstroke, lateness, place_in_chord
+from engine.synth.playing import find_slurred, is_upstroke, lateness, rank_in_chord
+from engine.synth.sizes import MAX_VOICES, NUM_VOICES
 from engine.synth.sources.oscillators import hash32
-from engine.synth.state import ATTACK, FREE, MAX_VOICES, NUM_STARTED, NUM_VOICES, RELEASE, SEED, SlotState
+from engine.synth.state import NUM_STARTED, SEED, SlotState
 from engine.synth.voices import SLUR_FADE_FRAMES, STEAL_FRAMES, octaves_to, slur_voice, start_voice
 
 KICK = 36
@@ -94,7 +95,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
             continue
         if layer == DRUMS:
             other = tables.patches[voice.patch]
-            if patch.kind == DRUM and patch.choke > 0.0 and other.choke == patch.choke and voice.fade_step == 0.0:
+            if patch.choke > 0.0 and other.choke == patch.choke and voice.fade_step == 0.0:
                 voice.fade_step = 1.0 / 600
         elif voice.pitch == pitch and voice.stage != RELEASE:
             voice.release_at = min(voice.release_at, sound.frame)
@@ -106,7 +107,7 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
         slurred = find_slurred(state.voices, patch_index, layer, pitch, sound.frame)
         if slurred >= 0:
             slide = octaves_to(state.voices[slurred], patch, pitch)
-            if patch.kind != PLUCK:
+            if patch.slurs:
                 slur_voice(state.voices[slurred], patch, sound.frame, sound.length, pitch, velocity, slide)
                 return
             state.voices[slurred].fade_step = 1.0 / SLUR_FADE_FRAMES
@@ -119,14 +120,14 @@ def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, a
     onset = sound.frame
     if not sound.is_struck:
         onset += lateness(patch, below, above, upward, noise)
-    start_voice(voice, patch, state.strings[index], state.modes[index], onset, sound.length, pitch, velocity, noise)
+    start_voice(voice, patch, state.lines[index], state.modes[index], onset, sound.length, pitch, velocity, noise)
 
 
 @kernel
 def start_due_sounds(state: SlotState, tables: Tables, sounds: np.ndarray, next_sound: int, frame: int) -> int:
     """Start those of `sounds`, from `next_sound` on, that begin at `frame`; returns the first that does not."""
     while next_sound < len(sounds) and sounds[next_sound].frame <= frame:
-        below, above = place_in_chord(sounds, next_sound)
+        below, above = rank_in_chord(sounds, next_sound)
         _start_sound(state, tables, sounds[next_sound], below, above)
         next_sound += 1
     return next_sound

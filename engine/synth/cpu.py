@@ -15,7 +15,8 @@ from engine.audio import CHANNELS, Block
 from engine.synth.mixer import Scratch, new_scratch, render_slot
 from engine.synth.patching.tables import Tables
 from engine.synth.ragged import Ragged
-from engine.synth.state import NUM_LAYERS, SlotState, with_stem_effects
+from engine.synth.sizes import NUM_LAYERS
+from engine.synth.state import SlotState, with_stem_effects
 
 
 class CpuRenderer:

@@ -19,6 +19,7 @@ from engine.audio import BLOCK_FRAMES, CHANNELS, Block
 from engine.compile import bound_to_sources
 from engine.errors import DeviceMissing
 from engine.synth.allocation import start_due_sounds
+from engine.synth.envelopes import FREE
 from engine.synth.mixer import (
     Scratch,
     add_effects,
@@ -30,21 +31,12 @@ from engine.synth.mixer import (
     render_sounding,
     send,
     shape,
-    take_controls,
+    take_colours,
 )
 from engine.synth.patching.tables import Tables
 from engine.synth.ragged import Ragged
-from engine.synth.state import (
-    CONTROL_FRAMES,
-    FRAME,
-    FREE,
-    NUM_LAYERS,
-    NUM_VOICES,
-    WORK_ROWS,
-    SlotState,
-    new_state,
-    with_stem_effects,
-)
+from engine.synth.sizes import CONTROL_FRAMES, NUM_LAYERS, NUM_VOICES, WORK_ROWS
+from engine.synth.state import FRAME, SlotState, keeps_stems, new_state, with_stem_effects
 
 THREADS = 96
 """Of one slot: a warp's multiple with one for every voice."""
@@ -146,7 +138,7 @@ def _render_slots(
     while frame < end:
         if is_first:
             if frame % BLOCK_FRAMES == 0:
-                take_controls(state, tables, controls[first_controls[row] + block], frame == 0)
+                take_colours(state, tables, controls[first_controls[row] + block], frame == 0)
                 block += 1
             next_sound = start_due_sounds(state, tables, sounds, next_sound, frame)
             length[0] = chunk_length(sounds, next_sound, frame, end)
@@ -213,7 +205,7 @@ class CudaRenderer:
         self._open: set[int] = set()
 
     def open(self, slot: int, state: SlotState) -> None:
-        if len(state.effects) > 1:
+        if keeps_stems(state):
             self.keep_stems([])
         elif self._keeps_stems:
             state = with_stem_effects(state)
@@ -231,7 +223,7 @@ class CudaRenderer:
 
     @property
     def _keeps_stems(self) -> bool:
-        return self._states.effects.shape[1] > 1
+        return self._states.filters.shape[1] > 1
 
     def keep_stems(self, slots: Sequence[int]) -> None:
         """All slots keep them from then on, whichever are named: their memory is of one piece."""

@@ -1,4 +1,4 @@
-"""The kernel of one slot: queue, voices, buses, effects, master. In: sounds, a row of controls a block; out: frames.
+"""The kernel of one slot: queue, voices, buses, effects, master. In: sounds, a colour row a block; out: frames.
 
 Remembers in a `SlotState`. One call renders any number of frames of one slot without the interpreter lock; many
 threads may each render a slot of their own.
@@ -15,19 +15,22 @@ from numba import int64, typeof
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.allocation import start_due_sounds
 from engine.synth.compile import entry, kernel, part
-from engine.synth.effects import master as output
 from engine.synth.effects.ambience import AUDIBLE, add_ambience
 from engine.synth.effects.chorus import add_chorus
-from engine.synth.effects.delay import add_delay, set_delay_time
-from engine.synth.effects.dynamics import aim_voice_room, compress_bus, leave_room_for_voice
+from engine.synth.effects.delay import add_delay, advance_delay, set_delay_time
+from engine.synth.effects.dynamics import aim_speech, compress_bus, leave_room_for_speech
+from engine.synth.effects.limiter import limit, mean_gain
 from engine.synth.effects.loudness import REFERENCE_LUFS, follow_loudness, measure_loudness
-from engine.synth.effects.reverb import add_reverb, set_room
+from engine.synth.effects.reverb import REVERB_LINES, add_reverb, aim_reverb, set_room
 from engine.synth.effects.saturation import LEAST_DRIVE, saturate, wobble
 from engine.synth.effects.strip import is_strip_active, shape_layer
+from engine.synth.effects.tone import shape_tone, shelf_gain
+from engine.synth.envelopes import FREE
 from engine.synth.patching.tables import Tables
-from engine.synth.ramps import value
+from engine.synth.sizes import CONTROL_FRAMES, NUM_LAYERS, NUM_VOICES, WORK_ROWS
 from engine.synth.sources.oscillators import white_noise
-from engine.synth.state import (
+from engine.synth.state import FRAME, SEED, SlotState, new_state
+from engine.synth.targets import (
     AMBIENCE_LEVEL,
     BPM,
     BRIGHTNESS,
@@ -37,44 +40,32 @@ from engine.synth.state import (
     C_GAIN_DB,
     C_LAYERS,
     C_LOUDNESS,
+    C_SPEECH,
     C_STYLES,
-    C_VOICE_ROOM,
     CHORUS_SEND,
-    CONTROL_FRAMES,
     DELAY_BEATS,
     DELAY_FEEDBACK,
-    DELAY_FRAMES,
     DELAY_SEND,
     DRIVE,
     DUCK_BEATS,
     DUCK_DB,
     ENERGY,
-    FIXED_POINT,
-    FRAME,
-    FREE,
     GAIN,
     LEVEL,
     LOUDNESS,
     MIX,
     NUM_AMBIENCES,
-    NUM_LAYERS,
     NUM_TARGETS,
-    NUM_VOICES,
     PREDELAY_S,
     REVERB_DAMPING_HZ,
-    REVERB_LINES,
     REVERB_LOW,
     REVERB_S,
     REVERB_SEND,
     ROOM,
     ROOM_SIZE,
-    SEED,
-    VOICE_ROOM,
-    WINDOW_FRAMES,
-    WORK_ROWS,
+    SPEECH,
     WOW_CENTS,
-    SlotState,
-    new_state,
+    value,
 )
 from engine.synth.voices import render_voice
 from moods.intent import LAYERS, MUTE_DB
@@ -107,18 +98,18 @@ def new_scratch() -> Scratch:
 
 
 @kernel
-def take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_first: bool) -> None:
+def take_colours(state: SlotState, tables: Tables, colour: np.ndarray, is_first: bool) -> None:
     """Begin a block: its targets are the last block's end and this block's intent, with the styles' mixes blended."""
     before, target = state.targets[0], state.targets[1]
     for index in range(NUM_TARGETS):
         before[index] = target[index]
     target[:] = 0.0
-    target[LOUDNESS], target[BRIGHTNESS] = control[C_LOUDNESS], control[C_BRIGHTNESS]
-    target[ENERGY], target[BPM] = control[C_ENERGY], control[C_BPM]
-    target[VOICE_ROOM] = control[C_VOICE_ROOM]
-    target[GAIN] = 10.0 ** (control[C_GAIN_DB] / 20) if control[C_GAIN_DB] > MUTE_DB else 0.0
+    target[LOUDNESS], target[BRIGHTNESS] = colour[C_LOUDNESS], colour[C_BRIGHTNESS]
+    target[ENERGY], target[BPM] = colour[C_ENERGY], colour[C_BPM]
+    target[SPEECH] = colour[C_SPEECH]
+    target[GAIN] = 10.0 ** (colour[C_GAIN_DB] / 20) if colour[C_GAIN_DB] > MUTE_DB else 0.0
     for style in range(state.styles.shape[0]):
-        weight = control[C_STYLES + style]
+        weight = colour[C_STYLES + style]
         state.styles[style] = weight
         if weight <= 0.0:
             continue
@@ -128,7 +119,7 @@ def take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_firs
             for layer in range(NUM_LAYERS):
                 target[MIX + NUM_LAYERS * k + layer] += weight * tables.mix[style, layer, k]
     for layer in range(NUM_LAYERS):
-        gain_db = control[C_LAYERS + layer]
+        gain_db = colour[C_LAYERS + layer]
         gain = 10.0 ** (gain_db / 20) if gain_db > MUTE_DB else 0.0
         target[LEVEL + layer] *= gain
         if layer == TEXTURE:
@@ -137,12 +128,9 @@ def take_controls(state: SlotState, tables: Tables, control: np.ndarray, is_firs
     if is_first:
         for index in range(NUM_TARGETS):
             before[index] = target[index]
-    delay_frames = int(round(target[DELAY_BEATS] * 60.0 * SAMPLE_RATE / target[BPM]))
-    for effects in range(len(state.effects)):
-        set_delay_time(state.effects[effects], min(delay_frames, DELAY_FRAMES - 1))
-        set_room(
-            state.effects[effects], target[REVERB_S], target[REVERB_LOW], target[REVERB_DAMPING_HZ], target[ROOM_SIZE]
-        )
+    sends = state.sends[0]
+    set_delay_time(sends.delay, int(round(target[DELAY_BEATS] * 60.0 * SAMPLE_RATE / target[BPM])))
+    set_room(sends.reverb, target[REVERB_S], target[REVERB_LOW], target[REVERB_DAMPING_HZ], target[ROOM_SIZE])
 
 
 @kernel
@@ -193,7 +181,7 @@ def send(state: SlotState, scratch: Scratch, layer: int, frame: int, num_frames:
     offset = frame % BLOCK_FRAMES
     into = offset % CONTROL_FRAMES
     base = offset - into
-    stems = len(state.effects) > 1
+    stems = len(state.filters) > 1
     for channel in range(2):
         bus, mix = scratch.buses[1 + layer, channel, :num_frames], scratch.buses[0, channel, :num_frames]
         for i in range(num_frames):
@@ -223,14 +211,20 @@ def add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int)
     feedback = value(state.targets, DELAY_FEEDBACK, offset)
     predelay = 1.0 + SAMPLE_RATE * value(state.targets, PREDELAY_S, offset)
     predelay_slope = (state.targets[1, PREDELAY_S] - state.targets[0, PREDELAY_S]) * SAMPLE_RATE / BLOCK_FRAMES
-    for e in range(len(state.effects)):
-        bus, sends = scratch.buses[e], scratch.sends[e]
+    aims = state.sends[0]
+    aim_reverb(aims.reverb, frame)
+    for e in range(len(state.filters)):
+        bus, sends, filters = scratch.buses[e], scratch.sends[e], state.filters[e]
         add_chorus(state.chorus[e], sends[2], scratch.taps[0, :num_frames], bus, frame)
-        add_delay(state.effects[e], state.delay[e], sends[1], scratch.taps, bus, sends[0], feedback, frame, num_frames)
-        add_reverb(
-            state.effects[e], state.reverb[e], state.diffusers[e], state.predelay[e], sends[0], scratch.taps, bus,
-            predelay, predelay_slope, frame, num_frames,
+        add_delay(
+            aims.delay, filters.delay, state.delay[e], sends[1], scratch.taps, bus, sends[0], feedback, frame,
+            num_frames,
         )  # fmt: skip
+        add_reverb(
+            aims.reverb, filters.reverb, state.reverb[e], state.diffusers[e], state.predelay[e], sends[0], scratch.taps,
+            bus, predelay, predelay_slope, frame, num_frames,
+        )  # fmt: skip
+    advance_delay(aims.delay, num_frames)
     for kind in range(NUM_AMBIENCES):
         level = value(state.targets, AMBIENCE_LEVEL + kind, offset)
         if level > AUDIBLE:
@@ -247,7 +241,7 @@ def add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int)
 def finish(
     state: SlotState, mix: np.ndarray, scratch_row: np.ndarray, out: np.ndarray, first: int, frame: int, num_frames: int
 ) -> None:
-    """Master the mix of one chunk into out[:, first:]: tape, tone, compressor, loudness, room for a voice, limiter."""
+    """Master the mix of one chunk into out[:, first:]: tape, tone, compressor, loudness, room for speech, limiter."""
     master, targets = state.master[0], state.targets
     offset = frame % BLOCK_FRAMES
     into = offset % CONTROL_FRAMES
@@ -257,28 +251,29 @@ def finish(
     if max(drive, next_drive) > LEAST_DRIVE:
         for channel in range(2):
             row, plain = mix[channel, :num_frames], scratch_row[:num_frames]
-            saturate(master.drive, channel, row, plain, drive, (next_drive - drive) / CONTROL_FRAMES, 0.0, into)
-    shelf = output.shelf_gain(value(targets, BRIGHTNESS, base))
-    shelf_slope = (output.shelf_gain(value(targets, BRIGHTNESS, end)) - shelf) / CONTROL_FRAMES
-    output.shape_tone(master, mix, shelf, shelf_slope, into, num_frames)
+            saturate(master.tape.before, channel, row, plain, drive, (next_drive - drive) / CONTROL_FRAMES, 0.0, into)
+    shelf = shelf_gain(value(targets, BRIGHTNESS, base))
+    shelf_slope = (shelf_gain(value(targets, BRIGHTNESS, end)) - shelf) / CONTROL_FRAMES
+    shape_tone(master.tone, mix, shelf, shelf_slope, into, num_frames)
+    meter, bus = master.meter, master.bus
     if into == 0:
-        power = master.power / CONTROL_FRAMES
-        master.power = 0.0
-        limited = master.limit_sum / (WINDOW_FRAMES * float(FIXED_POINT))
-        follow_loudness(master, power * 10.0 ** (master.bus_db / 10) * limited * limited)
-        compress_bus(master, power)
-        aim_voice_room(master, value(targets, VOICE_ROOM, end))
-    measure_loudness(master, mix, num_frames)
-    here_db = value(targets, LOUDNESS, base) - REFERENCE_LUFS + master.gain_db_before + master.bus_db_before
-    there_db = value(targets, LOUDNESS, end) - REFERENCE_LUFS + master.gain_db + master.bus_db
+        power = meter.power / CONTROL_FRAMES
+        meter.power = 0.0
+        limited = mean_gain(master.limiter)
+        follow_loudness(meter, power * 10.0 ** (bus.gain_db / 10) * limited * limited)
+        compress_bus(bus, power, meter.gain_db)
+        aim_speech(master.speech, value(targets, SPEECH, end))
+    measure_loudness(meter, mix, num_frames)
+    here_db = value(targets, LOUDNESS, base) - REFERENCE_LUFS + meter.gain_db_before + bus.gain_db_before
+    there_db = value(targets, LOUDNESS, end) - REFERENCE_LUFS + meter.gain_db + bus.gain_db
     here = 10.0 ** (here_db / 20) * value(targets, GAIN, base)
     there = 10.0 ** (there_db / 20) * value(targets, GAIN, end)
     slope = (there - here) / CONTROL_FRAMES
     for channel in range(2):
         for i in range(num_frames):
             mix[channel, i] *= here + slope * (into + i)
-    leave_room_for_voice(master, mix, into, num_frames)
-    output.limit(master, state.lookahead, state.limits, state.smoothing, mix, out, first, frame, num_frames)
+    leave_room_for_speech(master.speech, mix, into, num_frames)
+    limit(master.limiter, state.lookahead, state.limits, state.smoothing, mix, out, first, frame, num_frames)
 
 
 @kernel
@@ -301,8 +296,8 @@ def render_sounding(
     first = max(0, voice.onset - frame)
     if first < num_frames:
         render_voice(
-            voice, tables.patches[voice.patch], state.strings[index], state.modes[index], tables.waves, tables.zones,
-            work, scratch.noise[index % 2, first:], bus, first, frame + first, num_frames - first,
+            voice, tables.patches[voice.patch], tables, state.lines[index], state.modes[index], work,
+            scratch.noise[index % 2, first:], bus, first, frame + first, num_frames - first,
             value(state.targets, BRIGHTNESS, base), value(state.targets, ENERGY, base),
         )  # fmt: skip
 
@@ -322,7 +317,7 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
     """Sound of all layers with effects into scratch.buses, before the master."""
     advance_duck(state, frame)
     scratch.buses[:] = 0.0
-    scratch.sends[: len(state.effects)] = 0.0
+    scratch.sends[: len(state.filters)] = 0.0
     make_noise(state, scratch, frame, num_frames)
     sounding = 0
     for index in range(NUM_VOICES):
@@ -339,21 +334,21 @@ def render_slot(
     state: SlotState,
     tables: Tables,
     sounds: np.ndarray,
-    controls: np.ndarray,
+    colours: np.ndarray,
     scratch: Scratch,
     out: np.ndarray,
     stems: np.ndarray,
 ) -> None:
     """Render the slot's next frames into `out` [2, T] float32.
 
-    `sounds` [N] SOUND are those that begin in these frames, in order. `controls` [B, NUM_CONTROLS] has a row for
+    `sounds` [N] SOUND are those that begin in these frames, in order. `colours` [B, NUM_COLOURS] has a row for
     every multiple of BLOCK_FRAMES in the call. `stems` is [layers, 2, T], or has T = 0 where none are wanted.
     """
     start, block, next_sound = state.clock[FRAME], 0, 0
     frame, end = start, start + out.shape[1]
     while frame < end:
         if frame % BLOCK_FRAMES == 0:
-            take_controls(state, tables, controls[block], frame == 0)
+            take_colours(state, tables, colours[block], frame == 0)
             block += 1
         next_sound = start_due_sounds(state, tables, sounds, next_sound, frame)
         length = chunk_length(sounds, next_sound, frame, end)

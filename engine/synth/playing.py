@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
+from engine.synth.envelopes import FREE
 from engine.synth.sources.oscillators import hash32
-from engine.synth.state import FREE
 
 MAX_LATE_FRAMES = int(0.03 * SAMPLE_RATE)
 """No note begins later than this after its written frame; none earlier."""
@@ -20,7 +20,7 @@ SLUR_GAP_FRAMES = int(0.04 * SAMPLE_RATE)
 
 
 @kernel
-def place_in_chord(sounds: np.ndarray, index: int) -> tuple[int, int]:
+def rank_in_chord(sounds: np.ndarray, index: int) -> tuple[int, int]:
     """How many notes of the same layer and frame lie below, and how many above, sounds[index]."""
     sound = sounds[index]
     first = index
@@ -48,7 +48,7 @@ def is_upstroke(voices: np.ndarray, layer: int, frame: int) -> bool:
 
 @kernel
 def lateness(patch: np.void, below: int, above: int, upward: bool, noise: int) -> int:
-    """Frames that a note comes after its written frame: its place in the strum and the player's looseness."""
+    """Frames that a note comes after its written frame: its turn in the strum and the player's looseness."""
     seconds = patch.strum_s * (above if upward else below)
     seconds += patch.looseness_s * hash32(noise, 1) / 4294967296.0
     return min(int(seconds * SAMPLE_RATE), MAX_LATE_FRAMES)

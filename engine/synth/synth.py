@@ -14,16 +14,16 @@ import numpy.typing as npt
 from engine.audio import BLOCK_FRAMES, Block
 from engine.notes import SOUND
 from engine.synth.cpu import CpuRenderer
-from engine.synth.effects.master import LATENCY_FRAMES
+from engine.synth.effects.limiter import LATENCY_FRAMES
 from engine.synth.patching.tables import PatchTables, shipped_tables
 from engine.synth.ragged import Ragged
+from engine.synth.sizes import NUM_LAYERS
 from engine.synth.state import (
     FRAME,
-    NUM_CONTROLS,
-    NUM_LAYERS,
     SlotState,
     new_state,
 )
+from engine.synth.targets import NUM_COLOURS
 from moods.harmony import Key
 from moods.intent import LAYERS, NO_RECALL, STYLES, Intent
 
@@ -59,13 +59,13 @@ class Renderer(Protocol):
     ) -> tuple[Block, Block]:
         """Make the next frames: the block [S, 2, num_frames] and stems [S, layers, 2, stem_frames].
 
-        `sounds` [N] SOUND of each slot begin in these frames; `controls` [B, NUM_CONTROLS] has a row for every multiple
+        `sounds` [N] SOUND of each slot begin in these frames; `controls` [B, NUM_COLOURS] has a row for every multiple
         of BLOCK_FRAMES among them. `stem_frames` is `num_frames`, or 0 for none.
         """
 
 
 def _control_row(intent: Intent) -> tuple[float, ...]:
-    """An intent in the order of state.C_LOUDNESS and so on."""
+    """An intent in the order of targets.C_LOUDNESS and so on."""
     return (
         intent.loudness_lufs, intent.brightness, intent.energy, intent.bpm, intent.gain_db, intent.voice_room,
         *intent.layer_gains_db, *intent.style,
@@ -160,7 +160,7 @@ class Synth:
         return self._renderer.render(
             slots,
             Ragged(np.concatenate(sounds), np.array(first_sounds)),
-            Ragged(np.array(rows, np.float64).reshape(-1, NUM_CONTROLS), np.array(first_rows)),
+            Ragged(np.array(rows, np.float64).reshape(-1, NUM_COLOURS), np.array(first_rows)),
             num_frames,
             stem_frames,
         )

@@ -1,7 +1,8 @@
 """One voice: source, state-variable filter, envelopes, pan. In: patch and note; out: samples added to its layer's bus.
 
-Remembers in a VOICE record and the voice's rows of `strings` and `modes`. Called inside the slot kernel. Controls
-are computed at absolute multiples of CONTROL_FRAMES and at the onset, so cutting a block anywhere changes nothing.
+Remembers in a VOICE record and the voice's line and modes. Called inside the slot kernel. Controls are computed at
+absolute multiples of CONTROL_FRAMES and at the onset, so cutting a block anywhere changes nothing. What differs from
+kind to kind is in `sources`.
 """
 
 from __future__ import annotations
@@ -12,18 +13,62 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.patching.fields import ADDITIVE, ANALOG, CHIP, DRUM, ENSEMBLE, FM, MODAL, PLUCK
-from engine.synth.sources.additive import add_harmonics, aim_harmonics, start_harmonics
-from engine.synth.sources.analog import add_analog
-from engine.synth.sources.chip import add_chip
-from engine.synth.sources.drums import add_drum, is_drum_silent, settle_drum, strike_drum
-from engine.synth.sources.ensemble import add_ensemble
+from engine.synth.envelopes import (
+    ATTACK,
+    ATTACK_OVERSHOOT,
+    DECAY,
+    FREE,
+    RELEASE,
+    approach,
+    attack_share,
+)
+from engine.synth.patching.tables import Tables
+from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.filters import apply_filter
-from engine.synth.sources.fm import add_fm, fm_bend
-from engine.synth.sources.modal import add_modes, settle_modes, spread_modes, strike_modes
-from engine.synth.sources.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, hash32, log2, next_noise, sine
-from engine.synth.sources.strings import add_string, aim_string, pick_again, start_string
-from engine.synth.state import ATTACK, ATTACK_OVERSHOOT, CONTROL_FRAMES, DECAY, FREE, RELEASE, WANDER
+from engine.synth.sources.kind import Moment
+from engine.synth.sources.kinds import VOICE_FIELDS, aim_source, is_source_silent, render_source, start_source
+from engine.synth.sources.oscillators import CENT, LOG_2, NOISE_SCALE, TAU, ease, hash32, log2, next_noise, sine
+
+VOICE = np.dtype(
+    [
+        ("stage", np.int64),  # FREE … RELEASE
+        ("filter_stage", np.int64),
+        ("patch", np.int64),
+        ("layer", np.int64),
+        ("pitch", np.int64),
+        ("onset", np.int64),  # absolute frame; may lie ahead
+        ("written", np.int64),  # frame of the last note that this voice was given
+        ("is_upstroke", np.int64),  # of the strum that the note belongs to
+        ("release_at", np.int64),  # absolute frame
+        ("noise", np.int64),  # xorshift32 state
+        ("velocity", np.float64),  # 0 … 1
+        ("hz", np.float64),
+        ("increment", np.float64),  # fundamental over sample rate, with vibrato
+        ("glide", np.float64),  # octaves from the note to where it is slurred from
+        ("scoop", np.float64),  # cents from the note to where it begins
+        ("jitter", np.float64),  # random walk of pitch, effective value 1
+        ("wander", np.float64),  # 0 … 1, tells the slow motions of equal voices apart
+        ("pan_left", np.float64),  # where the gains are to be
+        ("pan_right", np.float64),
+        ("gain_left", np.float64),  # at the last control point
+        ("gain_right", np.float64),
+        ("step_left", np.float64),
+        ("step_right", np.float64),
+        ("level", np.float64),  # amplitude envelope
+        ("fade", np.float64),  # 1 … 0 after the voice was stolen
+        ("fade_step", np.float64),
+        ("filter_level", np.float64),  # filter envelope
+        ("g", np.float64),  # tan(π·cutoff / sample rate) at the last control point
+        ("g_next", np.float64),  # and at the next
+        ("memory", np.float64, (4,)),  # state-variable filter, two integrators per channel
+        ("noise_level", np.float64),  # envelope of the noise that comes beside the tone
+        ("breath", np.float64, (3,)),  # its low-passes
+        ("breath_gain", np.float64),
+        ("breath_step", np.float64),
+        *VOICE_FIELDS,
+    ]
+)
+"""What all kinds have in common, then what each remembers by itself."""
 
 SILENCE = 1e-4
 STEAL_FRAMES = 192
@@ -36,20 +81,9 @@ SLUR_SHARE = 0.08
 """Part of the way to a slurred note's level that is gone in a control period: half of it in 11 ms."""
 LOOSE_LEVEL = 0.08
 """How far levels of notes differ, linear, where the player's `looseness_s` is 5 ms."""
+NOISE_DRAWS = 9
+"""Numbers that a note draws at first: its wandering is the last, those before are its kind's to use."""
 MAX_HZ = 0.23 * SAMPLE_RATE
-
-
-@kernel
-def approach(seconds: float, num_frames: int) -> float:
-    """Share of the way to its target that a value goes in `num_frames`, when -60 dB takes `seconds`."""
-    return 1.0 - math.exp(-6.9078 * num_frames / (seconds * SAMPLE_RATE))
-
-
-@kernel
-def attack_share(seconds: float, num_frames: int) -> float:
-    """The same for an attack, that aims above 1 and passes 1 after `seconds`."""
-    reach = math.log(ATTACK_OVERSHOOT / (ATTACK_OVERSHOOT - 1.0))
-    return 1.0 - math.exp(-reach * num_frames / (seconds * SAMPLE_RATE))
 
 
 @kernel
@@ -60,7 +94,7 @@ def _note_hz(patch: np.void, pitch: int) -> float:
 @kernel
 def _set_gain(voice: np.void, patch: np.void, pitch: int, velocity: float) -> None:
     """Where the voice's left and right gain are to be, from level, velocity, pan and register."""
-    pan = patch.pan + ((pitch - 60.0) / 80.0 if patch.kind != DRUM else 0.0)
+    pan = patch.pan + ((pitch - 60.0) / 80.0 if patch.is_pitched else 0.0)
     angle = (min(max(pan, -1.0), 1.0) + 1.0) * math.pi / 4
     gain = 10.0 ** (patch.level_db / 20) * velocity**1.4 * math.sqrt(2.0)
     looseness = LOOSE_LEVEL * min(1.0, patch.looseness_s / 0.005)
@@ -73,7 +107,7 @@ def _set_gain(voice: np.void, patch: np.void, pitch: int, velocity: float) -> No
 def start_voice(
     voice: np.void,
     patch: np.void,
-    string: np.ndarray,
+    line: np.ndarray,
     modes: np.ndarray,
     onset: int,
     length: int,
@@ -88,39 +122,28 @@ def start_voice(
     voice.hz = _note_hz(patch, pitch)
     voice.increment = voice.hz / SAMPLE_RATE
     voice.level, voice.filter_level, voice.fade, voice.fade_step = 0.0, 0.0, 1.0, 0.0
-    voice.g, voice.index, voice.tine = -1.0, 1.0, 1.0
-    voice.noise_level, voice.second = 1.0, 1.0
+    voice.g, voice.noise_level = -1.0, 1.0
     voice.memory[:] = 0.0
     voice.breath[:] = 0.0
     voice.breath_gain = -1.0
-    voice.bend_next = -1.0
     voice.jitter = 0.0
     voice.scoop = 0.0
     if voice.glide == 0.0 and hash32(noise, 3) < patch.scoop_share * 4294967296.0:
         voice.scoop = -patch.scoop_cents
-    for k in range(len(voice.phase)):
+    for _ in range(NOISE_DRAWS):
         voice.noise = next_noise(voice.noise)
-        voice.phase[k] = voice.noise / 4294967296.0 if patch.kind == ANALOG and patch.num_oscillators > 1 else 0.0
-    if patch.kind != DRUM:
-        voice.phase[WANDER] = voice.noise / 4294967296.0
+    voice.wander = voice.noise / 4294967296.0
     _set_gain(voice, patch, pitch, velocity)
     voice.gain_left, voice.gain_right = voice.pan_left, voice.pan_right
     voice.step_left, voice.step_right = 0.0, 0.0
-    if patch.kind == PLUCK:
-        start_string(voice, patch, string)
-    elif patch.kind == ADDITIVE:
-        start_harmonics(voice, string)
-    elif patch.kind == MODAL:
-        voice.num_modes = strike_modes(voice, patch, modes)
-    elif patch.kind == DRUM:
-        strike_drum(voice, patch, modes)
+    start_source(voice, patch, line, modes, noise)
 
 
 @kernel
 def octaves_to(voice: np.void, patch: np.void, pitch: int) -> float:
-    """Octaves from `pitch` to where `voice` is now; a finger on a plucked string slides two semitones at most."""
+    """Octaves from `pitch` to where `voice` is now, as far as its kind slides."""
     octaves = log2(voice.increment * SAMPLE_RATE / _note_hz(patch, pitch))
-    return min(max(octaves, -1.0 / 6.0), 1.0 / 6.0) if patch.kind == PLUCK else octaves
+    return min(max(octaves, -patch.most_slide_octaves), patch.most_slide_octaves)
 
 
 @kernel
@@ -140,7 +163,7 @@ def slur_voice(
 @kernel
 def _control_envelope(voice: np.void, patch: np.void, frame: int) -> None:
     """Advance note-off and filter envelope by one control period."""
-    if voice.stage != RELEASE and frame >= voice.release_at and patch.kind != DRUM:
+    if voice.stage != RELEASE and frame >= voice.release_at and patch.is_pitched:
         voice.stage, voice.filter_stage = RELEASE, RELEASE
         voice.noise_level = max(voice.noise_level, patch.release_noise)
     if voice.filter_stage == ATTACK:
@@ -172,17 +195,10 @@ def _aim_breath(voice: np.void, patch: np.void, brightness: float) -> None:
 def _vibrato(voice: np.void, patch: np.void, seconds: float) -> float:
     """-1 … 1, growing after a delay; no two notes swing at one rate, and none quite evenly."""
     depth = min(1.0, max(0.0, (seconds - patch.vibrato_delay_s) * 2.5))
-    wander = voice.phase[WANDER]
+    wander = voice.wander
     slow = 0.43 * seconds + wander
     turn = seconds * patch.vibrato_hz * (0.95 + 0.1 * wander) + 0.1 * sine(slow - math.floor(slow))
     return depth * sine(turn - math.floor(turn))
-
-
-@kernel
-def _ease(seconds: float, length_s: float) -> float:
-    """From 1 to 0 within `length_s`, without corners."""
-    x = min(1.0, max(0.0, seconds / max(length_s, 1e-3)))
-    return 1.0 - x * x * (3.0 - 2.0 * x)
 
 
 @kernel
@@ -190,18 +206,18 @@ def _heard_hz(voice: np.void, patch: np.void, seconds: float, vibrato: float) ->
     """The note's frequency with drift, jitter, vibrato, glide and scoop, `seconds` after it was written."""
     cents = patch.vibrato_cents * vibrato
     if patch.drift_cents > 0.0:
-        # Not the filter's motion again: another rate, and another place for every voice.
-        turn = 0.37 * seconds + 7.0 * voice.phase[WANDER]
+        # Not the filter's motion again: another rate, and apart from it in every voice.
+        turn = 0.37 * seconds + 7.0 * voice.wander
         cents += patch.drift_cents * sine(turn - math.floor(turn))
     if patch.jitter_cents > 0.0:
         voice.noise = next_noise(voice.noise)
         voice.jitter = JITTER_KEEP * voice.jitter + JITTER_ADD * (voice.noise * NOISE_SCALE - 1.0)
         cents += patch.jitter_cents * voice.jitter
     if voice.scoop != 0.0:
-        cents += voice.scoop * _ease(seconds, patch.scoop_s)
+        cents += voice.scoop * ease(seconds, patch.scoop_s)
     if voice.glide != 0.0:
         length_s = (voice.release_at - voice.written) / SAMPLE_RATE
-        cents += 1200.0 * voice.glide * _ease(seconds, min(patch.glide_s, GLIDE_PART * length_s))
+        cents += 1200.0 * voice.glide * ease(seconds, min(patch.glide_s, GLIDE_PART * length_s))
     return min(voice.hz * math.exp(CENT * cents), MAX_HZ)
 
 
@@ -218,26 +234,10 @@ def _aim_gain(voice: np.void, patch: np.void, frame: int) -> None:
 
 
 @kernel
-def _aim_bowed_or_blown(
-    voice: np.void, patch: np.void, string: np.ndarray, frame: int, vibrato: float, brightness: float, energy: float,
-    motion: float,
-) -> None:  # fmt: skip
-    """Set an additive voice's dynamics and gain: how hard it is played, how it speaks, vibrato, a long note's arch."""
-    speech = 1.0 - _ease((frame - voice.onset) / SAMPLE_RATE, patch.speak_s * (1.5 - voice.velocity))
-    length = max(voice.release_at - voice.written, 1)
-    gone = min(max((frame - voice.written) / length, 0.0), 1.0)
-    swell_db = patch.vibrato_db * vibrato
-    swell_db += patch.arch_db * sine(0.5 * gone) * min(1.0, length / (1.5 * SAMPLE_RATE))
-    dynamics = 0.55 + 1.2 * (voice.velocity - 0.7) + 0.3 * (energy - 0.5) + 0.4 * (brightness - 0.5) + 0.3 * motion
-    dynamics = min(max(dynamics + 0.04 * swell_db, 0.0), 1.0) * (1.0 - patch.bloom * (1.0 - voice.level * speech))
-    aim_harmonics(voice, patch, string, frame, dynamics, speech * math.exp(0.1151 * swell_db))
-
-
-@kernel
 def _update_controls(
-    voice: np.void, patch: np.void, string: np.ndarray, modes: np.ndarray, frame: int, brightness: float, energy: float
+    voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, frame: int, brightness: float, energy: float
 ) -> None:
-    """Set what is ramped until the next control point: cutoff, pitch, gain and what the kind ramps of its own."""
+    """Set what is ramped until the next control point: cutoff, pitch, gain, breath and what the kind ramps."""
     _control_envelope(voice, patch, frame)
     octaves = (
         patch.envelope_octaves * voice.filter_level
@@ -249,7 +249,7 @@ def _update_controls(
     motion = 0.0
     if patch.motion_octaves > 0.0:
         # By the station's time, a little apart: the voices of a chord swell together.
-        turn = frame / SAMPLE_RATE * patch.motion_hz + 0.4 * voice.phase[WANDER]
+        turn = frame / SAMPLE_RATE * patch.motion_hz + 0.4 * voice.wander
         motion = patch.motion_octaves * sine(turn - math.floor(turn))
         octaves += motion
     cutoff_hz = min(max(patch.cutoff_hz * math.exp(LOG_2 * octaves), 20.0), 20_000.0)
@@ -264,24 +264,9 @@ def _update_controls(
     voice.increment = hz / SAMPLE_RATE
     if frame % CONTROL_FRAMES == 0:
         _aim_gain(voice, patch, frame)
-    if patch.kind == FM:
-        bend = fm_bend(voice, patch, brightness, motion)
-        voice.bend = voice.bend_next if voice.bend_next >= 0.0 else bend
-        voice.bend_next = bend
-    elif patch.kind == PLUCK:
-        aim_string(voice, patch, frame, hz)
-        if patch.repick_hz > 0.0:
-            pick_again(voice, patch, string, frame)
-    elif patch.kind == ADDITIVE:
-        _aim_bowed_or_blown(voice, patch, string, frame, vibrato, brightness, energy, motion)
-    if voice.tine < 1e-5:
-        voice.tine = 0.0
-    if patch.kind != DRUM and patch.noise_level > 0.0:
+    aim_source(voice, patch, line, modes, Moment(frame, hz, vibrato, motion, brightness, energy))
+    if patch.is_pitched and patch.noise_level > 0.0:
         _aim_breath(voice, patch, brightness)
-    if patch.kind == MODAL or patch.kind == DRUM:
-        voice.num_modes = settle_modes(modes, voice.num_modes, frame // CONTROL_FRAMES)
-    if patch.kind == DRUM:
-        settle_drum(voice)
 
 
 @kernel
@@ -342,10 +327,9 @@ def _add_to_bus(
 def render_voice(
     voice: np.void,
     patch: np.void,
-    string: np.ndarray,
+    tables: Tables,
+    line: np.ndarray,
     modes: np.ndarray,
-    waves: np.ndarray,
-    zones: np.ndarray,
     work: np.ndarray,
     noise: np.ndarray,
     bus: np.ndarray,
@@ -357,39 +341,18 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to bus[:, first:] [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [WORK_ROWS, CONTROL_FRAMES] scratch; `waves` and
-    `zones` are those of `PatchTables`.
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [WORK_ROWS, CONTROL_FRAMES] scratch.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
-        _update_controls(voice, patch, string, modes, frame, brightness, energy)
+        _update_controls(voice, patch, line, modes, frame, brightness, energy)
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
-    if patch.kind == ANALOG:
-        add_analog(voice, patch, waves, work, frame, num_frames)
-    elif patch.kind == ENSEMBLE:
-        add_ensemble(voice, patch, zones, waves, work, frame, num_frames, brightness, energy)
-    elif patch.kind == CHIP:
-        add_chip(voice, patch, waves, work, frame, num_frames)
-    elif patch.kind == FM:
-        add_fm(voice, patch, work, frame, num_frames, brightness)
-    elif patch.kind == PLUCK:
-        add_string(voice, patch, string, work, noise, frame, num_frames)
-    elif patch.kind == ADDITIVE:
-        add_harmonics(voice, string, work, frame % CONTROL_FRAMES, num_frames)
-    elif patch.kind == MODAL:
-        add_modes(work, num_frames, modes, voice.num_modes)
-        spread_modes(work, num_frames, patch.width if voice.pitch % 2 else -patch.width, 0.0)
-    else:
-        add_drum(voice, patch, modes, work, frame, num_frames)
+    render_source(voice, patch, tables, line, modes, work, noise, frame, num_frames)
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
-    if patch.noise_level > 0.0 and patch.kind != DRUM and voice.noise_level > 0.0:
+    if patch.is_pitched and patch.noise_level > 0.0 and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)
     _add_to_bus(voice, patch, work, bus, first, frame % CONTROL_FRAMES, num_frames)
-    is_spent = voice.stage != ATTACK and voice.level < SILENCE
-    if patch.kind == DRUM:
-        is_spent = is_spent or is_drum_silent(voice)
-    elif patch.kind == MODAL:
-        is_spent = is_spent or (voice.num_modes == 0 and patch.noise_sustain == 0.0)
+    is_spent = (voice.stage != ATTACK and voice.level < SILENCE) or is_source_silent(voice, patch)
     # Only at control points, or the cut of a block would decide which voices are free.
     if (is_spent or voice.fade <= 0.0) and (frame + num_frames) % CONTROL_FRAMES == 0:
         voice.stage = FREE

@@ -14,9 +14,9 @@ import itertools
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from engine.audio import BLOCK_SECONDS
 from streaming.config import Config
@@ -30,6 +30,7 @@ from streaming.engines.wire import (
     GaveWay,
     Happened,
     Health,
+    Heard,
     Kept,
     Open,
     Opened,
@@ -38,8 +39,11 @@ from streaming.engines.wire import (
     Report,
     Request,
     Resume,
+    Sleep,
+    Slept,
 )
 from streaming.errors import ControlRefused, EngineFailed, EngineUnavailable, UnknownStation
+from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import tick_at, time_of
 from streaming.protocol import Event, LogEntry
@@ -51,6 +55,11 @@ _ANSWER_S = 15.0
 _STEADY_S = 10.0
 """An engine that lived longer is started again at once, another after a pause."""
 _LONGEST_PAUSE_S = 5.0
+_FULL_LOAD = 0.9
+_PACE, _SLOW_PACE = 0.1, 0.01
+"""How far a report moves what is known of the load, and of a station's share; five come in a second."""
+_STATION_LOAD = 0.05
+"""A station's share of a core until it has been measured."""
 _HALF_TICK_S = BLOCK_SECONDS / 2
 
 
@@ -61,15 +70,46 @@ class Played(Protocol):
     opening: dict[str, Any]
     seed: int
     first_tick: int | None
-    """The tick of block 0; None until the engine has opened the station, and when it is closed."""
+    """The tick of block 0; None until the engine has opened the station, while it sleeps, and when it is closed."""
+    is_asleep: bool
+    first_block: int
+    """The block with which it goes on when it wakes."""
 
+    @property
+    def is_idle(self) -> bool: ...
     @property
     def log(self) -> Iterable[LogEntry]: ...
 
     def on_opened(self, first_tick: int, status: Event) -> None: ...
     def on_applied(self, report: Applied) -> None: ...
     def on_event(self, event: Event) -> None: ...
-    def on_gave_way(self, is_resting: bool) -> None: ...
+    def on_gave_way(self, report: GaveWay) -> None: ...
+    def fall_asleep(self, next_block: int) -> None: ...
+
+
+class Owner(Protocol):
+    """Whoever keeps the stations, as the links to the engines know it."""
+
+    config: Config
+    metrics: Metrics
+
+    def on_slept(self, station_id: str, num_kept_controls: int) -> None:
+        """The engine has kept the station with the effect of so many controls, and plays it no more."""
+
+    def on_lost(self, station_id: str) -> None:
+        """An engine that was begun anew cannot bring the station back."""
+
+
+class Engines(Protocol):
+    """Leads to engines of one kind."""
+
+    def link(self, name: str, owner: Owner) -> Link: ...
+    def close(self) -> None:
+        """Throw away what they had in common; their links are stopped."""
+
+
+class FellAsleep(Exception):
+    """The station fell asleep before a control could be applied: wake it, and ask again."""
 
 
 @dataclass(slots=True)
@@ -92,20 +132,29 @@ class _Asked:
 
 
 class Link(ABC):
-    """One engine. Between `start` and `stop` it is begun anew whenever it ends; `on_lost` is called with the id of a
-    station that it then cannot bring back."""
+    """One engine. Between `start` and `stop` it is begun anew whenever it ends. `name` tells it from others."""
 
-    def __init__(self, config: Config, metrics: Metrics, on_lost: Callable[[str], None]) -> None:
+    keeps_through_death: ClassVar[bool] = True
+    """Whether what an engine has kept of its stations is there for the one that is begun after it."""
+
+    def __init__(self, name: str, owner: Owner) -> None:
+        self.name = name
         self.is_ready = False
         """The engine takes work."""
         self.load = 0.0
         """Share of time it makes blocks, 0 … 1, over the last seconds."""
-        self.lead_ms = config.lead_ms
+        self._unseen_load = 0.0
+        """What `load` does not show yet of stations that came and went."""
+        self._station_load = _STATION_LOAD
+        """What a station adds to the load, as measured over the last half minute."""
+        self.lead_ms = owner.config.lead_ms
         """How long before its time a block is made, as the engine has it now."""
-        self._config, self._metrics, self._on_lost = config, metrics, on_lost
-        self._notice = StartNotice(log.info if config.log_json else None)
+        self._owner, self._config, self._metrics = owner, owner.config, owner.metrics
+        self._notice = StartNotice(log.info if self._config.log_json else None)
         self._started: asyncio.Future[None] | None = None
-        self._heard_s = self._ready_s = 0.0
+        self._heard_s = 0.0
+        self._ready_s = 0.0
+        """When it was last ready to work; 0 before the first time."""
         self._num_failures = 0
         self._stations: dict[str, _Held] = {}
         self._numbers = itertools.count()
@@ -136,7 +185,15 @@ class Link(ABC):
 
     @abstractmethod
     def _free_room(self, station_id: str) -> None:
-        """Throw away a station's blocks and all that was kept of it."""
+        """Throw away a station's blocks, and all that was kept of it while it played."""
+
+    @abstractmethod
+    def has_kept(self, station_id: str) -> bool:
+        """Whether this engine reaches what was kept of a station that sleeps."""
+
+    @abstractmethod
+    def forget(self, station_id: str) -> None:
+        """Throw away what was kept of a station that sleeps; where there is nothing, no harm."""
 
     @abstractmethod
     def read(self, station_id: str, block: int) -> Chunk | None:
@@ -161,7 +218,10 @@ class Link(ABC):
     def watch(self, now_s: float) -> None:
         """Take an engine that is silent for dead; to be asked several times a second."""
         if self.is_ready and now_s - self._heard_s > self._config.hang_s:
-            log.error("the engine has been silent for %.1f s; ending it", now_s - self._heard_s)
+            silent_s = round(now_s - self._heard_s, 1)
+            log.error(
+                "an engine has been silent for too long; ending it", extra=about(engine=self.name, seconds=silent_s)
+            )
             self._kill()
             self._heard_s = now_s
 
@@ -169,41 +229,83 @@ class Link(ABC):
         """Hold no silence against the engine until now: nobody listened."""
         self._heard_s = now_s
 
+    @property
+    def expected_load(self) -> float:
+        """The load that is coming: what is measured, and what has been placed here since."""
+        return max(0.0, self.load + self._unseen_load)
+
+    @property
+    def num_stations(self) -> int:
+        return len(self._stations)
+
+    @property
+    def is_busy(self) -> bool:
+        """It has no time for another station."""
+        return self.expected_load > _FULL_LOAD
+
+    @property
+    def has_slot(self) -> bool:
+        return self.num_stations < self._config.max_playing
+
     # --- stations ----------------------------------------------------------------------------------------------------
 
-    async def open(self, station: Played) -> None:
-        """Have the engine play a station; it plays when this returns.
+    async def open(self, station: Played, num_kept_controls: int = 0) -> None:
+        """Have the engine play a station, from its beginning or where it fell asleep; it plays when this returns.
 
-        Raises `EngineUnavailable`; the engine then knows nothing of the station.
+        What is kept of one that sleeps holds the effect of its first `num_kept_controls` controls.
+        Raises `EngineUnavailable`, `UnknownStation`; the engine then knows nothing of the station.
         """
         self._make_room(station.id)
         held = _Held(station, asyncio.get_running_loop().create_future())
+        if station.is_asleep and self.has_kept(station.id):
+            held.num_kept_controls = num_kept_controls
         self._stations[station.id] = held
+        self._unseen_load += self._station_load
         self._send_open(held)
         try:
             await asyncio.wait_for(held.opened, _ANSWER_S)
         except BaseException as error:
-            self.close(station.id)
+            if self._stations.get(station.id) is held:
+                self._send(Close(station.id))
+                self._release(station.id, UnknownStation(station.id))
             if isinstance(error, TimeoutError):
                 raise EngineUnavailable("the engine did not answer in time") from error
             raise
 
     def close(self, station_id: str) -> None:
-        """End a station; again is no harm."""
-        if self._stations.pop(station_id, None) is None:
-            return
-        self._send(Close(station_id))
+        """End a station that plays or sleeps; again is no harm."""
+        if station_id in self._stations:
+            self._send(Close(station_id))
+            self._release(station_id, UnknownStation(station_id))
+        self.forget(station_id)
+
+    def put_to_sleep(self, station_id: str) -> None:
+        """Have the engine keep a station and play it no more: `Owner.on_slept` follows, unless it cannot now."""
+        self._send(Sleep(station_id))
+
+    def tell_heard(self, station_id: str, is_heard: bool) -> None:
+        """Say whether anybody listens to a station."""
+        if station_id in self._stations:
+            self._send(Heard(station_id, is_heard))
+
+    def _release(self, station_id: str, error: Exception) -> None:
+        """The engine plays the station no more; whoever waits for it is told `error`."""
+        held = self._stations.pop(station_id)
+        self._unseen_load -= self._station_load
+        _settle(held.opened, error)
         for number, asked in list(self._unanswered.items()):
             if asked.apply.station == station_id:
                 del self._unanswered[number]
-                _settle(asked.answer, UnknownStation(station_id))
+                _settle(asked.answer, error)
         self._free_room(station_id)
 
     async def apply(self, station_id: str, control: dict[str, Any]) -> Applied:
         """Have a control applied; answer what the engine says of it.
 
-        Raises `UnknownStation`, `ControlRefused`, `EngineUnavailable`.
+        Raises `UnknownStation`, `ControlRefused`, `EngineUnavailable`, `FellAsleep`.
         """
+        if station_id not in self._stations:
+            raise FellAsleep
         number = next(self._numbers)
         asked = _Asked(Apply(station_id, number, control), asyncio.get_running_loop().create_future())
         self._unanswered[number] = asked
@@ -217,10 +319,16 @@ class Link(ABC):
 
     def _send_open(self, held: _Held) -> None:
         station, resume, now_s = held.station, None, time.monotonic()
-        if station.first_tick is not None:
-            entries = tuple(entry for entry in station.log if entry.index >= held.num_kept_controls)
-            resume = Resume(time_of(station.first_tick) - now_s, entries)
-        self._send(Open(station.id, station.opening, station.seed, resume), now_s)
+        if station.first_tick is not None or station.is_asleep:
+            due_in_s: float | None
+            if station.first_tick is not None:
+                due_in_s = time_of(station.first_tick) - now_s
+            elif self.has_kept(station.id):
+                due_in_s = None
+            else:
+                due_in_s = -time_of(station.first_block)  # made anew from its beginning until it is there
+            resume = Resume(due_in_s, tuple(entry for entry in station.log if entry.index >= held.num_kept_controls))
+        self._send(Open(station.id, station.opening, station.seed, resume, not station.is_idle), now_s)
 
     def _send(self, request: Request, sent_s: float | None = None) -> None:
         """What is asked while the engine is away is sent when it is back."""
@@ -244,6 +352,8 @@ class Link(ABC):
                 _settle(self._started, EngineFailed(detail))
             case _ if held := self._stations.get(report.station):
                 self._hear_of(held, report, sent_s)
+            case Slept():  # closed meanwhile
+                self.forget(report.station)
 
     def _hear_of(self, held: _Held, report: Report, sent_s: float) -> None:
         station = held.station
@@ -257,14 +367,18 @@ class Link(ABC):
             case Refused(request=None, problem=problem):
                 error = EngineUnavailable(problem["detail"])
                 if held.opened.done():
-                    log.error("station %s could not be brought back: %s", station.id, error)
-                    self._on_lost(station.id)
+                    log.error("a station cannot be brought back", extra=about(station=station.id, detail=str(error)))
+                    self._owner.on_lost(station.id)
                 _settle(held.opened, error)
             case Refused(request=number, problem=problem):
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, ControlRefused(**problem))
-            case GaveWay(is_resting=is_resting):
-                station.on_gave_way(is_resting)
+            case GaveWay():
+                station.on_gave_way(report)
+            case Slept(next_block=next_block, num_controls=num_controls):
+                station.fall_asleep(next_block)
+                self._release(station.id, FellAsleep())
+                self._owner.on_slept(station.id, num_controls)
             case Kept(num_controls=num_controls):
                 held.num_kept_controls = num_controls
             case Opened(due_in_s=due_in_s, status=status):
@@ -273,7 +387,10 @@ class Link(ABC):
                 _settle(held.opened, None)
 
     def _on_health(self, health: Health) -> None:
-        self.load += 0.1 * (health.load - self.load)
+        self.load += _PACE * (health.load - self.load)
+        self._unseen_load *= 1 - _PACE
+        if self._stations:
+            self._station_load += _SLOW_PACE * (health.load / len(self._stations) - self._station_load)
         self.lead_ms = health.lead_ms
         self._metrics.late_blocks.inc(health.late_blocks)
         self._metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
@@ -284,8 +401,11 @@ class Link(ABC):
 
     def _on_ready(self) -> None:
         """Send what the engine must know: stations that play, then requests that were not answered."""
-        self.is_ready, self.load, self._ready_s = True, 0.0, time.monotonic()
+        self.is_ready, self._ready_s = True, time.monotonic()
+        self.load, self._unseen_load = 0.0, self._station_load * len(self._stations)
         for held in self._stations.values():
+            if not self.keeps_through_death:
+                held.num_kept_controls = 0
             self._send_open(held)
         for asked in self._unanswered.values():
             if asked.is_resent:  # it has met two deaths: it may be their cause
@@ -298,14 +418,14 @@ class Link(ABC):
 
     def _on_end(self) -> None:
         """The engine has ended by itself: begin another."""
-        if self._started is not None and not self._started.done():
-            self._started.set_exception(EngineFailed("the engine process ended while it started; its words are above"))
+        if not self._ready_s:
+            _settle(self._started, EngineFailed("the engine process ended while it started; its words are above"))
             return
         is_steady = self.is_ready and time.monotonic() - self._ready_s > _STEADY_S
         self._num_failures = 0 if is_steady else self._num_failures + 1
         self.is_ready = False
         self._metrics.engine_restarts.inc()
-        log.error("the engine process has died; starting another")
+        log.error("an engine has died; starting another", extra=about(engine=self.name, stations=len(self._stations)))
         pause_s = min(_LONGEST_PAUSE_S, 0.05 * 2**self._num_failures) if self._num_failures else 0.0
         self._restarting = asyncio.create_task(self._restart(pause_s))
 

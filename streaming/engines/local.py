@@ -21,32 +21,33 @@ from typing import Any
 
 from engine.config import SPARE_CODE_FOLDER
 from streaming.config import Config
-from streaming.engines.link import Link
+from streaming.engines.link import Link, Owner
 from streaming.engines.ring import RING_BYTES, Chunk, Ring
-from streaming.engines.wire import Pipe, Report, Request
+from streaming.engines.wire import Pipe, Ready, Report, Request
 from streaming.errors import EngineUnavailable
-from streaming.metrics import Metrics
-from streaming.scratch import SHARED_MEMORY, ring_path, roomy_folder, snapshot_path, temporary_folder
+from streaming.scratch import SHARED_MEMORY, ring_path, roomy_folder, sleeper_path, snapshot_path, temporary_folder
 from undersong_launch import child_command, child_environment
 
 _GOODBYE_S = 2.0
+_SLEEPER_BYTES = 500_000
+"""About what a station takes on the disk while it sleeps."""
 
 
 class _Child:
     """A process that has been started and told its settings."""
 
-    def __init__(self, config: Config, runtime_folder: Path) -> None:
-        self.config, self.runtime_folder = config, runtime_folder
+    def __init__(self, config: Config, runtime_folder: Path, sleepers_folder: Path) -> None:
+        self.config, self.runtime_folder, self.sleepers_folder = config, runtime_folder, sleepers_folder
         self.socket, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                child_command("streaming.worker:main", str(theirs.fileno())),
+                child_command("streaming.engines.worker:main", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
                 process_group=0,  # Ctrl-C is for the server process, which ends it in its own time
             )
         self.pipe = Pipe(os.dup(self.socket.fileno()))
-        self.pipe.send((config, runtime_folder, os.getpid()))
+        self.pipe.send((config, runtime_folder, sleepers_folder, os.getpid()))
 
 
 _ahead: _Child | None = None
@@ -55,7 +56,7 @@ _ahead: _Child | None = None
 def start_ahead(config: Config) -> None:
     """Start the first engine before there is a loop: it loads while the server process imports its web server."""
     global _ahead
-    _ahead = _Child(config, _make_runtime_folder(config))
+    _ahead = _Child(config, _make_runtime_folder(config), _make_sleepers_folder(config))
 
 
 def abandon_ahead() -> None:
@@ -68,7 +69,8 @@ def abandon_ahead() -> None:
     child.process.wait()
     child.pipe.close()
     child.socket.close()
-    shutil.rmtree(child.runtime_folder, ignore_errors=True)
+    for folder in (child.runtime_folder, child.sleepers_folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _take_ahead(config: Config) -> _Child | None:
@@ -81,20 +83,47 @@ def _take_ahead(config: Config) -> _Child | None:
 
 def _make_runtime_folder(config: Config) -> Path:
     """A new folder for rings and snapshots. Raises `OSError` where there is none."""
-    place = roomy_folder(config.max_stations * RING_BYTES, SHARED_MEMORY, temporary_folder())
-    return Path(tempfile.mkdtemp(prefix="undersong-", dir=place))
+    return _make_folder(roomy_folder(config.max_playing * RING_BYTES, SHARED_MEMORY, temporary_folder()))
+
+
+def _make_sleepers_folder(config: Config) -> Path:
+    """A new folder for stations that sleep, on a disk if there is room. Raises `OSError` where there is none."""
+    return _make_folder(roomy_folder(config.max_stations * _SLEEPER_BYTES, temporary_folder(), SHARED_MEMORY))
+
+
+def _make_folder(place: Path) -> Path:
+    """A new folder that tells whose it is."""
+    return Path(tempfile.mkdtemp(prefix=f"undersong-{os.getpid()}-", dir=place))
+
+
+class LocalEngines:
+    """Leads to engines of this machine: a station that one of them has put to sleep any of them can wake.
+
+    Raises `OSError` where no folder can be made for those that sleep.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._ahead = _take_ahead(config)
+        ahead = self._ahead
+        self._sleepers_folder = _make_sleepers_folder(config) if ahead is None else ahead.sleepers_folder
+
+    def link(self, name: str, owner: Owner) -> LocalEngine:
+        """Raises `OSError` where no folder can be made for its rings."""
+        ahead, self._ahead = self._ahead, None
+        return LocalEngine(name, owner, self._sleepers_folder, ahead)
+
+    def close(self) -> None:
+        shutil.rmtree(self._sleepers_folder, ignore_errors=True)
 
 
 class LocalEngine(Link):
-    """An engine process, its pipe and its stations' rings.
+    """An engine process, its pipe and its stations' rings."""
 
-    Raises `OSError` where no folder can be made for the rings.
-    """
-
-    def __init__(self, config: Config, metrics: Metrics, on_lost: Callable[[str], None]) -> None:
-        super().__init__(config, metrics, on_lost)
-        self._ahead = _take_ahead(config)
-        self._folder = self._ahead.runtime_folder if self._ahead is not None else _make_runtime_folder(config)
+    def __init__(self, name: str, owner: Owner, sleepers_folder: Path, ahead: _Child | None) -> None:
+        """`ahead` is the process if it has been started. Raises `OSError` where no folder can be made for the rings."""
+        super().__init__(name, owner)
+        self._folder = _make_runtime_folder(self._config) if ahead is None else ahead.runtime_folder
+        self._sleepers_folder, self._ahead = sleepers_folder, ahead
         self._process: _Process | None = None
         self._rings: dict[str, Ring] = {}
 
@@ -111,8 +140,11 @@ class LocalEngine(Link):
         return self._rings[station_id].read(block)
 
     def _begin(self) -> None:
-        child, self._ahead = self._ahead or _Child(self._config, self._folder), None
+        child, self._ahead = self._ahead or self._start_child(), None
         self._process = _Process(child, self._on_report, self._on_exit)
+
+    def _start_child(self) -> _Child:
+        return _Child(self._config, self._folder, self._sleepers_folder)
 
     def _on_report(self, process: _Process, report: Report, sent_s: float) -> None:
         if process is self._process:
@@ -146,6 +178,12 @@ class LocalEngine(Link):
         ring_path(self._folder, station_id).unlink(missing_ok=True)
         snapshot_path(self._folder, station_id).unlink(missing_ok=True)
 
+    def has_kept(self, station_id: str) -> bool:
+        return sleeper_path(self._sleepers_folder, station_id).exists()
+
+    def forget(self, station_id: str) -> None:
+        sleeper_path(self._sleepers_folder, station_id).unlink(missing_ok=True)
+
 
 class _Process:
     """One run of the engine process. Made on the event loop, where `on_report` and `on_exit` are called."""
@@ -159,6 +197,7 @@ class _Process:
         self._loop = asyncio.get_running_loop()
         self._on_report, self._on_exit = on_report, on_exit
         self._socket, self._process, self._pipe = child.socket, child.process, child.pipe
+        self._is_working = False
         self._requests: queue.SimpleQueue[tuple[Request, float] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
         for thread in self._threads:
@@ -177,8 +216,10 @@ class _Process:
         self._process.kill()
 
     def stop(self) -> None:
-        """End it in good order; waits, so not for the event loop's thread."""
+        """End it in good order, or at once if it has not begun to work; waits, so not for the event loop's thread."""
         self._requests.put(None)
+        if not self._is_working:
+            self._process.kill()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         try:
@@ -199,6 +240,7 @@ class _Process:
         with contextlib.suppress(EOFError, OSError):
             while True:
                 sent_s, report = self._pipe.receive()
+                self._is_working = self._is_working or isinstance(report, Ready)
                 self._call(self._on_report, report, sent_s)
         self._process.wait()
         self._call(self._on_exit)

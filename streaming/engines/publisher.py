@@ -1,6 +1,7 @@
 """What leaves a performance inside the engine process: packets into a ring, snapshots onto the disk.
 
-In: blocks of PCM, snapshots; out: a ring and a file. Remembers the encoder. Methods run on one pool thread at a time.
+In: blocks of PCM, snapshots; out: a ring and a file. Remembers the encoder. `publish` and `close` belong to one thread,
+`keep` and `forget` to another.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import logging
 import os
 import pickle
-from collections.abc import Callable
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +37,58 @@ class Publisher:
         """Encode block number `block`, [960, 2], and write it into the ring."""
         self._ring.write(block, self._encoder.encode(pcm), pcm)
 
-    def keep(self, snapshot: dict[str, Any], report: Callable[[], None]) -> None:
-        """Replace the snapshot on disk at once or not at all, then report.
+    def keep(self, snapshot: dict[str, Any]) -> bool:
+        """Replace the snapshot on disk at once or not at all; whether that went well.
 
         Where there is no room the one before stays: the station comes back from there and replays more controls.
         """
-        partial = self._snapshot_path.with_suffix(".partial")
         try:
-            partial.write_bytes(pickle.dumps(snapshot, protocol=5))
-            os.replace(partial, self._snapshot_path)
+            write_snapshot(self._snapshot_path, snapshot)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink()
             if self._is_kept:
                 log.warning("%s cannot be kept for a recovery: %s", self._snapshot_path, error.strerror)
             self._is_kept = False
         else:
             self._is_kept = True
-            report()
+        return self._is_kept
+
+    def forget(self) -> None:
+        """Throw the snapshot away."""
+        self._snapshot_path.unlink(missing_ok=True)
 
     def close(self) -> None:
         self._ring.close()
 
 
-def read_snapshot(path: Path) -> dict[str, Any] | None:
-    """What was kept last; None where nothing was."""
+def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
+    """Write a snapshot, or leave what is there as it is. Raises OSError.
+
+    Its arrays are written from where they are: pickling them into one piece would hold up the other threads.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    plain = pickle.dumps(snapshot, protocol=5, buffer_callback=buffers.append)
+    pieces = [memoryview(plain), *(buffer.raw() for buffer in buffers)]
+    partial = path.with_suffix(".partial")
     try:
-        return pickle.loads(path.read_bytes())
+        with partial.open("wb") as file:
+            file.write(struct.pack(f"<{1 + len(pieces)}Q", len(pieces), *(piece.nbytes for piece in pieces)))
+            for piece in pieces:
+                file.write(piece)
+        os.replace(partial, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def read_snapshot(path: Path) -> dict[str, Any] | None:
+    """What was written last; None where nothing was."""
+    try:
+        with path.open("rb") as file:
+            (num_pieces,) = struct.unpack("<Q", file.read(8))
+            pieces = [bytearray(size) for size in struct.unpack(f"<{num_pieces}Q", file.read(8 * num_pieces))]
+            for piece in pieces:
+                file.readinto(piece)
     except FileNotFoundError:
         return None
+    return pickle.loads(pieces[0], buffers=pieces[1:])

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from engine.audio import BLOCK_SECONDS
 from streaming.pacing import time_of
@@ -31,20 +30,32 @@ _QUIET_S, _MOST_QUIET_S = 5.0, 60.0
 _PROBATION_S = 10.0
 
 
-@dataclass(slots=True, eq=False)
-class Turn:
+class Turn(Protocol):
     """A station as the schedule sees it."""
 
-    order: int
-    """Stations that opened later have more."""
-    due_tick: int
-    """When its next block is to be sent."""
-    since_s: float
-    """Since when its blocks can be made at all: it was opened, or caught up."""
-    is_behind: bool = False
-    """It was brought back and is not yet where it would have been."""
-    is_heard: bool = False
-    is_resting: bool = False
+    @property
+    def order(self) -> int:
+        """Stations that opened later have more."""
+
+    @property
+    def due_tick(self) -> int:
+        """When its next block is to be sent."""
+
+    @property
+    def since_s(self) -> float:
+        """Since when its blocks can be made at all: it was opened, or caught up."""
+
+    @property
+    def is_behind(self) -> bool:
+        """It was brought back and is not yet where it would have been."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Somebody listens."""
+
+    @property
+    def is_resting(self) -> bool:
+        """It has given way."""
 
 
 AnyTurn = TypeVar("AnyTurn", bound=Turn)

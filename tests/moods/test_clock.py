@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.form import key_shift, place_at
+from moods.form import Form
 from moods.intent import SECTIONS
 
 
@@ -51,9 +51,10 @@ def test_forgetting_changes_no_later_beat() -> None:
 
 def test_sections_are_endless_varied_and_begin_on_phrases() -> None:
     for seed in range(20):
-        plan = [place_at(seed, bar) for bar in range(600)]
-        assert [place.section for place in plan[:4]] == ["intro"] * 4
-        assert {place.section for place in plan} == set(SECTIONS) - {"outro"}
+        form = Form(seed)
+        plan = [form.position_at(bar) for bar in range(600)]
+        assert [at.section for at in plan[:4]] == ["intro"] * 4
+        assert {at.section for at in plan} == set(SECTIONS) - {"outro"}
         for bar, (here, after) in enumerate(pairwise(plan), 1):
             assert after.bar_in_section in (0, here.bar_in_section + 1)
             assert (after.bar_in_section == 0) == (here.bars_to_change == 0)
@@ -62,27 +63,29 @@ def test_sections_are_endless_varied_and_begin_on_phrases() -> None:
 
 def test_themes_return_and_give_way_to_new_ones() -> None:
     for seed in range(20):
-        plan = [place_at(seed, bar) for bar in range(4, 228)]
-        backs = [bar - place.recall[-1][0] for bar, place in enumerate(plan) if place.recall[-1] is not None]
+        form = Form(seed)
+        plan = [form.position_at(bar) for bar in range(4, 228)]
+        backs = [bar - at.recall[-1][0] for bar, at in enumerate(plan) if at.recall[-1] is not None]
         assert all(source >= 0 for source in backs)
-        far = [bar for bar, place in enumerate(plan) if place.recall[-1] is not None and place.recall[-1][0] >= 16]
-        new = [bar for bar, place in enumerate(plan) if place.bar_in_section == 0 and place.recall[-1] is None]
+        far = [bar for bar, at in enumerate(plan) if at.recall[-1] is not None and at.recall[-1][0] >= 16]
+        new = [bar for bar, at in enumerate(plan) if at.bar_in_section == 0 and at.recall[-1] is None]
         assert len(far) >= 0.3 * len(plan)
         assert len(new) >= 3
         for bar in far:
             source = plan[bar - plan[bar].recall[-1][0]]
             assert source.section == plan[bar].section
-    assert len({tuple(place_at(seed, bar) for bar in range(100)) for seed in range(20)}) > 10
+    assert len({tuple(form.position_at(bar) for bar in range(100)) for form in map(Form, range(20))}) > 10
 
 
 def test_a_far_bar_is_the_same_whenever_it_is_asked() -> None:
-    far = place_at(3, 10**9)
-    assert [place_at(3, bar) for bar in range(2000)] and place_at(3, 10**9) == far
+    form, far = Form(3), Form(3).position_at(10**9)
+    assert [form.position_at(bar) for bar in range(2000)] and form.position_at(10**9) == far
 
 
 def test_the_key_leaves_home_and_comes_back() -> None:
     for seed in range(20):
-        shifts = [key_shift(seed, bar) for bar in range(4 + 32 * 40)]
+        form = Form(seed)
+        shifts = [form.key_shift(bar) for bar in range(4 + 32 * 40)]
         assert set(shifts[:36]) == {0}
         assert 0.5 < shifts.count(0) / len(shifts) < 1
         moves = [(bar, after) for bar, (here, after) in enumerate(pairwise(shifts), 1) if here != after]
@@ -91,5 +94,5 @@ def test_the_key_leaves_home_and_comes_back() -> None:
 
 
 def test_a_layer_pauses_now_and_then_and_never_all() -> None:
-    resting = [place_at(seed, bar).resting for seed in range(20) for bar in range(4, 228, 4)]
+    resting = [form.position_at(bar).resting for form in map(Form, range(20)) for bar in range(4, 228, 4)]
     assert 0.1 < sum(layer is not None for layer in resting) / len(resting) < 0.4

@@ -15,7 +15,8 @@ from websockets.sync.client import connect
 from streaming.app import Server, bind, create_app
 from streaming.conductor import Conductor
 from streaming.config import Config
-from streaming.engines.local import LocalEngine
+from streaming.engines.link import Engines
+from streaming.engines.local import LocalEngines
 
 Result = TypeVar("Result")
 
@@ -26,8 +27,8 @@ dial = functools.partial(connect, close_timeout=0.2, max_queue=None)
 class Running:
     """A server under test. `call` runs a coroutine or function on the server's own loop."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, engines: Callable[[Config], Engines] = LocalEngines) -> None:
+        self._config, self._make_engines = config, engines
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -39,7 +40,7 @@ class Running:
     async def _start(self) -> None:
         self._socket = bind(self._config.host, self._config.port)
         self.address = "http://{}:{}".format(*self._socket.getsockname())
-        self.conductor = await Conductor(self._config).__aenter__()
+        self.conductor = await Conductor(self._config, self._make_engines).__aenter__()
         self._server = Server(create_app(self._config, self.conductor), self.conductor)
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         while not self._server.started:
@@ -67,23 +68,29 @@ class Running:
         return response.json()
 
     @property
-    def engine(self) -> LocalEngine:
-        """The link to the engine."""
-        return self.conductor._link
+    def engines(self) -> list[Any]:
+        """The links to the engines that have been started."""
+        return self.conductor._links
+
+    @property
+    def engine(self) -> Any:
+        """The link to the one engine."""
+        (engine,) = self.engines
+        return engine
 
     def ws(self, path: str) -> str:
         return self.address.replace("http", "ws") + path
 
 
-SINES = Config(port=0, generator="tests.streaming.sines:open_sines", snapshot_s=0.5)
+SINES = Config(port=0, engines=1, generator="tests.streaming.sines:open_sines", snapshot_s=0.5)
 
 
 @pytest.fixture(scope="module")
-def make_server() -> Iterator[Callable[[Config], Running]]:
+def make_server() -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
-    def make(config: Config) -> Running:
-        server = Running(config)
+    def make(config: Config, engines: Callable[[Config], Engines] = LocalEngines) -> Running:
+        server = Running(config, engines)
         server.start()
         running.append(server)
         return server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 
@@ -12,7 +13,6 @@ from streaming.engines.schedule import (
     MOST_LEAD_S,
     Burden,
     Lead,
-    Turn,
     due,
     next_behind,
     next_due_s,
@@ -24,8 +24,18 @@ from streaming.pacing import time_of
 LEAST_S = 0.017
 
 
-def turns(*due_ticks: int, **fields: bool) -> list[Turn]:
-    return [Turn(order, tick, 0.0, **fields) for order, tick in enumerate(due_ticks)]
+@dataclass(eq=False)
+class Station:
+    order: int
+    due_tick: int
+    since_s: float
+    is_behind: bool = False
+    is_heard: bool = False
+    is_resting: bool = False
+
+
+def turns(*due_ticks: int, **fields: bool) -> list[Station]:
+    return [Station(order, tick, 0.0, **fields) for order, tick in enumerate(due_ticks)]
 
 
 class Machine:
@@ -33,7 +43,7 @@ class Machine:
 
     def __init__(self, stop_s: float, every_s: float) -> None:
         self._stop_s, self._every_s = stop_s, every_s
-        self.lead, self.turn, self.now_s = Lead(LEAST_S), Turn(0, 10, 0.0), 0.0
+        self.lead, self.turn, self.now_s = Lead(LEAST_S), Station(0, 10, 0.0), 0.0
         self.late_s: list[float] = []
         """When blocks came too late."""
 

@@ -26,7 +26,7 @@ from tests.streaming.conftest import Running, dial
 STANDSTILL_S = 1.5
 LEFT_OUT_FRAMES = round((STANDSTILL_S - 0.6) * 48_000)
 """Of the standstill half a second may be made up for."""
-SETTINGS = 'generator = "tests.streaming.sines:open_sines"\nsnapshot_s = 0.5'
+SETTINGS = 'generator = "tests.streaming.sines:open_sines"\nengines = 1\nsnapshot_s = 0.5'
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_a_standstill_does_not_count_as_idleness_nor_as_a_dead_engine(server: Ru
 
     async def stand_still() -> tuple[bool, bool]:
         conductor.stations[station["id"]].idle_since_s = time.monotonic() - limit_s + 1.0
-        conductor._link.excuse(time.monotonic())
+        server.engine.excuse(time.monotonic())
         time.sleep(2.0)  # the event loop itself
         await asyncio.sleep(0.3)
         return station["id"] in conductor.stations, conductor.is_ready

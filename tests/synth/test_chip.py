@@ -9,7 +9,7 @@ from numba import njit
 from engine.audio import SAMPLE_RATE
 from engine.synth.patching.patch import PATCH
 from engine.synth.sources.chip import TICK_FRAMES, add_chip_noise, next_chip_noise, volume
-from engine.synth.state import VOICE
+from engine.synth.voices import VOICE
 from tests.synth.test_ensemble import dry
 
 

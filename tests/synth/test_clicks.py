@@ -12,7 +12,7 @@ from scipy.signal import butter, sosfilt
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.notes import as_sounds
 from engine.synth.patching.tables import PatchTables, shipped_tables
-from engine.synth.state import NUM_AMBIENCES
+from engine.synth.targets import NUM_AMBIENCES
 from moods.intent import MUTE_DB, Intent
 from tests.synth.music import intent, play
 

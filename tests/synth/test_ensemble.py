@@ -9,7 +9,6 @@ from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
 from engine.notes import as_sounds
-from engine.synth.patching.fields import ENSEMBLE
 from engine.synth.patching.tables import shipped_tables
 from engine.synth.sources.spectra import GUARD_FRAMES, RMS, Spectrum, build_spectrum
 from engine.synth.synth import Synth
@@ -17,7 +16,7 @@ from moods.intent import LAYERS
 from tests.synth.music import intent
 
 TABLES = shipped_tables()
-ENSEMBLES = [name for name, patch in zip(TABLES.names, TABLES.patches, strict=True) if patch["kind"] == ENSEMBLE]
+ENSEMBLES = [name for name in TABLES.names if TABLES.kind(name) == "ensemble"]
 HARMONY = LAYERS.index("harmony")
 
 

@@ -12,7 +12,7 @@ from scipy.signal import butter, resample_poly, sosfilt
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.notes import SOUND, as_sounds
 from engine.synth.playing import MAX_LATE_FRAMES
-from engine.synth.state import CONTROL_FRAMES
+from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.synth import Synth
 from moods.intent import LAYERS, MUTE_DB, STYLES, Intent
 from tests.synth.music import arrangement, intent, play

@@ -10,10 +10,11 @@ from numba import njit
 from scipy.signal import butter, sosfilt, sosfiltfilt, welch
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth.effects.master import CEILING, limit
-from engine.synth.effects.reverb import add_reverb, set_room
+from engine.synth.effects.limiter import CEILING, limit
+from engine.synth.effects.reverb import REVERB_LINES, add_reverb, aim_reverb, set_room
 from engine.synth.effects.saturation import saturate
-from engine.synth.state import CONTROL_FRAMES, REVERB_LINES, SlotState, new_state
+from engine.synth.sizes import CONTROL_FRAMES
+from engine.synth.state import SlotState, new_state
 from tests.signals import noise
 from tests.synth.music import arrangement, intent, play
 
@@ -24,14 +25,16 @@ PERIODS_A_BLOCK = BLOCK_FRAMES // CONTROL_FRAMES
 def through_reverb(state: SlotState, wave: np.ndarray, reverb_s: float, low_ratio: float, damping_hz: float) -> None:
     """Replace `wave` [2, T] by its reverb."""
     taps = np.zeros((REVERB_LINES, CONTROL_FRAMES))
+    room, filters = state.sends[0].reverb, state.filters[0].reverb
     for chunk in range(wave.shape[1] // CONTROL_FRAMES):
         if chunk % PERIODS_A_BLOCK == 0:
-            set_room(state.effects[0], reverb_s, low_ratio, damping_hz, 0.5)
+            set_room(room, reverb_s, low_ratio, damping_hz, 0.5)
+        aim_reverb(room, chunk * CONTROL_FRAMES)
         row = wave[:, chunk * CONTROL_FRAMES : (chunk + 1) * CONTROL_FRAMES]
         send = row.copy()
         row[:] = 0.0
         add_reverb(
-            state.effects[0], state.reverb[0], state.diffusers[0], state.predelay[0], send, taps, row, 480.0, 0.0,
+            room, filters, state.reverb[0], state.diffusers[0], state.predelay[0], send, taps, row, 480.0, 0.0,
             chunk * CONTROL_FRAMES, CONTROL_FRAMES,
         )  # fmt: skip
 
@@ -41,7 +44,10 @@ def through_limiter(state: SlotState, wave: np.ndarray, out: np.ndarray) -> None
     for chunk in range(wave.shape[1] // CONTROL_FRAMES):
         first = chunk * CONTROL_FRAMES
         row = wave[:, first : first + CONTROL_FRAMES]
-        limit(state.master[0], state.lookahead, state.limits, state.smoothing, row, out, first, first, CONTROL_FRAMES)
+        limit(
+            state.master[0].limiter, state.lookahead, state.limits, state.smoothing, row, out, first, first,
+            CONTROL_FRAMES,
+        )  # fmt: skip
 
 
 @njit(error_model="numpy")

@@ -11,7 +11,7 @@ from engine.audio import SAMPLE_RATE
 from engine.notes import as_sounds
 from engine.synth.sources.analog import add_pulse
 from engine.synth.sources.oscillators import add_wave, sine, whole
-from engine.synth.sources.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, build_waves, wave_place
+from engine.synth.sources.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, build_waves, wave_start
 from engine.synth.synth import Synth
 from tests.synth.music import intent
 
@@ -21,7 +21,7 @@ def wave_of(wave: int, hz: float, waves: np.ndarray) -> np.ndarray:
     """One second, [2, SAMPLE_RATE]."""
     work = np.zeros((2, SAMPLE_RATE))
     increment = hz / SAMPLE_RATE
-    start = wave_place(SAW if wave == PULSE else wave, increment)
+    start = wave_start(SAW if wave == PULSE else wave, increment)
     table = waves[start : start + WAVE_FRAMES + 1]
     if wave == PULSE:
         add_pulse(work, SAMPLE_RATE, table, 0, whole(increment), 0.3, 0.0, 0, 1.0, 1.0)

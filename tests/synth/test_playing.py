@@ -8,9 +8,9 @@ from scipy.signal import butter, sosfilt
 
 from engine.audio import SAMPLE_RATE
 from engine.notes import as_sounds
+from engine.synth.envelopes import FREE
 from engine.synth.patching.tables import shipped_tables
 from engine.synth.playing import MAX_LATE_FRAMES
-from engine.synth.state import FREE
 from engine.synth.synth import Synth
 from tests.synth.music import intent, play_lead
 

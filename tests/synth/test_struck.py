@@ -9,9 +9,8 @@ import pytest
 
 from engine.audio import SAMPLE_RATE
 from engine.notes import DRUM_PITCHES, as_sounds
-from engine.synth.patching.fields import DRUM, FM, MODAL
+from engine.synth.envelopes import FREE
 from engine.synth.patching.tables import shipped_tables
-from engine.synth.state import FREE
 from engine.synth.synth import Synth
 from moods.intent import LAYERS
 from tests.synth.music import intent
@@ -21,8 +20,8 @@ HARMONY, DRUMS = LAYERS.index("harmony"), LAYERS.index("drums")
 PLAIN = {"noise_level": 0.0, "tremolo": 0.0, "vibrato_cents": 0.0, "drift_cents": 0.0, "motion_octaves": 0.0}
 
 
-def patches_of(kind: int) -> list[str]:
-    return [name for name, patch in zip(TABLES.names, TABLES.patches, strict=True) if patch["kind"] == kind]
+def patches_of(kind: str) -> list[str]:
+    return [name for name in TABLES.names if TABLES.kind(name) == kind]
 
 
 def open_synth(name: str, changes: dict[str, float] | None = None) -> Synth:
@@ -38,7 +37,7 @@ def strike(
 ) -> np.ndarray:  # fmt: skip
     """One note: float64 [2, T]."""
     synth = open_synth(name, changes)
-    layer = DRUMS if TABLES.patches[TABLES.names.index(name)]["kind"] == DRUM else HARMONY
+    layer = DRUMS if TABLES.kind(name) == "drum" else HARMONY
     synth.play(0, as_sounds([(onset, 10**6, layer, pitch, velocity)]))
     dry = intent("jazz", brightness=brightness)
     _, stems = synth.render_stems([0], lambda slot, frame: dry, int(seconds * SAMPLE_RATE))
@@ -79,7 +78,7 @@ def test_a_low_piano_note_is_inharmonic_and_its_high_partials_die_first() -> Non
     assert late[sharp].max() / early[sharp].max() < 0.4 * late[first].max() / early[first].max()
 
 
-@pytest.mark.parametrize("name", patches_of(FM))
+@pytest.mark.parametrize("name", patches_of("fm"))
 def test_fm_folds_nothing_that_is_heard(name: str) -> None:
     patch = TABLES.patches[TABLES.names.index(name)]
     changes = {**PLAIN, "drive": 0.0, "twin_cents": 0.0}
@@ -133,7 +132,7 @@ def test_a_drum_frees_its_voice(drum: str) -> None:
 
 
 def test_a_dead_bar_frees_its_voice_before_the_key_is_let_go() -> None:
-    assert "xylophone" in patches_of(MODAL)
+    assert "xylophone" in patches_of("modal")
     synth = open_synth("xylophone")
     synth.play(0, as_sounds([(0, 10**6, HARMONY, 72, 100)]))
     synth.render([0], lambda slot, frame: intent("jazz"), 2 * SAMPLE_RATE)

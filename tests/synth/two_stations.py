@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.notes import as_sounds
-from engine.synth.patching.fields import KINDS
 from engine.synth.patching.tables import PatchTables, shipped_tables
+from engine.synth.sources.kinds import KINDS
 from engine.synth.synth import Synth
 from moods.intent import LAYERS, STYLES, Intent
 from tests.synth.card import Arrays
@@ -26,7 +26,7 @@ CALLS = (100, 64, 206, 30)
 NUM_BEFORE = 2
 """Calls before the snapshot; both stations sound then."""
 LEAD, DRUMS = LAYERS.index("lead"), LAYERS.index("drums")
-PITCHED = tuple(kind for kind in KINDS if kind != "drum")
+PITCHED = tuple(kind.name for kind in KINDS if kind.is_pitched)
 
 
 def _tables(kind: str) -> PatchTables:
@@ -34,7 +34,7 @@ def _tables(kind: str) -> PatchTables:
     tables = shipped_tables()
     choices = tables.choices.copy()
     choices[:, LEAD] = -1
-    choices[:, LEAD, 0] = np.flatnonzero(tables.patches["kind"] == KINDS.index(kind))[0]
+    choices[:, LEAD, 0] = [tables.kind(name) for name in tables.names].index(kind)
     return replace(tables, choices=choices)
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.audio import SAMPLE_RATE
+from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.synth.compile import kernel
 from engine.synth.effects.lines import ANTI_DENORMAL, turn
+from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import NOISE_SCALE, TAU, next_noise, sine
-from engine.synth.state import AMBIENCES, CONTROL_FRAMES, NUM_AMBIENCES
+from engine.synth.targets import AMBIENCES, NUM_AMBIENCES
 
 _TABLE = {
     # band's ends and level, drift in octaves and its Hz, swell and its Hz; grains a second, Hz and octaves, ring, level
@@ -31,6 +33,26 @@ assert _NUMBERS.shape[0] == NUM_AMBIENCES
  _GRAIN) = range(12)  # fmt: skip
 AUDIBLE = 1e-4
 """-80 dB; a quieter ambience costs nothing."""
+
+
+AMBIENCE = np.dtype(
+    [
+        ("noise", np.int64),  # xorshift32 state
+        ("low", np.float64, (CHANNELS,)),  # low-passes around the band of noise
+        ("high", np.float64, (CHANNELS,)),
+        ("ring", np.float64, (2,)),  # the resonator that a drop or a grain of dust strikes
+        ("turn_cosine", np.float64),
+        ("strike_left", np.float64),
+        ("strike_right", np.float64),
+    ]
+)
+
+
+def new_ambience(seed: int) -> npt.NDArray[np.void]:
+    """A record of every kind, each with noise of its own."""
+    ambience = np.zeros(NUM_AMBIENCES, AMBIENCE)
+    ambience["noise"] = 1 + (seed + 7919 * np.arange(NUM_AMBIENCES)) % 0xFFFF_FFFE
+    return ambience
 
 
 @kernel

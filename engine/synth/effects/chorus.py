@@ -8,13 +8,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
+from engine.audio import CHANNELS
 from engine.synth.compile import kernel
 from engine.synth.effects.lines import read_moving, turn, write_line
+from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import sine
-from engine.synth.state import CONTROL_FRAMES
 
+CHORUS_FRAMES = 2048
 BASE_FRAMES, DEPTH_FRAMES, RATE_HZ = 620.0, 170.0, 0.55
+
+
+def new_chorus() -> npt.NDArray[np.float32]:
+    """The delay lines of one bus: [1, 2, CHORUS_FRAMES]."""
+    return np.zeros((1, CHANNELS, CHORUS_FRAMES), np.float32)
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Ping-pong delay. In: a send of one chunk; out: echoes added to the bus and to the reverb's send.
 
-Remembers in an EFFECTS record and two delay lines. Called inside the slot kernel. Linear, hence the effects of the
-stems sum to the effect of the mix.
+Remembers its time once for the slot, and for every bus two delay lines and what their filters keep. Called inside the
+slot kernel. Linear, hence the effects of the stems sum to the effect of the mix.
 """
 
 from __future__ import annotations
@@ -9,49 +9,69 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.audio import SAMPLE_RATE
+from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.synth.compile import kernel
 from engine.synth.effects.lines import ANTI_DENORMAL, read_line, write_line
 
+DELAY_FRAMES = 65_536
 FADE_FRAMES = 4800
 _TOP_KEEP = math.exp(-2.0 * math.pi * 4200.0 / SAMPLE_RATE)
 _BASS_KEEP = math.exp(-2.0 * math.pi * 160.0 / SAMPLE_RATE)
 """Every repeat loses what is above and below these corners, so that echoes step back behind the music."""
 
 
-@kernel
-def set_delay_time(effects: np.void, delay_frames: int) -> None:
-    """Aim at a new delay time; it is crossfaded in, and a further change waits for the end of that."""
-    if effects.delay_frames == 0:
-        effects.delay_frames = delay_frames
-        effects.delay_frames_before = delay_frames
-        effects.delay_fade = 1.0
-    elif effects.delay_fade >= 1.0 and effects.delay_frames != delay_frames:
-        effects.delay_frames_before = effects.delay_frames
-        effects.delay_frames = delay_frames
-        effects.delay_fade = 0.0
+DELAY = np.dtype(
+    [
+        ("frames", np.int64),
+        ("frames_before", np.int64),
+        ("fade", np.float64),  # 0 … 1, from the old time to the new
+    ]
+)
+DELAY_FILTERS = np.dtype([("top", np.float64, (CHANNELS,)), ("bass", np.float64, (CHANNELS,))])
+
+
+def new_delay() -> npt.NDArray[np.float32]:
+    """The delay lines of one bus: [1, 2, DELAY_FRAMES]."""
+    return np.zeros((1, CHANNELS, DELAY_FRAMES), np.float32)
 
 
 @kernel
-def _read_echoes(effects: np.void, line: np.ndarray, rows: np.ndarray, frame: int, num_frames: int) -> None:
+def set_delay_time(delay: np.void, frames: int) -> None:
+    """Aim at a new time; it is crossfaded in, and a further change waits for the end of that."""
+    frames = min(frames, DELAY_FRAMES - 1)
+    if delay.frames == 0:
+        delay.frames, delay.frames_before, delay.fade = frames, frames, 1.0
+    elif delay.fade >= 1.0 and delay.frames != frames:
+        delay.frames_before, delay.frames, delay.fade = delay.frames, frames, 0.0
+
+
+@kernel
+def advance_delay(delay: np.void, num_frames: int) -> None:
+    """Go on with the crossfade, once all buses have read their echoes."""
+    delay.fade = min(1.0, delay.fade + num_frames * (1.0 / FADE_FRAMES))
+
+
+@kernel
+def _read_echoes(delay: np.void, line: np.ndarray, rows: np.ndarray, frame: int, num_frames: int) -> None:
     """The line's echoes into rows[:2]; rows[2] is scratch. While the time changes, from the old to the new."""
-    fade = effects.delay_fade
+    fade = delay.fade
     for channel in range(2):
         echo = rows[channel, :num_frames]
-        read_line(line[channel], frame - effects.delay_frames, echo)
+        read_line(line[channel], frame - delay.frames, echo)
         if fade < 1.0:
             old = rows[2, :num_frames]
-            read_line(line[channel], frame - effects.delay_frames_before, old)
+            read_line(line[channel], frame - delay.frames_before, old)
             for i in range(num_frames):
                 share = min(1.0, fade + i * (1.0 / FADE_FRAMES))
                 echo[i] = share * echo[i] + (1.0 - share) * old[i]
-    effects.delay_fade = min(1.0, fade + num_frames * (1.0 / FADE_FRAMES))
 
 
 @kernel
 def add_delay(
-    effects: np.void,
+    delay: np.void,
+    filters: np.void,
     line: np.ndarray,
     send: np.ndarray,
     rows: np.ndarray,
@@ -65,7 +85,7 @@ def add_delay(
 
     `line` [2, DELAY_FRAMES], `rows` [≥ 3, CONTROL_FRAMES] scratch.
     """
-    _read_echoes(effects, line, rows, frame, num_frames)
+    _read_echoes(delay, line, rows, frame, num_frames)
     left, right = rows[0, :num_frames], rows[1, :num_frames]
     send_left, send_right = send[0, :num_frames], send[1, :num_frames]
     out_left, out_right = bus[0, :num_frames], bus[1, :num_frames]
@@ -76,7 +96,7 @@ def add_delay(
         out_right[i] += 1.5 * right[i]
         wet_left[i] += 0.2 * left[i]
         wet_right[i] += 0.3 * right[i]
-    top, bass = effects.delay_top, effects.delay_bass
+    top, bass = filters.top, filters.bass
     top_left, top_right, bass_left, bass_right = top[0], top[1], bass[0], bass[1]
     for i in range(num_frames):
         top_left = _TOP_KEEP * top_left + (1.0 - _TOP_KEEP) * left[i]

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.state import CONTROL_FRAMES
+from engine.synth.sizes import CONTROL_FRAMES
 
 ANTI_DENORMAL = 1e-18
 RAMP = np.arange(BLOCK_FRAMES + 1.0)

@@ -1,4 +1,5 @@
-"""The loudness follower. In: the mix; out: the gain that brings it to a level. Remembers in the MASTER record.
+"""The loudness follower. In: the mix; out: the gain that brings it to a level. Remembers a
+METER record.
 
 Called inside the slot kernel. It hears as a loudness meter does: K-weighted and gated.
 """
@@ -9,13 +10,15 @@ import math
 
 import numpy as np
 
-from engine.audio import SAMPLE_RATE
+from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.state import CONTROL_FRAMES, METER_STEPS
+from engine.synth.sizes import CONTROL_FRAMES
 
 REFERENCE_LUFS = -16.0
 MIN_GAIN_DB, MAX_GAIN_DB = -14.0, 24.0
 STEP_PERIODS = SAMPLE_RATE // 10 // CONTROL_FRAMES
+METER_STEPS = 20
+"""Steps of 100 ms that the follower remembers."""
 BLOCK_STEPS = 4
 """A block of the meter is 400 ms, and a new one begins every 100 ms (BS.1770-4)."""
 MUSIC_STEPS, MUSIC_GATE = 10, 0.4
@@ -31,13 +34,30 @@ _FIRST_STEPS = 5
 _SILENCE_LUFS = -50.0
 
 
+METER = np.dtype(
+    [
+        ("weighting", np.float64, (CHANNELS, 4)),
+        ("power", np.float64),  # K-weighted, sum over the control period so far
+        ("step_periods", np.int64),  # control periods in the step so far
+        ("music_power", np.float64),  # sums over them: before the follower's gain, and behind it
+        ("heard_power", np.float64),
+        ("num_steps", np.int64),  # since the slot began, silent ones not counted
+        ("music_steps", np.float64, (METER_STEPS,)),  # rings of the last steps' mean powers
+        ("heard_steps", np.float64, (METER_STEPS,)),
+        ("wanted_db", np.float64),  # the gain that the follower moves to
+        ("gain_db", np.float64),  # its gain at the next control point
+        ("gain_db_before", np.float64),  # and at the last
+    ]
+)
+
+
 @kernel
-def measure_loudness(master: np.void, mix: np.ndarray, num_frames: int) -> None:
+def measure_loudness(meter: np.void, mix: np.ndarray, num_frames: int) -> None:
     """Add the K-weighted power of `mix` (ITU-R BS.1770-4, annex 1, 48 kHz) to the sum of this control period."""
-    w = master.weighting
+    w = meter.weighting
     l1, l2, l3, l4 = w[0, 0], w[0, 1], w[0, 2], w[0, 3]
     r1, r2, r3, r4 = w[1, 0], w[1, 1], w[1, 2], w[1, 3]
-    power = master.power
+    power = meter.power
     left, right = mix[0, :num_frames], mix[1, :num_frames]
     for i in range(num_frames):
         x = (left[i] - 0.73248077421585 * l2) + 1.69065929318241 * l1
@@ -55,7 +75,7 @@ def measure_loudness(master: np.void, mix: np.ndarray, num_frames: int) -> None:
         power += weighted_left * weighted_left + weighted_right * weighted_right
     w[0, 0], w[0, 1], w[0, 2], w[0, 3] = l1, l2, l3, l4
     w[1, 0], w[1, 1], w[1, 2], w[1, 3] = r1, r2, r3, r4
-    master.power = power
+    meter.power = power
 
 
 @kernel
@@ -77,36 +97,34 @@ def _gated_lufs(steps: np.ndarray, newest: int, length: int, share: float) -> fl
 
 
 @kernel
-def _take_step(master: np.void) -> None:
+def _take_step(meter: np.void) -> None:
     """The end of 100 ms: set the gain to aim at, unless they were silent."""
-    music, heard = master.music_power / STEP_PERIODS, master.heard_power / STEP_PERIODS
-    master.music_power, master.heard_power, master.step_periods = 0.0, 0.0, 0
+    music, heard = meter.music_power / STEP_PERIODS, meter.heard_power / STEP_PERIODS
+    meter.music_power, meter.heard_power, meter.step_periods = 0.0, 0.0, 0
     if 10.0 * math.log10(music + 1e-12) - 0.691 < _SILENCE_LUFS:
         return
-    newest = master.num_steps
-    master.num_steps += 1
-    master.music_steps[newest % METER_STEPS], master.heard_steps[newest % METER_STEPS] = music, heard
-    music_lufs = _gated_lufs(master.music_steps, newest, min(master.num_steps, MUSIC_STEPS), MUSIC_GATE)
-    missing_db = REFERENCE_LUFS - _gated_lufs(
-        master.heard_steps, newest, min(master.num_steps, METER_STEPS), HEARD_GATE
-    )
+    newest = meter.num_steps
+    meter.num_steps += 1
+    meter.music_steps[newest % METER_STEPS], meter.heard_steps[newest % METER_STEPS] = music, heard
+    music_lufs = _gated_lufs(meter.music_steps, newest, min(meter.num_steps, MUSIC_STEPS), MUSIC_GATE)
+    missing_db = REFERENCE_LUFS - _gated_lufs(meter.heard_steps, newest, min(meter.num_steps, METER_STEPS), HEARD_GATE)
     correction_db = _CORRECTION * min(max(missing_db, -_MOST_CORRECTION_DB), _MOST_CORRECTION_DB)
-    master.wanted_db = min(max(REFERENCE_LUFS - music_lufs + correction_db, MIN_GAIN_DB), MAX_GAIN_DB)
+    meter.wanted_db = min(max(REFERENCE_LUFS - music_lufs + correction_db, MIN_GAIN_DB), MAX_GAIN_DB)
 
 
 @kernel
-def follow_loudness(master: np.void, power: float) -> None:
+def follow_loudness(meter: np.void, power: float) -> None:
     """At a control point, move the follower's gain towards the one that brings the music to REFERENCE_LUFS.
 
     `power` is the K-weighted mean square of the period before, as it was heard but for that gain. The target itself is
     added afterwards, so that a new target is heard at once. Stands still in silence; never outside MIN_GAIN_DB …
     MAX_GAIN_DB.
     """
-    master.music_power += power
-    master.heard_power += power * 10.0 ** (master.gain_db / 10)
-    master.step_periods += 1
-    if master.step_periods == STEP_PERIODS:
-        _take_step(master)
-    share = _DOWN if master.wanted_db < master.gain_db or master.num_steps < _FIRST_STEPS else _UP
-    master.gain_db_before = master.gain_db
-    master.gain_db += share * (master.wanted_db - master.gain_db)
+    meter.music_power += power
+    meter.heard_power += power * 10.0 ** (meter.gain_db / 10)
+    meter.step_periods += 1
+    if meter.step_periods == STEP_PERIODS:
+        _take_step(meter)
+    share = _DOWN if meter.wanted_db < meter.gain_db or meter.num_steps < _FIRST_STEPS else _UP
+    meter.gain_db_before = meter.gain_db
+    meter.gain_db += share * (meter.wanted_db - meter.gain_db)

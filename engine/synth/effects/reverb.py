@@ -1,8 +1,9 @@
 """Reverb: early reflections, then a feedback delay network. In: a send of one chunk; out: wet samples on the bus.
 
-Remembers in an EFFECTS record and its delay lines. Called inside the slot kernel; every delay in the loop is longer
-than CONTROL_FRAMES, so a chunk is read before it is written. Linear, hence the effects of the stems sum to the effect
-of the mix. Recurrences are kept apart from arithmetic, so that the rest becomes vector code.
+Remembers its room once for the slot, and for every bus its delay lines and what their filters keep. Called inside the
+slot kernel; every delay in the loop is longer than CONTROL_FRAMES, so a chunk is read before it is written. Linear,
+hence the effects of the stems sum to the effect of the mix. Recurrences are kept apart from arithmetic, so that the
+rest becomes vector code.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from engine.synth.compile import kernel
 from engine.synth.effects.lines import ANTI_DENORMAL, add_tap, allpass, read_moving, turn, write_line
+from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import log2, sine
-from engine.synth.state import CONTROL_FRAMES, NUM_EARLY, REVERB_LINES
 
+REVERB_LINES = 16
+REVERB_FRAMES = 4096
+DIFFUSER_FRAMES = 1024
+PREDELAY_FRAMES = 8192
+NUM_EARLY = 10
+"""Early reflections a channel."""
 LINE_LENGTHS = (1031, 1129, 1237, 1361, 1493, 1627, 1787, 1951, 2137, 2339, 2557, 2801, 3061, 3343, 3659, 3989)
 """Frames, primes, 21 … 83 ms, spread evenly on a logarithmic scale."""
 LINE_RATES_HZ = (0.31, 0.43, 0.57, 0.71, 0.37, 0.53, 0.67, 0.83, 0.29, 0.47, 0.61, 0.73, 0.41, 0.59, 0.79, 0.89)
@@ -40,6 +48,34 @@ _SMALL_ROOM_FRAMES, _HALL_TO_ROOM, _WINDOW_OCTAVES = 340.0, 6.0, 1.1
 _INAUDIBLE = 0.02
 
 
+REVERB = np.dtype(
+    [
+        ("gain", np.float64, (REVERB_LINES,)),  # the lines' loss in this control period
+        ("keep", np.float64, (REVERB_LINES,)),  # the low-passes' coefficients
+        ("bass", np.float64, (REVERB_LINES,)),  # and what is added of the bass
+        ("line_gain", np.float64, (2, REVERB_LINES)),  # loss of one pass, at the block's beginning and end
+        ("line_keep", np.float64, (2, REVERB_LINES)),
+        ("line_bass", np.float64, (2, REVERB_LINES)),
+        ("early", np.float64, (2, CHANNELS, NUM_EARLY)),  # gains of the early reflections
+    ]
+)
+REVERB_FILTERS = np.dtype(
+    [
+        ("high", np.float64, (REVERB_LINES,)),  # the lines' low-passes
+        ("low", np.float64, (REVERB_LINES,)),  # and what finds their bass
+    ]
+)
+
+
+def new_reverb() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The delay lines of one bus: the network's, the diffusers' and the pre-delay's, each behind an axis of 1."""
+    return (
+        np.zeros((1, REVERB_LINES, REVERB_FRAMES), np.float32),
+        np.zeros((1, 2 * CHANNELS, DIFFUSER_FRAMES), np.float32),
+        np.zeros((1, CHANNELS, PREDELAY_FRAMES), np.float32),
+    )
+
+
 @kernel
 def _decay_share(length: int, decay_s: float) -> float:
     """What is left after `length` frames of a sound that falls by 60 dB in `decay_s`."""
@@ -47,7 +83,7 @@ def _decay_share(length: int, decay_s: float) -> float:
 
 
 @kernel
-def set_room(effects: np.void, reverb_s: float, low_ratio: float, damping_hz: float, size: float) -> None:
+def set_room(reverb: np.void, reverb_s: float, low_ratio: float, damping_hz: float, size: float) -> None:
     """Set what the reverb is to be by the end of the block.
 
     Every line gets the loss that makes -60 dB in `reverb_s` (Jot & Chaigne 1991), in `low_ratio` times that below
@@ -61,30 +97,30 @@ def set_room(effects: np.void, reverb_s: float, low_ratio: float, damping_hz: fl
         square = gain * gain
         half = 1.0 - square * cosine
         keep = (half - math.sqrt(half * half - (1.0 - square) * (1.0 - square))) / (1.0 - square)
-        effects.line_gain[0, k], effects.line_gain[1, k] = effects.line_gain[1, k], gain
-        effects.line_keep[0, k], effects.line_keep[1, k] = effects.line_keep[1, k], keep
+        reverb.line_gain[0, k], reverb.line_gain[1, k] = reverb.line_gain[1, k], gain
+        reverb.line_keep[0, k], reverb.line_keep[1, k] = reverb.line_keep[1, k], keep
         bass = _decay_share(LINE_LENGTHS[k], reverb_s * low_ratio) / gain - 1.0
-        effects.line_bass[0, k], effects.line_bass[1, k] = effects.line_bass[1, k], bass
+        reverb.line_bass[0, k], reverb.line_bass[1, k] = reverb.line_bass[1, k], bass
     centre = _SMALL_ROOM_FRAMES * _HALL_TO_ROOM**size
     for channel in range(2):
         power = 0.0
         for k in range(NUM_EARLY):
-            effects.early[0, channel, k] = effects.early[1, channel, k]
+            reverb.early[0, channel, k] = reverb.early[1, channel, k]
             octaves = log2(EARLY_FRAMES[channel, k] / centre)
             gain = math.exp(-0.5 * (octaves / _WINDOW_OCTAVES) ** 2)
-            effects.early[1, channel, k] = gain if gain > _INAUDIBLE else 0.0
+            reverb.early[1, channel, k] = gain if gain > _INAUDIBLE else 0.0
             power += gain * gain
         for k in range(NUM_EARLY):
-            effects.early[1, channel, k] *= EARLY_LEVEL * EARLY_SIGNS[k] / math.sqrt(power)
+            reverb.early[1, channel, k] *= EARLY_LEVEL * EARLY_SIGNS[k] / math.sqrt(power)
 
 
 @kernel
-def add_early(effects: np.void, line: np.ndarray, bus: np.ndarray, frame: int, num_frames: int) -> None:
+def _add_early(reverb: np.void, line: np.ndarray, bus: np.ndarray, frame: int, num_frames: int) -> None:
     """Add the first reflections of what is in `line` [2, PREDELAY_FRAMES] to `bus`."""
     offset = frame % BLOCK_FRAMES
     for channel in range(2):
         for k in range(NUM_EARLY):
-            before, after = effects.early[0, channel, k], effects.early[1, channel, k]
+            before, after = reverb.early[0, channel, k], reverb.early[1, channel, k]
             if before != 0.0 or after != 0.0:
                 slope = (after - before) / BLOCK_FRAMES
                 start = frame - EARLY_FRAMES[channel, k]
@@ -131,30 +167,39 @@ def _hadamard(taps: np.ndarray, num_frames: int) -> None:
 
 
 @kernel
-def _read_lines(effects: np.void, lines: np.ndarray, taps: np.ndarray, frame: int, num_frames: int) -> None:
+def aim_reverb(reverb: np.void, frame: int) -> None:
+    """Set the lines' losses for the control period of `frame`."""
+    share = (frame % BLOCK_FRAMES - frame % CONTROL_FRAMES) / BLOCK_FRAMES
+    gain, keep, bass = reverb.gain, reverb.keep, reverb.bass
+    for k in range(REVERB_LINES):
+        keep[k] = reverb.line_keep[0, k] + share * (reverb.line_keep[1, k] - reverb.line_keep[0, k])
+        bass[k] = reverb.line_bass[0, k] + share * (reverb.line_bass[1, k] - reverb.line_bass[0, k])
+        gain[k] = reverb.line_gain[0, k] + share * (reverb.line_gain[1, k] - reverb.line_gain[0, k])
+        gain[k] *= 1.0 - keep[k]
+
+
+@kernel
+def _read_lines(
+    reverb: np.void, filters: np.void, lines: np.ndarray, taps: np.ndarray, frame: int, num_frames: int
+) -> None:
     """The lines' ends, with their losses, into `taps`."""
-    offset = frame % BLOCK_FRAMES
     base = frame - frame % CONTROL_FRAMES
-    share = (offset - frame % CONTROL_FRAMES) / BLOCK_FRAMES
-    gain, keep, bass = effects.gain, effects.keep, effects.bass
+    gain, keep, bass = reverb.gain, reverb.keep, reverb.bass
     for k in range(REVERB_LINES):
         here = LINE_DEPTH_FRAMES * sine(turn(base, LINE_RATES_HZ[k]))
         slope = (LINE_DEPTH_FRAMES * sine(turn(base + CONTROL_FRAMES, LINE_RATES_HZ[k])) - here) / CONTROL_FRAMES
         read_moving(lines[k], LINE_LENGTHS[k] + here, slope, frame, taps[k, :num_frames])
-        keep[k] = effects.line_keep[0, k] + share * (effects.line_keep[1, k] - effects.line_keep[0, k])
-        bass[k] = effects.line_bass[0, k] + share * (effects.line_bass[1, k] - effects.line_bass[0, k])
-        gain[k] = effects.line_gain[0, k] + share * (effects.line_gain[1, k] - effects.line_gain[0, k])
-        gain[k] *= 1.0 - keep[k]
     for k in range(0, REVERB_LINES, 4):
         _damp(
-            taps[k : k + 4], effects.damping[k : k + 4], effects.damping_low[k : k + 4], gain[k : k + 4],
+            taps[k : k + 4], filters.high[k : k + 4], filters.low[k : k + 4], gain[k : k + 4],
             keep[k : k + 4], bass[k : k + 4], num_frames,
         )  # fmt: skip
 
 
 @kernel
 def add_reverb(
-    effects: np.void,
+    reverb: np.void,
+    filters: np.void,
     lines: np.ndarray,
     diffusers: np.ndarray,
     predelay: np.ndarray,
@@ -177,8 +222,8 @@ def add_reverb(
         read_moving(predelay[channel], start, slope, frame, row)
         for k in range(2 * channel, 2 * channel + 2):
             allpass(diffusers[k], DIFFUSER_LENGTHS[k], DIFFUSION, row, frame)
-    add_early(effects, predelay, bus, frame, num_frames)
-    _read_lines(effects, lines, taps, frame, num_frames)
+    _add_early(reverb, predelay, bus, frame, num_frames)
+    _read_lines(reverb, filters, lines, taps, frame, num_frames)
     left, right = bus[0, :num_frames], bus[1, :num_frames]
     for k in range(0, REVERB_LINES, 4):
         one, two, three, four = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]

@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.audio import SAMPLE_RATE
+from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.synth.compile import kernel
 from engine.synth.effects.lines import read_moving, turn, write_line
+from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import CENT, TAU, sine
-from engine.synth.state import CONTROL_FRAMES, TAPE_FRAMES
 
+TAPE_FRAMES = 512
 TUBE_BIAS = 0.35
 """Where a tube works on its curve: even harmonics beside the odd ones. Tape is symmetric, at 0."""
 LEAST_DRIVE = 1e-3
@@ -23,6 +25,15 @@ LEAST_DRIVE = 1e-3
 WOW_HZ, FLUTTER_HZ = 0.55, 6.3
 FLUTTER_SHARE = 0.25
 """The flutter's swing of pitch over the wow's."""
+
+
+TAPE = np.dtype([("before", np.float64, (CHANNELS,))])
+"""The sample before, that the drive needs."""
+
+
+def new_tape() -> npt.NDArray[np.float32]:
+    """The tape's delay line: [2, TAPE_FRAMES]."""
+    return np.zeros((CHANNELS, TAPE_FRAMES), np.float32)
 
 
 @kernel

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.audio import SAMPLE_RATE
+from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.synth.compile import kernel
 from engine.synth.effects.lines import ANTI_DENORMAL, allpass, read_line, write_line
 from engine.synth.effects.saturation import LEAST_DRIVE, TUBE_BIAS, saturate
-from engine.synth.ramps import value
+from engine.synth.sizes import CONTROL_FRAMES, NUM_LAYERS
 from engine.synth.sources.oscillators import TAU
-from engine.synth.state import (
-    CONTROL_FRAMES,
+from engine.synth.targets import (
     HIGH_GAIN,
     HIGH_HZ,
     LOW_GAIN,
@@ -25,11 +25,12 @@ from engine.synth.state import (
     PEAK_GAIN,
     PEAK_HZ,
     SPREAD,
-    SPREAD_FRAMES,
     TUBE,
     WIDTH,
+    value,
 )
 
+SPREAD_FRAMES = 512
 RING_OUT_PERIODS = 400
 """Half a second: what the strip remembers of a layer that fell silent has died away."""
 PEAK_DAMPING = 1.1
@@ -39,6 +40,28 @@ _SPREAD_KEEP = math.exp(-TAU * 260.0 / SAMPLE_RATE)
 SPREAD_LENGTHS = (311, 283, 401, 443, 353)
 SPREAD_DIFFUSION = 0.5
 assert max(SPREAD_LENGTHS) + CONTROL_FRAMES <= SPREAD_FRAMES
+
+
+_LONG_QUIET = 1 << 40
+"""Control periods; a layer that never sounded."""
+
+STRIP = np.dtype(
+    [
+        ("quiet_periods", np.int64),  # control periods since a voice of the layer sounded
+        ("tube", np.float64, (CHANNELS,)),  # the sample before
+        ("low", np.float64, (CHANNELS,)),
+        ("high", np.float64, (CHANNELS,)),
+        ("peak", np.float64, (CHANNELS, 2)),
+        ("spread_low", np.float64),
+    ]
+)
+
+
+def new_strips() -> tuple[npt.NDArray[np.void], npt.NDArray[np.float32]]:
+    """Of all layers, silent: STRIP records, and [layers, 2, SPREAD_FRAMES], the middle, late, and its all-pass."""
+    strips = np.zeros(NUM_LAYERS, STRIP)
+    strips["quiet_periods"] = _LONG_QUIET
+    return strips, np.zeros((NUM_LAYERS, 2, SPREAD_FRAMES), np.float32)
 
 
 @kernel
@@ -132,7 +155,7 @@ def shape_layer(
     strip: np.void, lines: np.ndarray, bus: np.ndarray, work: np.ndarray, targets: np.ndarray, layer: int, frame: int,
     base: int, num_frames: int,
 ) -> None:  # fmt: skip
-    """Send `bus` [2, CONTROL_FRAMES] through the strip; `base` is the last control point's place in the block.
+    """Send `bus` [2, CONTROL_FRAMES] through the strip; `base` is the last control point's offset in the block.
 
     `lines` [2, SPREAD_FRAMES], `work` [≥ 2, CONTROL_FRAMES] scratch.
     """

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.notes import DRUM_PITCHES, as_sounds
 from engine.synth.listening.metering import MOST_CENTS, MOST_FLOOR_DB, Float, Meter, cents_off, meter, true_peak_db
-from engine.synth.patching.fields import DRUM
 from engine.synth.patching.tables import PatchTables
 from engine.synth.synth import IntentOf, Synth
 from moods.harmony import Key
@@ -52,7 +51,7 @@ def audition_patches(tables: PatchTables, names: Sequence[str] = ()) -> Iterator
     basses = {int(index) for index in tables.choices[:, BASS].ravel() if index >= 0}
     for index, name in enumerate(tables.names):
         if not names or name in names:
-            if tables.patches["kind"][index] == DRUM:
+            if tables.kind(name) == "drum":
                 yield _audition_drum(tables.alone(name), name)
             else:
                 transpose = float(tables.patches["transpose"][index])

@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from engine.synth.errors import PatchError
-from engine.synth.patching.fields import Range
+from engine.synth.sources.kind import Length, Range
 
 
 class PatchFile:
@@ -46,12 +46,12 @@ class PatchFile:
         return float(value)
 
     def word(self, table: str, field: str, value: object, words: tuple[str, ...]) -> int:
-        """The place of `value` among `words`."""
+        """The index of `value` among `words`."""
         if value not in words:
             raise self.fail(table, field, f"{field} is {value!r}; allowed is one of {', '.join(words)}")
         return words.index(value)
 
-    def numbers(self, table: str, field: str, value: object, limits: tuple[float, float, int]) -> list[float]:
+    def numbers(self, table: str, field: str, value: object, limits: Length) -> list[float]:
         low, high, longest = limits
         if not isinstance(value, list) or not 1 <= len(value) <= longest:
             raise self.fail(table, field, f"{field} is {value!r}; allowed is a list of 1 … {longest} numbers")

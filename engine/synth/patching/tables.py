@@ -17,33 +17,20 @@ import numpy.typing as npt
 
 from engine.notes import DRUM_PITCHES
 from engine.synth.errors import PatchError
-from engine.synth.patching.fields import Range
 from engine.synth.patching.patch import PATCH, read_patch, read_spectrum
 from engine.synth.patching.patch_file import PatchFile
+from engine.synth.sources.kinds import KIND_NAMES, KINDS
 from engine.synth.sources.spectra import ZONE, Spectrum, build_spectrum
 from engine.synth.sources.wavetables import build_waves
-from engine.synth.state import AMBIENCES, MIX_FIELDS, ROOM_FIELDS
+from engine.synth.targets import AMBIENCE_DB, AMBIENCES, MIX_FIELDS, NUM_AMBIENCES, ROOM_FIELDS
 from moods.intent import LAYERS, STYLES
 
 SHIPPED = files("engine.synth") / "patches"
 MAX_CHOICES = 8
 """Instruments of one layer of one style, and kits of a style, at most; a slot's seed chooses among them."""
 
-_MIX: dict[str, Range] = {
-    "level_db": (-24, 12, 0), "reverb_db": (-60, 6, -60), "delay_db": (-60, 6, -60), "chorus_db": (-60, 6, -60),
-    "duck_db": (0, 24, 0), "tube": (0, 4, 0), "low_hz": (20, 1000, 40), "low_db": (-40, 9, 0),
-    "peak_hz": (80, 10_000, 1000), "peak_db": (-12, 9, 0), "high_hz": (1000, 16_000, 6000), "high_db": (-24, 9, 0),
-    "width": (0, 2, 1), "spread": (0, 0.8, 0),
-}  # fmt: skip
-_ROOM: dict[str, Range] = {
-    "reverb_s": (0.2, 12, 1.8), "reverb_low": (0.2, 2, 1), "reverb_damping_hz": (500, 16_000, 5000),
-    "room_size": (0, 1, 0.4), "predelay_s": (0, 0.15, 0.01), "delay_beats": (0.25, 0.75, 0.75),
-    "delay_feedback": (0, 0.8, 0.35), "duck_beats": (0.05, 1, 0.22), "drive": (0, 4, 0), "wow_cents": (0, 10, 0),
-}  # fmt: skip
-_AMBIENCE_DB: Range = (-90, -20, -90)
 _SENDS = ("reverb_db", "delay_db", "chorus_db")
 DRUMS = LAYERS.index("drums")
-assert tuple(_MIX) == MIX_FIELDS and (*_ROOM, *AMBIENCES) == ROOM_FIELDS
 
 
 class Tables(NamedTuple):
@@ -67,9 +54,13 @@ class PatchTables:
     choices: npt.NDArray[np.int32]  # [styles, layers, MAX_CHOICES] index into patches, -1 past the last; drums: kits
     kits: npt.NDArray[np.int32]  # [kits, 128] index into patches by drum pitch, -1 where no drum is
     mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS]; decibels as amplitudes, but for the duck's
-    rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS]
+    rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS, then the ambiences' levels]
     waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, then those of the spectra
     zones: npt.NDArray[np.void]  # [Z] ZONE of the spectra
+
+    def kind(self, name: str) -> str:
+        """Of a patch."""
+        return KIND_NAMES[self.patches["kind"][self.names.index(name)]]
 
     def flat(self) -> Tables:
         return Tables(*(getattr(self, name) for name in Tables._fields))
@@ -83,9 +74,9 @@ class PatchTables:
         choices[..., 0] = index
         choices[:, DRUMS, 0] = 0
         mix, rooms = np.zeros_like(self.mix), np.zeros_like(self.rooms)
-        for column, (field, limits) in enumerate(_MIX.items()):
+        for column, (field, limits) in enumerate(MIX_FIELDS.items()):
             mix[..., column] = 0.0 if field in _SENDS else _mix_value(field, limits[2])
-        rooms[:, : len(_ROOM)] = [limits[2] for limits in _ROOM.values()]
+        rooms[:, : len(ROOM_FIELDS)] = [limits[2] for limits in ROOM_FIELDS.values()]
         kits = np.full_like(self.kits, index)
         return replace(self, patches=patches, choices=choices, kits=kits, mix=mix, rooms=rooms)
 
@@ -95,7 +86,7 @@ def _mix_value(field: str, number: float) -> float:
     return 10 ** (number / 20) if field.endswith("_db") and field != "duck_db" else number
 
 
-def _place(file: PatchFile, table: str, field: str, name: object, names: list[str]) -> int:
+def _index(file: PatchFile, table: str, field: str, name: object, names: list[str]) -> int:
     if name not in names:
         raise file.fail(table, field, f"{field} names {name!r}, which is in no file")
     return names.index(str(name))
@@ -114,7 +105,7 @@ def _read_instruments(
                 raise file.fail(name, None, "the patch is defined twice")
             names.append(name)
             patches.append(read_patch(file, name))
-            if fields["kind"] == "ensemble":
+            if KINDS[patches[-1]["kind"]].has_spectrum:
                 file.word(name, "spectrum", fields.get("spectrum"), tuple(spectra))
                 players.append((len(patches) - 1, fields["spectrum"]))
     records = np.array(patches, PATCH)
@@ -148,7 +139,7 @@ def _read_kits(file: PatchFile, names: list[str]) -> npt.NDArray[np.int32]:
         for pitch, drum in DRUM_PITCHES.items():
             if drum not in drums:
                 raise file.fail(kit, None, f"the drum {drum!r} is missing")
-            kits[row, pitch] = _place(file, kit, drum, drums[drum], names)
+            kits[row, pitch] = _index(file, kit, drum, drums[drum], names)
     return kits
 
 
@@ -157,21 +148,21 @@ def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str
     if fields is None:
         raise file.fail(style, None, f"the style {style!r} is missing")
     row = STYLES.index(style)
-    for column, (field, limits) in enumerate(_ROOM.items()):
+    for column, (field, limits) in enumerate(ROOM_FIELDS.items()):
         tables.rooms[row, column] = file.number(style, field, fields.get(field, limits[2]), limits)
     if (ambience := fields.get("ambience", "none")) != "none":
         kind = file.word(style, "ambience", ambience, AMBIENCES)
-        level_db = file.number(style, "ambience_db", fields.get("ambience_db", _AMBIENCE_DB[2]), _AMBIENCE_DB)
-        tables.rooms[row, len(_ROOM) + kind] = 10 ** (level_db / 20)
+        level_db = file.number(style, "ambience_db", fields.get("ambience_db", AMBIENCE_DB[2]), AMBIENCE_DB)
+        tables.rooms[row, len(ROOM_FIELDS) + kind] = 10 ** (level_db / 20)
     for layer, layer_name in enumerate(LAYERS):
         chosen = fields.get(layer_name)
         if not isinstance(chosen, list) or not 1 <= len(chosen) <= MAX_CHOICES:
             allowed = f"allowed is a list of 1 … {MAX_CHOICES} {'kits' if layer_name == 'drums' else 'patches'}"
             raise file.fail(style, layer_name, f"{layer_name} is {chosen!r}; {allowed}")
         names = kits if layer_name == "drums" else list(tables.names)
-        places = [_place(file, style, layer_name, name, names) for name in chosen]
-        tables.choices[row, layer, : len(places)] = places
-        for column, (field, limits) in enumerate(_MIX.items()):
+        indices = [_index(file, style, layer_name, name, names) for name in chosen]
+        tables.choices[row, layer, : len(indices)] = indices
+        for column, (field, limits) in enumerate(MIX_FIELDS.items()):
             values = fields.get(field, [limits[2]] * len(LAYERS))
             if not isinstance(values, list) or len(values) != len(LAYERS):
                 raise file.fail(style, field, f"{field} is {values!r}; allowed is one number per layer of {LAYERS}")
@@ -204,7 +195,7 @@ def load_tables(*folders: Traversable) -> PatchTables:
         np.full((num_styles, num_layers, MAX_CHOICES), -1, np.int32),
         _read_kits(kits_file, names),
         np.zeros((num_styles, num_layers, len(MIX_FIELDS))),
-        np.zeros((num_styles, len(ROOM_FIELDS))),
+        np.zeros((num_styles, len(ROOM_FIELDS) + NUM_AMBIENCES)),
         waves,
         zones,
     )

@@ -2,87 +2,119 @@
 
 Every harmonic's level is computed anew at each control point from the instrument's soft and loud spectrum and from the
 resonances of its body, which stay where they are in Hz; so vibrato, glides, velocity and register change the timbre as
-they do in front of a real body. Nothing folds. Remembers in VOICE and in the voice's string row: levels, their slopes
-and their targets.
+they do in front of a real body. Nothing folds. Remembers phase and roughness, and in the voice's line the levels,
+their slopes and their targets.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.sources.oscillators import NOISE_SCALE, log2, next_noise, sine
-from engine.synth.state import BODY_POINTS, CONTROL_FRAMES, MAX_HARMONICS
+from engine.synth.sizes import CONTROL_FRAMES
+from engine.synth.sources.kind import Kind, Lists, Moment
+from engine.synth.sources.oscillators import NOISE_SCALE, ease, log2, next_noise, sine
 
+if TYPE_CHECKING:
+    from engine.synth.patching.patch_file import PatchFile
+    from engine.synth.patching.tables import Tables
+
+MAX_HARMONICS = 64
+MAX_RESONANCES = 16
 POINTS_PER_OCTAVE = 12
+BODY_POINTS = 104
+"""Of a body's response."""
 BODY_LOW_HZ = 50.0
 """Frequency of the first point of a body's response."""
 TOP_HZ = 17_000.0
 _SLOPES, _TARGETS = MAX_HARMONICS, 2 * MAX_HARMONICS
-"""Places in the string row, after the levels."""
-_PLACES = POINTS_PER_OCTAVE * np.log2(np.arange(1.0, MAX_HARMONICS + 1.0))
+"""Where they begin in the line, after the levels."""
+_POINTS = POINTS_PER_OCTAVE * np.log2(np.arange(1.0, MAX_HARMONICS + 1.0))
 """Of the harmonics on a body's axis, from the first."""
 INAUDIBLE = 5e-5
 
 
 @kernel
-def start_harmonics(voice: np.void, levels: np.ndarray) -> None:
+def start_additive(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
     """Begin in silence."""
-    voice.rough, voice.rough_next = 0.0, 0.0
-    voice.num_harmonics = 0
-    levels[: 3 * MAX_HARMONICS] = 0.0
+    own = voice.additive
+    own.rough, own.rough_next, own.num_harmonics = 0.0, 0.0, 0
+    line[: 3 * MAX_HARMONICS] = 0.0
 
 
 @kernel
-def aim_harmonics(voice: np.void, patch: np.void, levels: np.ndarray, frame: int, dynamics: float, gain: float) -> None:
+def _aim_harmonics(
+    voice: np.void, patch: np.void, levels: np.ndarray, frame: int, dynamics: float, gain: float
+) -> None:
     """Ramp every harmonic to its level at the next control point; `dynamics` 0 … 1 is between soft and loud."""
-    is_first = frame == voice.onset
+    own, is_first = voice.additive, frame == voice.onset
     # Phase and step are those of the last control point, so that a chunk's cut does not move them.
     if is_first:
         phase, step = -voice.increment * (frame % CONTROL_FRAMES), voice.increment
     else:
-        phase = voice.phase[0] + CONTROL_FRAMES * (voice.step + 0.5 * CONTROL_FRAMES * voice.step_rise)
-        step = voice.step + CONTROL_FRAMES * voice.step_rise
-    voice.phase[0], voice.step = phase - math.floor(phase), step
-    voice.step_rise = (voice.increment - step) / CONTROL_FRAMES
+        phase = own.phase + CONTROL_FRAMES * (own.step + 0.5 * CONTROL_FRAMES * own.step_rise)
+        step = own.step + CONTROL_FRAMES * own.step_rise
+    own.phase, own.step = phase - math.floor(phase), step
+    own.step_rise = (voice.increment - step) / CONTROL_FRAMES
     voice.noise = next_noise(voice.noise)
-    voice.rough, voice.rough_next = voice.rough_next, patch.roughness * (voice.noise * NOISE_SCALE - 1.0)
+    own.rough, own.rough_next = own.rough_next, patch.roughness * (voice.noise * NOISE_SCALE - 1.0)
     hz = voice.increment * SAMPLE_RATE
     base = log2(hz / BODY_LOW_HZ) * POINTS_PER_OCTAVE
     count = min(int(TOP_HZ / hz), MAX_HARMONICS)
     # Not those that nobody would hear: four more than last time at most, and what still sounds from before a glide up.
-    until = min(max(min((count + 3) // 4 * 4, voice.num_harmonics + 4), voice.num_harmonics), MAX_HARMONICS)
+    until = min(max(min((count + 3) // 4 * 4, own.num_harmonics + 4), own.num_harmonics), MAX_HARMONICS)
     soft, loud, body = gain * (1.0 - dynamics), gain * dynamics, patch.response
     for k in range(until):
-        place = min(max(base + _PLACES[k], 0.0), BODY_POINTS - 1.001)
-        point = int(place)
-        response = body[point] + (place - point) * (body[point + 1] - body[point])
+        at = min(max(base + _POINTS[k], 0.0), BODY_POINTS - 1.001)
+        point = int(at)
+        response = body[point] + (at - point) * (body[point + 1] - body[point])
         target = response * (soft * patch.soft[k] + loud * patch.loud[k]) if k < count else 0.0
         now = target if is_first else levels[_TARGETS + k]
         levels[k], levels[_SLOPES + k], levels[_TARGETS + k] = now, (target - now) * (1.0 / CONTROL_FRAMES), target
     while until > 4 and max(levels[until - 1], levels[_TARGETS + until - 1], levels[until - 3]) < INAUDIBLE:
         levels[_TARGETS + until - 4 : _TARGETS + until] = 0.0
         until -= 4
-    voice.num_harmonics = until
+    own.num_harmonics = until
 
 
 @kernel
-def add_harmonics(voice: np.void, levels: np.ndarray, work: np.ndarray, into: int, num_frames: int) -> None:
+def aim_additive(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+    """Set dynamics and gain: how hard it is played, how it speaks, vibrato, a long note's arch."""
+    frame = moment.frame
+    speech = 1.0 - ease((frame - voice.onset) / SAMPLE_RATE, patch.speak_s * (1.5 - voice.velocity))
+    length = max(voice.release_at - voice.written, 1)
+    gone = min(max((frame - voice.written) / length, 0.0), 1.0)
+    swell_db = patch.vibrato_db * moment.vibrato
+    swell_db += patch.arch_db * sine(0.5 * gone) * min(1.0, length / (1.5 * SAMPLE_RATE))
+    dynamics = 0.55 + 1.2 * (voice.velocity - 0.7) + 0.3 * (moment.energy - 0.5)
+    dynamics = dynamics + 0.4 * (moment.brightness - 0.5) + 0.3 * moment.motion
+    dynamics = min(max(dynamics + 0.04 * swell_db, 0.0), 1.0) * (1.0 - patch.bloom * (1.0 - voice.level * speech))
+    _aim_harmonics(voice, patch, line, frame, dynamics, speech * math.exp(0.1151 * swell_db))
+
+
+@kernel
+def render_additive(
+    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    noise: np.ndarray, frame: int, num_frames: int,
+) -> None:  # fmt: skip
     """Write the sum of harmonics to both rows; overwrites the third.
 
     Clenshaw's recurrence from the highest harmonic down, four at a time, each step along the whole row.
     """
+    own, levels, into = voice.additive, line, frame % CONTROL_FRAMES
     one, two, double_cosine = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
-    phase, step, bend = voice.phase[0], voice.step, 0.5 * voice.step_rise
+    phase, step, bend = own.phase, own.step, 0.5 * own.step_rise
     for i in range(num_frames):
         time = float(into + i)
         turn = phase + (step + bend * time) * time + 0.25
         double_cosine[i] = 2.0 * sine(turn - math.floor(turn))
         one[i], two[i] = 0.0, 0.0
-    for top in range(voice.num_harmonics - 1, 0, -4):
+    for top in range(own.num_harmonics - 1, 0, -4):
         a, b, c, d = levels[top], levels[top - 1], levels[top - 2], levels[top - 3]
         da, db, dc, dd = (
             levels[_SLOPES + top], levels[_SLOPES + top - 1], levels[_SLOPES + top - 2], levels[_SLOPES + top - 3],
@@ -96,7 +128,7 @@ def add_harmonics(voice: np.void, levels: np.ndarray, work: np.ndarray, into: in
             z = (d + dd * time) + (twice * y - x)
             one[i], two[i] = z, y
     # Noise on straight lines between control points, 240 Hz wide: a skirt of breath or bow around every harmonic.
-    rough, rise = 1.0 + voice.rough, (voice.rough_next - voice.rough) / CONTROL_FRAMES
+    rough, rise = 1.0 + own.rough, (own.rough_next - own.rough) / CONTROL_FRAMES
     for i in range(num_frames):
         time = float(into + i)
         turn = phase + (step + bend * time) * time
@@ -125,3 +157,41 @@ def body_response(hz: np.ndarray, db: np.ndarray, width_hz: np.ndarray) -> np.nd
         level += height / (1.0 + ((axis - centre) / (0.5 * width)) ** 2)
     fade = np.clip((TOP_HZ - axis) / (0.15 * TOP_HZ), 0.0, 1.0)
     return 10.0 ** (level / 20.0) * fade
+
+
+def _derive(file: PatchFile, name: str, patch: npt.NDArray[np.void], lists: Lists) -> None:
+    """Both spectra and the body's response."""
+    empty = np.zeros(0)
+    for dynamic in ("soft", "loud"):
+        levels_db = lists.get(f"{dynamic}_db", np.zeros(1))
+        patch[dynamic] = spectrum(levels_db, float(patch[f"{dynamic}_slope_db"]))
+    patch["response"] = body_response(*(lists.get(f"body_{field}", empty) for field in ("hz", "db", "width_hz")))
+
+
+KIND = Kind(
+    "additive", render_additive, start_additive, aim_additive,
+    memory=(
+        ("num_harmonics", np.int64),  # that are heard in this control period
+        ("phase", np.float64),  # all at the last control point: turns
+        ("step", np.float64),  # turns a frame
+        ("step_rise", np.float64),
+        ("rough", np.float64),  # noise that shakes the harmonics
+        ("rough_next", np.float64),  # and at the next control point
+    ),
+    line_frames=3 * MAX_HARMONICS,
+    numbers={
+        "soft_slope_db": (-40, 0, -15), "loud_slope_db": (-40, 0, -9), "bloom": (0, 1, 0.5), "roughness": (0, 0.5, 0),
+        "speak_s": (0.002, 1, 0.05), "arch_db": (0, 6, 0), "vibrato_db": (0, 9, 0),
+    },
+    lists={
+        "soft_db": (-80, 12, MAX_HARMONICS), "loud_db": (-80, 12, MAX_HARMONICS),
+        "body_hz": (50, 16_000, MAX_RESONANCES), "body_db": (-40, 24, MAX_RESONANCES),
+        "body_width_hz": (20, 10_000, MAX_RESONANCES),
+    },
+    equally_long=("body_hz", "body_db", "body_width_hz"),
+    derived=(
+        ("soft", np.float64, (MAX_HARMONICS,)), ("loud", np.float64, (MAX_HARMONICS,)),
+        ("response", np.float64, (BODY_POINTS,)),
+    ),
+    derive=_derive,
+)  # fmt: skip

@@ -1,22 +1,29 @@
-"""Detuned band-limited waves. In: an analog patch; out: samples in a voice's work rows. Remembers in VOICE.phase."""
+"""Detuned band-limited waves. In: an analog patch; out: samples in a voice's work rows. Remembers phases."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
-from engine.synth.sources.oscillators import CENT, TURN, add_sine, add_wave, add_wave_pair, sine, whole
-from engine.synth.sources.wavetables import PULSE, SAW, SINE, WAVE_FRAMES, wave_place
-from engine.synth.state import CONTROL_FRAMES, SUB_PHASE, WANDER
+from engine.synth.sizes import CONTROL_FRAMES
+from engine.synth.sources.kind import Kind
+from engine.synth.sources.oscillators import CENT, TURN, add_sine, add_wave, add_wave_pair, next_noise, sine, whole
+from engine.synth.sources.wavetables import PULSE, SAW, SINE, WAVE_FRAMES, WAVES, wave_start
+
+if TYPE_CHECKING:
+    from engine.synth.patching.tables import Tables
+
+MAX_OSCILLATORS = 7
 
 
 @kernel
 def _pulse_width(voice: np.void, patch: np.void, frame: int) -> float:
     """The duty cycle at `frame`, swung by a slow sine that is each voice's own."""
-    turn = frame / SAMPLE_RATE * patch.pulse_motion_hz + voice.phase[WANDER]
+    turn = frame / SAMPLE_RATE * patch.pulse_motion_hz + voice.wander
     width = patch.pulse_width + patch.pulse_motion * sine(turn - math.floor(turn))
     return min(max(width, 0.04), 0.96)
 
@@ -40,23 +47,32 @@ def add_pulse(
 def _step(voice: np.void, patch: np.void, k: int) -> int:
     """Increment of oscillator `k`, the detunings evenly spread."""
     count = int(patch.num_oscillators)
-    place = 2.0 * k / (count - 1) - 1.0 if count > 1 else 0.0
-    return whole(voice.increment * (1.0 + CENT * place * patch.detune_cents))
+    share = 2.0 * k / (count - 1) - 1.0 if count > 1 else 0.0
+    return whole(voice.increment * (1.0 + CENT * share * patch.detune_cents))
 
 
 @kernel
-def add_analog(
-    voice: np.void, patch: np.void, waves: np.ndarray, work: np.ndarray, frame: int, num_frames: int
-) -> None:
-    """Up to seven detuned oscillators, alternately left and right, and a sine an octave below.
+def start_analog(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+    """One oscillator begins at phase 0; several begin anywhere, or they would be one at first."""
+    own, noise, is_alone = voice.analog, seed | 1, patch.num_oscillators <= 1.0
+    for k in range(MAX_OSCILLATORS):
+        noise = next_noise(noise)
+        own.phase[k] = 0.0 if is_alone else noise / 4294967296.0
+    own.sub_phase = 0.0 if is_alone else voice.wander
 
-    `waves` are the tables of `wavetables.build_waves`.
-    """
+
+@kernel
+def render_analog(
+    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    noise: np.ndarray, frame: int, num_frames: int,
+) -> None:  # fmt: skip
+    """Up to seven detuned oscillators, alternately left and right, and a sine an octave below."""
+    own, waves = voice.analog, tables.waves
     count, into = int(patch.num_oscillators), frame % CONTROL_FRAMES
     scale = 1.0 / math.sqrt(count)
     near, far = scale * (1.0 + patch.width), scale * (1.0 - patch.width)
     # By the note's own pitch, so that vibrato does not change the table.
-    start = wave_place(SAW if patch.wave <= PULSE else int(patch.wave), voice.hz / SAMPLE_RATE)
+    start = wave_start(SAW if patch.wave <= PULSE else int(patch.wave), voice.hz / SAMPLE_RATE)
     table = waves[start : start + WAVE_FRAMES + 1]
     width, slope = 0.5, 0.0
     if patch.wave == PULSE:
@@ -64,14 +80,14 @@ def add_analog(
         slope = (_pulse_width(voice, patch, frame - into + CONTROL_FRAMES) - width) / CONTROL_FRAMES
     k = 0
     while k < count:
-        phase, step = whole(voice.phase[k]), _step(voice, patch, k)
+        phase, step = whole(own.phase[k]), _step(voice, patch, k)
         # An odd one out stands in the middle.
         left, right = (scale, scale) if k + 1 == count and count % 2 else (far, near) if k % 2 else (near, far)
         if patch.wave > PULSE and k + 1 < count:
-            second, second_step = whole(voice.phase[k + 1]), _step(voice, patch, k + 1)
+            second, second_step = whole(own.phase[k + 1]), _step(voice, patch, k + 1)
             add_wave_pair(work, num_frames, table, phase, step, second, second_step, (near, far, far, near))
-            voice.phase[k] = ((phase + step * num_frames) & (TURN - 1)) / TURN
-            voice.phase[k + 1] = ((second + second_step * num_frames) & (TURN - 1)) / TURN
+            own.phase[k] = ((phase + step * num_frames) & (TURN - 1)) / TURN
+            own.phase[k + 1] = ((second + second_step * num_frames) & (TURN - 1)) / TURN
             k += 2
             continue
         if patch.wave == PULSE:
@@ -80,8 +96,20 @@ def add_analog(
             phase = add_sine(work, num_frames, phase, step, left, right)
         else:
             phase = add_wave(work, num_frames, table, phase, step, left, right)
-        voice.phase[k] = phase / TURN
+        own.phase[k] = phase / TURN
         k += 1
     if patch.sub_level > 0.0:
-        sub, step = whole(voice.phase[SUB_PHASE]), whole(0.5 * voice.increment)
-        voice.phase[SUB_PHASE] = add_sine(work, num_frames, sub, step, patch.sub_level, patch.sub_level) / TURN
+        sub, step = whole(own.sub_phase), whole(0.5 * voice.increment)
+        own.sub_phase = add_sine(work, num_frames, sub, step, patch.sub_level, patch.sub_level) / TURN
+
+
+KIND = Kind(
+    "analog", render_analog, start_analog,
+    memory=(("phase", np.float64, (MAX_OSCILLATORS,)), ("sub_phase", np.float64)),
+    numbers={
+        "num_oscillators": (1, MAX_OSCILLATORS, 1), "detune_cents": (0, 50, 0), "width": (0, 1, 0),
+        "pulse_width": (0.05, 0.5, 0.5), "pulse_motion": (0, 0.45, 0), "pulse_motion_hz": (0.02, 8, 0.5),
+        "sub_level": (0, 1, 0),
+    },
+    words={"wave": (WAVES, "saw")},
+)  # fmt: skip

@@ -1,25 +1,34 @@
 """The sound chips of home consoles. In: a chip patch; out: samples in a voice's work rows.
 
 What their drivers did 60 times a second is done here at the same rate: steps of a four-bit volume, of the pulse's duty
-and of fast arpeggios. The waves themselves are band-limited. Remembers in VOICE.phase and VOICE.noise.
+and of fast arpeggios. The waves themselves are band-limited. Remembers a phase and the shift
+register.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
+from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.analog import add_pulse
+from engine.synth.sources.kind import Kind, Lists
 from engine.synth.sources.oscillators import TURN, add_wave, whole
-from engine.synth.sources.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, wave_place
-from engine.synth.state import CONTROL_FRAMES
+from engine.synth.sources.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, wave_start
+
+if TYPE_CHECKING:
+    from engine.synth.patching.patch_file import PatchFile
+    from engine.synth.patching.tables import Tables
 
 TICK_FRAMES = SAMPLE_RATE // 60
+MAX_TICKS = 8
 CHIP_NOISE, CHIP_METAL = len(WAVES), len(WAVES) + 1
-"""Places among a patch's waves after the tables': the shift register's long sequence and its short one."""
+"""Among a patch's waves they follow the tables': the shift register's long sequence and its short one."""
 _SHORT_MEAN = (16 - 77) / 93
 """From 1 on, 16 of the short sequence's 93 steps are high."""
 
@@ -85,8 +94,19 @@ def _transposition(voice: np.void, patch: np.void, frame: int) -> float:
 
 
 @kernel
-def add_chip(voice: np.void, patch: np.void, waves: np.ndarray, work: np.ndarray, frame: int, num_frames: int) -> None:
-    """Write both rows. `waves` are the tables of `wavetables.build_waves`."""
+def start_chip(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+    """Every note begins alike, the shift register's as well."""
+    own = voice.chip
+    own.phase, own.register, own.wait = 0.0, 1, 1.0
+
+
+@kernel
+def render_chip(
+    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    noise: np.ndarray, frame: int, num_frames: int,
+) -> None:  # fmt: skip
+    """Write both rows alike."""
+    own, waves = voice.chip, tables.waves
     into = frame % CONTROL_FRAMES
     base = frame - into
     row = work[0, :num_frames]
@@ -95,25 +115,49 @@ def add_chip(voice: np.void, patch: np.void, waves: np.ndarray, work: np.ndarray
     semitones = _transposition(voice, patch, base)
     increment = min(voice.increment * 2.0 ** (semitones / 12.0), 0.23)
     if patch.wave >= CHIP_NOISE:
-        if frame == voice.onset:
-            voice.noise, voice.phase[0] = 1, 1.0
         clock_hz = min(increment * SAMPLE_RATE * patch.clock_ratio, 220_000.0)
         is_short = patch.wave == CHIP_METAL
-        voice.noise, voice.phase[0] = add_chip_noise(
-            row, voice.noise, voice.phase[0], clock_hz, is_short, gain, slope, into
-        )
+        own.register, own.wait = add_chip_noise(row, own.register, own.wait, clock_hz, is_short, gain, slope, into)
     else:
-        start = wave_place(SAW if patch.wave == PULSE else int(patch.wave), increment)
+        start = wave_start(SAW if patch.wave == PULSE else int(patch.wave), increment)
         table = waves[start : start + WAVE_FRAMES + 1]
-        phase, step = whole(voice.phase[0]), whole(increment)
+        phase, step = whole(own.phase), whole(increment)
         if patch.wave == PULSE:
             width = _duty(voice, patch, base)
             turn = (_duty(voice, patch, base + CONTROL_FRAMES) - width) / CONTROL_FRAMES
             phase = add_pulse(work, num_frames, table, phase, step, width, turn, into, 1.0, 1.0)
         else:
             phase = add_wave(work, num_frames, table, phase, step, 1.0, 1.0)
-        voice.phase[0] = phase / TURN
+        own.phase = phase / TURN
         for i in range(num_frames):
             row[i] *= gain + slope * (into + i)
     for i in range(num_frames):
         work[1, i] = row[i]
+
+
+def derive_sequences(file: PatchFile, name: str, patch: npt.NDArray[np.void], lists: Lists) -> None:
+    """The steps of duty and arpeggio, and how many there are."""
+    for field, default in (("duty", 0.5), ("arpeggio", 0.0)):
+        steps = lists.get(field, np.array([default]))
+        patch[field][: len(steps)], patch[f"num_{field}"] = steps, len(steps)
+
+
+KIND = Kind(
+    "chip", render_chip, start_chip,
+    memory=(
+        ("phase", np.float64),
+        ("register", np.int64),  # of the noise
+        ("wait", np.float64),  # frames to its next step
+    ),
+    numbers={
+        "volume_decay_s": (0.02, 30, 1), "volume_sustain": (0, 1, 1), "duty_ticks": (1, 60, 1),
+        "arpeggio_ticks": (1, 60, 2), "arpeggio_repeats": (0, 1, 0), "clock_ratio": (1, 400, 32),
+    },
+    words={"wave": ((*WAVES, "noise", "metal_noise"), "pulse")},
+    lists={"duty": (0.05, 0.5, MAX_TICKS), "arpeggio": (-24.0, 24.0, MAX_TICKS)},
+    derived=(
+        ("num_duty", np.int32), ("num_arpeggio", np.int32),
+        ("duty", np.float64, (MAX_TICKS,)), ("arpeggio", np.float64, (MAX_TICKS,)),
+    ),
+    derive=derive_sequences,
+)  # fmt: skip

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from engine.synth.compile import kernel
-from engine.synth.state import CONTROL_FRAMES
+from engine.synth.sizes import CONTROL_FRAMES
 
 
 @kernel

@@ -1,21 +1,27 @@
-"""Frequency modulation. In: an fm patch; out: samples in a voice's work rows. Remembers in the VOICE record."""
+"""Frequency modulation. In: an fm patch; out: samples in a voice's work rows. Remembers phases and envelopes."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
+from engine.synth.sizes import CONTROL_FRAMES
+from engine.synth.sources.kind import Kind, Moment
 from engine.synth.sources.oscillators import CENT, LOG_2, TAU, sine
-from engine.synth.state import CONTROL_FRAMES
+
+if TYPE_CHECKING:
+    from engine.synth.patching.tables import Tables
 
 _HIGHEST = 32_000.0 / SAMPLE_RATE
 """Side bands beyond 32 kHz would fold to below 16 kHz."""
 CARRIER, MODULATOR, SECOND, TINE = 0, 1, 2, 6
-"""Places in VOICE.phase; those of the twin's carrier and modulators are three further on."""
+"""Indices of the phases; those of the twin's carrier and modulators are three further on."""
 TWIN = 3
+NUM_PHASES = 7
 
 
 @kernel
@@ -26,9 +32,23 @@ def _room(increment: float, patch: np.void, ratio: float) -> float:
 
 
 @kernel
-def fm_bend(voice: np.void, patch: np.void, brightness: float, motion: float) -> float:
-    """Depth of FM beside what the patch says: velocity, brightness, and `motion` in octaves."""
-    return (0.15 + 1.15 * voice.velocity) * (0.6 + 0.8 * brightness) * math.exp(LOG_2 * motion)
+def start_fm(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+    """All phases at 0, all envelopes at their beginning."""
+    own = voice.fm
+    own.phase[:] = 0.0
+    own.index, own.second_index, own.tine, own.bend_next = 1.0, 1.0, 1.0, -1.0
+
+
+@kernel
+def aim_fm(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+    """Depth of FM beside what the patch says: velocity, brightness, and the filter's slow motion."""
+    own = voice.fm
+    bend = (0.15 + 1.15 * voice.velocity) * (0.6 + 0.8 * moment.brightness) * math.exp(LOG_2 * moment.motion)
+    own.bend = own.bend_next if own.bend_next >= 0.0 else bend
+    own.bend_next = bend
+    own.brightness = moment.brightness
+    if own.tine < 1e-5:
+        own.tine = 0.0
 
 
 @kernel
@@ -40,16 +60,16 @@ def _write_pair(
 
     All frequencies are multiplied by `scale`; `since` frames lie behind the phases of the voice; `bend` is scratch.
     """
-    start, step = voice.phase[twin + MODULATOR], scale * voice.increment * patch.modulator_ratio
+    start, step = voice.fm.phase[twin + MODULATOR], scale * voice.increment * patch.modulator_ratio
     for i in range(len(row)):
         turn = start + step * (since + i)
         bend[i] = first[i] * sine(turn - math.floor(turn))
     if patch.second_index > 0.0:
-        start, step = voice.phase[twin + SECOND], scale * voice.increment * patch.second_ratio
+        start, step = voice.fm.phase[twin + SECOND], scale * voice.increment * patch.second_ratio
         for i in range(len(row)):
             turn = start + step * (since + i)
             bend[i] += second[i] * sine(turn - math.floor(turn))
-    start, step = voice.phase[twin + CARRIER], scale * voice.increment * patch.carrier_ratio
+    start, step = voice.fm.phase[twin + CARRIER], scale * voice.increment * patch.carrier_ratio
     for i in range(len(row)):
         turn = start + step * (since + i) + bend[i]
         row[i] = sine(turn - math.floor(turn))
@@ -58,35 +78,39 @@ def _write_pair(
 @kernel
 def _write_depths(voice: np.void, patch: np.void, first: np.ndarray, second: np.ndarray, into: int) -> None:
     """Write to the rows how far each modulator bends the carrier, in turns; advance their envelopes."""
+    own = voice.fm
     share = 0.8 if patch.second_index > 0.0 else 1.0
     room = share * _room(voice.increment, patch, patch.modulator_ratio)
-    depth = min(patch.index * voice.bend, room) / TAU
-    slope = (min(patch.index * voice.bend_next, room) / TAU - depth) / CONTROL_FRAMES
-    index, keep, add = voice.index, 1.0 - patch.index_share, patch.index_sustain * patch.index_share
+    depth = min(patch.index * own.bend, room) / TAU
+    slope = (min(patch.index * own.bend_next, room) / TAU - depth) / CONTROL_FRAMES
+    index, keep, add = own.index, 1.0 - patch.index_share, patch.index_sustain * patch.index_share
     for i in range(len(first)):
         first[i] = (depth + slope * (into + i)) * index
         index = keep * index + add
-    voice.index = index
+    own.index = index
     if patch.second_index > 0.0:
         room = share * _room(voice.increment, patch, patch.second_ratio)
-        depth = min(patch.second_index * voice.bend, room) / TAU
-        slope = (min(patch.second_index * voice.bend_next, room) / TAU - depth) / CONTROL_FRAMES
-        index, keep, add = voice.second, 1.0 - patch.second_share, patch.second_sustain * patch.second_share
+        depth = min(patch.second_index * own.bend, room) / TAU
+        slope = (min(patch.second_index * own.bend_next, room) / TAU - depth) / CONTROL_FRAMES
+        index, keep, add = own.second_index, 1.0 - patch.second_share, patch.second_sustain * patch.second_share
         for i in range(len(second)):
             second[i] = (depth + slope * (into + i)) * index
             index = keep * index + add
-        voice.second = index
+        own.second_index = index
 
 
 @kernel
-def add_fm(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_frames: int, brightness: float) -> None:
+def render_fm(
+    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    noise: np.ndarray, frame: int, num_frames: int,
+) -> None:  # fmt: skip
     """Write to both rows: a carrier bent by one or two modulators (Chowning 1973), and the attack's tine.
 
     Each modulator has an envelope of its own. A twin of carrier and modulators, `twin_cents` above, sounds on the
     other side, and the note lies between them. Phases are straight lines from the last control point on, so that the
     sines become vector code and the cut of a block changes nothing.
     """
-    into = frame % CONTROL_FRAMES
+    own, into = voice.fm, frame % CONTROL_FRAMES
     # The first control period of a voice begins at its onset.
     since = min(into, frame - voice.onset)
     left, right, spare = work[0, :num_frames], work[1, :num_frames], work[4, :num_frames]
@@ -102,9 +126,10 @@ def add_fm(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_fra
     else:
         for i in range(num_frames):
             right[i] = left[i]
-    tine, tine_step = voice.tine, voice.increment * patch.tine_ratio
+    tine, tine_step = own.tine, voice.increment * patch.tine_ratio
     if tine > 0.0 and patch.tine_level > 0.0 and tine_step < 0.4:
-        gain, start, share = patch.tine_level * voice.velocity * (0.5 + brightness), voice.phase[TINE], patch.tine_share
+        gain = patch.tine_level * voice.velocity * (0.5 + own.brightness)
+        start, share = own.phase[TINE], patch.tine_share
         for i in range(num_frames):
             spare[i] = gain * tine
             tine -= tine * share
@@ -113,19 +138,41 @@ def add_fm(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_fra
             value = spare[i] * sine(turn - math.floor(turn))
             left[i] += value
             right[i] += value
-        voice.tine = tine
+        own.tine = tine
     if into + num_frames == CONTROL_FRAMES:
         turns = voice.increment * (since + num_frames)
-        _advance(voice, CARRIER, turns / twin_scale * patch.carrier_ratio)
-        _advance(voice, MODULATOR, turns / twin_scale * patch.modulator_ratio)
-        _advance(voice, SECOND, turns / twin_scale * patch.second_ratio)
-        _advance(voice, TINE, turns * patch.tine_ratio)
-        _advance(voice, TWIN + CARRIER, twin_scale * turns * patch.carrier_ratio)
-        _advance(voice, TWIN + MODULATOR, twin_scale * turns * patch.modulator_ratio)
-        _advance(voice, TWIN + SECOND, twin_scale * turns * patch.second_ratio)
+        _advance(own, CARRIER, turns / twin_scale * patch.carrier_ratio)
+        _advance(own, MODULATOR, turns / twin_scale * patch.modulator_ratio)
+        _advance(own, SECOND, turns / twin_scale * patch.second_ratio)
+        _advance(own, TINE, turns * patch.tine_ratio)
+        _advance(own, TWIN + CARRIER, twin_scale * turns * patch.carrier_ratio)
+        _advance(own, TWIN + MODULATOR, twin_scale * turns * patch.modulator_ratio)
+        _advance(own, TWIN + SECOND, twin_scale * turns * patch.second_ratio)
 
 
 @kernel
-def _advance(voice: np.void, place: int, turns: float) -> None:
-    turn = voice.phase[place] + turns
-    voice.phase[place] = turn - math.floor(turn)
+def _advance(own: np.void, phase: int, turns: float) -> None:
+    turn = own.phase[phase] + turns
+    own.phase[phase] = turn - math.floor(turn)
+
+
+KIND = Kind(
+    "fm", render_fm, start_fm, aim_fm,
+    memory=(
+        ("phase", np.float64, (NUM_PHASES,)),  # turns
+        ("bend", np.float64),  # depth over the patch's, at the last control point
+        ("bend_next", np.float64),  # and at the next
+        ("index", np.float64),  # envelopes of both modulators, 1 … their sustain
+        ("second_index", np.float64),
+        ("tine", np.float64),  # envelope of the tine
+        ("brightness", np.float64),  # the station's, at the last control point
+    ),
+    numbers={
+        "carrier_ratio": (0.25, 8, 1), "modulator_ratio": (0.25, 16, 1), "index": (0, 8, 1),
+        "index_sustain": (0, 1, 0.2), "index_decay_s": (0.005, 10, 0.8), "tine_ratio": (0.5, 24, 14),
+        "tine_level": (0, 1, 0), "tine_decay_s": (0.005, 6, 0.4), "twin_cents": (0, 30, 0),
+        "second_ratio": (0.25, 16, 1), "second_index": (0, 8, 0), "second_sustain": (0, 1, 0),
+        "second_decay_s": (0.005, 10, 0.5),
+    },
+    decays=("index", "tine", "second"),
+)  # fmt: skip

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import kernel
+from engine.synth.sizes import CONTROL_FRAMES
+from engine.synth.sources.kind import Kind, Lists, Moment
 from engine.synth.sources.oscillators import CENT, NOISE_SCALE, TAU, next_noise
 
+if TYPE_CHECKING:
+    from engine.synth.patching.patch_file import PatchFile
+    from engine.synth.patching.tables import Tables
+
+MAX_PARTIALS = 48
 _SILENT_POWER = 1e-5**2
 _WEAK = 2e-4
 """A partial weaker than this beside the others is not struck at all."""
@@ -29,8 +37,8 @@ def body_ratios(body: str, count: int) -> npt.NDArray[np.float64]:
     """Frequencies of a body's first `count` modes relative to the lowest; of a membrane's 16 are known.
 
     A string's are whole numbers, a free bar's (2k + 1)² (Fletcher & Rossing, "The Physics of Musical Instruments",
-    ch. 2.15), an ideal membrane's the zeros of Bessel functions (ch. 3.3); metal has one mode at a random place in
-    each of `count` equal logarithmic steps over 3.6 octaves.
+    ch. 2.15), an ideal membrane's the zeros of Bessel functions (ch. 3.3); metal has one mode anywhere in each of
+    `count` equal logarithmic steps over 3.6 octaves.
     """
     order = np.arange(1.0, count + 1)
     if body == "bar":
@@ -38,8 +46,8 @@ def body_ratios(body: str, count: int) -> npt.NDArray[np.float64]:
     if body == "membrane":
         return np.array(_MEMBRANE[:count])
     if body == "metal":
-        places = (np.arange(count) + np.random.default_rng(count).random(count)) / count
-        return np.exp2(3.6 * places)
+        shares = (np.arange(count) + np.random.default_rng(count).random(count)) / count
+        return np.exp2(3.6 * shares)
     return order
 
 
@@ -119,11 +127,11 @@ def set_mode(mode: np.ndarray, hz: float, amplitude: float, decay_s: float) -> N
 
 
 @kernel
-def strike_modes(voice: np.void, patch: np.void, modes: np.ndarray) -> int:
+def _strike(voice: np.void, patch: np.void, modes: np.ndarray) -> int:
     """Set `modes` ringing as `patch` says and `voice` (pitch, hz, velocity) was struck; returns how many there are.
 
     Partial k sounds at hz·ratio·sqrt(1 + B·ratio²) (Fletcher's stiff string), where B follows the two straight lines
-    of a piano's bass and treble bridge (Rigaud, David & Daudet 2013). It is as strong as the place of the strike lets
+    of a piano's bass and treble bridge (Rigaud, David & Daudet 2013). It is as strong as the point of the strike lets
     it be, |sin(π·ratio·position)|, and the hammer's contact, a second-order low-pass that opens with velocity. Strings
     of one note are a little apart, and all but the first ring longer: prompt sound and aftersound (Weinreich 1977).
     """
@@ -169,3 +177,75 @@ def strike_modes(voice: np.void, patch: np.void, modes: np.ndarray) -> int:
                 set_mode(modes[at], partial_hz * math.exp(CENT * cents), level * amplitude, longer * decay_s)
         count += num_strings
     return count
+
+
+@kernel
+def start_modal(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+    """Strike it."""
+    voice.modal.num_modes = _strike(voice, patch, modes)
+
+
+@kernel
+def aim_modal(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+    """End what has died away."""
+    voice.modal.num_modes = settle_modes(modes, voice.modal.num_modes, moment.frame // CONTROL_FRAMES)
+
+
+@kernel
+def render_modal(
+    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    noise: np.ndarray, frame: int, num_frames: int,
+) -> None:  # fmt: skip
+    """The modes, from one key to the next louder on the other side."""
+    add_modes(work, num_frames, modes, voice.modal.num_modes)
+    spread_modes(work, num_frames, patch.width if voice.pitch % 2 else -patch.width, 0.0)
+
+
+@kernel
+def is_modal_silent(voice: np.void, patch: np.void) -> bool:
+    """Have all modes died away, and is there no noise that goes on?"""
+    return voice.modal.num_modes == 0 and patch.noise_sustain == 0.0
+
+
+BODIES = ("string", "membrane", "bar", "metal")
+MODE_LISTS = {"ratios": (0.25, 80.0, MAX_PARTIALS), "amplitudes": (0.0, 1.0, MAX_PARTIALS)}
+MODE_FIELDS = (
+    ("num_modes", np.int32), ("ratios", np.float64, (MAX_PARTIALS,)), ("amplitudes", np.float64, (MAX_PARTIALS,)),
+)  # fmt: skip
+
+
+def derive_modes(file: PatchFile, name: str, patch: npt.NDArray[np.void], lists: Lists) -> None:
+    """The ratios, those listed or those of the body, and as many amplitudes."""
+    count = len(lists["ratios"]) if "ratios" in lists else int(patch["num_partials"])
+    amplitudes = lists.get("amplitudes", np.ones(count))
+    if len(amplitudes) != count:
+        raise file.fail(name, "amplitudes", f"there are {len(amplitudes)} amplitudes for {count} partials")
+    ratios = lists.get("ratios", body_ratios(BODIES[patch["body"]], count))
+    if len(ratios) != count:
+        raise file.fail(name, "num_partials", f"num_partials is {count}; allowed of this body is 0 … {len(ratios)}")
+    patch["ratios"][:count], patch["amplitudes"][:count], patch["num_modes"] = ratios, amplitudes, count
+
+
+def _derive(file: PatchFile, name: str, patch: npt.NDArray[np.void], lists: Lists) -> None:
+    if "ratios" not in lists and patch["num_partials"] == 0:
+        raise file.fail(name, None, "ratios or num_partials must be given")
+    derive_modes(file, name, patch, lists)
+
+
+KIND = Kind(
+    "modal", render_modal, start_modal, aim_modal, is_modal_silent,
+    memory=(("num_modes", np.int64),),  # not yet died away
+    num_modes=MAX_PARTIALS,
+    numbers={
+        "ring_s": (0.03, 40, 4), "ring_damping": (0, 4, 0.4), "inharmonicity": (0, 0.02, 0), "tilt": (-1, 4, 1),
+        "num_partials": (0, MAX_PARTIALS, 0), "ring_tracking": (0, 1.5, 0.5), "damping_hz": (200, 1e5, 1e5),
+        "strike_position": (0, 0.5, 0), "hammer_hz": (100, 1e5, 1e5), "hammer_octaves": (0, 6, 2),
+        "radiation_hz": (0, 500, 0), "num_strings": (1, 3, 1), "num_doubled": (0, MAX_PARTIALS, 12),
+        "string_cents": (0, 30, 0.6), "after_level": (0, 1, 0.4), "after_ring": (0.2, 8, 2.5), "width": (0, 1, 0.25),
+        "thump_level": (0, 1, 0), "thump_hz": (30, 1000, 110), "thump_s": (0.01, 1, 0.15),
+    },
+    words={"body": (BODIES, "string")},
+    lists=MODE_LISTS,
+    derived=MODE_FIELDS,
+    derive=_derive,
+)  # fmt: skip

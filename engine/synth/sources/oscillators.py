@@ -35,6 +35,13 @@ def log2(x: float) -> float:
 
 
 @kernel
+def ease(seconds: float, length_s: float) -> float:
+    """From 1 to 0 within `length_s`, without corners."""
+    x = min(1.0, max(0.0, seconds / max(length_s, 1e-3)))
+    return 1.0 - x * x * (3.0 - 2.0 * x)
+
+
+@kernel
 def hash32(seed: int, index: int) -> int:
     """A well-mixed 32-bit number of two integers (Wellons' lowbias32 on a combination of both)."""
     x = (seed ^ (seed >> 32) ^ (index * 0x9E3779B9)) & 0xFFFFFFFF
@@ -62,7 +69,7 @@ def white_noise(seed: int, frame: int, row: np.ndarray) -> None:
 
 
 TURN = 2**32
-"""Phases run in whole numbers of this part of a cycle, so that a frame's place is exact however a block is cut."""
+"""Phases run in whole numbers of this part of a cycle, so that a frame's phase is exact however a block is cut."""
 _FRACTION_BITS = 21
 assert TURN == WAVE_FRAMES << _FRACTION_BITS
 _FRACTION = 2.0**-_FRACTION_BITS

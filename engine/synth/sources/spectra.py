@@ -13,7 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
+from engine.synth.sources.kind import Range
 from engine.synth.sources.wavetables import BAND
+
+FIELDS: dict[str, Range] = {
+    "slope_db": (-40, 6, -6), "bass_hz": (10, 4000, 10), "corner_hz": (20, 20_000, 20_000),
+    "corner_slope_db": (-60, 0, -12), "even_db": (-60, 6, 0), "bandwidth_cents": (0.1, 400, 20),
+    "bandwidth_growth": (0, 2, 1), "steady_db": (-40, 40, 3), "flutter_hz": (0, 20, 0), "flutter_db": (-40, 12, -3),
+    "lowest_key": (12, 108, 36), "highest_key": (24, 120, 96), "zone_semitones": (3, 24, 6), "short_key": (12, 128, 58),
+}  # fmt: skip
+"""What a table of spectra.toml may say; see `Spectrum`."""
+PAIR_FIELDS = ("slope_db", "corner_hz")
+LIST_FIELDS: dict[str, tuple[Range, ...]] = {
+    "partials": ((0.25, 64, 1), (-80, 12, 0)), "formants": ((50, 16_000, 1000), (-40, 40, 0), (0.02, 4, 0.3)),
+}  # fmt: skip
 
 ZONE = np.dtype(
     [

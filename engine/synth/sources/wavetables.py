@@ -1,6 +1,6 @@
 """Single cycles of the classic waves, band-limited for every half octave. In: nothing; out: one flat float32 array.
 
-Built once at load with numpy; remembers nothing, any thread. `wave_place` tells the kernels where a wave's table is.
+Built once at load with numpy; remembers nothing, any thread. `wave_start` tells the kernels where a wave's table is.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def build_waves() -> npt.NDArray[np.float32]:
 
 
 @kernel
-def wave_place(wave: int, increment: float) -> int:
+def wave_start(wave: int, increment: float) -> int:
     """Where the table begins from which `wave`, TRIANGLE or later, is read at up to `increment` cycles a frame."""
     mip = 0
     if increment > LOWEST_INCREMENT:

@@ -1,0 +1,90 @@
+"""What a part of a course is: one kind of thing that can be asked for, from ramps to endings.
+
+In: controls, as they come; out: what they change, and what the part lends to each intent. Remembers nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from moods.clock import Clock
+from moods.control import Control
+from moods.form import FormPosition
+from moods.glide import Moment
+
+
+class Edge(NamedTuple):
+    """How far the music has been made when a control comes: what lies before does not change any more."""
+
+    frame: int  # the first music frame that is not made
+    beat: int  # the first beat (from 0) whose notes are open
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a part does otherwise from now on."""
+
+    fields: dict[str, int]  # the music frame at which each begins to change
+    first_beat: int | None = None  # the first beat that may be composed otherwise; None: all are as they were
+    is_course_moved: bool = False  # tempo or keys may be otherwise from that beat on, so that all parts replan
+    effective_frame: int | None = None  # the audible change, where that is not the earliest of `fields`
+
+
+def least(numbers: Iterable[int | None]) -> int | None:
+    """The smallest of those that are there."""
+    return min((number for number in numbers if number is not None), default=None)
+
+
+def change_from(beats: Iterable[int], clock: Clock, field: str) -> Change | None:
+    """A change of what was planned, from the first of `beats` on; None where there is none."""
+    beat = min(beats, default=None)
+    return None if beat is None else Change({field: clock.frame_of_beat(beat)}, beat)
+
+
+@dataclass(slots=True)
+class Lent:
+    """What the parts lend to one intent, beside what the course itself says there."""
+
+    position: FormPosition
+    beats_to_end: int | None = None
+    gain_db: float = 0.0
+    cue: str = "none"
+    hit_offset: float = 0.0
+    hit_strength: float = 0.0
+    stinger: tuple[str, float] | None = None
+    stinger_over: int | None = None
+    key_ahead: tuple[int, str] | None = None
+    beats_to_key: int | None = None
+
+
+class Part(Protocol):
+    """One part of a course. Reads are pure; the controller alone changes it, one thread at a time."""
+
+    name: str
+    """In a snapshot."""
+
+    def apply(self, control: Control, edge: Edge) -> Change | None:
+        """Take a control, changing nothing before `edge`; None where it asks nothing of this part.
+
+        Raises `MoodsError` and leaves all as it was.
+        """
+
+    def replan(self, edge: Edge) -> Change | None:
+        """Fit what was planned to beats and keys that have moved; None where nothing changes."""
+
+    def lend(self, lent: Lent, at: Moment) -> None:
+        """Say what the part has to say of the intent at `at`; parts that come later see it."""
+
+    def holds_until(self, at: Moment) -> int:
+        """The first frame after `at` at which what the part lends to what is heard may be otherwise."""
+
+    def forget_before(self, at: Moment) -> None:
+        """Drop what no read at `at`, where a beat begins, or later depends on."""
+
+    def snapshot(self) -> Any:
+        """Everything remembered, as JSON values."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Take over what another remembered; the parts before this one have done so."""

@@ -1,0 +1,161 @@
+"""Ramps: glides of the course's tracks. In: `Steer`, `Duck` and `Cancel`; out: what they move, and from where on.
+
+Remembers nothing of its own: the tracks belong to the course. One thread at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from moods.clock import BEATS_OF, FRAMES_PER_SECOND
+from moods.control import Cancel, Control, Duck, MoodFields, Steer
+from moods.course import COLOUR_TRACKS, Course
+from moods.glide import AT_ONCE, Moment, Ramp, Span
+from moods.intent import BEATS_PER_BAR
+from moods.part import Change, Edge, Lent
+from moods.targets import TRACKS, fader, targets_of
+
+_STEPS = frozenset({"key", "mood.key", "mood.bpm"})
+_DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
+_TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
+_TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
+
+
+class Ramps:
+    """Implements `moods.part.Part`: puts ramps into the tracks of a course and takes them out."""
+
+    name = "course"
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+
+    def begin(self, fields: MoodFields) -> None:
+        """What the tracks hold at the opening."""
+        tracks = self._course.tracks
+        for field, target in targets_of(fields).items():
+            for name, _ in TRACKS[field]:
+                tracks[name].base = target
+        for layer, gain in (fields.layers or {}).items():
+            tracks[f"layer.{layer}"].base, tracks[f"mute.{layer}"].base = fader(gain), float(gain == "mute")
+
+    def apply(self, control: Control, edge: Edge) -> Change | None:
+        match control:
+            case Steer():
+                ramps = self._steered(control, edge)
+            case Duck():
+                ramps = self._ducked(control, edge)
+            case Cancel():
+                return self._changed(self._cancelled(control, edge))
+            case _:
+                return None
+        for name, ramp in ramps:
+            self._course.tracks[name].insert(ramp)
+        return self._changed(ramps)
+
+    def _changed(self, ramps: list[tuple[str, Ramp]]) -> Change | None:
+        """Let the course follow from where the first of these begins, and say where each field begins to change."""
+        if not ramps:
+            return None
+        course = self._course
+        first_beat = min((int(ramp.beat) for name, ramp in ramps if name not in COLOUR_TRACKS), default=None)
+        course.revise(first_beat, min(ramp.beat for _, ramp in ramps))
+        fields: dict[str, int] = {}
+        for name, ramp in ramps:
+            frame = course.clock.frame_of_beat(int(ramp.beat)) if ramp.frame is None else ramp.frame
+            field = _field_of(name)
+            fields[field] = min(frame, fields.get(field, frame))
+        return Change(fields, first_beat, is_course_moved=first_beat is not None)
+
+    def _steered(self, control: Steer, edge: Edge) -> list[tuple[str, Ramp]]:
+        ramps: list[tuple[str, Ramp]] = []
+        tracks = self._course.tracks
+        for field, target in targets_of(control.set).items():
+            for name, default_at in TRACKS[field]:
+                if field.startswith("mood.") and target is None and tracks[name].final() is None:
+                    continue
+                ramp = self._ramp(name, control.at or default_at, edge, control.id)
+                ramp.target, ramp.span = target, self._span(name, control.span, target, ramp)
+                ramps.append((name, ramp))
+        for layer, gain in (control.set.layers or {}).items():
+            ramp = self._ramp(f"layer.{layer}", control.at or "now", edge, control.id)
+            ramp.target, ramp.span = fader(gain), control.span or AT_ONCE
+            ramps.append((f"layer.{layer}", ramp))
+            ramps += self._mute(layer, ramp, edge)
+        return ramps
+
+    def _ramp(self, track: str, at: str, edge: Edge, control_id: str | None) -> Ramp:
+        """A ramp of `track` where it is to begin; colour can move between beats, notes cannot."""
+        if at == "now" and track in COLOUR_TRACKS:
+            return Ramp(self._course.clock.beats_at(edge.frame), edge.frame, AT_ONCE, None, control_id)
+        beat = -(-edge.beat // BEATS_OF[at]) * BEATS_OF[at]
+        return Ramp(float(beat), None, AT_ONCE, None, control_id)
+
+    def _span(self, track: str, asked: Span | None, target: Any, ramp: Ramp) -> Span:
+        if track in _STEPS:
+            return AT_ONCE
+        if asked is None and track == "bpm" and target is not None:
+            before = self._course.held(max(0, int(ramp.beat) - 1)).bpm
+            return _TEMPO_GLIDE if abs(target / before - 1) > _TEMPO_JUMP else AT_ONCE
+        return asked or _DEFAULT_SPANS.get(track, AT_ONCE)
+
+    def _mute(self, layer: str, fade: Ramp, edge: Edge) -> list[tuple[str, Ramp]]:
+        """The notes' side of a layer's gain: a muted layer plays no notes once its fade is over."""
+        mute = float(fade.target == 0)
+        if mute == self._course.tracks[f"mute.{layer}"].final():
+            return []
+        beat = fade.beat
+        if mute and fade.span.in_beats:
+            beat += fade.span.length
+        elif mute:
+            clock = self._course.clock
+            start = clock.frame_of_beat(int(beat)) if fade.frame is None else fade.frame
+            beat = clock.beats_at(start + round(fade.span.length * FRAMES_PER_SECOND))
+        beat = max(math.ceil(beat), edge.beat)
+        return [(f"mute.{layer}", Ramp(float(beat), None, AT_ONCE, mute, fade.id))]
+
+    def _ducked(self, control: Duck, edge: Edge) -> list[tuple[str, Ramp]]:
+        beat = self._course.clock.beats_at(edge.frame)
+        voice = None if control.voice is None else float(control.voice)
+        asked = {"duck": control.gain_db, "voice": voice}
+        return [
+            (name, Ramp(beat, edge.frame, control.span, target, control.id))
+            for name, target in asked.items()
+            if target is not None
+        ]
+
+    def _cancelled(self, control: Cancel, edge: Edge) -> list[tuple[str, Ramp]]:
+        now = self._course.clock.beats_at(edge.frame)
+        return [
+            (name, ramp)
+            for name, track in self._course.tracks.items()
+            for ramp in track.remove(control.id, now if name in COLOUR_TRACKS else edge.beat)
+        ]
+
+    def replan(self, edge: Edge) -> Change | None:
+        return None
+
+    def lend(self, lent: Lent, at: Moment) -> None:
+        """Nothing: what tracks hold, the course says."""
+
+    def holds_until(self, at: Moment) -> int:
+        return self._course.holds_until(at)
+
+    def forget_before(self, at: Moment) -> None:
+        self._course.forget_before(at)
+
+    def snapshot(self) -> dict[str, Any]:
+        return self._course.snapshot()
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self._course.restore(snapshot)
+
+
+def _field_of(track: str) -> str:
+    """The public name of what a track carries."""
+    group, _, name = track.rpartition(".")
+    if name == "texts":
+        return "mood"
+    if group in ("layer", "mute"):
+        return "layers"
+    return "gain_db" if name == "duck" else name

@@ -1,0 +1,694 @@
+"""The engine process: one loop that makes every station's blocks just ahead of their deadlines.
+
+In: requests on a pipe; out: rings, reports. Remembers the generator and a performance for each station. The loop's
+thread alone touches generator, performances and pipe; other threads encode and write rings, and keep snapshots.
+Started by its link by way of `undersong_launch`; it ends when the server process does, whatever it is doing.
+
+Every pass of the loop does one thing: requests first, then the blocks that are due, and only where none is, one small
+piece of what can wait: catching up, opening, composing ahead, snapshots. `streaming.engines.schedule` decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import logging
+import math
+import os
+import select
+import shutil
+import signal
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
+from engine.backends import find_factory
+from engine.compile import reported_to
+from engine.config import EngineConfig
+from engine.errors import EngineError
+from engine.generator import Generator
+from engine.performance import Performance, Sound, step
+from engine.take import Entry, Rest, Resume, Skip
+from moods.control import Control, parse_control, parse_opening
+from moods.errors import MoodsError
+from streaming.config import Config
+from streaming.encoders.opus import OpusEncoder
+from streaming.engines.publisher import Publisher, read_snapshot, write_snapshot
+from streaming.engines.schedule import (
+    JUDGE_S,
+    Burden,
+    Lead,
+    due,
+    next_behind,
+    next_due_s,
+    who_comes_back,
+    who_gives_way,
+)
+from streaming.engines.told import ack_message, event_message, mood_message, status_message
+from streaming.engines.wire import (
+    Applied,
+    Apply,
+    Close,
+    Compiling,
+    Failed,
+    GaveWay,
+    Happened,
+    Health,
+    Heard,
+    Kept,
+    Open,
+    Opened,
+    Pipe,
+    Ready,
+    Refused,
+    Request,
+    Sleep,
+    Slept,
+)
+from streaming.journal import open_journal
+from streaming.pacing import MAX_LATE_TICKS, give_way_to_others, prefer_to_others, stop_giving_way, tick_at, time_of
+from streaming.protocol import LogEntry, problem_of
+from streaming.scratch import ring_path, sleeper_path, snapshot_path
+
+log = logging.getLogger(__name__)
+
+HEALTH_S = 0.2
+STATUS_S = 1.0
+COMPLAIN_S = 10.0
+MAX_PUBLISHED_LATE_TICKS = 54
+"""An older block is not published any more: a listener who hears the station a second later would miss it too."""
+_CATCH_UP_S = 10.0
+"""How long a station that was brought back may chase its listeners to return where it would have been."""
+_MAX_WAIT_S = 0.1
+_DRAIN_S = 0.002
+"""How long requests may keep the loop from making blocks."""
+_ROOM_S = 0.005
+"""What is copied or read in one go, an opening or a snapshot, is begun only so long before the next block is due …"""
+_PATIENCE_S = 0.5
+"""… unless it has waited so long already."""
+_PUBLISH_S = 0.003
+"""A first block is sent so long after it was made at the earliest."""
+_NUM_PUBLISHERS = 2
+_MAX_UNPUBLISHED = 16
+_WARM_UP_BLOCKS = 50
+
+
+@dataclass(slots=True, eq=False)
+class _Station:
+    """A station that has a slot: a `Turn` of the schedule."""
+
+    id: str
+    order: int
+    performance: Performance
+    publisher: Publisher
+    is_heard: bool
+    is_behind: bool
+    """Brought back and not yet where it would have been: new controls wait, they belong to the present."""
+    since_s: float
+    next_keep_s: float
+    next_status_s: float
+    first_tick: int = 0
+    """The tick of block 0, once its clock runs."""
+    is_told_sounding: bool = True
+    """Whether it sounded at the last status."""
+    is_being_kept: bool = False
+
+    @property
+    def due_tick(self) -> int:
+        return self.first_tick + self.performance.next_block
+
+    @property
+    def is_resting(self) -> bool:
+        return self.performance.is_resting
+
+    def next_entry(self, control: dict[str, Any]) -> LogEntry:
+        """How what is done to it now stands in its log."""
+        return LogEntry(self.performance.num_controls, self.performance.next_block, control)
+
+
+@dataclass(slots=True)
+class _Opening:
+    """A station that is to be opened: first it waits for its turn, then its first beat is composed."""
+
+    request: Open
+    asked_s: float
+    sent_s: float
+    station: _Station | None = None
+
+
+_Job = tuple[Publisher, int, npt.NDArray[np.float32], float, float]
+"""A block to be published: by whom, its number, its samples, when it could have been begun, when it is due."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the loop has done since a moment."""
+
+    since_s: float
+    idle_s: float = 0.0
+    num_blocks: int = 0
+    num_late: int = 0
+    """Blocks that were ready after they were due."""
+    step_ms: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+
+    def load(self, now_s: float) -> float:
+        """Share of the time that was not spent waiting, 0 … 1."""
+        return min(1.0, max(0.0, 1.0 - self.idle_s / max(1e-9, now_s - self.since_s)))
+
+
+class Worker:
+    """Serves one server process over `pipe` until it closes."""
+
+    def __init__(self, generator: Generator, config: Config, pipe: Pipe, folder: Path, sleepers_folder: Path) -> None:
+        """Rings and snapshots lie in `folder`; what sleeps, in `sleepers_folder`."""
+        self._generator, self._config, self._pipe = generator, config, pipe
+        self._folder, self._sleepers_folder = folder, sleepers_folder
+        self._lead = Lead(config.lead_ms / 1000)
+        self._burden = Burden(time.monotonic())
+        self._room = select.poll()
+        self._room.register(pipe.fileno(), select.POLLOUT)
+        self._stations: dict[str, _Station] = {}
+        self._openings: dict[str, _Opening] = {}
+        self._leaving: dict[str, _Station] = {}
+        """On their way to sleep: copied, and being written."""
+        self._deferred: list[Apply] = []
+        self._orders = itertools.count()
+        self._free_slots = deque(range(generator.max_slots))
+        # What one station publishes stays in order, as each has but one thread.
+        self._publishers = [ThreadPoolExecutor(1, "publish") for _ in range(_NUM_PUBLISHERS)]
+        self._keeper = ThreadPoolExecutor(1, "keep")
+        self._unpublished: deque[Future[None]] = deque()
+        self._published: deque[tuple[float, float, float]] = deque()
+        """Of blocks, from the publishing threads: when each could have been begun, was due, and was ready."""
+        self._written: deque[Kept | Slept | str] = deque()
+        """From the keeping thread: what lies on the disk, or the id of a station that does not fit there."""
+        self._tally = _Tally(time.monotonic())
+        """Since it was last judged whether there is too much to do."""
+        self._health = _Tally(self._tally.since_s)
+        """The same since the last report."""
+        self._told = dict(generator.counters())
+        self._skipped_s, self._may_complain_at_s = 0.0, 0.0
+
+    def run(self) -> None:
+        """Work until the server process closes the pipe."""
+        is_idle = False
+        try:
+            self._pipe.send(Ready())
+            while True:
+                self._drain(is_idle)
+                is_idle = not (self._make_due_blocks() or self._use_spare_time())
+                self._take_in_what_is_done()
+                self._keep_house()
+        except (EOFError, ConnectionError):
+            log.debug("the server process has gone")
+        finally:
+            for pool in (*self._publishers, self._keeper):
+                pool.shutdown(wait=True)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def _drain(self, is_idle: bool) -> None:
+        """Handle the requests there are; an idle engine waits for them until the next block is due."""
+        begun_s = time.monotonic()
+        next_s = next_due_s(self._stations.values(), self._lead)
+        wait_s = max(0.0, min(_MAX_WAIT_S, next_s - begun_s)) if is_idle else 0.0
+        is_there = self._pipe.poll(wait_s)
+        handled_s = time.monotonic()
+        self._health.idle_s += handled_s - begun_s
+        self._tally.idle_s += handled_s - begun_s
+        while is_there:
+            sent_s, request = self._pipe.receive()
+            self._handle(request, sent_s)
+            is_there = time.monotonic() - handled_s < _DRAIN_S and self._pipe.poll(0.0)
+
+    def _handle(self, request: Request, sent_s: float) -> None:
+        match request:
+            case Open(station=station_id):
+                self._openings[station_id] = _Opening(request, time.monotonic(), sent_s)
+            case Apply():
+                self._apply(request)
+            case Close(station=station_id):
+                self._close(station_id)
+            case Heard(station=station_id, is_heard=is_heard):
+                if station_id in self._stations:
+                    self._stations[station_id].is_heard = is_heard
+                elif station_id in self._openings:
+                    self._set_heard(self._openings[station_id], is_heard)
+            case Sleep(station=station_id):
+                if station_id in self._stations:
+                    self._put_to_sleep(self._stations[station_id])
+
+    @staticmethod
+    def _set_heard(opening: _Opening, is_heard: bool) -> None:
+        opening.request = replace(opening.request, is_heard=is_heard)
+        if opening.station is not None:
+            opening.station.is_heard = is_heard
+
+    def _apply(self, request: Apply) -> None:
+        station = self._stations.get(request.station)
+        if station is None or station.is_behind:
+            if station is not None or request.station in self._openings or request.station in self._leaving:
+                self._deferred.append(request)
+            return
+        entry = station.next_entry(request.control)
+        try:
+            control = parse_control(request.control)
+            ack = ack_message(station.performance.apply(control), control)
+        except MoodsError as error:
+            self._pipe.send(Refused(request.station, request.request, problem_of(error)))
+            return
+        ack["lead_ms"] = round(1000 * self._lead.seconds, 1)
+        heading = mood_message(station.performance.heading())
+        self._pipe.send(Applied(request.station, request.request, entry, ack, heading))
+        self._announce(station)
+
+    def _apply_deferred(self) -> None:
+        requests, self._deferred = self._deferred, []
+        for request in requests:
+            self._apply(request)
+
+    def _close(self, station_id: str) -> None:
+        opening = self._openings.pop(station_id, None)
+        entered = opening.station if opening is not None else None
+        station = entered or self._stations.pop(station_id, None) or self._leaving.pop(station_id, None)
+        self._deferred = [request for request in self._deferred if request.station != station_id]
+        if station is not None:
+            self._leave(station)
+            self._keeper.submit(station.publisher.forget)
+
+    def _leave(self, station: _Station) -> None:
+        """Free the slot; what is still to be published is."""
+        station.performance.close()
+        self._free_slots.append(station.performance.slot)
+        self._publisher_of(station).submit(station.publisher.close)
+
+    # --- opening -----------------------------------------------------------------------------------------------------
+
+    def _open_next(self, spare_s: float) -> bool:
+        """Give the station that has waited longest for it a slot."""
+        opening = next((each for each in self._openings.values() if each.station is None), None)
+        if opening is None or not self._free_slots:
+            return False
+        if spare_s < _ROOM_S and time.monotonic() - opening.asked_s < _PATIENCE_S:
+            return False
+        slot = self._free_slots.popleft()
+        try:
+            opening.station = station = self._enter(slot, opening.request, opening.sent_s)
+        except (MoodsError, OSError) as error:
+            self._free_slots.append(slot)
+            del self._openings[opening.request.station]
+            if isinstance(error, MoodsError):
+                problem = problem_of(error)
+            else:
+                problem = {"code": "engine_unavailable", "detail": str(error)}
+            self._pipe.send(Refused(opening.request.station, None, problem))
+            return True
+        if station.is_behind:  # its clock has been running all the time
+            self._begin(station)
+        return True
+
+    def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
+        """Begin a performance, or bring one back. Raises `MoodsError` and OSError, and leaves the slot empty."""
+        opening, resume = parse_opening(request.opening), request.resume
+        is_awoken = resume is not None and resume.due_in_s is None
+        kept_path = snapshot_path(self._folder, request.station)
+        publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
+        snapshot = None
+        if resume is not None:  # one that has woken, and has not been kept since, is still kept as it slept
+            asleep_path = sleeper_path(self._sleepers_folder, request.station)
+            snapshot = read_snapshot(kept_path) or read_snapshot(asleep_path)
+            if is_awoken and snapshot is None:
+                raise FileNotFoundError(f"{asleep_path} is not there any more")
+        if snapshot is None:
+            performance = Performance(self._generator, slot, opening, request.seed)
+        else:
+            performance = Performance.restore(self._generator, slot, opening, snapshot)
+        if resume is not None:
+            performance.replay(map(_entry_of, resume.log))
+        now_s = time.monotonic()
+        station = _Station(
+            request.station, next(self._orders), performance, publisher, request.is_heard,
+            is_behind=resume is not None and not is_awoken, since_s=now_s, next_status_s=now_s,
+            # The first snapshot comes early, then they are spread by the moments at which stations opened.
+            next_keep_s=now_s + min(1.0, self._config.snapshot_s),
+        )  # fmt: skip
+        if resume is not None and resume.due_in_s is not None:
+            station.first_tick = round((sent_s + resume.due_in_s) / BLOCK_SECONDS)
+        return station
+
+    def _begin_what_is_ready(self) -> bool:
+        """Let the clock run of a station whose next block needs no composing."""
+        for opening in self._openings.values():
+            station = opening.station
+            if station is not None and self._generator.is_ready(station.performance.slot):
+                begun_s = time.monotonic()
+                station.since_s = begun_s
+                sound = step(self._generator, [station.performance])[0]
+                station.first_tick = tick_at(time.monotonic() + _PUBLISH_S) + 1 - (station.performance.next_block - 1)
+                self._publish([station], [sound], [begun_s])
+                self._begin(station)
+                return True
+        return False
+
+    def _begin(self, station: _Station) -> None:
+        """It plays from now on."""
+        del self._openings[station.id]
+        self._stations[station.id] = station
+        now_s = time.monotonic()
+        status = status_message(station.performance)
+        self._pipe.send(Opened(station.id, time_of(station.first_tick) - now_s, status), now_s)
+        self._apply_deferred()
+
+    # --- blocks ------------------------------------------------------------------------------------------------------
+
+    def _make_due_blocks(self) -> bool:
+        """Make a block of each station of which one is due first; whether there were any."""
+        begun_s = time.monotonic()
+        stations = due(self._stations.values(), self._lead, begun_s)
+        if not stations:
+            return False
+        for station in stations:
+            lag = tick_at(begun_s) - station.due_tick
+            if lag > MAX_LATE_TICKS:
+                self._leave_out(station, lag)
+            self._announce(station)
+        could_begin_s = [self._lead.could_begin_s(station) for station in stations]
+        sounds = step(self._generator, [station.performance for station in stations])
+        self._publish(stations, sounds, could_begin_s)
+        self._health.step_ms.append((time.monotonic() - begun_s) * 1000)
+        return True
+
+    def _leave_out(self, station: _Station, lag: int) -> None:
+        """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
+        it leaves out what was missed and goes on from there."""
+        self._skipped_s += lag * BLOCK_SECONDS
+        performance = station.performance
+        place = {"frame": performance.next_block * BLOCK_FRAMES, "index": performance.num_controls}
+        performance.skip(lag)
+        self._pipe.send(Happened(station.id, {"type": "skip", "blocks": lag, **place}))
+
+    def _publish(self, stations: list[_Station], sounds: list[Sound], could_begin_s: list[float]) -> None:
+        """Have the blocks that were just made encoded and written."""
+        oldest_tick = tick_at(time.monotonic()) - MAX_PUBLISHED_LATE_TICKS
+        jobs: dict[int, list[_Job]] = {}
+        for station, sound, could_s in zip(stations, sounds, could_begin_s, strict=True):
+            tick = station.due_tick - 1
+            if tick >= oldest_tick:
+                due_s = math.inf if station.is_behind else time_of(tick)
+                job = (station.publisher, station.performance.next_block - 1, sound.pcm, could_s, due_s)
+                jobs.setdefault(station.order % _NUM_PUBLISHERS, []).append(job)
+        for number, batch in jobs.items():
+            self._unpublished.append(self._publishers[number].submit(self._publish_all, batch))
+        self._tally.num_blocks += len(stations)
+
+    def _publish_all(self, jobs: list[_Job]) -> None:
+        """On a publishing thread."""
+        for publisher, number, pcm, could_begin_s, due_s in jobs:
+            publisher.publish(number, pcm)
+            self._published.append((could_begin_s, due_s, time.monotonic()))
+
+    def _publisher_of(self, station: _Station) -> ThreadPoolExecutor:
+        return self._publishers[station.order % _NUM_PUBLISHERS]
+
+    def _take_in_what_is_done(self) -> None:
+        """Learn from what the other threads have done; wait for them where they are far behind."""
+        while self._unpublished and (self._unpublished[0].done() or len(self._unpublished) > _MAX_UNPUBLISHED):
+            self._unpublished.popleft().result()
+        while self._published:
+            could_begin_s, due_s, ready_s = self._published.popleft()
+            self._lead.note(ready_s - could_begin_s, ready_s)
+            self._health.num_late += ready_s > due_s
+            self._tally.num_late += ready_s > due_s
+        while self._written:
+            self._on_written(self._written.popleft())
+
+    # --- spare time --------------------------------------------------------------------------------------------------
+
+    def _use_spare_time(self) -> bool:
+        """One piece of what can wait, the most urgent first; False where there is nothing to do."""
+        spare_s = next_due_s(self._stations.values(), self._lead) - time.monotonic()
+        return (
+            self._catch_up()
+            or self._begin_what_is_ready()
+            or self._open_next(spare_s)
+            or self._keep_next(spare_s)
+            or self._tell_next()
+            or self._work_ahead()
+        )
+
+    def _catch_up(self) -> bool:
+        """Bring a station that is behind a piece nearer to where it would have been."""
+        station = next_behind(self._stations.values())
+        if station is None:
+            return False
+        now_s, slot = time.monotonic(), station.performance.slot
+        if now_s > station.since_s + _CATCH_UP_S and (lag := tick_at(now_s) - station.due_tick) > 0:
+            self._leave_out(station, lag)
+        if not self._generator.is_ready(slot):
+            self._generator.work([slot])
+            return True
+        self._announce(station)
+        sounds = step(self._generator, [station.performance])
+        self._publish([station], sounds, [now_s])
+        if station.due_tick > tick_at(time.monotonic()):
+            station.is_behind, station.since_s = False, time.monotonic()
+            self._apply_deferred()
+        return True
+
+    def _work_ahead(self) -> bool:
+        entered = [opening.station for opening in self._openings.values() if opening.station is not None]
+        playing = [station for station in self._stations.values() if station.performance.is_sounding]
+        return self._generator.work([station.performance.slot for station in (*entered, *playing)])
+
+    def _tell_next(self) -> bool:
+        """Send the status of a station whose last one is old."""
+        station = min(self._stations.values(), key=lambda station: station.next_status_s, default=None)
+        if station is None or time.monotonic() < station.next_status_s or not self._is_read():
+            return False
+        self._tell_status(station)
+        return True
+
+    def _keep_next(self, spare_s: float) -> bool:
+        """Copy a station whose last snapshot is old, and have it written."""
+        waiting = (station for station in self._stations.values() if not station.is_being_kept)
+        station = min(waiting, key=lambda station: station.next_keep_s, default=None)
+        now_s = time.monotonic()
+        if station is None or now_s < station.next_keep_s or station.is_behind:
+            return False
+        if spare_s < _ROOM_S and now_s < station.next_keep_s + _PATIENCE_S:
+            return False
+        station.next_keep_s, station.is_being_kept = now_s + self._config.snapshot_s, True
+        kept = Kept(station.id, station.performance.num_controls)
+        station.performance.forget()
+        snapshot = station.performance.snapshot()
+        self._keeper.submit(self._keep, station, snapshot, kept)
+        return True
+
+    def _keep(self, station: _Station, snapshot: dict[str, Any], kept: Kept) -> None:
+        """On the keeping thread."""
+        is_kept = station.publisher.keep(snapshot)
+        station.is_being_kept = False
+        if is_kept:
+            self._written.append(kept)
+
+    # --- sleeping and giving way -------------------------------------------------------------------------------------
+
+    def _put_to_sleep(self, station: _Station) -> None:
+        """It plays no more; when it lies on the disk its slot is free."""
+        if station.is_behind:
+            return
+        self._leaving[station.id] = self._stations.pop(station.id)
+        performance = station.performance
+        performance.forget()
+        slept = Slept(station.id, performance.next_block, performance.num_controls)
+        self._keeper.submit(self._write_sleeper, performance.snapshot(), slept)
+
+    def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept) -> None:
+        """On the keeping thread."""
+        path = sleeper_path(self._sleepers_folder, slept.station)
+        try:
+            write_snapshot(path, snapshot)
+        except OSError as error:
+            log.warning("%s cannot be kept asleep: %s", path, error.strerror)
+            self._written.append(slept.station)
+        else:
+            self._written.append(slept)
+
+    def _on_written(self, written: Kept | Slept | str) -> None:
+        if isinstance(written, str):
+            if written in self._leaving:  # it plays on, where it would be now
+                self._stations[written] = self._leaving.pop(written)
+                self._apply_deferred()
+            return
+        if isinstance(written, Slept):
+            station = self._leaving.pop(written.station, None)
+            if station is None:  # closed meanwhile
+                sleeper_path(self._sleepers_folder, written.station).unlink(missing_ok=True)
+                return
+            self._deferred = [request for request in self._deferred if request.station != written.station]
+            self._leave(station)
+        self._pipe.send(written)
+
+    def _judge(self, now_s: float) -> None:
+        """Where there is too much to do for good some stations give way; where there is room one comes back."""
+        tally, self._tally = self._tally, _Tally(now_s)
+        stations = list(self._stations.values())
+        number = self._burden.judge(
+            tally.load(now_s), tally.num_late, tally.num_blocks / (now_s - tally.since_s), stations, now_s
+        )
+        if number > 0:
+            for station in who_gives_way(stations, number):
+                if station.is_heard:
+                    self._give_way(station, is_resting=True)
+                else:
+                    self._put_to_sleep(station)
+            log.warning("too much to do for %d stations: %d give way", len(stations), number)
+        elif number < 0 and (rested := who_comes_back(stations)) is not None:
+            self._give_way(rested, is_resting=False)
+
+    def _give_way(self, station: _Station, is_resting: bool) -> None:
+        entry = station.next_entry({"type": "rest" if is_resting else "resume"})
+        if is_resting:
+            station.performance.rest()
+        else:
+            station.performance.resume()
+        self._pipe.send(GaveWay(station.id, is_resting, entry))
+
+    # --- what is told ------------------------------------------------------------------------------------------------
+
+    def _is_read(self) -> bool:
+        """Whether the server process reads what it is told. The music does not wait for one that stands still."""
+        return bool(self._room.poll(0))
+
+    def _announce(self, station: _Station) -> None:
+        """Send the events that are not yet past; after a recovery some are."""
+        if not self._is_read():
+            return
+        play_head = (tick_at(time.monotonic()) - station.first_tick) * BLOCK_FRAMES
+        for event in station.performance.announcements():
+            if event.at.frame >= play_head - BLOCK_FRAMES:
+                self._pipe.send(Happened(station.id, event_message(event)))
+
+    def _tell_status(self, station: _Station) -> None:
+        station.next_status_s = time.monotonic() + STATUS_S
+        station.is_told_sounding = station.performance.is_sounding
+        self._pipe.send(Happened(station.id, status_message(station.performance)))
+
+    def _keep_house(self) -> None:
+        """What is told at its time, however much there is to do."""
+        now_s = time.monotonic()
+        if now_s - self._tally.since_s >= JUDGE_S:
+            self._judge(now_s)
+        if not self._is_read():
+            return
+        for station in self._stations.values():
+            is_overdue = now_s > station.next_status_s + STATUS_S
+            if is_overdue or station.performance.is_sounding != station.is_told_sounding:
+                self._tell_status(station)
+        if self._skipped_s and now_s >= self._may_complain_at_s:
+            text = "too slow for %d stations, or stopped for a while: %.1f s left out of the streams"
+            log.warning(text, len(self._stations), self._skipped_s)
+            self._skipped_s, self._may_complain_at_s = 0.0, now_s + COMPLAIN_S
+        if now_s - self._health.since_s >= HEALTH_S:
+            self._tell_health(now_s)
+
+    def _tell_health(self, now_s: float) -> None:
+        health, self._health = self._health, _Tally(now_s)
+        counted = dict(self._generator.counters())
+        grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
+        self._told = counted
+        lead_ms = round(1000 * self._lead.seconds, 1)
+        self._pipe.send(Health(health.load(now_s), tuple(health.step_ms), health.num_late, grown, lead_ms))
+
+
+def _entry_of(entry: LogEntry) -> Entry:
+    message = entry.control
+    control: Control | Skip | Rest | Resume
+    match message["type"]:
+        case "skip":
+            control = Skip(message["blocks"])
+        case "rest":
+            control = Rest()
+        case "resume":
+            control = Resume()
+        case _:
+            control = parse_control(message)
+    return Entry(entry.index, entry.block, control)
+
+
+def _load_generator(config: Config) -> Generator:
+    engine_config = EngineConfig(
+        backend=config.backend, device=config.device, max_slots=config.max_playing,
+        patches=Path(config.patches) if config.patches else None, num_threads=1 if config.num_engines > 1 else None,
+    )  # fmt: skip
+    return find_factory(config.generator)(engine_config)
+
+
+def warm_up(generator: Generator) -> None:
+    """Go once through all that a station does, so that whatever compiles or loads lazily does so before a deadline."""
+    opening = parse_opening({"mood": "epic"})
+    performance = Performance(generator, 0, opening, 0)
+    for block in range(_WARM_UP_BLOCKS):
+        step(generator, [performance])
+        if block == _WARM_UP_BLOCKS // 2:
+            performance.apply(parse_control({"type": "steer", "set": {"energy": 0.2}, "at": "beat"}))
+    snapshot = performance.snapshot()
+    performance.close()
+    performance = Performance.restore(generator, 0, opening, snapshot)
+    step(generator, [performance])
+    performance.close()
+    OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_parent(parent: int, *folders: Path) -> None:
+    """The front may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    _remove(*folders)
+    os._exit(0)
+
+
+def main(descriptor: str) -> int:
+    """Run the engine process over the inherited socket `descriptor`.
+
+    The first message holds config, the folders for rings and for sleepers, and the server process's id.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
+    prefer_to_others()
+    give_way_to_others()
+    pipe = Pipe(int(descriptor))
+    _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
+    open_journal(config.log_level, config.log_json)
+    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
+
+    def report(done: int, total: int) -> None:
+        with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere
+            pipe.send(Compiling(done, total))
+
+    try:
+        with reported_to(report):
+            generator = _load_generator(config)
+        warm_up(generator)
+        stop_giving_way()
+    except EngineError as error:
+        pipe.send(Failed(str(error)))
+        return 1
+    gc.collect()
+    gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
+    Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
+    _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
+    return 0
