@@ -18,7 +18,7 @@ from engine.audio import BLOCK_FRAMES
 from engine.errors import BadTake
 from engine.generator import Model, Traits
 from moods.control import MAX_SEED, Control, Opening, parse_control, parse_opening
-from moods.errors import MoodsError, shown
+from moods.errors import BadControl, MoodsError, shown
 
 VERSION = 1
 _WHOLE = "expected the whole answer of GET /v1/stations/{id}/take"
@@ -184,8 +184,26 @@ def read_take(text: str) -> Take:
             raise BadTake(f"line {number}: frame is {shown(frame)}; expected a multiple of {BLOCK_FRAMES}")
         if frame < earlier:
             raise BadTake(f"line {number}: frame is {frame}, before the {earlier} of the line above; {_WHOLE}")
-        entries.append(Entry(len(entries), frame // BLOCK_FRAMES, _read_control(message, number)))
+        try:
+            entries.append(Entry(len(entries), frame // BLOCK_FRAMES, read_control(message)))
+        except MoodsError as error:
+            raise BadTake(f"line {number}: {error}") from None
     return Take(opening, header.seed, tuple(entries), header)
+
+
+def read_control(message: Mapping[str, Any]) -> Control | Skip | Rest | Resume:
+    """What was done, from a line of the document without its frame. Raises `moods.errors.MoodsError`."""
+    match message:
+        case {"type": "skip", "blocks": int(blocks)} if blocks > 0:
+            return Skip(blocks)
+        case {"type": "skip"}:
+            raise BadControl(f"blocks is {shown(message.get('blocks'))}; expected a whole number above 0")
+        case {"type": "rest"}:
+            return Rest()
+        case {"type": "resume"}:
+            return Resume()
+        case _:
+            return parse_control(message)
 
 
 def _object(line: str, number: int, *, is_cut: bool) -> dict[str, Any]:
@@ -218,19 +236,3 @@ def _read_header(row: dict[str, Any]) -> Header:
     if header.block_frames != BLOCK_FRAMES:
         raise BadTake(f"its blocks are of {header.block_frames} frames, here of {BLOCK_FRAMES}")
     return header
-
-
-def _read_control(message: dict[str, Any], number: int) -> Control | Skip | Rest | Resume:
-    match message:
-        case {"type": "skip", "blocks": int(blocks)} if blocks > 0:
-            return Skip(blocks)
-        case {"type": "skip"}:
-            raise BadTake(f"line {number}: blocks is {shown(message.get('blocks'))}; expected a number above 0")
-        case {"type": "rest"}:
-            return Rest()
-        case {"type": "resume"}:
-            return Resume()
-    try:
-        return parse_control(message)
-    except MoodsError as error:
-        raise BadTake(f"line {number}: {error}") from None

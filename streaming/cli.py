@@ -313,6 +313,7 @@ def _read_take(options: argparse.Namespace) -> Any:
         take = read_take(options.take.read_text(encoding="utf-8"))
     except (BadTake, UnicodeError) as error:
         raise Failure(f"{options.take}: {error}") from None
+    assert take.header is not None, "it was read from a file"
     if (device := choose_device(options.device or "auto")) != take.header.device:
         note(f"{options.take} was made on {take.header.device}; {device} rounds otherwise: samples may differ a little")
     return take
@@ -356,12 +357,13 @@ def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict
 def _moods(options: argparse.Namespace) -> int:
     if options.explain is not None:
         from moods.prompt import resolve_prompt
+        from streaming.messages import explained
 
-        explained = resolve_prompt(options.explain).to_dict()
+        meaning = explained(resolve_prompt(options.explain))
         if options.json:
-            tell(json.dumps(explained))
+            tell(json.dumps(meaning))
         else:
-            tell("\n".join(f"{name:8} {printable(_words(value))}" for name, value in explained.items()))
+            tell("\n".join(f"{name:8} {printable(_words(value))}" for name, value in meaning.items()))
         return 0
     from moods.listing import listing
     from moods.mood import list_moods, styles
@@ -397,7 +399,7 @@ def _warm(options: argparse.Namespace) -> int:
         from engine.backends import open_generator
         from engine.code_cache import kept_in
         from engine.config import EngineConfig
-        from streaming.engines.worker import warm_up
+        from streaming.engines.process import warm_up
 
         warm_up(open_generator(EngineConfig(max_slots=1)))
         folder = kept_in()
@@ -452,7 +454,6 @@ def _opening(options: argparse.Namespace) -> tuple[Any, int]:
     """The opening that the mood options ask for, and its seed: the one given or a fresh one."""
     from moods.control import parse_opening
     from moods.mood import find_mood
-    from moods.prompt import resolve_prompt
 
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
     fields: dict[str, Any] = {"seed": seed}
@@ -462,10 +463,11 @@ def _opening(options: argparse.Namespace) -> tuple[Any, int]:
             fields["mood"] = options.mood
         except UnknownMood:
             fields["prompt"] = options.mood
-            if unknown := resolve_prompt(options.mood).unknown:
-                note(f"not understood: {', '.join(unknown)}")
     fields |= {name: value for name in MOOD_FIELDS if (value := getattr(options, name)) is not None}
-    return parse_opening(fields), seed
+    opening = parse_opening(fields)
+    if opening.understood is not None and opening.understood.unknown:
+        note(f"not understood: {', '.join(opening.understood.unknown)}")
+    return opening, seed
 
 
 def _num_frames(seconds: float) -> int:

@@ -79,7 +79,7 @@ def line(message: str) -> str:
         (line('{"type": "panic", "frame": 57601}'), "line 7: frame is 57601"),
         (line('{"type": "panic", "frame": 960}'), "line 7: frame is 960, before the 57600 of the line above"),
         (line('{"type": "panik", "frame": 57600}'), 'line 7: type is "panik"'),
-        (line('{"type": "skip", "frame": 57600, "blocks": 0}'), "line 7: blocks is 0; expected a number above 0"),
+        (line('{"type": "skip", "frame": 57600, "blocks": 0}'), "line 7: blocks is 0; expected a whole number above 0"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(text: str, complaint: str) -> None:
