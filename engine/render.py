@@ -35,7 +35,7 @@ def take_ending_at(num_frames: int, how: str, opening: Opening, seed: int) -> Ta
 
 
 def begin(generator: Generator, take: Take) -> Performance:
-    """Begin `take` in slot 0 of `generator`, for `perform`. Raises `BadTake`, `MoodsError`."""
+    """Begin `take` in slot 0 of `generator`, for `perform`. Raises `BadTake`."""
     take.check_performable(generator.traits)
     return Performance.of(generator, 0, take, tail_frames=generator.traits.latency_frames)
 
@@ -92,8 +92,7 @@ class _Mute:
 def length_of(take: Take, most_frames: int) -> int:
     """Frames of a take that was read: until its ending is over, or some seconds beyond its last control.
 
-    Looks no further than a little beyond `most_frames`. Raises `moods.errors.MoodsError` for a control that cannot be
-    applied where it is.
+    Looks no further than a little beyond `most_frames`. Raises `BadTake` for a control that cannot be applied.
     """
     last_block = take.entries[-1].block if take.entries else 0
     assert take.header is not None

@@ -164,8 +164,12 @@ def write_take(
     return (json.dumps(line, ensure_ascii=False) + "\n" for line in itertools.chain([header], lines))
 
 
-def read_take(text: str) -> Take:
+def read_take(document: str | bytes) -> Take:
     """Read the document. Raises `BadTake` with the number of the line that is not as it should be."""
+    try:
+        text = document.decode("utf-8-sig") if isinstance(document, bytes) else document
+    except UnicodeDecodeError as error:
+        raise BadTake(f"it is no text in UTF-8 ({error}); {_WHOLE}") from None
     lines = text.split("\n")
     rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not rows:

@@ -61,9 +61,10 @@ def line(message: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "text, complaint",
+    "document, complaint",
     [
         ("", "is empty"),
+        (b"RIFF\xff\xff\xff\xffWAVE", "it is no text in UTF-8"),
         (written().split("\n", 1)[1], 'line 1 is no header, its type is "steer"'),
         (header(version=...), "version is missing; this Undersong reads 1"),
         (header(version=2), "version is 2; this Undersong reads 1"),
@@ -82,9 +83,9 @@ def line(message: str) -> str:
         (line('{"type": "skip", "frame": 57600, "blocks": 0}'), "line 7: blocks is 0; expected a whole number above 0"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_place(text: str, complaint: str) -> None:
+def test_what_cannot_be_read_is_refused_with_its_place(document: str | bytes, complaint: str) -> None:
     with pytest.raises(BadTake) as caught:
-        read_take(text)
+        read_take(document)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -141,3 +142,9 @@ def test_a_take_lasts_until_its_ending_or_some_seconds_beyond_what_was_asked_las
 def test_who_looks_for_the_end_of_a_long_take_gives_up() -> None:
     month = 50 * 86_400 * 30
     assert length_of(read_take(written([(month, PAUSE)])), SAMPLE_RATE) > SAMPLE_RATE
+
+
+def test_a_control_that_cannot_be_applied_is_named() -> None:
+    cancel = {"type": "cancel", "id": "nobody"}
+    with pytest.raises(BadTake, match='control 2, before frame 57600, cannot be applied: id is "nobody"'):
+        length_of(read_take(written([(20, STEER), (60, cancel), (70, STOP | {"at": "now"})])), SAMPLE_RATE * 60)

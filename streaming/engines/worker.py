@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
+from engine.errors import BadTake
 from engine.generator import Generator
 from engine.performance import Performance, Sound, step
 from engine.take import Entry, read_control
@@ -289,7 +290,7 @@ class Worker:
         slot = self._free_slots.popleft()
         try:
             opening.station = station = self._enter(slot, opening.request, opening.sent_s)
-        except (MoodsError, OSError) as error:
+        except (MoodsError, BadTake, OSError) as error:
             self._free_slots.append(slot)
             del self._openings[opening.request.station]
             code = error.code if isinstance(error, MoodsError) else EngineUnavailable.code
@@ -300,9 +301,11 @@ class Worker:
         return True
 
     def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
-        """Begin a performance, or bring one back. Raises `MoodsError` and OSError, and leaves the slot empty."""
+        """Begin a performance, or bring one back. Raises `MoodsError`, `BadTake` and OSError, and leaves the slot
+        empty."""
         opening, resume = request.opening, request.resume
         is_awoken = resume is not None and resume.due_in_s is None
+        log = [] if resume is None else [_entry_of(entry) for entry in resume.log]
         kept_path = snapshot_path(self._folder, request.station)
         publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
         snapshot = None
@@ -315,8 +318,11 @@ class Worker:
             performance = Performance(self._generator, slot, opening, request.seed)
         else:
             performance = Performance.restore(self._generator, slot, opening, snapshot)
-        if resume is not None:
-            performance.replay(map(_entry_of, resume.log))
+        try:
+            performance.replay(log)
+        except BadTake:
+            performance.close()
+            raise
         now_s = time.monotonic()
         station = _Station(
             request.station, next(self._orders), performance, publisher, request.is_heard,
