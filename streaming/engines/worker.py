@@ -28,8 +28,9 @@ from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.generator import Generator
 from engine.performance import Performance, Sound, step
 from engine.take import Entry, Rest, Resume, Skip
-from moods.control import Control, parse_control, parse_opening
+from moods.control import Control, parse_control
 from moods.errors import MoodsError
+from streaming import messages
 from streaming.config import Config
 from streaming.engines.publisher import Publisher, read_snapshot, write_snapshot
 from streaming.engines.schedule import (
@@ -43,7 +44,7 @@ from streaming.engines.schedule import (
     who_comes_back,
     who_gives_way,
 )
-from streaming.engines.told import ack_message, event_message, mood_message, status_message
+from streaming.engines.told import effect_message, event_message, lead_in_ms, mood_message, playing_message
 from streaming.engines.wire import (
     Applied,
     Apply,
@@ -53,17 +54,19 @@ from streaming.engines.wire import (
     Health,
     Heard,
     Kept,
+    LogEntry,
     Open,
     Opened,
     Pipe,
+    Plays,
     Ready,
     Refused,
     Request,
     Sleep,
     Slept,
 )
+from streaming.errors import EngineUnavailable
 from streaming.pacing import MAX_LATE_TICKS, tick_at, time_of
-from streaming.protocol import LogEntry, problem_of
 from streaming.scratch import ring_path, sleeper_path, snapshot_path
 
 log = logging.getLogger(__name__)
@@ -229,15 +232,14 @@ class Worker:
             if station is not None or request.station in self._openings or request.station in self._leaving:
                 self._deferred.append(request)
             return
-        entry = station.next_entry(request.control)
+        entry = station.next_entry(request.control.asked())
         try:
-            control = parse_control(request.control)
-            ack = ack_message(station.performance.apply(control), control)
+            ack = station.performance.apply(request.control)
         except MoodsError as error:
-            self._pipe.send(Refused(request.station, request.request, problem_of(error)))
+            self._pipe.send(Refused(request.station, request.request, error.code, str(error), error.members))
             return
-        heading = mood_message(station.performance.heading())
-        self._pipe.send(Applied(request.station, request.request, entry, ack, heading))
+        effect, heading = effect_message(ack, self._lead.seconds), mood_message(station.performance.heading())
+        self._pipe.send(Applied(request.station, request.request, entry, effect, heading))
         self._announce(station)
 
     def _apply_deferred(self) -> None:
@@ -275,11 +277,8 @@ class Worker:
         except (MoodsError, OSError) as error:
             self._free_slots.append(slot)
             del self._openings[opening.request.station]
-            if isinstance(error, MoodsError):
-                problem = problem_of(error)
-            else:
-                problem = {"code": "engine_unavailable", "detail": str(error)}
-            self._pipe.send(Refused(opening.request.station, None, problem))
+            code = error.code if isinstance(error, MoodsError) else EngineUnavailable.code
+            self._pipe.send(Refused(opening.request.station, None, code, str(error), {}))
             return True
         if station.is_behind:  # its clock has been running all the time
             self._begin(station)
@@ -287,7 +286,7 @@ class Worker:
 
     def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
         """Begin a performance, or bring one back. Raises `MoodsError` and OSError, and leaves the slot empty."""
-        opening, resume = parse_opening(request.opening), request.resume
+        opening, resume = request.opening, request.resume
         is_awoken = resume is not None and resume.due_in_s is None
         kept_path = snapshot_path(self._folder, request.station)
         publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
@@ -333,8 +332,8 @@ class Worker:
         del self._openings[station.id]
         self._stations[station.id] = station
         now_s = time.monotonic()
-        status = status_message(station.performance)
-        self._pipe.send(Opened(station.id, time_of(station.first_tick) - now_s, status), now_s)
+        playing = playing_message(station.performance)
+        self._pipe.send(Opened(station.id, time_of(station.first_tick) - now_s, playing), now_s)
         self._apply_deferred()
 
     # --- blocks ------------------------------------------------------------------------------------------------------
@@ -364,9 +363,9 @@ class Worker:
         self._skipped_s += lag * BLOCK_SECONDS
         self._tally.num_left_out += lag
         performance = station.performance
-        place = {"frame": performance.next_block * BLOCK_FRAMES, "index": performance.num_controls}
+        frame, index = performance.next_block * BLOCK_FRAMES, performance.num_controls
         performance.skip(lag)
-        self._pipe.send(Happened(station.id, {"type": "skip", "blocks": lag, **place}))
+        self._pipe.send(Happened(station.id, messages.Skip(type="skip", frame=frame, index=index, blocks=lag)))
 
     def _publish(self, stations: list[_Station], sounds: list[Sound], could_begin_s: list[float]) -> None:
         """Have the blocks that were just made encoded and written."""
@@ -554,7 +553,7 @@ class Worker:
     def _tell_status(self, station: _Station) -> None:
         station.next_status_s = time.monotonic() + STATUS_S
         station.is_told_sounding = station.performance.is_sounding
-        self._pipe.send(Happened(station.id, status_message(station.performance)))
+        self._pipe.send(Plays(station.id, playing_message(station.performance)))
 
     def _keep_house(self) -> None:
         """What is told at its time, however much there is to do."""
@@ -579,7 +578,7 @@ class Worker:
         counted = dict(self._generator.counters())
         grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
         self._told = counted
-        lead_ms = round(1000 * self._lead.seconds, 1)
+        lead_ms = lead_in_ms(self._lead.seconds)
         self._pipe.send(Health(health.load(now_s), tuple(health.step_ms), health.num_late, grown, lead_ms))
 
 
