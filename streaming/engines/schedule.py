@@ -134,7 +134,7 @@ class Tally:
     num_left_out: int = 0
     """Blocks that were so late that they were left out."""
     lag_s: float = 0.0
-    """How long after it was due the last block was ready."""
+    """How long after it was due the last block was ready; below 0 where it was ready before."""
     step_ms: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
 
     def share(self, seconds: float, now_s: float) -> float:
@@ -151,15 +151,15 @@ class Burden:
 
     def __init__(self, now_s: float) -> None:
         self._full_s = self._lag_s = 0.0
-        """For how long it has been full and did not catch up; by how much it was late when it was last asked."""
-        self._roomy_since_s = self._returned_s = now_s
+        """For how long it has been full and losing ground; how late it was when it was last asked."""
+        self._roomy_since_s, self._returned_s = now_s, -math.inf
         self._quiet_s = _QUIET_S
 
-    def judge(self, tally: Tally, turns: Sequence[Turn], now_s: float) -> int:
+    def judge(self, tally: Tally, lead_s: float, turns: Sequence[Turn], now_s: float) -> int:
         """After every JUDGE_S, of which the tally tells: how many more stations have to give way, -1 where one may come
         back, else 0."""
         num_playing = sum(not turn.is_resting for turn in turns)
-        is_losing = tally.num_left_out > 0 or (tally.num_late > 0 and tally.lag_s >= self._lag_s)
+        is_losing = tally.num_left_out > 0 or tally.lag_s > max(self._lag_s, -lead_s / 2)
         is_full = tally.share(tally.due_s, now_s) >= _FULL and is_losing
         self._lag_s = tally.lag_s
         self._full_s = self._full_s + JUDGE_S if is_full else 0.0

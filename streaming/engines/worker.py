@@ -212,8 +212,8 @@ class Worker:
             case Close(station=station_id):
                 self._close(station_id)
             case Heard(station=station_id, is_heard=is_heard):
-                if station_id in self._stations:
-                    self._stations[station_id].is_heard = is_heard
+                if (station := self._stations.get(station_id) or self._leaving.get(station_id)) is not None:
+                    station.is_heard = is_heard
                 elif station_id in self._openings:
                     self._set_heard(self._openings[station_id], is_heard)
             case Sleep(station=station_id):
@@ -516,7 +516,7 @@ class Worker:
         """Where there is too much to do for good some stations give way; where there is room one comes back."""
         tally, self._tally = self._tally, Tally(now_s)
         stations = list(self._stations.values())
-        number = self._burden.judge(tally, stations, now_s)
+        number = self._burden.judge(tally, self._lead.seconds, stations, now_s)
         if number > 0:
             for station in who_gives_way(stations, number):
                 if station.is_heard:

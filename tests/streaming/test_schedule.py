@@ -155,13 +155,13 @@ class Day:
         for _ in range(round(seconds / JUDGE_S)):
             self.now_s += JUDGE_S
             tally, share = Tally(self.now_s - JUDGE_S), self.num_playing / self.fits
-            self.lag_s = min(0.5, max(0.0, self.lag_s + (share - 1) * JUDGE_S))
+            self.lag_s = min(0.5, max(-MOST_LEAD_S, self.lag_s + (share - 1) * JUDGE_S))
             is_late = self.lag_s > 0
-            tally.lag_s, tally.num_late = self.lag_s, 10 * is_late
-            tally.idle_s = 0.0 if is_late else JUDGE_S * max(0.0, 1 - share)
+            tally.lag_s, tally.num_late, tally.num_left_out = self.lag_s, 10 * is_late, 25 * (self.lag_s == 0.5)
+            tally.idle_s = 0.0 if self.lag_s > -MOST_LEAD_S else JUDGE_S * max(0.0, 1 - share)
             tally.due_s = JUDGE_S - tally.idle_s
             tally.num_blocks = round((self.fits if is_late else self.num_playing) * JUDGE_S / BLOCK_SECONDS)
-            number = self.burden.judge(tally, self.turns, self.now_s)
+            number = self.burden.judge(tally, MOST_LEAD_S, self.turns, self.now_s)
             if number > 0:
                 for turn in who_gives_way(self.turns, number):
                     turn.is_resting = True

@@ -14,6 +14,7 @@ import pytest
 
 from engine.audio import BLOCK_SECONDS
 from engine.generator import Made
+from moods.control import Opening, Transport
 from moods.controller import Controller
 from streaming.config import Config
 from streaming.engines import worker as worker_module
@@ -141,7 +142,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 
 def opening(name: str, at_s: float = BEGAN_S, **fields: Any) -> tuple[float, Open]:
-    return at_s, Open(name, {"mood": "epic"}, 1, **fields)
+    return at_s, Open(name, Opening(mood="epic"), 1, **fields)
 
 
 def num_late(script: Script) -> int:
@@ -211,7 +212,7 @@ def test_who_gave_way_comes_back_when_another_leaves(stage: Stage) -> None:
     requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
     requests.append((BEGAN_S + 3.0, Close("heard0")))
     requests.append((BEGAN_S + 3.0, Close("heard1")))
-    script = stage.play(generator, requests, 13.0)
+    script = stage.play(generator, requests, 9.5)
     told = [(report.station, report.is_resting) for report in script.all(GaveWay)]
     assert told == [("heard3", True), ("heard3", False)]
 
@@ -224,7 +225,7 @@ def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -
     stage.clock.now_s += 60.0
     woken_s = stage.clock.now_s
     awake = opening("one", woken_s, resume=Resume(due_in_s=None, log=()), is_heard=True)
-    apply = (woken_s, Apply("one", 7, {"type": "transport", "do": "pause"}))
+    apply = (woken_s, Apply("one", 7, Transport(type="transport", do="pause")))
     script = stage.play(Costly(stage.clock, slot_s=0.001), [awake, apply], 1.0)
     (opened,) = script.all(Opened)
     first_tick = round((script.opened_s()["one"] + opened.due_in_s) / BLOCK_SECONDS)
@@ -241,4 +242,4 @@ def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage) -> None:
     script = stage.play(Costly(stage.clock, slot_s=0.001), [awake, (BEGAN_S, Heard("gone", True))], 1.0)
     (refused,) = script.all(worker_module.Refused)
     assert refused.request is None
-    assert refused.problem["code"] == "engine_unavailable"
+    assert refused.code == "engine_unavailable"
