@@ -42,7 +42,9 @@ _MAX_WAKES = 3
 """How often a control wakes a station that falls asleep again before it is applied."""
 _TRY_AGAIN_S = 0.5
 _ROOM_S = 2.0
-"""A station that nobody has wanted for so long makes room for a new one, and may take as long for it."""
+"""How long a new station waits for others to make room …"""
+_GRACE_S = 0.5
+"""… which those do that nobody has wanted for so long."""
 
 
 class Conductor:
@@ -115,6 +117,11 @@ class Conductor:
                 await self._start_engine()
             except (EngineFailed, OSError) as error:
                 log.error("an engine cannot be started", extra=about(detail=str(error)))
+
+    @property
+    def num_sessions(self) -> int:
+        """Listeners of all stations."""
+        return self._feeds.num_sessions
 
     # --- stations ----------------------------------------------------------------------------------------------------
 
@@ -291,22 +298,29 @@ class Conductor:
         return [self.stations[station_id] for wanted_s, station_id in sorted(alone) if wanted_s < since_s]
 
     async def _find_room(self) -> Link:
-        """An engine for a new station; where all are full, that of a station which nobody wants and which sleeps then.
+        """An engine for a new station; where all are full, one whose station nobody wants, and which sleeps then.
 
         Raises `EngineUnavailable`.
         """
-        try:
-            return self._choose_link()
-        except EngineUnavailable:
-            unwanted = self._unwanted(time.monotonic() - _ROOM_S) if self.config.sleep_s else []
-            if not unwanted:
-                raise
-        asleep = self._falling_asleep.setdefault(unwanted[0].id, asyncio.get_running_loop().create_future())
-        self._put_to_sleep(unwanted[0])
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(asleep), _ROOM_S)
-        self._falling_asleep.pop(unwanted[0].id, None)
-        return self._choose_link()
+        until_s = time.monotonic() + _ROOM_S
+        while True:
+            try:
+                return self._choose_link()
+            except EngineUnavailable:
+                now_s = time.monotonic()
+                if now_s > until_s or not self.config.sleep_s or not self._unwanted(now_s):
+                    raise
+            if unwanted := self._unwanted(now_s - _GRACE_S):
+                await self._sleeps(unwanted[0])
+            else:
+                await asyncio.sleep(_GRACE_S / 4)
+
+    async def _sleeps(self, station: Station) -> None:
+        """Put a station to sleep, and wait until it sleeps, but not for ever."""
+        asleep = self._falling_asleep.setdefault(station.id, asyncio.get_running_loop().create_future())
+        self._put_to_sleep(station)
+        await asyncio.wait([asleep], timeout=_ROOM_S)
+        self._falling_asleep.pop(station.id, None)
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 

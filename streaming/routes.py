@@ -55,7 +55,7 @@ def prefix_of(request: Request) -> str:
 
 def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
     """Raises `TooManySessions`."""
-    if sum(len(other.sessions) for other in conductor.stations.values()) >= conductor.config.max_sessions:
+    if conductor.num_sessions >= conductor.config.max_sessions:
         raise TooManySessions(conductor.config.max_sessions)
     return station.add_session(kind, max_chunks, lag_blocks)
 
