@@ -67,7 +67,7 @@ def stage(name: str, dataset: Path, minutes: float, is_rehearsal: bool) -> Stage
     return Stage(name, [python(), "-m", "engine.training.trainer", *words], 60 * minutes + 180)
 
 
-def run(stage: Stage) -> bool:
+def run(stage: Stage, is_kept: bool) -> bool:
     """Run a stage and keep what came of it as a JSON line; was it done?"""
     TRAINING.mkdir(parents=True, exist_ok=True)
     log = TRAINING / f"{stage.name}.log"
@@ -84,7 +84,9 @@ def run(stage: Stage) -> bool:
             failed = str(error)
     said = log.read_text(errors="replace").strip()
     outcome = {"found": _last_line(said)} if failed is None else {"failed": failed, "said": said[-LAST_CHARACTERS:]}
-    record("gpu_visit", {"stage": stage.name, "seconds": round(time.monotonic() - began, 1), **outcome})
+    record(
+        "gpu_visit", {"stage": stage.name, "seconds": round(time.monotonic() - began, 1), **outcome}, is_kept=is_kept
+    )
     return failed is None
 
 
@@ -116,9 +118,13 @@ def main(words: Sequence[str] | None = None) -> int:
         print("make gpu needs an NVIDIA card, and finds none here; ARGS=--rehearse goes without", file=sys.stderr)
         return 1
     names = options.only or STAGES[options.rehearse :]
-    failed = [name for name in names if not run(stage(name, options.dataset, options.minutes, options.rehearse))]
+    failed = [
+        name
+        for name in names
+        if not run(stage(name, options.dataset, options.minutes, options.rehearse), is_kept=not options.rehearse)
+    ]
     if failed:
-        print(f"gpu_visit: failed: {', '.join(failed)}; benchmarks/results/gpu_visit.jsonl says why", file=sys.stderr)
+        print(f"gpu_visit: failed: {', '.join(failed)}, see above", file=sys.stderr)
     return bool(failed)
 
 

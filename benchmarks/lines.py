@@ -17,13 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def record(name: str, figures: dict[str, Any]) -> None:
-    """Print the run as one JSON line and keep it."""
+def record(name: str, figures: dict[str, Any], *, is_kept: bool = True) -> None:
+    """Print the run as one JSON line and keep it, unless it was a rehearsal."""
     line = json.dumps({"benchmark": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "git": _git_sha(),
                        "machine": _machine(), **figures})  # fmt: skip
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{name}.jsonl").open("a") as results:
-        results.write(line + "\n")
+    if is_kept:
+        RESULTS.mkdir(exist_ok=True)
+        with (RESULTS / f"{name}.jsonl").open("a") as results:
+            results.write(line + "\n")
     print(line, flush=True)
 
 

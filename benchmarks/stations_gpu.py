@@ -116,7 +116,7 @@ def main() -> int:
         "card": name.decode() if isinstance(name, bytes) else name,
         "synth": curve(measure_synth, options.device, options.stations),
         "synth_and_composing": curve(measure_generator, options.device, options.stations),
-    })  # fmt: skip
+    }, is_kept=options.device == "cuda")  # fmt: skip
     return 0
 
 

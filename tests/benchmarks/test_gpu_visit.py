@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,3 +53,10 @@ def test_what_fails_is_told_and_the_others_run(results: Path, monkeypatch: pytes
 def test_every_stage_has_a_program(name: str) -> None:
     command = list(stage(name, Path("pieces.npz"), 8, is_rehearsal=False).command)
     assert command[0] == "make" or Path(command[2].replace(".", "/") + ".py").exists() or command[2] == "pytest"
+
+
+def test_it_needs_python_alone() -> None:
+    """What tells that nothing could be installed cannot need what was to be installed."""
+    asked = [sys.executable, "-S", "-m", "benchmarks.gpu_visit", "--help"]
+    done = subprocess.run(asked, cwd=lines.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "--minutes" in done.stdout, done.stderr
