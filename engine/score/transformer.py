@@ -125,6 +125,7 @@ class ScoreTransformer(nn.Module):
         self.field_out = nn.ModuleList(nn.Linear(config.field_dim, size, bias=False) for size in FIELD_SIZES[1:])
         self.apply(self._initialise)
         for layer in self.layers:
+            assert isinstance(layer, Layer)
             for last in (layer.out, layer.down):
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.num_layers) ** 0.5)
         nn.init.zeros_(self.copy.weight)

@@ -37,7 +37,7 @@ def performed(take: list[dict[str, Any]], num_blocks: int) -> np.ndarray:
 
 
 def test_it_is_steered_paused_begun_again_and_brought_back(make_server: Callable[[Config], Running]) -> None:
-    server = make_server(Config(port=0, generator="tests.generators.pairs:open_pairs", snapshot_s=0.3))
+    server = make_server(Config(port=0, engines=1, generator="tests.generators.pairs:open_pairs", snapshot_s=0.3))
     response = server.http.post("/v1/stations", json=OPENING)
     assert response.status_code == 201, response.text
     station = response.json()

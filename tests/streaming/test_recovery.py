@@ -134,7 +134,7 @@ def test_server_is_not_ready_until_the_engine_is_back(server: Running) -> None:
 
 
 def test_an_engine_too_slow_for_its_stations_leaves_out_and_goes_on(make_server: Callable[[Config], Running]) -> None:
-    server = make_server(Config(port=0, generator="tests.streaming.sines:open_slow"))
+    server = make_server(Config(port=0, engines=1, generator="tests.streaming.sines:open_slow"))
     station = server.open()
     with dial(server.ws(station["links"]["live"])) as live:
         skips = []
