@@ -3,7 +3,7 @@
 In: events of earlier beats; out: for every event of a beat, the first recalled event that comes after it. numba;
 releases the GIL. Remembers nothing: the composer and the data set keep the beats.
 
-The model is free to follow: `closeness` in its condition says how literally the lane was (in training) or is to be
+The model is free to follow: the strength in its condition says how literally the lane was (in training) or is to be
 (live) repeated. After the aligned theme conditioning of Shih et al. 2022 (Theme Transformer, arXiv:2111.04093) and the
 structure-related bars of Yu et al. 2022 (Museformer, arXiv:2210.10349), without their cost: attention stays as it is.
 """
@@ -58,9 +58,18 @@ def _add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
 
 
 @entry("engine.score")
-def add_lane(out, count, events, lane):  # type: ignore[no-untyped-def]
-    """The same for callers in Python."""
-    return _add_lane(out, count, events, lane)
+def recall_lanes(kept, num_kept, slots, sources, out, counts):  # type: ignore[no-untyped-def]
+    """Put what lanes recall into out[slot, MAX_EVENTS_PER_BEAT, 5] for each of slots [N], and how much into counts [N].
+
+    kept [S, beats, MAX_EVENTS_PER_BEAT, 5] and num_kept [S, beats] are events, each beat at its number modulo beats;
+    sources [N, lanes] are the beats recalled, -1 for none.
+    """
+    for i in range(len(slots)):
+        for lane in range(sources.shape[1]):
+            if sources[i, lane] >= 0:
+                place = sources[i, lane] % kept.shape[1]
+                events = kept[slots[i], place, : num_kept[slots[i], place]]
+                counts[i] = _add_lane(out[slots[i]], counts[i], events, lane)
 
 
 @kernel
@@ -79,9 +88,13 @@ def show_next(recalled, count, is_recalling, event, out):  # type: ignore[no-unt
 
 
 @entry("engine.score")
-def next_recalled(recalled, count, is_recalling, event, out):  # type: ignore[no-untyped-def]
-    """The same for callers in Python."""
-    show_next(recalled, count, is_recalling, event, out)
+def show_first(rows, slots):  # type: ignore[no-untyped-def]
+    """What the beats that begin in `slots` recall first, into the rows (`Rows` of sampling.py)."""
+    for slot in slots:
+        show_next(
+            rows.recalled_beat[slot], rows.num_recalled[slot], rows.is_recalling[slot], rows.pending[slot],
+            rows.recalled[slot],
+        )  # fmt: skip
 
 
 def recall_beats(events: Int, beat_starts: Int, sources: Int, out: Int) -> None:
