@@ -14,11 +14,14 @@ from benchmarks.audience import Heard, digest_of
 from engine.audio import BLOCK_FRAMES
 from engine.backends import open_generator
 from engine.config import EngineConfig
+from engine.performance import Performance, step
+from engine.take import Entry, Rest, Resume, Skip
 from moods.control import parse_opening
-from moods.controller import Controller
 
 Calm = dict[int, bytes]
 """Stream frame of a block → digest of its samples."""
+
+_KINDS = {"skip": lambda line: Skip(line["blocks"]), "rest": lambda line: Rest(), "resume": lambda line: Resume()}
 
 
 def take_of(url: str, station: str) -> list[str]:
@@ -26,29 +29,24 @@ def take_of(url: str, station: str) -> list[str]:
 
 
 def perform(takes: Mapping[str, Sequence[str]], num_blocks: int) -> dict[str, Calm]:
-    """The first `num_blocks` blocks of the music of each take without controls, at the frames where they belong.
+    """The first `num_blocks` blocks of each take without controls, at the frames where they belong.
 
-    Blocks that the engine left out, and the one in which the music comes back, are nowhere.
+    Blocks that the engine left out are nowhere.
     """
     generator = open_generator(EngineConfig(max_slots=len(takes)))
-    calm: dict[str, Calm] = {station: {} for station in takes}
-    skips: list[dict[int, int]] = []
+    performances = []
     for slot, take in enumerate(takes.values()):
-        opening, *entries = [json.loads(line) for line in take]
-        assert all(entry["type"] == "skip" for entry in entries), entries
-        skips.append({entry["frame"]: entry["blocks"] * BLOCK_FRAMES for entry in entries})
+        opening, *lines = [json.loads(line) for line in take]
         fields = {name: value for name, value in opening.items() if name not in ("type", "station", "is_complete")}
-        generator.open(slot, Controller(parse_opening(fields), opening["seed"]))
-    frames = [0] * len(takes)
+        performances.append(Performance(generator, slot, parse_opening(fields), opening["seed"]))
+        performances[-1].replay(
+            Entry(index, line["frame"] // BLOCK_FRAMES, _KINDS[line["type"]](line)) for index, line in enumerate(lines)
+        )
+    calm: dict[str, Calm] = {station: {} for station in takes}
     for _ in range(num_blocks):
-        block = generator.step(range(len(takes)))
-        for slot, blocks in enumerate(calm.values()):
-            skipped = 0
-            while num_frames := skips[slot].pop(frames[slot], 0):
-                skipped, frames[slot] = num_frames, frames[slot] + num_frames
-            if not skipped:
-                blocks[frames[slot]] = digest_of(block[slot].T.tobytes())
-            frames[slot] += BLOCK_FRAMES
+        frames = [performance.next_block * BLOCK_FRAMES for performance in performances]
+        for frame, sound, blocks in zip(frames, step(generator, performances), calm.values(), strict=True):
+            blocks[frame] = digest_of(sound.pcm.tobytes())
     return calm
 
 

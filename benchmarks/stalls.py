@@ -30,7 +30,9 @@ _CGROUP_V2 = Path("/sys/fs/cgroup")
 
 
 def engines(server: Server) -> list[int]:
-    return [child.pid for child in server.process.children() if any("worker" in word for word in child.cmdline())]
+    return [
+        child.pid for child in server.process.children() if any("streaming.engines" in word for word in child.cmdline())
+    ]
 
 
 @contextmanager

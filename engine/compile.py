@@ -148,7 +148,7 @@ def _digest_of(name: str) -> int:
     return int.from_bytes(digest.digest()[:7], "little")
 
 
-def bound_to_sources(function: FunctionType, packages: Iterable[str]) -> FunctionType:
+def bound_to_sources(function: Any, packages: Iterable[str]) -> FunctionType:
     """The same function with a digest of all sources of `packages` as one more captured value.
 
     A card's code is in numba's own cache, which looks at the function's own file alone and would keep serving old code
@@ -213,7 +213,8 @@ class _Progress(event.Listener):
     """Counts the kernels that are compiled here and, as it is told, elsewhere."""
 
     def __init__(self, report: Report) -> None:
-        self._report, self._done, self._lock = report, set(), threading.Lock()
+        self._report, self._lock = report, threading.Lock()
+        self._done: set[str] = set()
 
     def on_start(self, event: Any) -> None:
         pass
@@ -258,14 +259,16 @@ def compiled_beside(module: str) -> Iterator[None]:
             yield
             return
         command = child_command("engine.compile:_compile_for_parent", module)
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
         try:
-            child = subprocess.Popen(command, env=child_environment(), text=True, **pipes)
+            child = subprocess.Popen(
+                command, env=child_environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
         except OSError:  # a machine with no room for it: it would only save time
             yield
             return
         with child:
-            listener = threading.Thread(target=lambda: [progress.count(line.strip()) for line in child.stdout])
+            listener = threading.Thread(target=_count_all, args=(progress, child.stdout))
             listener.start()
             try:
                 yield
@@ -273,6 +276,11 @@ def compiled_beside(module: str) -> Iterator[None]:
             except BaseException:
                 child.kill()
                 raise
+
+
+def _count_all(progress: _Progress, lines: Iterable[str]) -> None:
+    for line in lines:
+        progress.count(line.strip())
 
 
 def _compile_for_parent(module: str) -> None:

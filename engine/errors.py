@@ -6,6 +6,7 @@ EngineError
 ├── UnknownDevice        --device is not one of ours
 ├── DeviceMissing        the device asked for is not in this machine
 ├── BadCheckpoint        a checkpoint file is missing or not what its manifest says
+├── BadTake              a take cannot be read, or not be performed again here
 └── synth.errors.PatchError  a patch file is not what it should be
 """
 
@@ -45,3 +46,7 @@ class BadCheckpoint(EngineError):
     def __init__(self, file: Path, expected: str, found: str) -> None:
         self.file, self.expected, self.found = file, expected, found
         super().__init__(f"checkpoint {file}: expected {expected}, found {found}; reinstall or name another checkpoint")
+
+
+class BadTake(EngineError):
+    """The text says where the take is not as expected, what is there, and the way out."""

@@ -17,6 +17,14 @@ Snapshot = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """Weights, and by which sum they are known."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What whoever plays a generator has to know of its kind; the same from its making on."""
 
@@ -30,6 +38,11 @@ class Traits:
     """A step makes so many times BLOCK_FRAMES."""
     has_notes: bool
     has_stems: bool
+    model: Model | None = None
+    """What it composes with, where that is learnt."""
+    device: str = "cpu"
+    patches: str | None = None
+    """sha256 of the instruments that stand beside or for its own; None: there are none."""
 
     def __post_init__(self) -> None:
         assert self.latency_frames >= 0 and self.lead_frames >= 0, (self.latency_frames, self.lead_frames)

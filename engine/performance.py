@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from engine.generator import Generator
-from engine.take import Entry, Rest, Resume, Skip
+from engine.take import Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
 from moods.control import At, Control, End, Hit, Opening, Panic, Stinger, Transport
 from moods.controller import Controller
@@ -152,6 +152,13 @@ class Performance:
         generator.open(slot, self.controller)
 
     @classmethod
+    def of(cls, generator: Generator, slot: int, take: Take, *, tail_frames: int = 0) -> Self:
+        """Begin what is to go as `take` says, in an empty slot. Raises as `apply` does, later from `step` too."""
+        performance = cls(generator, slot, take.opening, take.seed, tail_frames=tail_frames)
+        performance.replay(take.entries)
+        return performance
+
+    @classmethod
     def restore(cls, generator: Generator, slot: int, opening: Opening, snapshot: dict[str, Any]) -> Self:
         """Go on, in an empty slot, from where `snapshot` was taken."""
         performance = cls.__new__(cls)
@@ -171,7 +178,7 @@ class Performance:
         tail_frames: int,
     ) -> None:
         self.slot, self.controller = slot, controller
-        self._generator, self._opening, self._state, self._tail_frames = generator, opening, state, tail_frames
+        self.generator, self._opening, self._state, self._tail_frames = generator, opening, state, tail_frames
         self._to_replay: list[Entry] = []
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -246,7 +253,7 @@ class Performance:
         except OutOfRange as error:
             raise self._in_stream_time(error, control) from error
         if applied.changed_since is not None:
-            self._generator.revise(self.slot, applied.changed_since)
+            self.generator.revise(self.slot, applied.changed_since)
         self._state.num_controls += 1
         effective = self._in_stream(applied.effective)
         if isinstance(control, Transport | Panic):
@@ -280,9 +287,9 @@ class Performance:
 
     def _restart(self) -> None:
         """The same opening and seed again, from the next block on."""
-        self._generator.close(self.slot)
-        self.controller = Controller(self._opening, self.controller.seed, **_told(self._generator))
-        self._generator.open(self.slot, self.controller)
+        self.generator.close(self.slot)
+        self.controller = Controller(self._opening, self.controller.seed, **_told(self.generator))
+        self.generator.open(self.slot, self.controller)
         state = self._state
         state.silent_frames = state.next_block * BLOCK_FRAMES
         state.made, state.is_up, state.is_restarting = [], False, False
@@ -316,6 +323,11 @@ class Performance:
             reverse=True,
         )
         self._replay_due()
+
+    @property
+    def is_replaying(self) -> bool:
+        """There are entries still to be done."""
+        return bool(self._to_replay)
 
     def _replay_due(self) -> None:
         while self._to_replay and self._to_replay[-1].block <= self.next_block:
@@ -386,15 +398,23 @@ class Performance:
         at = (state.num_controls, state.silent_frames, state.next_beat)
         if at == state.told_at:
             return []
-        ahead = self._ahead()
+        ahead = self._events(state.next_beat - 1)
         told, state.told, state.told_at = state.told, ahead, at
         return [event for key, event in ahead.items() if told.get(key) != event]
 
-    def _ahead(self) -> dict[tuple[str, int], Event]:
-        """All that begins on the beats announced so far, from the next block on."""
+    def beginning(self) -> list[Event]:
+        """What begins within the next block."""
+        if not self.is_sounding:
+            return []
+        ahead = self._events(self.controller.beat_at(self.music_frame + BLOCK_FRAMES - 1))
+        end = (self.next_block + 1) * BLOCK_FRAMES
+        return [event for event in ahead.values() if event.at.frame < end]
+
+    def _events(self, last_beat: int) -> dict[tuple[str, int], Event]:
+        """All that begins from the next block on, up to a beat."""
         controller, end = self.controller, self.controller.end_frame
         still_to_sound = range(self.music_frame, sys.maxsize if end is None else end)
-        first_beat, last_beat = controller.beat_at(self.music_frame), self._state.next_beat - 1
+        first_beat = controller.beat_at(self.music_frame)
         ahead: dict[tuple[str, int], Event] = {}
         for beat in range(first_beat, last_beat + 1):
             frame = controller.frame_of_beat(beat)
@@ -422,12 +442,12 @@ class Performance:
         return {
             "state": replace(self._state, made=list(self._state.made)),
             "controller": self.controller.snapshot(),
-            "generator": self._generator.snapshot(self.slot),
+            "generator": self.generator.snapshot(self.slot),
         }
 
     def close(self) -> None:
         """Leave the slot empty."""
-        self._generator.close(self.slot)
+        self.generator.close(self.slot)
 
 
 def step(

@@ -1,59 +1,115 @@
-"""Music without a clock: the same `Generator.step()` as live, as fast as it goes.
+"""Music without a clock: a take performed as fast as it goes.
 
-In: an opening and a length; out: blocks. Remembers nothing between calls; the calling thread does the work.
+In: a take and a length; out: blocks. Remembers nothing between calls; the calling thread does the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 
-from engine.audio import BLOCK_FRAMES, SAMPLE_RATE, Block
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE, Block
 from engine.backends import open_generator
 from engine.config import EngineConfig
-from engine.generator import Generator
+from engine.generator import Generator, Made, Traits
+from engine.performance import Performance, step
+from engine.take import Entry, Take
 from moods.control import Opening, parse_control
 from moods.controller import Controller
 
 _RAMP_FRAMES = 192
 """4 ms: short enough to leave a stop abrupt, long enough not to click."""
+_AFTERWARDS_FRAMES = 10 * SAMPLE_RATE
+"""How long a take that has no ending is heard after what was asked last."""
 
 
-def end_at(controller: Controller, num_frames: int, how: str) -> None:
-    """Ask a controller that has not begun for an ending whose last sound is over at `num_frames`.
+def take_ending_at(num_frames: int, how: str, opening: Opening, seed: int) -> Take:
+    """A take whose last sound is over at `num_frames`.
 
     `how` is one of `cadence`, `ring`, `fade`, `stop`. Raises `moods.errors.BadControl` for another word.
     """
     control = parse_control({"type": "end", "how": how, "at": {"seconds": num_frames / SAMPLE_RATE}})
-    controller.apply(control, 0)
+    return Take(opening, seed, (Entry(0, 0, control),))
 
 
-def perform(generator: Generator, controller: Controller, num_frames: int) -> Iterator[Block]:
-    """Play `controller` in slot 0 of `generator`: float32 [1, 2, BLOCK_FRAMES or less] each, `num_frames` in all.
+def begin(generator: Generator, take: Take) -> Performance:
+    """Begin `take` in slot 0 of `generator`, for `perform`. Raises `BadTake`, `MoodsError`."""
+    take.check_performable(generator.traits)
+    return Performance.of(generator, 0, take, tail_frames=generator.traits.latency_frames)
 
+
+def perform(
+    performance: Performance, num_frames: int | None = None, before_block: Callable[[], None] = lambda: None
+) -> Iterator[Block]:
+    """Play on to the frame `num_frames`, or for ever: float32 [1, 2, BLOCK_FRAMES or less] each.
+
+    `before_block` is called before each block of the stream is made.
     The generator's latency is cut off, so that frame 0 is the music's: beats lie in a file where the clock has them.
-    Music that is to end at `num_frames` is brought to zero there: its own fade moves by whole blocks.
+    The last moment is brought to zero: an ending's own fade moves by whole blocks, and other music is cut off.
     The slot is free again when the iterator ends or is closed.
     """
-    generator.open(0, controller)
-    first, last = generator.traits.latency_frames, generator.traits.latency_frames + num_frames
+    generator = performance.generator
+    first = generator.traits.latency_frames
+    last = None if num_frames is None else first + num_frames
+    frame = 0
     try:
-        for frame in range(0, last, BLOCK_FRAMES):
-            block = generator.step((0,)).block[:, :, max(0, first - frame) : last - frame]
-            if controller.end_frame == num_frames and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
+        while last is None or frame < last:
+            before_block()
+            block = step(generator, [performance])[0].pcm.T[None, :, max(0, first - frame) :]
+            if last is not None and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
+                block = block[:, :, : block.shape[2] - max(0, frame + BLOCK_FRAMES - last)]
                 frames_left = np.arange(block.shape[2] - 1, -1, -1) + max(0, last - frame - BLOCK_FRAMES)
                 block = block * np.minimum(frames_left / _RAMP_FRAMES, 1.0).astype(np.float32)
             if block.shape[2]:
                 yield block
+            frame += BLOCK_FRAMES
     finally:
-        generator.close(0)
+        performance.close()
+
+
+class _Mute:
+    """As much of a generator as a performance needs that nobody hears."""
+
+    def __init__(self, traits: Traits) -> None:
+        self.traits = traits
+        self._made = Made(np.zeros((1, CHANNELS, traits.block_multiple * BLOCK_FRAMES), np.float32))
+
+    def open(self, slot: int, controller: Controller) -> None: ...
+
+    def step(self, slots: Sequence[int], *, stems: bool, notes: bool) -> Made:
+        return self._made
+
+    def revise(self, slot: int, changed_since: int) -> None: ...
+
+    def close(self, slot: int) -> None: ...
+
+
+def length_of(take: Take, most_frames: int) -> int:
+    """Frames of a take that was read: until its ending is over, or some seconds beyond its last control.
+
+    Looks no further than a little beyond `most_frames`. Raises `moods.errors.MoodsError` for a control that cannot be
+    applied where it is.
+    """
+    last_block = take.entries[-1].block if take.entries else 0
+    assert take.header is not None
+    generator = cast(Generator, _Mute(take.header.traits))
+    performance = Performance.of(generator, 0, take)
+    ended_frame = None
+    while performance.next_block * BLOCK_FRAMES <= most_frames:
+        if not performance.is_replaying and (performance.end_frame is None or not performance.is_sounding):
+            break
+        step(generator, [performance])
+        if not performance.is_over:
+            ended_frame = None
+        elif ended_frame is None:
+            ended_frame = performance.end_frame
+    return last_block * BLOCK_FRAMES + _AFTERWARDS_FRAMES if ended_frame is None else ended_frame
 
 
 def render(
     opening: Opening, seed: int, num_frames: int, config: EngineConfig, ending: str = "cadence"
 ) -> Iterator[Block]:
-    """`perform` with a generator and a controller of its own, ending at `num_frames` as `end_at` says."""
-    controller = Controller(opening, seed)
-    end_at(controller, num_frames, ending)
-    yield from perform(open_generator(config), controller, num_frames)
+    """`perform` with a generator of its own what `take_ending_at` says."""
+    yield from perform(begin(open_generator(config), take_ending_at(num_frames, ending, opening, seed)), num_frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from engine.audio import BLOCK_FRAMES
 from engine.compile import compiled_beside, is_compiled
 from engine.config import EngineConfig
 from engine.device import choose_device
-from engine.generator import Made, Snapshot, Traits
+from engine.generator import Made, Model, Snapshot, Traits
 from engine.notes import TICKS_PER_BEAT, notes_to_sounds
 from engine.score.columns import Bools, Column, Ints, make_columns, reset_row
 from engine.score.composer import ComposedBeats, Composer, num_rows
@@ -61,7 +62,17 @@ class _Slots(NamedTuple):
 class ScoreGenerator:
     """Implements `engine.generator.Generator`. `piece_slots` are composed for at a time in a piece of work."""
 
-    def __init__(self, composer: Composer, synth: Synth, max_slots: int, piece_slots: int = _CPU_PIECE_SLOTS) -> None:
+    def __init__(
+        self,
+        composer: Composer,
+        synth: Synth,
+        max_slots: int,
+        piece_slots: int = _CPU_PIECE_SLOTS,
+        *,
+        model: Model | None = None,
+        device: str = "cpu",
+        patches: str | None = None,
+    ) -> None:
         self.max_slots = max_slots
         self.traits = Traits(
             name="score",
@@ -70,6 +81,9 @@ class ScoreGenerator:
             block_multiple=1,
             has_notes=True,
             has_stems=True,
+            model=model,
+            device=device,
+            patches=patches,
         )
         self._composer, self._synth, self._piece_slots = composer, synth, piece_slots
         self._overlay = Overlay(max_slots)
@@ -191,21 +205,30 @@ class ScoreGenerator:
         return state.colour[slots]
 
 
-def _read_tables(folder: Path | None) -> PatchTables:
-    """The shipped patches with those of `folder`, or without them and a warning: no patch keeps music from playing."""
+def _read_tables(folder: Path | None) -> tuple[PatchTables, str | None]:
+    """The shipped patches with those of `folder`, and the sum of those: or without them and a warning, for no patch
+    keeps music from playing."""
     if folder is None:
-        return shipped_tables()
+        return shipped_tables(), None
     try:
-        return load_tables(SHIPPED, folder)
+        return load_tables(SHIPPED, folder), _sum_of(folder)
     except PatchError as error:
         logging.getLogger("undersong").warning("%s (patches of %s); the shipped ones play instead", error, folder)
-        return shipped_tables()
+        return shipped_tables(), None
+
+
+def _sum_of(folder: Path) -> str:
+    """sha256 of the patch files, their names included."""
+    total = hashlib.sha256()
+    for file in sorted(folder.glob("*.toml")):
+        total.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return total.hexdigest()
 
 
 def open_score(config: EngineConfig) -> ScoreGenerator:
     """Load the checkpoint, and compile what has not been compiled. Raises `BadCheckpoint`, `DeviceMissing`."""
     device = choose_device(config.device)
-    sizes, tensors, _ = read_checkpoint(config.checkpoint or shipped_checkpoint())
+    sizes, tensors, manifest = read_checkpoint(config.checkpoint or shipped_checkpoint())
     trunk: Trunk
     if device == "cpu":
         trunk = CpuTrunk(tensors, sizes, num_rows(config.max_slots))
@@ -218,6 +241,8 @@ def open_score(config: EngineConfig) -> ScoreGenerator:
             composer.warm_up()
     # More threads would only queue behind the front process and the encoders.
     num_threads = config.num_threads or min(4, os.cpu_count() or 1)
-    synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=_read_tables(config.patches))
+    tables, patches = _read_tables(config.patches)
+    synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=tables)
     piece_slots = _CPU_PIECE_SLOTS if device == "cpu" else config.max_slots
-    return ScoreGenerator(composer, synth, config.max_slots, piece_slots)
+    model = Model(Path(manifest["file"]).stem, manifest["sha256"])
+    return ScoreGenerator(composer, synth, config.max_slots, piece_slots, model=model, device=device, patches=patches)

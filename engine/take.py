@@ -1,10 +1,26 @@
-"""A take: what was asked of a performance, and before which block of its stream. Remembers nothing; any thread."""
+"""Takes: all that the same music is performed from again, and the document they are kept in.
+
+In: JSON lines, the first a header, then one for each thing done to the performance; out: a `Take`, and the other way
+round. Remembers nothing; any thread.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from moods.control import Control
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.audio import BLOCK_FRAMES
+from engine.errors import BadTake
+from engine.generator import Model, Traits
+from moods.control import MAX_SEED, Control, Opening, parse_control, parse_opening
+from moods.errors import MoodsError, shown
+
+VERSION = 1
+_WHOLE = "expected the whole answer of GET /v1/stations/{id}/take"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +47,189 @@ class Entry:
     index: int
     block: int
     control: Control | Skip | Rest | Resume
+
+
+class Header(BaseModel):
+    """The first line of the document."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    type: Literal["opening"] = "opening"
+    version: Literal[1] = 1
+    station: str
+    is_complete: bool
+    """False: the oldest controls have been forgotten."""
+    opening: dict[str, Any]
+    seed: int = Field(ge=0, le=MAX_SEED)
+    backend: str
+    model: Model | None
+    device: str
+    patches: str | None
+    block_frames: int = Field(ge=1)
+    block_multiple: int = Field(ge=1)
+    latency_frames: int = Field(ge=0)
+    lead_frames: int = Field(ge=0)
+
+    @property
+    def traits(self) -> Traits:
+        """Of the generator that made the sound, as far as a course depends on them."""
+        return Traits(
+            self.backend,
+            self.latency_frames,
+            self.lead_frames,
+            self.block_multiple,
+            has_notes=False,
+            has_stems=False,
+            model=self.model,
+            device=self.device,
+            patches=self.patches,
+        )
+
+
+_MUST_AGREE = {
+    "backend": "name",
+    "model": "model",
+    "patches": "patches",
+    "block multiple": "block_multiple",
+    "latency": "latency_frames",
+    "lead": "lead_frames",
+}
+"""Traits without which the same take is other music. Another device only rounds otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """An opening, a seed, and what was done before which block; `header` is that of the document it was read from."""
+
+    opening: Opening
+    seed: int
+    entries: tuple[Entry, ...] = ()
+    header: Header | None = None
+
+    def check_performable(self, traits: Traits) -> None:
+        """Raises `BadTake` where a generator of these traits would make other music of it, with what differs."""
+        header = self.header
+        if header is None:
+            return
+        if not header.is_complete:
+            raise BadTake(
+                "its oldest controls have been forgotten (is_complete is false); it cannot be performed again"
+            )
+        for name, trait in _MUST_AGREE.items():
+            wanted, found = getattr(header.traits, trait), getattr(traits, trait)
+            if wanted != found:
+                raise BadTake(
+                    f"it was made with {name} {_short(wanted)}, here is {_short(found)}; "
+                    "perform it with the Undersong that made it, set up in the same way"
+                )
+
+
+def _short(value: object) -> str:
+    """A model or sum in so many characters as tell it from another."""
+    if isinstance(value, Model):
+        return f"{value.name} ({value.sha256[:12]}…)"
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:12]}…"
+
+
+def write_take(
+    station: str,
+    opening: Mapping[str, Any],
+    seed: int,
+    entries: Iterable[tuple[int, Mapping[str, Any]]],
+    traits: Traits,
+    *,
+    is_complete: bool,
+) -> Iterator[str]:
+    """The document's lines. `opening` is as it was asked for; `entries` are blocks and what was done before them, as
+    JSON has it."""
+    header = {
+        "type": "opening",
+        "version": VERSION,
+        "station": station,
+        "is_complete": is_complete,
+        "opening": {name: value for name, value in opening.items() if name != "seed"},
+        "seed": seed,
+        "backend": traits.name,
+        "model": None if traits.model is None else asdict(traits.model),
+        "device": traits.device,
+        "patches": traits.patches,
+        "block_frames": BLOCK_FRAMES,
+        "block_multiple": traits.block_multiple,
+        "latency_frames": traits.latency_frames,
+        "lead_frames": traits.lead_frames,
+    }
+    for line in (header, *({"frame": block * BLOCK_FRAMES, **message} for block, message in entries)):
+        yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def read_take(text: str) -> Take:
+    """Read the document. Raises `BadTake` with the number of the line that is not as it should be."""
+    lines = text.split("\n")
+    rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not rows:
+        raise BadTake(f"it is empty; {_WHOLE}")
+    messages = (_object(line, number, is_cut=number == len(lines)) for number, line in rows)
+    header = _read_header(next(messages))
+    try:
+        opening = parse_opening(header.opening)
+    except MoodsError as error:
+        raise BadTake(f"line 1: {error}") from None
+    entries: list[Entry] = []
+    frame = 0
+    for (number, _), message in zip(rows[1:], messages, strict=True):
+        frame, earlier = message.pop("frame", None), frame
+        if isinstance(frame, bool) or not isinstance(frame, int) or frame % BLOCK_FRAMES:
+            raise BadTake(f"line {number}: frame is {shown(frame)}; expected a multiple of {BLOCK_FRAMES}")
+        if frame < earlier:
+            raise BadTake(f"line {number}: frame is {frame}, before the {earlier} of the line above; {_WHOLE}")
+        entries.append(Entry(len(entries), frame // BLOCK_FRAMES, _read_control(message, number)))
+    return Take(opening, header.seed, tuple(entries), header)
+
+
+def _object(line: str, number: int, *, is_cut: bool) -> dict[str, Any]:
+    """Read a line; `is_cut` where no other and no line break follows it."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        if is_cut:
+            raise BadTake(f"it is cut off in line {number}; {_WHOLE}") from None
+        raise BadTake(f"line {number} is not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise BadTake(f"line {number} is {shown(message)}; expected an object")
+    return message
+
+
+def _read_header(row: dict[str, Any]) -> Header:
+    if row.get("type") != "opening":
+        raise BadTake(f"line 1 is no header, its type is {shown(row.get('type'))}; {_WHOLE}")
+    if row.get("version") != VERSION:
+        version = shown(row["version"]) if "version" in row else "missing"
+        raise BadTake(f"its version is {version}; this Undersong reads {VERSION}; perform it with the one that made it")
+    try:
+        header = Header.model_validate_json(json.dumps(row))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise BadTake(
+            f"line 1: {field} is {shown(first['input'])}; {first['msg'][:1].lower()}{first['msg'][1:]}"
+        ) from None
+    if header.block_frames != BLOCK_FRAMES:
+        raise BadTake(f"its blocks are of {header.block_frames} frames, here of {BLOCK_FRAMES}")
+    return header
+
+
+def _read_control(message: dict[str, Any], number: int) -> Control | Skip | Rest | Resume:
+    match message:
+        case {"type": "skip", "blocks": int(blocks)} if blocks > 0:
+            return Skip(blocks)
+        case {"type": "skip"}:
+            raise BadTake(f"line {number}: blocks is {shown(message.get('blocks'))}; expected a number above 0")
+        case {"type": "rest"}:
+            return Rest()
+        case {"type": "resume"}:
+            return Resume()
+    try:
+        return parse_control(message)
+    except MoodsError as error:
+        raise BadTake(f"line {number}: {error}") from None

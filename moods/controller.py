@@ -232,7 +232,7 @@ class Controller:
     # --- controls --------------------------------------------------------------------------------------------------
 
     def apply(self, control: Control, frame: int) -> Applied:
-        """Take a control; `frame` is the first music frame not yet made. Nothing changes before what is effective.
+        """Apply a control; `frame` is the first music frame not yet made. Nothing changes before what is effective.
 
         Raises `BadControl` or `OutOfRange` and leaves the course as it was.
         """

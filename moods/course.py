@@ -132,7 +132,7 @@ class Course:
             track.revise(since)
 
     def forget_before(self, at: Moment) -> None:
-        """Drop what no read at `at`, where a beat begins, or later depends on."""
+        """Forget what no read at `at`, where a beat begins, or later depends on."""
         self.held(int(at.beat))
         for track in self.tracks.values():
             track.settle(at)

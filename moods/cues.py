@@ -143,7 +143,7 @@ class Cues:
         return Change(self._fields_of(planned), max(edge.beat, planned.first_beat), effective_frame=frame)
 
     def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
-        """Take out what the control asked for and has not begun."""
+        """Remove what the control asked for and has not begun."""
 
         def is_waiting(p: Planned) -> bool:
             return self.frame_of(p) >= edge.frame if p.is_over else p.first_beat >= edge.beat
@@ -200,7 +200,7 @@ class Cues:
         return replace(planned, fill_beat=next(iter(fill_beats), None))
 
     def _add(self, planned: Planned) -> None:
-        """Take in what was planned; it replaces its like at the same beat, or frame where it is laid over."""
+        """Add what was planned; it replaces its like at the same beat, or frame where it is laid over."""
         replaced = self._likes_of(planned)
         self._planned = [p for p in self._planned if p not in replaced] + [planned]
         self._num_asked += 1

@@ -28,7 +28,7 @@ MUTE_DB = -120.0
 
 
 Recall = tuple[tuple[int, float] | None, ...]
-"""In the order of LANES: how many bars back the bar is that a lane returns to, and how closely (0 … 1) it follows."""
+"""In the order of LANES: how many bars back the bar is that a lane recalls, and the strength of recall, 0 … 1."""
 NO_RECALL: Recall = (None,) * len(LANES)
 
 

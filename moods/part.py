@@ -66,7 +66,7 @@ class Part(Protocol):
     """In a snapshot."""
 
     def apply(self, control: Control, edge: Edge) -> Change | None:
-        """Take a control, changing nothing before `edge`; None where it asks nothing of this part.
+        """Apply a control, changing nothing before `edge`; None where it asks nothing of this part.
 
         Raises `MoodsError` and leaves all as it was.
         """
@@ -81,10 +81,10 @@ class Part(Protocol):
         """The first frame after `at` at which what the part lends to what is heard may be otherwise."""
 
     def forget_before(self, at: Moment) -> None:
-        """Drop what no read at `at`, where a beat begins, or later depends on."""
+        """Forget what no read at `at`, where a beat begins, or later depends on."""
 
     def snapshot(self) -> Any:
         """Everything remembered, as JSON values."""
 
     def restore(self, snapshot: Any) -> None:
-        """Take over what another remembered; the parts before this one have done so."""
+        """Remember what `snapshot` holds; the parts before this one have been restored."""

@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from moods.intent import STYLES
 from moods.mood import (
@@ -21,7 +20,6 @@ from moods.mood import (
     find_style,
     list_moods,
     read_preset,
-    style_names,
     style_weights,
     styles,
 )
@@ -52,14 +50,6 @@ class Prompt:
     point: Mood
     unknown: tuple[str, ...]  # words not understood
     is_understood: bool  # False: no word of it says where to go
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `moods --explain --json` prints."""
-        point = self.point
-        out: dict[str, Any] = {"prompt": self.text, "understood": self.is_understood, "mood": self.moods}
-        out |= {name: round(getattr(point, name), 3) for name in ("valence", "energy", "tension")}
-        out |= {"style": style_names(point.style), "unknown": list(self.unknown)}
-        return out if point.bpm is None else out | {"bpm": point.bpm}
 
 
 @dataclass(slots=True)

@@ -12,10 +12,11 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import ifaddr
@@ -41,7 +42,6 @@ from streaming.journal import about, open_journal
 from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
-from streaming.protocol import problem_of
 from streaming.terminal import OutputLost, tell
 
 log = logging.getLogger(__name__)
@@ -131,10 +131,13 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 # --- errors, RFC 9457 ------------------------------------------------------------------------------------------------
 
 
-def _problem(status: int, code: str, title: str, members: dict[str, Any], retry_after_s: int | None = None) -> Response:
-    body = {"type": f"urn:undersong:problem:{code}", "title": title, "status": status, "code": code, **members}
-    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+def _problem(
+    status: int, code: str, title: str, detail: str, members: Mapping[str, Any] = MappingProxyType({})
+) -> Response:
+    """`members` are those that only some problems have."""
+    kind = f"urn:undersong:problem:{code}"
+    problem = messages.Problem(type=kind, title=title, status=status, code=code, detail=detail)
+    return JSONResponse({**problem, **members}, status, media_type="application/problem+json")
 
 
 def _tell_refusal(asker: Request | WebSocket, status: int, code: str, detail: str) -> None:
@@ -145,17 +148,16 @@ def _tell_refusal(asker: Request | WebSocket, status: int, code: str, detail: st
 
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
     _tell_refusal(asker, error.status, error.code, error.detail)
-    members = {"detail": error.detail, **error.members}
-    response = _problem(error.status, error.code, error.title, members, error.retry_after_s)
+    response = _problem(error.status, error.code, error.title, error.detail, error.members)
     response.headers.update(error.headers)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 
 async def _moods_problem(asker: Request | WebSocket, error: MoodsError) -> Response:
-    members = problem_of(error)
-    code = members.pop("code")
-    _tell_refusal(asker, 422, code, str(error))
-    return _problem(422, code, "A value cannot be used", members)
+    _tell_refusal(asker, 422, error.code, str(error))
+    return _problem(422, error.code, "A value cannot be used", str(error), error.members)
 
 
 async def _parameter_problem(asker: Request | WebSocket, error: RequestValidationError) -> Response:
@@ -169,13 +171,13 @@ async def _parameter_problem(asker: Request | WebSocket, error: RequestValidatio
 
 async def _crash_problem(request: Request, error: Exception) -> Response:
     """The traceback goes to the log, as ever."""
-    return _problem(500, "internal_error", "The server failed", {"detail": "this is a fault of the server's own"})
+    return _problem(500, "internal_error", "The server failed", "this is a fault of the server's own")
 
 
 async def _http_problem(request: Request, error: HTTPException) -> Response:
-    members = {"detail": f"{request.method} {request.url.path}: {error.detail}"}
+    detail = f"{request.method} {request.url.path}: {error.detail}"
     _tell_refusal(request, error.status_code, "http_error", str(error.detail))
-    response = _problem(error.status_code, "http_error", str(error.detail), members)
+    response = _problem(error.status_code, "http_error", str(error.detail), detail)
     response.headers.update(error.headers or {})
     if error.status_code == 405:  # Starlette names those of one route; a path has several
         response.headers["Allow"] = ", ".join(_allowed_methods(request))

@@ -150,8 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--out", type=_file, required=True, metavar="FILE", help="a name in wav, flac, mp3, m4a, mp4, opus, ogg or oga"
     )
-    render.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length (default 30)")
-    render.add_argument("--ending", choices=ENDINGS, default="cadence", help="how it ends (default cadence)")
+    render.add_argument("--take", type=Path, metavar="FILE.jsonl", help="a station's take, performed again")
+    render.add_argument(
+        "--seconds", type=float, metavar="S", help="length (default 30; of a take, all that it asks for)"
+    )
+    render.add_argument("--ending", choices=ENDINGS, help="how it ends (default cadence)")
     render.add_argument("--lufs", type=float, metavar="L", help="loudness of the file; default: the stream's own level")
     render.add_argument("--json", action="store_true", help="report on stdout as one JSON object")
     _add_engine_options(render)
@@ -249,34 +252,37 @@ def _play(options: argparse.Namespace) -> int:
 
 
 def _live_blocks(options: argparse.Namespace) -> Any:
-    from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
     from engine.backends import open_generator
-    from engine.render import end_at, perform
-    from moods.controller import Controller
+    from engine.render import begin, perform, take_ending_at
+    from engine.take import Take
 
     opening, seed = _opening(options)
-    controller = Controller(opening, seed)
-    num_frames = sys.maxsize
+    take, num_frames = Take(opening, seed), None
     if options.seconds is not None:
         num_frames = _num_frames(options.seconds)
-        end_at(controller, num_frames, "cadence")
+        take = take_ending_at(num_frames, "cadence", opening, seed)
     with _starting() as has_begun:
-        generator = open_generator(_engine_config(options))
-        for index, block in enumerate(perform(generator, controller, num_frames)):
+        performance = begin(open_generator(_engine_config(options)), take)
+        for block in perform(performance, num_frames, performance.forget):
             has_begun()
-            controller.forget_before(max(0, index * BLOCK_FRAMES - SAMPLE_RATE))
             yield block
 
 
 def _render(options: argparse.Namespace) -> int:
-    num_frames = _num_frames(options.seconds)
     if options.lufs is not None and not LOWEST_LUFS <= options.lufs <= HIGHEST_LUFS:
         raise UsageError(f"--lufs is {options.lufs:g}; allowed is {LOWEST_LUFS:g} … {HIGHEST_LUFS:g}")
     from streaming.export import RenderJob, export
     from streaming.files.errors import UnknownFormat
 
-    opening, seed = _opening(options)
-    job = RenderJob(opening, seed, num_frames, options.out, options.ending, options.lufs, _engine_config(options))
+    if options.take is None:
+        from engine.render import take_ending_at
+
+        num_frames = _num_frames(30.0 if options.seconds is None else options.seconds)
+        take = take_ending_at(num_frames, options.ending or "cadence", *_opening(options))
+    else:
+        take = _read_take(options)
+        num_frames = _take_frames(take, options)
+    job = RenderJob(take, num_frames, options.out, options.lufs, _engine_config(options))
     try:
         report = _with_progress(num_frames, lambda on_progress: export(job, on_progress))
     except UnknownFormat as error:
@@ -288,9 +294,38 @@ def _render(options: argparse.Namespace) -> int:
         level = "silence" if loudness["lufs"] is None else f"{loudness['lufs']:.1f} LUFS"
         tell(
             f"{printable(report['out'])}: {report['seconds']:g} s, {report['key']}, {report['bpm']:g} bpm, {level}, "
-            f"seed {seed}, made in {report['wall_seconds']:.1f} s"
+            f"seed {take.seed}, made in {report['wall_seconds']:.1f} s"
         )
     return 0
+
+
+def _read_take(options: argparse.Namespace) -> Any:
+    """The take that `--take` names. Raises `UsageError` where other words say what is to be played, and `Failure`."""
+    from engine.errors import BadTake
+    from engine.take import read_take
+
+    others = [name for name in ("mood", *MOOD_FIELDS, "seed", "ending") if getattr(options, name) is not None]
+    if others:
+        words = ", ".join("MOOD" if name == "mood" else f"--{name}" for name in others)
+        raise UsageError(f"{words} and --take are both given; a take says itself what is played")
+    try:
+        return read_take(options.take.read_text(encoding="utf-8"))
+    except (BadTake, UnicodeError) as error:
+        raise Failure(f"{options.take}: {error}") from None
+
+
+def _take_frames(take: Any, options: argparse.Namespace) -> int:
+    """How much of a take is rendered."""
+    from engine.audio import SAMPLE_RATE
+    from engine.render import length_of
+
+    if options.seconds is not None:
+        return _num_frames(options.seconds)
+    most_frames = round(LONGEST_S * SAMPLE_RATE)
+    num_frames = length_of(take, most_frames)
+    if num_frames > most_frames:
+        raise UsageError(f"the take is longer than {LONGEST_S:g} s; say with --seconds how much of it is rendered")
+    return num_frames
 
 
 def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict[str, Any]]) -> dict[str, Any]:
@@ -317,12 +352,13 @@ def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict
 def _moods(options: argparse.Namespace) -> int:
     if options.explain is not None:
         from moods.prompt import resolve_prompt
+        from streaming.messages import explained
 
-        explained = resolve_prompt(options.explain).to_dict()
+        meaning = explained(resolve_prompt(options.explain))
         if options.json:
-            tell(json.dumps(explained))
+            tell(json.dumps(meaning))
         else:
-            tell("\n".join(f"{name:8} {printable(_words(value))}" for name, value in explained.items()))
+            tell("\n".join(f"{name:8} {printable(_words(value))}" for name, value in meaning.items()))
         return 0
     from moods.listing import listing
     from moods.mood import list_moods, styles
@@ -358,7 +394,7 @@ def _warm(options: argparse.Namespace) -> int:
         from engine.backends import open_generator
         from engine.code_cache import kept_in
         from engine.config import EngineConfig
-        from streaming.engines.worker import warm_up
+        from streaming.engines.process import warm_up
 
         warm_up(open_generator(EngineConfig(max_slots=1)))
         folder = kept_in()
@@ -413,7 +449,6 @@ def _opening(options: argparse.Namespace) -> tuple[Any, int]:
     """The opening that the mood options ask for, and its seed: the one given or a fresh one."""
     from moods.control import parse_opening
     from moods.mood import find_mood
-    from moods.prompt import resolve_prompt
 
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
     fields: dict[str, Any] = {"seed": seed}
@@ -423,10 +458,11 @@ def _opening(options: argparse.Namespace) -> tuple[Any, int]:
             fields["mood"] = options.mood
         except UnknownMood:
             fields["prompt"] = options.mood
-            if unknown := resolve_prompt(options.mood).unknown:
-                note(f"not understood: {', '.join(unknown)}")
     fields |= {name: value for name in MOOD_FIELDS if (value := getattr(options, name)) is not None}
-    return parse_opening(fields), seed
+    opening = parse_opening(fields)
+    if opening.understood is not None and opening.understood.unknown:
+        note(f"not understood: {', '.join(opening.understood.unknown)}")
+    return opening, seed
 
 
 def _num_frames(seconds: float) -> int:

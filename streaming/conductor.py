@@ -16,11 +16,10 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Self
 
 from engine.audio import BLOCK_SECONDS
-from moods.control import parse_control, parse_opening
-from streaming import protocol
+from moods.control import Control, Opening, Steer
 from streaming.config import Config
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
@@ -28,6 +27,7 @@ from streaming.engines.wire import Applied
 from streaming.errors import EngineFailed, EngineUnavailable, TooManyStations, UnknownStation
 from streaming.feed import Feeds
 from streaming.journal import about
+from streaming.messages import Ack, explained
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
@@ -42,7 +42,9 @@ _MAX_WAKES = 3
 """How often a control wakes a station that falls asleep again before it is applied."""
 _TRY_AGAIN_S = 0.5
 _ROOM_S = 2.0
-"""A station that nobody has wanted for so long makes room for a new one, and may take as long for it."""
+"""How long a new station waits for others to make room …"""
+_GRACE_S = 0.5
+"""… which those do that nobody has wanted for so long."""
 
 
 class Conductor:
@@ -116,19 +118,23 @@ class Conductor:
             except (EngineFailed, OSError) as error:
                 log.error("an engine cannot be started", extra=about(detail=str(error)))
 
+    @property
+    def num_sessions(self) -> int:
+        """Listeners of all stations."""
+        return self._feeds.num_sessions
+
     # --- stations ----------------------------------------------------------------------------------------------------
 
-    async def open_station(self, opening: Any) -> Station:
-        """Open a station from the body of a POST; it plays when this returns.
+    async def open_station(self, opening: Opening) -> Station:
+        """Open a station; it plays when this returns.
 
-        Raises `MoodsError`, `TooManyStations`, `EngineUnavailable`.
+        Raises `TooManyStations`, `EngineUnavailable`.
         """
-        parsed = parse_opening(opening)
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
         link = await self._find_room()
-        seed = parsed.seed if parsed.seed is not None else secrets.randbits(53)  # JavaScript keeps 53 bits
-        station = Station(secrets.token_hex(6), dict(opening), seed, link, self._feeds, self._on_heard)
+        seed = opening.seed if opening.seed is not None else secrets.randbits(53)  # JavaScript keeps 53 bits
+        station = Station(secrets.token_hex(6), opening, seed, link, self._feeds, self._on_heard)
         self._num_opening += 1
         try:
             await link.open(station)
@@ -142,7 +148,7 @@ class Conductor:
         if station.is_idle:
             self._alone[station.id] = station
         self.metrics.stations.set(len(self.stations))
-        facts = about(station=station.id, name=parsed.name, mood=parsed.mood, prompt=parsed.prompt, seed=seed)
+        facts = about(station=station.id, name=opening.name, mood=opening.mood, prompt=opening.prompt, seed=seed)
         log.info("station opened", extra=facts)
         return station
 
@@ -167,16 +173,15 @@ class Conductor:
         self._alone.pop(station.id, None)
         self.metrics.stations.set(len(self.stations))
 
-    async def control(self, station: Station, message: Any) -> protocol.Event:
+    async def control(self, station: Station, control: Control) -> Ack:
         """Apply a control and answer its ack.
 
-        Raises `MoodsError`, `UnknownStation`, `ControlRefused`, `EngineUnavailable`.
+        Raises `UnknownStation`, `ControlRefused`, `EngineUnavailable`.
         """
         if self.stations.get(station.id) is not station:
             raise UnknownStation(station.id)
-        parse_control(message)
         received_s = time.monotonic()
-        applied = await self._apply(station, message)
+        applied = await self._apply(station, control)
         if self.stations.get(station.id) is not station:
             raise UnknownStation(station.id)
         leaves_s = time.monotonic()
@@ -185,7 +190,17 @@ class Conductor:
         # From the control's arrival to the departure of the first packet that it can change.
         latency_ms = (leaves_s - received_s) * 1000
         self.metrics.control_latency_ms.observe(latency_ms)
-        return applied.ack | {"latency_ms": round(latency_ms, 1), "lead_ms": station.link.lead_ms}
+        ack = Ack(
+            type="ack",
+            id=control.id,
+            effective_at=applied.effect["effective_at"],
+            fields=applied.effect["fields"],
+            latency_ms=round(latency_ms, 1),
+            lead_ms=applied.effect["lead_ms"],
+        )
+        if isinstance(control, Steer) and control.set.understood is not None:
+            ack["understood"] = explained(control.set.understood)
+        return ack
 
     def on_lost(self, station_id: str) -> None:
         if station_id in self.stations:
@@ -254,7 +269,7 @@ class Conductor:
         finally:
             del self._waking[station.id]
 
-    async def _apply(self, station: Station, message: Any) -> Applied:
+    async def _apply(self, station: Station, control: Control) -> Applied:
         """Apply a control, waking the station for it."""
         for _ in range(_MAX_WAKES):
             if station.is_asleep:
@@ -264,7 +279,7 @@ class Conductor:
                     raise EngineUnavailable("the station could not be woken in time; try later") from None
             self._wanted_s[station.id] = time.monotonic()
             with contextlib.suppress(FellAsleep):
-                return await station.link.apply(station.id, message)
+                return await station.link.apply(station.id, control)
         raise EngineUnavailable("the engines have too much to do to wake the station; try later")
 
     def _let_sleep(self, now_s: float) -> None:
@@ -283,22 +298,29 @@ class Conductor:
         return [self.stations[station_id] for wanted_s, station_id in sorted(alone) if wanted_s < since_s]
 
     async def _find_room(self) -> Link:
-        """An engine for a new station; where all are full, that of a station which nobody wants and which sleeps then.
+        """An engine for a new station; where all are full, one whose station nobody wants, and which sleeps then.
 
         Raises `EngineUnavailable`.
         """
-        try:
-            return self._choose_link()
-        except EngineUnavailable:
-            unwanted = self._unwanted(time.monotonic() - _ROOM_S) if self.config.sleep_s else []
-            if not unwanted:
-                raise
-        asleep = self._falling_asleep.setdefault(unwanted[0].id, asyncio.get_running_loop().create_future())
-        self._put_to_sleep(unwanted[0])
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(asleep), _ROOM_S)
-        self._falling_asleep.pop(unwanted[0].id, None)
-        return self._choose_link()
+        until_s = time.monotonic() + _ROOM_S
+        while True:
+            try:
+                return self._choose_link()
+            except EngineUnavailable:
+                now_s = time.monotonic()
+                if now_s > until_s or not self.config.sleep_s or not self._unwanted(now_s):
+                    raise
+            if unwanted := self._unwanted(now_s - _GRACE_S):
+                await self._sleeps(unwanted[0])
+            else:
+                await asyncio.sleep(_GRACE_S / 4)
+
+    async def _sleeps(self, station: Station) -> None:
+        """Put a station to sleep, and wait until it sleeps, but not for ever."""
+        asleep = self._falling_asleep.setdefault(station.id, asyncio.get_running_loop().create_future())
+        self._put_to_sleep(station)
+        await asyncio.wait([asleep], timeout=_ROOM_S)
+        self._falling_asleep.pop(station.id, None)
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 

@@ -161,6 +161,10 @@ class Feeds:
     def remove(self, feed: Feed) -> None:
         self._feeds.discard(feed)
 
+    @property
+    def num_sessions(self) -> int:
+        return sum(len(feed.sessions) for feed in self._feeds)
+
     def on_tick(self, tick: int) -> None:
         for feed in self._feeds:
             feed.on_tick(tick)

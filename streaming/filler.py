@@ -46,6 +46,8 @@ class Filler:
         self._past, self._bar_frames = past, bar_frames
         self._bit_rate = bit_rate
         self._encoder: OpusEncoder | None = None
+        self._loop = self._last = np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
+        """What sounds again and again; the block made last."""
         self._offset = 0
         self._is_looping = False
         self._num_settled = 0
@@ -79,8 +81,9 @@ class Filler:
         """Cut the loop and prime the encoder with the last blocks."""
         blocks = [np.zeros((BLOCK_FRAMES, CHANNELS), np.float32), *self._past]
         self._past = ()
-        self._loop = make_loop(np.concatenate(blocks), self._bar_frames)
         self._last = blocks[-1]
+        if self._last.any():  # a station that pauses stays silent
+            self._loop = make_loop(np.concatenate(blocks), self._bar_frames)
         encoder = OpusEncoder(self._bit_rate)
         for pcm in blocks[-PRIMING_BLOCKS:]:
             encoder.encode(pcm)

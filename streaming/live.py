@@ -10,27 +10,32 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from moods.control import parse_control
 from moods.errors import MoodsError
 from streaming.conductor import Conductor
 from streaming.errors import BadRequest, StreamingError
 from streaming.journal import about
-from streaming.protocol import Event, error_event, parse_json
+from streaming.messages import Answer, Error
+from streaming.reading import parse_json
 from streaming.session import LiveClient
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
 
 
-async def apply_control(conductor: Conductor, station: Station, message: Any) -> Event:
-    """Apply one control; a mistake is answered with an `error` event and never raised."""
-    control_id = message.get("id") if isinstance(message, dict) else None
+async def apply_control(conductor: Conductor, station: Station, message: Any) -> Answer:
+    """Read and apply one control; a mistake is answered with an `Error` and never raised."""
     if not isinstance(message, dict):
-        return error_event("bad_control", "a control is a JSON object with a type, such as steer")
+        return _error("bad_control", "a control is a JSON object with a type, such as steer")
     try:
-        return await conductor.control(station, message)
+        return await conductor.control(station, parse_control(message))
     except (MoodsError, StreamingError) as error:
         log.info("control refused", extra=about(station=station.id, code=error.code, detail=str(error)))
-        return error_event(error.code, str(error), control_id if isinstance(control_id, str) else None)
+        return _error(error.code, str(error), message.get("id"))
+
+
+def _error(code: str, detail: str, control_id: object = None) -> Error:
+    return Error(type="error", id=control_id if isinstance(control_id, str) else None, code=code, detail=detail)
 
 
 async def hear(conductor: Conductor, station: Station, client: LiveClient, text: str | bytes) -> None:
@@ -39,7 +44,7 @@ async def hear(conductor: Conductor, station: Station, client: LiveClient, text:
         message = parse_json(text)
     except StreamingError as error:
         code = "bad_json" if isinstance(error, BadRequest) else error.code
-        client.mailbox.put(error_event(code, str(error)))
+        client.mailbox.put(_error(code, str(error)))
         return
     client.mailbox.put(await apply_control(conductor, station, message))
 

@@ -2,18 +2,23 @@
 
 In: nothing; out: types, and JSON schemas made from them. Acks, events and answers are plain dicts, made many times a
 second on both sides of the pipe and never checked there: the types are `TypedDict`s, so that writing a message costs
-nothing more, and the tests hold every message that a real server sends against its type.
+nothing more. A message is made as its type, which a type checker holds, and the tests hold every message that a real
+server sends against it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NotRequired, cast
 
-from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, JsonValue, TypeAdapter, with_config
+from pydantic_core.core_schema import CoreSchema, literal_schema
 from typing_extensions import TypedDict
 
 from moods.control import Changes, Control, Opening
 from moods.intent import LAYERS, SECTIONS, STYLES
+from moods.mood import style_names
+from moods.prompt import Prompt
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
 STREAM_KINDS = ("ogg", "mp3", "wav")
@@ -21,16 +26,27 @@ STREAM_KINDS = ("ogg", "mp3", "wav")
 MAX_CONTROLS = 100
 """The longest list of controls that is taken at once."""
 
+
+@dataclass(frozen=True)
+class OneOf:
+    """Beside str: only these."""
+
+    names: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return literal_schema(list(self.names))
+
+
 Unit = Annotated[float, Field(ge=0, le=1)]
 Valence = Annotated[float, Field(ge=-1, le=1)]
 Frame = Annotated[int, Field(ge=0)]
-Style = dict[Literal[STYLES], float]
+Style = dict[Annotated[str, OneOf(STYLES)], float]
 ControlId = Annotated[str, Field(max_length=128)]
 
 _RULES = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 _exact = with_config(_RULES)
 _extensible = with_config(_RULES | ConfigDict(extra="allow"))
-_A_PROBLEM = {
+_A_PROBLEM: dict[str, JsonValue] = {
     "type": "urn:undersong:problem:out_of_range",
     "title": "A value cannot be used",
     "status": 422,
@@ -42,12 +58,12 @@ _A_PROBLEM = {
 }
 
 
-# --- places and moods ------------------------------------------------------------------------------------------------
+# --- positions and moods ---------------------------------------------------------------------------------------------
 
 
 @_exact
 class Place(TypedDict):
-    """A place in the stream and in the music."""
+    """A position in the stream and in the music."""
 
     frame: Frame
     """Counted from the station's opening, 48,000 a second."""
@@ -82,9 +98,9 @@ class Mood(TypedDict):
     key: str
     density: Unit
     brightness: Unit
-    layers: dict[Literal[LAYERS], Layer]
+    layers: dict[Annotated[str, OneOf(LAYERS)], Layer]
     temperature: float
-    section: Literal[SECTIONS]
+    section: Annotated[str, OneOf(SECTIONS)]
 
 
 @_exact
@@ -104,6 +120,23 @@ class ExplainedPrompt(TypedDict):
     """Where the words name one, or a preset has one."""
     unknown: list[str]
     """Words that were not understood."""
+
+
+def explained(prompt: Prompt) -> ExplainedPrompt:
+    point = prompt.point
+    out = ExplainedPrompt(
+        prompt=prompt.text,
+        understood=prompt.is_understood,
+        mood=prompt.moods,
+        valence=round(point.valence, 3),
+        energy=round(point.energy, 3),
+        tension=round(point.tension, 3),
+        style=style_names(point.style),
+        unknown=list(prompt.unknown),
+    )
+    if point.bpm is not None:
+        out["bpm"] = point.bpm
+    return out
 
 
 Controls = Annotated[list[Control | Any], Field(max_length=MAX_CONTROLS)]
@@ -152,8 +185,19 @@ class StationHealth(TypedDict):
     """The engine has too much to do: this station is silent, its music waits, and goes on as soon as there is room."""
 
 
+class Playing(TypedDict):
+    """How a station plays, as its engine tells it; a `Status` passes it on."""
+
+    state: Literal["playing", "paused", "ended"]
+    mood: Mood
+    heading: Mood
+    position: Place
+
+
 @_exact
-class _StationState(TypedDict):
+class StationState(TypedDict):
+    """What is told of a station, asked or not."""
+
     id: str
     name: str
     seed: Annotated[int, Field(ge=0)]
@@ -174,7 +218,7 @@ class _StationState(TypedDict):
 
 
 @_exact
-class Station(_StationState):
+class Station(StationState):
     """The state of a station."""
 
     links: Links
@@ -188,6 +232,14 @@ class Stations(TypedDict):
 
 
 # --- answers and events of the live channel --------------------------------------------------------------------------
+
+
+class Effect(TypedDict):
+    """What a control does, as the engine tells it; an `Ack` passes it on."""
+
+    effective_at: Place
+    fields: dict[str, Place]
+    lead_ms: float
 
 
 @_exact
@@ -238,7 +290,7 @@ class Section(TypedDict):
     """A section of the form begins, told ahead of its sound."""
 
     type: Literal["section"]
-    name: Literal[SECTIONS]
+    name: Annotated[str, OneOf(SECTIONS)]
     bar: Annotated[int, Field(ge=1)]
     beat: Annotated[int, Field(ge=1, le=4)]
     frame: Frame
@@ -260,7 +312,7 @@ class Marker(Place):
 
 
 @_exact
-class Status(_StationState):
+class Status(StationState):
     """The station's state, told when a client begins to listen and then every second."""
 
     type: Literal["status"]
@@ -268,6 +320,13 @@ class Status(_StationState):
     """The frame with which the audio of this client's session began, if it named one and that has begun."""
     reason: NotRequired[str]
     """Why the station is closed; a WebSocket closes with the same words."""
+
+
+def status_of(state: StationState, session_began_frame: int | None) -> Status:
+    """The state of a station as one client of its live channel is told it."""
+    status = cast(Status, {"type": "status", **state})
+    status["session_began_frame"] = session_began_frame
+    return status
 
 
 @_exact
@@ -291,6 +350,8 @@ class Skip(TypedDict):
     """Of 20 ms."""
 
 
+Told = Beat | Section | Marker | Skip
+"""What an engine tells of its stations, and everybody on the channel receives."""
 LiveMessage = Annotated[
     Ack | Error | Beat | Section | Marker | Status | SessionBegan | Skip, Field(discriminator="type")
 ]
@@ -302,7 +363,7 @@ class AudioHeader(TypedDict):
     """The first message of an audio WebSocket. Binary messages follow, one for every 20 ms: the frame as an unsigned
     64-bit little-endian number, then interleaved samples or one Opus packet."""
 
-    format: Literal[AUDIO_FORMATS]
+    format: Annotated[str, OneOf(AUDIO_FORMATS)]
     rate: Annotated[int, Field(ge=1)]
     """Frames a second."""
     channels: Annotated[int, Field(ge=1)]
@@ -362,7 +423,7 @@ class Preset(TypedDict):
 class StyleName(TypedDict):
     """A style in English and Chinese."""
 
-    name: Literal[STYLES]
+    name: Annotated[str, OneOf(STYLES)]
     zh: str
 
 
@@ -443,9 +504,12 @@ GROUPS: dict[str, dict[str, Any]] = {
 def schemas(reference: str = "#/$defs/{model}") -> dict[str, Any]:
     """JSON schemas of all messages and their parts by name; `reference` is where they will stand."""
     named = {name: message for group in GROUPS.values() for name, message in group.items()}
-    adapters = [(name, "validation", TypeAdapter(message)) for name, message in named.items()]
+    adapters: list[tuple[str, Literal["validation"], TypeAdapter[Any]]] = [
+        (name, "validation", TypeAdapter(message)) for name, message in named.items()
+    ]
     made, shared = TypeAdapter.json_schemas(adapters, ref_template=reference)
-    out = {name: schema for (name, _), schema in made.items() if "$ref" not in schema} | shared["$defs"]
+    own = {name: schema for (name, _), schema in made.items() if "$ref" not in schema}
+    out: dict[str, Any] = own | shared["$defs"]
     for schema in out.values():
         for field in schema.get("properties", {}).values():
             field.pop("title", None)  # it only repeats the name

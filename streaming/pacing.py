@@ -15,6 +15,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from engine.audio import BLOCK_SECONDS
 
@@ -34,22 +35,10 @@ def time_of(tick: int) -> float:
 
 def prefer_to_others() -> None:
     """Ask the system to run this process before ordinary ones, where it lets us: it needs little, but in time."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
-
-
-def give_way_to_others() -> None:
-    """Ask the system to let whoever waits for a moment in time run before us, until `stop_giving_way`."""
-    _set_policy("SCHED_BATCH")
-
-
-def stop_giving_way() -> None:
-    _set_policy("SCHED_OTHER")
-
-
-def _set_policy(name: str) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # Linux has it
-        os.sched_setscheduler(0, getattr(os, name), os.sched_param(0))
+    threads = Path("/proc/self/task")  # where there are none to be seen the process counts as one
+    for thread in [int(path.name) for path in threads.iterdir()] if threads.exists() else [0]:
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, thread, -10)
 
 
 async def pace(on_tick: Callable[[int], None]) -> None:

@@ -6,12 +6,12 @@ Event loop only.
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from moods.control import parse_changes
+from moods.control import parse_changes, parse_control, parse_opening
 from moods.listing import listing
 from moods.prompt import resolve_prompt
 from streaming import live, messages
@@ -20,17 +20,15 @@ from streaming.errors import (
     BadParameter,
     ControlRefused,
     EngineUnavailable,
-    TooLarge,
     TooManyControls,
     TooManySessions,
     TooManyStations,
     UnknownFormat,
     UnknownStation,
     UpgradeRequired,
-    WrongContentType,
 )
 from streaming.openapi import BAD_BODY, BAD_CONTROL, BAD_VALUE, answer, body, refusals, socket
-from streaming.protocol import MAX_MESSAGE_BYTES, parse_json
+from streaming.reading import read_json
 from streaming.session import Session
 from streaming.station import Station
 from streaming.transports import http_audio, websocket
@@ -39,7 +37,9 @@ router = APIRouter()
 
 StationId = Annotated[str, Path(description="The station's id.", examples=["3f9c2a61b04d"])]
 AudioFormat = Annotated[
-    Literal[messages.AUDIO_FORMATS], Query(alias="format", description="Interleaved samples, or Opus packets.")
+    str,
+    messages.OneOf(messages.AUDIO_FORMATS),
+    Query(alias="format", description="Interleaved samples, or Opus packets."),
 ]
 _STEER = {"type": "steer", "set": {"mood": "epic", "energy": 0.8}, "over": "2 bars", "at": "bar", "id": "c1"}
 
@@ -55,33 +55,9 @@ def prefix_of(request: Request) -> str:
 
 def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
     """Raises `TooManySessions`."""
-    if sum(len(other.sessions) for other in conductor.stations.values()) >= conductor.config.max_sessions:
+    if conductor.num_sessions >= conductor.config.max_sessions:
         raise TooManySessions(conductor.config.max_sessions)
     return station.add_session(kind, max_chunks, lag_blocks)
-
-
-async def read_body(request: Request) -> bytes:
-    """The body, read no further than is allowed. Raises `TooLarge`."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MAX_MESSAGE_BYTES:
-        raise TooLarge(MAX_MESSAGE_BYTES)
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_MESSAGE_BYTES:
-            raise TooLarge(MAX_MESSAGE_BYTES)
-    return bytes(body)
-
-
-async def read_json(request: Request) -> Any:
-    """The body as JSON; an empty one is an empty object. Raises `WrongContentType` and as `parse_json`."""
-    body = await read_body(request)
-    if not body.strip():
-        return {}
-    content_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise WrongContentType(content_type, "application/json")
-    return parse_json(body)
 
 
 @router.get("/v1/moods", tags=["moods"], operation_id="listMoods", response_model=messages.Moods)
@@ -107,7 +83,7 @@ async def get_explanation(
 
     The point in mood space that it leads to, and the words that were not understood.
     """
-    return JSONResponse(resolve_prompt(prompt).to_dict())
+    return JSONResponse(messages.explained(resolve_prompt(prompt)))
 
 
 @router.get("/v1/schema.json", tags=["server"], operation_id="getSchema")
@@ -125,8 +101,8 @@ async def get_schema() -> dict[str, Any]:
     tags=["stations"],
     operation_id="openStation",
     response_model=messages.Station,
-    responses={201: {"description": "It plays.", "headers": {"Location": {"schema": {"type": "string"}}}}}
-    | refusals(*BAD_BODY, *BAD_VALUE, TooManyStations, EngineUnavailable),
+    responses=refusals(*BAD_BODY, *BAD_VALUE, TooManyStations, EngineUnavailable)
+    | {201: {"description": "It plays.", "headers": {"Location": {"schema": {"type": "string"}}}}},
     openapi_extra=body(
         "Opening",
         a_mood={"mood": "night", "energy": 0.3, "seed": 7},
@@ -139,7 +115,7 @@ async def post_station(request: Request) -> JSONResponse:
 
     It plays when this answers. Without a body it plays the mood `healing`.
     """
-    station = await conductor_of(request).open_station(await read_json(request))
+    station = await conductor_of(request).open_station(parse_opening(await read_json(request)))
     prefix = prefix_of(request)
     return JSONResponse(station.state(prefix), 201, {"Location": station.links(prefix)["self"]})
 
@@ -181,13 +157,11 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    changes = await read_json(request)
-    name = parse_changes(changes).name
-    fields = {field: value for field, value in changes.items() if field != "name"}
-    if fields:
-        await conductor.control(station, {"type": "steer", "set": fields})
-    if "name" in changes:
-        station.name = name or station.id
+    changes = parse_changes(await read_json(request))
+    if (steer := changes.steer()) is not None:
+        await conductor.control(station, steer)
+    if "name" in changes.model_fields_set:
+        station.name = changes.name or station.id
     return JSONResponse(station.state(prefix_of(request)))
 
 
@@ -213,8 +187,8 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
     tags=["stations"],
     operation_id="control",
     response_model=messages.Ack | list[messages.Answer],
-    responses={200: {"description": "One ack, or a list with an ack or error for each control of a list."}}
-    | refusals(UnknownStation, *BAD_BODY, *BAD_CONTROL, TooManyControls, ControlRefused, EngineUnavailable),
+    responses=refusals(UnknownStation, *BAD_BODY, *BAD_CONTROL, TooManyControls, ControlRefused, EngineUnavailable)
+    | {200: {"description": "One ack, or a list with an ack or error for each control of a list."}},
     openapi_extra=body(
         "Control", "Controls",
         is_required=True,
@@ -241,7 +215,7 @@ async def post_controls(request: Request, station_id: StationId) -> JSONResponse
         if len(controls) > messages.MAX_CONTROLS:
             raise TooManyControls(len(controls), messages.MAX_CONTROLS)
         return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
-    return JSONResponse(await conductor.control(station, controls))
+    return JSONResponse(await conductor.control(station, parse_control(controls)))
 
 
 @router.get(
@@ -300,7 +274,7 @@ async def get_audio(
     headers, media_type = {"Cache-Control": "no-store"}, http_audio.MEDIA_TYPES[kind]
     is_head = getattr(request.state, "is_head", False)
     range_ = None if is_head else request.headers.get("range")
-    peeked = range_ and await asyncio.to_thread(http_audio.peek, kind, range_)
+    peeked = await asyncio.to_thread(http_audio.peek, kind, range_) if range_ else None
     if peeked:
         headers["Content-Range"] = f"bytes 0-{len(peeked) - 1}/*"
         return Response(peeked, 206, headers, media_type)
@@ -313,7 +287,9 @@ async def get_audio(
 
 # --- WebSockets: OpenAPI has none, so each stands there as the GET that begins it -------------------------------------
 
-_UPGRADED = {101: {"description": "The WebSocket is open; its texts are those of `x-websocket`."}}
+_UPGRADED: dict[int | str, dict[str, Any]] = {
+    101: {"description": "The WebSocket is open; its texts are those of `x-websocket`."}
+}
 
 
 @router.get(

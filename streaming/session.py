@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from streaming.engines.ring import Chunk
-from streaming.protocol import Event
+from streaming.messages import LiveMessage
 
 Item = TypeVar("Item")
 
@@ -129,4 +129,4 @@ class LiveClient:
     def __init__(self, session_id: str | None = None) -> None:
         self.session_id = session_id
         """The listening session this client belongs to, if it said so: its status then tells where the audio began."""
-        self.mailbox: Mailbox[Event] = Mailbox(256)
+        self.mailbox: Mailbox[LiveMessage] = Mailbox(256)

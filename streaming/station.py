@@ -13,25 +13,35 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from moods.control import Opening
 from moods.intent import BEATS_PER_BAR
-from moods.prompt import resolve_prompt
+from streaming import messages
 from streaming.engines.link import Link
 from streaming.engines.ring import Chunk
-from streaming.engines.wire import Applied, GaveWay
+from streaming.engines.wire import Applied, GaveWay, LogEntry
 from streaming.errors import UnknownStation
 from streaming.feed import Feed, Feeds
 from streaming.journal import about
+from streaming.messages import (
+    Beat,
+    Level,
+    LiveMessage,
+    Place,
+    Playing,
+    SessionBegan,
+    StationHealth,
+    StationState,
+    Status,
+    Told,
+)
 from streaming.pacing import MAX_LATE_TICKS, time_of
-from streaming.protocol import Event, LogEntry
 from streaming.session import Ending, LiveClient, Session
 
 log = logging.getLogger(__name__)
 
 _MAX_LOG = 100_000
-_TOLD_AHEAD = ("beat", "section", "marker")
 
 
 class Station:
@@ -40,7 +50,7 @@ class Station:
     def __init__(
         self,
         station_id: str,
-        opening: dict[str, Any],
+        opening: Opening,
         seed: int,
         link: Link,
         feeds: Feeds,
@@ -48,7 +58,7 @@ class Station:
     ) -> None:
         """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`."""
         self.id, self.opening, self.seed, self.link = station_id, opening, seed, link
-        self.name: str = opening.get("name") or station_id
+        self.name = opening.name or station_id
         self.first_tick: int | None = None
         """The tick of block 0; None until the engine has opened the station, and while it sleeps."""
         self.first_block = 0
@@ -68,15 +78,15 @@ class Station:
         self._last_missing = -1
         self._ending: Ending | None = None
         """Why it was closed."""
-        self._beats: deque[Event] = deque(maxlen=4 * BEATS_PER_BAR)
-        self._status: Event = {}
-        """The engine's last; empty until it has opened the station."""
+        self._beats: deque[Beat] = deque(maxlen=4 * BEATS_PER_BAR)
+        self._playing: Playing
+        """What the engine said last; nothing until it has opened the station."""
 
     # --- the engine --------------------------------------------------------------------------------------------------
 
-    def on_opened(self, first_tick: int, status: Event) -> None:
+    def on_opened(self, first_tick: int, playing: Playing) -> None:
         """The engine plays it, from its beginning or from where it fell asleep: block n is due at `first_tick + n`."""
-        self.first_tick, self._status, self.is_asleep = first_tick, status, False
+        self.first_tick, self._playing, self.is_asleep = first_tick, playing, False
         self._tell_status()
 
     def fall_asleep(self, next_block: int) -> None:
@@ -95,7 +105,7 @@ class Station:
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
         self.log.append(report.entry)
-        self._status = self._status | {"heading": report.heading}
+        self._playing = {**self._playing, "heading": report.heading}
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
@@ -115,11 +125,11 @@ class Station:
         bpm = self._beats[-1]["bpm"] if self._beats else 120.0
         return round(BEATS_PER_BAR * 60 * SAMPLE_RATE / bpm)
 
-    def _level(self) -> dict[str, float]:
+    def _level(self) -> Level:
         """Of the block that left last."""
         live = self._feeds.get(0)
         chunk = live.last if live is not None else self.read(self.frame // BLOCK_FRAMES)
-        return {"peak": chunk.peak, "rms": chunk.rms} if chunk is not None else {"peak": 0.0, "rms": 0.0}
+        return Level(peak=0.0, rms=0.0) if chunk is None else Level(peak=chunk.peak, rms=chunk.rms)
 
     # --- listeners and clients ---------------------------------------------------------------------------------------
 
@@ -194,7 +204,7 @@ class Station:
             self.idle_since_s = time.monotonic()
             self._on_heard(self)
 
-    def broadcast(self, event: Event) -> None:
+    def broadcast(self, event: LiveMessage) -> None:
         for client in self._clients:
             client.mailbox.put(event)
 
@@ -209,20 +219,22 @@ class Station:
         for session in list(self.sessions.values()):
             self.remove_session(session, ending)
         for client, status in last_words.items():
-            client.mailbox.put(status | {"state": "closed", "reason": ending.reason})
+            status["state"], status["reason"] = "closed", ending.reason
+            client.mailbox.put(status)
             self.remove_client(client, ending)
         self.first_tick = None
 
     # --- events and state --------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event) -> None:
+    def on_playing(self, playing: Playing) -> None:
+        """Take in how the engine plays it now, and tell."""
+        self._playing = playing
+        if playing["state"] != "playing":  # what was told of its future comes later or never
+            self._forget_beats_from(playing["position"]["frame"])
+        self._tell_status()
+
+    def on_event(self, event: Told) -> None:
         """Take in an event of the engine and pass it on."""
-        if event["type"] == "status":
-            self._status = event
-            if event["state"] != "playing":  # what was told of its future comes later or never
-                self._forget_beats_from(event["position"]["frame"])
-            self._tell_status()
-            return
         if event["type"] == "skip":
             message = {"type": "skip", "blocks": event["blocks"]}
             self.log.append(LogEntry(event["index"], event["frame"] // BLOCK_FRAMES, message))
@@ -231,11 +243,11 @@ class Station:
             if self._beats and (self._beats[-1]["bar"], self._beats[-1]["beat"]) == (event["bar"], event["beat"]):
                 self._beats.pop()  # the same beat, moved
             self._beats.append(event)
-        if event["type"] in _TOLD_AHEAD and event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
+        if event["type"] != "skip" and event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
             return  # it waited while this process stood still: what should have sounded long ago is no news
         self.broadcast(event)
 
-    def beats_ahead(self) -> list[Event]:
+    def beats_ahead(self) -> list[Beat]:
         """The beats that have been told and are yet to sound."""
         frame = self.frame
         return [beat for beat in self._beats if beat["frame"] > frame]
@@ -251,44 +263,53 @@ class Station:
             return self.first_block * BLOCK_FRAMES
         return max(0, round((time.monotonic() - time_of(self.first_tick)) * SAMPLE_RATE))
 
-    def position(self) -> dict[str, Any]:
+    def position(self) -> Place:
         """Where the sound that leaves now is in the music."""
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
-        beat = begun[-1] if begun else self._status["position"]
-        position = {name: beat[name] for name in ("bar", "beat", "bpm")}
-        return {"frame": frame, "seconds": frame / SAMPLE_RATE, **position}
+        at: Place = begun[-1] if begun else self._playing["position"]
+        return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=at["bar"], beat=at["beat"], bpm=at["bpm"])
 
-    def state(self, prefix: str = "") -> dict[str, Any]:
+    def state(self, prefix: str = "") -> messages.Station:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
-        prompt = self.opening.get("prompt")
-        return {
-            "id": self.id,
-            "name": self.name,
-            "seed": self.seed,
-            "links": self.links(prefix),
-            **{name: self._status[name] for name in ("state", "mood", "heading")},
-            **({"state": "asleep"} if self.is_asleep else {}),
-            "position": self.position(),
-            "listeners": len(self.sessions),
-            "level": self._level(),
-            "health": {
-                "is_filling": any(feed.is_filling for feed in self._feeds.values()),
-                "underruns": self.num_underruns,
-                "lead_ms": self.link.lead_ms,
-                "gives_way": self.gives_way,
-            },
-            **({} if prompt is None else {"understood": resolve_prompt(prompt).to_dict()}),
-        }
+        return messages.Station(links=self.links(prefix), **self._state())
 
-    def links(self, prefix: str = "") -> dict[str, str]:
+    def _state(self) -> StationState:
+        playing = self._playing
+        state = StationState(
+            id=self.id,
+            name=self.name,
+            seed=self.seed,
+            state="asleep" if self.is_asleep else playing["state"],
+            mood=playing["mood"],
+            heading=playing["heading"],
+            position=self.position(),
+            listeners=len(self.sessions),
+            level=self._level(),
+            health=StationHealth(
+                is_filling=any(feed.is_filling for feed in self._feeds.values()),
+                underruns=self.num_underruns,
+                lead_ms=self.link.lead_ms,
+                gives_way=self.gives_way,
+            ),
+        )
+        if self.opening.understood is not None:
+            state["understood"] = messages.explained(self.opening.understood)
+        return state
+
+    def links(self, prefix: str = "") -> messages.Links:
         base = f"{prefix}/v1/stations/{self.id}"
-        return {
-            "self": base,
-            "whep": f"{prefix}/whep/{self.id}",
-            **{name: f"{base}/{name}" for name in ("controls", "live", "audio", "take")},
-            **{kind: f"{base}/audio.{kind}" for kind in ("ogg", "mp3", "wav")},
-        }
+        return messages.Links(
+            self=base,
+            controls=f"{base}/controls",
+            live=f"{base}/live",
+            audio=f"{base}/audio",
+            take=f"{base}/take",
+            whep=f"{prefix}/whep/{self.id}",
+            ogg=f"{base}/audio.ogg",
+            mp3=f"{base}/audio.mp3",
+            wav=f"{base}/audio.wav",
+        )
 
     def take(self) -> Iterator[str]:
         """JSON lines: the opening, then every control with the stream frame before which it was applied.
@@ -297,17 +318,17 @@ class Station:
         `resume`.
         """
         is_complete = not self.log or self.log[0].index == 0
-        opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **self.opening, "seed": self.seed}
+        asked = self.opening.asked() | {"seed": self.seed}
+        opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **asked}
         yield json.dumps(opening, ensure_ascii=False) + "\n"
         for entry in list(self.log):
             yield json.dumps({"frame": entry.block * BLOCK_FRAMES, **entry.control}, ensure_ascii=False) + "\n"
 
-    def _status_for(self, client: LiveClient) -> Event:
-        state = self.state()
-        del state["links"]
+    def _status_for(self, client: LiveClient) -> Status:
         session = self.sessions.get(client.session_id or "")
-        return {"type": "status", **state, "session_began_frame": session.began_frame if session else None}
+        return messages.status_of(self._state(), session.began_frame if session else None)
 
 
-def _session_event(session: Session) -> Event:
-    return {"type": "session", "session": session.id, "began_frame": session.began_frame}
+def _session_event(session: Session) -> SessionBegan:
+    assert session.began_frame is not None, session.id
+    return SessionBegan(type="session", session=session.id, began_frame=session.began_frame)

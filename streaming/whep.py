@@ -26,7 +26,8 @@ from streaming.errors import (
     WrongContentType,
 )
 from streaming.openapi import answer, refusals, text_body
-from streaming.routes import StationId, conductor_of, new_session, prefix_of, read_body
+from streaming.reading import read_body
+from streaming.routes import StationId, conductor_of, new_session, prefix_of
 from streaming.transports.offers import Offer
 from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
 

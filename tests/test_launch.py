@@ -101,7 +101,7 @@ def test_a_namesake_on_the_path_is_one_line_with_its_place_and_the_way_out(tmp_p
     path = os.pathsep.join((str(tmp_path / "site"), ROOT))
     for command in (
         [sys.executable, "-P", "-c", COMMAND, "moods"],
-        child_command("streaming.engines.worker:main", "0"),
+        child_command("streaming.engines.process:main", "0"),
     ):
         done = subprocess.run(
             command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True

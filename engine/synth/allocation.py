@@ -1,4 +1,4 @@
-"""Who plays what: sounds that are due find an instrument and a voice. In: the queue; out: voices that begin.
+"""Who plays what: notes that are due find an instrument and a voice. In: the queue; out: voices that begin.
 
 Remembers in a `SlotState`. Called inside the slot kernel, between chunks.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.envelopes import ATTACK, FREE, RELEASE
 from engine.synth.patching.tables import DRUMS, Tables
 from engine.synth.playing import find_slurred, is_upstroke, lateness, rank_in_chord
@@ -73,61 +73,61 @@ def _take_voice(state: SlotState) -> int:
 
 
 @kernel
-def _start_sound(state: SlotState, tables: Tables, sound: np.void, below: int, above: int) -> None:
+def _start_note(state: SlotState, tables: Tables, note: Record, below: int, above: int) -> None:
     """Give a queued sound a voice, let go of what it replaces, and note a kick for the duck.
 
     `below` and `above` count the other notes of its chord.
     """
-    layer, pitch = int(sound.layer), int(sound.pitch)
+    layer, pitch = int(note.layer), int(note.pitch)
     style = _choose_style(state, layer)
     if layer == DRUMS:
         patch_index = tables.kits[_choose(state, tables, style, layer), pitch & 127]
         if patch_index < 0:
             return
         if pitch == KICK:
-            state.duck[2] = max(state.duck[2], 0.4 + 0.6 * sound.velocity / 127.0)
+            state.duck[2] = max(state.duck[2], 0.4 + 0.6 * note.velocity / 127.0)
     else:
         patch_index = _choose(state, tables, style, layer)
     patch = tables.patches[patch_index]
     for index in range(NUM_VOICES):
         voice = state.voices[index]
-        if voice.stage == FREE or voice.layer != layer or voice.written == sound.frame:
+        if voice.stage == FREE or voice.layer != layer or voice.written == note.frame:
             continue
         if layer == DRUMS:
             other = tables.patches[voice.patch]
             if patch.choke > 0.0 and other.choke == patch.choke and voice.fade_step == 0.0:
                 voice.fade_step = 1.0 / 600
         elif voice.pitch == pitch and voice.stage != RELEASE:
-            voice.release_at = min(voice.release_at, sound.frame)
-    velocity = min(max(sound.velocity, 1), 127) / 127.0
+            voice.release_at = min(voice.release_at, note.frame)
+    velocity = min(max(note.velocity, 1), 127) / 127.0
     noise = hash32(state.clock[SEED], 1000 + state.clock[NUM_STARTED])
     state.clock[NUM_STARTED] += 1
     slide = 0.0
-    if patch.glide_s > 0.0 and not sound.is_struck and hash32(noise, 4) < patch.slur_share * 4294967296.0:
-        slurred = find_slurred(state.voices, patch_index, layer, pitch, sound.frame)
+    if patch.glide_s > 0.0 and not note.is_struck and hash32(noise, 4) < patch.slur_share * 4294967296.0:
+        slurred = find_slurred(state.voices, patch_index, layer, pitch, note.frame)
         if slurred >= 0:
             slide = octaves_to(state.voices[slurred], patch, pitch)
             if patch.slurs:
-                slur_voice(state.voices[slurred], patch, sound.frame, sound.length, pitch, velocity, slide)
+                slur_voice(state.voices[slurred], patch, note.frame, note.length, pitch, velocity, slide)
                 return
             state.voices[slurred].fade_step = 1.0 / SLUR_FADE_FRAMES
-    upward = is_upstroke(state.voices, layer, sound.frame)
+    upward = is_upstroke(state.voices, layer, note.frame)
     index = _take_voice(state)
     voice = state.voices[index]
     voice.patch, voice.layer, voice.written, voice.is_upstroke, voice.glide = (
-        patch_index, layer, sound.frame, upward, slide,
+        patch_index, layer, note.frame, upward, slide,
     )  # fmt: skip
-    onset = sound.frame
-    if not sound.is_struck:
+    onset = note.frame
+    if not note.is_struck:
         onset += lateness(patch, below, above, upward, noise)
-    start_voice(voice, patch, state.lines[index], state.modes[index], onset, sound.length, pitch, velocity, noise)
+    start_voice(voice, patch, state.lines[index], state.modes[index], onset, note.length, pitch, velocity, noise)
 
 
 @kernel
-def start_due_sounds(state: SlotState, tables: Tables, sounds: np.ndarray, next_sound: int, frame: int) -> int:
-    """Start those of `sounds`, from `next_sound` on, that begin at `frame`; returns the first that does not."""
-    while next_sound < len(sounds) and sounds[next_sound].frame <= frame:
-        below, above = rank_in_chord(sounds, next_sound)
-        _start_sound(state, tables, sounds[next_sound], below, above)
-        next_sound += 1
-    return next_sound
+def start_due_notes(state: SlotState, tables: Tables, notes: np.ndarray, next_note: int, frame: int) -> int:
+    """Start those of `notes`, from `next_note` on, that begin at `frame`; returns the first that does not."""
+    while next_note < len(notes) and notes[next_note].frame <= frame:
+        below, above = rank_in_chord(notes, next_note)
+        _start_note(state, tables, notes[next_note], below, above)
+        next_note += 1
+    return next_note

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine import compile as any_kernel
+
+Record = Any
+"""An element of an array of records; in compiled functions its fields are attributes."""
 
 kernel = any_kernel.kernel(fastmath=any_kernel.CONTRACT)
 part = any_kernel.part("engine.synth", fastmath=any_kernel.CONTRACT)

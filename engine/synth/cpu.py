@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class CpuRenderer:
         del self._states[slot], self._scratch[slot]
 
     def state(self, slot: int) -> SlotState:
-        return SlotState(*(array.copy() for array in self._states[slot]))
+        return SlotState._make(array.copy() for array in self._states[slot])
 
     def keep_stems(self, slots: Sequence[int]) -> None:
         for slot in slots:
@@ -51,7 +52,7 @@ class CpuRenderer:
     ) -> tuple[Block, Block]:
         block = np.empty((len(slots), CHANNELS, num_frames), np.float32)
         stems = np.empty((len(slots), NUM_LAYERS, CHANNELS, stem_frames), np.float32)
-        jobs = [
+        jobs: list[tuple[Any, ...]] = [
             (self._states[slot], self._tables, sounds.of(row), controls.of(row), self._scratch[slot], block[row],
              stems[row])
             for row, slot in enumerate(slots)

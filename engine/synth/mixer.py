@@ -1,4 +1,4 @@
-"""The kernel of one slot: queue, voices, buses, effects, master. In: sounds, a colour row a block; out: frames.
+"""The kernel of one slot: queue, voices, buses, effects, master. In: notes, a colour row a block; out: frames.
 
 Remembers in a `SlotState`. One call renders any number of frames of one slot without the interpreter lock; many
 threads may each render a slot of their own.
@@ -7,13 +7,13 @@ threads may each render a slot of their own.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import int64, typeof
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.synth.allocation import start_due_sounds
+from engine.synth.allocation import start_due_notes
 from engine.synth.compile import entry, kernel, part
 from engine.synth.effects.ambience import AUDIBLE, add_ambience
 from engine.synth.effects.chorus import add_chorus
@@ -134,11 +134,11 @@ def take_colours(state: SlotState, tables: Tables, colour: np.ndarray, is_first:
 
 
 @kernel
-def chunk_length(sounds: np.ndarray, next_sound: int, frame: int, end: int) -> int:
+def chunk_length(notes: np.ndarray, next_note: int, frame: int, end: int) -> int:
     """Frames until the next control point or `end`. Never past an onset, or stealing would depend on the length."""
     length = min(CONTROL_FRAMES - frame % CONTROL_FRAMES, end - frame)
-    if next_sound < len(sounds):
-        length = min(length, sounds[next_sound].frame - frame)
+    if next_note < len(notes):
+        length = min(length, notes[next_note].frame - frame)
     return length
 
 
@@ -333,7 +333,7 @@ def _render_chunk(state: SlotState, tables: Tables, scratch: Scratch, frame: int
 def render_slot(
     state: SlotState,
     tables: Tables,
-    sounds: np.ndarray,
+    notes: np.ndarray,
     colours: np.ndarray,
     scratch: Scratch,
     out: np.ndarray,
@@ -341,17 +341,17 @@ def render_slot(
 ) -> None:
     """Render the slot's next frames into `out` [2, T] float32.
 
-    `sounds` [N] SOUND are those that begin in these frames, in order. `colours` [B, NUM_COLOURS] has a row for
+    `notes` [N] SOUND are those that begin in these frames, in order. `colours` [B, NUM_COLOURS] has a row for
     every multiple of BLOCK_FRAMES in the call. `stems` is [layers, 2, T], or has T = 0 where none are wanted.
     """
-    start, block, next_sound = state.clock[FRAME], 0, 0
+    start, block, next_note = state.clock[FRAME], 0, 0
     frame, end = start, start + out.shape[1]
     while frame < end:
         if frame % BLOCK_FRAMES == 0:
             take_colours(state, tables, colours[block], frame == 0)
             block += 1
-        next_sound = start_due_sounds(state, tables, sounds, next_sound, frame)
-        length = chunk_length(sounds, next_sound, frame, end)
+        next_note = start_due_notes(state, tables, notes, next_note, frame)
+        length = chunk_length(notes, next_note, frame, end)
         _render_chunk(state, tables, scratch, frame, length)
         for layer in range(NUM_LAYERS if stems.shape[2] > 0 else 0):
             for channel in range(2):
@@ -368,5 +368,8 @@ def compile_parts() -> None:
     slot, rows, mix, row, out = map(
         typeof, (new_state(0), scratch, scratch.buses[0], scratch.taps[0], np.zeros((2, 1), np.float32))
     )
-    mix_layers.compile((slot, rows, int64, int64, int64))
-    finish.compile((slot, mix, row, out, int64, int64, int64))
+    signatures: list[tuple[Any, tuple[Any, ...]]] = [
+        (mix_layers, (slot, rows, int64, int64, int64)), (finish, (slot, mix, row, out, int64, int64, int64)),
+    ]  # fmt: skip
+    for compiled, signature in signatures:
+        compiled.compile(signature)

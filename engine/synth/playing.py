@@ -1,6 +1,6 @@
-"""How notes are played: strums, loose timing, slurs. In: a sound and the slot's voices; out: when and by which voice.
+"""How notes are played: strums, loose timing, slurs. In: a note and the slot's voices; out: when and by which voice.
 
-Remembers in VOICE. Called inside the slot kernel when a sound begins.
+Remembers in VOICE. Called inside the slot kernel when a note begins.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.envelopes import FREE
 from engine.synth.sources.oscillators import hash32
 
@@ -20,17 +20,17 @@ SLUR_GAP_FRAMES = int(0.04 * SAMPLE_RATE)
 
 
 @kernel
-def rank_in_chord(sounds: np.ndarray, index: int) -> tuple[int, int]:
-    """How many notes of the same layer and frame lie below, and how many above, sounds[index]."""
-    sound = sounds[index]
+def rank_in_chord(notes: np.ndarray, index: int) -> tuple[int, int]:
+    """How many notes of the same layer and frame lie below, and how many above, notes[index]."""
+    note = notes[index]
     first = index
-    while first > 0 and sounds[first - 1].frame == sound.frame:
+    while first > 0 and notes[first - 1].frame == note.frame:
         first -= 1
     below, above = 0, 0
-    while first < len(sounds) and sounds[first].frame == sound.frame:
-        if sounds[first].layer == sound.layer:
-            below += sounds[first].pitch < sound.pitch
-            above += sounds[first].pitch > sound.pitch
+    while first < len(notes) and notes[first].frame == note.frame:
+        if notes[first].layer == note.layer:
+            below += notes[first].pitch < note.pitch
+            above += notes[first].pitch > note.pitch
         first += 1
     return below, above
 
@@ -47,7 +47,7 @@ def is_upstroke(voices: np.ndarray, layer: int, frame: int) -> bool:
 
 
 @kernel
-def lateness(patch: np.void, below: int, above: int, upward: bool, noise: int) -> int:
+def lateness(patch: Record, below: int, above: int, upward: bool, noise: int) -> int:
     """Frames that a note comes after its written frame: its turn in the strum and the player's looseness."""
     seconds = patch.strum_s * (above if upward else below)
     seconds += patch.looseness_s * hash32(noise, 1) / 4294967296.0

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.envelopes import (
     ATTACK,
     ATTACK_OVERSHOOT,
@@ -87,12 +87,12 @@ MAX_HZ = 0.23 * SAMPLE_RATE
 
 
 @kernel
-def _note_hz(patch: np.void, pitch: int) -> float:
+def _note_hz(patch: Record, pitch: int) -> float:
     return min(440.0 * 2.0 ** ((pitch + patch["transpose"] - 69.0) / 12.0), MAX_HZ)
 
 
 @kernel
-def _set_gain(voice: np.void, patch: np.void, pitch: int, velocity: float) -> None:
+def _set_gain(voice: Record, patch: Record, pitch: int, velocity: float) -> None:
     """Where the voice's left and right gain are to be, from level, velocity, pan and register."""
     pan = patch.pan + ((pitch - 60.0) / 80.0 if patch.is_pitched else 0.0)
     angle = (min(max(pan, -1.0), 1.0) + 1.0) * math.pi / 4
@@ -105,8 +105,8 @@ def _set_gain(voice: np.void, patch: np.void, pitch: int, velocity: float) -> No
 
 @kernel
 def start_voice(
-    voice: np.void,
-    patch: np.void,
+    voice: Record,
+    patch: Record,
     line: np.ndarray,
     modes: np.ndarray,
     onset: int,
@@ -140,7 +140,7 @@ def start_voice(
 
 
 @kernel
-def octaves_to(voice: np.void, patch: np.void, pitch: int) -> float:
+def octaves_to(voice: Record, patch: Record, pitch: int) -> float:
     """Octaves from `pitch` to where `voice` is now, as far as its kind slides."""
     octaves = log2(voice.increment * SAMPLE_RATE / _note_hz(patch, pitch))
     return min(max(octaves, -patch.most_slide_octaves), patch.most_slide_octaves)
@@ -148,7 +148,7 @@ def octaves_to(voice: np.void, patch: np.void, pitch: int) -> float:
 
 @kernel
 def slur_voice(
-    voice: np.void, patch: np.void, frame: int, length: int, pitch: int, velocity: float, slide: float
+    voice: Record, patch: Record, frame: int, length: int, pitch: int, velocity: float, slide: float
 ) -> None:
     """Lead a sounding voice on to a new note in the same breath or bow, from `slide` octaves off and without attack."""
     voice.pitch, voice.written, voice.release_at = pitch, frame, frame + length
@@ -161,7 +161,7 @@ def slur_voice(
 
 
 @kernel
-def _control_envelope(voice: np.void, patch: np.void, frame: int) -> None:
+def _control_envelope(voice: Record, patch: Record, frame: int) -> None:
     """Advance note-off and filter envelope by one control period."""
     if voice.stage != RELEASE and frame >= voice.release_at and patch.is_pitched:
         voice.stage, voice.filter_stage = RELEASE, RELEASE
@@ -179,7 +179,7 @@ def _control_envelope(voice: np.void, patch: np.void, frame: int) -> None:
 
 
 @kernel
-def _aim_breath(voice: np.void, patch: np.void, brightness: float) -> None:
+def _aim_breath(voice: Record, patch: Record, brightness: float) -> None:
     """Ramp the gain of the noise beside the tone to where its envelope will be at the next control point."""
     scale = patch.noise_level * (0.4 + 1.2 * brightness)
     if voice.breath_gain < 0.0:
@@ -192,7 +192,7 @@ def _aim_breath(voice: np.void, patch: np.void, brightness: float) -> None:
 
 
 @kernel
-def _vibrato(voice: np.void, patch: np.void, seconds: float) -> float:
+def _vibrato(voice: Record, patch: Record, seconds: float) -> float:
     """-1 … 1, growing after a delay; no two notes swing at one rate, and none quite evenly."""
     depth = min(1.0, max(0.0, (seconds - patch.vibrato_delay_s) * 2.5))
     wander = voice.wander
@@ -202,7 +202,7 @@ def _vibrato(voice: np.void, patch: np.void, seconds: float) -> float:
 
 
 @kernel
-def _heard_hz(voice: np.void, patch: np.void, seconds: float, vibrato: float) -> float:
+def _heard_hz(voice: Record, patch: Record, seconds: float, vibrato: float) -> float:
     """The note's frequency with drift, jitter, vibrato, glide and scoop, `seconds` after it was written."""
     cents = patch.vibrato_cents * vibrato
     if patch.drift_cents > 0.0:
@@ -222,7 +222,7 @@ def _heard_hz(voice: np.void, patch: np.void, seconds: float, vibrato: float) ->
 
 
 @kernel
-def _aim_gain(voice: np.void, patch: np.void, frame: int) -> None:
+def _aim_gain(voice: Record, patch: Record, frame: int) -> None:
     """Ramp both gains to where tremolo and a slurred note's velocity bring them at the next control point."""
     voice.gain_left += CONTROL_FRAMES * voice.step_left
     voice.gain_right += CONTROL_FRAMES * voice.step_right
@@ -235,7 +235,7 @@ def _aim_gain(voice: np.void, patch: np.void, frame: int) -> None:
 
 @kernel
 def _update_controls(
-    voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, frame: int, brightness: float, energy: float
+    voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, frame: int, brightness: float, energy: float
 ) -> None:
     """Set what is ramped until the next control point: cutoff, pitch, gain, breath and what the kind ramps."""
     _control_envelope(voice, patch, frame)
@@ -270,7 +270,7 @@ def _update_controls(
 
 
 @kernel
-def _add_breath(voice: np.void, patch: np.void, noise: np.ndarray, work: np.ndarray, num_frames: int) -> None:
+def _add_breath(voice: Record, patch: Record, noise: np.ndarray, work: np.ndarray, num_frames: int) -> None:
     """Add noise around patch.noise_hz, to both rows: two low-passes above it, one below that is taken off."""
     octaves = patch.key_tracking * (voice.pitch - 60.0) / 12.0 + 0.8 * (voice.velocity - 0.75)
     turn = TAU * min(patch.noise_hz * 2.0**octaves, 12_000.0) / SAMPLE_RATE
@@ -289,7 +289,7 @@ def _add_breath(voice: np.void, patch: np.void, noise: np.ndarray, work: np.ndar
 
 @kernel
 def _add_to_bus(
-    voice: np.void, patch: np.void, work: np.ndarray, bus: np.ndarray, first: int, into: int, num_frames: int
+    voice: Record, patch: Record, work: np.ndarray, bus: np.ndarray, first: int, into: int, num_frames: int
 ) -> None:
     """Apply envelope, pan and tremolo to `work`, whose third row is overwritten, and add it to bus[:, first:]."""
     level, stage, fade, fade_step = voice.level, voice.stage, voice.fade, voice.fade_step
@@ -325,8 +325,8 @@ def _add_to_bus(
 
 @kernel
 def render_voice(
-    voice: np.void,
-    patch: np.void,
+    voice: Record,
+    patch: Record,
     tables: Tables,
     line: np.ndarray,
     modes: np.ndarray,

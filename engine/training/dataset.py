@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -17,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from engine.errors import EngineError
 from engine.score.piece import Piece
 from engine.score.recall import recall_beats
 from engine.score.vocabulary import CONDITION_SLICES, encode_piece
 from engine.training.arranger import arrange
-from engine.training.corpora import read_corpora
 from engine.training.returns import Returns, draw_sources, find_returns
 from moods.intent import BEATS_PER_BAR, STYLES
 
@@ -42,6 +44,11 @@ _GROUP_OF_SOURCE = {
 _HELD_OUT_PERCENT = 2
 ARRANGED_BARS = (32, 48, 32, 64)
 """Lengths of practice pieces, in turn: long ones have room for themes to return."""
+
+
+class BadDataset(EngineError):
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file} holds no pieces to learn from: {why}; trainer --pack writes such a file")
 
 
 @dataclass
@@ -172,21 +179,48 @@ def build_dataset(pieces: Iterable[Piece]) -> Dataset:
     )
 
 
-def load_dataset(data: Path | None, num_arranged: int, cache: Path, console: Console) -> Dataset:
+def load_dataset(data: Path | None, num_arranged: int, cache: Path | None, console: Console) -> Dataset:
     """The dataset of an earlier run in `cache`, or a new one from the arranger and the clean sets in `data`."""
-    arrays = [item.name for item in fields(Dataset) if item.name != "sources"]
-    if cache.exists():
-        stored = np.load(cache, allow_pickle=False)
-        return Dataset(**{name: stored[name] for name in arrays}, sources=json.loads(str(stored["sources"])))
+    if cache is not None and cache.exists():
+        return read_dataset(cache)
 
     def pieces() -> Iterator[Piece]:
         yield from practice_pieces(num_arranged)
         if data is not None:
+            from engine.training.corpora import read_corpora  # reads MIDI, by a library that only this needs
+
             yield from read_corpora(data, report=console.print)
 
     dataset = build_dataset(pieces())
     console.print(f"{len(dataset.events):,} events in {len(dataset.starts) - 1:,} pieces: {dataset.sources}")
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    stored = {name: getattr(dataset, name) for name in arrays}
-    np.savez(cache, **stored, sources=np.array(json.dumps(dataset.sources)))
+    if cache is not None:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(cache, **_stored(dataset))
     return dataset
+
+
+_ARRAYS = tuple(item.name for item in fields(Dataset) if item.name != "sources")
+
+
+def _stored(dataset: Dataset) -> dict[str, npt.NDArray[Any]]:
+    return {name: getattr(dataset, name) for name in _ARRAYS} | {"sources": np.array(json.dumps(dataset.sources))}
+
+
+def pack_dataset(dataset: Dataset, file: Path) -> None:
+    """The same file by a slow compression to about a tenth: a thousand practice pieces take some 2 MB."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as packed:
+        for name, array in _stored(dataset).items():
+            with packed.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def read_dataset(file: Path) -> Dataset:
+    """What was cached or packed. Raises `BadDataset`."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return Dataset(**{name: stored[name] for name in _ARRAYS}, sources=json.loads(str(stored["sources"])))
+    except OSError as error:
+        raise BadDataset(file, error.strerror or str(error)) from None
+    except (ValueError, KeyError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise BadDataset(file, str(error)) from None

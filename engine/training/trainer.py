@@ -1,20 +1,23 @@
 """Train the score transformer. In: encoded pieces; out: a checkpoint folder. Resumable; offline, one process.
 
     python -m engine.training.trainer --data FOLDER --out FOLDER [--minutes 60] [--threads 2] [--device cpu|cuda]
-                                      [--begin-with CHECKPOINT] [--compile] [--export FOLDER]
+                                      [--size small|large] [--begin-with CHECKPOINT] [--compile] [--export FOLDER]
+    python -m engine.training.trainer --data FOLDER --pack FILE      the pieces as one small file, for
+    python -m engine.training.trainer --dataset FILE --out FOLDER …  a machine that has nothing else
 
-Every run continues what lies in `--out` (training.pt: weights, optimiser, step, curve), so a long training may be many
-short ones. The shipped checkpoint is written by `--export`.
+Every run continues what lies in `--out` (weights, optimiser, step, curve), on any device, as if it had not stopped: a
+long training may be many short ones. The shipped checkpoint is written by `--export`. The last line on stdout is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
+import os
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +27,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from engine.config import ModelConfig
+from engine.config import LARGE, TINY, ModelConfig
+from engine.errors import BadCheckpoint, DeviceMissing, EngineError
 from engine.score.transformer import ScoreTransformer
 from engine.score.vocabulary import MOOD_GROUPS, hide
-from engine.training.corpora import SOURCES, TABLE_LICENCES
-from engine.training.dataset import LAST_MIX, MIX, Batch, Dataset, load_dataset
+from engine.training.dataset import LAST_MIX, MIX, Batch, Dataset, load_dataset, pack_dataset, read_dataset
+from engine.training.shards import read_training, write_training
 from engine.weights import read_checkpoint, write_checkpoint
 
 FIELDS = ("kind", "position", "value", "duration", "velocity")
@@ -52,6 +56,16 @@ class TrainingConfig:
     seed: int = 1
 
 
+SIZES = {
+    "small": (ModelConfig(), TrainingConfig()),  # the one that ships
+    "large": (LARGE, TrainingConfig(batch_rows=32, length=1024, peak_rate=6e-4, warmup_steps=300, total_steps=6000)),
+    "tiny": (TINY, TrainingConfig(batch_rows=2, length=96, peak_rate=5e-3, warmup_steps=2, total_steps=12)),
+}
+"""What can be trained, and how; the tiny one rehearses the way."""
+WEIGHTS, MOMENTS = "weights", "moments"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
 @dataclass
 class Progression:
     """What a training remembers besides tensors."""
@@ -59,6 +73,8 @@ class Progression:
     step: int = 0
     seconds: float = 0.0
     events: int = 0
+    running: list[float] | None = None
+    """The training's loss of each field, averaged over the last hundred steps or so."""
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -130,24 +146,45 @@ class Trainer:
         self.model.losses = torch.compile(self.model.losses)  # type: ignore[method-assign]
 
     def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "progress": asdict(self.progress),
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        moments = {
+            f"{moment}.{names[parameter]}": state[moment]
+            for parameter, state in self.optimiser.state.items()
+            for moment in _MOMENTS
+        }
+        values = {
+            **asdict(self.progress),
+            "model": asdict(self.model.config),
+            "training": asdict(self.config),
             "begun_with": self.begun_with,
         }
-        torch.save(state, folder / "training.tmp")
-        (folder / "training.tmp").replace(folder / "training.pt")
+        write_training(folder, {WEIGHTS: self.model.state_dict(), MOMENTS: moments}, values)
 
     def resume(self, folder: Path) -> bool:
-        if not (folder / "training.pt").exists():
+        """Go on with what lies in `folder`, if anything does. Raises `BadCheckpoint` where it is of other sizes.
+
+        Weights that were brought here without the optimiser's moments go on with fresh ones.
+        """
+        found = read_training(folder)
+        if found is None:
             return False
-        state = torch.load(folder / "training.pt", map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.progress = Progression(**state["progress"])
-        self.begun_with = state["begun_with"]
+        groups, values = found
+        sizes, own = values.pop("model"), asdict(self.model.config)
+        if others := {name: size for name, size in sizes.items() if own[name] != size}:
+            raise BadCheckpoint(folder, f"a model of { ({name: own[name] for name in others}) }", str(others))
+        if WEIGHTS not in groups:
+            raise BadCheckpoint(folder, "its weights", "none of their shards")
+        del values["training"]
+        self.model.load_state_dict(groups[WEIGHTS])
+        self.begun_with = values.pop("begun_with")
+        self.progress = Progression(**values)
+        moments = groups.get(MOMENTS, {})
+        for name, parameter in self.model.named_parameters():
+            if f"{_MOMENTS[0]}.{name}" in moments:
+                self.optimiser.state[parameter] = {
+                    "step": torch.tensor(float(self.progress.step), device=self.device),
+                    **{moment: moments[f"{moment}.{name}"].to(self.device) for moment in _MOMENTS},
+                }
         return True
 
 
@@ -160,31 +197,47 @@ def drop_controls(batch: Batch, config: TrainingConfig, rng: np.random.Generator
     return batch
 
 
-def training_batches(dataset: Dataset, config: TrainingConfig, first_step: int) -> Iterator[Batch]:
-    """Endless; resuming at step n does not replay the first n batches."""
-    rng = np.random.default_rng([config.seed, first_step])
-    for step in itertools.count(first_step):
+class TrainingBatches(torch.utils.data.Dataset[Batch]):
+    """Batch n, the same whoever makes it and whenever: a training that stopped sees what it would have seen."""
+
+    def __init__(self, dataset: Dataset, config: TrainingConfig) -> None:
+        self._dataset, self._config = dataset, config
+
+    def __getitem__(self, step: int) -> Batch:
+        config = self._config
+        rng = np.random.default_rng([config.seed, step])
         mix = LAST_MIX if step >= config.total_steps * (1 - config.last_part) else MIX
-        yield drop_controls(dataset.batch(config.batch_rows, config.length + 1, rng, mix), config, rng)
+        return drop_controls(self._dataset.batch(config.batch_rows, config.length + 1, rng, mix), config, rng)
+
+    def since(self, first_step: int, num_workers: int) -> Iterator[Batch]:
+        """Those of the rest of the schedule, made ahead by `num_workers` processes; 0: here, when they are needed."""
+        steps = range(first_step, self._config.total_steps)
+        return iter(torch.utils.data.DataLoader(self, None, sampler=steps, num_workers=num_workers))
 
 
-def run(trainer: Trainer, dataset: Dataset, out: Path, minutes: float, console: Console) -> None:
+def run(trainer: Trainer, dataset: Dataset, out: Path, minutes: float, console: Console, num_workers: int = 0) -> None:
     """Train for `minutes` or until the schedule's end, saving every two minutes."""
     config, progress = trainer.config, trainer.progress
     held_out = dataset.held_out_batches(config.batch_rows, config.length + 1, count=6)
     started, saved, seconds_before = time.monotonic(), time.monotonic(), progress.seconds
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    running = None if progress.running is None else torch.tensor(progress.running, device=trainer.device)
+
+    def keep() -> None:
+        progress.running = None if running is None else running.tolist()
+        trainer.save(out)
+
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=config.total_steps, completed=progress.step)
-        running: Tensor | None = None
-        for batch in training_batches(dataset, config, progress.step):
+        for batch in TrainingBatches(dataset, config).since(progress.step, num_workers):
             elapsed = time.monotonic() - started
-            if progress.step >= config.total_steps or elapsed > minutes * 60:
+            if elapsed > minutes * 60:
                 break
             losses = trainer.train_step(batch)
             running = losses if running is None else 0.98 * running + 0.02 * losses
             progress.seconds = seconds_before + elapsed
-            bar.update(task, completed=progress.step, description=f"step {progress.step} loss {running.sum():.3f}")
+            if progress.step % 10 == 0:  # reading a loss waits for the card
+                bar.update(task, completed=progress.step, description=f"step {progress.step} loss {running.sum():.3f}")
             if progress.step % 50 == 0:
                 entry = {
                     "step": progress.step,
@@ -194,13 +247,30 @@ def run(trainer: Trainer, dataset: Dataset, out: Path, minutes: float, console: 
                 progress.curve.append(entry | {"held_out": trainer.validate(held_out)})
                 console.print(json.dumps(progress.curve[-1]))
             if time.monotonic() - saved > 120:
-                trainer.save(out)
+                keep()
                 saved = time.monotonic()
-    trainer.save(out)
+    keep()
+
+
+def report(trainer: Trainer) -> dict[str, Any]:
+    """What this run came to, in figures."""
+    progress = trainer.progress
+    return {
+        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else "cpu",
+        "step": progress.step,
+        "total_steps": trainer.config.total_steps,
+        "seconds": round(progress.seconds, 1),
+        "events_per_second": round(progress.events / max(progress.seconds, 1e-9)),
+        "train": None if progress.running is None else round(sum(progress.running), 4),
+        "held_out": progress.curve[-1]["held_out"] if progress.curve else None,
+    }
 
 
 def export(trainer: Trainer, dataset: Dataset, folder: Path, command: str) -> None:
     """Write the checkpoint that ships: float16 weights and the manifest."""
+    from engine.training.corpora import SOURCES, TABLE_LICENCES  # reads MIDI, by a library that only this needs
+
     tensors = {name: tensor.cpu().numpy() for name, tensor in trainer.model.state_dict().items()}
     manifest = {
         "command": command,
@@ -214,40 +284,67 @@ def export(trainer: Trainer, dataset: Dataset, folder: Path, command: str) -> No
     write_checkpoint(folder, trainer.model.config, tensors, manifest)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.training.trainer", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--data", type=Path, help="folder with the clean data sets; without it only the arranger teaches"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the resumable training")
-    parser.add_argument("--export", type=Path, help="write the checkpoint to this folder at the end")
-    parser.add_argument("--minutes", type=float, default=180.0, help="stop after this long; the next run goes on")
-    parser.add_argument("--steps", type=int, default=TrainingConfig.total_steps, help="length of the schedule")
     parser.add_argument("--pieces", type=int, default=7800, help="practice pieces the arranger writes")
+    parser.add_argument("--dataset", type=Path, help="pieces that --pack has written, instead of all that")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--pack", type=Path, help="write the pieces to this file, and train nothing")
+    what.add_argument("--out", type=Path, help="folder of the resumable training")
+    parser.add_argument("--export", type=Path, help="write the checkpoint to this folder at the end")
+    parser.add_argument("--size", choices=SIZES, default="small", help="which model; small is the one that ships")
+    parser.add_argument("--minutes", type=float, default=180.0, help="stop after this long; the next run goes on")
+    parser.add_argument("--steps", type=int, help="length of the schedule, if not the size's own")
+    parser.add_argument("--peak-rate", type=float, help="learning rate at its highest, if not the size's own")
     parser.add_argument("--threads", type=int, default=1, help="more only helps on an idle machine")
-    parser.add_argument(
-        "--peak-rate", type=float, default=TrainingConfig.peak_rate, help="learning rate at its highest"
-    )
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches ahead")
     parser.add_argument("--begin-with", type=Path, help="a checkpoint whose weights are taken over at step 0")
     parser.add_argument("--compile", action="store_true", help="compile the model first")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
+    try:
+        _pack(options) if options.pack else _train(options)
+    except EngineError as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> None:
+    dataset = load_dataset(options.data, options.pieces, None, Console(stderr=True))
+    pack_dataset(dataset, options.pack)
+    figures = {"file": str(options.pack), "bytes": options.pack.stat().st_size, "events": len(dataset.events)}
+    print(json.dumps(figures | {"pieces": dataset.sources}))
+
+
+def _train(options: argparse.Namespace) -> None:
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise DeviceMissing("cuda", "torch finds no CUDA device")
     torch.set_num_threads(options.threads)
     console = Console(stderr=True)
-    dataset = load_dataset(options.data, options.pieces, options.out / "dataset.npz", console)
-    config = TrainingConfig(total_steps=options.steps, peak_rate=options.peak_rate)
-    trainer = Trainer(ModelConfig(), config, options.device)
+    if options.dataset:
+        dataset = read_dataset(options.dataset)
+    else:
+        dataset = load_dataset(options.data, options.pieces, options.out / "dataset.npz", console)
+    sizes, config = SIZES[options.size]
+    asked = {"total_steps": options.steps, "peak_rate": options.peak_rate}
+    config = replace(config, **{name: value for name, value in asked.items() if value is not None})
+    trainer = Trainer(sizes, config, options.device)
     if trainer.resume(options.out):
         console.print(f"continuing at step {trainer.progress.step}")
     elif options.begin_with:
         trainer.begin_with(options.begin_with)
     if options.compile:
         trainer.compile()
-    run(trainer, dataset, options.out, options.minutes, console)
+    run(trainer, dataset, options.out, options.minutes, console, min(options.workers, os.cpu_count() or 1))
     if options.export:
-        command = f"python -m engine.training.trainer --data DATA --steps {options.steps} --pieces {options.pieces}"
-        export(trainer, dataset, options.export, command)
+        command = f"python -m engine.training.trainer --data DATA --size {options.size} --steps {config.total_steps}"
+        export(trainer, dataset, options.export, f"{command} --pieces {options.pieces}")
+    print(json.dumps(report(trainer)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from engine.audio import BLOCK_SECONDS
+from moods.control import Control, Opening
 from streaming.config import Config
 from streaming.engines.ring import Chunk
 from streaming.engines.wire import (
@@ -32,8 +33,10 @@ from streaming.engines.wire import (
     Health,
     Heard,
     Kept,
+    LogEntry,
     Open,
     Opened,
+    Plays,
     Ready,
     Refused,
     Report,
@@ -44,9 +47,9 @@ from streaming.engines.wire import (
 )
 from streaming.errors import ControlRefused, EngineFailed, EngineUnavailable, UnknownStation
 from streaming.journal import about
+from streaming.messages import Playing, Told
 from streaming.metrics import Metrics
 from streaming.pacing import tick_at, time_of
-from streaming.protocol import Event, LogEntry
 from streaming.starting import StartNotice
 
 log = logging.getLogger(__name__)
@@ -67,7 +70,7 @@ class Played(Protocol):
     """A station as the link to its engine knows it."""
 
     id: str
-    opening: dict[str, Any]
+    opening: Opening
     seed: int
     first_tick: int | None
     """The tick of block 0; None until the engine has opened the station, while it sleeps, and when it is closed."""
@@ -80,9 +83,10 @@ class Played(Protocol):
     @property
     def log(self) -> Iterable[LogEntry]: ...
 
-    def on_opened(self, first_tick: int, status: Event) -> None: ...
+    def on_opened(self, first_tick: int, playing: Playing) -> None: ...
     def on_applied(self, report: Applied) -> None: ...
-    def on_event(self, event: Event) -> None: ...
+    def on_playing(self, playing: Playing) -> None: ...
+    def on_event(self, event: Told) -> None: ...
     def on_gave_way(self, report: GaveWay) -> None: ...
     def fall_asleep(self, next_block: int) -> None: ...
 
@@ -299,7 +303,7 @@ class Link(ABC):
                 _settle(asked.answer, error)
         self._free_room(station_id)
 
-    async def apply(self, station_id: str, control: dict[str, Any]) -> Applied:
+    async def apply(self, station_id: str, control: Control) -> Applied:
         """Have a control applied; answer what the engine says of it.
 
         Raises `UnknownStation`, `ControlRefused`, `EngineUnavailable`, `FellAsleep`.
@@ -360,19 +364,22 @@ class Link(ABC):
         match report:
             case Happened(event=event):
                 station.on_event(event)
+            case Plays(playing=playing):
+                station.on_playing(playing)
             case Applied(request=number):
                 station.on_applied(report)
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
-            case Refused(request=None, problem=problem):
-                error = EngineUnavailable(problem["detail"])
+            case Refused(request=None, detail=detail):
+                error = EngineUnavailable(detail)
                 if held.opened.done():
                     log.error("a station cannot be brought back", extra=about(station=station.id, detail=str(error)))
                     self._owner.on_lost(station.id)
                 _settle(held.opened, error)
-            case Refused(request=number, problem=problem):
+            case Refused(request=number):
                 if number in self._unanswered:
-                    _settle(self._unanswered[number].answer, ControlRefused(**problem))
+                    refusal = ControlRefused(report.code, report.detail, **report.members)
+                    _settle(self._unanswered[number].answer, refusal)
             case GaveWay():
                 station.on_gave_way(report)
             case Slept(next_block=next_block, num_controls=num_controls):
@@ -381,9 +388,9 @@ class Link(ABC):
                 self._owner.on_slept(station.id, num_controls)
             case Kept(num_controls=num_controls):
                 held.num_kept_controls = num_controls
-            case Opened(due_in_s=due_in_s, status=status):
+            case Opened(due_in_s=due_in_s, playing=playing):
                 if not held.opened.done():
-                    station.on_opened(tick_at(sent_s + due_in_s + _HALF_TICK_S), status)
+                    station.on_opened(tick_at(sent_s + due_in_s + _HALF_TICK_S), playing)
                 _settle(held.opened, None)
 
     def _on_health(self, health: Health) -> None:

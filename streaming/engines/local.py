@@ -29,7 +29,7 @@ from streaming.scratch import SHARED_MEMORY, ring_path, roomy_folder, sleeper_pa
 from undersong_launch import child_command, child_environment
 
 _GOODBYE_S = 2.0
-_SLEEPER_BYTES = 500_000
+_SLEEPER_BYTES = 2_800_000
 """About what a station takes on the disk while it sleeps."""
 
 
@@ -41,7 +41,7 @@ class _Child:
         self.socket, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                child_command("streaming.engines.worker:main", str(theirs.fileno())),
+                child_command("streaming.engines.process:main", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
                 process_group=0,  # Ctrl-C is for the server process, which ends it in its own time

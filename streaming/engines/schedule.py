@@ -127,13 +127,16 @@ class Burden:
         self._roomy_since_s = self._returned_s = now_s
         self._quiet_s = _QUIET_S
 
-    def judge(self, load: float, num_late: int, blocks_per_s: float, turns: Sequence[Turn], now_s: float) -> int:
+    def judge(
+        self, due_load: float, load: float, num_late: int, blocks_per_s: float, turns: Sequence[Turn], now_s: float
+    ) -> int:
         """After every JUDGE_S: how many stations more have to give way, -1 where one may come back, else 0.
 
-        `load` is the share of that time in which the engine was busy, `blocks_per_s` what it made.
+        Of that time `due_load` is the share in which the engine made what was due, `load` that in which it did
+        anything; it made `blocks_per_s`.
         """
         num_playing = sum(not turn.is_resting for turn in turns)
-        is_full = load >= _FULL and num_late > 0
+        is_full = due_load >= _FULL and num_late > 0
         self._full_s = self._full_s + JUDGE_S if is_full else 0.0
         if num_late or load * (num_playing + 1) > _ROOMY * max(1, num_playing):
             self._roomy_since_s = now_s

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from streaming.protocol import Event, LogEntry
+from moods.control import Control, Opening
+from streaming.messages import Effect, Mood, Playing, Told
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """What was done to a station before block `block` of its stream; `index` counts a station's entries from 0."""
+
+    index: int
+    block: int
+    control: dict[str, Any]
+    """As a line of its take has it."""
+
 
 # --- requests: server process to engine ------------------------------------------------------------------------------
 
@@ -33,7 +45,7 @@ class Open:
     """Begin a station, or bring one back from what the engine has kept of it."""
 
     station: str
-    opening: dict[str, Any]
+    opening: Opening
     seed: int
     resume: Resume | None = None
     is_heard: bool = False
@@ -44,7 +56,7 @@ class Open:
 class Apply:
     station: str
     request: int
-    control: dict[str, Any]
+    control: Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +107,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The station plays; `status` is its first."""
+    """The station plays."""
 
     station: str
     due_in_s: float
     """Seconds until its block 0 is due, counted from the sending."""
-    status: Event
+    playing: Playing
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +120,22 @@ class Applied:
     station: str
     request: int
     entry: LogEntry
-    ack: Event
-    heading: dict[str, Any]
-    """Where the mood goes from now on, as in a status."""
+    effect: Effect
+    heading: Mood
+    """Where the mood goes from now on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request that failed for the asker's reasons; `problem` is made by `problem_of`."""
+    """A request that failed for the asker's reasons, a control's or, where there is no number, that of an opening.
+
+    `code`, `detail` and `members` are those of a problem that clients are told."""
 
     station: str
     request: int | None
-    problem: dict[str, Any]
+    code: str
+    detail: str
+    members: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +143,15 @@ class Happened:
     """An event for all clients of a station."""
 
     station: str
-    event: Event
+    event: Told
+
+
+@dataclass(frozen=True, slots=True)
+class Plays:
+    """How a station plays now; sent every second, and at once where it begins or stops to sound."""
+
+    station: str
+    playing: Playing
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +201,7 @@ class Health:
     """How long before they are due blocks are made."""
 
 
-Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Kept | Slept | GaveWay | Health
+Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Plays | Kept | Slept | GaveWay | Health
 
 
 # --- the pipe --------------------------------------------------------------------------------------------------------

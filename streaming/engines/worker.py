@@ -1,8 +1,7 @@
-"""The engine process: one loop that makes every station's blocks just ahead of their deadlines.
+"""One loop that makes every station's blocks just ahead of their deadlines.
 
 In: requests on a pipe; out: rings, reports. Remembers the generator and a performance for each station. The loop's
 thread alone touches generator, performances and pipe; other threads encode and write rings, and keep snapshots.
-Started by its link by way of `undersong_launch`; it ends when the server process does, whatever it is doing.
 
 Every pass of the loop does one thing: requests first, then the blocks that are due, and only where none is, one small
 piece of what can wait: catching up, opening, composing ahead, snapshots. `streaming.engines.schedule` decides.
@@ -10,16 +9,10 @@ piece of what can wait: catching up, opening, composing ahead, snapshots. `strea
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import itertools
 import logging
 import math
-import os
 import select
-import shutil
-import signal
-import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,18 +23,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
-from engine.backends import find_factory
-from engine.compile import reported_to
-from engine.config import EngineConfig
-from engine.errors import EngineError
+from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.generator import Generator
 from engine.performance import Performance, Sound, step
 from engine.take import Entry, Rest, Resume, Skip
-from moods.control import Control, parse_control, parse_opening
+from moods.control import Control, parse_control
 from moods.errors import MoodsError
+from streaming import messages
 from streaming.config import Config
-from streaming.encoders.opus import OpusEncoder
 from streaming.engines.publisher import Publisher, read_snapshot, write_snapshot
 from streaming.engines.schedule import (
     JUDGE_S,
@@ -53,30 +42,29 @@ from streaming.engines.schedule import (
     who_comes_back,
     who_gives_way,
 )
-from streaming.engines.told import ack_message, event_message, mood_message, status_message
+from streaming.engines.told import effect_message, event_message, lead_in_ms, mood_message, playing_message
 from streaming.engines.wire import (
     Applied,
     Apply,
     Close,
-    Compiling,
-    Failed,
     GaveWay,
     Happened,
     Health,
     Heard,
     Kept,
+    LogEntry,
     Open,
     Opened,
     Pipe,
+    Plays,
     Ready,
     Refused,
     Request,
     Sleep,
     Slept,
 )
-from streaming.journal import open_journal
-from streaming.pacing import MAX_LATE_TICKS, give_way_to_others, prefer_to_others, stop_giving_way, tick_at, time_of
-from streaming.protocol import LogEntry, problem_of
+from streaming.errors import EngineUnavailable
+from streaming.pacing import MAX_LATE_TICKS, tick_at, time_of
 from streaming.scratch import ring_path, sleeper_path, snapshot_path
 
 log = logging.getLogger(__name__)
@@ -99,7 +87,6 @@ _PUBLISH_S = 0.003
 """A first block is sent so long after it was made at the earliest."""
 _NUM_PUBLISHERS = 2
 _MAX_UNPUBLISHED = 16
-_WARM_UP_BLOCKS = 50
 
 
 @dataclass(slots=True, eq=False)
@@ -155,6 +142,8 @@ class _Tally:
 
     since_s: float
     idle_s: float = 0.0
+    due_s: float = 0.0
+    """Spent on blocks that were due."""
     num_blocks: int = 0
     num_late: int = 0
     """Blocks that were ready after they were due."""
@@ -259,16 +248,14 @@ class Worker:
             if station is not None or request.station in self._openings or request.station in self._leaving:
                 self._deferred.append(request)
             return
-        entry = station.next_entry(request.control)
+        entry = station.next_entry(request.control.asked())
         try:
-            control = parse_control(request.control)
-            ack = ack_message(station.performance.apply(control), control)
+            ack = station.performance.apply(request.control)
         except MoodsError as error:
-            self._pipe.send(Refused(request.station, request.request, problem_of(error)))
+            self._pipe.send(Refused(request.station, request.request, error.code, str(error), error.members))
             return
-        ack["lead_ms"] = round(1000 * self._lead.seconds, 1)
-        heading = mood_message(station.performance.heading())
-        self._pipe.send(Applied(request.station, request.request, entry, ack, heading))
+        effect, heading = effect_message(ack, self._lead.seconds), mood_message(station.performance.heading())
+        self._pipe.send(Applied(request.station, request.request, entry, effect, heading))
         self._announce(station)
 
     def _apply_deferred(self) -> None:
@@ -306,11 +293,8 @@ class Worker:
         except (MoodsError, OSError) as error:
             self._free_slots.append(slot)
             del self._openings[opening.request.station]
-            if isinstance(error, MoodsError):
-                problem = problem_of(error)
-            else:
-                problem = {"code": "engine_unavailable", "detail": str(error)}
-            self._pipe.send(Refused(opening.request.station, None, problem))
+            code = error.code if isinstance(error, MoodsError) else EngineUnavailable.code
+            self._pipe.send(Refused(opening.request.station, None, code, str(error), {}))
             return True
         if station.is_behind:  # its clock has been running all the time
             self._begin(station)
@@ -318,7 +302,7 @@ class Worker:
 
     def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
         """Begin a performance, or bring one back. Raises `MoodsError` and OSError, and leaves the slot empty."""
-        opening, resume = parse_opening(request.opening), request.resume
+        opening, resume = request.opening, request.resume
         is_awoken = resume is not None and resume.due_in_s is None
         kept_path = snapshot_path(self._folder, request.station)
         publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
@@ -364,8 +348,8 @@ class Worker:
         del self._openings[station.id]
         self._stations[station.id] = station
         now_s = time.monotonic()
-        status = status_message(station.performance)
-        self._pipe.send(Opened(station.id, time_of(station.first_tick) - now_s, status), now_s)
+        playing = playing_message(station.performance)
+        self._pipe.send(Opened(station.id, time_of(station.first_tick) - now_s, playing), now_s)
         self._apply_deferred()
 
     # --- blocks ------------------------------------------------------------------------------------------------------
@@ -384,7 +368,9 @@ class Worker:
         could_begin_s = [self._lead.could_begin_s(station) for station in stations]
         sounds = step(self._generator, [station.performance for station in stations])
         self._publish(stations, sounds, could_begin_s)
-        self._health.step_ms.append((time.monotonic() - begun_s) * 1000)
+        took_s = time.monotonic() - begun_s
+        self._tally.due_s += took_s
+        self._health.step_ms.append(1000 * took_s)
         return True
 
     def _leave_out(self, station: _Station, lag: int) -> None:
@@ -392,9 +378,9 @@ class Worker:
         it leaves out what was missed and goes on from there."""
         self._skipped_s += lag * BLOCK_SECONDS
         performance = station.performance
-        place = {"frame": performance.next_block * BLOCK_FRAMES, "index": performance.num_controls}
+        frame, index = performance.next_block * BLOCK_FRAMES, performance.num_controls
         performance.skip(lag)
-        self._pipe.send(Happened(station.id, {"type": "skip", "blocks": lag, **place}))
+        self._pipe.send(Happened(station.id, messages.Skip(type="skip", frame=frame, index=index, blocks=lag)))
 
     def _publish(self, stations: list[_Station], sounds: list[Sound], could_begin_s: list[float]) -> None:
         """Have the blocks that were just made encoded and written."""
@@ -543,8 +529,9 @@ class Worker:
         tally, self._tally = self._tally, _Tally(now_s)
         stations = list(self._stations.values())
         number = self._burden.judge(
-            tally.load(now_s), tally.num_late, tally.num_blocks / (now_s - tally.since_s), stations, now_s
-        )
+            tally.due_s / (now_s - tally.since_s), tally.load(now_s), tally.num_late,
+            tally.num_blocks / (now_s - tally.since_s), stations, now_s,
+        )  # fmt: skip
         if number > 0:
             for station in who_gives_way(stations, number):
                 if station.is_heard:
@@ -581,7 +568,7 @@ class Worker:
     def _tell_status(self, station: _Station) -> None:
         station.next_status_s = time.monotonic() + STATUS_S
         station.is_told_sounding = station.performance.is_sounding
-        self._pipe.send(Happened(station.id, status_message(station.performance)))
+        self._pipe.send(Plays(station.id, playing_message(station.performance)))
 
     def _keep_house(self) -> None:
         """What is told at its time, however much there is to do."""
@@ -606,7 +593,7 @@ class Worker:
         counted = dict(self._generator.counters())
         grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
         self._told = counted
-        lead_ms = round(1000 * self._lead.seconds, 1)
+        lead_ms = lead_in_ms(self._lead.seconds)
         self._pipe.send(Health(health.load(now_s), tuple(health.step_ms), health.num_late, grown, lead_ms))
 
 
@@ -623,72 +610,3 @@ def _entry_of(entry: LogEntry) -> Entry:
         case _:
             control = parse_control(message)
     return Entry(entry.index, entry.block, control)
-
-
-def _load_generator(config: Config) -> Generator:
-    engine_config = EngineConfig(
-        backend=config.backend, device=config.device, max_slots=config.max_playing,
-        patches=Path(config.patches) if config.patches else None, num_threads=1 if config.num_engines > 1 else None,
-    )  # fmt: skip
-    return find_factory(config.generator)(engine_config)
-
-
-def warm_up(generator: Generator) -> None:
-    """Go once through all that a station does, so that whatever compiles or loads lazily does so before a deadline."""
-    opening = parse_opening({"mood": "epic"})
-    performance = Performance(generator, 0, opening, 0)
-    for block in range(_WARM_UP_BLOCKS):
-        step(generator, [performance])
-        if block == _WARM_UP_BLOCKS // 2:
-            performance.apply(parse_control({"type": "steer", "set": {"energy": 0.2}, "at": "beat"}))
-    snapshot = performance.snapshot()
-    performance.close()
-    performance = Performance.restore(generator, 0, opening, snapshot)
-    step(generator, [performance])
-    performance.close()
-    OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
-
-
-def _remove(*folders: Path) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end_with_parent(parent: int, *folders: Path) -> None:
-    """The front may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    _remove(*folders)
-    os._exit(0)
-
-
-def main(descriptor: str) -> int:
-    """Run the engine process over the inherited socket `descriptor`.
-
-    The first message holds config, the folders for rings and for sleepers, and the server process's id.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
-    prefer_to_others()
-    give_way_to_others()
-    pipe = Pipe(int(descriptor))
-    _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
-    open_journal(config.log_level, config.log_json)
-    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
-
-    def report(done: int, total: int) -> None:
-        with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere
-            pipe.send(Compiling(done, total))
-
-    try:
-        with reported_to(report):
-            generator = _load_generator(config)
-        warm_up(generator)
-        stop_giving_way()
-    except EngineError as error:
-        pipe.send(Failed(str(error)))
-        return 1
-    gc.collect()
-    gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
-    Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
-    _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
-    return 0

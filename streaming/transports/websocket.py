@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import struct
 from collections.abc import Coroutine
 from operator import attrgetter
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from streaming import live
 from streaming.conductor import Conductor
-from streaming.protocol import audio_header, audio_message
+from streaming.messages import AudioHeader
 from streaming.session import Ending, LiveClient, Session
 from streaming.station import Station
 
@@ -64,8 +67,20 @@ async def _send_audio(session: Session, socket: WebSocket, audio_format: str) ->
     payload = PAYLOADS[audio_format]
     while (chunk := await session.next_chunk()) is not None:
         if chunk.frame == session.began_frame:
-            await socket.send_text(audio_header(audio_format, chunk.frame))
-        await socket.send_bytes(audio_message(chunk.frame, payload(chunk)))
+            await socket.send_text(_header(audio_format, chunk.frame))
+        await socket.send_bytes(_message(chunk.frame, payload(chunk)))
+
+
+def _header(audio_format: str, first_frame: int) -> str:
+    header = AudioHeader(
+        format=audio_format, rate=SAMPLE_RATE, channels=CHANNELS, block_frames=BLOCK_FRAMES, first_frame=first_frame
+    )
+    return json.dumps(header)
+
+
+def _message(frame: int, payload: bytes) -> bytes:
+    """The frame as an unsigned 64-bit little-endian number, then the payload."""
+    return struct.pack("<Q", frame) + payload
 
 
 async def _drain(socket: WebSocket) -> None:

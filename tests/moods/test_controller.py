@@ -41,43 +41,43 @@ def first_beat(controller: Controller, applied: Applied) -> int:
     return beat
 
 
-def random_control(chance: random.Random, number: int) -> dict[str, Any]:
-    if chance.random() < 0.1:
-        return {"type": "duck", "gain_db": chance.choice([-12, 0]), "over": chance.choice([0, 0.5])}
-    if chance.random() < 0.1:
-        return {"type": "cancel", "id": f"c{chance.randrange(number + 1)}"}
-    if chance.random() < 0.2:
-        at = chance.choice(["now", "beat", "bar", {"seconds": chance.uniform(5, 150)}])
-        sound = chance.choice([{"type": "hit", "strength": chance.random()}, {"type": "stinger", "name": "reveal"}])
+def random_control(rng: random.Random, number: int) -> dict[str, Any]:
+    if rng.random() < 0.1:
+        return {"type": "duck", "gain_db": rng.choice([-12, 0]), "over": rng.choice([0, 0.5])}
+    if rng.random() < 0.1:
+        return {"type": "cancel", "id": f"c{rng.randrange(number + 1)}"}
+    if rng.random() < 0.2:
+        at = rng.choice(["now", "beat", "bar", {"seconds": rng.uniform(5, 150)}])
+        sound = rng.choice([{"type": "hit", "strength": rng.random()}, {"type": "stinger", "name": "reveal"}])
         return {**sound, "at": at, "id": f"c{number}"}
-    if chance.random() < 0.08:
-        how = chance.choice(["cadence", "ring", "fade", "stop", "loop"])
-        at = chance.choice(["phrase", "bar", "beat", {"seconds": chance.uniform(5, 200)}])
+    if rng.random() < 0.08:
+        how = rng.choice(["cadence", "ring", "fade", "stop", "loop"])
+        at = rng.choice(["phrase", "bar", "beat", {"seconds": rng.uniform(5, 200)}])
         return {"type": "end", "how": how, "at": at, "id": f"c{number}"}
     choices = {
-        "mood": chance.choice(list_moods()).name,
-        "valence": chance.uniform(-1, 1),
-        "energy": chance.random(),
-        "tension": chance.random(),
-        "style": chance.choice(["lofi", "house", {"jazz": 1, "ambient": 2}]),
-        "bpm": chance.choice([None, 70, 128, 240]),
-        "key": chance.choice([None, "A minor", "Eb lydian"]),
-        "density": chance.choice([None, 0.9]),
-        "brightness": chance.choice([None, 0.1]),
-        "layers": chance.choice([{"drums": "mute"}, {"drums": 0, "lead": -6}, {"bass": "mute"}]),
+        "mood": rng.choice(list_moods()).name,
+        "valence": rng.uniform(-1, 1),
+        "energy": rng.random(),
+        "tension": rng.random(),
+        "style": rng.choice(["lofi", "house", {"jazz": 1, "ambient": 2}]),
+        "bpm": rng.choice([None, 70, 128, 240]),
+        "key": rng.choice([None, "A minor", "Eb lydian"]),
+        "density": rng.choice([None, 0.9]),
+        "brightness": rng.choice([None, 0.1]),
+        "layers": rng.choice([{"drums": "mute"}, {"drums": 0, "lead": -6}, {"bass": "mute"}]),
         "temperature": 1.3,
     }
-    fields = {name: choices[name] for name in chance.sample(sorted(choices), chance.randint(1, 3))}
-    over = chance.choice([None, 0, 1.5, "2 bars", "3 beats"])
-    at = chance.choice([None, "now", "beat", "bar", "phrase"])
+    fields = {name: choices[name] for name in rng.sample(sorted(choices), rng.randint(1, 3))}
+    over = rng.choice([None, 0, 1.5, "2 bars", "3 beats"])
+    at = rng.choice([None, "now", "beat", "bar", "phrase"])
     return {"type": "steer", "set": fields, "over": over, "at": at, "id": f"c{number}"}
 
 
 def random_story(seed: int, length: int = 25) -> Iterator[tuple[dict[str, Any], int]]:
-    chance, frame = random.Random(seed), 0
+    rng, frame = random.Random(seed), 0
     for number in range(length):
-        frame += BLOCK * chance.randint(0, 300)
-        yield random_control(chance, number), frame
+        frame += BLOCK * rng.randint(0, 300)
+        yield random_control(rng, number), frame
 
 
 def reads(controller: Controller, frames: range, beats: range) -> tuple[list[Intent], list[Intent]]:
@@ -111,7 +111,7 @@ def test_nothing_before_the_effective_place_changes(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_reads_are_pure(seed: int) -> None:
     quiet, watched = opened(seed), opened(seed)
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for obj, frame in random_story(seed):
         for controller in (quiet, watched):
             try:
@@ -119,9 +119,9 @@ def test_reads_are_pure(seed: int) -> None:
             except MoodsError:
                 assert obj["type"] in ("cancel", "end", "hit", "stinger")
         for _ in range(10):
-            watched.intent(chance.randrange(300 * SECOND))
-            watched.beat_intent(chance.randrange(400))
-            watched.position(chance.randrange(300 * SECOND))
+            watched.intent(rng.randrange(300 * SECOND))
+            watched.beat_intent(rng.randrange(400))
+            watched.position(rng.randrange(300 * SECOND))
     span = range(0, 200 * SECOND, 50 * BLOCK), range(300)
     assert reads(quiet, *span) == reads(watched, *span)
 
@@ -156,7 +156,7 @@ def heard(intent: Intent) -> tuple[Any, ...]:
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_heard_holds_as_long_as_is_said(seed: int) -> None:
     """Against brute force, and not by saying that nothing ever holds."""
-    controller, chance, num_blocks, num_reads = opened(seed), random.Random(seed), 0, 0
+    controller, rng, num_blocks, num_reads = opened(seed), random.Random(seed), 0, 0
     story = list(random_story(seed, 40))
     for (obj, frame), (_, next_frame) in pairwise(story):
         try:
@@ -167,7 +167,7 @@ def test_what_is_heard_holds_as_long_as_is_said(seed: int) -> None:
         while block < next_frame:
             now, held_until = heard(controller.intent(block)), controller.holds_until(block)
             assert held_until > block
-            between = chance.sample(range(block + 1, held_until), min(5, held_until - block - 1))
+            between = rng.sample(range(block + 1, held_until), min(5, held_until - block - 1))
             for inside in (*range(block, held_until, BLOCK), held_until - 1, *between):
                 assert heard(controller.intent(inside)) == now, (obj, block, inside)
             num_reads += 1
@@ -640,10 +640,10 @@ def test_fills_lead_into_most_sections() -> None:
 
 
 def test_memory_is_flat_over_a_day() -> None:
-    controller, chance, sizes = opened(), random.Random(5), []
+    controller, rng, sizes = opened(), random.Random(5), []
     for minute in range(24 * 60):
         frame = minute * 60 * SECOND
-        steer(controller, frame, valence=chance.uniform(-1, 1), energy=chance.random(), over=chance.choice([0, 8.0]))
+        steer(controller, frame, valence=rng.uniform(-1, 1), energy=rng.random(), over=rng.choice([0, 8.0]))
         controller.intent(frame + 10 * SECOND)
         controller.forget_before(frame)
         if minute % 60 == 59:

@@ -15,7 +15,7 @@ from engine.score.stinger import stinger_notes
 from engine.score_generator import ScoreGenerator
 from moods.control import Opening, parse_control
 from moods.controller import Applied, Controller
-from moods.form import key_shift
+from moods.form import Form
 from moods.harmony import CHORD_QUALITIES, Key, parse_key
 from moods.intent import LAYERS, STYLES
 from moods.stinger import list_stingers
@@ -218,7 +218,7 @@ def check_voices_lead_on(beats: list[ComposedBeat], change: int) -> None:
 
 
 def test_a_key_that_the_form_goes_to_is_entered_by_a_pivot(composer) -> None:
-    seed = next(seed for seed in range(100) if key_shift(seed, 36) != 0)
+    seed = next(seed for seed in range(100) if Form(seed).key_shift(36) != 0)
     controller = station(seed, style="upbeat", tension=0.2)
     change = 4 * 36
     ahead, new = controller.beat_intent(change - 4), controller.beat_intent(change).key

@@ -23,7 +23,7 @@ from typing import Any
 from streaming.config import Config
 from streaming.engines.link import Link, Owner
 from streaming.engines.ring import NUM_BLOCKS, Chunk, Ring
-from streaming.engines.wire import Close, Open, Request
+from streaming.engines.wire import Close, Open, Request, Slept
 from streaming.scratch import ring_path
 
 CLOCK_OFFSET_S = 86_400.0 + 0.0137
@@ -131,6 +131,12 @@ class FarPipe:
         encoded = pickle.dumps(message)
         with self._lock:
             self._socket.sendall(_LENGTH.pack(len(encoded)) + encoded)
+            if isinstance(message, Slept):
+                self._remove_ring(message.station)
+
+    def _remove_ring(self, station: str) -> None:
+        if self._rings.pop(station, None) is not None:
+            ring_path(self._folder, station).unlink()
 
     def receive(self) -> tuple[float, Any]:
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
@@ -141,7 +147,7 @@ class FarPipe:
                 num_over = 0 if request.resume is None else -int(request.resume.due_in_s / 0.02)
                 self._rings[request.station] = ring, max(0, num_over - 10)
             elif isinstance(request, Close):
-                self._rings.pop(request.station)
+                self._remove_ring(request.station)
         return time.monotonic(), request
 
     def _read(self, length: int) -> bytes:

@@ -10,8 +10,10 @@ from websockets.sync.client import ClientConnection
 
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.far_engine import FarEngines
+from tests.streaming.test_engines import wait_until
 from tests.streaming.test_live import read_pcm
 from tests.streaming.test_recovery import undisturbed
+from tests.streaming.test_sleep import inside, put_to_sleep
 
 
 @pytest.fixture(scope="module")
@@ -41,4 +43,15 @@ def test_a_station_sounds_the_same_from_an_engine_on_another_clock_and_after_its
         server.engine.process.kill()
         steer["set"]["energy"] = 0.1
         assert server.http.post(station["links"]["controls"], json=steer).status_code == 200
+        read_same(server, station, audio, 40)
+
+
+def test_one_that_slept_where_its_engine_kept_nothing_is_made_anew(server: Running) -> None:
+    station = server.open(seed=2, energy=0.5)
+    steer = {"type": "steer", "set": {"energy": 0.9}}
+    server.http.post(station["links"]["controls"], json=steer)
+    put_to_sleep(server, station)
+    wait_until(lambda: inside(server, station).is_asleep)
+    with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
+        audio.recv(10)
         read_same(server, station, audio, 40)

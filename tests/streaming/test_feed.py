@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES
+from moods.control import Opening
 from streaming.config import Config
 from streaming.encoders.pcm import to_s16le
 from streaming.engines.ring import Chunk, make_chunk
@@ -164,7 +165,7 @@ class Tape:
         return make_chunk(block * BLOCK_FRAMES, b"", np.full((BLOCK_FRAMES, 2), block / 1000, np.float32))
 
 
-STATUS = {"type": "status", "state": "playing", "mood": {}, "heading": {}, "position": {"bar": 1, "beat": 1, "bpm": 90}}
+PLAYING = {"state": "playing", "mood": {}, "heading": {}, "position": {"bar": 1, "beat": 1, "bpm": 90}}
 
 
 @pytest.mark.parametrize("lag_blocks", [0, 50])
@@ -174,8 +175,8 @@ def test_frames_do_not_count_the_sleep(lag_blocks: int) -> None:
     async def sleep_and_wake() -> None:
         with ThreadPoolExecutor(1) as thread:
             feeds, calls = Feeds(Metrics(), 160_000, thread), []
-            station = Station("s", {}, 1, Tape(), feeds, lambda station: calls.append(station.is_idle))
-            station.on_opened(100, STATUS)
+            station = Station("s", Opening(), 1, Tape(), feeds, lambda station: calls.append(station.is_idle))
+            station.on_opened(100, PLAYING)
             early = station.add_session("test", 1000, lag_blocks)
             early.began_frame = 0
             for tick in range(100, 200):
@@ -186,7 +187,7 @@ def test_frames_do_not_count_the_sleep(lag_blocks: int) -> None:
             late.began_frame = 0
             for tick in range(200, 5000):
                 feeds.on_tick(tick)
-            station.on_opened(5000 - 100, STATUS)
+            station.on_opened(5000 - 100, PLAYING)
             for tick in range(5000, 5100):
                 feeds.on_tick(tick)
             assert station.state()["state"] == "playing"

@@ -73,6 +73,12 @@ def test_without_a_past_there_is_silence() -> None:
     assert not filler.next_chunk(0, None).pcm.any()
 
 
+def test_a_station_that_was_silent_stays_silent() -> None:
+    past = [*tone(0, 40), np.zeros((960, 2), np.float32)]
+    filler = Filler(past, 19_200, 160_000)
+    assert not any(filler.next_chunk(block, None).pcm.any() for block in range(41, 100))
+
+
 def test_loop_is_a_bar_and_meets_its_own_beginning() -> None:
     past = tone(0, 200).reshape(-1, 2)
     loop = make_loop(past, 90_000)

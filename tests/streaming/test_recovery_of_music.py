@@ -1,4 +1,4 @@
-"""The engine is killed while it plays the shipped model: the listener hears on, and then the very same music."""
+"""The engine is killed, or the station sleeps, while the shipped model plays: then the very same music goes on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import numpy as np
+import pytest
 
 from engine.audio import BLOCK_FRAMES
 from engine.backends import open_generator
@@ -16,9 +18,16 @@ from engine.config import EngineConfig
 from moods.control import parse_control, parse_opening
 from moods.controller import Controller
 from streaming.config import Config
+from streaming.encoders.pcm import to_s16le
 from tests.streaming.conftest import Running, dial
+from tests.streaming.test_engines import wait_until
 from tests.streaming.test_live import read_pcm
 from tests.streaming.test_recovery import read_until_back
+
+
+@pytest.fixture(scope="module")
+def server(make_server: Callable[[Config], Running]) -> Running:
+    return make_server(Config(port=0, engines=1, snapshot_s=0.5, max_stations=4))
 
 
 def replay(server: Running, station: dict[str, Any], num_blocks: int) -> np.ndarray:
@@ -38,8 +47,7 @@ def replay(server: Running, station: dict[str, Any], num_blocks: int) -> np.ndar
     return np.concatenate(blocks)
 
 
-def test_the_music_goes_on_and_returns_to_the_same_samples(make_server: Callable[[Config], Running]) -> None:
-    server = make_server(Config(port=0, snapshot_s=0.5, max_stations=4))
+def test_the_music_goes_on_and_returns_to_the_same_samples(server: Running) -> None:
     station = server.open(seed=1, energy=0.8)
     with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
         audio.recv(10)
@@ -61,3 +69,33 @@ def test_the_music_goes_on_and_returns_to_the_same_samples(make_server: Callable
     assert not is_same.all()  # a filler sounded
     assert is_same[:140].all()
     assert is_same[-40:].all()
+
+
+def test_after_a_sleep_both_kinds_of_listeners_hear_the_music_go_on(server: Running) -> None:
+    """Who hears it live, and who hears it a second later."""
+    station = server.open(seed=5, energy=0.8)
+    own = server.conductor.stations[station["id"]]
+    with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
+        audio.recv(10)
+        read_pcm(audio, 60)
+    server.http.post(station["links"]["controls"], json={"type": "steer", "set": {"energy": 0.5}, "at": "beat"})
+
+    async def put_to_sleep() -> None:
+        server.conductor._put_to_sleep(own)
+
+    wait_until(lambda: own.is_idle)
+    server.call(put_to_sleep())
+    wait_until(lambda: own.is_asleep)
+    first_frame = own.first_block * BLOCK_FRAMES
+    with httpx.stream("GET", server.address + station["links"]["wav"], timeout=20) as stream:
+        pieces, wav = stream.iter_raw(), b""
+        next(pieces)  # the header
+        with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
+            audio.recv(10)
+            frames, live = read_pcm(audio, 50)
+        while len(wav) < 20 * 4 * BLOCK_FRAMES:
+            wav += next(pieces)
+    wanted = replay(server, station, frames[-1] // BLOCK_FRAMES + 1)
+    is_same = (live == wanted[frames[0] :]).reshape(-1, BLOCK_FRAMES, 2).all(axis=(1, 2))
+    assert frames[0] >= first_frame and is_same.any()  # all of it, where nothing else keeps the machine busy
+    assert wav[: 20 * 4 * BLOCK_FRAMES] == to_s16le(wanted[first_frame:])[: 20 * 4 * BLOCK_FRAMES]

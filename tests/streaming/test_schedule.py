@@ -156,7 +156,7 @@ class Day:
             load = min(1.0, self.num_playing / self.fits)
             made = min(self.num_playing, self.fits) / BLOCK_SECONDS
             late = 10 if self.num_playing > self.fits else 0
-            number = self.burden.judge(load, late, made, self.turns, self.now_s)
+            number = self.burden.judge(load, load, late, made, self.turns, self.now_s)
             if number > 0:
                 for turn in who_gives_way(self.turns, number):
                     turn.is_resting = True

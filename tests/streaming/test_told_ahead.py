@@ -14,8 +14,8 @@ from engine.audio import BLOCK_FRAMES, Block
 from engine.performance import Performance, step
 from engine.take import Entry, Skip
 from moods.control import parse_control, parse_opening
-from streaming.engines.told import ack_message, event_message, status_message
-from streaming.protocol import Event
+from streaming.engines.told import effect_message, event_message, playing_message
+from streaming.messages import Effect, Told
 from tests.streaming.conftest import Running, dial
 from tests.streaming.sines import Sines
 from tests.streaming.test_live import next_event, read_pcm
@@ -45,7 +45,7 @@ class Stage:
 
     def __init__(self, opening: Control) -> None:
         self.generator, self.opening = Ticks(1), parse_opening(opening)
-        self.told: list[Event] = []
+        self.told: list[Told] = []
         self.log: list[Entry] = []
         self.blocks: list[np.ndarray] = []
         self.kept = b""
@@ -58,12 +58,12 @@ class Stage:
     def _log(self, control: Any) -> None:
         self.log.append(Entry(self.performance.num_controls, self.performance.next_block, control))
 
-    def apply(self, message: Control) -> Event:
+    def apply(self, message: Control) -> Effect:
         control = parse_control(message)
         self._log(control)
         ack = self.performance.apply(control)
         self._tell()
-        return ack_message(ack, control)
+        return effect_message(ack, 0.02)
 
     def skip(self, num_blocks: int) -> None:
         self._log(Skip(num_blocks))
@@ -185,7 +185,7 @@ def test_nothing_is_told_of_what_comes_after_the_end(stage: Stage) -> None:
     stage.play(35)
     ack = stage.apply({"type": "end", "how": "stop", "at": {"seconds": 1.3}})
     stage.play(100)
-    assert status_message(stage.performance)["state"] == "ended"
+    assert playing_message(stage.performance)["state"] == "ended"
     assert stage.last_word("beat") == stage.sounded(0)
     assert max(event["frame"] for event in stage.told) < ack["effective_at"]["frame"] + 48_000
 

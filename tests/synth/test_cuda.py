@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -33,6 +34,11 @@ def check(cpu: Arrays, cuda: Arrays) -> None:
         assert difference_db(rest, cuda[f"moved {kind}"]) < WORST_DB, kind
 
 
+def test_a_call_copies_once_to_the_card_and_once_back(card_work: CardWork) -> None:
+    _, cuda = card_work.simulated()
+    assert cuda["copies"].tolist() == [1, 1]
+
+
 def test_the_simulated_card_renders_what_the_cpu_does(card_work: CardWork) -> None:
     cpu, cuda = card_work.simulated()
     check(cpu, cuda)
@@ -60,12 +66,21 @@ def test_kernels_compile_for_a_card_that_is_not_there(card_work: CardWork) -> No
     assert ".target sm_90" in code and ".visible .entry" in code
 
 
+def numbers_of(record: np.dtype) -> Iterator[tuple[str, np.dtype, int]]:
+    """Name, type and offset of every number of a record and of the records in it."""
+    for field, (kind, offset, *_) in record.fields.items():
+        if kind.base.fields:
+            yield from ((f"{field}.{name}", number, offset + more) for name, number, more in numbers_of(kind.base))
+        else:
+            yield field, kind.base, offset
+
+
 def test_no_number_of_a_record_crosses_a_word() -> None:
     """A card cannot read one that does."""
     arrays = [*new_state(0), *shipped_tables().flat(), np.zeros(1, SOUND)]
     for kind in (array.dtype for array in arrays if array.dtype.fields):
-        for field, (number, offset) in kind.fields.items():
-            assert offset % number.base.itemsize == 0 and kind.itemsize % number.base.itemsize == 0, field
+        for field, number, offset in numbers_of(kind):
+            assert offset % number.itemsize == 0 and kind.itemsize % number.itemsize == 0, field
 
 
 def test_a_missing_card_is_named() -> None:

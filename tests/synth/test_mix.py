@@ -1,4 +1,4 @@
-"""The room is dense and decays as asked, drive folds little, the limiter keeps waves whole, a voice gets its room."""
+"""The room is dense and decays as asked, drive folds little, the limiter keeps waves whole, speech gets its room."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_loud_bass_does_not_work_the_limiter() -> None:
     assert np.abs(out[0, -4800:]).max() == pytest.approx(0.15, rel=0.12)
 
 
-def test_a_voice_gets_its_room_and_nothing_else_changes() -> None:
+def test_speech_gets_its_room_and_nothing_else_changes() -> None:
     sounds = arrangement(4)
     off = play(4, lambda slot, frame: intent("acoustic"), sounds).astype(np.float64)
     on = play(4, lambda slot, frame: intent("acoustic", voice_room=1.0), sounds).astype(np.float64)

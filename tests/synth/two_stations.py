@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,10 +55,40 @@ def _sounds(slot: int) -> npt.NDArray[np.void]:
     return as_sounds(rows)
 
 
+@contextmanager
+def counted_copies(device: str) -> Iterator[Counter[str]]:
+    """How often anything is copied to the card and from it meanwhile."""
+    copies: Counter[str] = Counter()
+    if device == "cpu":
+        yield copies
+        return
+    from numba import cuda
+
+    array = type(cuda.device_array(1))
+    names = ("copy_to_device", "copy_to_host")
+    originals = {name: getattr(array, name) for name in names}
+
+    def counted(name: str) -> Callable[..., Any]:
+        def copy(*args: Any, **options: Any) -> Any:
+            copies[name] += 1
+            return originals[name](*args, **options)
+
+        return copy
+
+    for name in names:
+        setattr(array, name, counted(name))
+    try:
+        yield copies
+    finally:
+        for name in names:
+            setattr(array, name, originals[name])
+
+
 def render(device: str, snapshots: Arrays) -> Arrays:
     """Per kind of lead its blocks [2, 2, 400], the last call's stems, and a snapshot of station 0 before the others.
 
-    With `snapshots`, what another device's station 0 goes on with here, [1, 2, 236], too.
+    With `snapshots`, what another device's station 0 goes on with here, [1, 2, 236], too. `copies` [2] are those to
+    the card and from it in a call for both stations.
     """
     found: Arrays = {}
     for kind in PITCHED:
@@ -64,7 +98,10 @@ def render(device: str, snapshots: Arrays) -> Arrays:
             synth.play(slot, _sounds(slot))
         parts = [synth.render([1, 0], _intent_of, num_frames) for num_frames in CALLS[:NUM_BEFORE]]
         found[f"snapshot {kind}"] = np.frombuffer(pickle.dumps(synth.snapshot(0)), np.uint8)
-        parts += [synth.render([1, 0], _intent_of, num_frames) for num_frames in CALLS[NUM_BEFORE:-1]]
+        with counted_copies(device) as copies:
+            parts += [synth.render([1, 0], _intent_of, num_frames) for num_frames in CALLS[NUM_BEFORE:-1]]
+        num_calls = len(CALLS[NUM_BEFORE:-1])
+        found["copies"] = np.array([copies[name] / num_calls for name in ("copy_to_device", "copy_to_host")])
         last, found[f"stems {kind}"] = synth.render_stems([1, 0], _intent_of, CALLS[-1])
         found[f"blocks {kind}"] = np.concatenate([*parts, last], axis=2)
         if snapshots:

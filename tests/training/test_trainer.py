@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,15 @@ import torch
 from rich.console import Console
 
 from engine.config import TINY
+from engine.errors import BadCheckpoint
+from engine.training import shards
 from engine.training.arranger import arrange
-from engine.training.dataset import MIX, Dataset, build_dataset, load_dataset
+from engine.training.dataset import MIX, BadDataset, Dataset, build_dataset, load_dataset, pack_dataset, read_dataset
 from engine.training.trainer import Trainer, TrainingConfig, export, run
 from engine.weights import read_checkpoint
 
 CONFIG = TrainingConfig(batch_rows=2, length=96, peak_rate=5e-3, warmup_steps=2, total_steps=12)
+SHORT = replace(CONFIG, total_steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +40,69 @@ def test_losses_fall(dataset: Dataset) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_a_stopped_training_goes_on_where_it_was(dataset: Dataset, tmp_path: Path) -> None:
-    first = Trainer(TINY, TrainingConfig(**{**vars(CONFIG), "total_steps": 5}), "cpu")
-    run(first, dataset, tmp_path, minutes=1, console=silent())
-    second = Trainer(TINY, CONFIG, "cpu")
-    assert second.resume(tmp_path)
-    assert second.progress.step == 5
-    for name, tensor in first.model.state_dict().items():
-        assert torch.equal(tensor, second.model.state_dict()[name]), name
-    run(second, dataset, tmp_path, minutes=1, console=silent())
-    assert second.progress.step == CONFIG.total_steps
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+
+
+def are_equal(these: dict[str, torch.Tensor], those: dict[str, torch.Tensor]) -> bool:
+    return these.keys() == those.keys() and all(torch.equal(tensor, those[name]) for name, tensor in these.items())
+
+
+def train(dataset: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> Trainer:
+    """Go on in `folder` to the schedule's end, or as if time were over at a step."""
+    trainer = Trainer(TINY, SHORT, "cpu")
+    trainer.resume(folder)
+    with monkeypatch.context() as patch:
+        clock = (60.0 * (trainer.progress.step == stop_at) for _ in itertools.count())
+        patch.setattr("engine.training.trainer.time.monotonic", lambda: next(clock))
+        run(trainer, dataset, folder, minutes=0.5, console=silent())
+    return trainer
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent on in shards, each under its limit, of which nothing of an earlier step stays."""
+    monkeypatch.setattr(shards, "SHARD_BYTES", 100_000)
+    whole = train(dataset, tmp_path / "whole", monkeypatch)
+    first = train(dataset, tmp_path / "parts", monkeypatch, stop_at=2)
+    assert first.progress.step == 2
+    files = list((tmp_path / "parts").glob("*.safetensors"))
+    assert len(files) > 4 and max(file.stat().st_size for file in files) < 110_000
+    assert are_equal(weights(first), weights(resumed(tmp_path / "parts")))
+    second = train(dataset, tmp_path / "parts", monkeypatch)
+    assert second.progress.step == SHORT.total_steps == whole.progress.step
+    assert are_equal(weights(second), weights(whole))
+    assert second.progress.running == whole.progress.running
+    assert all(file.name.startswith("000004-") for file in (tmp_path / "parts").glob("*.safetensors"))
+
+
+def resumed(folder: Path) -> Trainer:
+    trainer = Trainer(TINY, SHORT, "cpu")
+    assert trainer.resume(folder)
+    return trainer
+
+
+def test_weights_without_the_optimiser_go_on_and_half_of_them_do_not(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_BYTES", 100_000)
+    trained = train(dataset, tmp_path, monkeypatch, stop_at=1)
+    for file in tmp_path.glob("*-moments-*"):
+        file.unlink()
+    assert are_equal(weights(resumed(tmp_path)), weights(trained))
+    train(dataset, tmp_path, monkeypatch, stop_at=2)
+    (missing := next(tmp_path.glob("*-weights-01*"))).unlink()
+    with pytest.raises(BadCheckpoint, match=f"{missing.name}.*no such file"):
+        Trainer(TINY, CONFIG, "cpu").resume(tmp_path)
+
+
+def test_a_training_of_another_size_is_not_gone_on_with(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(dataset, tmp_path, monkeypatch, stop_at=0)
+    with pytest.raises(BadCheckpoint, match="'num_layers': 1.*'num_layers': 2"):
+        Trainer(replace(TINY, num_layers=1), CONFIG, "cpu").resume(tmp_path)
 
 
 def test_what_is_exported_is_what_the_engine_reads(dataset: Dataset, tmp_path: Path) -> None:
@@ -77,3 +135,18 @@ def test_a_dataset_is_built_once(tmp_path: Path) -> None:
     second = load_dataset(None, 0, cache, silent())
     assert np.array_equal(first.events, second.events)
     assert first.sources == second.sources
+
+
+def test_what_is_packed_is_small_and_the_same(dataset: Dataset, tmp_path: Path) -> None:
+    pack_dataset(dataset, tmp_path / "packed.npz")
+    read = read_dataset(tmp_path / "packed.npz")
+    for item in fields(Dataset):
+        assert np.array_equal(getattr(read, item.name), getattr(dataset, item.name)), item.name
+    assert (tmp_path / "packed.npz").stat().st_size < dataset.events.nbytes
+
+
+def test_a_file_without_pieces_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("no pieces")
+    for name in ("text.npz", "nowhere.npz"):
+        with pytest.raises(BadDataset, match=name):
+            read_dataset(tmp_path / name)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.effects.lines import ANTI_DENORMAL, turn
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import NOISE_SCALE, TAU, next_noise, sine
@@ -56,7 +56,7 @@ def new_ambience(seed: int) -> npt.NDArray[np.void]:
 
 
 @kernel
-def _add_grains(memory: np.void, kind: int, bus: np.ndarray, level: float, num_frames: int) -> None:
+def _add_grains(memory: Record, kind: int, bus: np.ndarray, level: float, num_frames: int) -> None:
     """Drops or dust: at random moments a resonator is struck, now higher, now lower, each time from another side."""
     seldom = 4294967296.0 * _NUMBERS[kind, _GRAINS] / SAMPLE_RATE
     keep = math.exp(-1.0 / (_NUMBERS[kind, _RING_S] * SAMPLE_RATE))
@@ -86,7 +86,7 @@ def _add_grains(memory: np.void, kind: int, bus: np.ndarray, level: float, num_f
 
 @kernel
 def add_ambience(
-    memory: np.void, kind: int, white: np.ndarray, bus: np.ndarray, level: float, frame: int, num_frames: int
+    memory: Record, kind: int, white: np.ndarray, bus: np.ndarray, level: float, frame: int, num_frames: int
 ) -> None:
     """Add one kind, `level` linear, to `bus` [2, CONTROL_FRAMES]; `white` [2, CONTROL_FRAMES] is white noise."""
     base = frame - frame % CONTROL_FRAMES

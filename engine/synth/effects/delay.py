@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.effects.lines import ANTI_DENORMAL, read_line, write_line
 
 DELAY_FRAMES = 65_536
@@ -38,7 +38,7 @@ def new_delay() -> npt.NDArray[np.float32]:
 
 
 @kernel
-def set_delay_time(delay: np.void, frames: int) -> None:
+def set_delay_time(delay: Record, frames: int) -> None:
     """Aim at a new time; it is crossfaded in, and a further change waits for the end of that."""
     frames = min(frames, DELAY_FRAMES - 1)
     if delay.frames == 0:
@@ -48,13 +48,13 @@ def set_delay_time(delay: np.void, frames: int) -> None:
 
 
 @kernel
-def advance_delay(delay: np.void, num_frames: int) -> None:
+def advance_delay(delay: Record, num_frames: int) -> None:
     """Go on with the crossfade, once all buses have read their echoes."""
     delay.fade = min(1.0, delay.fade + num_frames * (1.0 / FADE_FRAMES))
 
 
 @kernel
-def _read_echoes(delay: np.void, line: np.ndarray, rows: np.ndarray, frame: int, num_frames: int) -> None:
+def _read_echoes(delay: Record, line: np.ndarray, rows: np.ndarray, frame: int, num_frames: int) -> None:
     """The line's echoes into rows[:2]; rows[2] is scratch. While the time changes, from the old to the new."""
     fade = delay.fade
     for channel in range(2):
@@ -70,8 +70,8 @@ def _read_echoes(delay: np.void, line: np.ndarray, rows: np.ndarray, frame: int,
 
 @kernel
 def add_delay(
-    delay: np.void,
-    filters: np.void,
+    delay: Record,
+    filters: Record,
     line: np.ndarray,
     send: np.ndarray,
     rows: np.ndarray,

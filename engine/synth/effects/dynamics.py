@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.effects.loudness import REFERENCE_LUFS
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import TAU
@@ -49,7 +49,7 @@ SPEECH = np.dtype(
 
 
 @kernel
-def compress_bus(bus: np.void, power: float, follower_db: float) -> None:
+def compress_bus(bus: Record, power: float, follower_db: float) -> None:
     """At a control point, set the gain of the 2:1 bus compressor for the period that follows.
 
     `power` is the K-weighted mean square of the period before, `follower_db` the loudness follower's gain. The
@@ -69,8 +69,8 @@ def compress_bus(bus: np.void, power: float, follower_db: float) -> None:
 
 
 @kernel
-def aim_speech(speech: np.void, amount: float) -> None:
-    """At a control point, set how much of the speech's band is taken off by the next; `amount` 0 … 1."""
+def aim_speech(speech: Record, amount: float) -> None:
+    """At a control point, set how much of the band of speech is taken off by the next; `amount` 0 … 1."""
     speech.cut_before = speech.cut
     speech.level += _SPEECH_GLIDE * (speech.power / CONTROL_FRAMES - speech.level)
     speech.power = 0.0
@@ -83,8 +83,8 @@ def aim_speech(speech: np.void, amount: float) -> None:
 
 
 @kernel
-def leave_room_for_speech(speech: np.void, mix: np.ndarray, into: int, num_frames: int) -> None:
-    """Take the speech's band off the middle, where who speaks stands, in place. The band is that of filters.py."""
+def leave_room_for_speech(speech: Record, mix: np.ndarray, into: int, num_frames: int) -> None:
+    """Take the band of speech off the middle, where who speaks stands, in place. The band is that of filters.py."""
     before, after = speech.cut_before, speech.cut
     if before == 0.0 and after == 0.0:
         return

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 
 RING_FRAMES = 256
@@ -70,7 +70,7 @@ def new_limiter() -> tuple[
 
 
 @kernel
-def mean_gain(limiter: np.void) -> float:
+def mean_gain(limiter: Record) -> float:
     """Of the smoothing window that ends now."""
     return limiter.gain_sum / (WINDOW_FRAMES * float(FIXED_POINT))
 
@@ -93,7 +93,7 @@ def _true_peak(lookahead: np.ndarray, frame: int) -> float:
 
 
 @kernel
-def _is_idle(limiter: np.void, mix: np.ndarray, num_frames: int) -> bool:
+def _is_idle(limiter: Record, mix: np.ndarray, num_frames: int) -> bool:
     """Is the limiter's gain 1 and no sample near the ceiling, neither in `mix` nor in the interpolator's reach?"""
     if (
         limiter.gain_sum != WINDOW_FRAMES * FIXED_POINT
@@ -111,7 +111,7 @@ def _is_idle(limiter: np.void, mix: np.ndarray, num_frames: int) -> bool:
 
 
 @kernel
-def _update_limit(limiter: np.void, lookahead: np.ndarray, limits: np.ndarray, sample: float, at: int) -> float:
+def _update_limit(limiter: Record, lookahead: np.ndarray, limits: np.ndarray, sample: float, at: int) -> float:
     """Take in one frame whose greater magnitude is `sample`; returns the limit before smoothing."""
     mask = RING_FRAMES - 1
     limiter.quiet_frames = 0 if sample > _QUIET else limiter.quiet_frames + 1
@@ -137,7 +137,7 @@ def _update_limit(limiter: np.void, lookahead: np.ndarray, limits: np.ndarray, s
 
 @kernel
 def limit(
-    limiter: np.void,
+    limiter: Record,
     lookahead: np.ndarray,
     limits: np.ndarray,
     smoothing: np.ndarray,

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 
 REFERENCE_LUFS = -16.0
@@ -52,7 +52,7 @@ METER = np.dtype(
 
 
 @kernel
-def measure_loudness(meter: np.void, mix: np.ndarray, num_frames: int) -> None:
+def measure_loudness(meter: Record, mix: np.ndarray, num_frames: int) -> None:
     """Add the K-weighted power of `mix` (ITU-R BS.1770-4, annex 1, 48 kHz) to the sum of this control period."""
     w = meter.weighting
     l1, l2, l3, l4 = w[0, 0], w[0, 1], w[0, 2], w[0, 3]
@@ -97,7 +97,7 @@ def _gated_lufs(steps: np.ndarray, newest: int, length: int, share: float) -> fl
 
 
 @kernel
-def _take_step(meter: np.void) -> None:
+def _take_step(meter: Record) -> None:
     """The end of 100 ms: set the gain to aim at, unless they were silent."""
     music, heard = meter.music_power / STEP_PERIODS, meter.heard_power / STEP_PERIODS
     meter.music_power, meter.heard_power, meter.step_periods = 0.0, 0.0, 0
@@ -113,7 +113,7 @@ def _take_step(meter: np.void) -> None:
 
 
 @kernel
-def follow_loudness(meter: np.void, power: float) -> None:
+def follow_loudness(meter: Record, power: float) -> None:
     """At a control point, move the follower's gain towards the one that brings the music to REFERENCE_LUFS.
 
     `power` is the K-weighted mean square of the period before, as it was heard but for that gain. The target itself is

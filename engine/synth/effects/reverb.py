@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.effects.lines import ANTI_DENORMAL, add_tap, allpass, read_moving, turn, write_line
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import log2, sine
@@ -83,7 +83,7 @@ def _decay_share(length: int, decay_s: float) -> float:
 
 
 @kernel
-def set_room(reverb: np.void, reverb_s: float, low_ratio: float, damping_hz: float, size: float) -> None:
+def set_room(reverb: Record, reverb_s: float, low_ratio: float, damping_hz: float, size: float) -> None:
     """Set what the reverb is to be by the end of the block.
 
     Every line gets the loss that makes -60 dB in `reverb_s` (Jot & Chaigne 1991), in `low_ratio` times that below
@@ -115,7 +115,7 @@ def set_room(reverb: np.void, reverb_s: float, low_ratio: float, damping_hz: flo
 
 
 @kernel
-def _add_early(reverb: np.void, line: np.ndarray, bus: np.ndarray, frame: int, num_frames: int) -> None:
+def _add_early(reverb: Record, line: np.ndarray, bus: np.ndarray, frame: int, num_frames: int) -> None:
     """Add the first reflections of what is in `line` [2, PREDELAY_FRAMES] to `bus`."""
     offset = frame % BLOCK_FRAMES
     for channel in range(2):
@@ -167,7 +167,7 @@ def _hadamard(taps: np.ndarray, num_frames: int) -> None:
 
 
 @kernel
-def aim_reverb(reverb: np.void, frame: int) -> None:
+def aim_reverb(reverb: Record, frame: int) -> None:
     """Set the lines' losses for the control period of `frame`."""
     share = (frame % BLOCK_FRAMES - frame % CONTROL_FRAMES) / BLOCK_FRAMES
     gain, keep, bass = reverb.gain, reverb.keep, reverb.bass
@@ -180,7 +180,7 @@ def aim_reverb(reverb: np.void, frame: int) -> None:
 
 @kernel
 def _read_lines(
-    reverb: np.void, filters: np.void, lines: np.ndarray, taps: np.ndarray, frame: int, num_frames: int
+    reverb: Record, filters: Record, lines: np.ndarray, taps: np.ndarray, frame: int, num_frames: int
 ) -> None:
     """The lines' ends, with their losses, into `taps`."""
     base = frame - frame % CONTROL_FRAMES
@@ -198,8 +198,8 @@ def _read_lines(
 
 @kernel
 def add_reverb(
-    reverb: np.void,
-    filters: np.void,
+    reverb: Record,
+    filters: Record,
     lines: np.ndarray,
     diffusers: np.ndarray,
     predelay: np.ndarray,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.effects.lines import ANTI_DENORMAL, allpass, read_line, write_line
 from engine.synth.effects.saturation import LEAST_DRIVE, TUBE_BIAS, saturate
 from engine.synth.sizes import CONTROL_FRAMES, NUM_LAYERS
@@ -65,7 +65,7 @@ def new_strips() -> tuple[npt.NDArray[np.void], npt.NDArray[np.float32]]:
 
 
 @kernel
-def is_strip_active(strip: np.void, is_sounding: bool, into: int) -> bool:
+def is_strip_active(strip: Record, is_sounding: bool, into: int) -> bool:
     """Does the layer sound, or ring on? Counted at control points, so that the cut of a block decides nothing."""
     if is_sounding:
         strip.quiet_periods = 0
@@ -76,7 +76,7 @@ def is_strip_active(strip: np.void, is_sounding: bool, into: int) -> bool:
 
 @kernel
 def _add_shelves(
-    strip: np.void, bus: np.ndarray, low_hz: float, low: float, low_slope: float, high_hz: float, high: float,
+    strip: Record, bus: np.ndarray, low_hz: float, low: float, low_slope: float, high_hz: float, high: float,
     high_slope: float, into: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Two one-pole shelves; `low` and `high` are what they add of what is below and above their corners."""
@@ -98,9 +98,7 @@ def _add_shelves(
 
 
 @kernel
-def _add_peak(
-    strip: np.void, bus: np.ndarray, hz: float, gain: float, slope: float, into: int, num_frames: int
-) -> None:
+def _add_peak(strip: Record, bus: np.ndarray, hz: float, gain: float, slope: float, into: int, num_frames: int) -> None:
     """A bell: `gain` times the band around `hz` on top. The band is that of the filter in filters.py, and as there
     the mean of the integrator before and after."""
     g = math.tan(0.5 * TAU * hz / SAMPLE_RATE)
@@ -122,7 +120,7 @@ def _add_peak(
 
 @kernel
 def _widen(
-    strip: np.void, lines: np.ndarray, bus: np.ndarray, work: np.ndarray, layer: int, width: float, width_slope: float,
+    strip: Record, lines: np.ndarray, bus: np.ndarray, work: np.ndarray, layer: int, width: float, width_slope: float,
     spread: float, spread_slope: float, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Scale the sides, and add to them the middle, late and diffused: in mono that vanishes without a trace.
@@ -152,7 +150,7 @@ def _widen(
 
 @kernel
 def shape_layer(
-    strip: np.void, lines: np.ndarray, bus: np.ndarray, work: np.ndarray, targets: np.ndarray, layer: int, frame: int,
+    strip: Record, lines: np.ndarray, bus: np.ndarray, work: np.ndarray, targets: np.ndarray, layer: int, frame: int,
     base: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Send `bus` [2, CONTROL_FRAMES] through the strip; `base` is the last control point's offset in the block.

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 
 TONE = np.dtype([("highpass", np.float64, (CHANNELS, 2)), ("shelf", np.float64, (CHANNELS,))])
 
@@ -34,7 +34,7 @@ def shelf_gain(brightness: float) -> float:
 
 
 @kernel
-def shape_tone(tone: np.void, mix: np.ndarray, shelf: float, shelf_slope: float, into: int, num_frames: int) -> None:
+def shape_tone(tone: Record, mix: np.ndarray, shelf: float, shelf_slope: float, into: int, num_frames: int) -> None:
     """High-pass at 25 Hz and a shelf above 3.5 kHz, in place.
 
     Values hold at the last control point, `into` frames ago, and change by their slopes every frame. The high-pass is

@@ -51,12 +51,12 @@ def audition_patches(tables: PatchTables, names: Sequence[str] = ()) -> Iterator
     basses = {int(index) for index in tables.choices[:, BASS].ravel() if index >= 0}
     for index, name in enumerate(tables.names):
         if not names or name in names:
-            if tables.kind(name) == "drum":
-                yield _audition_drum(tables.alone(name), name)
-            else:
+            if tables.patches["is_pitched"][index]:
                 transpose = float(tables.patches["transpose"][index])
                 registers = BASS_REGISTERS if index in basses else REGISTERS
                 yield _audition_patch(tables.alone(name), name, registers, transpose)
+            else:
+                yield _audition_drum(tables.alone(name), name)
 
 
 def _audition_patch(tables: PatchTables, name: str, registers: Sequence[int], transpose: float) -> Audition:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind, Lists, Moment
 from engine.synth.sources.oscillators import NOISE_SCALE, ease, log2, next_noise, sine
@@ -40,7 +40,7 @@ INAUDIBLE = 5e-5
 
 
 @kernel
-def start_additive(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_additive(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
     """Begin in silence."""
     own = voice.additive
     own.rough, own.rough_next, own.num_harmonics = 0.0, 0.0, 0
@@ -48,9 +48,7 @@ def start_additive(voice: np.void, patch: np.void, line: np.ndarray, modes: np.n
 
 
 @kernel
-def _aim_harmonics(
-    voice: np.void, patch: np.void, levels: np.ndarray, frame: int, dynamics: float, gain: float
-) -> None:
+def _aim_harmonics(voice: Record, patch: Record, levels: np.ndarray, frame: int, dynamics: float, gain: float) -> None:
     """Ramp every harmonic to its level at the next control point; `dynamics` 0 … 1 is between soft and loud."""
     own, is_first = voice.additive, frame == voice.onset
     # Phase and step are those of the last control point, so that a chunk's cut does not move them.
@@ -83,7 +81,7 @@ def _aim_harmonics(
 
 
 @kernel
-def aim_additive(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_additive(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
     """Set dynamics and gain: how hard it is played, how it speaks, vibrato, a long note's arch."""
     frame = moment.frame
     speech = 1.0 - ease((frame - voice.onset) / SAMPLE_RATE, patch.speak_s * (1.5 - voice.velocity))
@@ -99,7 +97,7 @@ def aim_additive(voice: np.void, patch: np.void, line: np.ndarray, modes: np.nda
 
 @kernel
 def render_additive(
-    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
     noise: np.ndarray, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Write the sum of harmonics to both rows; overwrites the third.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind
 from engine.synth.sources.oscillators import CENT, TURN, add_sine, add_wave, add_wave_pair, next_noise, sine, whole
@@ -21,7 +21,7 @@ MAX_OSCILLATORS = 7
 
 
 @kernel
-def _pulse_width(voice: np.void, patch: np.void, frame: int) -> float:
+def _pulse_width(voice: Record, patch: Record, frame: int) -> float:
     """The duty cycle at `frame`, swung by a slow sine that is each voice's own."""
     turn = frame / SAMPLE_RATE * patch.pulse_motion_hz + voice.wander
     width = patch.pulse_width + patch.pulse_motion * sine(turn - math.floor(turn))
@@ -44,7 +44,7 @@ def add_pulse(
 
 
 @kernel
-def _step(voice: np.void, patch: np.void, k: int) -> int:
+def _step(voice: Record, patch: Record, k: int) -> int:
     """Increment of oscillator `k`, the detunings evenly spread."""
     count = int(patch.num_oscillators)
     share = 2.0 * k / (count - 1) - 1.0 if count > 1 else 0.0
@@ -52,7 +52,7 @@ def _step(voice: np.void, patch: np.void, k: int) -> int:
 
 
 @kernel
-def start_analog(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_analog(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
     """One oscillator begins at phase 0; several begin anywhere, or they would be one at first."""
     own, noise, is_alone = voice.analog, seed | 1, patch.num_oscillators <= 1.0
     for k in range(MAX_OSCILLATORS):
@@ -63,7 +63,7 @@ def start_analog(voice: np.void, patch: np.void, line: np.ndarray, modes: np.nda
 
 @kernel
 def render_analog(
-    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
     noise: np.ndarray, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Up to seven detuned oscillators, alternately left and right, and a sine an octave below."""

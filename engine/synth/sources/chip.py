@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.analog import add_pulse
 from engine.synth.sources.kind import Kind, Lists
@@ -66,12 +66,12 @@ def add_chip_noise(
 
 
 @kernel
-def _ticks(voice: np.void, frame: int) -> int:
+def _ticks(voice: Record, frame: int) -> int:
     return max(0, frame - voice.onset) // TICK_FRAMES
 
 
 @kernel
-def volume(voice: np.void, patch: np.void, frame: int) -> float:
+def volume(voice: Record, patch: Record, frame: int) -> float:
     """One of the sixteen volumes, over the note's loudness, that the voice's envelope has as well."""
     ticks = _ticks(voice, frame)
     level = max(patch.volume_sustain, 1.0 - ticks / (60.0 * patch.volume_decay_s) * (1.0 - patch.volume_sustain))
@@ -80,12 +80,12 @@ def volume(voice: np.void, patch: np.void, frame: int) -> float:
 
 
 @kernel
-def _duty(voice: np.void, patch: np.void, frame: int) -> float:
+def _duty(voice: Record, patch: Record, frame: int) -> float:
     return patch.duty[min(_ticks(voice, frame) // int(patch.duty_ticks), patch.num_duty - 1)]
 
 
 @kernel
-def _transposition(voice: np.void, patch: np.void, frame: int) -> float:
+def _transposition(voice: Record, patch: Record, frame: int) -> float:
     """Semitones of the arpeggio, which goes round, or stops at its last step."""
     step = _ticks(voice, frame) // int(patch.arpeggio_ticks)
     if patch.arpeggio_repeats > 0.5:
@@ -94,7 +94,7 @@ def _transposition(voice: np.void, patch: np.void, frame: int) -> float:
 
 
 @kernel
-def start_chip(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_chip(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
     """Every note begins alike, the shift register's as well."""
     own = voice.chip
     own.phase, own.register, own.wait = 0.0, 1, 1.0
@@ -102,7 +102,7 @@ def start_chip(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarr
 
 @kernel
 def render_chip(
-    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
     noise: np.ndarray, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Write both rows alike."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind, Moment
 from engine.synth.sources.modal import (
@@ -45,7 +45,7 @@ def _keep(seconds: float) -> float:
 
 
 @kernel
-def start_drum(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_drum(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
     """Set the drum's own envelopes to their beginning and its modes ringing; harder hits are longer and brighter."""
     own = voice.drum
     own.tone = 1.0 if patch.tone_level > 0.0 else 0.0
@@ -75,7 +75,7 @@ def start_drum(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarr
 
 @kernel
 def render_drum(
-    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
     noise: np.ndarray, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Modes, noise, tone; those that still sound."""
@@ -90,7 +90,7 @@ def render_drum(
 
 
 @kernel
-def aim_drum(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_drum(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
     """End what has died away, long before its numbers become denormal."""
     own = voice.drum
     own.num_modes = settle_modes(modes, own.num_modes, moment.frame // CONTROL_FRAMES)
@@ -107,14 +107,14 @@ def aim_drum(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray
 
 
 @kernel
-def is_drum_silent(voice: np.void, patch: np.void) -> bool:
+def is_drum_silent(voice: Record, patch: Record) -> bool:
     """Has every part of the drum died away?"""
     own = voice.drum
     return own.num_modes == 0 and max(own.tone, own.noise, own.hiss) == 0.0
 
 
 @kernel
-def _add_tone(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int) -> None:
+def _add_tone(voice: Record, patch: Record, work: np.ndarray, num_frames: int) -> None:
     """A sine that falls to its pitch, and an overtone that dies twice as fast."""
     own = voice.drum
     turn, sweep, level = own.phase, own.sweep, own.tone
@@ -138,7 +138,7 @@ def _add_tone(voice: np.void, patch: np.void, work: np.ndarray, num_frames: int)
 
 
 @kernel
-def _fill_noise(voice: np.void, patch: np.void, row: np.ndarray, channel: int, frame: int) -> None:
+def _fill_noise(voice: Record, patch: Record, row: np.ndarray, channel: int, frame: int) -> None:
     """White noise of the voice's own or, held at `hold_hz` and repeated after `noise_period` steps, a chip's."""
     if patch.hold_hz <= 0.0:
         white_noise(voice.noise + channel, frame, row)
@@ -165,7 +165,7 @@ def _band(hz: float, octaves: float) -> tuple[float, float, float, float]:
 
 
 @kernel
-def _add_noise(voice: np.void, patch: np.void, work: np.ndarray, frame: int, num_frames: int) -> None:
+def _add_noise(voice: Record, patch: Record, work: np.ndarray, frame: int, num_frames: int) -> None:
     """Two bands of noise, the right channel's own by `width`.
 
     The first band may be struck several times, by the hands of a clap; the second may bloom late, as metal does. By

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind, Moment
 from engine.synth.sources.oscillators import CENT, hash32, log2, sine
@@ -60,7 +60,7 @@ def _read(
 
 
 @kernel
-def aim_ensemble(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_ensemble(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
     """Set how loud the players sound, whatever their level, at the next control point."""
     own, energy, brightness = voice.ensemble, moment.energy, moment.brightness
     dynamic = patch.dynamics * (1.6 * voice.velocity - 0.75 + 0.7 * (energy - 0.5) + 0.6 * (brightness - 0.5))
@@ -79,7 +79,7 @@ def _random_turn(seed: int, stay: int) -> float:
 
 
 @kernel
-def _start_of(seed: int, zone: np.void, head: int, stay: int) -> int:
+def _start_of(seed: int, zone: Record, head: int, stay: int) -> int:
     """Where the head's `stay`th stay begins in the table: at random, but whole cycles from the others.
 
     Near one another in the table two readers would be a flanger. So the heads are half a table apart, even stays are
@@ -97,7 +97,7 @@ def _start_of(seed: int, zone: np.void, head: int, stay: int) -> int:
 
 @kernel
 def _read_head(
-    voice: np.void, zone: np.void, waves: np.ndarray, row: np.ndarray, spare: np.ndarray, head: int, rate: float,
+    voice: Record, zone: Record, waves: np.ndarray, row: np.ndarray, spare: np.ndarray, head: int, rate: float,
     frame: int,
 ) -> None:  # fmt: skip
     """Fill `row` with a head's next frames, `rate` table frames each; `spare` is scratch, as long.
@@ -134,7 +134,7 @@ def _read_head(
 
 @kernel
 def render_ensemble(
-    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
     noise: np.ndarray, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Write both rows from the tables of the note's zone."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 
 
@@ -18,7 +18,7 @@ def _coefficients(g: float, k: float) -> tuple[float, float, float]:
 
 
 @kernel
-def _is_mono(voice: np.void, left: np.ndarray, right: np.ndarray) -> bool:
+def _is_mono(voice: Record, left: np.ndarray, right: np.ndarray) -> bool:
     """Are both channels the same, sample for sample, and was the filter's memory of them?"""
     different = (voice.memory[0] != voice.memory[2]) + (voice.memory[1] != voice.memory[3])
     for i in range(len(left)):
@@ -27,7 +27,7 @@ def _is_mono(voice: np.void, left: np.ndarray, right: np.ndarray) -> bool:
 
 
 @kernel
-def apply_filter(voice: np.void, patch: np.void, work: np.ndarray, into: int, num_frames: int) -> None:
+def apply_filter(voice: Record, patch: Record, work: np.ndarray, into: int, num_frames: int) -> None:
     """Filter both rows in place, then drive them; the last control point was `into` frames ago.
 
     Trapezoidal state-variable filter: Zavalishin, "The Art of VA Filter Design", ch. 4, with both integrators written

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind, Moment
 from engine.synth.sources.oscillators import CENT, LOG_2, TAU, sine
@@ -25,14 +25,14 @@ NUM_PHASES = 7
 
 
 @kernel
-def _room(increment: float, patch: np.void, ratio: float) -> float:
+def _room(increment: float, patch: Record, ratio: float) -> float:
     """Greatest index whose side bands of -90 dB stay under `_HIGHEST`: about 4 + 2·index of them on each side."""
     num_bands = (_HIGHEST / increment - patch.carrier_ratio) / ratio
     return max(0.0, 0.5 * (num_bands - 4.0))
 
 
 @kernel
-def start_fm(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_fm(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
     """All phases at 0, all envelopes at their beginning."""
     own = voice.fm
     own.phase[:] = 0.0
@@ -40,7 +40,7 @@ def start_fm(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray
 
 
 @kernel
-def aim_fm(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_fm(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
     """Depth of FM beside what the patch says: velocity, brightness, and the filter's slow motion."""
     own = voice.fm
     bend = (0.15 + 1.15 * voice.velocity) * (0.6 + 0.8 * moment.brightness) * math.exp(LOG_2 * moment.motion)
@@ -53,7 +53,7 @@ def aim_fm(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, 
 
 @kernel
 def _write_pair(
-    voice: np.void, patch: np.void, row: np.ndarray, first: np.ndarray, second: np.ndarray, bend: np.ndarray,
+    voice: Record, patch: Record, row: np.ndarray, first: np.ndarray, second: np.ndarray, bend: np.ndarray,
     since: int, twin: int, scale: float,
 ) -> None:  # fmt: skip
     """Write a carrier bent by its modulators to `row`; `first` and `second` are how far each bends it, in turns.
@@ -76,7 +76,7 @@ def _write_pair(
 
 
 @kernel
-def _write_depths(voice: np.void, patch: np.void, first: np.ndarray, second: np.ndarray, into: int) -> None:
+def _write_depths(voice: Record, patch: Record, first: np.ndarray, second: np.ndarray, into: int) -> None:
     """Write to the rows how far each modulator bends the carrier, in turns; advance their envelopes."""
     own = voice.fm
     share = 0.8 if patch.second_index > 0.0 else 1.0
@@ -101,7 +101,7 @@ def _write_depths(voice: np.void, patch: np.void, first: np.ndarray, second: np.
 
 @kernel
 def render_fm(
-    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
     noise: np.ndarray, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Write to both rows: a carrier bent by one or two modulators (Chowning 1973), and the attack's tine.
@@ -151,7 +151,7 @@ def render_fm(
 
 
 @kernel
-def _advance(own: np.void, phase: int, turns: float) -> None:
+def _advance(own: Record, phase: int, turns: float) -> None:
     turn = own.phase[phase] + turns
     own.phase[phase] = turn - math.floor(turn)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind, Lists, Moment
 from engine.synth.sources.oscillators import CENT, NOISE_SCALE, TAU, next_noise
@@ -127,7 +127,7 @@ def set_mode(mode: np.ndarray, hz: float, amplitude: float, decay_s: float) -> N
 
 
 @kernel
-def _strike(voice: np.void, patch: np.void, modes: np.ndarray) -> int:
+def _strike(voice: Record, patch: Record, modes: np.ndarray) -> int:
     """Set `modes` ringing as `patch` says and `voice` (pitch, hz, velocity) was struck; returns how many there are.
 
     Partial k sounds at hz·ratio·sqrt(1 + B·ratio²) (Fletcher's stiff string), where B follows the two straight lines
@@ -180,20 +180,20 @@ def _strike(voice: np.void, patch: np.void, modes: np.ndarray) -> int:
 
 
 @kernel
-def start_modal(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_modal(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
     """Strike it."""
     voice.modal.num_modes = _strike(voice, patch, modes)
 
 
 @kernel
-def aim_modal(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_modal(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
     """End what has died away."""
     voice.modal.num_modes = settle_modes(modes, voice.modal.num_modes, moment.frame // CONTROL_FRAMES)
 
 
 @kernel
 def render_modal(
-    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
     noise: np.ndarray, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """The modes, from one key to the next louder on the other side."""
@@ -202,7 +202,7 @@ def render_modal(
 
 
 @kernel
-def is_modal_silent(voice: np.void, patch: np.void) -> bool:
+def is_modal_silent(voice: Record, patch: Record) -> bool:
     """Have all modes died away, and is there no noise that goes on?"""
     return voice.modal.num_modes == 0 and patch.noise_sustain == 0.0
 

@@ -82,7 +82,9 @@ class Spectrum:
         return low, (low + self.zone_semitones if index + 1 < self.num_zones else max(TOP_KEY, low + 1))
 
 
-def _levels_db(spectrum: Spectrum, ratios: npt.NDArray, base_hz: float, dynamic: int) -> npt.NDArray:
+def _levels_db(
+    spectrum: Spectrum, ratios: npt.NDArray[np.float64], base_hz: float, dynamic: int
+) -> npt.NDArray[np.float64]:
     """Level of each partial of a note of `base_hz`."""
     hz = ratios * base_hz
     levels = spectrum.slope_db[dynamic] * np.log2(ratios)
@@ -96,7 +98,7 @@ def _levels_db(spectrum: Spectrum, ratios: npt.NDArray, base_hz: float, dynamic:
 
 def _bands(
     spectrum: Spectrum, base_hz: float, bin_hz: float, num_bins: int, top_hz: float
-) -> tuple[list[npt.NDArray], float]:
+) -> tuple[list[npt.NDArray[np.float64]], float]:
     """Magnitudes [num_bins] for each dynamic, and the steady share of their power.
 
     Every bin belongs to the nearest partial.

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind, Lists, Moment
 from engine.synth.sources.oscillators import CENT, NOISE_SCALE, TAU, hash32, log2, next_noise
@@ -54,7 +54,7 @@ def _pole(near: float, far: float, ratio: float) -> float:
 
 
 @kernel
-def set_losses(voice: np.void, ring_s: float, treble_s: float) -> float:
+def set_losses(voice: Record, ring_s: float, treble_s: float) -> float:
     """Make the fundamental die by 60 dB in `ring_s`, 4 kHz in `treble_s`; returns the loop filter's phase delay.
 
     The one-pole low-pass of Välimäki, Huopaniemi, Karjalainen & Jánosy, "Physical modeling of plucked string
@@ -110,7 +110,7 @@ def _load_wave(
 
 
 @kernel
-def pluck(voice: np.void, patch: np.void, string: np.ndarray, frame: int, level: float, keep: float) -> None:
+def pluck(voice: Record, patch: Record, string: np.ndarray, frame: int, level: float, keep: float) -> None:
     """Pluck the voice's string at `frame`."""
     own = voice.pluck
     voice.noise = next_noise(voice.noise)
@@ -135,7 +135,7 @@ def pluck(voice: np.void, patch: np.void, string: np.ndarray, frame: int, level:
 
 
 @kernel
-def _knock_body(own: np.void, patch: np.void) -> None:
+def _knock_body(own: Record, patch: Record) -> None:
     """Set the body's modes ringing as the pluck does besides the string: as sines of amplitude `knock` at phase 0."""
     own.body[:] = 0.0
     for k in range(NUM_BODY_MODES):
@@ -145,7 +145,7 @@ def _knock_body(own: np.void, patch: np.void) -> None:
 
 
 @kernel
-def start_string(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_string(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
     """Tune the voice's string to voice.hz and pluck it at voice.onset."""
     own, string = voice.pluck, line
     voice.hz = min(max(voice.hz, MIN_STRING_HZ), MAX_STRING_HZ)
@@ -174,7 +174,7 @@ def start_string(voice: np.void, patch: np.void, line: np.ndarray, modes: np.nda
 
 
 @kernel
-def _tune(voice: np.void, patch: np.void, frame: int, hz: float) -> None:
+def _tune(voice: Record, patch: Record, frame: int, hz: float) -> None:
     """Ramp the length of both lines to where `hz` will be heard at the next control point."""
     own = voice.pluck
     for k in range(2):
@@ -187,7 +187,7 @@ def _tune(voice: np.void, patch: np.void, frame: int, hz: float) -> None:
 
 
 @kernel
-def _pick_again(voice: np.void, patch: np.void, string: np.ndarray, frame: int) -> None:
+def _pick_again(voice: Record, patch: Record, string: np.ndarray, frame: int) -> None:
     """The next stroke of a tremolo where it is due, softer and not quite even."""
     own = voice.pluck
     if frame < own.next_pick or frame >= voice.release_at:
@@ -198,7 +198,7 @@ def _pick_again(voice: np.void, patch: np.void, string: np.ndarray, frame: int) 
 
 
 @kernel
-def aim_string(voice: np.void, patch: np.void, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_string(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
     """The string's length, and a tremolo's strokes."""
     _tune(voice, patch, moment.frame, moment.hz)
     if patch.repick_hz > 0.0:
@@ -241,7 +241,7 @@ def _read_line(
 
 @kernel
 def _write_line(
-    voice: np.void, k: int, line: np.ndarray, mask: int, frame: int, row: np.ndarray, noise: np.ndarray, patch: np.void
+    voice: Record, k: int, line: np.ndarray, mask: int, frame: int, row: np.ndarray, noise: np.ndarray, patch: Record
 ) -> None:
     """Write `row` back at `frame` behind the losses of a turn. A bow adds noise, as much as the losses take away."""
     own = voice.pluck
@@ -276,7 +276,7 @@ def _write_line(
 
 @kernel
 def _write_both(
-    own: np.void, one: np.ndarray, two: np.ndarray, frame: int, left: np.ndarray, right: np.ndarray, patch: np.void
+    own: Record, one: np.ndarray, two: np.ndarray, frame: int, left: np.ndarray, right: np.ndarray, patch: Record
 ) -> None:
     """`_write_line` for two unbowed lines at once, so that their recurrences overlap."""
     feed, other, pole = own.loss_feed[0], own.loss_feed[1], own.loss_pole
@@ -302,7 +302,7 @@ def _write_both(
 
 
 @kernel
-def _add_body(own: np.void, patch: np.void, work: np.ndarray, num_frames: int) -> None:
+def _add_body(own: Record, patch: Record, work: np.ndarray, num_frames: int) -> None:
     """Add the resonances of the body to both rows: band-passes of the string's sound, leaning to different sides."""
     left, right, push = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
     s = own.body
@@ -332,7 +332,7 @@ def _add_body(own: np.void, patch: np.void, work: np.ndarray, num_frames: int) -
 
 @kernel
 def render_string(
-    voice: np.void, patch: np.void, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
+    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
     noise: np.ndarray, frame: int, num_frames: int,
 ) -> None:  # fmt: skip
     """Write the string, then its body, to both rows; overwrites the third. Less than a period at a time."""

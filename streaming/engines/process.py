@@ -1,0 +1,101 @@
+"""The engine process from its beginning to its end. In: a socket and what it says first; out: a `Worker` that runs.
+
+Started by its link by way of `undersong_launch`; it ends when the server process does, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from engine.audio import BLOCK_FRAMES, CHANNELS
+from engine.backends import find_factory
+from engine.compile import reported_to
+from engine.config import EngineConfig
+from engine.errors import EngineError
+from engine.generator import Generator
+from engine.performance import Performance, step
+from moods.control import parse_control, parse_opening
+from streaming.config import Config
+from streaming.encoders.opus import OpusEncoder
+from streaming.engines.wire import Compiling, Failed, Pipe
+from streaming.engines.worker import Worker
+from streaming.journal import open_journal
+from streaming.pacing import prefer_to_others
+
+_WARM_UP_BLOCKS = 50
+
+
+def _load_generator(config: Config) -> Generator:
+    engine_config = EngineConfig(
+        backend=config.backend, device=config.device, max_slots=config.max_playing,
+        patches=Path(config.patches) if config.patches else None, num_threads=1 if config.num_engines > 1 else None,
+    )  # fmt: skip
+    return find_factory(config.generator)(engine_config)
+
+
+def warm_up(generator: Generator) -> None:
+    """Go once through all that a station does, so that whatever compiles or loads lazily does so before a deadline."""
+    opening = parse_opening({"mood": "epic"})
+    performance = Performance(generator, 0, opening, 0)
+    for block in range(_WARM_UP_BLOCKS):
+        step(generator, [performance])
+        if block == _WARM_UP_BLOCKS // 2:
+            performance.apply(parse_control({"type": "steer", "set": {"energy": 0.2}, "at": "beat"}))
+    snapshot = performance.snapshot()
+    performance.close()
+    performance = Performance.restore(generator, 0, opening, snapshot)
+    step(generator, [performance])
+    performance.close()
+    OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_parent(parent: int, *folders: Path) -> None:
+    """The front may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    _remove(*folders)
+    os._exit(0)
+
+
+def main(descriptor: str) -> int:
+    """Run the engine process over the inherited socket `descriptor`.
+
+    The first message holds config, the folders for rings and for sleepers, and the server process's id.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
+    pipe = Pipe(int(descriptor))
+    _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
+    open_journal(config.log_level, config.log_json)
+    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
+
+    def report(done: int, total: int) -> None:
+        with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere
+            pipe.send(Compiling(done, total))
+
+    try:
+        with reported_to(report):
+            generator = _load_generator(config)
+        warm_up(generator)
+    except EngineError as error:
+        pipe.send(Failed(str(error)))
+        return 1
+    gc.collect()
+    gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
+    prefer_to_others()  # not before: an engine that starts must not make the blocks of another late
+    Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
+    _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
+    return 0

@@ -1,0 +1,203 @@
+"""A station that nobody wants sleeps; whoever wants it hears it go on where it fell asleep, whatever comes between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streaming.station import Station
+from tests.streaming.conftest import SINES, Running, dial
+from tests.streaming.test_engines import wait_until
+from tests.streaming.test_live import read_pcm
+from tests.streaming.test_recovery import undisturbed
+
+LONG_S = 3600.0
+
+
+@pytest.fixture(scope="module")
+def server(make_server: Callable[..., Running]) -> Running:
+    """Two engines; nothing falls asleep by itself."""
+    return make_server(SINES.model_copy(update={"engines": 2, "sleep_s": LONG_S}))
+
+
+@pytest.fixture(autouse=True)
+def all_engines_are_there(server: Running) -> None:
+    wait_until(lambda: len(server.engines) == 2 and all(engine.is_ready for engine in server.engines))
+
+
+def inside(server: Running, station: dict[str, Any]) -> Station:
+    return server.conductor.stations[station["id"]]
+
+
+def put_to_sleep(server: Running, station: dict[str, Any]) -> None:
+    async def put() -> None:
+        server.conductor._put_to_sleep(inside(server, station))
+
+    server.call(put())
+
+
+def fall_asleep(server: Running, station: dict[str, Any]) -> int:
+    """Have a station fall asleep; answer the block with which it goes on."""
+    put_to_sleep(server, station)
+    wait_until(lambda: inside(server, station).is_asleep)
+    assert server.http.get(station["links"]["self"]).json()["state"] == "asleep"
+    return inside(server, station).first_block
+
+
+def sleepers(server: Running) -> list[Path]:
+    return list(server.engines[0]._sleepers_folder.iterdir())
+
+
+def rings(server: Running) -> list[Path]:
+    return [file for engine in server.engines for file in engine._folder.glob("*.ring")]
+
+
+def hear_on(server: Running, station: dict[str, Any], num_blocks: int = 50) -> int:
+    """Listen until so many blocks were the music as it would be without any sleep; answer the first frame heard."""
+    heard: list[int] = []
+    num_same = 0
+    with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
+        audio.recv(10)
+        while num_same < num_blocks:
+            frames, pcm = read_pcm(audio, 10)
+            wanted = undisturbed(server, station, frames[-1] // 960 + 1)
+            for frame, block in zip(frames, pcm.reshape(-1, 960, 2), strict=True):
+                num_same += bool((block == wanted[frame : frame + 960]).all())
+            heard += frames
+            assert len(heard) < 3000, "the music has not come back"
+    assert heard == list(range(heard[0], heard[0] + len(heard) * 960, 960))
+    return heard[0]
+
+
+def steer(server: Running, station: dict[str, Any], energy: float) -> dict[str, Any]:
+    control = {"type": "steer", "set": {"energy": energy}}
+    answer = server.http.post(station["links"]["controls"], json=control)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_nothing_is_left_of_a_sleeper_but_a_file_and_it_goes_on_to_the_sample(server: Running) -> None:
+    station = server.open(energy=0.5)
+    steer(server, station, 0.9)
+    block = fall_asleep(server, station)
+    assert not rings(server) and [file.stem for file in sleepers(server)] == [station["id"]]
+    assert sum(engine.num_stations for engine in server.engines) == 0
+    assert server.http.get(station["links"]["self"]).json()["position"]["frame"] == block * 960
+    assert block * 960 <= hear_on(server, station) <= (block + 2) * 960
+
+
+def test_a_listener_who_comes_while_it_falls_asleep_hears_it(server: Running) -> None:
+    station = server.open(energy=0.5)
+    put_to_sleep(server, station)
+    hear_on(server, station)
+
+
+def test_controls_wake_it_and_are_applied_in_order(server: Running) -> None:
+    station = server.open(energy=0.5)
+    fall_asleep(server, station)
+
+    async def control(number: int) -> dict[str, Any]:
+        message = {"type": "steer", "set": {"energy": number / 10}, "id": str(number)}
+        return await server.conductor.control(inside(server, station), message)
+
+    async def all_at_once() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(control(number) for number in range(10)))
+
+    assert [ack["id"] for ack in server.call(all_at_once())] == [str(number) for number in range(10)]
+    assert [entry.index for entry in inside(server, station).log] == list(range(10))
+    assert not inside(server, station).is_asleep
+    hear_on(server, station)
+
+
+def test_a_control_that_comes_while_it_falls_asleep_is_applied_once(server: Running) -> None:
+    station = server.open(energy=0.5)
+    for energy in (0.1, 0.9, 0.3):
+        put_to_sleep(server, station)
+        steer(server, station, energy)
+    assert len(inside(server, station).log) == 3
+    hear_on(server, station)
+
+
+@pytest.mark.parametrize("when", ["asleep", "falling asleep", "waking"])
+def test_nothing_is_left_of_one_that_is_deleted(server: Running, when: str) -> None:
+    station = server.open()
+    if when != "falling asleep":
+        fall_asleep(server, station)
+    else:
+        put_to_sleep(server, station)
+    if when == "waking":
+
+        async def wake() -> None:
+            server.conductor._wake(inside(server, station))
+            await asyncio.sleep(0)
+
+        server.call(wake())
+    assert server.http.delete(station["links"]["self"]).status_code == 204
+    other = server.open()  # whatever the engines were still doing is done when this one plays, sleeps and wakes
+    fall_asleep(server, other)
+    assert [file.stem for file in sleepers(server)] == [other["id"]] and not rings(server)
+    assert not server.conductor._waking
+
+
+@pytest.mark.parametrize("when", ["asleep", "falling asleep", "awake again"])
+def test_the_death_of_its_engine_is_nothing_to_a_sleeper(server: Running, when: str) -> None:
+    station = server.open(energy=0.5)
+    steer(server, station, 0.9)
+    engine = server.engines[0] if server.engines[0].num_stations else server.engines[1]
+    if when == "asleep":
+        fall_asleep(server, station)
+        os.kill(engine.pid, signal.SIGKILL)
+        wait_until(lambda: not engine.is_ready)
+    elif when == "falling asleep":
+        os.kill(engine.pid, signal.SIGSTOP)
+        put_to_sleep(server, station)
+        os.kill(engine.pid, signal.SIGKILL)
+    else:
+        fall_asleep(server, station)
+        steer(server, station, 0.2)
+        os.kill(inside(server, station).link.pid, signal.SIGKILL)
+    hear_on(server, station)
+
+
+def test_one_that_cannot_be_kept_plays_on_and_sleeps_later(server: Running) -> None:
+    station = server.open(energy=0.5)
+    obstacle = server.engines[0]._sleepers_folder / f"{station['id']}.partial"
+    obstacle.mkdir()  # as good as a full disk, which a test cannot have
+    put_to_sleep(server, station)
+    steer(server, station, 0.9)
+    assert not inside(server, station).is_asleep
+    obstacle.rmdir()
+    hear_on(server, station)
+    fall_asleep(server, station)
+
+
+def test_a_station_that_nobody_wants_makes_room_for_a_new_one(server: Running) -> None:
+    old = server.open()
+    inside(server, old).idle_since_s -= 10.0
+    server.conductor._wanted_s[old["id"]] -= 10.0
+    for engine in server.engines:
+        engine.load = 0.92
+        engine._station_load = 0.1
+    new = server.open()
+    assert inside(server, old).is_asleep and not inside(server, new).is_asleep
+    for engine in server.engines:
+        engine.load = 0.0
+
+
+def test_it_falls_asleep_by_itself_and_again_after_a_control(make_server: Callable[..., Running]) -> None:
+    server = make_server(SINES.model_copy(update={"sleep_s": 0.3}))
+    station = server.open()
+    for _ in range(2):
+        wait_until(lambda: inside(server, station).is_asleep)
+        steer(server, station, 0.7)
+    with dial(server.ws(station["links"]["audio"])) as audio:
+        audio.recv(10)
+        frames, _ = read_pcm(audio, 60)  # four times as long as it takes to fall asleep
+        assert np.diff(frames).max() == 960
