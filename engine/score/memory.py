@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from engine.score.columns import Ints
 from engine.score.recall import recall_lanes
 from engine.score.vocabulary import MAX_EVENTS_PER_BEAT
 from moods.intent import BEATS_PER_BAR, LANES, STYLES
@@ -23,8 +24,6 @@ _NOTHING = -1
 _CHORDS, _LEAD = LANES.index("chords"), LANES.index("lead")
 _MOOD = ("valence", "energy")
 _STYLE = len(_MOOD)
-
-Ints = npt.NDArray[np.int64]
 
 
 class Kept(NamedTuple):

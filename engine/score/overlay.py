@@ -75,9 +75,9 @@ class Overlay:
         over, parts = self._controllers[slot].cues_over(end_frame), [_NO_SOUNDS]
         for index, cue in enumerate(over):
             if cue.stinger is not None:
-                later = (other.frame for other in over[index + 1 :] if other.stinger is not None)
+                later = (_frame_of(other) for other in over[index + 1 :] if other.stinger is not None)
                 parts += self._figure(slot, cue, first_frame, min(end_frame, next(later, end_frame)))
-            elif cue.frame >= first_frame:
+            elif _frame_of(cue) >= first_frame:
                 parts.append(self._strike(slot, cue))
         if len(parts) == 1:
             return _NO_SOUNDS
@@ -94,7 +94,7 @@ class Overlay:
         controller = self._controllers[slot]
         clock, intent = controller.clock, controller.beat_intent(cue.beat)
         start, end = clock.frame_of_beat(cue.beat), clock.frame_of_beat(cue.beat + 1)
-        ring = clock.frame_of_beat(cue.last_beat + 1) - cue.frame
+        ring = clock.frame_of_beat(cue.last_beat + 1) - _frame_of(cue)
         struck = list(self._voiced(slot, dict(self._heard(slot))[cue.beat], intent, cue.strength))
         sounds = np.zeros(len(struck), SOUND)
         sounds["frame"], sounds["is_struck"] = cue.frame, 1
@@ -147,6 +147,12 @@ class Overlay:
         self._controllers[slot] = controller
         for array, saved in zip((self._beats, self._chords, self._last), snapshot, strict=True):
             array[slot] = saved
+
+
+def _frame_of(cue: Planned) -> int:
+    """Where a cue that is laid over the music begins; it never moves."""
+    assert cue.frame is not None, cue
+    return cue.frame
 
 
 def _in_beat(notes: npt.NDArray[np.void], since: float, start: int, end: int) -> npt.NDArray[np.void]:

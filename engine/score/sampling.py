@@ -6,7 +6,7 @@ the row state. Random numbers are a hash of (seed, attempt, position, field): dr
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,10 @@ from engine.compile import entry, kernel
 from engine.score import kernels
 from engine.score.columns import Bools, Column, Floats, Ints, Seeds
 from engine.score.cues import NUM_LAYERS, velocity_bounds
-from engine.score.kernels import F32, Quantised
+from engine.score.kernels import F32, Bits, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import copy_event, lane_of, show_next
-from engine.score.rules import LAST_CHORD
+from engine.score.rules import LAST_CHORD, Rules
 from engine.score.vocabulary import (
     BAR,
     BEAT,
@@ -100,7 +100,7 @@ class Rows(NamedTuple):
 
 
 @kernel
-def _uniform(seed, position, field):  # type: ignore[no-untyped-def]
+def _uniform(seed: Any, position: int, field: int) -> float:
     """A number in [0, 1): the splitmix64 finaliser (Steele, Lea, Flood 2014) of seed and place."""
     z = seed + np.uint64(position * 8 + field + 1) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -109,12 +109,12 @@ def _uniform(seed, position, field):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _seed_of(rows, row):  # type: ignore[no-untyped-def]
+def _seed_of(rows: Rows, row: int) -> Any:
     return rows.seed[row] ^ (rows.attempt[row] * np.uint64(0xD6E8FEB86659FD93))
 
 
 @kernel
-def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyped-def]
+def _draw(logits: Floats, allowed: Bools, temperature: float, uniform: float, bits: Bits) -> int:
     """Index of an allowed logit, drawn at `temperature`; the first one where none is allowed."""
     peak = F32(-np.inf)
     for i in range(len(logits)):
@@ -140,7 +140,9 @@ def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyp
 
 
 @kernel
-def _field_logits(parts, field, width, table, guidance, hidden, out):  # type: ignore[no-untyped-def]
+def _field_logits(
+    parts: Floats, field: int, width: int, table: Floats, guidance: np.float32, hidden: Floats, out: Floats
+) -> None:
     """out = table · silu(parts[0, field]), guided away from the same of parts[1].
 
     The product is linear: guiding its input guides the logits. `hidden` [width] is scratch.
@@ -158,7 +160,7 @@ def _field_logits(parts, field, width, table, guidance, hidden, out):  # type: i
 
 
 @kernel
-def _pull(logits, gates, strength, recalled, event, field):  # type: ignore[no-untyped-def]
+def _pull(logits: Floats, gates: Floats, strength: Floats, recalled: Ints, event: Ints, field: int) -> None:
     """Lean towards the recalled event, if it is the one that is being written; `strength` [lanes] comes on top."""
     for before in range(field):
         if recalled[before] != event[before]:
@@ -173,14 +175,25 @@ def _pull(logits, gates, strength, recalled, event, field):  # type: ignore[no-u
 
 
 @kernel
-def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
+def _add_chosen(parts: Floats, first_field: int, width: int, table: Floats, index: int) -> None:
     for i in range(table.shape[1]):
         parts[0, first_field * width + i] += table[index, i]
         parts[1, first_field * width + i] += table[index, i]
 
 
 @kernel
-def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, scratch, event):  # type: ignore[no-untyped-def]
+def _choose_note(
+    parts: Floats,
+    gates: Floats,
+    guidance: np.float32,
+    heads: Heads,
+    rows: Rows,
+    rules: Rules,
+    row: int,
+    layer: int,
+    scratch: Scratch,
+    event: Ints,
+) -> None:
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
     seed, place, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
@@ -228,7 +241,18 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, scratch
 
 
 @kernel
-def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, scratch, event):  # type: ignore[no-untyped-def]
+def _choose_event(
+    parts: Floats,
+    gates: Floats,
+    kind_logits: Floats,
+    guidance: np.float32,
+    heads: Heads,
+    rows: Rows,
+    rules: Rules,
+    row: int,
+    scratch: Scratch,
+    event: Ints,
+) -> None:
     """Choose one event of one row into `event` [5]."""
     width = heads.position.shape[1]
     bits, allowed = scratch.bits, scratch.allowed[:NUM_KINDS]
@@ -260,7 +284,7 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
 
 
 @kernel
-def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
+def _remember_pitch(rows: Rows, row: int, layer: int) -> None:
     """Keep what the next chord or melody note has to lead on from; the beat's last event has just been chosen."""
     event = rows.events[row, rows.num_events[row] - 1]
     if layer == 2:
@@ -305,7 +329,9 @@ def new_scratch(heads: Heads, num_rows: int) -> Scratch:
 
 
 @entry("engine.score")
-def choose_events(hidden, guidance, heads, rows, rules, slots, scratch):  # type: ignore[no-untyped-def]
+def choose_events(
+    hidden: Floats, guidance: np.float32, heads: Heads, rows: Rows, rules: Rules, slots: Ints, scratch: Scratch
+) -> None:
     """Choose the next event of each of `slots` [B] and write it into the rows' state.
 
     hidden [2, B, dim]: as asked, and as it would be if no mood were asked. `guidance` 1 takes the first; what is above

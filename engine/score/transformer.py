@@ -85,9 +85,8 @@ class Layer(nn.Module):
         """
         group, heard = q.shape[1] // k.shape[1], []
         for queries, keys, bias in biases:
-            asked = (
-                q[:, :, queries].unflatten(1, (-1, group)).flatten(2, 3)
-            )  # heads that share a key, one below another
+            # Heads that share a key, one below another.
+            asked = q[:, :, queries].unflatten(1, (-1, group)).flatten(2, 3)  # type: ignore[no-untyped-call]
             scores = asked @ k[:, :, keys].transpose(-1, -2) * self.config.head_dim**-0.5
             weights = (scores + bias.to(scores.dtype).repeat(group, 1)).softmax(-1).to(v.dtype)
             heard.append((weights @ v[:, :, keys]).unflatten(2, (group, -1)).flatten(1, 2))
@@ -125,6 +124,7 @@ class ScoreTransformer(nn.Module):
         self.field_out = nn.ModuleList(nn.Linear(config.field_dim, size, bias=False) for size in FIELD_SIZES[1:])
         self.apply(self._initialise)
         for layer in self.layers:
+            assert isinstance(layer, Layer)
             for last in (layer.out, layer.down):
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.num_layers) ** 0.5)
         nn.init.zeros_(self.copy.weight)

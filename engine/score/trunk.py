@@ -63,7 +63,8 @@ class CpuTrunk:
         return tuple(part[row].copy() for part in self._cache)
 
     def restore(self, row: int, snapshot: Memory) -> None:
-        for part, saved in zip(self._cache, snapshot, strict=True):
+        parts: Memory = self._cache
+        for part, saved in zip(parts, snapshot, strict=True):
             part[row] = saved
 
 
@@ -112,7 +113,8 @@ class TorchTrunk:
     def _advance_all(self, events: Any, recalled: Any, conditions: Any, positions: Any) -> Any:
         from engine.score.transformer import rotary_angles, rotate
 
-        torch, model = self._torch, self._model
+        torch = self._torch
+        model: Any = self._model  # torch does not tell what its lists of modules hold
         every = torch.arange(self.num_rows, device=self._device)
         place = torch.where(positions < 0, self._capacity, positions % self._capacity)
         cos, sin = rotary_angles(positions.clamp(min=0), self._config.head_dim)

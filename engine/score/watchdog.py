@@ -6,12 +6,15 @@ composed again before anybody hears it (see composer.py), and counted. numba; re
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from engine.compile import entry, kernel
 from engine.score.asked import NEVER, NO_CUE
-from engine.score.memory import MEMORY_BEATS, Ints, Memory
+from engine.score.columns import Bools, Ints
+from engine.score.memory import MEMORY_BEATS, Kept, Memory
 from engine.score.vocabulary import FIRST_LAYER
 from moods.intent import BEATS_PER_BAR, LAYERS
 
@@ -40,7 +43,7 @@ def find_faults(memory: Memory, slots: Ints, beats: Ints, asked: npt.NDArray[np.
     return faults
 
 
-def find_loops(memory: Memory, slots: Ints, beats: Ints, num_beats: int) -> npt.NDArray[np.bool_]:
+def find_loops(memory: Memory, slots: Ints, beats: Ints, num_beats: int) -> Bools:
     """[N]: do the `num_beats` up to beats [N], of one bar, repeat those of each of the `MAX_SAME_BARS` bars before?"""
     loops = np.zeros(len(slots), np.bool_)
     _find_loops(memory.kept, slots, beats, num_beats, loops)
@@ -48,20 +51,20 @@ def find_loops(memory: Memory, slots: Ints, beats: Ints, num_beats: int) -> npt.
 
 
 @entry("engine.score")
-def _find_faults(kept, slots, beats, is_free, is_last, faults):  # type: ignore[no-untyped-def]
+def _find_faults(kept: Kept, slots: Ints, beats: Ints, is_free: Bools, is_last: Bools, faults: Ints) -> None:
     for i in range(len(slots)):
         if is_free[i]:
             faults[i] = _fault(kept, slots[i], beats[i], is_last[i])
 
 
 @entry("engine.score")
-def _find_loops(kept, slots, beats, num_beats, loops):  # type: ignore[no-untyped-def]
+def _find_loops(kept: Kept, slots: Ints, beats: Ints, num_beats: int, loops: Bools) -> None:
     for i in range(len(slots)):
         loops[i] = _is_loop(kept, slots[i], beats[i], num_beats)
 
 
 @kernel
-def _fault(kept, slot, beat, is_last_of_bar):  # type: ignore[no-untyped-def]
+def _fault(kept: Kept, slot: int, beat: int, is_last_of_bar: bool) -> int:
     if _num_notes(kept, slot, beat) > _RUNAWAY_NOTES:
         return _RUNAWAY_DENSITY
     if _is_silent(kept, slot, beat):
@@ -75,14 +78,14 @@ def _fault(kept, slot, beat, is_last_of_bar):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _num_events(kept, slot, beat):  # type: ignore[no-untyped-def]
+def _num_events(kept: Kept, slot: int, beat: int) -> Any:
     """None where the beat is not remembered."""
     place = beat % MEMORY_BEATS
     return np.int64(kept.num_events[slot, place]) if kept.beat[slot, place] == beat else np.int64(0)
 
 
 @kernel
-def _num_notes(kept, slot, beat):  # type: ignore[no-untyped-def]
+def _num_notes(kept: Kept, slot: int, beat: int) -> int:
     count, events = 0, kept.events[slot, beat % MEMORY_BEATS]
     for i in range(_num_events(kept, slot, beat)):
         if events[i, 0] >= FIRST_LAYER:
@@ -91,7 +94,7 @@ def _num_notes(kept, slot, beat):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_silent(kept, slot, beat):  # type: ignore[no-untyped-def]
+def _is_silent(kept: Kept, slot: int, beat: int) -> bool:
     """Has nothing begun for too long?"""
     if beat < MAX_SILENT_BEATS:
         return False
@@ -102,7 +105,7 @@ def _is_silent(kept, slot, beat):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_same(kept, slot, one, other):  # type: ignore[no-untyped-def]
+def _is_same(kept: Kept, slot: int, one: int, other: int) -> bool:
     """Have two beats the same notes at the same positions, however long and loud?"""
     count = _num_events(kept, slot, one)
     if count != _num_events(kept, slot, other):
@@ -116,7 +119,7 @@ def _is_same(kept, slot, one, other):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_loop(kept, slot, beat, num_beats):  # type: ignore[no-untyped-def]
+def _is_loop(kept: Kept, slot: int, beat: int, num_beats: int) -> bool:
     if beat + 1 < MAX_SAME_BARS * BEATS_PER_BAR + num_beats:
         return False
     for back in range(num_beats):
@@ -127,11 +130,11 @@ def _is_loop(kept, slot, beat, num_beats):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_stuck(kept, slot, beat, kind):  # type: ignore[no-untyped-def]
+def _is_stuck(kept: Kept, slot: int, beat: int, kind: int) -> bool:
     """Has a melodic layer struck one single pitch, again and again, for `STUCK_BEATS`?"""
     if beat < STUCK_BEATS:
         return False
-    onsets, pitch = 0, -1
+    onsets, pitch = 0, np.int64(-1)
     for back in range(STUCK_BEATS):
         events = kept.events[slot, (beat - back) % MEMORY_BEATS]
         for i in range(_num_events(kept, slot, beat - back)):
