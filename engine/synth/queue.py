@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from engine.notes import SOUND
+from engine.synth.compile import entry
 from engine.synth.ragged import Ragged
 
-_NOT_ASKED = np.iinfo(np.int64).min
+_ROOM = 32
+"""Notes of one slot that there is room for at first."""
+_NEVER = np.iinfo(np.int64).max
+
+Ints = npt.NDArray[np.int64]
+Notes = npt.NDArray[np.void]
 
 
 class Queue:
-    """One array for up to `max_slots` slots, in the order in which notes came: one comparison finds what is due."""
+    """A row of notes for each of `max_slots` slots, in the order of their frames; of one frame, as they came."""
 
     def __init__(self, max_slots: int) -> None:
-        self._max_slots = max_slots
-        self._slots, self._notes = np.zeros(0, np.int64), np.zeros(0, SOUND)
+        self._notes = np.zeros((max_slots, _ROOM), SOUND)
+        # Of each slot the notes from `first` to before `end` wait, the next of them from the frame `due` on.
+        self._first, self._end = np.zeros(max_slots, np.int64), np.zeros(max_slots, np.int64)
+        self._due = np.full(max_slots, _NEVER)
 
-    def put(self, slots: npt.NDArray[np.int64], notes: npt.NDArray[np.void]) -> None:
+    def put(self, slots: Ints, notes: Notes) -> None:
         """Queue notes [N] SOUND of slots [N], in any order."""
         assert notes.dtype == SOUND, notes.dtype
-        self._slots, self._notes = np.concatenate([self._slots, slots]), np.concatenate([self._notes, notes])
+        num_put = 0
+        while (num_put := _insert(self._notes, self._first, self._end, self._due, slots, notes, num_put)) < len(notes):
+            self._notes = np.concatenate([self._notes, np.zeros_like(self._notes)], axis=1)
 
-    def take(self, slots: Sequence[int] | npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Ragged:
-        """What begins before frames ends [N] of slots [N], each slot's by frame; of one frame what came first."""
-        end = np.full(self._max_slots, _NOT_ASKED)
-        end[slots] = ends
-        is_due = self._notes["frame"] < end[self._slots]
-        row = np.zeros(self._max_slots, np.int64)
-        row[slots] = np.arange(len(ends))
-        rows, due = row[self._slots[is_due]], self._notes[is_due]
-        if len(due):
-            self._slots, self._notes = self._slots[~is_due], self._notes[~is_due]
-        first = np.zeros(len(ends) + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=len(ends)), out=first[1:])
-        return Ragged(due[np.lexsort((due["frame"], rows))], first)
+    def take(self, slots: Ints, ends: Ints) -> Ragged:
+        """What begins before frames `ends` [N] of slots [N]; what waits for later is not looked at."""
+        is_due = self._due[slots] < ends
+        due, counts, first = slots[is_due], np.zeros(len(slots), np.int64), np.zeros(len(slots) + 1, np.int64)
+        begins = self._first[due]
+        _pass_due(self._notes, self._first, self._end, self._due, due, ends[is_due])
+        counts[is_due] = self._first[due] - begins
+        np.cumsum(counts, out=first[1:])
+        rows, of = np.repeat(due, counts[is_due]), np.repeat(begins - first[:-1][is_due], counts[is_due])
+        return Ragged(self._notes[rows, of + np.arange(len(rows))], first)
 
-    def of(self, slot: int) -> npt.NDArray[np.void]:
-        """What waits of one slot, by frame."""
-        notes = self._notes[self._slots == slot]
-        return notes[np.argsort(notes["frame"], kind="stable")]
+    def of(self, slot: int) -> Notes:
+        """What waits of one slot."""
+        return self._notes[slot, self._first[slot] : self._end[slot]].copy()
 
     def drop(self, slot: int) -> None:
         """Forget what waits of one slot."""
-        others = self._slots != slot
-        self._slots, self._notes = self._slots[others], self._notes[others]
+        self._first[slot], self._end[slot], self._due[slot] = 0, 0, _NEVER
+
+
+@entry
+def _insert(waiting: Notes, first: Ints, end: Ints, due: Ints, slots: Ints, notes: Notes, num_put: int) -> int:
+    """Put notes from `num_put` on into their slots' rows; returns how many are put: fewer where a row has no room."""
+    for n in range(num_put, len(notes)):
+        slot = slots[n]
+        row = waiting[slot]
+        if end[slot] == len(row):
+            if first[slot] == 0:
+                return n
+            for i in range(end[slot] - first[slot]):
+                row[i] = row[first[slot] + i]
+            first[slot], end[slot] = 0, end[slot] - first[slot]
+        i = end[slot]
+        while i > first[slot] and row[i - 1].frame > notes[n].frame:
+            row[i] = row[i - 1]
+            i -= 1
+        row[i] = notes[n]
+        end[slot] += 1
+        due[slot] = row[first[slot]].frame
+    return len(notes)
+
+
+@entry
+def _pass_due(waiting: Notes, first: Ints, end: Ints, due: Ints, slots: Ints, ends: Ints) -> None:
+    """Let the rows of slots [N] begin after what begins before frames `ends` [N]."""
+    for k in range(len(slots)):
+        slot = slots[k]
+        while first[slot] < end[slot] and waiting[slot, first[slot]].frame < ends[k]:
+            first[slot] += 1
+        due[slot] = waiting[slot, first[slot]].frame if first[slot] < end[slot] else _NEVER
