@@ -19,7 +19,6 @@ from engine.score import sampling
 from engine.score.asked import ASKED, CUT, FILL, HIT, NEVER, NO_CUE, asked_of
 from engine.score.columns import Bools, Column, Ints, declared, make_columns, reset_row
 from engine.score.memory import Memory
-from engine.score.recall import show_first
 from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
 from engine.score.trunk import Trunk
@@ -33,7 +32,9 @@ from engine.score.vocabulary import (
     FIRST_LAYER,
     FIRST_PITCH,
     MOOD_GROUPS,
+    NO_RECALL,
     NUM_CHORDS,
+    NUM_FIELDS,
     NUM_QUALITIES,
     Tonic,
     conditions,
@@ -277,7 +278,10 @@ class Composer:
         rules.chords[waiting] = np.arange(NUM_CHORDS) == rows.chord[waiting, None]
         rows.pending[slots] = 0
         rows.pending[slots, 0] = np.where(asked["beat"] == 0, BAR, BEAT)
-        show_first(rows, slots)
+        nothing = np.zeros((len(slots), NUM_FIELDS), np.int64)
+        nothing[:, 0] = np.where(rows.is_recalling[slots], BEAT, NO_RECALL)
+        has_recalled = rows.num_recalled[slots, None] > 0
+        rows.recalled[slots] = np.where(has_recalled, rows.recalled_beat[slots, 0], nothing)
         rows.num_events[slots], rows.num_notes[slots], rows.done[slots] = 0, 0, False
 
     def _frontier(self, slots: Ints) -> Ints:

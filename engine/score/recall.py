@@ -10,7 +10,7 @@ structure-related bars of Yu et al. 2022 (Museformer, arXiv:2210.10349), without
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,6 @@ import numpy.typing as npt
 from engine.compile import entry, kernel
 from engine.score.columns import Ints
 from engine.score.vocabulary import BEAT, CHORD_EVENT, MAX_EVENTS_PER_BEAT, NO_RECALL, NUM_KINDS, NUM_VALUES
-
-if TYPE_CHECKING:
-    from engine.score.sampling import Rows
 
 Events = npt.NDArray[Any]
 """[N, 5], of whatever kind of integer; one event is a row."""
@@ -92,16 +89,6 @@ def show_next(recalled: Ints, count: int, is_recalling: bool, event: Events, out
         if event_key(recalled[i]) > key:
             copy_event(recalled[i], out)
             return
-
-
-@entry("engine.score")
-def show_first(rows: Rows, slots: Ints) -> None:
-    """What the beats that begin in `slots` recall first, into the rows (`Rows` of sampling.py)."""
-    for slot in slots:
-        show_next(
-            rows.recalled_beat[slot], rows.num_recalled[slot], rows.is_recalling[slot], rows.pending[slot],
-            rows.recalled[slot],
-        )  # fmt: skip
 
 
 def recall_beats(events: Ints, beat_starts: Ints, sources: Ints, out: Ints) -> None:
