@@ -25,7 +25,7 @@ def find_factory(path: str) -> Callable[[EngineConfig], Generator]:
         raise UnknownGenerator(path, f"{type(error).__name__}: {error}") from None
     if not callable(factory):
         raise UnknownGenerator(path, f"{function} is no function")
-    return factory  # type: ignore[no-any-return]
+    return factory
 
 
 def open_generator(config: EngineConfig) -> Generator:

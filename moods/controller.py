@@ -19,7 +19,7 @@ from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
-from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness, style_names
+from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness
 from moods.part import Change, Edge, Lent, Part, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
@@ -150,12 +150,6 @@ class Controller:
     def position(self, frame: int) -> Position:
         """Bar, beat and tempo at `frame`."""
         return self._course.clock.position(frame)
-
-    def heading(self) -> dict[str, Any]:
-        """Where the mood is going: the point that all controls taken so far lead to, in the terms of the interface."""
-        tracks = self._course.tracks
-        point = {name: tracks[name].final() for name in ("valence", "energy", "tension")}
-        return point | {"style": style_names(tracks["style"].final())}
 
     @property
     def end_frame(self) -> int | None:

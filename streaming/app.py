@@ -109,11 +109,15 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         """Tell the server's figures."""
         return PlainTextResponse(request.app.state.conductor.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_exception_handler(StreamingError, _streaming_problem)
-    app.add_exception_handler(MoodsError, _moods_problem)
-    app.add_exception_handler(HTTPException, _http_problem)
-    app.add_exception_handler(RequestValidationError, _parameter_problem)
-    app.add_exception_handler(Exception, _crash_problem)
+    answers: dict[type[Exception], Any] = {
+        StreamingError: _streaming_problem,
+        MoodsError: _moods_problem,
+        HTTPException: _http_problem,
+        RequestValidationError: _parameter_problem,
+        Exception: _crash_problem,
+    }
+    for kind, answer_to in answers.items():
+        app.add_exception_handler(kind, answer_to)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -202,7 +206,7 @@ def _is_no_refused_socket(record: logging.LogRecord) -> bool:
     return record.msg != "ASGI callable returned without completing handshake."
 
 
-class _PromptProtocol(AutoHTTPProtocol):
+class _PromptProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever is installed
     """Waits for a slow reader early, and so do the WebSockets that a connection becomes."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -296,7 +300,7 @@ def _addresses(bound: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[str
     """This machine's addresses that others can type and that reach a socket on `bound`."""
     if not bound.is_unspecified:
         return [str(bound)]
-    texts = [each.ip if each.is_IPv4 else each.ip[0] for card in ifaddr.get_adapters() for each in card.ips]
+    texts = [str(each.ip if each.is_IPv4 else each.ip[0]) for card in ifaddr.get_adapters() for each in card.ips]
     found = sorted(map(ipaddress.ip_address, texts), key=lambda address: address.version)
     reached = [each for each in found if each.version == 4 or bound.version == 6]
     return [str(each) for each in reached if not each.is_loopback and not each.is_link_local]

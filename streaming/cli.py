@@ -400,13 +400,12 @@ def _warm(options: argparse.Namespace) -> int:
         folder = kept_in()
         if folder is None:
             raise Failure("compiled code cannot be kept for later starts; set NUMBA_CACHE_DIR to a folder of your own")
-    report = {"folder": str(folder), "bytes": sum(file.stat().st_size for file in folder.glob("*.code")),
-              "wall_seconds": round(time.monotonic() - begun_s, 2)}  # fmt: skip
+    num_bytes = sum(file.stat().st_size for file in folder.glob("*.code"))
+    seconds = round(time.monotonic() - begun_s, 2)
     if options.json:
-        tell(json.dumps(report))
+        tell(json.dumps({"folder": str(folder), "bytes": num_bytes, "wall_seconds": seconds}))
     else:
-        size, seconds = f"{report['bytes'] / 1e6:.1f} MB", f"{report['wall_seconds']:.1f} s"
-        tell(f"compiled code lies in {printable(str(folder))}: {size}, ready in {seconds}")
+        tell(f"compiled code lies in {printable(str(folder))}: {num_bytes / 1e6:.1f} MB, ready in {seconds:.1f} s")
     return 0
 
 

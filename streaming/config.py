@@ -10,7 +10,7 @@ import textwrap
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -25,6 +25,12 @@ _ICE_URL = re.compile(
     r"(?:stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
 )
 """RFC 7064 and 7065: no user and no password stand in the address."""
+if TYPE_CHECKING:  # a checker reads no names that are made
+    Device: TypeAlias = str
+    Backend: TypeAlias = str
+    LogLevel: TypeAlias = str
+else:
+    Device, Backend, LogLevel = Literal[DEVICES], Literal[tuple(GENERATORS)], Literal[LOG_LEVELS]
 MAX_ENGINES = 64
 _MAX_SLOTS = 1000
 _STATIONS_AN_ENGINE = 8
@@ -95,9 +101,9 @@ class Config(_Settings):
     public_url: str = ""
     """Where clients find this server if not at its own address, such as https://example.org/music behind a proxy that
     strips /music: its path begins the addresses that are given out."""
-    device: Literal[DEVICES] = "auto"
+    device: Device = "auto"
     """What composes and sounds the music: auto is the CPU."""
-    backend: Literal[tuple(GENERATORS)] = "score"
+    backend: Backend = "score"
     """The generator."""
     engines: Annotated[int | Literal["auto"], BeforeValidator(_read_engines)] = "auto"
     """How many engine processes share the stations: 1 … 64, or auto: one a core, but no more than one for every eight
@@ -127,7 +133,7 @@ class Config(_Settings):
     a listener."""
     patches: str = ""
     """A folder of patch files beside the shipped ones; see docs/sound.md."""
-    log_level: Literal[LOG_LEVELS] = "info"
+    log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
     """One JSON object a line, for machines that collect logs."""

@@ -95,7 +95,7 @@ def _scratch_folder(target: Target, num_frames: int, file_format: Format) -> Pat
         sound_bytes, file_bytes = sound_bytes + file_bytes, 0
     folder = roomy_folder(sound_bytes, temporary_folder(), target.folder)
     is_shared = folder.stat().st_dev == target.folder.stat().st_dev
-    needs = {folder: sound_bytes + (file_bytes if is_shared else 0)}
+    needs: dict[Path, int] = {folder: sound_bytes + (file_bytes if is_shared else 0)}
     if not is_shared:
         needs[target.folder] = file_bytes
     for place, needed_bytes in needs.items():

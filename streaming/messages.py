@@ -252,8 +252,8 @@ class Ack(TypedDict):
     effective_at: Place
     """Nothing changes before this frame, and something after it."""
     fields: dict[str, Place]
-    """Where each field begins to change, by its name; `ending`, `hit`, `stinger`, `pickup`, `cues` and `pivot` tell of
-    what the control sets off or moves."""
+    """Where each field begins to change, by its name, `mood` for a prompt too; `ending`, `hit`, `stinger`, `pickup`,
+    `cues` and `pivot` tell of what the control sets off or moves."""
     latency_ms: Annotated[float, Field(ge=0)]
     """From the control's arrival to the departure of the first packet that it can change."""
     lead_ms: Annotated[float, Field(ge=0)]

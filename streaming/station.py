@@ -272,7 +272,7 @@ class Station:
 
     def state(self, prefix: str = "") -> messages.Station:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
-        return messages.Station(links=self.links(prefix), **self._state())
+        return messages.Station(**self._state(), links=self.links(prefix))
 
     def _state(self) -> StationState:
         playing = self._playing

@@ -7,6 +7,7 @@ The encoder releases the interpreter lock while it works.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -47,7 +48,7 @@ class OpusEncoder:
         return bytes(packet)
 
 
-def wrap_packet(packet: bytes, frame: int) -> av.Packet:
+def wrap_packet(packet: bytes, frame: int) -> av.Packet[Any]:
     """A PyAV packet that begins at `frame` of the station's stream."""
     wrapped = av.Packet(packet)
     wrapped.pts = wrapped.dts = frame

@@ -23,7 +23,7 @@ from engine.config import EngineConfig
 from engine.errors import EngineError
 from engine.generator import Generator
 from engine.performance import Performance, step
-from moods.control import parse_control, parse_opening
+from moods.control import MoodFields, Opening, Steer
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
 from streaming.engines.wire import Compiling, Failed, Pipe
@@ -44,12 +44,12 @@ def _load_generator(config: Config) -> Generator:
 
 def warm_up(generator: Generator) -> None:
     """Go once through all that a station does, so that whatever compiles or loads lazily does so before a deadline."""
-    opening = parse_opening({"mood": "epic"})
+    opening = Opening(mood="epic")
     performance = Performance(generator, 0, opening, 0)
     for block in range(_WARM_UP_BLOCKS):
         step(generator, [performance])
         if block == _WARM_UP_BLOCKS // 2:
-            performance.apply(parse_control({"type": "steer", "set": {"energy": 0.2}, "at": "beat"}))
+            performance.apply(Steer(set=MoodFields(energy=0.2), at="beat"))
     snapshot = performance.snapshot()
     performance.close()
     performance = Performance.restore(generator, 0, opening, snapshot)

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -45,7 +46,7 @@ class Chunk:
     rms: float
 
     @cached_property
-    def av_packet(self) -> av.Packet:
+    def av_packet(self) -> av.Packet[Any]:
         return wrap_packet(self.packet, self.frame)
 
     @cached_property

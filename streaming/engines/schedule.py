@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from engine.audio import BLOCK_SECONDS
@@ -118,33 +119,57 @@ def next_behind(turns: Iterable[AnyTurn]) -> AnyTurn | None:
     return max((turn for turn in turns if turn.is_behind), key=lambda turn: (turn.due_tick, -turn.order), default=None)
 
 
+@dataclass(slots=True)
+class Tally:
+    """What an engine has done since a moment."""
+
+    since_s: float
+    idle_s: float = 0.0
+    """Spent waiting."""
+    due_s: float = 0.0
+    """Spent on blocks that were due."""
+    num_blocks: int = 0
+    num_late: int = 0
+    """Blocks that were ready after they were due."""
+    num_left_out: int = 0
+    """Blocks that were so late that they were left out."""
+    lag_s: float = 0.0
+    """How long after it was due the last block was ready; below 0 where it was ready before."""
+    step_ms: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+
+    def share(self, seconds: float, now_s: float) -> float:
+        """Of the time until now, 0 … 1."""
+        return min(1.0, seconds / max(1e-9, now_s - self.since_s))
+
+    def load(self, now_s: float) -> float:
+        """The share of the time that was not spent waiting."""
+        return 1.0 - self.share(self.idle_s, now_s)
+
+
 class Burden:
-    """Whether the engine has too much to do for good, and who gives way or comes back."""
+    """Whether the engine has too much to do for good, and how many give way or come back."""
 
     def __init__(self, now_s: float) -> None:
-        self._full_s = 0.0
-        """For how long it has been full, with late blocks."""
-        self._roomy_since_s = self._returned_s = now_s
+        self._full_s = self._lag_s = 0.0
+        """For how long it has been full and losing ground; how late it was when it was last asked."""
+        self._roomy_since_s, self._returned_s = now_s, -math.inf
         self._quiet_s = _QUIET_S
 
-    def judge(
-        self, due_load: float, load: float, num_late: int, blocks_per_s: float, turns: Sequence[Turn], now_s: float
-    ) -> int:
-        """After every JUDGE_S: how many stations more have to give way, -1 where one may come back, else 0.
-
-        Of that time `due_load` is the share in which the engine made what was due, `load` that in which it did
-        anything; it made `blocks_per_s`.
-        """
+    def judge(self, tally: Tally, lead_s: float, turns: Sequence[Turn], now_s: float) -> int:
+        """After every JUDGE_S, of which the tally tells: how many more stations have to give way, -1 where one may come
+        back, else 0."""
         num_playing = sum(not turn.is_resting for turn in turns)
-        is_full = due_load >= _FULL and num_late > 0
+        is_losing = tally.num_left_out > 0 or tally.lag_s > max(self._lag_s, -lead_s / 2)
+        is_full = tally.share(tally.due_s, now_s) >= _FULL and is_losing
+        self._lag_s = tally.lag_s
         self._full_s = self._full_s + JUDGE_S if is_full else 0.0
-        if num_late or load * (num_playing + 1) > _ROOMY * max(1, num_playing):
+        if tally.num_late or tally.load(now_s) * (num_playing + 1) > _ROOMY * max(1, num_playing):
             self._roomy_since_s = now_s
         if self._full_s > JUDGE_S and num_playing > 1:
             if now_s - self._returned_s < _PROBATION_S:
                 self._quiet_s = min(_MOST_QUIET_S, 2 * self._quiet_s)
             self._full_s = 0.0
-            num_that_fit = math.floor(_SHARE_THAT_FITS * blocks_per_s * BLOCK_SECONDS)
+            num_that_fit = math.floor(_SHARE_THAT_FITS * tally.num_blocks * BLOCK_SECONDS / (now_s - tally.since_s))
             return max(1, num_playing - max(1, num_that_fit))
         if num_playing < len(turns) and now_s - self._roomy_since_s >= self._quiet_s:
             if now_s - self._returned_s >= 2 * self._quiet_s + _PROBATION_S:

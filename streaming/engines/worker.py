@@ -15,8 +15,9 @@ import math
 import select
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from streaming.engines.schedule import (
     JUDGE_S,
     Burden,
     Lead,
+    Tally,
     due,
     next_behind,
     next_due_s,
@@ -136,24 +138,6 @@ _Job = tuple[Publisher, int, npt.NDArray[np.float32], float, float]
 """A block to be published: by whom, its number, its samples, when it could have been begun, when it is due."""
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What the loop has done since a moment."""
-
-    since_s: float
-    idle_s: float = 0.0
-    due_s: float = 0.0
-    """Spent on blocks that were due."""
-    num_blocks: int = 0
-    num_late: int = 0
-    """Blocks that were ready after they were due."""
-    step_ms: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
-
-    def load(self, now_s: float) -> float:
-        """Share of the time that was not spent waiting, 0 … 1."""
-        return min(1.0, max(0.0, 1.0 - self.idle_s / max(1e-9, now_s - self.since_s)))
-
-
 class Worker:
     """Serves one server process over `pipe` until it closes."""
 
@@ -180,9 +164,9 @@ class Worker:
         """Of blocks, from the publishing threads: when each could have been begun, was due, and was ready."""
         self._written: deque[Kept | Slept | str] = deque()
         """From the keeping thread: what lies on the disk, or the id of a station that does not fit there."""
-        self._tally = _Tally(time.monotonic())
+        self._tally = Tally(time.monotonic())
         """Since it was last judged whether there is too much to do."""
-        self._health = _Tally(self._tally.since_s)
+        self._health = Tally(self._tally.since_s)
         """The same since the last report."""
         self._told = dict(generator.counters())
         self._skipped_s, self._may_complain_at_s = 0.0, 0.0
@@ -228,8 +212,8 @@ class Worker:
             case Close(station=station_id):
                 self._close(station_id)
             case Heard(station=station_id, is_heard=is_heard):
-                if station_id in self._stations:
-                    self._stations[station_id].is_heard = is_heard
+                if (station := self._stations.get(station_id) or self._leaving.get(station_id)) is not None:
+                    station.is_heard = is_heard
                 elif station_id in self._openings:
                     self._set_heard(self._openings[station_id], is_heard)
             case Sleep(station=station_id):
@@ -329,11 +313,11 @@ class Worker:
             station.first_tick = round((sent_s + resume.due_in_s) / BLOCK_SECONDS)
         return station
 
-    def _begin_what_is_ready(self) -> bool:
-        """Let the clock run of a station whose next block needs no composing."""
+    def _begin_next(self, is_ready: Callable[[int], bool]) -> bool:
+        """Let the clock run of the station that has waited longest, of those whose slot is ready."""
         for opening in self._openings.values():
             station = opening.station
-            if station is not None and self._generator.is_ready(station.performance.slot):
+            if station is not None and is_ready(station.performance.slot):
                 begun_s = time.monotonic()
                 station.since_s = begun_s
                 sound = step(self._generator, [station.performance])[0]
@@ -377,6 +361,7 @@ class Worker:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
         it leaves out what was missed and goes on from there."""
         self._skipped_s += lag * BLOCK_SECONDS
+        self._tally.num_left_out += lag
         performance = station.performance
         frame, index = performance.next_block * BLOCK_FRAMES, performance.num_controls
         performance.skip(lag)
@@ -413,7 +398,9 @@ class Worker:
             could_begin_s, due_s, ready_s = self._published.popleft()
             self._lead.note(ready_s - could_begin_s, ready_s)
             self._health.num_late += ready_s > due_s
-            self._tally.num_late += ready_s > due_s
+            if due_s < math.inf:
+                self._tally.num_late += ready_s > due_s
+                self._tally.lag_s = ready_s - due_s
         while self._written:
             self._on_written(self._written.popleft())
 
@@ -424,11 +411,12 @@ class Worker:
         spare_s = next_due_s(self._stations.values(), self._lead) - time.monotonic()
         return (
             self._catch_up()
-            or self._begin_what_is_ready()
+            or self._begin_next(self._generator.is_ready)
             or self._open_next(spare_s)
             or self._keep_next(spare_s)
             or self._tell_next()
             or self._work_ahead()
+            or self._begin_next(lambda slot: True)
         )
 
     def _catch_up(self) -> bool:
@@ -439,8 +427,7 @@ class Worker:
         now_s, slot = time.monotonic(), station.performance.slot
         if now_s > station.since_s + _CATCH_UP_S and (lag := tick_at(now_s) - station.due_tick) > 0:
             self._leave_out(station, lag)
-        if not self._generator.is_ready(slot):
-            self._generator.work([slot])
+        if not self._generator.is_ready(slot) and self._generator.work([slot]):
             return True
         self._announce(station)
         sounds = step(self._generator, [station.performance])
@@ -522,16 +509,14 @@ class Worker:
                 return
             self._deferred = [request for request in self._deferred if request.station != written.station]
             self._leave(station)
+            self._keeper.submit(station.publisher.forget)
         self._pipe.send(written)
 
     def _judge(self, now_s: float) -> None:
         """Where there is too much to do for good some stations give way; where there is room one comes back."""
-        tally, self._tally = self._tally, _Tally(now_s)
+        tally, self._tally = self._tally, Tally(now_s)
         stations = list(self._stations.values())
-        number = self._burden.judge(
-            tally.due_s / (now_s - tally.since_s), tally.load(now_s), tally.num_late,
-            tally.num_blocks / (now_s - tally.since_s), stations, now_s,
-        )  # fmt: skip
+        number = self._burden.judge(tally, self._lead.seconds, stations, now_s)
         if number > 0:
             for station in who_gives_way(stations, number):
                 if station.is_heard:
@@ -589,7 +574,7 @@ class Worker:
             self._tell_health(now_s)
 
     def _tell_health(self, now_s: float) -> None:
-        health, self._health = self._health, _Tally(now_s)
+        health, self._health = self._health, Tally(now_s)
         counted = dict(self._generator.counters())
         grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
         self._told = counted

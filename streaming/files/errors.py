@@ -49,7 +49,7 @@ class CannotKeep(ExportError):
 class NoRoom(ExportError):
     code, status = "no_room", 507
 
-    def __init__(self, folder: Path, needed_bytes: int, free_bytes: int) -> None:
+    def __init__(self, folder: Path, needed_bytes: int, free_bytes: float) -> None:
         sizes = f"{needed_bytes / 1e6:.1f} MB are needed in {str(folder)!r}, {free_bytes / 1e6:.1f} MB are free"
         super().__init__(f"{sizes}; make room, name another --out, or another folder for scratch in TMPDIR")
 

@@ -140,7 +140,8 @@ def _in_time(call: Callable[[], Result], limit_s: float) -> Result:
         ) from None
     finally:
         if not result.done():  # PortAudio's goodbye at the end of the process would hang as well
-            atexit.unregister(getattr(sys.modules.get("sounddevice"), "_exit_handler", None))
+            goodbye: Any = getattr(sys.modules.get("sounddevice"), "_exit_handler", None)
+            atexit.unregister(goodbye)
 
 
 @contextlib.contextmanager

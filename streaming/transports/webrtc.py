@@ -56,7 +56,7 @@ class PacketTrack(MediaStreamTrack):
         super().__init__()
         self._session = session
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> av.Packet[Any]:
         chunk = await self._session.next_chunk()
         if chunk is None:
             self.stop()

@@ -234,7 +234,8 @@ def test_a_prompt_of_which_nothing_is_understood_leaves_the_mood_as_it_is() -> N
     assert [controller.intent(frame) for frame in range(0, 30 * SECOND, SECOND)] == before
     assert (applied.fields, applied.changed_since) == ({}, None)
     steer(controller, SECOND, prompt="xyzzy", energy=0.2)
-    assert controller.heading()["energy"] == 0.2 and controller.heading()["valence"] == find_mood("epic").valence
+    later = controller.intent(30 * SECOND)
+    assert (later.energy, later.valence) == (0.2, find_mood("epic").valence)
 
 
 def test_each_field_has_its_own_default_place() -> None:
@@ -346,12 +347,12 @@ def test_a_muted_layer_fades_and_then_rests() -> None:
     assert controller.beat_intent(7).active_layers[bass]
 
 
-def test_the_heading_is_where_the_glides_lead() -> None:
+def test_glides_lead_to_the_mood_and_to_what_was_asked_beside_it() -> None:
     controller = opened()
     steer(controller, 0, mood="party", tension=0.9, over="8 bars")
-    party = find_mood("party")
-    style = {"house": 0.7, "upbeat": 0.3}
-    assert controller.heading() == {"valence": party.valence, "energy": party.energy, "tension": 0.9, "style": style}
+    party, later = find_mood("party"), controller.intent(60 * SECOND)
+    assert (later.valence, later.energy, later.tension) == (party.valence, party.energy, 0.9)
+    assert later.style == party.style
 
 
 def test_ducking_comes_and_goes() -> None:

@@ -13,6 +13,7 @@ from streaming.engines.schedule import (
     MOST_LEAD_S,
     Burden,
     Lead,
+    Tally,
     due,
     next_behind,
     next_due_s,
@@ -141,7 +142,7 @@ class Day:
 
     def __init__(self, fits: float, num_stations: int) -> None:
         self.fits, self.turns = fits, turns(*[0] * num_stations, is_heard=True)
-        self.now_s = 0.0
+        self.now_s = self.lag_s = 0.0
         self.burden = Burden(self.now_s)
 
     @property
@@ -153,10 +154,14 @@ class Day:
         num_changes = 0
         for _ in range(round(seconds / JUDGE_S)):
             self.now_s += JUDGE_S
-            load = min(1.0, self.num_playing / self.fits)
-            made = min(self.num_playing, self.fits) / BLOCK_SECONDS
-            late = 10 if self.num_playing > self.fits else 0
-            number = self.burden.judge(load, load, late, made, self.turns, self.now_s)
+            tally, share = Tally(self.now_s - JUDGE_S), self.num_playing / self.fits
+            self.lag_s = min(0.5, max(-MOST_LEAD_S, self.lag_s + (share - 1) * JUDGE_S))
+            is_late = self.lag_s > 0
+            tally.lag_s, tally.num_late, tally.num_left_out = self.lag_s, 10 * is_late, 25 * (self.lag_s == 0.5)
+            tally.idle_s = 0.0 if self.lag_s > -MOST_LEAD_S else JUDGE_S * max(0.0, 1 - share)
+            tally.due_s = JUDGE_S - tally.idle_s
+            tally.num_blocks = round((self.fits if is_late else self.num_playing) * JUDGE_S / BLOCK_SECONDS)
+            number = self.burden.judge(tally, MOST_LEAD_S, self.turns, self.now_s)
             if number > 0:
                 for turn in who_gives_way(self.turns, number):
                     turn.is_resting = True

@@ -58,7 +58,7 @@ class CardWork:
 
 
 def _await(process: subprocess.Popen[str]) -> None:
-    said, _ = process.communicate()
+    said = process.communicate()[0] if process.returncode is None else ""
     assert process.returncode == 0, said
 
 
