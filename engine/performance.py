@@ -140,7 +140,7 @@ class _State:
     """Where the last beat that has been announced begins, as it was then."""
 
 
-def _told(generator: Generator) -> dict[str, int]:
+def _limits_of(generator: Generator) -> dict[str, int]:
     """What a controller is told of whoever makes its sound."""
     traits = generator.traits
     return {"lead_frames": traits.lead_frames, "block_frames": traits.block_multiple * BLOCK_FRAMES}
@@ -151,7 +151,7 @@ class Performance:
 
     def __init__(self, generator: Generator, slot: int, opening: Opening, seed: int, *, tail_frames: int = 0) -> None:
         """Begin at frame 0 in an empty slot. An asked ending is over `tail_frames` after the music's."""
-        self._enter(generator, slot, opening, Controller(opening, seed, **_told(generator)), _State(), tail_frames)
+        self._enter(generator, slot, opening, Controller(opening, seed, **_limits_of(generator)), _State(), tail_frames)
         generator.open(slot, self.controller)
 
     @classmethod
@@ -166,7 +166,7 @@ class Performance:
         """Go on, in an empty slot, from where `snapshot` was taken."""
         performance = cls.__new__(cls)
         state = replace(snapshot["state"], made=list(snapshot["state"].made))
-        controller = Controller.restore(snapshot["controller"], **_told(generator))
+        controller = Controller.restore(snapshot["controller"], **_limits_of(generator))
         performance._enter(generator, slot, opening, controller, state, 0)
         generator.restore(slot, controller, snapshot["generator"])
         return performance
@@ -291,7 +291,7 @@ class Performance:
     def _restart(self) -> None:
         """The same opening and seed again, from the next block on."""
         self.generator.close(self.slot)
-        self.controller = Controller(self._opening, self.controller.seed, **_told(self.generator))
+        self.controller = Controller(self._opening, self.controller.seed, **_limits_of(self.generator))
         self.generator.open(self.slot, self.controller)
         state = self._state
         state.silent_frames = state.next_block * BLOCK_FRAMES
