@@ -87,6 +87,8 @@ _PATIENCE_S = 0.5
 """… unless it has waited so long already."""
 _PUBLISH_S = 0.003
 """A first block is sent so long after it was made at the earliest."""
+_AHEAD_S = 20.0
+"""Over how long it is measured what composing ahead takes."""
 _NUM_PUBLISHERS = 2
 _MAX_UNPUBLISHED = 16
 
@@ -169,6 +171,8 @@ class Worker:
         self._health = Tally(self._tally.since_s)
         """The same since the last report."""
         self._told = dict(generator.counters())
+        self._ahead_load = 0.0
+        """Share of the time that composing ahead takes in the long run."""
         self._skipped_s, self._may_complain_at_s = 0.0, 0.0
 
     def run(self) -> None:
@@ -438,9 +442,12 @@ class Worker:
         return True
 
     def _work_ahead(self) -> bool:
+        begun_s = time.monotonic()
         entered = [opening.station for opening in self._openings.values() if opening.station is not None]
         playing = [station for station in self._stations.values() if station.performance.is_sounding]
-        return self._generator.work([station.performance.slot for station in (*entered, *playing)])
+        has_worked = self._generator.work([station.performance.slot for station in (*entered, *playing)])
+        self._health.ahead_s += time.monotonic() - begun_s
+        return has_worked
 
     def _tell_next(self) -> bool:
         """Send the status of a station whose last one is old."""
@@ -578,8 +585,12 @@ class Worker:
         counted = dict(self._generator.counters())
         grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
         self._told = counted
+        # A station that begins has a bar to be composed, soon or later: what that takes is no share of what it costs.
+        ahead = health.share(health.ahead_s, now_s)
+        self._ahead_load += (ahead - self._ahead_load) * min(1.0, (now_s - health.since_s) / _AHEAD_S)
+        load = min(1.0, health.load(now_s) - ahead + self._ahead_load)
         lead_ms = lead_in_ms(self._lead.seconds)
-        self._pipe.send(Health(health.load(now_s), tuple(health.step_ms), health.num_late, grown, lead_ms))
+        self._pipe.send(Health(load, tuple(health.step_ms), health.num_late, grown, lead_ms))
 
 
 def _entry_of(entry: LogEntry) -> Entry:
