@@ -132,15 +132,12 @@ class Conductor:
         """
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
-        link = await self._find_room()
         seed = opening.seed if opening.seed is not None else secrets.randbits(53)  # JavaScript keeps 53 bits
-        station = Station(secrets.token_hex(6), opening, seed, link, self._feeds, self._on_heard)
         self._num_opening += 1
         try:
+            link = await self._find_room()
+            station = Station(secrets.token_hex(6), opening, seed, link, self._feeds, self._on_heard)
             await link.open(station)
-        except BaseException:
-            station.close(LOST)
-            raise
         finally:
             self._num_opening -= 1
         self.stations[station.id] = station
@@ -262,8 +259,10 @@ class Conductor:
                     if station.is_idle:
                         raise
                     await asyncio.sleep(_TRY_AGAIN_S)
-                else:
+                if not station.is_asleep:
                     self._wanted_s[station.id] = time.monotonic()
+                    return
+                if station.is_idle:  # it has fallen asleep again already
                     return
             raise UnknownStation(station.id)
         finally:

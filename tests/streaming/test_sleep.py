@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from moods.control import parse_control
 from streaming.station import Station
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.test_engines import wait_until
@@ -105,7 +106,7 @@ def test_controls_wake_it_and_are_applied_in_order(server: Running) -> None:
 
     async def control(number: int) -> dict[str, Any]:
         message = {"type": "steer", "set": {"energy": number / 10}, "id": str(number)}
-        return await server.conductor.control(inside(server, station), message)
+        return await server.conductor.control(inside(server, station), parse_control(message))
 
     async def all_at_once() -> list[dict[str, Any]]:
         return await asyncio.gather(*(control(number) for number in range(10)))
@@ -183,12 +184,11 @@ def test_a_station_that_nobody_wants_makes_room_for_a_new_one(server: Running) -
     inside(server, old).idle_since_s -= 10.0
     server.conductor._wanted_s[old["id"]] -= 10.0
     for engine in server.engines:
-        engine.load = 0.92
-        engine._station_load = 0.1
+        engine.load, engine._station_load = 50.0, 100.0  # as high as that, what is measured meanwhile changes nothing
     new = server.open()
     assert inside(server, old).is_asleep and not inside(server, new).is_asleep
     for engine in server.engines:
-        engine.load = 0.0
+        engine.load, engine._station_load, engine._unseen_load = 0.0, 0.05, 0.0
 
 
 def test_it_falls_asleep_by_itself_and_again_after_a_control(make_server: Callable[..., Running]) -> None:
