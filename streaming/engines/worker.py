@@ -157,7 +157,8 @@ class Worker:
         """On their way to sleep: copied, and being written."""
         self._deferred: list[Apply] = []
         self._orders = itertools.count()
-        self._free_slots = deque(range(generator.max_slots))
+        self._free_slots = list(reversed(range(generator.max_slots)))
+        """The one that was left last is taken first: memory that no slot has used yet stays untouched."""
         # What one station publishes stays in order, as each has but one thread.
         self._publishers = [ThreadPoolExecutor(1, "publish") for _ in range(_NUM_PUBLISHERS)]
         self._keeper = ThreadPoolExecutor(1, "keep")
@@ -275,7 +276,7 @@ class Worker:
             return False
         if spare_s < _ROOM_S and time.monotonic() - opening.asked_s < _PATIENCE_S:
             return False
-        slot = self._free_slots.popleft()
+        slot = self._free_slots.pop()
         try:
             opening.station = station = self._enter(slot, opening.request, opening.sent_s)
         except (MoodsError, BadTake, OSError) as error:
