@@ -3,6 +3,8 @@ PYTHON ?= python3
 DATA ?= data
 ARGS ?=
 NAME ?=
+MINUTES ?= 8
+PACKED ?= runs/gpu/pieces.npz
 # An NVIDIA card is used where one is asked for (ARGS='--device cuda'), and its libraries are large: GPU=no leaves them out.
 GPU ?= $(if $(shell test -e /dev/nvidia0 || nvidia-smi -L 2>/dev/null | grep ^GPU),yes,no)
 
@@ -15,7 +17,7 @@ TRAIN_READY := .venv/.ready-train
 # that an editable installation is one.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: serve play test check fix bench audition train eval wheel browser
+.PHONY: serve play test check fix bench audition train eval gpu gpu-data wheel browser
 
 serve: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## the server and its studio page
 	$(BIN)/undersong serve $(ARGS)
@@ -44,6 +46,12 @@ audition: $(DEV_READY)  ## every patch, kit and style as wav, spectrogram and fi
 
 train: $(TRAIN_READY)  ## the shipped checkpoint again, from the data in DATA
 	$(BIN)/python -m engine.training.trainer --data $(DATA) --out runs/score --export engine/checkpoints $(ARGS)
+
+gpu:  ## a visit to an NVIDIA card: its tests, how many stations it carries, the larger composer trained for MINUTES
+	@$(PYTHON) -m benchmarks.gpu_visit --dataset $(PACKED) --minutes $(MINUTES) $(ARGS)
+
+gpu-data: $(TRAIN_READY)  ## what make gpu learns from, as one file to take along: make gpu-data DATA=…
+	$(BIN)/python -m engine.training.trainer --data $(DATA) --pieces 10000 --pack $(PACKED) $(ARGS)
 
 eval: $(TRAIN_READY)  ## figures and pictures of what the model composes, real music beside it where DATA is: make eval ARGS='--seeds 1 --only takes'
 	$(BIN)/python -m engine.training.evaluation $(if $(wildcard $(DATA)),--data $(DATA)) $(ARGS)

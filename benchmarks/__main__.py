@@ -13,7 +13,8 @@ from benchmarks.harness import ROOT
 
 NAMES = (
     "station_cost", "render_speed", "coldstart", "first_packet", "reaction", "memory", "capacity", "overload",
-    "isolation", "stalls", "engine_death", "sleeping", "aliasing", "loudness", "clicks", "synth_speed", "installation",
+    "isolation", "stalls", "engine_death", "sleeping", "aliasing", "loudness", "clicks", "synth_speed",
+    "slots", "installation",
 )  # fmt: skip
 
 

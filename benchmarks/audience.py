@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
 from engine.audio import BLOCK_FRAMES
+from streaming.pacing import prefer_to_others
 
 _BINARY, _CLOSE, _PING, _PONG = 2, 8, 9, 10
 _JOIN_S = 20.0
@@ -119,7 +120,11 @@ class _Socket:
 
 
 def _listen(pipe: Connection, url: str, audio_format: str) -> None:
-    """The process: a station to join comes as its id, None asks for what was heard."""
+    """The process: a station to join comes as its id, None asks for what was heard.
+
+    Listeners elsewhere would not wait for this machine's time, so it is not kept waiting either.
+    """
+    prefer_to_others()
     sockets: dict[int, tuple[str, _Socket]] = {}
     poll = select.poll()
     poll.register(pipe.fileno(), select.POLLIN)

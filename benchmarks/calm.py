@@ -5,8 +5,7 @@ In: takes; out: a digest of every block of the stream, and how many blocks that 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import httpx
 
@@ -15,38 +14,27 @@ from engine.audio import BLOCK_FRAMES
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.performance import Performance, step
-from engine.take import Entry, Rest, Resume, Skip
-from moods.control import parse_opening
+from engine.take import Take, read_take
 
 Calm = dict[int, bytes]
 """Stream frame of a block → digest of its samples."""
 
-_KINDS = {"skip": lambda line: Skip(line["blocks"]), "rest": lambda line: Rest(), "resume": lambda line: Resume()}
+
+def take_of(url: str, station: str) -> Take:
+    return read_take(httpx.get(f"{url}/v1/stations/{station}/take", timeout=10).raise_for_status().text)
 
 
-def take_of(url: str, station: str) -> list[str]:
-    return httpx.get(f"{url}/v1/stations/{station}/take", timeout=10).raise_for_status().text.splitlines()
-
-
-def perform(takes: Mapping[str, Sequence[str]], num_blocks: int) -> dict[str, Calm]:
-    """The first `num_blocks` blocks of each take without controls, at the frames where they belong.
-
-    Blocks that the engine left out are nowhere.
-    """
+def perform(takes: Mapping[str, Take], num_blocks: int) -> dict[str, Calm]:
+    """The streams of the takes up to block `num_blocks`; what the engine left out of them is nowhere."""
     generator = open_generator(EngineConfig(max_slots=len(takes)))
-    performances = []
-    for slot, take in enumerate(takes.values()):
-        opening, *lines = [json.loads(line) for line in take]
-        fields = {name: value for name, value in opening.items() if name not in ("type", "station", "is_complete")}
-        performances.append(Performance(generator, slot, parse_opening(fields), opening["seed"]))
-        performances[-1].replay(
-            Entry(index, line["frame"] // BLOCK_FRAMES, _KINDS[line["type"]](line)) for index, line in enumerate(lines)
-        )
+    performances = {
+        station: Performance.of(generator, slot, take) for slot, (station, take) in enumerate(takes.items())
+    }
     calm: dict[str, Calm] = {station: {} for station in takes}
-    for _ in range(num_blocks):
-        frames = [performance.next_block * BLOCK_FRAMES for performance in performances]
-        for frame, sound, blocks in zip(frames, step(generator, performances), calm.values(), strict=True):
-            blocks[frame] = digest_of(sound.pcm.tobytes())
+    while due := {station: each for station, each in performances.items() if each.next_block < num_blocks}:
+        frames = [each.next_block * BLOCK_FRAMES for each in due.values()]
+        for station, frame, sound in zip(due, frames, step(generator, list(due.values())), strict=True):
+            calm[station][frame] = digest_of(sound.pcm.tobytes())
     return calm
 
 

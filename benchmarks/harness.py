@@ -1,13 +1,8 @@
-"""What all benchmarks share: one JSON line a run, a real server to ask, percentiles.
-
-In: figures; out: the last line on stdout, and the same line appended to results/NAME.jsonl.
-"""
+"""What all benchmarks share: one JSON line a run (`lines.py`), a real server to ask, percentiles."""
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shlex
 import signal
 import socket
@@ -18,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,43 +20,15 @@ import httpx
 import numpy as np
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
+from benchmarks.lines import ROOT
+from benchmarks.lines import record as record
+
 START_LIMIT_S = 180.0
-
-
-def record(name: str, figures: dict[str, Any]) -> None:
-    """Print the run as one JSON line and keep it."""
-    line = json.dumps({"benchmark": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "git": _git_sha(),
-                       "machine": _machine(), **figures})  # fmt: skip
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{name}.jsonl").open("a") as results:
-        results.write(line + "\n")
-    print(line)
 
 
 def percentiles(values: Sequence[float], digits: int = 1) -> dict[str, float]:
     p50, p95 = np.percentile(values, (50, 95))
     return {"p50": round(float(p50), digits), "p95": round(float(p95), digits), "max": round(max(values), digits)}
-
-
-def _git_sha() -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-    sha = git("rev-parse", "--short", "--verify", "-q", "HEAD") or "unborn"
-    return f"{sha}+changes" if git("status", "--porcelain", "--", ":!benchmarks/results") else sha
-
-
-def _machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return {
-        "cpu": model,
-        "cores": len(psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else [0]),
-        "load": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from benchmarks.audience import Audience, Heard
 from benchmarks.calm import perform, take_of, wrong_blocks
 from benchmarks.harness import Server, percentiles, record, running_server
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.take import Take
 
 NUM_LISTENED, NUM_OPENED = 6, 10
 SETTLE_S, BEFORE_S, AFTER_S = 5.0, 1.0, 5.0
@@ -32,9 +33,7 @@ def frame_at(heard: Heard, monotonic_s: float) -> int:
     return max(f for f, at_s in zip(heard.frames, heard.arrivals_s, strict=True) if at_s <= monotonic_s)
 
 
-def count_wrong(
-    heard: dict[str, Heard], takes: dict[str, list[str]], windows_s: list[tuple[float, float]]
-) -> list[int]:
+def count_wrong(heard: dict[str, Heard], takes: dict[str, Take], windows_s: list[tuple[float, float]]) -> list[int]:
     """Blocks that were not the music in windows of monotonic time, all listeners together; and how many there were."""
     last_frame = max(one.frames[-1] for one in heard.values())
     calm = perform(takes, last_frame // BLOCK_FRAMES + 1)

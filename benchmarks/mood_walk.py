@@ -14,8 +14,8 @@ import numpy.typing as npt
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
+from engine.performance import Performance, step
 from moods.control import Opening, parse_control
-from moods.controller import Controller
 from moods.intent import LAYERS, STYLES
 from moods.mood import list_moods
 
@@ -42,32 +42,33 @@ def random_change(chance: np.random.Generator) -> dict[str, Any]:
 
 
 class MoodWalk:
-    """One station; `frame` is the next that it will render, `controller` its course, `onsets` where notes began."""
+    """One station; `controller` is its course, `onsets` where notes began."""
 
     def __init__(self, seed: int, **opening: Any) -> None:
         self.chance = np.random.default_rng(seed)
         mood = str(self.chance.choice([mood.name for mood in list_moods()]))
-        self.controller = Controller(Opening(mood=mood, **opening), seed)
         self._generator = open_generator(EngineConfig(max_slots=1))
-        self._generator.open(0, self.controller)
-        self.frame = 0
+        self._performance = Performance(self._generator, 0, Opening(mood=mood, **opening), seed)
+        self.controller = self._performance.controller
         self.onsets: set[int] = set()
         self.latency_frames = self._generator.traits.latency_frames
 
     def change(self) -> dict[str, Any]:
         """Send a random control at the frame that is next; returns it."""
         control = random_change(self.chance)
-        applied = self.controller.apply(parse_control(control), self.frame)
-        if applied.changed_since is not None:
-            self._generator.revise(0, applied.changed_since)
+        self._performance.apply(parse_control(control))
         return control
+
+    @property
+    def frame(self) -> int:
+        """The next that is rendered."""
+        return self._performance.next_block * BLOCK_FRAMES
 
     def blocks(self, seconds: float) -> Iterator[Sound]:
         """Play on: float32 [2, BLOCK_FRAMES] each."""
         for _ in range(round(seconds * SAMPLE_RATE / BLOCK_FRAMES)):
-            yield self._generator.step((0,)).block[0]
-            self.frame += BLOCK_FRAMES
-            self.controller.forget_before(max(0, self.frame - 5 * SAMPLE_RATE))
+            yield step(self._generator, [self._performance])[0].pcm.T
+            self._performance.forget()
             if self.frame % (5 * BLOCK_FRAMES) == 0:
                 self.onsets.update(self._generator.snapshot(0)["synth"]["voices"]["onset"].tolist())
 

@@ -59,12 +59,12 @@ def stopped_now_and_then(pids: Sequence[int], stop_s: float, every_s: float) -> 
 
 @contextmanager
 def limited(pids: Sequence[int], cores: float) -> Iterator[str]:
-    """Give these processes, all together, no more than `cores`; yields by what means."""
+    """Give these processes, all together, no more than `cores`, whatever others want; yields by what means."""
     period_us = round(PERIOD_S * 1e6)
     quota_us = round(cores * period_us)
     for root, limits in (
-        (_CGROUP_V1, {"cpu.cfs_period_us": f"{period_us}", "cpu.cfs_quota_us": f"{quota_us}"}),
-        (_CGROUP_V2, {"cpu.max": f"{quota_us} {period_us}"}),
+        (_CGROUP_V1, {"cpu.cfs_period_us": f"{period_us}", "cpu.cfs_quota_us": f"{quota_us}", "cpu.shares": "100000"}),
+        (_CGROUP_V2, {"cpu.max": f"{quota_us} {period_us}", "cpu.weight": "10000"}),
     ):
         group = root / f"undersong-benchmark-{os.getpid()}"
         try:

@@ -15,8 +15,8 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator
+from engine.performance import Performance, step
 from moods.control import Opening
-from moods.controller import Controller
 from streaming.encoders.opus import OpusEncoder
 
 MOODS = ("night", "focus", "epic")
@@ -24,28 +24,26 @@ SECONDS, WARM_SECONDS = 60, 10
 
 
 def play(
-    generator: Generator, controller: Controller, encoder: OpusEncoder, blocks: range
+    generator: Generator, performance: Performance, encoder: OpusEncoder, num_blocks: int
 ) -> tuple[float, list[float]]:
     """CPU seconds for these blocks, and each block's wall milliseconds."""
     wall_ms = []
     began = time.process_time()
-    for index in blocks:
+    for _ in range(num_blocks):
         block_began = time.perf_counter()
-        encoder.encode(generator.step((0,)).block[0].T)
+        encoder.encode(step(generator, [performance])[0].pcm)
         generator.work((0,))
-        controller.forget_before(max(0, index * BLOCK_FRAMES - SAMPLE_RATE))
+        performance.forget()
         wall_ms.append(1000 * (time.perf_counter() - block_began))
     return time.process_time() - began, wall_ms
 
 
 def measure(generator: Generator, mood: str) -> tuple[float, list[float]]:
-    controller, encoder = Controller(Opening(mood=mood), seed=7), OpusEncoder()
-    generator.open(0, controller)
+    performance, encoder = Performance(generator, 0, Opening(mood=mood), seed=7), OpusEncoder()
     per_second = SAMPLE_RATE // BLOCK_FRAMES
-    warm = WARM_SECONDS * per_second
-    play(generator, controller, encoder, range(warm))
-    cpu_s, wall_ms = play(generator, controller, encoder, range(warm, warm + SECONDS * per_second))
-    generator.close(0)
+    play(generator, performance, encoder, WARM_SECONDS * per_second)
+    cpu_s, wall_ms = play(generator, performance, encoder, SECONDS * per_second)
+    performance.close()
     return 100 * cpu_s / SECONDS, wall_ms
 
 

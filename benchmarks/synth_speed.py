@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import symusic
 
 from benchmarks.harness import ROOT, record
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
@@ -94,6 +93,8 @@ def _program(sound: np.void) -> int:
 
 def write_midi(sounds: npt.NDArray[np.void], file: Path) -> None:
     """One channel for every program, so that no program changes under a note that sounds."""
+    import symusic  # of the others' side alone
+
     score = symusic.Score(SAMPLE_RATE // FRAMES_PER_TICK // 2)
     score.tempos.append(symusic.Tempo(0, qpm=120))
     for program in sorted({_program(sound) for sound in sounds}):

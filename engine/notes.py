@@ -46,8 +46,10 @@ def as_sounds(rows: Iterable[tuple[int, int, int, int, int]]) -> npt.NDArray[np.
     return np.array([(*row, 0) for row in sorted(rows)], SOUND)
 
 
-def notes_to_sounds(notes: npt.NDArray[np.void], start: int, frames_per_tick: float) -> npt.NDArray[np.void]:
-    """Notes counted in ticks from frame `start` as sounds counted in frames."""
+def notes_to_sounds(
+    notes: npt.NDArray[np.void], start: int | npt.NDArray[np.int64], frames_per_tick: float | npt.NDArray[np.float64]
+) -> npt.NDArray[np.void]:
+    """Notes counted in ticks from frame `start` as sounds counted in frames; of all, or of each its own."""
     sounds = np.zeros(len(notes), SOUND)
     sounds["frame"] = start + np.rint(notes["tick"] * frames_per_tick).astype(np.int64)
     sounds["length"] = np.maximum(1, np.rint(notes["length"] * frames_per_tick)).astype(np.int32)

@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
+from engine.errors import BadTake
 from engine.generator import Generator
 from engine.take import Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
 from moods.control import At, Control, End, Hit, Opening, Panic, Stinger, Transport
 from moods.controller import Controller
-from moods.errors import OutOfRange
+from moods.errors import MoodsError, OutOfRange
 from moods.intent import Intent
 
 _KEEP_FRAMES = 10 * SAMPLE_RATE
@@ -153,7 +154,7 @@ class Performance:
 
     @classmethod
     def of(cls, generator: Generator, slot: int, take: Take, *, tail_frames: int = 0) -> Self:
-        """Begin what is to go as `take` says, in an empty slot. Raises as `apply` does, later from `step` too."""
+        """Begin what is to go as `take` says, in an empty slot. Raises as `replay` does."""
         performance = cls(generator, slot, take.opening, take.seed, tail_frames=tail_frames)
         performance.replay(take.entries)
         return performance
@@ -316,7 +317,10 @@ class Performance:
         self._state.is_resting = False
 
     def replay(self, entries: Iterable[Entry]) -> None:
-        """Do all this before the blocks it belongs to; what has been done already is left out."""
+        """Do all this before the blocks it belongs to; what has been done already is left out.
+
+        Raises `BadTake` for a control that cannot be applied where it is; later, `step` does.
+        """
         self._to_replay = sorted(
             (entry for entry in entries if entry.index >= self.num_controls),
             key=lambda entry: entry.index,
@@ -339,7 +343,14 @@ class Performance:
                 case Resume():
                     self.resume()
                 case control:
-                    self.apply(control)
+                    self._apply_again(control)
+
+    def _apply_again(self, control: Control) -> None:
+        try:
+            self.apply(control)
+        except MoodsError as error:
+            at = f"control {self.num_controls + 1}, before frame {self.next_block * BLOCK_FRAMES}"
+            raise BadTake(f"{at}, cannot be applied: {error}") from error
 
     # --- sound -------------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ def take_ending_at(num_frames: int, how: str, opening: Opening, seed: int) -> Ta
 
 
 def begin(generator: Generator, take: Take) -> Performance:
-    """Begin `take` in slot 0 of `generator`, for `perform`. Raises `BadTake`, `MoodsError`."""
+    """Begin `take` in slot 0 of `generator`, for `perform`. Raises `BadTake`."""
     take.check_performable(generator.traits)
     return Performance.of(generator, 0, take, tail_frames=generator.traits.latency_frames)
 
@@ -45,19 +45,22 @@ def perform(
 ) -> Iterator[Block]:
     """Play on to the frame `num_frames`, or for ever: float32 [1, 2, BLOCK_FRAMES or less] each.
 
-    `before_block` is called before each block of the stream is made.
+    `before_block` is called before each block is made; what a skip leaves out of the stream is silence.
     The generator's latency is cut off, so that frame 0 is the music's: beats lie in a file where the clock has them.
     The last moment is brought to zero: an ending's own fade moves by whole blocks, and other music is cut off.
     The slot is free again when the iterator ends or is closed.
     """
-    generator = performance.generator
+    generator, silence = performance.generator, np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
     first = generator.traits.latency_frames
     last = None if num_frames is None else first + num_frames
     frame = 0
     try:
         while last is None or frame < last:
-            before_block()
-            block = step(generator, [performance])[0].pcm.T[None, :, max(0, first - frame) :]
+            pcm = silence
+            if performance.next_block * BLOCK_FRAMES == frame:
+                before_block()
+                pcm = step(generator, [performance])[0].pcm
+            block = pcm.T[None, :, max(0, first - frame) :]
             if last is not None and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
                 block = block[:, :, : block.shape[2] - max(0, frame + BLOCK_FRAMES - last)]
                 frames_left = np.arange(block.shape[2] - 1, -1, -1) + max(0, last - frame - BLOCK_FRAMES)
@@ -89,8 +92,7 @@ class _Mute:
 def length_of(take: Take, most_frames: int) -> int:
     """Frames of a take that was read: until its ending is over, or some seconds beyond its last control.
 
-    Looks no further than a little beyond `most_frames`. Raises `moods.errors.MoodsError` for a control that cannot be
-    applied where it is.
+    Looks no further than a little beyond `most_frames`. Raises `BadTake` for a control that cannot be applied.
     """
     last_block = take.entries[-1].block if take.entries else 0
     assert take.header is not None

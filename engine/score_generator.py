@@ -7,6 +7,10 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES
 from engine.compile import compiled_beside, is_compiled
@@ -14,7 +18,8 @@ from engine.config import EngineConfig
 from engine.device import choose_device
 from engine.generator import Made, Model, Snapshot, Traits
 from engine.notes import TICKS_PER_BEAT, notes_to_sounds
-from engine.score.composer import ComposedBeat, Composer, num_rows
+from engine.score.columns import Bools, Column, Ints, make_columns, reset_row
+from engine.score.composer import ComposedBeats, Composer, num_rows
 from engine.score.overlay import Overlay
 from engine.score.rules import strike_tick
 from engine.score.sampling import choose_events, pack_heads
@@ -22,10 +27,11 @@ from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
 from engine.synth.errors import PatchError
 from engine.synth.mixer import compile_parts, render_slot
 from engine.synth.patching.tables import SHIPPED, PatchTables, load_tables, shipped_tables
-from engine.synth.synth import Synth
+from engine.synth.ragged import Ragged
+from engine.synth.synth import Synth, colour_row
+from engine.synth.targets import NUM_COLOURS
 from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.controller import Controller
-from moods.intent import Intent
 
 _LEAD_FRAMES = 3 * BLOCK_FRAMES
 """Time to compose a beat anew that begins thereafter, while the blocks until then are made."""
@@ -35,6 +41,22 @@ _SETTLE_FRAMES = 5 * BLOCK_FRAMES
 """After a revision composing waits this long, unless it is urgent: a hand that drags revises again and again."""
 _CPU_PIECE_SLOTS = 2
 """On the CPU each row is computed by itself: one event of so many slots takes about a millisecond."""
+
+
+_NONE_NOTICED = -1
+
+
+class _Slots(NamedTuple):
+    """What is known of each slot's course; frames count its music."""
+
+    frame: Annotated[Ints, Column()]  # the next to be made
+    revised: Annotated[Ints, Column(initial=-_SETTLE_FRAMES)]  # the frame at which the course was revised last
+    beat_begins: Annotated[Ints, Column()]  # the beat that the composer hands over next
+    beat_frames: Annotated[Ints, Column()]  # how long the one before it is
+    num_controls: Annotated[Ints, Column(initial=_NONE_NOTICED)]  # that have been noticed
+    colour: Annotated[npt.NDArray[np.float64], Column(NUM_COLOURS)]
+    colour_holds_until: Annotated[Ints, Column()]
+    is_laid_over: Annotated[Bools, Column()]  # cues may be laid over the music
 
 
 class ScoreGenerator:
@@ -64,103 +86,123 @@ class ScoreGenerator:
             patches=patches,
         )
         self._composer, self._synth, self._piece_slots = composer, synth, piece_slots
+        self._overlay = Overlay(max_slots)
         self._controllers: dict[int, Controller] = {}
-        self._overlays: dict[int, Overlay] = {}
-        self._frames: dict[int, int] = {}
-        self._revised: dict[int, int] = {}
+        self._slots = make_columns(_Slots, max_slots)
 
     def counters(self) -> Mapping[str, int]:
         return {"composer_resets": self._composer.num_resets}
 
     def open(self, slot: int, controller: Controller) -> None:
-        self._controllers[slot], self._overlays[slot] = controller, Overlay(controller)
-        self._frames[slot] = 0
-        self._revised[slot] = -_SETTLE_FRAMES
+        reset_row(self._slots, slot)
+        self._slots.beat_frames[slot] = controller.frame_of_beat(1)
+        self._controllers[slot] = controller
+        self._overlay.open(slot, controller)
         self._composer.open(slot, controller)
         self._synth.open(slot, controller.seed)
 
     def work(self, slots: Sequence[int]) -> bool:
-        waits = {slot: wait for slot in slots if (wait := self._wait_frames(slot)) is not None}
-        most_urgent = sorted(waits, key=waits.__getitem__)[: self._piece_slots]
-        self._composer.compose(most_urgent, 1)
-        return bool(most_urgent)
-
-    def _wait_frames(self, slot: int) -> int | None:
-        """How long from now until the beat begins that the slot would compose; None where that has time."""
-        if not self._composer.is_behind(slot):
-            return None
-        frame = self._frames[slot]
-        wait = self._controllers[slot].frame_of_beat(self._composer.frontier(slot)) - frame
-        is_settled = frame >= self._revised[slot] + _SETTLE_FRAMES
-        return wait if is_settled or wait < _URGENT_FRAMES else None
+        state, behind = self._slots, self._composer.behind(slots)
+        frames = state.frame[behind]
+        wait_frames = state.beat_begins[behind] - frames
+        wait_frames += self._composer.num_ahead(behind) * state.beat_frames[behind]
+        is_settled = frames >= state.revised[behind] + _SETTLE_FRAMES
+        may_wait = ~is_settled & (wait_frames >= _URGENT_FRAMES)
+        behind, wait_frames = behind[~may_wait], wait_frames[~may_wait]
+        if len(behind) > self._piece_slots:
+            behind = behind[np.argsort(wait_frames, kind="stable")[: self._piece_slots]]
+        self._composer.compose(behind, 1)
+        return len(behind) > 0
 
     def is_ready(self, slot: int) -> bool:
-        return self._composer.is_ready(slot) or not self._begins_a_beat(slot)
+        state = self._slots
+        begins_a_beat = state.beat_begins[slot] < state.frame[slot] + BLOCK_FRAMES
+        return not begins_a_beat or bool(self._composer.num_ahead(slot) > 0)
 
     def step(self, slots: Sequence[int], *, stems: bool = False, notes: bool = False) -> Made:
-        while due := [slot for slot in slots if self._begins_a_beat(slot)]:
+        rows, state = np.asarray(slots, np.int64), self._slots
+        self._notice_controls(rows)
+        ends = state.frame[rows] + BLOCK_FRAMES
+        while len(due := rows[state.beat_begins[rows] < ends]):
             self._composer.prepare(due)
-            for slot in due:
-                self._sound_beat(slot, self._composer.take(slot))
-        for slot in slots:
-            frame = self._frames[slot]
-            self._synth.play(slot, self._overlays[slot].sounds(frame, frame + BLOCK_FRAMES))
+            self._sound_beats(due, self._composer.take_all(due))
+        for slot in rows[state.is_laid_over[rows]].tolist():
+            self._lay_over(slot)
         begun = [self._synth.due(slot, BLOCK_FRAMES) for slot in slots] if notes else None
-        if stems:
-            block, layers = self._synth.render_stems(slots, self._intent_of, BLOCK_FRAMES)
-            made = Made(block, layers, begun)
-        else:
-            made = Made(self._synth.render(slots, self._intent_of, BLOCK_FRAMES), None, begun)
-        for slot in slots:
-            self._frames[slot] += BLOCK_FRAMES
-        return made
+        colours = Ragged(self._colours(rows), np.arange(len(rows) + 1))
+        block, layers = self._synth.render_rows(rows, colours, BLOCK_FRAMES, stems=stems)
+        state.frame[rows] = ends
+        return Made(block, layers if stems else None, begun)
 
     def revise(self, slot: int, changed_since: int) -> None:
         self._composer.revise(slot, self._controllers[slot].clock.first_beat_from(changed_since))
-        self._revised[slot] = self._frames[slot]
+        self._slots.revised[slot] = self._slots.frame[slot]
 
     def close(self, slot: int) -> None:
         self._composer.close(slot)
+        self._overlay.close(slot)
         self._synth.close(slot)
-        del self._controllers[slot], self._overlays[slot], self._frames[slot], self._revised[slot]
+        del self._controllers[slot]
 
     def snapshot(self, slot: int) -> Snapshot:
         return {
-            "frames": (self._frames[slot], self._revised[slot]),
+            "slot": [array[slot].copy() for array in self._slots],
             "composer": self._composer.snapshot(slot),
-            "overlay": self._overlays[slot].snapshot(),
+            "overlay": self._overlay.snapshot(slot),
             "synth": self._synth.snapshot(slot),
         }
 
     def restore(self, slot: int, controller: Controller, snapshot: Snapshot) -> None:
-        self._controllers[slot], self._overlays[slot] = controller, Overlay(controller)
-        self._overlays[slot].restore(snapshot["overlay"])
-        self._frames[slot], self._revised[slot] = snapshot["frames"]
+        for array, saved in zip(self._slots, snapshot["slot"], strict=True):
+            array[slot] = saved
+        self._slots.num_controls[slot] = _NONE_NOTICED
+        self._controllers[slot] = controller
+        self._overlay.restore(slot, controller, snapshot["overlay"])
         self._composer.restore(slot, controller, snapshot["composer"])
         self._synth.restore(slot, snapshot["synth"])
 
-    def _intent_of(self, slot: int, frame: int) -> Intent:
-        return self._controllers[slot].intent(frame)
+    def _notice_controls(self, slots: Ints) -> None:
+        """Whatever was read of a course that has had a control since is read anew."""
+        controllers, state = self._controllers, self._slots
+        num_controls = np.array([controllers[slot].revision for slot in slots.tolist()])
+        changed = slots[num_controls != state.num_controls[slots]]
+        state.num_controls[slots] = num_controls
+        state.colour_holds_until[changed], state.is_laid_over[changed] = 0, True
 
-    def _begins_a_beat(self, slot: int) -> bool:
-        """Does a beat that has not been handed over begin in the next block?"""
-        begins = self._controllers[slot].clock.frame_of_beat(self._composer.next_beat(slot))
-        return begins < self._frames[slot] + BLOCK_FRAMES
-
-    def _sound_beat(self, slot: int, beat: ComposedBeat) -> None:
-        """Give a beat's notes to the synth, ticks turned into frames by the tempo of this beat."""
-        clock = self._controllers[slot].clock
-        start = clock.frame_of_beat(beat.index)
-        frames_per_tick = (clock.frame_of_beat(beat.index + 1) - start) / TICKS_PER_BEAT
-        sounds = notes_to_sounds(beat.notes, start, frames_per_tick)
-        intent = self._controllers[slot].beat_intent(beat.index)
-        if intent.cue == "hit":
+    def _sound_beats(self, slots: Ints, beats: ComposedBeats) -> None:
+        """Give the synth the notes of the next beats of `slots` [N], ticks turned into frames by the beats' tempo."""
+        controllers, state = self._controllers, self._slots
+        begins = state.beat_begins[slots]
+        after = zip(slots.tolist(), (beats.beat + 1).tolist(), strict=True)
+        ends = np.array([controllers[slot].frame_of_beat(beat) for slot, beat in after])
+        frames_per_tick = (ends - begins) / TICKS_PER_BEAT
+        of = np.repeat(np.arange(len(slots)), beats.num_notes)
+        notes = notes_to_sounds(beats.notes, begins[of], frames_per_tick[of])
+        if beats.is_hit.any():
             # Notes lie on ticks; what is struck at a hit sounds at the very frame that was acknowledged.
-            struck = beat.notes["tick"] == strike_tick(intent)
-            sounds["frame"][struck] = start + round(intent.hit_offset * TICKS_PER_BEAT * frames_per_tick)
-            sounds["is_struck"][struck] = 1
-        self._overlays[slot].hear(beat)
-        self._synth.play(slot, sounds)
+            is_struck = beats.is_hit[of] & (beats.notes["tick"] == strike_tick(beats.hit_offset)[of])
+            struck = begins + np.rint(beats.hit_offset * TICKS_PER_BEAT * frames_per_tick).astype(np.int64)
+            notes["frame"][is_struck], notes["is_struck"][is_struck] = struck[of][is_struck], 1
+        state.beat_begins[slots], state.beat_frames[slots] = ends, ends - begins
+        self._overlay.hear(slots, beats)
+        self._synth.play_all(slots[of], notes)
+
+    def _lay_over(self, slot: int) -> None:
+        """Give the synth what is laid over the music and begins in the next block."""
+        frame = int(self._slots.frame[slot])
+        self._synth.play(slot, self._overlay.sounds(slot, frame, frame + BLOCK_FRAMES))
+        self._slots.is_laid_over[slot] = not self._overlay.is_empty(slot)
+
+    def _colours(self, slots: Ints) -> npt.NDArray[np.float64]:
+        """The synth's rows [N, NUM_COLOURS]; a course is asked only where its colour may have changed."""
+        state = self._slots
+        frames = state.frame[slots]
+        is_stale = frames >= state.colour_holds_until[slots]
+        for slot, frame in zip(slots[is_stale].tolist(), frames[is_stale].tolist(), strict=True):
+            controller = self._controllers[slot]
+            state.colour[slot] = colour_row(controller.intent(frame))
+            state.colour_holds_until[slot] = controller.holds_until(frame)
+        return state.colour[slots]
 
 
 def _read_tables(folder: Path | None) -> tuple[PatchTables, str | None]:

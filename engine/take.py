@@ -6,6 +6,7 @@ round. Remembers nothing; any thread.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from engine.audio import BLOCK_FRAMES
 from engine.errors import BadTake
 from engine.generator import Model, Traits
 from moods.control import MAX_SEED, Control, Opening, parse_control, parse_opening
-from moods.errors import MoodsError, shown
+from moods.errors import BadControl, MoodsError, shown
 
 VERSION = 1
 _WHOLE = "expected the whole answer of GET /v1/stations/{id}/take"
@@ -159,12 +160,16 @@ def write_take(
         "latency_frames": traits.latency_frames,
         "lead_frames": traits.lead_frames,
     }
-    for line in (header, *({"frame": block * BLOCK_FRAMES, **message} for block, message in entries)):
-        yield json.dumps(line, ensure_ascii=False) + "\n"
+    lines = ({"frame": block * BLOCK_FRAMES, **message} for block, message in entries)
+    return (json.dumps(line, ensure_ascii=False) + "\n" for line in itertools.chain([header], lines))
 
 
-def read_take(text: str) -> Take:
+def read_take(document: str | bytes) -> Take:
     """Read the document. Raises `BadTake` with the number of the line that is not as it should be."""
+    try:
+        text = document.decode("utf-8-sig") if isinstance(document, bytes) else document
+    except UnicodeDecodeError as error:
+        raise BadTake(f"it is no text in UTF-8 ({error}); {_WHOLE}") from None
     lines = text.split("\n")
     rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not rows:
@@ -183,8 +188,26 @@ def read_take(text: str) -> Take:
             raise BadTake(f"line {number}: frame is {shown(frame)}; expected a multiple of {BLOCK_FRAMES}")
         if frame < earlier:
             raise BadTake(f"line {number}: frame is {frame}, before the {earlier} of the line above; {_WHOLE}")
-        entries.append(Entry(len(entries), frame // BLOCK_FRAMES, _read_control(message, number)))
+        try:
+            entries.append(Entry(len(entries), frame // BLOCK_FRAMES, read_control(message)))
+        except MoodsError as error:
+            raise BadTake(f"line {number}: {error}") from None
     return Take(opening, header.seed, tuple(entries), header)
+
+
+def read_control(message: Mapping[str, Any]) -> Control | Skip | Rest | Resume:
+    """What was done, from a line of the document without its frame. Raises `moods.errors.MoodsError`."""
+    match message:
+        case {"type": "skip", "blocks": int(blocks)} if blocks > 0:
+            return Skip(blocks)
+        case {"type": "skip"}:
+            raise BadControl(f"blocks is {shown(message.get('blocks'))}; expected a whole number above 0")
+        case {"type": "rest"}:
+            return Rest()
+        case {"type": "resume"}:
+            return Resume()
+        case _:
+            return parse_control(message)
 
 
 def _object(line: str, number: int, *, is_cut: bool) -> dict[str, Any]:
@@ -217,19 +240,3 @@ def _read_header(row: dict[str, Any]) -> Header:
     if header.block_frames != BLOCK_FRAMES:
         raise BadTake(f"its blocks are of {header.block_frames} frames, here of {BLOCK_FRAMES}")
     return header
-
-
-def _read_control(message: dict[str, Any], number: int) -> Control | Skip | Rest | Resume:
-    match message:
-        case {"type": "skip", "blocks": int(blocks)} if blocks > 0:
-            return Skip(blocks)
-        case {"type": "skip"}:
-            raise BadTake(f"line {number}: blocks is {shown(message.get('blocks'))}; expected a number above 0")
-        case {"type": "rest"}:
-            return Rest()
-        case {"type": "resume"}:
-            return Resume()
-    try:
-        return parse_control(message)
-    except MoodsError as error:
-        raise BadTake(f"line {number}: {error}") from None

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
@@ -29,6 +29,9 @@ from streaming.errors import BadConfig, StreamingError
 from streaming.journal import LOG_LEVELS
 from streaming.terminal import note, prepare_streams, printable, tell
 from undersong_launch import child_command, child_environment
+
+if TYPE_CHECKING:  # importing it takes a moment, which most commands can do without
+    from engine.take import Take
 
 MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
 MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
@@ -274,19 +277,20 @@ def _render(options: argparse.Namespace) -> int:
     from streaming.export import RenderJob, export
     from streaming.files.errors import UnknownFormat
 
-    if options.take is None:
-        from engine.render import take_ending_at
+    with _naming_take(options):
+        if options.take is None:
+            from engine.render import take_ending_at
 
-        num_frames = _num_frames(30.0 if options.seconds is None else options.seconds)
-        take = take_ending_at(num_frames, options.ending or "cadence", *_opening(options))
-    else:
-        take = _read_take(options)
-        num_frames = _take_frames(take, options)
-    job = RenderJob(take, num_frames, options.out, options.lufs, _engine_config(options))
-    try:
-        report = _with_progress(num_frames, lambda on_progress: export(job, on_progress))
-    except UnknownFormat as error:
-        raise UsageError(error) from error
+            num_frames = _num_frames(30.0 if options.seconds is None else options.seconds)
+            take = take_ending_at(num_frames, options.ending or "cadence", *_opening(options))
+        else:
+            take = _read_take(options)
+            num_frames = _take_frames(take, options)
+        job = RenderJob(take, num_frames, options.out, options.lufs, _engine_config(options))
+        try:
+            report = _with_progress(num_frames, lambda on_progress: export(job, on_progress))
+        except UnknownFormat as error:
+            raise UsageError(error) from error
     if options.json:
         tell(json.dumps(report))
     else:
@@ -299,22 +303,34 @@ def _render(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_take(options: argparse.Namespace) -> Any:
-    """The take that `--take` names. Raises `UsageError` where other words say what is to be played, and `Failure`."""
+@contextmanager
+def _naming_take(options: argparse.Namespace) -> Iterator[None]:
+    """Say of which file a bad take is."""
     from engine.errors import BadTake
+
+    try:
+        yield
+    except BadTake as error:
+        raise Failure(f"{options.take}: {error}") from error
+
+
+def _read_take(options: argparse.Namespace) -> Take:
+    """The take that `--take` names. Raises `BadTake`, and `UsageError` where other words say what is to be played."""
+    from engine.device import choose_device
     from engine.take import read_take
 
     others = [name for name in ("mood", *MOOD_FIELDS, "seed", "ending") if getattr(options, name) is not None]
     if others:
         words = ", ".join("MOOD" if name == "mood" else f"--{name}" for name in others)
         raise UsageError(f"{words} and --take are both given; a take says itself what is played")
-    try:
-        return read_take(options.take.read_text(encoding="utf-8"))
-    except (BadTake, UnicodeError) as error:
-        raise Failure(f"{options.take}: {error}") from None
+    take = read_take(options.take.read_bytes())
+    assert take.header is not None, "it was read from a file"
+    if (device := choose_device(options.device or "auto")) != take.header.device:
+        note(f"{options.take} was made on {take.header.device}; {device} rounds otherwise: samples may differ a little")
+    return take
 
 
-def _take_frames(take: Any, options: argparse.Namespace) -> int:
+def _take_frames(take: Take, options: argparse.Namespace) -> int:
     """How much of a take is rendered."""
     from engine.audio import SAMPLE_RATE
     from engine.render import length_of

@@ -40,6 +40,8 @@ def let_others_first() -> None:
 
 def prefer_to_others() -> None:
     """Ask the system to run this process before ordinary ones, where it lets us: it needs little, but in time."""
+    with contextlib.suppress(OSError):  # Linux shares the time out among sessions first, then among their threads
+        Path("/proc/self/autogroup").write_text("-10")
     threads = Path("/proc/self/task")  # where there are none to be seen the process counts as one
     for thread in [int(path.name) for path in threads.iterdir()] if threads.exists() else [0]:
         _change_policy(thread, "SCHED_BATCH", "SCHED_OTHER")

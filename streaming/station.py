@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from engine.take import write_take
 from moods.control import Opening
 from moods.intent import BEATS_PER_BAR
 from streaming import messages
@@ -312,17 +312,15 @@ class Station:
         )
 
     def take(self) -> Iterator[str]:
-        """JSON lines: the opening, then every control with the stream frame before which it was applied.
+        """JSON lines: a header, then every control with the stream frame before which it was applied.
 
         A `skip` is blocks that an overloaded engine left out: the music paused for them, as it does from a `rest` to a
         `resume`.
         """
+        assert self.link.traits is not None, "it was opened by an engine that was ready"
+        entries = [(entry.block, entry.control) for entry in self.log]
         is_complete = not self.log or self.log[0].index == 0
-        asked = self.opening.asked() | {"seed": self.seed}
-        opening = {"type": "opening", "station": self.id, "is_complete": is_complete, **asked}
-        yield json.dumps(opening, ensure_ascii=False) + "\n"
-        for entry in list(self.log):
-            yield json.dumps({"frame": entry.block * BLOCK_FRAMES, **entry.control}, ensure_ascii=False) + "\n"
+        return write_take(self.id, self.opening.asked(), self.seed, entries, self.link.traits, is_complete=is_complete)
 
     def _status_for(self, client: LiveClient) -> Status:
         session = self.sessions.get(client.session_id or "")

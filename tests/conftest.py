@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from playwright.sync_api import Page
 
 from benchmarks.harness import Server, running_server
-from tests.browser.chromium import open_page
 from tests.synth.card import CardWork
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 _card_work = pytest.StashKey[CardWork]()
 
@@ -49,5 +51,7 @@ def server(one_server: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
+    from tests.browser.chromium import open_page  # a machine with a card need not have a browser
+
     with open_page() as opened:
         yield opened

@@ -1,25 +1,25 @@
 """The composer: intents in, notes out, for many slots in one batch.
 
-Plans a bar ahead and hands over a beat at a time. Remembers, per slot, the beats composed ahead, what was composed
+Plans a bar ahead and hands over a beat at a time. Remembers, per slot, how far it is composed, what was composed
 lately, the trunk's keys and values and, for every beat that may still be revised, what the row was like where the beat
-began. One thread calls it.
+began. One thread calls it. What is done for many slots is done in arrays; `slots` name none twice.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.notes import NOTE, TICKS_PER_BEAT
 from engine.score import sampling
+from engine.score.asked import ASKED, CUT, FILL, HIT, NEVER, NO_CUE, asked_of
+from engine.score.columns import Bools, Column, Ints, declared, make_columns, reset_row
 from engine.score.memory import Memory
-from engine.score.recall import add_lane, next_recalled
-from engine.score.rules import beat_rules
+from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
@@ -32,29 +32,38 @@ from engine.score.vocabulary import (
     FIRST_LAYER,
     FIRST_PITCH,
     MOOD_GROUPS,
+    NO_RECALL,
+    NUM_CHORDS,
+    NUM_FIELDS,
     NUM_QUALITIES,
-    condition,
+    Tonic,
+    conditions,
     hide,
     tonic_shift,
 )
-from engine.score.watchdog import find_fault, is_loop
+from engine.score.watchdog import NO_FAULT, find_faults, find_loops
 from moods.control import Opening
 from moods.controller import Controller
-from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, NO_RECALL, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB
 
 BEATS_AHEAD = BEATS_PER_BAR
 """How far the plan reaches beyond the beat that is handed over next."""
 GUIDANCE = 1.5
 """How far beyond what is asked the mood is followed; 1: as the model has learnt it, without a second row."""
-FAITH = 2.5
+RECALL_PULL = 2.5
 """How much more than it has learnt to, in logits, the model leans towards what it is to repeat to the letter."""
 MAX_ATTEMPTS = 4
 """How often a beat at fault is composed again before it is let go."""
 
-_WARMING = 0.3
+_RETRY_HEAT = 0.3
 """By what share of the asked temperature each attempt is warmer than the one before."""
 _FILLED_FROM = 2
 """The attempt from which somebody has to play: a drone that stands still is left by a fill."""
+_PLACES = 8
+"""Beats that a plan has room for: those ahead, the one before them and the one being composed; beat n lies in the place
+n modulo 8."""
+assert _PLACES >= BEATS_AHEAD + 2
+_LEAD = LAYERS.index("lead")
 
 
 def num_rows(max_slots: int) -> int:
@@ -72,58 +81,36 @@ class ComposedBeat:
     chord_quality: int
 
 
-_LEAD = LAYERS.index("lead")
+class ComposedBeats(NamedTuple):
+    """The next beat of each of N slots."""
 
-_CARRIED = {
-    "position": 0,
-    "attempt": 0,
-    "chord": -1,
-    "sounds_until": 0,
-    "voicing": 0,
-    "last_lead": 0,
-    "tonic": -1,
-}
-"""What a row carries from one beat into the next, by its name in `sampling.Rows`, and how it is at the opening."""
+    beat: Ints  # [N]
+    notes: npt.NDArray[np.void]  # [M] NOTE, one slot's after another's, each slot's in order; ticks from their beat
+    num_notes: Ints  # [N]
+    chord: Ints  # [N, 2] root, a pitch class, -1 where no chord has sounded yet, and quality
+    is_hit: Bools  # [N] all strike together
+    hit_offset: npt.NDArray[np.float64]  # [N] and where in the beat
 
-_Start = dict[str, npt.NDArray[np.int64]]
-"""What a row carried where a beat began."""
-
-
-@dataclass
-class _Slot:
-    controller: Controller
-    next_beat: int = 0  # the beat to be handed over next
-    composing: bool = False  # the beat after the last one in `ahead` is begun
-    intent: Intent | None = None  # of the beat being composed
-    attempts: int = 0  # how often the beat being composed has been begun again
-    resets: int = 0
-    ahead: deque[ComposedBeat] = field(default_factory=deque)
-    starts: dict[int, _Start] = field(default_factory=dict)  # of every beat in `ahead` and the one being composed
-
-    @property
-    def frontier(self) -> int:
-        """The beat being composed, or to be composed next."""
-        return self.next_beat + len(self.ahead)
+    def of(self, k: int) -> ComposedBeat:
+        """The k-th slot's."""
+        first = int(self.num_notes[:k].sum())
+        notes = self.notes[first : first + int(self.num_notes[k])]
+        return ComposedBeat(int(self.beat[k]), notes, *self.chord[k].tolist())
 
 
-def _conditions(intent: Intent, recall: Sequence[float | None]) -> npt.NDArray[np.float32]:
-    return condition(
-        valence=intent.valence,
-        energy=intent.energy,
-        tension=intent.tension,
-        density=intent.density,
-        bpm=intent.bpm,
-        style=intent.style,
-        scale=intent.key.scale,
-        layers=intent.active_layers,
-        beat=intent.beat - 1,
-        bar_in_section=intent.bar_in_section,
-        section=intent.section,
-        bars_to_change=intent.bars_to_change,
-        beats_to_end=intent.beats_to_end,
-        cue=intent.cue,
-        recall=recall,
-    )
+class _Plan(NamedTuple):
+    """How far each slot is composed."""
+
+    next_beat: Annotated[Ints, Column()]  # to be handed over next
+    num_ahead: Annotated[Ints, Column()]  # beats composed and not handed over
+    is_composing: Annotated[Bools, Column()]  # the beat after these is begun
+    attempts: Annotated[Ints, Column()]  # how often that beat has been begun again
+    resets: Annotated[Ints, Column()]
+    chord: Annotated[Ints, Column(_PLACES, 2)]  # of each composed beat, as in `ComposedBeats`
+
+
+_CARRIED = {name: kind for name, (column, kind) in declared(sampling.Rows).items() if column.is_carried}
+"""What a row carries from one beat into the next."""
 
 
 class Composer:
@@ -134,251 +121,299 @@ class Composer:
         assert trunk.num_rows >= num_rows(max_slots), (trunk.num_rows, max_slots)
         self._trunk, self._heads, self._max_slots = trunk, heads, max_slots
         self._guidance = np.float32(guidance)
-        self._rows = sampling.make_rows(max_slots)
-        self._rules = sampling.make_rule_table(max_slots)
+        self._rows = make_columns(sampling.Rows, max_slots)
+        self._rules = make_columns(Rules, max_slots)
+        self._plan = make_columns(_Plan, max_slots)
         self._scratch = sampling.new_scratch(heads, max_slots)
         self._conditions = np.zeros((2, max_slots, CONDITION), np.float32)  # as asked, and without a mood
+        self._asked = np.zeros((max_slots, _PLACES), ASKED)  # of each composed beat and the one being composed
+        # What the row carried where each of these beats began.
+        self._starts = {
+            name: np.zeros((max_slots, _PLACES, *getattr(self._rows, name).shape[1:]), kind)
+            for name, kind in _CARRIED.items()
+        }
         self._memory = Memory(max_slots)
-        self._slots: dict[int, _Slot] = {}
+        self._figures: dict[tuple[int, int], npt.NDArray[np.void]] = {}  # NOTE by slot and composed beat
+        self._controllers: dict[int, Controller] = {}
         self.num_resets = 0  # of all slots, closed ones too
 
     def open(self, slot: int, controller: Controller) -> None:
         """Begin at beat 0 with the controller's seed."""
-        assert slot not in self._slots, slot
-        self._slots[slot] = _Slot(controller)
+        assert slot not in self._controllers, slot
+        self._controllers[slot] = controller
         self._memory.clear(slot)
+        reset_row(self._rows, slot)
+        reset_row(self._plan, slot)
         self._rows.seed[slot] = controller.seed
-        for name, value in _CARRIED.items():
-            getattr(self._rows, name)[slot] = value
 
     def warm_up(self) -> None:
-        """Compose a beat in slot 0, which is empty, and recall it, so that the kernels are compiled."""
+        """Compose a beat in slot 0, which is empty, so that the kernels are compiled."""
         self.open(0, Controller(Opening(mood="focus"), seed=0))
         self.prepare((0,))
-        add_lane(self._rows.recalled_beat[0], 0, self._memory.events(0, 0).astype(np.int64), 0)
+        find_loops(self._memory, np.array([0]), np.array([0]), BEATS_PER_BAR)
         self.close(0)
 
     def close(self, slot: int) -> None:
-        del self._slots[slot]
+        del self._controllers[slot]
+        self._drop_figures(slot, 0)
+
+    def _drop_figures(self, slot: int, first_beat: int) -> None:
+        for key in [key for key in self._figures if key[0] == slot and key[1] >= first_beat]:
+            del self._figures[key]
 
     def revise(self, slot: int, beat: int) -> None:
         """Forget what is composed from `beat` on; it is composed anew when its turn comes."""
-        state = self._slots[slot]
-        assert beat >= state.next_beat, (beat, state.next_beat)
-        if beat not in state.starts:
+        plan = self._plan
+        ahead = beat - int(plan.next_beat[slot])
+        assert ahead >= 0, (beat, int(plan.next_beat[slot]))
+        is_begun = plan.is_composing[slot] or plan.attempts[slot] > 0
+        if ahead >= plan.num_ahead[slot] + is_begun:
             return  # not composed yet
         self._step_back(slot, beat)
-        state.composing, state.attempts = False, 0
-        while state.frontier > beat:
-            state.ahead.pop()
-        state.starts = {index: start for index, start in state.starts.items() if index < beat}
+        plan.num_ahead[slot], plan.is_composing[slot], plan.attempts[slot] = ahead, False, 0
+        self._drop_figures(slot, beat)
 
-    def compose(self, slots: Sequence[int], max_steps: int) -> None:
+    def compose(self, slots: Sequence[int] | Ints, max_steps: int) -> None:
         """Up to `max_steps` events for each of `slots` whose plan does not reach `BEATS_AHEAD` beats ahead."""
         for _ in range(max_steps):
-            behind = [slot for slot in slots if self.is_behind(slot)]
-            if not behind:
+            behind = slots = self.behind(slots)
+            if not len(behind):
                 return
             self._step(behind)
 
-    def prepare(self, slots: Sequence[int]) -> None:
+    def prepare(self, slots: Sequence[int] | Ints) -> None:
         """Compose until the next beat of every one of `slots` is there."""
-        while missing := [slot for slot in slots if not self._slots[slot].ahead]:
+        missing = np.asarray(slots, np.int64)
+        while len(missing := missing[self._plan.num_ahead[missing] == 0]):
             self._step(missing)
 
+    def behind(self, slots: Sequence[int] | Ints) -> Ints:
+        """Those of `slots` whose plan does not reach `BEATS_AHEAD` beyond the next beat."""
+        slots = np.asarray(slots, np.int64)
+        return slots[self._plan.num_ahead[slots] <= BEATS_AHEAD]
+
+    def num_ahead(self, slots: int | Ints) -> Ints:
+        """Beats [N] that are there to be handed over."""
+        return self._plan.num_ahead[slots]
+
     def take(self, slot: int) -> ComposedBeat:
-        """Hand over the next beat, which must have been prepared. From now on it cannot be revised."""
-        state = self._slots[slot]
-        beat = state.ahead.popleft()
-        state.next_beat += 1
-        del state.starts[beat.index]
-        return beat
+        """Hand over the next beat of one slot."""
+        return self.take_all(np.array([slot])).of(0)
 
-    def next_beat(self, slot: int) -> int:
-        return self._slots[slot].next_beat
+    def take_all(self, slots: Ints) -> ComposedBeats:
+        """Hand over the next beats of `slots` [N], which must be prepared. From now on they cannot be revised."""
+        plan = self._plan
+        assert (plan.num_ahead[slots] > 0).all(), slots[plan.num_ahead[slots] == 0]
+        beats = plan.next_beat[slots]
+        at = slots, beats % _PLACES
+        asked = self._asked[at]
+        events, counts = self._memory.events(slots, beats)
+        is_note, owner = events[:, 0] >= FIRST_LAYER, np.repeat(np.arange(len(slots)), counts)
+        events, owner = events[is_note], owner[is_note]
+        notes = decode_notes(events, asked["tonic"].astype(np.int64)[owner])
+        if self._figures:
+            notes, owner = self._with_figures(notes, owner, slots, beats)
+        plan.next_beat[slots] += 1
+        plan.num_ahead[slots] -= 1
+        num_notes = np.bincount(owner, minlength=len(slots))
+        return ComposedBeats(beats, notes, num_notes, plan.chord[at], asked["cue"] == HIT, asked["hit_offset"])
 
-    def frontier(self, slot: int) -> int:
-        """The first beat that is not composed."""
-        return self._slots[slot].frontier
+    def _with_figures(
+        self, notes: npt.NDArray[np.void], owner: Ints, slots: Ints, beats: Ints
+    ) -> tuple[npt.NDArray[np.void], Ints]:
+        """Notes and whose they are [M], with those of the stingers that are written into the beats."""
+        found = [self._figures.pop(key, None) for key in zip(slots.tolist(), beats.tolist(), strict=True)]
+        figures = [(index, figure) for index, figure in enumerate(found) if figure is not None]
+        notes = np.concatenate([notes, *(figure for _, figure in figures)])
+        owner = np.concatenate([owner, *(np.full(len(figure), index) for index, figure in figures)])
+        order = np.lexsort((notes["tick"], owner))
+        return notes[order], owner[order]
 
-    def is_behind(self, slot: int) -> bool:
-        """Does the plan not reach `BEATS_AHEAD` beyond the next beat?"""
-        return len(self._slots[slot].ahead) <= BEATS_AHEAD
-
-    def is_ready(self, slot: int) -> bool:
-        """Is the next beat there to be taken?"""
-        return bool(self._slots[slot].ahead)
-
-    def _step(self, slots: Sequence[int]) -> None:
+    def _step(self, slots: Ints) -> None:
         """One event for each of `slots`."""
-        for slot in slots:
-            if not self._slots[slot].composing:
-                self._begin_beat(slot)
-        index = np.asarray(slots, np.int64)
-        hidden = self._advance(index)
-        sampling.choose_events(hidden, self._guidance, self._heads, self._rows, self._rules, index, self._scratch)
-        for slot in index[self._rows.done[index]].tolist():
-            self._finish_beat(slot)
+        fresh = slots[~self._plan.is_composing[slots]]
+        if len(fresh):
+            self._begin_beats(fresh)
+        hidden = self._advance(slots)
+        sampling.choose_events(hidden, self._guidance, self._heads, self._rows, self._rules, slots, self._scratch)
+        done = slots[self._rows.done[slots]]
+        if len(done):
+            self._finish_beats(done)
 
-    def _advance(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Hidden states [2, B, dim] of slots [B] after their pending events: as asked, and without a mood."""
+    def _advance(self, slots: Ints) -> npt.NDArray[np.float32]:
+        """Hidden states [2, N, dim] of slots [N] after their pending events: as asked, and without a mood."""
         rows = self._rows
-        position, pending, recalled = rows.position[index], rows.pending[index], rows.recalled[index]
-        asked, free = self._conditions[:, index]
+        position, pending, recalled = rows.position[slots], rows.pending[slots], rows.recalled[slots]
         if self._guidance == 1:
-            hidden = self._trunk.advance(index, position, pending, recalled, asked)
+            hidden = self._trunk.advance(slots, position, pending, recalled, self._conditions[0, slots])
             return np.stack((hidden, hidden))
         hidden = self._trunk.advance(
-            np.concatenate((index, index + self._max_slots)),
+            np.concatenate((slots, slots + self._max_slots)),
             np.tile(position, 2),
             np.tile(pending, (2, 1)),
             np.tile(recalled, (2, 1)),
-            np.concatenate((asked, free)),
+            self._conditions[:, slots].reshape(-1, CONDITION),
         )
-        return hidden.reshape(2, len(index), -1)
+        return hidden.reshape(2, len(slots), -1)
 
-    def _begin_beat(self, slot: int) -> None:
-        state, rows, table = self._slots[slot], self._rows, self._rules
-        beat = state.frontier
-        intent = state.controller.beat_intent(beat)
-        if not state.attempts:
-            state.starts[beat] = {name: getattr(rows, name)[slot].copy() for name in _CARRIED}
-        if state.attempts or intent.cue in ("hit", "cut"):
-            warmer = intent.temperature * (1 + _WARMING * state.attempts)
-            cue = "fill" if state.attempts >= _FILLED_FROM else intent.cue
-            intent = replace(intent, recall=NO_RECALL, temperature=warmer, cue=cue)
-        elif self._closes_a_loop(slot, beat, intent):
-            intent = replace(intent, recall=NO_RECALL, cue="fill")
-        state.composing, state.intent = True, intent
-        rows.num_recalled[slot], closeness = self._memory.recall(slot, beat, intent, rows.recalled_beat[slot])
-        rows.is_recalling[slot] = any(near is not None for near in closeness)
-        rows.faith[slot] = [FAITH * (near or 0.0) ** 2 for near in closeness]
-        self._conditions[:, slot] = _conditions(intent, closeness)
-        hide(self._conditions[1, slot], MOOD_GROUPS)
-        is_arrival = self._change_tonic(slot, intent.key.tonic)
-        rules = beat_rules(intent, is_arrival)
-        for name in table._fields:
-            getattr(table, name)[slot] = getattr(rules, name)
-        if intent.stinger is not None and intent.stinger[1] > 0 and intent.beats_to_end is None and not is_arrival:
-            # A figure is heard as one as long as the harmony waits for it.
-            table.may_change_chord[slot] = False
-            table.chords[slot] = np.arange(len(table.chords[slot])) == rows.chord[slot]
-        rows.pending[slot] = (BAR if intent.beat == 1 else BEAT, 0, 0, 0, 0)
-        next_recalled(
-            rows.recalled_beat[slot],
-            rows.num_recalled[slot],
-            rows.is_recalling[slot],
-            rows.pending[slot],
-            rows.recalled[slot],
+    def _begin_beats(self, slots: Ints) -> None:
+        rows, rules, attempts = self._rows, self._rules, self._plan.attempts[slots]
+        beats = self._frontier(slots)
+        asked = self._ask(slots, beats, attempts)
+        self._save_starts(slots[attempts == 0], beats[attempts == 0])
+        self._plan.is_composing[slots] = True
+        rows.num_recalled[slots], strength = self._memory.recall(slots, beats, asked, rows.recalled_beat)
+        rows.is_recalling[slots] = strength.any(axis=1)
+        rows.strength[slots] = RECALL_PULL * strength**2
+        wanted = conditions(asked, strength)
+        self._conditions[0, slots] = wanted
+        hide(wanted, MOOD_GROUPS)
+        self._conditions[1, slots] = wanted
+        is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
+        write_rules(rules, slots, asked, is_arrival)
+        # A figure is heard as one as long as the harmony waits for it.
+        is_waiting = (asked["stinger_beats"] > 0) & (asked["beats_to_end"] == NEVER) & ~is_arrival
+        waiting = slots[is_waiting]
+        rules.may_change_chord[waiting] = False
+        rules.chords[waiting] = np.arange(NUM_CHORDS) == rows.chord[waiting, None]
+        rows.pending[slots] = 0
+        rows.pending[slots, 0] = np.where(asked["beat"] == 0, BAR, BEAT)
+        nothing = np.zeros((len(slots), NUM_FIELDS), np.int64)
+        nothing[:, 0] = np.where(rows.is_recalling[slots], BEAT, NO_RECALL)
+        has_recalled = rows.num_recalled[slots, None] > 0
+        rows.recalled[slots] = np.where(has_recalled, rows.recalled_beat[slots, 0], nothing)
+        rows.num_events[slots], rows.num_notes[slots], rows.done[slots] = 0, 0, False
+
+    def _frontier(self, slots: Ints) -> Ints:
+        """The beats being composed, or to be composed next."""
+        return self._plan.next_beat[slots] + self._plan.num_ahead[slots]
+
+    def _ask(self, slots: Ints, beats: Ints, attempts: Ints) -> npt.NDArray[np.void]:
+        """What beats [N] of slots [N] are to be, rows ASKED. What was at fault is warmer and recalls nothing."""
+        controllers = self._controllers
+        asked = asked_of(
+            [controllers[s].beat_intent(beat) for s, beat in zip(slots.tolist(), beats.tolist(), strict=True)]
         )
-        rows.num_events[slot] = 0
-        rows.num_notes[slot] = 0
-        rows.done[slot] = False
+        cue = asked["cue"]
+        is_loop = self._close_loops(slots, beats, asked) & (attempts == 0)
+        asked["recall_bars"][(attempts > 0) | (cue == HIT) | (cue == CUT) | is_loop] = 0
+        asked["temperature"] *= 1 + _RETRY_HEAT * attempts
+        cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
+        self._asked[slots, beats % _PLACES] = asked
+        return asked
 
-    def _closes_a_loop(self, slot: int, beat: int, intent: Intent) -> bool:
-        """Is all of the bar but this last beat as in the bars before, so that it is time for something else?"""
-        if intent.beat < BEATS_PER_BAR or intent.cue != "none" or intent.beats_to_end is not None:
-            return False
-        return is_loop(self._memory, slot, beat - 1, beats=BEATS_PER_BAR - 1)
+    def _close_loops(self, slots: Ints, beats: Ints, asked: npt.NDArray[np.void]) -> Bools:
+        """[N]: is all of the bar but this last beat as in the bars before, so that it is time for something else?"""
+        is_loop = (asked["beat"] == BEATS_PER_BAR - 1) & (asked["cue"] == NO_CUE) & (asked["beats_to_end"] == NEVER)
+        is_loop[is_loop] = find_loops(self._memory, slots[is_loop], beats[is_loop] - 1, BEATS_PER_BAR - 1)
+        return is_loop
 
-    def _change_tonic(self, slot: int, tonic: int) -> bool:
-        """Count what the row remembers of pitch from `tonic`, so that voices lead on; is it another than before?"""
+    def _change_tonics(self, slots: Ints, tonics: Ints) -> Bools:
+        """Count what rows remember of pitch from `tonics` [N], so that voices lead on; are they others than before?"""
         rows = self._rows
-        before = int(rows.tonic[slot])
-        rows.tonic[slot] = tonic
-        if before in (-1, tonic):
-            return False
-        shift = tonic_shift(before) - tonic_shift(tonic)
-        for remembered in (rows.voicing[slot], rows.last_lead[slot : slot + 1]):
-            remembered += shift * (remembered > 0)
-        root, quality = divmod(int(rows.chord[slot]), NUM_QUALITIES)
-        if rows.chord[slot] >= 0:
-            rows.chord[slot] = (root + before - tonic) % 12 * NUM_QUALITIES + quality
-        return True
+        before = rows.tonic[slots]
+        rows.tonic[slots] = tonics
+        is_changed = (before != tonics) & (before >= 0)
+        if is_changed.any():
+            slots, before, tonics = slots[is_changed], before[is_changed], tonics[is_changed]
+            shift = tonic_shift(before) - tonic_shift(tonics)
+            rows.voicing[slots] += shift[:, None] * (rows.voicing[slots] > 0)
+            rows.last_lead[slots] += shift * (rows.last_lead[slots] > 0)
+            root, quality = np.divmod(rows.chord[slots], NUM_QUALITIES)
+            moved = (root + before - tonics) % 12 * NUM_QUALITIES + quality
+            rows.chord[slots] = np.where(rows.chord[slots] >= 0, moved, rows.chord[slots])
+        return is_changed
 
-    def _finish_beat(self, slot: int) -> None:
-        state, rows = self._slots[slot], self._rows
-        state.composing = False
-        assert state.intent is not None
-        beat, tonic = state.frontier, state.intent.key.tonic
-        events = rows.events[slot, : rows.num_events[slot]]
-        self._memory.remember(slot, beat, events, state.intent)
-        if state.attempts < MAX_ATTEMPTS and find_fault(self._memory, slot, beat, state.intent) is not None:
-            self._compose_again(slot)
-            return
-        state.attempts = 0
-        chord = int(rows.chord[slot])
-        root, quality = divmod(chord, NUM_QUALITIES)
-        root = (root + tonic) % 12 if chord >= 0 else -1
-        notes = _decode_notes(events, tonic)
-        if state.intent.stinger is not None:
-            figure = self._stinger(slot, state.intent, (root, quality))
-            if state.intent.stinger_over is None:
-                notes = np.concatenate([notes, figure])
-                notes = notes[np.argsort(notes["tick"], kind="stable")]
-        state.ahead.append(ComposedBeat(beat, notes, root, quality))
-        rows.sounds_until[slot] = np.maximum(rows.sounds_until[slot] - TICKS_PER_BEAT, 0)
+    def _finish_beats(self, slots: Ints) -> None:
+        rows, plan, beats = self._rows, self._plan, self._frontier(slots)
+        asked = self._asked[slots, beats % _PLACES]
+        plan.is_composing[slots] = False
+        self._memory.remember(slots, beats, rows.events[slots], rows.num_events[slots], asked)
+        is_at_fault = find_faults(self._memory, slots, beats, asked) != NO_FAULT
+        is_at_fault &= plan.attempts[slots] < MAX_ATTEMPTS
+        if is_at_fault.any():
+            for slot in slots[is_at_fault].tolist():
+                self._compose_again(slot)
+            slots, beats, asked = slots[~is_at_fault], beats[~is_at_fault], asked[~is_at_fault]
+        plan.attempts[slots] = 0
+        root, quality = np.divmod(rows.chord[slots], NUM_QUALITIES)
+        root = np.where(rows.chord[slots] >= 0, (root + asked["tonic"].astype(np.int64)) % 12, -1)
+        plan.chord[slots, beats % _PLACES] = np.stack([root, quality], axis=1)
+        for slot in slots[asked["has_stinger"] > 0].tolist():
+            self._write_figure(slot)
+        plan.num_ahead[slots] += 1
+        rows.sounds_until[slots] = np.maximum(rows.sounds_until[slots] - TICKS_PER_BEAT, 0)
 
     def _compose_again(self, slot: int) -> None:
         """Begin the beat that has just been finished again, with other draws and recalling nothing."""
-        state = self._slots[slot]
-        state.attempts += 1
-        if state.attempts == 1:
-            state.resets += 1
+        plan = self._plan
+        plan.attempts[slot] += 1
+        if plan.attempts[slot] == 1:
+            plan.resets[slot] += 1
             self.num_resets += 1
-        self._step_back(slot, state.frontier)
-        self._rows.attempt[slot] += np.uint64(state.attempts)
+        self._step_back(slot, int(plan.next_beat[slot] + plan.num_ahead[slot]))
+        self._rows.attempt[slot] += np.uint64(plan.attempts[slot])
+
+    def _save_starts(self, slots: Ints, beats: Ints) -> None:
+        for name, starts in self._starts.items():
+            starts[slots, beats % _PLACES] = getattr(self._rows, name)[slots]
 
     def _step_back(self, slot: int, beat: int) -> None:
         """Make the row what it was where `beat` began."""
-        for name, value in self._slots[slot].starts[beat].items():
-            getattr(self._rows, name)[slot] = value
+        for name, starts in self._starts.items():
+            getattr(self._rows, name)[slot] = starts[slot, beat % _PLACES]
 
     def resets(self, slot: int) -> int:
         """How many beats the watchdog has had composed again since the slot was opened or restored."""
-        return self._slots[slot].resets
+        return int(self._plan.resets[slot])
 
-    def _stinger(self, slot: int, intent: Intent, chord: Chord) -> npt.NDArray[np.void]:
-        """What the stinger under way plays in this beat; the lead will go on from where the figure was."""
+    def _write_figure(self, slot: int) -> None:
+        """Write what the stinger under way plays over the beat just composed, unless it is laid over the music; the
+        lead will go on from where the figure was."""
+        beat = int(self._plan.next_beat[slot] + self._plan.num_ahead[slot])
+        controller = self._controllers[slot]
+        intent = controller.beat_intent(beat)
         assert intent.stinger is not None
+        root, quality = self._plan.chord[slot, beat % _PLACES].tolist()
+        chord: Chord = root, quality
         audible = [gain_db > MUTE_DB for gain_db in intent.layer_gains_db]
-        seed = figure_seed(self._slots[slot].controller.seed, self._slots[slot].frontier - intent.stinger[1])
+        seed = figure_seed(controller.seed, beat - intent.stinger[1])
         figure = stinger_notes(intent.stinger, intent.key, chord, intent.energy, audible, seed)
         lead = figure[figure["layer"] == _LEAD]
         if len(lead):
             self._rows.last_lead[slot] = FIRST_PITCH + int(lead["pitch"][-1]) - tonic_shift(intent.key.tonic)
-        return figure
+        if intent.stinger_over is None:
+            self._figures[slot, beat] = figure
 
     def snapshot(self, slot: int) -> dict[str, Any]:
         """A copy of all that the slot remembers."""
-        state, rows = self._slots[slot], self._rows
         return {
             "trunk": [self._trunk.snapshot(row) for row in (slot, slot + self._max_slots)],
             "memory": self._memory.snapshot(slot),
-            "rows": {name: getattr(rows, name)[slot].copy() for name in rows._fields},
-            "rules": {name: getattr(self._rules, name)[slot].copy() for name in self._rules._fields},
-            "conditions": self._conditions[:, slot].copy(),
-            "beat": (state.next_beat, state.composing, state.intent, state.attempts),
-            "ahead": (list(state.ahead), dict(state.starts)),
+            "figures": {beat: notes for (owner, beat), notes in self._figures.items() if owner == slot},
+            "arrays": [array[slot].copy() for array in self._arrays()],
         }
 
     def restore(self, slot: int, controller: Controller, snapshot: dict[str, Any]) -> None:
         """Continue a snapshot in an empty slot."""
-        assert slot not in self._slots, slot
-        ahead, starts = snapshot["ahead"]
-        self._slots[slot] = _Slot(controller, *snapshot["beat"], ahead=deque(ahead), starts=dict(starts))
+        assert slot not in self._controllers, slot
+        self._controllers[slot] = controller
         for row, keys_and_values in zip((slot, slot + self._max_slots), snapshot["trunk"], strict=True):
             self._trunk.restore(row, keys_and_values)
         self._memory.restore(slot, snapshot["memory"])
-        self._conditions[:, slot] = snapshot["conditions"]
-        for target, name in ((self._rows, "rows"), (self._rules, "rules")):
-            for key, value in snapshot[name].items():
-                getattr(target, key)[slot] = value
+        self._figures |= {(slot, beat): notes for beat, notes in snapshot["figures"].items()}
+        for array, saved in zip(self._arrays(), snapshot["arrays"], strict=True):
+            array[slot] = saved
+        self._plan.resets[slot] = 0
+
+    def _arrays(self) -> list[npt.NDArray[Any]]:
+        """All that is kept by slot [S, …]."""
+        columns = [*self._rows, *self._rules, *self._plan, *self._starts.values()]
+        return [*columns, self._asked, self._conditions.swapaxes(0, 1)]
 
 
-def _decode_notes(events: npt.NDArray[np.int64], tonic: int) -> npt.NDArray[np.void]:
-    """Events of one beat to notes, sorted by tick."""
-    events = events[events[:, 0] >= FIRST_LAYER]
+def decode_notes(events: npt.NDArray[np.int16], tonic: Tonic) -> npt.NDArray[np.void]:
+    """Events [N, 5] that are notes, each in the key of `tonic`, as [N] NOTE; ticks from their beat."""
     notes = np.zeros(len(events), NOTE)
     layer, value = events[:, 0] - FIRST_LAYER, events[:, 2]
     drum = np.array(DRUM_NOTES)[np.clip(value - FIRST_DRUM, 0, len(DRUM_NOTES) - 1)]

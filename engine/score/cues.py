@@ -8,6 +8,8 @@ in the harmony, one chord tone each of texture and lead. A lead-in has so many o
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from engine.compile import kernel
@@ -22,6 +24,10 @@ from engine.score.vocabulary import (
 )
 from moods.harmony import CHORD_QUALITIES
 from moods.intent import LAYERS
+
+if TYPE_CHECKING:
+    from engine.score.rules import Rules
+    from engine.score.sampling import Rows
 
 NUM_LAYERS = len(LAYERS)
 _DRUMS, _BASS, _HARMONY = LAYERS.index("drums"), LAYERS.index("bass"), LAYERS.index("harmony")
@@ -38,7 +44,7 @@ _QUIETEST_ONSET, _LOUDEST_FIRST_ONSET, _STEEPEST = 4, 8, 3
 
 
 @kernel
-def fits_chord(relative, chord):  # type: ignore[no-untyped-def]
+def fits_chord(relative: int, chord: int) -> bool:
     """Is `relative`, in semitones above the tonic, a tone of `chord`? Anything is where no chord is known."""
     if chord < 0:
         return True
@@ -49,7 +55,7 @@ def fits_chord(relative, chord):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _has_played(rows, row, layer, relative):  # type: ignore[no-untyped-def]
+def _has_played(rows: Rows, row: int, layer: int, relative: int) -> bool:
     """Has `layer` played the pitch class of `relative` in this beat?"""
     for i in range(rows.num_events[row]):
         event = rows.events[row, i]
@@ -59,7 +65,7 @@ def _has_played(rows, row, layer, relative):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _has_drum(rows, row, value):  # type: ignore[no-untyped-def]
+def _has_drum(rows: Rows, row: int, value: int) -> bool:
     for i in range(rows.num_events[row]):
         if rows.events[row, i, 0] == FIRST_LAYER and rows.events[row, i, 2] == value:
             return True
@@ -67,7 +73,7 @@ def _has_drum(rows, row, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def missing_layer(rows, rules, row):  # type: ignore[no-untyped-def]
+def missing_layer(rows: Rows, rules: Rules, row: int) -> int:
     """The first layer that has still to strike, -1 where all have struck."""
     for drum in range(NUM_DRUMS):
         if rules.strike_drums[row, drum] and not _has_drum(rows, row, FIRST_DRUM + drum):
@@ -86,7 +92,7 @@ def missing_layer(rows, rules, row):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _has_room_above(rows, row, value, highest):  # type: ignore[no-untyped-def]
+def _has_room_above(rows: Rows, row: int, value: int, highest: int) -> bool:
     """Can the harmony's missing chord tones be played above `value`, in any order of pitch, up to `highest`?"""
     chord = rows.chord[row]
     for relative in range(12):
@@ -98,7 +104,7 @@ def _has_room_above(rows, row, value, highest):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def may_strike(rows, rules, row, layer, last_value, value, is_leading):  # type: ignore[no-untyped-def]
+def may_strike(rows: Rows, rules: Rules, row: int, layer: int, last_value: int, value: int, is_leading: bool) -> bool:
     """May `layer` strike `value`? Values rise; each choice leaves room for what has still to be struck.
 
     `is_leading`: `value` is near what the layer played before.
@@ -129,7 +135,7 @@ def may_strike(rows, rules, row, layer, last_value, value, is_leading):  # type:
 
 
 @kernel
-def _last_onset(rows, row, layer):  # type: ignore[no-untyped-def]
+def _last_onset(rows: Rows, row: int, layer: int) -> tuple[int, int]:
     """Position and velocity class of the layer's last note in this beat, -1 and -1 where there is none."""
     for i in range(rows.num_events[row] - 1, -1, -1):
         if rows.events[row, i, 0] == FIRST_LAYER + layer:
@@ -138,7 +144,7 @@ def _last_onset(rows, row, layer):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def num_missing_onsets(rows, rules, row):  # type: ignore[no-untyped-def]
+def num_missing_onsets(rows: Rows, rules: Rules, row: int) -> int:
     """Onsets that the lead-in of this beat still lacks."""
     if rules.lead_in[row] < 0:
         return 0
@@ -150,7 +156,7 @@ def num_missing_onsets(rows, rules, row):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def position_bounds(rows, rules, row, layer):  # type: ignore[no-untyped-def]
+def position_bounds(rows: Rows, rules: Rules, row: int, layer: int) -> tuple[int, int]:
     """First and last position of this beat at which `layer` may begin another note, so that a lead-in has its room.
 
     The place of the layer's last note is always allowed, for chords.
@@ -166,7 +172,7 @@ def position_bounds(rows, rules, row, layer):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def velocity_bounds(rows, rules, row, layer, position):  # type: ignore[no-untyped-def]
+def velocity_bounds(rows: Rows, rules: Rules, row: int, layer: int, position: int) -> tuple[int, int]:
     """Lowest and highest velocity class of a note of `layer` at `position`."""
     loudest = NUM_VELOCITIES - 1
     if rules.strike[row] >= 0:

@@ -11,7 +11,7 @@ what a row hears does not depend, to the bit, on who shares its batch.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,12 @@ from engine.compile import entry, kernel
 from engine.config import NORM_EPS, ROPE_BASE, ModelConfig
 
 F32 = np.float32
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.int16]
+Bits = npt.NDArray[np.int32]
+Weight = npt.NDArray[np.int8]
 _INPUT_LEVELS = 2047.0
 _REASSOCIATE = {"reassoc", "contract", "nsz"}  # lets sums use vector registers; the order is fixed when compiled
 
@@ -77,7 +83,7 @@ def quantise(weight: npt.NDArray[np.float32]) -> Quantised:
 
 
 @kernel(fastmath=_REASSOCIATE)
-def quantise_rows(x, levels, scales):  # type: ignore[no-untyped-def]
+def quantise_rows(x: Floats, levels: Levels, scales: Floats) -> None:
     """Round rows x [B, K] to 12 bits: levels [B, K] int16, scales [B]."""
     for b in range(x.shape[0]):
         peak = F32(1e-12)
@@ -90,7 +96,7 @@ def quantise_rows(x, levels, scales):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _exact_dot(x, weight):  # type: ignore[no-untyped-def]
+def _exact_dot(x: Levels, weight: Weight) -> Any:
     """Sum of int16 · int8 in int32. The casts keep numba from widening to int64, which has no fast product."""
     total = np.int32(0)
     for k in range(len(x)):
@@ -99,7 +105,7 @@ def _exact_dot(x, weight):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def multiply_rows(levels, scales, weight, weight_scale, out):  # type: ignore[no-untyped-def]
+def multiply_rows(levels: Levels, scales: Floats, weight: Weight, weight_scale: Floats, out: Floats) -> None:
     """out [B, N] = (levels · scales) [B, K] · (weight · weight_scale) [N, K]ᵀ; the sums are exact."""
     for n in range(weight.shape[0]):
         for b in range(levels.shape[0]):
@@ -107,7 +113,7 @@ def multiply_rows(levels, scales, weight, weight_scale, out):  # type: ignore[no
 
 
 @kernel(fastmath=_REASSOCIATE)
-def normalise(x, gain, out):  # type: ignore[no-untyped-def]
+def normalise(x: Floats, gain: Floats, out: Floats) -> None:
     """RMSNorm of every row of x [B, dim]."""
     for b in range(x.shape[0]):
         total = F32(0.0)
@@ -119,7 +125,7 @@ def normalise(x, gain, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
+def exp_in_place(x: Floats, bits: Bits) -> None:
     """x = eˣ for x ≤ 88, written so that it fills vector registers; `bits` is int32 scratch of the same size.
 
     2^fraction by the degree-6 Taylor polynomial on [-1/2, 1/2]: relative error below 2e-7.
@@ -138,7 +144,7 @@ def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=_REASSOCIATE)
-def _dot(a, b):  # type: ignore[no-untyped-def]
+def _dot(a: Floats, b: Floats) -> Any:
     total = F32(0.0)
     for i in range(len(a)):
         total += a[i] * b[i]
@@ -146,7 +152,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=_REASSOCIATE)
-def _sum(a):  # type: ignore[no-untyped-def]
+def _sum(a: Floats) -> Any:
     total = F32(0.0)
     for i in range(len(a)):
         total += a[i]
@@ -154,7 +160,7 @@ def _sum(a):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=_REASSOCIATE | {"nnan"})
-def _max(a):  # type: ignore[no-untyped-def]
+def _max(a: Floats) -> Any:
     peak = F32(-1e30)
     for i in range(len(a)):
         peak = max(peak, a[i])
@@ -162,13 +168,13 @@ def _max(a):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _accumulate(total, factor, a):  # type: ignore[no-untyped-def]
+def _accumulate(total: Floats, factor: float, a: Floats) -> None:
     for i in range(len(total)):
         total[i] += factor * a[i]
 
 
 @kernel
-def _softmax(a, bits):  # type: ignore[no-untyped-def]
+def _softmax(a: Floats, bits: Bits) -> None:
     peak = _max(a)
     for i in range(len(a)):
         a[i] -= peak
@@ -179,7 +185,7 @@ def _softmax(a, bits):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _rotate(vector, position, num_heads, head_dim):  # type: ignore[no-untyped-def]
+def _rotate(vector: Floats, position: int, num_heads: int, head_dim: int) -> None:
     """Rotary embedding of `num_heads` heads in place; the angle in float64, so that days of events stay exact."""
     half = head_dim // 2
     for i in range(half):
@@ -192,7 +198,7 @@ def _rotate(vector, position, num_heads, head_dim):  # type: ignore[no-untyped-d
 
 
 @kernel
-def _store(vector, stack, scales, place):  # type: ignore[no-untyped-def]
+def _store(vector: Floats, stack: Weight, scales: Floats, place: int) -> None:
     """Round a key or value [kv] to int8, one scale a head, into stack [kv, capacity] and scales [heads, capacity]."""
     head_dim = len(vector) // scales.shape[0]
     for head in range(scales.shape[0]):
@@ -205,7 +211,7 @@ def _store(vector, stack, scales, place):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _unroll(ring, first, out):  # type: ignore[no-untyped-def]
+def _unroll(ring: npt.NDArray[Any], first: int, out: Floats) -> None:
     """out = len(out) places of a ring from `first` on, as float32."""
     straight = min(len(out), len(ring) - first)
     near, far = ring[first : first + straight], ring[: len(out) - straight]
@@ -217,13 +223,24 @@ def _unroll(ring, first, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _multiply(a, b):  # type: ignore[no-untyped-def]
+def _multiply(a: Floats, b: Floats) -> None:
     for i in range(len(a)):
         a[i] *= b[i]
 
 
 @kernel
-def _attend(qkv, cache, row, layer, position, sizes, scores, line, bits, out):  # type: ignore[no-untyped-def]
+def _attend(
+    qkv: Floats,
+    cache: Cache,
+    row: int,
+    layer: int,
+    position: int,
+    sizes: tuple[int, int, int],
+    scores: Floats,
+    line: Floats,
+    bits: Bits,
+    out: Floats,
+) -> None:
     """One row and layer: store key and value of `position`, attend to the window.
 
     qkv [dim + 2 kv]; sizes (num_heads, head_dim, window); out [dim]; scores [group, window], line, bits: scratch.
@@ -264,7 +281,7 @@ def _attend(qkv, cache, row, layer, position, sizes, scores, line, bits, out):  
 
 
 @kernel
-def _gate(gate_up, bits, out):  # type: ignore[no-untyped-def]
+def _gate(gate_up: Floats, bits: Bits, out: Floats) -> None:
     """out = silu(gate) · up, row by row; gate_up [B, 2 F], out [B, F], bits [F or more] scratch."""
     width = out.shape[1]
     for b in range(out.shape[0]):
@@ -297,7 +314,9 @@ class Scratch(NamedTuple):
 def new_scratch(num_rows: int, config: ModelConfig) -> Scratch:
     dim, ffn, window = config.dim, config.ffn_dim, config.window
     return Scratch(
-        *(np.zeros((num_rows, dim), np.float32) for _ in range(3)),
+        np.zeros((num_rows, dim), np.float32),
+        np.zeros((num_rows, dim), np.float32),
+        np.zeros((num_rows, dim), np.float32),
         np.zeros((num_rows, dim), np.int16),
         np.zeros(num_rows, np.float32),
         np.zeros((num_rows, dim + 2 * config.kv_dim), np.float32),
@@ -311,7 +330,7 @@ def new_scratch(num_rows: int, config: ModelConfig) -> Scratch:
 
 
 @kernel
-def _embed(weights, events, recalled, conditions, x):  # type: ignore[no-untyped-def]
+def _embed(weights: Weights, events: Ints, recalled: Ints, conditions: Floats, x: Floats) -> None:
     """x [B, dim] = what the model is shown at this step."""
     dim = x.shape[1]
     for b in range(len(x)):
@@ -329,14 +348,25 @@ def _embed(weights, events, recalled, conditions, x):  # type: ignore[no-untyped
 
 
 @kernel
-def _add(total, rows):  # type: ignore[no-untyped-def]
+def _add(total: Floats, rows: Floats) -> None:
     for b in range(total.shape[0]):
         for i in range(total.shape[1]):
             total[b, i] += rows[b, i]
 
 
 @entry("engine.score")
-def advance(weights, sizes, rows, positions, events, recalled, conditions, cache, scratch, hidden):  # type: ignore[no-untyped-def]
+def advance(
+    weights: Weights,
+    sizes: tuple[int, int, int],
+    rows: Ints,
+    positions: Ints,
+    events: Ints,
+    recalled: Ints,
+    conditions: Floats,
+    cache: Cache,
+    scratch: Scratch,
+    hidden: Floats,
+) -> None:
     """One event a row.
 
     sizes (num_heads, head_dim, window); rows [B] cache rows; positions [B] of the events; events and recalled [B, 5];

@@ -6,6 +6,8 @@ nothing.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from engine.compile import kernel
@@ -23,6 +25,11 @@ from engine.score.vocabulary import (
     NUM_QUALITIES,
 )
 
+if TYPE_CHECKING:
+    from engine.score.columns import Bools
+    from engine.score.rules import Rules
+    from engine.score.sampling import Rows
+
 _LAST_POSITION = NUM_POSITIONS - 1
 _SPARE_EVENTS = 6
 """Room in a beat that is kept for a lead-in which has not come yet."""
@@ -30,7 +37,7 @@ _MAX_VOICES = np.array(MAX_VOICES, np.int64)
 
 
 @kernel
-def onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
+def onset_count(rows: Rows, row: int, layer: int, position: int) -> int:
     """Notes of `layer` that already begin at `position`."""
     count = 0
     for i in range(rows.num_events[row]):
@@ -40,13 +47,13 @@ def onset_count(rows, row, layer, position):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _most_voices(rules, row, layer):  # type: ignore[no-untyped-def]
+def _most_voices(rules: Rules, row: int, layer: int) -> int:
     """Notes of `layer` that may begin together: a lead-in is slim, so that it has room to go on."""
     return min(2, _MAX_VOICES[layer]) if layer == rules.lead_in[row] else _MAX_VOICES[layer]
 
 
 @kernel
-def _leads_on(rows, row, layer, value):  # type: ignore[no-untyped-def]
+def _leads_on(rows: Rows, row: int, layer: int, value: int) -> bool:
     """Is `value` near enough to what harmony or lead played before?"""
     if layer == 2 and rows.voicing[row, 0] > 0:
         return abs(2 * value - rows.voicing[row, 0] - rows.voicing[row, 1]) <= 2 * VOICING_REACH
@@ -57,7 +64,9 @@ def _leads_on(rows, row, layer, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leading):  # type: ignore[no-untyped-def]
+def _allow_pitch(
+    rows: Rows, rules: Rules, row: int, layer: int, position: int, last_value: int, value: int, is_leading: bool
+) -> bool:
     """May `layer` play `value` at `position`? `last_value` is its highest value there so far, -1 if none.
 
     `is_leading`: harmony and lead must lead on from what they played before.
@@ -88,9 +97,9 @@ def _allow_pitch(rows, rules, row, layer, position, last_value, value, is_leadin
 
 
 @kernel
-def allow_values(rows, rules, row, layer, position, allowed):  # type: ignore[no-untyped-def]
+def allow_values(rows: Rows, rules: Rules, row: int, layer: int, position: int, allowed: Bools) -> int:
     """Mask of values [NUM_VALUES] for a note of `layer` at `position`; returns how many are allowed."""
-    last_value = np.int64(-1)  # plain -1 would be a type of its own, and all that takes it compiled twice
+    last_value: Any = np.int64(-1)  # plain -1 would be a type of its own, and all that takes it compiled twice
     for i in range(rows.num_events[row]):
         if rows.events[row, i, 0] == FIRST_LAYER + layer and rows.events[row, i, 1] == position:
             last_value = rows.events[row, i, 2]
@@ -107,7 +116,7 @@ def allow_values(rows, rules, row, layer, position, allowed):  # type: ignore[no
 
 
 @kernel
-def allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-def]
+def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bools) -> None:
     """Mask of kinds. Order in a beat: chord, then notes by (position, layer, value)."""
     count = rows.num_events[row]
     allowed[:] = False
@@ -155,7 +164,7 @@ def allow_kinds(rows, rules, row, allowed, values):  # type: ignore[no-untyped-d
 
 
 @kernel
-def allow_positions(rows, rules, row, layer, allowed, values):  # type: ignore[no-untyped-def]
+def allow_positions(rows: Rows, rules: Rules, row: int, layer: int, allowed: Bools, values: Bools) -> None:
     count = rows.num_events[row]
     first = 0
     if count > 0 and rows.events[row, count - 1, 0] >= FIRST_LAYER:

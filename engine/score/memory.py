@@ -1,110 +1,117 @@
 """What stations have composed lately, kept so that it can return. In: beats; out: the beats that a beat recalls.
 
-Remembers, per slot, the events and the mood of the last `MEMORY_BEATS` beats. One thread calls it.
+Remembers, per slot, the events and the mood of the last `MEMORY_BEATS` beats. One thread calls it. Kernels read it as
+`Kept`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.recall import add_lane
+from engine.score.columns import Ints
+from engine.score.recall import recall_lanes
 from engine.score.vocabulary import MAX_EVENTS_PER_BEAT
-from moods.intent import BEATS_PER_BAR, LANES, STYLES, Intent
+from moods.intent import BEATS_PER_BAR, LANES, STYLES
 
 MEMORY_BEATS = 256 * BEATS_PER_BAR
 """Longer than the rounds of moods/form.py, in which themes return."""
-_LEAST_CLOSENESS = 0.15
+_LEAST_STRENGTH = 0.15
 """A lane that is to follow less closely than this follows nothing."""
 _NOTHING = -1
-
+_CHORDS, _LEAD = LANES.index("chords"), LANES.index("lead")
 _MOOD = ("valence", "energy")
+_STYLE = len(_MOOD)
+
+
+class Kept(NamedTuple):
+    """The beats of S slots, each in the place of its number modulo `MEMORY_BEATS`."""
+
+    beat: Ints  # [S, MEMORY_BEATS] its number
+    events: npt.NDArray[np.int16]  # [S, MEMORY_BEATS, MAX_EVENTS_PER_BEAT, 5]
+    num_events: npt.NDArray[np.int16]  # [S, MEMORY_BEATS]
+    mood: npt.NDArray[np.float32]  # [S, MEMORY_BEATS, valence, energy and styles]
 
 
 class Memory:
     """The beats of `num_slots` slots; zeroed pages cost nothing until they are used."""
 
     def __init__(self, num_slots: int) -> None:
-        self._beat = np.full((num_slots, MEMORY_BEATS), _NOTHING, np.int64)
-        self._events = np.zeros((num_slots, MEMORY_BEATS, MAX_EVENTS_PER_BEAT, 5), np.int16)
-        self._num_events = np.zeros((num_slots, MEMORY_BEATS), np.int16)
-        self._mood = np.zeros((num_slots, MEMORY_BEATS, len(_MOOD) + len(STYLES)), np.float32)
+        self.kept = Kept(
+            np.full((num_slots, MEMORY_BEATS), _NOTHING, np.int64),
+            np.zeros((num_slots, MEMORY_BEATS, MAX_EVENTS_PER_BEAT, 5), np.int16),
+            np.zeros((num_slots, MEMORY_BEATS), np.int16),
+            np.zeros((num_slots, MEMORY_BEATS, _STYLE + len(STYLES)), np.float32),
+        )
 
     def clear(self, slot: int) -> None:
-        self._beat[slot] = _NOTHING
+        self.kept.beat[slot] = _NOTHING
 
-    def remember(self, slot: int, beat: int, events: npt.NDArray[np.int64], intent: Intent) -> None:
-        """Keep the events [N, 5] of a beat, in place of any that it had before."""
-        place = beat % MEMORY_BEATS
-        self._beat[slot, place] = beat
-        self._events[slot, place, : len(events)] = events
-        self._num_events[slot, place] = len(events)
-        self._mood[slot, place] = _mood(intent)
+    def remember(self, slots: Ints, beats: Ints, events: Ints, num_events: Ints, asked: npt.NDArray[np.void]) -> None:
+        """Keep beats [N] of slots [N], of events [N, MAX_EVENTS_PER_BEAT, 5] the first num_events [N], in place of what
+        they had before."""
+        at = slots, beats % MEMORY_BEATS
+        self.kept.beat[at], self.kept.events[at], self.kept.num_events[at] = beats, events, num_events
+        self.kept.mood[at] = _mood(asked)
 
-    def events(self, slot: int, beat: int) -> npt.NDArray[np.int16]:
-        """The events [N, 5] of one of the last `MEMORY_BEATS` beats; none where it is not remembered."""
-        place = beat % MEMORY_BEATS
-        return self._events[slot, place, : self._num_events[slot, place] if self._beat[slot, place] == beat else 0]
+    def events(self, slots: Ints, beats: Ints) -> tuple[npt.NDArray[np.int16], Ints]:
+        """The events of beats [N] of slots [N], one beat's after another's: events [M, 5] and how many each beat has,
+        none where it is not remembered."""
+        at = slots, beats % MEMORY_BEATS
+        counts = np.where(self.kept.beat[at] == beats, self.kept.num_events[at], 0).astype(np.int64)
+        return self.kept.events[at][np.arange(MAX_EVENTS_PER_BEAT) < counts[:, None]], counts
 
     def recall(
-        self, slot: int, beat: int, intent: Intent, out: npt.NDArray[np.int64]
-    ) -> tuple[int, tuple[float | None, ...]]:
-        """Put what `beat` recalls into out [MAX_EVENTS_PER_BEAT, 5]; how many events, and how closely each lane is to
-        follow, None where nothing is recalled.
+        self, slots: Ints, beats: Ints, asked: npt.NDArray[np.void], out: Ints
+    ) -> tuple[Ints, npt.NDArray[np.float64]]:
+        """Put what beats [N] of slots [N] recall into out[slot, MAX_EVENTS_PER_BEAT, 5].
 
-        The further the mood has moved since, the more loosely lanes follow: a tune survives a change of style, a
-        groove does not.
+        Returns how many events [N], and how closely each lane is to follow [N, lanes], 0 where nothing is recalled. The
+        further the mood has moved since, the more loosely lanes follow: a tune survives a change of style, a groove
+        does not.
         """
-        count, closeness, mood = 0, [], _mood(intent)
-        for lane, asked in enumerate(intent.recall):
-            is_silent = lane > 0 and not intent.active_layers[lane - 1]
-            near = None if is_silent else self._closeness(slot, beat, mood, lane, asked)
-            closeness.append(near)
-            if asked is not None and near is not None:
-                events = self.events(slot, beat - asked[0] * BEATS_PER_BAR)
-                count = add_lane(out, count, events.astype(np.int64), lane)
-        return count, tuple(closeness)
+        bars = asked["recall_bars"].astype(np.int64)
+        sources = beats[:, None] - bars * BEATS_PER_BAR
+        strength = self._strength(slots[:, None], sources, asked)
+        counts = np.zeros(len(slots), np.int64)
+        recall_lanes(self.kept.events, self.kept.num_events, slots, np.where(strength > 0, sources, -1), out, counts)
+        return counts, strength
 
-    def _closeness(
-        self, slot: int, beat: int, mood: npt.NDArray[np.float32], lane: int, asked: tuple[int, float] | None
-    ) -> float | None:
-        if asked is None:
-            return None
-        source = beat - asked[0] * BEATS_PER_BAR
-        if source < 0 or self._beat[slot, source % MEMORY_BEATS] != source:
-            return None
-        change = np.abs(mood - self._mood[slot, source % MEMORY_BEATS])
-        valence, energy, style = float(change[0]) / 2, float(change[1]), float(change[len(_MOOD) :].sum()) / 2
-        if LANES[lane] == "chords":
-            kept = 1 - 1.5 * valence - 0.5 * style
-        elif LANES[lane] == "lead":
-            kept = 1 - 0.3 * style - 0.3 * energy
-        else:
-            kept = 1 - style - energy
-        closeness = asked[1] * max(0.0, kept)
-        return closeness if closeness >= _LEAST_CLOSENESS else None
+    def _strength(self, slots: Ints, sources: Ints, asked: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
+        """How closely lanes follow the beats `sources` [N, lanes] of slots [N, 1]."""
+        at = slots, sources % MEMORY_BEATS
+        is_kept = (asked["recall_bars"] > 0) & (sources >= 0) & (self.kept.beat[at] == sources)
+        is_kept[:, 1:] &= asked["layers"] > 0
+        change = np.abs(_mood(asked)[:, None] - self.kept.mood[at])
+        valence, energy = change[..., 0].astype(np.float64) / 2, change[..., 1].astype(np.float64)
+        style = change[..., _STYLE:].sum(axis=-1).astype(np.float64) / 2
+        follows = 1 - style - energy
+        follows[:, _CHORDS] = 1 - 1.5 * valence[:, _CHORDS] - 0.5 * style[:, _CHORDS]
+        follows[:, _LEAD] = 1 - 0.3 * style[:, _LEAD] - 0.3 * energy[:, _LEAD]
+        strength = asked["recall_strength"] * np.maximum(0.0, follows)
+        return np.where(is_kept & (strength >= _LEAST_STRENGTH), strength, 0.0)
 
     def snapshot(self, slot: int) -> dict[str, Any]:
         """What is kept of one slot."""
-        places = np.flatnonzero(self._beat[slot] != _NOTHING)
-        most = int(self._num_events[slot, places].max(initial=0))
+        kept, places = self.kept, np.flatnonzero(self.kept.beat[slot] != _NOTHING)
+        most = int(kept.num_events[slot, places].max(initial=0))
         return {
-            "beat": self._beat[slot, places],
-            "events": self._events[slot, places, :most],
-            "num_events": self._num_events[slot, places],
-            "mood": self._mood[slot, places],
+            "beat": kept.beat[slot, places],
+            "events": kept.events[slot, places, :most],
+            "num_events": kept.num_events[slot, places],
+            "mood": kept.mood[slot, places],
         }
 
     def restore(self, slot: int, snapshot: dict[str, Any]) -> None:
         self.clear(slot)
-        places = snapshot["beat"] % MEMORY_BEATS
-        self._beat[slot, places] = snapshot["beat"]
-        self._events[slot, places, : snapshot["events"].shape[1]] = snapshot["events"]
-        self._num_events[slot, places] = snapshot["num_events"]
-        self._mood[slot, places] = snapshot["mood"]
+        kept, places = self.kept, snapshot["beat"] % MEMORY_BEATS
+        kept.beat[slot, places] = snapshot["beat"]
+        kept.events[slot, places, : snapshot["events"].shape[1]] = snapshot["events"]
+        kept.num_events[slot, places] = snapshot["num_events"]
+        kept.mood[slot, places] = snapshot["mood"]
 
 
-def _mood(intent: Intent) -> npt.NDArray[np.float32]:
-    return np.array([*(getattr(intent, name) for name in _MOOD), *intent.style], np.float32)
+def _mood(asked: npt.NDArray[np.void]) -> npt.NDArray[np.float32]:
+    return np.concatenate([*(asked[name][:, None] for name in _MOOD), asked["style"]], axis=1, dtype=np.float32)

@@ -8,7 +8,6 @@ and takes the chord of each beat that it goes through.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.notes import NOTE, SOUND, TICKS_PER_BEAT
-from engine.score.composer import ComposedBeat
-from engine.score.rules import RANGES, strike_drums, strike_layers, strike_velocity
+from engine.score.asked import asked_of
+from engine.score.columns import Ints
+from engine.score.composer import ComposedBeats
+from engine.score.rules import RANGES, playing, strike_velocity, struck_drums
 from engine.score.stinger import Chord, figure_notes, figure_seed
+from engine.score.vocabulary import DRUM_NOTES
 from moods.controller import Controller
 from moods.cues import Planned
+from moods.glide import NEVER
 from moods.harmony import CHORD_QUALITIES
 from moods.intent import LAYERS, MUTE_DB, Intent
 
@@ -28,46 +31,71 @@ _DRUMS, _BASS, _HARMONY = LAYERS.index("drums"), LAYERS.index("bass"), LAYERS.in
 _NO_SOUNDS = np.zeros(0, SOUND)
 _SHORTEST_RING_BEATS = 0.25
 """A strike rings to the end of its beat, or of those cut after it, but never shorter than this."""
+_HEARD_BEATS = 2
 _TINY = 1e-9
 """Beats by which rounding may put a note before its beat."""
 
 
 class Overlay:
-    """What is laid over the music of one slot."""
+    """What is laid over the music of up to `max_slots` slots."""
 
-    def __init__(self, controller: Controller) -> None:
-        self._controller = controller
-        self._chords: deque[tuple[int, Chord]] = deque(maxlen=2)  # of the last beats: index, chord
-        self._last = [(low + high) / 2 for low, high in RANGES]  # where each layer played last, the middle of a chord
+    def __init__(self, max_slots: int) -> None:
+        self._controllers: dict[int, Controller] = {}
+        self._beats = np.zeros((max_slots, _HEARD_BEATS), np.int64)  # the last ones; beat n in the place n modulo 2
+        self._chords = np.zeros((max_slots, _HEARD_BEATS, 2), np.int64)  # their roots and qualities
+        self._last = np.zeros((max_slots, len(LAYERS)))  # pitch that each layer played last, the middle of a chord
 
-    def hear(self, beat: ComposedBeat) -> None:
-        """Remember a beat that is handed to the synth."""
-        self._chords.append((beat.index, (beat.chord_root, beat.chord_quality)))
-        for layer in range(1, len(LAYERS)):
-            mine = beat.notes[beat.notes["layer"] == layer]
-            if len(mine):
-                self._last[layer] = float(mine["pitch"][mine["tick"] == mine["tick"][-1]].mean())
+    def open(self, slot: int, controller: Controller) -> None:
+        self._controllers[slot] = controller
+        self._beats[slot], self._last[slot] = -1, np.mean(RANGES, axis=1)
 
-    def sounds(self, first_frame: int, end_frame: int) -> npt.NDArray[np.void]:
+    def close(self, slot: int) -> None:
+        del self._controllers[slot]
+
+    def hear(self, slots: Ints, beats: ComposedBeats) -> None:
+        """Remember the beats [N] of slots [N] that are handed to the synth."""
+        at = slots, beats.beat % _HEARD_BEATS
+        self._beats[at], self._chords[at] = beats.beat, beats.chord
+        notes = beats.notes
+        row = np.repeat(np.arange(len(slots)), beats.num_notes) * len(LAYERS) + notes["layer"]
+        last_tick = np.zeros(len(slots) * len(LAYERS), np.int64)
+        last_tick[row] = notes["tick"]  # the last of each row stays
+        is_last = notes["tick"] == last_tick[row]
+        row = row[is_last]
+        count = np.bincount(row, minlength=len(last_tick)).reshape(len(slots), -1)
+        total = np.bincount(row, notes["pitch"][is_last], minlength=len(last_tick)).reshape(len(slots), -1)
+        self._last[slots] = np.where(count > 0, total / np.maximum(count, 1), self._last[slots])
+
+    def is_empty(self, slot: int) -> bool:
+        """Is nothing laid over the slot's music, now or later, unless it is asked for?"""
+        return not self._controllers[slot].cues_over(NEVER)
+
+    def sounds(self, slot: int, first_frame: int, end_frame: int) -> npt.NDArray[np.void]:
         """[N] SOUND that begin in `first_frame` … `end_frame` - 1, sorted; all beats up to there have been heard."""
-        over, parts = self._controller.cues_over(end_frame), [_NO_SOUNDS]
+        over, parts = self._controllers[slot].cues_over(end_frame), [_NO_SOUNDS]
         for index, cue in enumerate(over):
             if cue.stinger is not None:
-                later = (other.frame for other in over[index + 1 :] if other.stinger is not None)
-                parts += self._figure(cue, first_frame, min(end_frame, next(later, end_frame)))
-            elif cue.frame >= first_frame:
-                parts.append(self._strike(cue))
+                later = (_frame_of(other) for other in over[index + 1 :] if other.stinger is not None)
+                parts += self._figure(slot, cue, first_frame, min(end_frame, next(later, end_frame)))
+            elif _frame_of(cue) >= first_frame:
+                parts.append(self._strike(slot, cue))
         if len(parts) == 1:
             return _NO_SOUNDS
         sounds = np.concatenate(parts)
         return sounds[np.argsort(sounds["frame"], kind="stable")]
 
-    def _strike(self, cue: Planned) -> npt.NDArray[np.void]:
+    def _heard(self, slot: int) -> list[tuple[int, Chord]]:
+        """The beats heard last, in order, and their chords."""
+        rows = zip(self._beats[slot].tolist(), map(tuple, self._chords[slot].tolist()), strict=True)
+        return sorted((beat, chord) for beat, chord in rows if beat >= 0)
+
+    def _strike(self, slot: int, cue: Planned) -> npt.NDArray[np.void]:
         """Every layer that plays strikes the chord that sounds."""
-        clock, intent = self._controller.clock, self._controller.beat_intent(cue.beat)
+        controller = self._controllers[slot]
+        clock, intent = controller.clock, controller.beat_intent(cue.beat)
         start, end = clock.frame_of_beat(cue.beat), clock.frame_of_beat(cue.beat + 1)
-        ring = clock.frame_of_beat(cue.last_beat + 1) - cue.frame
-        struck = list(self._voiced(dict(self._chords)[cue.beat], intent, cue.strength))
+        ring = clock.frame_of_beat(cue.last_beat + 1) - _frame_of(cue)
+        struck = list(self._voiced(slot, dict(self._heard(slot))[cue.beat], intent, cue.strength))
         sounds = np.zeros(len(struck), SOUND)
         sounds["frame"], sounds["is_struck"] = cue.frame, 1
         sounds["length"] = max(ring, round(_SHORTEST_RING_BEATS * (end - start)))
@@ -76,26 +104,29 @@ class Overlay:
             sounds["layer"], sounds["pitch"] = np.array(struck).T
         return sounds
 
-    def _voiced(self, chord: Chord, intent: Intent, strength: float) -> Iterator[tuple[int, int]]:
+    def _voiced(self, slot: int, chord: Chord, intent: Intent, strength: float) -> Iterator[tuple[int, int]]:
         """Layer and pitch of all that is struck: the root in the bass, the whole chord in the harmony, one chord tone
         of texture and lead."""
         root, quality = chord
         tones = {(root + tone) % 12 for tone in tuple(CHORD_QUALITIES.values())[quality]}
-        yield from ((_DRUMS, pitch) for pitch in strike_drums(intent, strength))
-        for layer in strike_layers(intent):
+        asked, last = asked_of([intent]), self._last[slot].tolist()
+        drums = np.flatnonzero(struck_drums(asked, np.array([strength]))).tolist()
+        yield from ((_DRUMS, DRUM_NOTES[drum]) for drum in drums)
+        for layer in (np.flatnonzero(playing(asked)[0, 1:]) + 1).tolist():
             low, high = RANGES[layer]
             if layer == _HARMONY:
-                yield from ((layer, pitch) for pitch in _close_position(tones, low, high, self._last[layer]))
+                yield from ((layer, pitch) for pitch in _close_position(tones, low, high, last[layer]))
             else:
                 wanted = {root} if layer == _BASS else tones
                 fitting = [pitch for pitch in range(low, high + 1) if pitch % 12 in wanted]
-                yield layer, min(fitting, key=lambda pitch: abs(pitch - self._last[layer]))
+                yield layer, min(fitting, key=lambda pitch: abs(pitch - last[layer]))
 
-    def _figure(self, cue: Planned, first_frame: int, end_frame: int) -> Iterator[npt.NDArray[np.void]]:
+    def _figure(self, slot: int, cue: Planned, first_frame: int, end_frame: int) -> Iterator[npt.NDArray[np.void]]:
         """The notes of a stinger that begin in these frames, beat by beat."""
-        controller, clock = self._controller, self._controller.clock
+        controller = self._controllers[slot]
+        clock = controller.clock
         sounding = clock.beat_at(first_frame)
-        for beat, chord in self._chords:
+        for beat, chord in self._heard(slot):
             if beat < sounding or not cue.beat <= beat <= cue.last_beat:
                 continue
             intent = controller.beat_intent(beat)
@@ -109,12 +140,19 @@ class Overlay:
             sounds["is_struck"] = sounds["frame"] == cue.frame
             yield sounds[(first_frame <= sounds["frame"]) & (sounds["frame"] < end_frame)]
 
-    def snapshot(self) -> dict[str, Any]:
-        return {"chords": list(self._chords), "last": list(self._last)}
+    def snapshot(self, slot: int) -> list[npt.NDArray[Any]]:
+        return [array[slot].copy() for array in (self._beats, self._chords, self._last)]
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        self._chords.extend(snapshot["chords"])
-        self._last = list(snapshot["last"])
+    def restore(self, slot: int, controller: Controller, snapshot: list[npt.NDArray[Any]]) -> None:
+        self._controllers[slot] = controller
+        for array, saved in zip((self._beats, self._chords, self._last), snapshot, strict=True):
+            array[slot] = saved
+
+
+def _frame_of(cue: Planned) -> int:
+    """Where a cue that is laid over the music begins; it never moves."""
+    assert cue.frame is not None, cue
+    return cue.frame
 
 
 def _in_beat(notes: npt.NDArray[np.void], since: float, start: int, end: int) -> npt.NDArray[np.void]:

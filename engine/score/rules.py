@@ -1,28 +1,26 @@
 """What a beat may contain: masks and limits, so that no draw is unmusical by accident.
 
-In: the intent of a beat; out: `BeatRules`. Remembers only tables computed before; any thread.
+In: what beats are asked to be; out: `Rules`. Remembers only tables computed before; any thread.
 Everything is relative to the tonic, as in the vocabulary.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.notes import TICKS_PER_BEAT
-from engine.score.vocabulary import (
-    DRUM_NOTES,
-    NUM_CHORDS,
-    NUM_DRUMS,
-    NUM_QUALITIES,
-    NUM_VELOCITIES,
-    tonic_shift,
-)
-from moods.harmony import CHORD_QUALITIES, SCALES, Key
-from moods.intent import CUT_STRENGTH, LAYERS, MUTE_DB, Intent, num_cut_beats
+from engine.score.asked import CUT, FILL, HIT, NO_TONIC
+from engine.score.columns import Bools, Column, Floats, Ints
+from engine.score.vocabulary import DRUM_NOTES, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
+from moods.harmony import CHORD_QUALITIES, SCALE_NAMES, SCALES, Key
+from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
+
+Asked = npt.NDArray[np.void]
+NUM_LAYERS = len(LAYERS)
 
 FREE_TENSION = 0.5
 """Above this tension notes and chords may leave the scale."""
@@ -49,7 +47,7 @@ _HOME_PENALTY = 0.15
 ENDLESS, LAST_CHORD, SILENT = 0, 1, 2
 
 _DRUMS, _HARMONY = LAYERS.index("drums"), LAYERS.index("harmony")
-_LEAD_IN_LAYERS = tuple(LAYERS.index(name) for name in ("drums", "lead", "bass", "texture", "harmony"))
+_LEAD_IN_LAYERS = np.array([LAYERS.index(name) for name in ("drums", "lead", "bass", "texture", "harmony")])
 """Who leads into a hit or a section: the first of these that plays."""
 _FEWEST_LEAD_IN_NOTES = 6
 _SOFTEST_STRIKE = NUM_VELOCITIES // 2
@@ -58,35 +56,40 @@ _FILL_PULL, _TIME_PULL = 1.5, -4.0
 """Added in a fill to the logits of snares and toms, and of what keeps time otherwise: cymbals, shakers."""
 _LEAVING_BEATS = 2
 """Beats before a new key that belong to its dominant."""
+_NEAR_END = 3
+"""As many beats from the end, or more, harmony does not know of it."""
 _KICK, _CRASH = DRUM_NOTES.index(36), DRUM_NOTES.index(49)
 _FILL_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (38, 45, 47, 50, 64, 63)]
 _TIME_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (42, 44, 46, 49, 51, 53, 54, 70, 56)]
+_FILL_BIAS = np.zeros(NUM_DRUMS, np.float32)
+_FILL_BIAS[_FILL_DRUMS], _FILL_BIAS[_TIME_DRUMS] = _FILL_PULL, _TIME_PULL
 
 _MINOR_LIKE = tuple(name for name, steps in SCALES.items() if 3 in steps)
 
 
-@dataclass(frozen=True, slots=True)
-class BeatRules:
-    """Limits of one beat of one row, as the sampler reads them."""
+class Rules(NamedTuple):
+    """Limits of a beat for every slot, as the sampler reads them."""
 
-    scale: npt.NDArray[np.bool_]  # [12] pitch classes above the tonic; all True where notes are free
-    chords: npt.NDArray[np.bool_]  # [NUM_CHORDS]
-    chord_bias: npt.NDArray[np.float32]  # [NUM_CHORDS] added to the chords' logits
-    may_change_chord: bool
-    must_have_chord: bool
-    is_free: bool
-    low: npt.NDArray[np.int64]  # [5] lowest pitch of each layer, relative
-    high: npt.NDArray[np.int64]  # [5]
-    max_notes: npt.NDArray[np.int64]  # [5] in this beat; 0 where the layer is silent
-    temperature: float
-    ending: int  # ENDLESS, LAST_CHORD or SILENT
-    strike: int  # the tick at which all layers strike together, the only one in the beat; -1 where there is none
-    strike_drums: npt.NDArray[np.bool_]  # [NUM_DRUMS] what the drums strike
-    strike_velocity: int  # lowest velocity class of a strike
-    ring_ticks: int  # least length of pitched notes
-    lead_in: int  # the layer that leads into what follows, -1 where none does
-    lead_in_onsets: int  # onsets that it has at least
-    drum_bias: npt.NDArray[np.float32]  # [NUM_DRUMS] added to the drums' logits
+    scale: Annotated[Bools, Column(12)]  # pitch classes above the tonic; all True where notes are free
+    chords: Annotated[Bools, Column(NUM_CHORDS)]
+    chord_bias: Annotated[Floats, Column(NUM_CHORDS)]  # added to the chords' logits
+    may_change_chord: Annotated[Bools, Column()]
+    must_have_chord: Annotated[Bools, Column()]
+    is_free: Annotated[Bools, Column()]
+    low: Annotated[Ints, Column(NUM_LAYERS)]  # lowest pitch of each layer, relative
+    high: Annotated[Ints, Column(NUM_LAYERS)]
+    max_notes: Annotated[Ints, Column(NUM_LAYERS)]  # in this beat; 0 where the layer is silent
+    temperature: Annotated[Floats, Column()]
+    ending: Annotated[Ints, Column()]  # ENDLESS, LAST_CHORD or SILENT
+    strike: Annotated[
+        Ints, Column()
+    ]  # the tick at which all layers strike, the only one in the beat; -1: there is none
+    strike_drums: Annotated[Bools, Column(NUM_DRUMS)]  # what the drums strike
+    strike_velocity: Annotated[Ints, Column()]  # lowest velocity class of a strike
+    ring_ticks: Annotated[Ints, Column()]  # least length of pitched notes
+    lead_in: Annotated[Ints, Column()]  # the layer that leads into what follows, -1 where none does
+    lead_in_onsets: Annotated[Ints, Column()]  # onsets that it has at least
+    drum_bias: Annotated[Floats, Column(NUM_DRUMS)]  # added to the drums' logits
 
 
 @lru_cache(maxsize=256)
@@ -138,17 +141,8 @@ _UNRESTS = np.tile(np.array([_UNREST[name] for name in CHORD_QUALITIES], np.floa
 _IS_HOME = (np.arange(NUM_CHORDS) < NUM_QUALITIES).astype(np.float32)
 
 
-@lru_cache(maxsize=64)
-def _scale_mask(scale: str, is_free: bool) -> npt.NDArray[np.bool_]:
-    mask = np.full(12, is_free)
-    mask[list(SCALES[scale])] = True
-    return mask
-
-
-@lru_cache(maxsize=16)
-def _ranges(tonic: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    low, high = (np.array(side, np.int64) - tonic_shift(tonic) for side in zip(*RANGES, strict=True))
-    return low, high
+_IN_SCALE = np.array([[step in steps for step in range(12)] for steps in SCALES.values()])
+_LOWEST, _HIGHEST = np.array(RANGES).T
 
 
 # --- changes of key ------------------------------------------------------------------------------------------------
@@ -197,108 +191,112 @@ _DOMINANTS = _chord_set((7, "7"), (7, "maj"), (7, "sus4"), (7, "min"), (7, "min7
 # --- beats ---------------------------------------------------------------------------------------------------------
 
 
-def _max_notes(intent: Intent, ending: int) -> npt.NDArray[np.int64]:
-    rest, most = np.array(_NOTES_AT_REST), np.array(_NOTES_AT_MOST)
-    counts = np.rint(rest + (most - rest) * intent.density).astype(np.int64)
-    if ending == LAST_CHORD:
-        counts = np.array([3, 1, 5, 1, 1], np.int64)
-    return counts * _playing(intent) if ending != SILENT and intent.cue != "cut" else counts * 0
+def playing(asked: Asked) -> Bools:
+    """[N, layers]: who plays."""
+    plays = asked["layers"] > 0
+    # Somebody has to carry the harmony, however still the mood: the pads, unless the listener muted them.
+    plays[~plays[:, 1:].any(axis=1), _HARMONY] = True
+    return plays
 
 
-def _playing(intent: Intent) -> npt.NDArray[np.bool_]:
-    """Who plays, in the order of LAYERS."""
-    playing = np.array(intent.active_layers)
-    if not playing[1:].any():
-        # Somebody has to carry the harmony, however still the mood: the pads, unless the listener muted them.
-        playing[_HARMONY] = True
-    return playing
-
-
-def strike_layers(intent: Intent) -> list[int]:
-    """The pitched layers that strike at a hit."""
-    return [layer for layer in range(1, len(LAYERS)) if _playing(intent)[layer]]
-
-
-def strike_drums(intent: Intent, strength: float) -> list[int]:
-    """What the drums strike, as in `notes.DRUM_PITCHES`. Where the mood has none, a strong hit still has its cymbal."""
-    return [DRUM_NOTES[drum] for drum in np.flatnonzero(_strike_drums(intent, strength))]
-
-
-def _strike_drums(intent: Intent, strength: float) -> npt.NDArray[np.bool_]:
-    drums = np.zeros(NUM_DRUMS, bool)
-    drums[_KICK] = intent.active_layers[_DRUMS]
-    is_muted = intent.layer_gains_db[_DRUMS] <= MUTE_DB
-    drums[_CRASH] = intent.active_layers[_DRUMS] or (strength >= CUT_STRENGTH and not is_muted)
+def struck_drums(asked: Asked, strength: npt.NDArray[np.float64]) -> Bools:
+    """[N, NUM_DRUMS]: what the drums strike at hits. Where the mood has none, a strong hit still has its cymbal."""
+    drums, has_drums = np.zeros((len(asked), NUM_DRUMS), bool), asked["layers"][:, _DRUMS] > 0
+    drums[:, _KICK] = has_drums
+    drums[:, _CRASH] = has_drums | ((strength >= CUT_STRENGTH) & (asked["is_muted"][:, _DRUMS] == 0))
     return drums
 
 
-def strike_velocity(strength: float) -> int:
-    """The lowest velocity class of a strike."""
-    return _SOFTEST_STRIKE + round((NUM_VELOCITIES - 1 - _SOFTEST_STRIKE) * strength)
+def strike_velocity(strength: float | npt.NDArray[np.float64]) -> Ints:
+    """The lowest velocity class of strikes."""
+    return _SOFTEST_STRIKE + np.rint(np.multiply(NUM_VELOCITIES - 1 - _SOFTEST_STRIKE, strength)).astype(np.int64)
 
 
-def strike_tick(intent: Intent) -> int:
-    """The tick of its beat nearest to a hit."""
-    return min(TICKS_PER_BEAT - 1, round(intent.hit_offset * TICKS_PER_BEAT))
+def strike_tick(hit_offset: float | npt.NDArray[np.float64]) -> Ints:
+    """The ticks of their beats nearest to hits."""
+    return np.minimum(TICKS_PER_BEAT - 1, np.rint(np.multiply(hit_offset, TICKS_PER_BEAT)).astype(np.int64))
 
 
-def _chord_bias(intent: Intent) -> npt.NDArray[np.float32]:
-    bias = np.float32(_VALENCE_PULL * intent.valence) * _THIRD_SIGNS
-    bias += np.float32(_TENSION_PULL * (intent.tension - _TENSION_REST)) * _UNRESTS
+def _max_notes(asked: Asked, ending: Ints) -> Ints:
+    rest, most = np.array(_NOTES_AT_REST), np.array(_NOTES_AT_MOST)
+    counts = np.rint(rest + (most - rest) * asked["density"][:, None]).astype(np.int64)
+    counts[ending == LAST_CHORD] = (3, 1, 5, 1, 1)
+    is_silent = (ending == SILENT) | (asked["cue"] == CUT)
+    return counts * (playing(asked) & ~is_silent[:, None])
+
+
+def _chord_bias(asked: Asked) -> Floats:
+    bias = (_VALENCE_PULL * asked["valence"]).astype(np.float32)[:, None] * _THIRD_SIGNS
+    bias += (_TENSION_PULL * (asked["tension"] - _TENSION_REST)).astype(np.float32)[:, None] * _UNRESTS
     return bias - np.float32(_HOME_PENALTY) * _IS_HOME
 
 
-def _chords(intent: Intent, is_free: bool, is_arrival: bool) -> npt.NDArray[np.bool_]:
-    scale, to_end = intent.key.scale, intent.beats_to_end
-    if to_end is not None and to_end <= 0:
-        return tonic_chord(scale)
-    if to_end is not None and to_end <= 2:
-        return cadence_chords(scale, is_free)
+@lru_cache(maxsize=4096)
+def _chords(
+    scale: int, is_free: bool, beats_to_end: int, is_arrival: bool, tonic: int, tonic_ahead: int, scale_ahead: int,
+    is_leaving: bool,
+) -> Bools:  # fmt: skip
+    """[NUM_CHORDS] relative to `tonic`."""
+    name = SCALE_NAMES[scale]
+    if beats_to_end <= 0:
+        return tonic_chord(name)
+    if beats_to_end <= 2:
+        return cadence_chords(name, is_free)
     if is_arrival:
-        return arrival_chords(scale, is_free)
-    if intent.key_ahead is not None:
-        return pivot_chords(intent.key, intent.key_ahead, is_free, (intent.beats_to_key or 0) <= _LEAVING_BEATS)
-    return allowed_chords(scale, is_free)
+        return arrival_chords(name, is_free)
+    if tonic_ahead >= 0:
+        return pivot_chords(Key(tonic, name), Key(tonic_ahead, SCALE_NAMES[scale_ahead]), is_free, is_leaving)
+    return allowed_chords(name, is_free)
 
 
-def beat_rules(intent: Intent, is_arrival: bool = False) -> BeatRules:
-    """The limits that an intent puts on its beat; `is_arrival`: the first beat of a new key."""
-    is_free = intent.tension > FREE_TENSION
-    to_end = intent.beats_to_end
-    ending = ENDLESS if to_end is None or to_end > 0 else (LAST_CHORD if to_end == 0 else SILENT)
-    is_hit, is_cut = intent.cue == "hit" and ending != SILENT, intent.cue == "cut" and ending == ENDLESS
-    beat = intent.beat - 1
-    is_leaving = intent.beats_to_key == _LEAVING_BEATS
-    low, high = _ranges(intent.key.tonic)
-    max_notes = _max_notes(intent, ending)
-    lead_in = -1
-    if intent.cue == "fill" and ending == ENDLESS:
-        lead_in = next(layer for layer in _LEAD_IN_LAYERS if max_notes[layer])
-        max_notes[lead_in] = max(max_notes[lead_in], _FEWEST_LEAD_IN_NOTES)
-    drum_bias = np.zeros(NUM_DRUMS, np.float32)
-    if lead_in == _DRUMS:
-        drum_bias[_FILL_DRUMS], drum_bias[_TIME_DRUMS] = _FILL_PULL, _TIME_PULL
-    tick = strike_tick(intent)
-    ring_beats = 1 + num_cut_beats(beat, intent.hit_strength)
-    return BeatRules(
-        scale=_scale_mask(intent.key.scale, is_free and ending == ENDLESS),
-        chords=_chords(intent, is_free, is_arrival),
-        chord_bias=_chord_bias(intent),
-        may_change_chord=ending != SILENT and not is_cut and (beat % 2 == 0 or ending == LAST_CHORD),
-        must_have_chord=ending == LAST_CHORD
-        or (ending == ENDLESS and (beat == 0 or is_hit or is_arrival or is_leaving))
-        or to_end == 2,
-        is_free=is_free and ending == ENDLESS,
-        low=low,
-        high=high,
-        max_notes=max_notes,
-        temperature=intent.temperature,
-        ending=ending,
-        strike=tick if is_hit else -1,
-        strike_drums=_strike_drums(intent, intent.hit_strength) if is_hit else np.zeros(NUM_DRUMS, bool),
-        strike_velocity=strike_velocity(intent.hit_strength),
-        ring_ticks=ring_beats * TICKS_PER_BEAT - tick if is_hit else 0,
-        lead_in=lead_in,
-        lead_in_onsets=2 + round(2 * intent.energy),
-        drum_bias=drum_bias,
-    )
+def _chord_masks(asked: Asked, is_free: Bools, is_arrival: Bools) -> Bools:
+    """[N, NUM_CHORDS]: one look-up for each beat; keys count only where there is another ahead."""
+    has_pivot = asked["tonic_ahead"] != NO_TONIC
+    tonic, ahead = (np.where(has_pivot, asked[name], NO_TONIC) for name in ("tonic", "tonic_ahead"))
+    to_end = np.minimum(asked["beats_to_end"], _NEAR_END)
+    is_leaving = has_pivot & (asked["beats_to_key"] <= _LEAVING_BEATS)
+    keys = (asked["scale"], tonic, ahead, asked["scale_ahead"], to_end)
+    scales, tonics, aheads, scales_ahead, to_ends = (numbers.astype(np.int64).tolist() for numbers in keys)
+    flags = is_free.tolist(), to_ends, is_arrival.tolist(), tonics, aheads, scales_ahead, is_leaving.tolist()
+    return np.array(list(map(_chords, scales, *flags)))
+
+
+def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> None:
+    """Write the limits that beats [N] ASKED have into the rules of their slots [N]; `is_arrival` [N]: the first beat of
+    a new key."""
+    to_end, beat, cue = asked["beats_to_end"], asked["beat"].astype(np.int64), asked["cue"]
+    ending = np.where(to_end > 0, ENDLESS, np.where(to_end == 0, LAST_CHORD, SILENT))
+    is_endless = ending == ENDLESS
+    is_free = asked["tension"] > FREE_TENSION
+    is_hit, is_cut = (cue == HIT) & (ending != SILENT), (cue == CUT) & is_endless
+    shift = (asked["tonic"].astype(np.int64) + 6) % 12 - 6
+
+    max_notes, drum_bias = _max_notes(asked, ending), np.zeros((len(asked), NUM_DRUMS), np.float32)
+    lead_in = np.full(len(asked), -1)
+    fills = np.flatnonzero((cue == FILL) & is_endless)
+    lead_in[fills] = _LEAD_IN_LAYERS[(max_notes[fills][:, _LEAD_IN_LAYERS] > 0).argmax(axis=1)]
+    max_notes[fills, lead_in[fills]] = np.maximum(max_notes[fills, lead_in[fills]], _FEWEST_LEAD_IN_NOTES)
+    drum_bias[lead_in == _DRUMS] = _FILL_BIAS
+
+    strength = asked["hit_strength"]
+    tick = strike_tick(asked["hit_offset"])
+    cut_beats = np.where(strength >= CUT_STRENGTH, np.minimum(MOST_CUT_BEATS, BEATS_PER_BAR - 1 - beat), 0)
+
+    rules.scale[slots] = _IN_SCALE[asked["scale"].astype(np.int64)] | (is_free & is_endless)[:, None]
+    rules.chords[slots] = _chord_masks(asked, is_free, is_arrival)
+    rules.chord_bias[slots] = _chord_bias(asked)
+    rules.may_change_chord[slots] = (ending != SILENT) & ~is_cut & ((beat % 2 == 0) | (ending == LAST_CHORD))
+    is_called_for = (beat == 0) | is_hit | is_arrival | (asked["beats_to_key"] == _LEAVING_BEATS)
+    rules.must_have_chord[slots] = (ending == LAST_CHORD) | (is_endless & is_called_for) | (to_end == 2)
+    rules.is_free[slots] = is_free & is_endless
+    rules.low[slots], rules.high[slots] = _LOWEST - shift[:, None], _HIGHEST - shift[:, None]
+    rules.max_notes[slots] = max_notes
+    rules.temperature[slots] = asked["temperature"]
+    rules.ending[slots] = ending
+    rules.strike[slots] = np.where(is_hit, tick, -1)
+    rules.strike_drums[slots] = struck_drums(asked, strength) & is_hit[:, None]
+    rules.strike_velocity[slots] = strike_velocity(strength)
+    rules.ring_ticks[slots] = np.where(is_hit, (1 + cut_beats) * TICKS_PER_BEAT - tick, 0)
+    rules.lead_in[slots] = lead_in
+    rules.lead_in_onsets[slots] = 2 + np.rint(2 * asked["energy"]).astype(np.int64)
+    rules.drum_bias[slots] = drum_bias

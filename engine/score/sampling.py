@@ -6,18 +6,19 @@ the row state. Random numbers are a hash of (seed, attempt, position, field): dr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.compile import entry, kernel
 from engine.score import kernels
+from engine.score.columns import Bools, Column, Floats, Ints, Seeds
 from engine.score.cues import NUM_LAYERS, velocity_bounds
-from engine.score.kernels import F32, Quantised
+from engine.score.kernels import F32, Bits, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import copy_event, lane_of, show_next
-from engine.score.rules import LAST_CHORD
+from engine.score.rules import LAST_CHORD, Rules
 from engine.score.vocabulary import (
     BAR,
     BEAT,
@@ -77,97 +78,29 @@ def pack_heads(tensors: dict[str, npt.NDArray[np.float32]]) -> Heads:
 class Rows(NamedTuple):
     """Composing state of every slot: what the masks need to know of the beat so far."""
 
-    seed: npt.NDArray[np.uint64]  # [S]
-    attempt: npt.NDArray[np.uint64]  # [S] how often a beat has been composed again: another draw every time
-    position: npt.NDArray[np.int64]  # [S] events fed to the trunk
-    pending: npt.NDArray[np.int64]  # [S, 5] the event to be fed next
-    recalled: npt.NDArray[np.int64]  # [S, 5] the recalled event that is fed with it
-    recalled_beat: npt.NDArray[np.int64]  # [S, MAX_EVENTS_PER_BEAT, 5] all that this beat recalls, in order
-    num_recalled: npt.NDArray[np.int64]  # [S]
-    is_recalling: npt.NDArray[np.bool_]  # [S]
-    faith: npt.NDArray[np.float32]  # [S, lanes] added to the pull of what is recalled
-    events: npt.NDArray[np.int64]  # [S, MAX_EVENTS_PER_BEAT, 5] chosen in this beat
-    num_events: npt.NDArray[np.int64]  # [S]
-    num_notes: npt.NDArray[np.int64]  # [S, 5] of each layer in this beat
-    chord: npt.NDArray[np.int64]  # [S] value of the sounding chord, -1 before the first
-    sounds_until: npt.NDArray[np.int64]  # [S, 5] ticks from the beginning of this beat
-    voicing: npt.NDArray[np.int64]  # [S, 2] lowest and highest value of the last chord played; 0 before the first
-    last_lead: npt.NDArray[np.int64]  # [S] value of the lead's last note; 0 before the first
-    tonic: npt.NDArray[np.int64]  # [S] pitch class that all values are relative to; -1 before the first beat
-    done: npt.NDArray[np.bool_]  # [S] the beat is complete
-
-
-def make_rows(num_slots: int) -> Rows:
-    return Rows(
-        seed=np.zeros(num_slots, np.uint64),
-        attempt=np.zeros(num_slots, np.uint64),
-        position=np.zeros(num_slots, np.int64),
-        pending=np.zeros((num_slots, 5), np.int64),
-        recalled=np.zeros((num_slots, 5), np.int64),
-        recalled_beat=np.zeros((num_slots, MAX_EVENTS_PER_BEAT, 5), np.int64),
-        num_recalled=np.zeros(num_slots, np.int64),
-        is_recalling=np.zeros(num_slots, np.bool_),
-        faith=np.zeros((num_slots, len(LANES)), np.float32),
-        events=np.zeros((num_slots, MAX_EVENTS_PER_BEAT, 5), np.int64),
-        num_events=np.zeros(num_slots, np.int64),
-        num_notes=np.zeros((num_slots, NUM_LAYERS), np.int64),
-        chord=np.full(num_slots, -1, np.int64),
-        sounds_until=np.zeros((num_slots, NUM_LAYERS), np.int64),
-        voicing=np.zeros((num_slots, 2), np.int64),
-        last_lead=np.zeros(num_slots, np.int64),
-        tonic=np.full(num_slots, -1, np.int64),
-        done=np.zeros(num_slots, np.bool_),
-    )
-
-
-class RuleTable(NamedTuple):
-    """`BeatRules` of every slot."""
-
-    scale: npt.NDArray[np.bool_]  # [S, 12]
-    chords: npt.NDArray[np.bool_]  # [S, NUM_CHORDS]
-    chord_bias: npt.NDArray[np.float32]  # [S, NUM_CHORDS]
-    may_change_chord: npt.NDArray[np.bool_]  # [S]
-    must_have_chord: npt.NDArray[np.bool_]  # [S]
-    is_free: npt.NDArray[np.bool_]  # [S]
-    low: npt.NDArray[np.int64]  # [S, 5]
-    high: npt.NDArray[np.int64]  # [S, 5]
-    max_notes: npt.NDArray[np.int64]  # [S, 5]
-    temperature: npt.NDArray[np.float32]  # [S]
-    ending: npt.NDArray[np.int64]  # [S]
-    strike: npt.NDArray[np.int64]  # [S]
-    strike_drums: npt.NDArray[np.bool_]  # [S, NUM_DRUMS]
-    strike_velocity: npt.NDArray[np.int64]  # [S]
-    ring_ticks: npt.NDArray[np.int64]  # [S]
-    lead_in: npt.NDArray[np.int64]  # [S]
-    lead_in_onsets: npt.NDArray[np.int64]  # [S]
-    drum_bias: npt.NDArray[np.float32]  # [S, NUM_DRUMS]
-
-
-def make_rule_table(num_slots: int) -> RuleTable:
-    return RuleTable(
-        scale=np.zeros((num_slots, 12), np.bool_),
-        chords=np.zeros((num_slots, FIRST_DRUM), np.bool_),
-        chord_bias=np.zeros((num_slots, FIRST_DRUM), np.float32),
-        may_change_chord=np.zeros(num_slots, np.bool_),
-        must_have_chord=np.zeros(num_slots, np.bool_),
-        is_free=np.zeros(num_slots, np.bool_),
-        low=np.zeros((num_slots, NUM_LAYERS), np.int64),
-        high=np.zeros((num_slots, NUM_LAYERS), np.int64),
-        max_notes=np.zeros((num_slots, NUM_LAYERS), np.int64),
-        temperature=np.ones(num_slots, np.float32),
-        ending=np.zeros(num_slots, np.int64),
-        strike=np.full(num_slots, -1, np.int64),
-        strike_drums=np.zeros((num_slots, NUM_DRUMS), np.bool_),
-        strike_velocity=np.zeros(num_slots, np.int64),
-        ring_ticks=np.zeros(num_slots, np.int64),
-        lead_in=np.full(num_slots, -1, np.int64),
-        lead_in_onsets=np.zeros(num_slots, np.int64),
-        drum_bias=np.zeros((num_slots, NUM_DRUMS), np.float32),
-    )
+    seed: Annotated[Seeds, Column()]
+    attempt: Annotated[Seeds, Column(is_carried=True)]  # how often a beat was composed again: other draws every time
+    position: Annotated[Ints, Column(is_carried=True)]  # events fed to the trunk
+    pending: Annotated[Ints, Column(5)]  # the event to be fed next
+    recalled: Annotated[Ints, Column(5)]  # the recalled event that is fed with it
+    recalled_beat: Annotated[Ints, Column(MAX_EVENTS_PER_BEAT, 5)]  # all that this beat recalls, in order
+    num_recalled: Annotated[Ints, Column()]
+    is_recalling: Annotated[Bools, Column()]
+    strength: Annotated[Floats, Column(len(LANES))]  # added to the pull of what is recalled
+    events: Annotated[Ints, Column(MAX_EVENTS_PER_BEAT, 5)]  # chosen in this beat
+    num_events: Annotated[Ints, Column()]
+    num_notes: Annotated[Ints, Column(NUM_LAYERS)]  # of each layer in this beat
+    chord: Annotated[Ints, Column(initial=-1, is_carried=True)]  # value of the sounding chord, -1 before the first
+    sounds_until: Annotated[Ints, Column(NUM_LAYERS, is_carried=True)]  # ticks from the beginning of this beat
+    # Lowest and highest value of the last chord played, and value of the lead's last note; 0 before the first.
+    voicing: Annotated[Ints, Column(2, is_carried=True)]
+    last_lead: Annotated[Ints, Column(is_carried=True)]
+    tonic: Annotated[Ints, Column(initial=-1, is_carried=True)]  # that all values are relative to; -1 before the first
+    done: Annotated[Bools, Column()]  # the beat is complete
 
 
 @kernel
-def _uniform(seed, position, field):  # type: ignore[no-untyped-def]
+def _uniform(seed: Any, position: int, field: int) -> float:
     """A number in [0, 1): the splitmix64 finaliser (Steele, Lea, Flood 2014) of seed and place."""
     z = seed + np.uint64(position * 8 + field + 1) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -176,12 +109,12 @@ def _uniform(seed, position, field):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _seed_of(rows, row):  # type: ignore[no-untyped-def]
+def _seed_of(rows: Rows, row: int) -> Any:
     return rows.seed[row] ^ (rows.attempt[row] * np.uint64(0xD6E8FEB86659FD93))
 
 
 @kernel
-def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyped-def]
+def _draw(logits: Floats, allowed: Bools, temperature: float, uniform: float, bits: Bits) -> int:
     """Index of an allowed logit, drawn at `temperature`; the first one where none is allowed."""
     peak = F32(-np.inf)
     for i in range(len(logits)):
@@ -207,7 +140,9 @@ def _draw(logits, allowed, temperature, uniform, bits):  # type: ignore[no-untyp
 
 
 @kernel
-def _field_logits(parts, field, width, table, guidance, hidden, out):  # type: ignore[no-untyped-def]
+def _field_logits(
+    parts: Floats, field: int, width: int, table: Floats, guidance: np.float32, hidden: Floats, out: Floats
+) -> None:
     """out = table · silu(parts[0, field]), guided away from the same of parts[1].
 
     The product is linear: guiding its input guides the logits. `hidden` [width] is scratch.
@@ -225,29 +160,40 @@ def _field_logits(parts, field, width, table, guidance, hidden, out):  # type: i
 
 
 @kernel
-def _pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-untyped-def]
-    """Lean towards the recalled event, if it is the one that is being written; `faith` [lanes] comes on top."""
+def _pull(logits: Floats, gates: Floats, strength: Floats, recalled: Ints, event: Ints, field: int) -> None:
+    """Lean towards the recalled event, if it is the one that is being written; `strength` [lanes] comes on top."""
     for before in range(field):
         if recalled[before] != event[before]:
             return
     lane = lane_of(recalled[0])
     if recalled[0] != NO_RECALL:
-        most = faith[max(lane, 0)]
+        most = strength[max(lane, 0)]
         if lane < 0:
-            for each in range(len(faith)):
-                most = max(most, faith[each])
+            for each in range(len(strength)):
+                most = max(most, strength[each])
         logits[recalled[field]] += gates[field] + most
 
 
 @kernel
-def _add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
+def _add_chosen(parts: Floats, first_field: int, width: int, table: Floats, index: int) -> None:
     for i in range(table.shape[1]):
         parts[0, first_field * width + i] += table[index, i]
         parts[1, first_field * width + i] += table[index, i]
 
 
 @kernel
-def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, scratch, event):  # type: ignore[no-untyped-def]
+def _choose_note(
+    parts: Floats,
+    gates: Floats,
+    guidance: np.float32,
+    heads: Heads,
+    rows: Rows,
+    rules: Rules,
+    row: int,
+    layer: int,
+    scratch: Scratch,
+    event: Ints,
+) -> None:
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
     seed, place, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
@@ -259,13 +205,13 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, scratch
 
     allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
-    _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 1)
+    _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
     event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, place, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
     allow_values(rows, rules, row, layer, event[1], allowed)
     _field_logits(parts, 1, width, heads.value, guidance, hidden, logits)
-    _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 2)
+    _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
         logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
     event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, place, 2), bits)
@@ -278,7 +224,7 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, scratch
         for duration in range(len(DURATIONS)):
             allowed[duration] = DURATIONS[duration] >= rules.ring_ticks[row]
     _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)
-    _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 3)
+    _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 3)
     event[3] = _draw(
         logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, place, 3), bits
     )
@@ -288,21 +234,32 @@ def _choose_note(parts, gates, guidance, heads, rows, rules, row, layer, scratch
     for velocity in range(heads.velocity.shape[0]):
         allowed[velocity] = quietest <= velocity <= loudest
     _field_logits(parts, 3, width, heads.velocity, guidance, hidden, logits)
-    _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 4)
+    _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 4)
     event[4] = _draw(
         logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, place, 4), bits
     )
 
 
 @kernel
-def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, scratch, event):  # type: ignore[no-untyped-def]
+def _choose_event(
+    parts: Floats,
+    gates: Floats,
+    kind_logits: Floats,
+    guidance: np.float32,
+    heads: Heads,
+    rows: Rows,
+    rules: Rules,
+    row: int,
+    scratch: Scratch,
+    event: Ints,
+) -> None:
     """Choose one event of one row into `event` [5]."""
     width = heads.position.shape[1]
     bits, allowed = scratch.bits, scratch.allowed[:NUM_KINDS]
     allow_kinds(rows, rules, row, allowed, scratch.values)
     for field in range(len(event)):
         event[field] = 0
-    _pull(kind_logits, gates, rows.faith[row], rows.recalled[row], event, 0)
+    _pull(kind_logits, gates, rows.strength[row], rows.recalled[row], event, 0)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
     seed, place = _seed_of(rows, row), rows.position[row]
@@ -315,7 +272,7 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
         _add_chosen(parts, 1, width, heads.chosen_position, 0)
         logits = scratch.logits
         _field_logits(parts, 1, width, heads.value, guidance, scratch.hidden, logits)
-        _pull(logits, gates, rows.faith[row], rows.recalled[row], event, 2)
+        _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
         chords = rules.chords[row]
         for chord in range(len(chords)):
             logits[chord] += rules.chord_bias[row, chord]
@@ -327,7 +284,7 @@ def _choose_event(parts, gates, kind_logits, guidance, heads, rows, rules, row, 
 
 
 @kernel
-def _remember_pitch(rows, row, layer):  # type: ignore[no-untyped-def]
+def _remember_pitch(rows: Rows, row: int, layer: int) -> None:
     """Keep what the next chord or melody note has to lead on from; the beat's last event has just been chosen."""
     event = rows.events[row, rows.num_events[row] - 1]
     if layer == 2:
@@ -372,7 +329,9 @@ def new_scratch(heads: Heads, num_rows: int) -> Scratch:
 
 
 @entry("engine.score")
-def choose_events(hidden, guidance, heads, rows, rules, slots, scratch):  # type: ignore[no-untyped-def]
+def choose_events(
+    hidden: Floats, guidance: np.float32, heads: Heads, rows: Rows, rules: Rules, slots: Ints, scratch: Scratch
+) -> None:
     """Choose the next event of each of `slots` [B] and write it into the rows' state.
 
     hidden [2, B, dim]: as asked, and as it would be if no mood were asked. `guidance` 1 takes the first; what is above

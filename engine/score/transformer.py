@@ -85,9 +85,8 @@ class Layer(nn.Module):
         """
         group, heard = q.shape[1] // k.shape[1], []
         for queries, keys, bias in biases:
-            asked = (
-                q[:, :, queries].unflatten(1, (-1, group)).flatten(2, 3)
-            )  # heads that share a key, one below another
+            # Heads that share a key, one below another.
+            asked = q[:, :, queries].unflatten(1, (-1, group)).flatten(2, 3)  # type: ignore[no-untyped-call]
             scores = asked @ k[:, :, keys].transpose(-1, -2) * self.config.head_dim**-0.5
             weights = (scores + bias.to(scores.dtype).repeat(group, 1)).softmax(-1).to(v.dtype)
             heard.append((weights @ v[:, :, keys]).unflatten(2, (group, -1)).flatten(1, 2))

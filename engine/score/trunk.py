@@ -12,9 +12,14 @@ import numpy.typing as npt
 
 from engine.config import ModelConfig
 from engine.score import kernels
+from engine.score.vocabulary import CONDITION, NUM_FIELDS
 
 REWIND_EVENTS = 256
 """How many events back a row may be rewound; the cache is longer than the window by this."""
+
+_CONDITION = 1 + 2 * NUM_FIELDS
+_SHOWN = _CONDITION + CONDITION
+"""Words of 32 bits that a row is shown: its position, an event, a recalled event, from `_CONDITION` on a condition."""
 
 Float = npt.NDArray[np.float32]
 Int = npt.NDArray[np.int64]
@@ -58,14 +63,16 @@ class CpuTrunk:
         return tuple(part[row].copy() for part in self._cache)
 
     def restore(self, row: int, snapshot: Memory) -> None:
-        for part, saved in zip(self._cache, snapshot, strict=True):
+        parts: Memory = self._cache
+        for part, saved in zip(parts, snapshot, strict=True):
             part[row] = saved
 
 
 class TorchTrunk:
     """The torch model on `device`, always with all `max_rows` rows: one shape, hence one order of summation.
 
-    Rows that are not asked for write to a spare last place of the cache and are thrown away.
+    Rows that are not asked for write to a spare last place of the cache and are thrown away. A step is one copy up, of
+    all that a row is shown, and one down, each between an array that stays here and one that stays there.
     """
 
     def __init__(self, tensors: dict[str, Float], config: ModelConfig, max_rows: int, device: str) -> None:
@@ -81,23 +88,33 @@ class TorchTrunk:
         self._keys = torch.zeros(shape, device=self._device)
         self._values = torch.zeros(shape, device=self._device)
         self.num_rows = max_rows
+        is_pinned = self._device.type == "cuda"
+        self._shown = torch.zeros((max_rows, _SHOWN), dtype=torch.int32, pin_memory=is_pinned)
+        self._shown_there = torch.zeros((max_rows, _SHOWN), dtype=torch.int32, device=self._device)
+        self._hidden = torch.zeros((max_rows, config.dim), pin_memory=is_pinned)
+        self._shown_rows, self._hidden_rows = self._shown.numpy(), self._hidden.numpy()  # the same memory
 
     def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
-        torch = self._torch
-        all_events, all_recalled = (np.zeros((self.num_rows, events.shape[1]), np.int64) for _ in range(2))
-        all_conditions = np.zeros((self.num_rows, conditions.shape[1]), np.float32)
-        all_positions = np.full(self.num_rows, -1, np.int64)
-        all_events[rows], all_recalled[rows] = events, recalled
-        all_conditions[rows], all_positions[rows] = conditions, positions
-        arrays = (all_events, all_recalled, all_conditions, all_positions)
-        with torch.inference_mode():
-            hidden = self._advance_all(*(torch.from_numpy(array).to(self._device) for array in arrays))
-        return hidden.cpu().numpy()[rows]
+        shown = self._shown_rows
+        shown[:, 0] = -1
+        shown[rows, 0] = positions
+        shown[rows, 1:_CONDITION] = np.concatenate((events, recalled), axis=1)
+        shown.view(np.float32)[rows, _CONDITION:] = conditions
+        self._shown_there.copy_(self._shown, non_blocking=True)
+        there = self._shown_there
+        numbers = there[:, :_CONDITION].long()
+        with self._torch.inference_mode():
+            hidden = self._advance_all(
+                numbers[:, 1:6], numbers[:, 6:], there[:, _CONDITION:].view(self._torch.float32), numbers[:, 0]
+            )
+        self._hidden.copy_(hidden)
+        return self._hidden_rows[rows]
 
     def _advance_all(self, events: Any, recalled: Any, conditions: Any, positions: Any) -> Any:
         from engine.score.transformer import rotary_angles, rotate
 
-        torch, model = self._torch, self._model
+        torch = self._torch
+        model: Any = self._model  # torch does not tell what its lists of modules hold
         every = torch.arange(self.num_rows, device=self._device)
         place = torch.where(positions < 0, self._capacity, positions % self._capacity)
         cos, sin = rotary_angles(positions.clamp(min=0), self._config.head_dim)

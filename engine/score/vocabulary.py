@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.notes import DRUM_PITCHES, TICKS_PER_BEAT
+from engine.score.asked import ASKED, NEVER
 from engine.score.piece import Piece
 from moods.harmony import CHORD_QUALITY_NAMES, SCALE_NAMES
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, CUES, LANES, LAYERS, SECTIONS, STYLES
@@ -52,7 +53,10 @@ NO_RECALL = NUM_KINDS
 RECALLED_SIZES = (NUM_KINDS + 1, *FIELD_SIZES[1:])
 
 
-def tonic_shift(tonic: int) -> int:
+Tonic = TypeVar("Tonic", int, npt.NDArray[np.int64])
+
+
+def tonic_shift(tonic: Tonic) -> Tonic:
     """Semitones from C to the tonic, -6 … 5: absolute pitch = relative pitch + shift."""
     return (tonic + 6) % 12 - 6
 
@@ -108,67 +112,36 @@ def hide(conditions: npt.NDArray[Any], groups: Sequence[str]) -> None:
         conditions[..., CONDITION_SLICES[name]] = 0
 
 
-def _knots(value: float, low: float, high: float) -> npt.NDArray[np.float32]:
-    """Soft one-hot of a number: triangular weights on evenly spaced knots."""
-    place = (min(max(value, low), high) - low) / (high - low) * (_NUM_KNOTS - 1)
-    return np.maximum(0.0, 1.0 - np.abs(np.arange(_NUM_KNOTS) - place)).astype(np.float32)
+def _knots(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.float64]:
+    """Soft one-hot of numbers [N]: triangular weights [N, _NUM_KNOTS] on evenly spaced knots."""
+    at = (np.clip(values, low, high) - low) / (high - low) * (_NUM_KNOTS - 1)
+    return np.maximum(0.0, 1.0 - np.abs(np.arange(_NUM_KNOTS) - at[:, None]))
 
 
-def condition(
-    *,
-    valence: float,
-    energy: float,
-    tension: float,
-    density: float,
-    bpm: float,
-    style: Sequence[float] | npt.NDArray[np.float32],
-    scale: str,
-    layers: Sequence[bool | None],
-    beat: int,
-    bar_in_section: int,
-    section: str,
-    bars_to_change: int | None,
-    beats_to_end: int | None,
-    cue: str,
-    recall: Sequence[float | None],
-) -> npt.NDArray[np.float32]:
-    """Condition of one beat, float32 [CONDITION].
+_KNOTTED = (("valence", -1, 1), ("energy", 0, 1), ("tension", 0, 1), ("density", 0, 1))
 
-    `beat` is 0 … 3 in the bar; a layer that is None is unknown; `bars_to_change` counts the bars of the section that
-    follow this one; `recall` is how closely, 0 … 1, each lane is to follow the beat it recalls, None where it does not.
+
+def conditions(asked: npt.NDArray[np.void], recall: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.float32]:
+    """Conditions float32 [N, CONDITION] of beats [N] ASKED.
+
+    `recall` [N, lanes] is how closely, 0 … 1, each lane is to follow the beat it recalls, 0 where it recalls none.
     """
-    out = np.zeros(CONDITION, np.float32)
-    at = CONDITION_SLICES
-    out[at["valence"]] = _knots(valence, -1, 1)
-    out[at["energy"]] = _knots(energy, 0, 1)
-    out[at["tension"]] = _knots(tension, 0, 1)
-    out[at["density"]] = _knots(density, 0, 1)
-    out[at["tempo"]] = _knots(float(np.log2(bpm / 40.0)), 0, float(np.log2(6.0)))
-    out[at["style"]] = style
-    out[at["scale"].start + SCALE_NAMES.index(scale)] = 1
-    for index, playing in enumerate(layers):
-        if playing is not None:
-            out[at["layers"].start + index + (0 if playing else len(LAYERS))] = 1
-    out[at["beat"].start + beat] = 1
-    out[at["phrase_bar"].start + bar_in_section % BARS_PER_PHRASE] = 1
-    out[at["section"].start + SECTIONS.index(section)] = 1
-    if beats_to_end is not None:
-        for index, within in enumerate((0, BEATS_PER_BAR, 4 * BEATS_PER_BAR)):
-            out[at["ending"].start + index] = float(0 <= beats_to_end <= within)
-    if bars_to_change is not None:
-        for index, within in enumerate((0, 1, 3)):
-            out[at["change"].start + index] = float(bars_to_change <= within)
-    out[at["cue"].start + CUES.index(cue)] = 1
-    write_recall(out, recall)
+    out = np.zeros((len(asked), CONDITION), np.float32)
+    at, every = CONDITION_SLICES, np.arange(len(asked))
+    for name, low, high in _KNOTTED:
+        out[:, at[name]] = _knots(asked[name], low, high)
+    out[:, at["tempo"]] = _knots(np.log2(asked["bpm"] / 40.0), 0, float(np.log2(6.0)))
+    out[:, at["style"]] = asked["style"]
+    out[:, at["layers"]] = np.concatenate([asked["layers"] == 1, asked["layers"] == 0], axis=1)
+    for name in ("scale", "beat", "section", "cue"):
+        out[every, at[name].start + asked[name].astype(np.int64)] = 1
+    out[every, at["phrase_bar"].start + asked["bar_in_section"].astype(np.int64) % BARS_PER_PHRASE] = 1
+    to_end, to_change = asked["beats_to_end"][:, None], asked["bars_to_change"][:, None]
+    out[:, at["ending"]] = (to_end >= 0) & (to_end <= np.array([0, BEATS_PER_BAR, 4 * BEATS_PER_BAR]))
+    out[:, at["change"]] = to_change <= np.array([0, 1, 3])
+    if recall is not None:
+        out[:, at["recall"]] = np.concatenate([recall > 0, recall], axis=1)
     return out
-
-
-def write_recall(condition: npt.NDArray[Any], recall: Sequence[float | None]) -> None:
-    """Set the recall group of a condition [CONDITION] in place."""
-    start = CONDITION_SLICES["recall"].start
-    for lane, closeness in enumerate(recall):
-        condition[start + lane] = closeness is not None
-        condition[start + len(LANES) + lane] = closeness or 0.0
 
 
 # --- pieces to events ----------------------------------------------------------------------------------------------
@@ -217,32 +190,19 @@ def _bars_to_change(piece: Piece) -> list[int | None]:
 
 
 def _conditions(piece: Piece) -> npt.NDArray[np.float16]:
-    playing, bars_to_change = _playing_layers(piece), _bars_to_change(piece)
-    rows = []
-    for index, bar in enumerate(piece.bars):
-        layers = [bool(p) if known else None for p, known in zip(playing[index], piece.layers_known, strict=True)]
-        for beat in range(BEATS_PER_BAR):
-            to_end = None if bar.beats_to_end is None else bar.beats_to_end - beat
-            rows.append(
-                condition(
-                    valence=bar.valence,
-                    energy=bar.energy,
-                    tension=bar.tension,
-                    density=bar.density,
-                    bpm=piece.bpm,
-                    style=bar.style,
-                    scale=piece.key.scale,
-                    layers=layers,
-                    beat=beat,
-                    bar_in_section=bar.bar_in_section,
-                    section=bar.section,
-                    bars_to_change=bars_to_change[index],
-                    beats_to_end=to_end,
-                    cue=bar.cues[beat],
-                    recall=(),
-                )
-            )
-    return np.asarray(rows, np.float16)
+    bars, every = piece.bars, np.arange(BEATS_PER_BAR)
+    asked = np.zeros((len(bars), BEATS_PER_BAR), ASKED)
+    for name in ("valence", "energy", "tension", "density", "bar_in_section"):
+        asked[name] = np.array([getattr(bar, name) for bar in bars])[:, None]
+    asked["bpm"], asked["scale"], asked["beat"] = piece.bpm, SCALE_NAMES.index(piece.key.scale), every
+    asked["style"] = np.array([bar.style for bar in bars])[:, None]
+    asked["layers"] = np.where(piece.layers_known, _playing_layers(piece), -1)[:, None]
+    asked["section"] = np.array([SECTIONS.index(bar.section) for bar in bars])[:, None]
+    asked["cue"] = [[CUES.index(cue) for cue in bar.cues] for bar in bars]
+    asked["bars_to_change"] = np.array([NEVER if n is None else n for n in _bars_to_change(piece)])[:, None]
+    to_end = np.array([NEVER if bar.beats_to_end is None else bar.beats_to_end for bar in bars])
+    asked["beats_to_end"] = np.where(to_end == NEVER, NEVER, to_end - every[:, None]).T
+    return conditions(asked.reshape(-1)).astype(np.float16)
 
 
 def encode_piece(piece: Piece) -> EncodedPiece:

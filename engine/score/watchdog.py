@@ -1,19 +1,26 @@
-"""Notices a composer that has lost itself, beat by beat. In: a finished beat and those before it; out: what is wrong.
+"""Notices a composer that has lost itself, beat by beat. In: finished beats and those before them; out: what is wrong.
 
 A pure reading of the memory, so that it finds the same whenever a beat is composed; any thread. A beat at fault is
-composed again before anybody hears it (see composer.py), and counted.
+composed again before anybody hears it (see composer.py), and counted. numba; releases the GIL.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from engine.score.memory import Memory
+from engine.compile import entry, kernel
+from engine.score.asked import NEVER, NO_CUE
+from engine.score.columns import Bools, Ints
+from engine.score.memory import MEMORY_BEATS, Kept, Memory
 from engine.score.vocabulary import FIRST_LAYER
-from moods.intent import BEATS_PER_BAR, LAYERS, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS
 
 FAULTS = ("silence", "stuck note", "runaway density", "literal loop")
+NO_FAULT = -1
+_SILENCE, _STUCK_NOTE, _RUNAWAY_DENSITY, _LITERAL_LOOP = range(len(FAULTS))
 MAX_SAME_BARS = 4
 """A bar may stand this often in a row."""
 MAX_SILENT_BEATS = 3 * BEATS_PER_BAR
@@ -24,63 +31,118 @@ _STUCK_ONSETS = 36
 _RUNAWAY_NOTES = 24
 """Notes of one beat; drums, chord and three lines in sixteenths have 23."""
 
-_TUNEFUL = (LAYERS.index("texture"), LAYERS.index("lead"))
+_TUNEFUL = np.array([LAYERS.index("texture"), LAYERS.index("lead")])
 
 
-def find_fault(memory: Memory, slot: int, beat: int, intent: Intent) -> str | None:
-    """What is wrong with `beat`, which is already in the memory: one of FAULTS, or None."""
-    if intent.beats_to_end is not None or intent.cue != "none":
-        return None  # what is to be silent or the same has been asked for
-    events = memory.events(slot, beat)
-    if _num_notes(events) > _RUNAWAY_NOTES:
-        return "runaway density"
-    if _is_silent(memory, slot, beat):
-        return "silence"
-    if intent.beat == BEATS_PER_BAR and is_loop(memory, slot, beat):
-        return "literal loop"
-    if any(_is_stuck(memory, slot, beat, layer) for layer in _TUNEFUL):
-        return "stuck note"
-    return None
+def find_faults(memory: Memory, slots: Ints, beats: Ints, asked: npt.NDArray[np.void]) -> Ints:
+    """What is wrong with beats [N] of slots [N], which are already in the memory: indices into FAULTS, or NO_FAULT."""
+    faults = np.full(len(slots), NO_FAULT)
+    # What is to be silent or the same has been asked for.
+    is_free = (asked["beats_to_end"] == NEVER) & (asked["cue"] == NO_CUE)
+    _find_faults(memory.kept, slots, beats, is_free, asked["beat"] == BEATS_PER_BAR - 1, faults)
+    return faults
 
 
-def _num_notes(events: npt.NDArray[np.int16]) -> int:
-    return int((events[:, 0] >= FIRST_LAYER).sum())
+def find_loops(memory: Memory, slots: Ints, beats: Ints, num_beats: int) -> Bools:
+    """[N]: do the `num_beats` up to beats [N], of one bar, repeat those of each of the `MAX_SAME_BARS` bars before?"""
+    loops = np.zeros(len(slots), np.bool_)
+    _find_loops(memory.kept, slots, beats, num_beats, loops)
+    return loops
 
 
-def _is_silent(memory: Memory, slot: int, beat: int) -> bool:
+@entry("engine.score")
+def _find_faults(kept: Kept, slots: Ints, beats: Ints, is_free: Bools, is_last: Bools, faults: Ints) -> None:
+    for i in range(len(slots)):
+        if is_free[i]:
+            faults[i] = _fault(kept, slots[i], beats[i], is_last[i])
+
+
+@entry("engine.score")
+def _find_loops(kept: Kept, slots: Ints, beats: Ints, num_beats: int, loops: Bools) -> None:
+    for i in range(len(slots)):
+        loops[i] = _is_loop(kept, slots[i], beats[i], num_beats)
+
+
+@kernel
+def _fault(kept: Kept, slot: int, beat: int, is_last_of_bar: bool) -> int:
+    if _num_notes(kept, slot, beat) > _RUNAWAY_NOTES:
+        return _RUNAWAY_DENSITY
+    if _is_silent(kept, slot, beat):
+        return _SILENCE
+    if is_last_of_bar and _is_loop(kept, slot, beat, BEATS_PER_BAR):
+        return _LITERAL_LOOP
+    for layer in _TUNEFUL:
+        if _is_stuck(kept, slot, beat, FIRST_LAYER + layer):
+            return _STUCK_NOTE
+    return NO_FAULT
+
+
+@kernel
+def _num_events(kept: Kept, slot: int, beat: int) -> Any:
+    """None where the beat is not remembered."""
+    place = beat % MEMORY_BEATS
+    return np.int64(kept.num_events[slot, place]) if kept.beat[slot, place] == beat else np.int64(0)
+
+
+@kernel
+def _num_notes(kept: Kept, slot: int, beat: int) -> int:
+    count, events = 0, kept.events[slot, beat % MEMORY_BEATS]
+    for i in range(_num_events(kept, slot, beat)):
+        if events[i, 0] >= FIRST_LAYER:
+            count += 1
+    return count
+
+
+@kernel
+def _is_silent(kept: Kept, slot: int, beat: int) -> bool:
     """Has nothing begun for too long?"""
     if beat < MAX_SILENT_BEATS:
         return False
-    return not any(_num_notes(memory.events(slot, beat - back)) for back in range(MAX_SILENT_BEATS))
+    count = 0
+    for back in range(MAX_SILENT_BEATS):
+        count += _num_notes(kept, slot, beat - back)
+    return count == 0
 
 
-def is_loop(memory: Memory, slot: int, beat: int, beats: int = BEATS_PER_BAR) -> bool:
-    """Do the `beats` up to `beat`, of one bar, repeat those of each of the `MAX_SAME_BARS` bars before it?"""
-    if beat + 1 < MAX_SAME_BARS * BEATS_PER_BAR + beats:
+@kernel
+def _is_same(kept: Kept, slot: int, one: int, other: int) -> bool:
+    """Have two beats the same notes at the same positions, however long and loud?"""
+    count = _num_events(kept, slot, one)
+    if count != _num_events(kept, slot, other):
         return False
-    for back in range(beats):
-        last = memory.events(slot, beat - back)[:, :3]
-        for bars in range(1, MAX_SAME_BARS + 1):
-            if not np.array_equal(last, memory.events(slot, beat - back - bars * BEATS_PER_BAR)[:, :3]):
+    first, second = kept.events[slot, one % MEMORY_BEATS], kept.events[slot, other % MEMORY_BEATS]
+    for i in range(count):
+        for field in range(3):
+            if first[i, field] != second[i, field]:
                 return False
     return True
 
 
-def _is_stuck(memory: Memory, slot: int, beat: int, layer: int) -> bool:
-    """Has a melodic layer struck one single pitch, again and again, for `STUCK_BEATS`?"""
-    own = _pitches(memory, slot, beat, layer)
-    if beat < STUCK_BEATS or len(own) != 1:
+@kernel
+def _is_loop(kept: Kept, slot: int, beat: int, num_beats: int) -> bool:
+    if beat + 1 < MAX_SAME_BARS * BEATS_PER_BAR + num_beats:
         return False
-    onsets = 0
+    for back in range(num_beats):
+        for bars in range(1, MAX_SAME_BARS + 1):
+            if not _is_same(kept, slot, beat - back, beat - back - bars * BEATS_PER_BAR):
+                return False
+    return True
+
+
+@kernel
+def _is_stuck(kept: Kept, slot: int, beat: int, kind: int) -> bool:
+    """Has a melodic layer struck one single pitch, again and again, for `STUCK_BEATS`?"""
+    if beat < STUCK_BEATS:
+        return False
+    onsets, pitch = 0, np.int64(-1)
     for back in range(STUCK_BEATS):
-        events = memory.events(slot, beat - back)
-        pitches = events[events[:, 0] == FIRST_LAYER + layer, 2]
-        if set(pitches.tolist()) - own:
-            return False
-        onsets += len(pitches)
+        events = kept.events[slot, (beat - back) % MEMORY_BEATS]
+        for i in range(_num_events(kept, slot, beat - back)):
+            if events[i, 0] == kind:
+                if pitch >= 0 and events[i, 2] != pitch:
+                    return False
+                pitch = np.int64(events[i, 2])
+                onsets += 1
+        if pitch < 0:
+            return False  # it has left off
     return onsets >= _STUCK_ONSETS
-
-
-def _pitches(memory: Memory, slot: int, beat: int, layer: int) -> set[int]:
-    events = memory.events(slot, beat)
-    return set(events[events[:, 0] == FIRST_LAYER + layer, 2].tolist())

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.audio import BLOCK_FRAMES, Block
+from engine.audio import BLOCK_FRAMES, Block, Stems
 from engine.notes import SOUND
 from engine.synth.cpu import CpuRenderer
 from engine.synth.effects.limiter import LATENCY_FRAMES
 from engine.synth.patching.tables import PatchTables, shipped_tables
+from engine.synth.queue import Queue
 from engine.synth.ragged import Ragged
 from engine.synth.sizes import NUM_LAYERS
 from engine.synth.state import (
@@ -31,7 +32,7 @@ IntentOf = Callable[[int, int], Intent]
 """(slot, frame) -> what is heard from that frame on; asked at every multiple of BLOCK_FRAMES, before rendering."""
 
 
-_NO_SOUNDS = np.zeros(0, SOUND)
+_NO_NOTES = np.zeros(0, SOUND)
 
 
 class Renderer(Protocol):
@@ -64,7 +65,7 @@ class Renderer(Protocol):
         """
 
 
-def _control_row(intent: Intent) -> tuple[float, ...]:
+def colour_row(intent: Intent) -> tuple[float, ...]:
     """An intent in the order of targets.C_LOUDNESS and so on."""
     return (
         intent.loudness_lufs, intent.brightness, intent.energy, intent.bpm, intent.gain_db, intent.voice_room,
@@ -95,79 +96,79 @@ class Synth:
             from engine.synth.cuda import CudaRenderer
 
             self._renderer = CudaRenderer(flat, max_slots)
-        self._frames: dict[int, int] = {}
-        self._queues: dict[int, npt.NDArray[np.void]] = {}
+        self._open_slots: set[int] = set()
+        self._frames = np.zeros(max_slots, np.int64)  # the next that each slot will render
+        self._queue = Queue(max_slots)
 
     def open(self, slot: int, seed: int) -> None:
         """Begin at frame 0 in an empty slot; `seed` chooses among each style's instruments."""
-        self._open(slot, new_state(seed), _NO_SOUNDS)
+        self._open(slot, new_state(seed), _NO_NOTES)
 
     def _open(self, slot: int, state: SlotState, queue: npt.NDArray[np.void]) -> None:
-        assert 0 <= slot < self.max_slots and slot not in self._frames, slot
+        assert 0 <= slot < self.max_slots and slot not in self._open_slots, slot
         self._renderer.open(slot, state)
-        self._frames[slot], self._queues[slot] = int(state.clock[FRAME]), queue
+        self._open_slots.add(slot)
+        self._frames[slot] = state.clock[FRAME]
+        self.play(slot, queue)
 
     def frame(self, slot: int) -> int:
         """The next frame that the slot will render."""
-        return self._frames[slot]
+        return int(self._frames[slot])
 
-    def play(self, slot: int, sounds: npt.NDArray[np.void]) -> None:
-        """Queue `sounds` [N] SOUND, sorted by frame, none earlier than the slot's frame."""
-        assert sounds.dtype == SOUND, sounds.dtype
-        if len(sounds) == 0:
-            return
-        assert sounds["frame"][0] >= self.frame(slot), (int(sounds["frame"][0]), self.frame(slot))
-        assert (np.diff(sounds["frame"]) >= 0).all(), "sounds must be sorted by frame"
-        queue = np.concatenate([self._queues[slot], sounds])
-        self._queues[slot] = queue[np.argsort(queue["frame"], kind="stable")]
+    def play(self, slot: int, notes: npt.NDArray[np.void]) -> None:
+        """Queue notes [N] SOUND, none earlier than the slot's frame."""
+        self.play_all(np.full(len(notes), slot), notes)
+
+    def play_all(self, slots: npt.NDArray[np.int64], notes: npt.NDArray[np.void]) -> None:
+        """Queue notes [N] SOUND of slots [N], none earlier than its slot's frame."""
+        if len(notes):
+            assert (notes["frame"] >= self._frames[slots]).all(), "a note came too late"
+            self._queue.put(slots, notes)
 
     def due(self, slot: int, num_frames: int) -> npt.NDArray[np.void]:
-        """The queued sounds [N] SOUND that begin within the next `num_frames` frames."""
-        queue = self._queues[slot]
-        return queue[: np.searchsorted(queue["frame"], self._frames[slot] + num_frames)]
+        """The queued notes [N] SOUND that begin within the next `num_frames` frames."""
+        notes = self._queue.of(slot)
+        return notes[: np.searchsorted(notes["frame"], self._frames[slot] + num_frames)]
 
     def render(self, slots: Sequence[int], intent_of: IntentOf, num_frames: int) -> Block:
         """Make the next `num_frames` frames of each of `slots`: float32 [S, 2, T], true peak at most -1 dBTP."""
-        return self._render(slots, intent_of, num_frames, 0)[0]
+        return self.render_rows(slots, self._colours(slots, intent_of, num_frames), num_frames)[0]
 
-    def render_stems(self, slots: Sequence[int], intent_of: IntentOf, num_frames: int) -> tuple[Block, Block]:
+    def render_stems(self, slots: Sequence[int], intent_of: IntentOf, num_frames: int) -> tuple[Block, Stems]:
         """The same and, as float32 [S, 5, 2, T], every layer with its own effects before the master.
 
         The sum of the stems is the mix that the master takes. The block is the same to the bit as from `render`.
         A slot's stems have effect tails from its first `render_stems` on; call it from frame 0.
         """
-        self._renderer.keep_stems(slots)
-        return self._render(slots, intent_of, num_frames, num_frames)
+        return self.render_rows(slots, self._colours(slots, intent_of, num_frames), num_frames, stems=True)
 
-    def _render(
-        self, slots: Sequence[int], intent_of: IntentOf, num_frames: int, stem_frames: int
-    ) -> tuple[Block, Block]:
-        sounds: list[npt.NDArray[np.void]] = [_NO_SOUNDS]
+    def _colours(self, slots: Sequence[int], intent_of: IntentOf, num_frames: int) -> Ragged:
         rows: list[tuple[float, ...]] = []
-        first_sounds, first_rows = [0], [0]
+        first = [0]
         for slot in slots:
-            start, queue = self._frames[slot], self._queues[slot]
-            end = self._frames[slot] = start + num_frames
-            for frame in range(-(-start // BLOCK_FRAMES) * BLOCK_FRAMES, end, BLOCK_FRAMES):
-                rows.append(_control_row(intent_of(slot, frame)))
-            first_rows.append(len(rows))
-            num_due = 0
-            if len(queue) > 0 and queue["frame"][0] < end:
-                num_due = int(np.searchsorted(queue["frame"], end))
-                sounds.append(queue[:num_due])
-                self._queues[slot] = queue[num_due:]
-            first_sounds.append(first_sounds[-1] + num_due)
+            start = self.frame(slot)
+            for frame in range(-(-start // BLOCK_FRAMES) * BLOCK_FRAMES, start + num_frames, BLOCK_FRAMES):
+                rows.append(colour_row(intent_of(slot, frame)))
+            first.append(len(rows))
+        return Ragged(np.array(rows, np.float64).reshape(-1, NUM_COLOURS), np.array(first))
+
+    def render_rows(
+        self, slots: Sequence[int] | npt.NDArray[np.int64], colours: Ragged, num_frames: int, *, stems: bool = False
+    ) -> tuple[Block, Stems]:
+        """The same from rows of colour: `colour_row` of every multiple of BLOCK_FRAMES in these frames. Stems have no
+        frames where they are not wanted."""
+        slots = np.asarray(slots, np.int64)
+        if stems:
+            self._renderer.keep_stems(slots.tolist())
+        ends = self._frames[slots] + num_frames
+        self._frames[slots] = ends
         return self._renderer.render(
-            slots,
-            Ragged(np.concatenate(sounds), np.array(first_sounds)),
-            Ragged(np.array(rows, np.float64).reshape(-1, NUM_COLOURS), np.array(first_rows)),
-            num_frames,
-            stem_frames,
+            slots.tolist(), self._queue.take(slots, ends), colours, num_frames, num_frames if stems else 0
         )
 
     def snapshot(self, slot: int) -> dict[str, Any]:
         """Copy all that the slot remembers; picklable, independent of the slot's number and of the device."""
-        return {**self._renderer.state(slot)._asdict(), "sounds": self._queues[slot].copy()}
+        return {**self._renderer.state(slot)._asdict(), "sounds": self._queue.of(slot)}
 
     def restore(self, slot: int, snapshot: dict[str, Any]) -> None:
         """Continue a snapshot in an empty slot, bit-exact on the same device."""
@@ -178,7 +179,8 @@ class Synth:
     def close(self, slot: int) -> None:
         """Forget the slot."""
         self._renderer.close(slot)
-        del self._frames[slot], self._queues[slot]
+        self._open_slots.remove(slot)
+        self._queue.drop(slot)
 
 
 def compile_ahead() -> None:

@@ -22,7 +22,6 @@ from engine.synth.envelopes import (
     approach,
     attack_share,
 )
-from engine.synth.patching.tables import Tables
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.filters import apply_filter
 from engine.synth.sources.kind import Moment
@@ -327,7 +326,8 @@ def _add_to_bus(
 def render_voice(
     voice: Record,
     patch: Record,
-    tables: Tables,
+    waves: np.ndarray,
+    zones: np.ndarray,
     line: np.ndarray,
     modes: np.ndarray,
     work: np.ndarray,
@@ -341,13 +341,14 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to bus[:, first:] [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [WORK_ROWS, CONTROL_FRAMES] scratch.
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [WORK_ROWS, CONTROL_FRAMES] scratch; `waves` and
+    `zones` are those of `Tables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
         _update_controls(voice, patch, line, modes, frame, brightness, energy)
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
-    render_source(voice, patch, tables, line, modes, work, noise, frame, num_frames)
+    render_source(voice, patch, waves, zones, line, modes, work, noise, frame, num_frames)
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.is_pitched and patch.noise_level > 0.0 and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from engine.audio import BLOCK_SECONDS
+from engine.generator import Traits
 from moods.control import Control, Opening
 from streaming.config import Config
 from streaming.engines.ring import Chunk
@@ -145,6 +146,8 @@ class Link(ABC):
         self.name = name
         self.is_ready = False
         """The engine takes work."""
+        self.traits: Traits | None = None
+        """Of the generator that plays; None until an engine has been ready."""
         self.load = 0.0
         """Share of time it makes blocks, 0 … 1, over the last seconds."""
         self._unseen_load = 0.0
@@ -349,7 +352,8 @@ class Link(ABC):
                 self._on_health(report)
             case Compiling(done=done, total=total):
                 self._notice(done, total)
-            case Ready():
+            case Ready(traits=traits):
+                self.traits = traits
                 self._notice.end()
                 self._on_ready()
             case Failed(detail=detail):

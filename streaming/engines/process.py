@@ -10,6 +10,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -32,6 +33,8 @@ from streaming.journal import open_journal
 from streaming.pacing import let_others_first, prefer_to_others
 
 _WARM_UP_BLOCKS = 50
+_SWITCH_S = 0.0005
+"""How long a thread that publishes waits at most for the loop to let it run; a block takes it some 0.2 ms."""
 
 
 def _load_generator(config: Config) -> Generator:
@@ -96,6 +99,7 @@ def main(descriptor: str) -> int:
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
+    sys.setswitchinterval(_SWITCH_S)
     prefer_to_others()
     Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
     _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed

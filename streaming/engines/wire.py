@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from engine.generator import Traits
 from moods.control import Control, Opening
 from streaming.messages import Effect, Mood, Playing, Told
 
@@ -96,6 +97,8 @@ class Compiling:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The generator is loaded and warm."""
+
+    traits: Traits
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
+from engine.errors import BadTake
 from engine.generator import Generator
 from engine.performance import Performance, Sound, step
-from engine.take import Entry, Rest, Resume, Skip
-from moods.control import Control, parse_control
+from engine.take import Entry, read_control
 from moods.errors import MoodsError
 from streaming import messages
 from streaming.config import Config
@@ -175,7 +175,7 @@ class Worker:
         """Work until the server process closes the pipe."""
         is_idle = False
         try:
-            self._pipe.send(Ready())
+            self._pipe.send(Ready(self._generator.traits))
             while True:
                 self._drain(is_idle)
                 is_idle = not (self._make_due_blocks() or self._use_spare_time())
@@ -274,7 +274,7 @@ class Worker:
         slot = self._free_slots.popleft()
         try:
             opening.station = station = self._enter(slot, opening.request, opening.sent_s)
-        except (MoodsError, OSError) as error:
+        except (MoodsError, BadTake, OSError) as error:
             self._free_slots.append(slot)
             del self._openings[opening.request.station]
             code = error.code if isinstance(error, MoodsError) else EngineUnavailable.code
@@ -285,9 +285,11 @@ class Worker:
         return True
 
     def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
-        """Begin a performance, or bring one back. Raises `MoodsError` and OSError, and leaves the slot empty."""
+        """Begin a performance, or bring one back. Raises `MoodsError`, `BadTake` and OSError, and leaves the slot
+        empty."""
         opening, resume = request.opening, request.resume
         is_awoken = resume is not None and resume.due_in_s is None
+        log = [] if resume is None else [_entry_of(entry) for entry in resume.log]
         kept_path = snapshot_path(self._folder, request.station)
         publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
         snapshot = None
@@ -300,8 +302,11 @@ class Worker:
             performance = Performance(self._generator, slot, opening, request.seed)
         else:
             performance = Performance.restore(self._generator, slot, opening, snapshot)
-        if resume is not None:
-            performance.replay(map(_entry_of, resume.log))
+        try:
+            performance.replay(log)
+        except BadTake:
+            performance.close()
+            raise
         now_s = time.monotonic()
         station = _Station(
             request.station, next(self._orders), performance, publisher, request.is_heard,
@@ -583,15 +588,4 @@ class Worker:
 
 
 def _entry_of(entry: LogEntry) -> Entry:
-    message = entry.control
-    control: Control | Skip | Rest | Resume
-    match message["type"]:
-        case "skip":
-            control = Skip(message["blocks"])
-        case "rest":
-            control = Rest()
-        case "resume":
-            control = Resume()
-        case _:
-            control = parse_control(message)
-    return Entry(entry.index, entry.block, control)
+    return Entry(entry.index, entry.block, read_control(entry.control))

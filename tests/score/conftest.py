@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from engine.audio import BLOCK_FRAMES
 from engine.score.composer import Composer, num_rows
 from engine.score.sampling import Heads, pack_heads
 from engine.score.trunk import CpuTrunk
@@ -38,8 +39,11 @@ class Recorder:
         pass
 
     def play(self, slot: int, sounds: np.ndarray) -> None:
-        assert (np.diff(sounds["frame"]) >= 0).all()
         self.sounds[slot].append(sounds)
 
-    def render(self, slots: list[int], intent_of: object, num_frames: int) -> np.ndarray:
-        return np.zeros((len(slots), 2, num_frames), np.float32)
+    def play_all(self, slots: np.ndarray, sounds: np.ndarray) -> None:
+        for slot in np.unique(slots).tolist():
+            self.play(slot, sounds[slots == slot])
+
+    def render_rows(self, slots: np.ndarray, *_: object, **__: object) -> tuple[np.ndarray, None]:
+        return np.zeros((len(slots), 2, BLOCK_FRAMES), np.float32), None

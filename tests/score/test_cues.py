@@ -56,7 +56,7 @@ def check_hit(controller: Controller, beats: list[ComposedBeat], hit: int) -> No
     """The beat `hit` is struck by all, what comes before leads in, what comes after is cut."""
     beat, intent = beats[hit], controller.beat_intent(hit)
     assert intent.cue == "hit"
-    tick = strike_tick(intent)
+    tick = strike_tick(intent.hit_offset)
     assert set(beat.notes["tick"].tolist()) == {tick}
     playing = [layer for layer, is_active in enumerate(intent.active_layers) if is_active]
     assert set(playing) - {DRUMS} <= set(beat.notes["layer"].tolist())

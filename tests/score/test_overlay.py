@@ -5,6 +5,7 @@ Every trial plays two stations of one seed and asks only one of them: what diffe
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from engine.audio import BLOCK_FRAMES
 from engine.notes import DRUM_PITCHES
-from engine.score.composer import ComposedBeat
+from engine.score.composer import ComposedBeat, ComposedBeats
 from engine.score.rules import RANGES
 from engine.score_generator import ScoreGenerator
 from moods.control import Opening, parse_control
@@ -42,7 +43,7 @@ class Trial(ScoreGenerator):
             self.open(slot, self.controllers[slot])
 
     def control(self, slot: int, **control: object) -> Applied:
-        applied = self.controllers[slot].apply(parse_control(control), self._frames[slot])
+        applied = self.controllers[slot].apply(parse_control(control), self.frame(slot))
         if applied.changed_since is not None:
             self.revise(slot, applied.changed_since)
         return applied
@@ -52,12 +53,16 @@ class Trial(ScoreGenerator):
             self.control(slot, **control)
 
     def play(self, until_frame: int) -> None:
-        while self._frames[0] < until_frame:
+        while self.frame(0) < until_frame:
             self.step(list(self.controllers))
 
-    def _sound_beat(self, slot: int, beat: ComposedBeat) -> None:
-        self.beats[slot].append(beat)
-        super()._sound_beat(slot, beat)
+    def frame(self, slot: int) -> int:
+        return int(self._slots.frame[slot])
+
+    def _sound_beats(self, slots: np.ndarray, beats: ComposedBeats) -> None:
+        for k, slot in enumerate(slots.tolist()):
+            self.beats[slot].append(beats.of(k))
+        super()._sound_beats(slots, beats)
 
     def heard(self, slot: int) -> np.ndarray:
         sounds = np.concatenate(self.recorder.sounds[slot])
@@ -192,7 +197,7 @@ def test_how_the_frames_are_cut_changes_nothing(composer) -> None:
     trial.control(0, type="hit", at="now")
     for block in range(256, 320):
         trial.play(block * BLOCK_FRAMES)
-        first, sounds = (block - 1) * BLOCK_FRAMES, trial._overlays[0].sounds
+        first, sounds = (block - 1) * BLOCK_FRAMES, partial(trial._overlay.sounds, 0)
         edges = [first, first + 1, first + 7 * block % 960, first + BLOCK_FRAMES]
         parts = [sounds(start, end).tolist() for start, end in pairwise(sorted(edges))]
         whole = sounds(first, first + BLOCK_FRAMES).tolist()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.score import vocabulary as v
+from engine.score.asked import asked_of
 from engine.score.memory import MEMORY_BEATS, Memory
 from engine.score.recall import recall_beats
 from engine.training.arranger import arrange
@@ -51,60 +52,68 @@ def intent(recall=NO_RECALL, **fields) -> Intent:
     return replace(Controller(Opening(**fields), 3).beat_intent(0), recall=recall, active_layers=(True,) * 5)
 
 
+SLOT = np.array([0])
 EVENTS = np.array(
     [[v.CHORD_EVENT, 0, 7, 0, 0], [v.FIRST_LAYER, 0, v.FIRST_DRUM, 2, 9], [v.NUM_KINDS - 1, 6, 220, 3, 8]]
 )
 
 
-def recall(memory: Memory, beat: int, asked: Intent) -> tuple[np.ndarray, tuple[float | None, ...]]:
-    out = np.zeros((v.MAX_EVENTS_PER_BEAT, 5), np.int64)
-    count, closeness = memory.recall(0, beat, asked, out)
-    return out[:count], closeness
+def remember(memory: Memory, beat: int, asked: Intent) -> None:
+    events = np.zeros((1, v.MAX_EVENTS_PER_BEAT, 5), np.int64)
+    events[0, : len(EVENTS)] = EVENTS
+    memory.remember(SLOT, np.array([beat]), events, np.array([len(EVENTS)]), asked_of([asked]))
 
 
-def back(bars: int, closeness: float = 0.9) -> tuple[tuple[int, float], ...]:
-    return ((bars, closeness),) * len(LANES)
+def recall(memory: Memory, beat: int, asked: Intent) -> tuple[np.ndarray, list[float]]:
+    """The events recalled and how closely each lane follows."""
+    out = np.zeros((1, v.MAX_EVENTS_PER_BEAT, 5), np.int64)
+    counts, strength = memory.recall(SLOT, np.array([beat]), asked_of([asked]), out)
+    return out[0, : counts[0]], strength[0].tolist()
+
+
+def back(bars: int, strength: float = 0.9) -> tuple[tuple[int, float], ...]:
+    return ((bars, strength),) * len(LANES)
 
 
 def test_a_beat_comes_back_as_it_was() -> None:
     memory = Memory(1)
-    memory.remember(0, 5, EVENTS, intent())
-    events, closeness = recall(memory, 5 + 3 * BEATS_PER_BAR, intent(back(3)))
+    remember(memory, 5, intent())
+    events, strength = recall(memory, 5 + 3 * BEATS_PER_BAR, intent(back(3)))
     assert np.array_equal(events, EVENTS)
-    assert closeness == (0.9,) * len(LANES)
+    assert strength == [0.9] * len(LANES)
 
 
 def test_what_was_never_composed_or_is_too_old_is_not_recalled() -> None:
     memory = Memory(1)
-    memory.remember(0, 5, EVENTS, intent())
-    memory.remember(0, 5 + MEMORY_BEATS, EVENTS, intent())
+    remember(memory, 5, intent())
+    remember(memory, 5 + MEMORY_BEATS, intent())
     for beat, bars in ((9, 1), (13, 1), (1, 1)):
-        events, closeness = recall(memory, beat, intent(back(bars)))
+        events, strength = recall(memory, beat, intent(back(bars)))
         assert not len(events)
-        assert closeness == (None,) * len(LANES)
+        assert strength == [0] * len(LANES)
 
 
 def test_a_tune_survives_a_change_of_style_and_a_groove_does_not() -> None:
     memory = Memory(1)
-    memory.remember(0, 0, EVENTS, intent(style="house"))
-    _, closeness = recall(memory, BEATS_PER_BAR, intent(back(1), style="jazz"))
-    assert closeness[DRUMS] is None
-    assert closeness[LEAD] is not None and closeness[LEAD] > 0.5
+    remember(memory, 0, intent(style="house"))
+    _, strength = recall(memory, BEATS_PER_BAR, intent(back(1), style="jazz"))
+    assert strength[DRUMS] == 0
+    assert strength[LEAD] > 0.5
 
 
 def test_a_silent_layer_recalls_nothing() -> None:
     memory = Memory(1)
-    memory.remember(0, 0, EVENTS, intent())
+    remember(memory, 0, intent())
     asked = replace(intent(back(1)), active_layers=(False, True, True, True, True))
-    events, closeness = recall(memory, BEATS_PER_BAR, asked)
-    assert closeness[DRUMS] is None
+    events, strength = recall(memory, BEATS_PER_BAR, asked)
+    assert strength[DRUMS] == 0
     assert v.FIRST_LAYER not in events[:, 0]
 
 
 def test_memory_is_saved_and_restored() -> None:
     memory, other = Memory(1), Memory(1)
-    memory.remember(0, 5, EVENTS, intent())
-    other.remember(0, 6, EVENTS, intent())
+    remember(memory, 5, intent())
+    remember(other, 6, intent())
     other.restore(0, memory.snapshot(0))
     for beat in (5, 6):
         asked = intent(back(2))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from numba import njit
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from engine.config import TINY
 from engine.score import kernels, sampling
@@ -64,6 +67,33 @@ def test_a_row_does_not_hear_its_neighbours(tensors, music, make) -> None:
     together = live(make(tensors, TINY, 4), music, ROWS)
     alone = live(make(tensors, TINY, 4), tuple(part[1:2] for part in music), ROWS[1:2])
     assert np.array_equal(together[1:2], alone)
+
+
+class HostCopies(TorchDispatchMode):
+    """What torch does with the memory of some tensors, whatever view of it is taken: the names of the operations."""
+
+    def __init__(self, *tensors: torch.Tensor) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._own = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+    def __torch_dispatch__(self, operation, kinds, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        flat = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
+        if any(value.untyped_storage().data_ptr() in self._own for value in flat):
+            self.found.append(operation.overloadpacket.__name__)
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_step_of_many_rows_is_one_copy_there_and_one_back(tensors, music) -> None:
+    """What is kept on the host is touched by two copies only, and nothing else comes from the host."""
+    trunk = TorchTrunk(tensors, TINY, 64, "cpu")
+    rows, at = np.arange(0, 64, 2), np.zeros(32, np.int64)
+    shown = [np.repeat(part[:1, 0], 32, axis=0) for part in music]
+    trunk.advance(rows, at, *shown)
+    with HostCopies(trunk._shown, trunk._hidden) as copies, mock.patch("torch.from_numpy", side_effect=AssertionError):
+        hidden = trunk.advance(rows, at, *shown)
+    assert copies.found == ["copy_", "copy_"]
+    assert (hidden == hidden[0]).all()
 
 
 @pytest.mark.gpu

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from engine.notes import TICKS_PER_BEAT
 from engine.score import vocabulary as v
-from engine.score.composer import _decode_notes
+from engine.score.asked import asked_of
+from engine.score.composer import decode_notes
 from engine.training.arranger import arrange
-from moods.intent import STYLES
+from moods.control import Opening
+from moods.controller import Controller
+from moods.harmony import Key
+from moods.intent import LANES, STYLES
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -20,7 +26,8 @@ def test_notes_survive_encoding(style: str) -> None:
     assert len(begins) == 4 * len(piece.bars) == len(encoded.conditions)
     found = set()
     for beat, (first, last) in enumerate(zip(begins, [*begins[1:], len(encoded.events)], strict=True)):
-        for note in _decode_notes(encoded.events[first:last].astype(np.int64), piece.key.tonic):
+        events = encoded.events[first:last]
+        for note in decode_notes(events[events[:, 0] >= v.FIRST_LAYER], piece.key.tonic):
             found.add((beat * TICKS_PER_BEAT + int(note["tick"]), int(note["layer"]), int(note["pitch"])))
     written = {(int(n["tick"]), int(n["layer"]), int(n["pitch"])) for n in piece.notes}
     assert found <= written
@@ -41,16 +48,16 @@ def test_condition_groups_do_not_overlap() -> None:
 
 
 def test_every_control_moves_the_condition() -> None:
-    styles = np.eye(13, dtype=np.float32)
-    base = dict(
-        valence=0.1, energy=0.4, tension=0.3, density=0.5, bpm=90.0, style=styles[0], scale="minor",
-        layers=(True,) * 5, beat=0, bar_in_section=0, section="A", bars_to_change=None, beats_to_end=None,
-        cue="none", recall=(None,) * 6,
-    )  # fmt: skip
+    still = Controller(Opening(bpm=90), 3).beat_intent(0)
+    style = (0.0, 1.0) + (0.0,) * (len(STYLES) - 2)
     changes = dict(
-        valence=0.15, energy=0.45, tension=0.35, density=0.55, bpm=95.0, style=styles[1],
-        scale="major", layers=(False,) * 5, beat=1, bar_in_section=1, section="B", bars_to_change=0, beats_to_end=3,
-        cue="fill", recall=(None, 0.5, None, None, None, None),
+        valence=0.15, energy=0.45, tension=0.35, density=0.55, bpm=95.0, style=style, key=Key(0, "phrygian"),
+        active_layers=(False,) * 5, beat=2, bar_in_section=1, section="B", bars_to_change=0, beats_to_end=3, cue="fill",
     )  # fmt: skip
-    for name, value in changes.items():
-        assert not np.array_equal(v.condition(**base), v.condition(**(base | {name: value}))), name
+    changed = asked_of([still, *(replace(still, **{name: value}) for name, value in changes.items())])
+    rows = v.conditions(changed)
+    for name, row in zip(changes, rows[1:], strict=True):
+        assert not np.array_equal(row, rows[0]), name
+    recall = np.zeros((len(changed), len(LANES)))
+    recall[:, 1] = 0.5
+    assert not np.array_equal(v.conditions(changed, recall)[0], rows[0])

@@ -9,12 +9,19 @@ import numpy as np
 import pytest
 
 from engine.score import vocabulary as v
-from engine.score import watchdog
+from engine.score.asked import asked_of
 from engine.score.composer import MAX_ATTEMPTS, Composer, num_rows
 from engine.score.memory import Memory
 from engine.score.sampling import pack_heads
 from engine.score.trunk import CpuTrunk
-from engine.score.watchdog import MAX_SAME_BARS, MAX_SILENT_BEATS, STUCK_BEATS, find_fault
+from engine.score.watchdog import (
+    FAULTS,
+    MAX_SAME_BARS,
+    MAX_SILENT_BEATS,
+    NO_FAULT,
+    STUCK_BEATS,
+    find_faults,
+)
 from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.control import Opening
 from moods.controller import Controller
@@ -27,11 +34,25 @@ def intent(beat: int) -> Intent:
     return replace(Controller(Opening(), 3).beat_intent(0), beat=beat % BEATS_PER_BAR + 1, cue="none")
 
 
+SLOT = np.array([0])
+
+
+def remember(memory: Memory, beat: int, music: list[tuple[int, ...]], asked: Intent) -> None:
+    events = np.zeros((1, v.MAX_EVENTS_PER_BEAT, 5), np.int64)
+    events[0, : len(music)] = np.array(music, np.int64).reshape(-1, 5)
+    memory.remember(SLOT, np.array([beat]), events, np.array([len(music)]), asked_of([asked]))
+
+
+def fault_of(memory: Memory, beat: int, asked: Intent) -> str | None:
+    found = int(find_faults(memory, SLOT, np.array([beat]), asked_of([asked]))[0])
+    return None if found == NO_FAULT else FAULTS[found]
+
+
 def first_fault(music: Callable[[int], list[tuple[int, ...]]], num_beats: int) -> tuple[int, str] | None:
     memory = Memory(1)
     for beat in range(num_beats):
-        memory.remember(0, beat, np.array(music(beat), np.int64).reshape(-1, 5), intent(beat))
-        if fault := find_fault(memory, 0, beat, intent(beat)):
+        remember(memory, beat, music(beat), intent(beat))
+        if fault := fault_of(memory, beat, intent(beat)):
             return beat, fault
     return None
 
@@ -61,10 +82,10 @@ def test_runaway_density_is_noticed_at_once() -> None:
 def test_what_has_been_asked_for_is_no_fault() -> None:
     memory = Memory(1)
     for beat in range(64):
-        memory.remember(0, beat, np.zeros((0, 5), np.int64), intent(beat))
-    assert find_fault(memory, 0, 63, intent(63)) == "silence"
-    assert find_fault(memory, 0, 63, replace(intent(63), beats_to_end=-3)) is None
-    assert find_fault(memory, 0, 63, replace(intent(63), cue="cut")) is None
+        remember(memory, beat, [], intent(beat))
+    assert fault_of(memory, 63, intent(63)) == "silence"
+    assert fault_of(memory, 63, replace(intent(63), beats_to_end=-3)) is None
+    assert fault_of(memory, 63, replace(intent(63), cue="cut")) is None
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +108,13 @@ def test_a_beat_at_fault_is_composed_again_and_counted(composer, monkeypatch) ->
     composer.close(0)
     tries: list[bytes] = []
 
-    def distrust(memory: Memory, slot: int, beat: int, intent: Intent) -> str | None:
-        if beat != 8:
-            return None
-        tries.append(memory.events(slot, beat).tobytes())
-        return "literal loop" if len(tries) < 3 else None
+    def distrust(memory: Memory, slots: np.ndarray, beats: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        if beats.tolist() != [8]:
+            return np.full(len(slots), NO_FAULT)
+        tries.append(memory.events(slots, beats)[0].tobytes())
+        return np.full(1, FAULTS.index("literal loop") if len(tries) < 3 else NO_FAULT)
 
-    monkeypatch.setattr("engine.score.composer.find_fault", distrust)
+    monkeypatch.setattr("engine.score.composer.find_faults", distrust)
     composer.open(0, Controller(Opening(mood="epic"), 5))
     again = take(composer, 0, 12)
     assert composer.resets(0) == 1
@@ -105,7 +126,7 @@ def test_a_beat_at_fault_is_composed_again_and_counted(composer, monkeypatch) ->
 
 def test_what_cannot_be_helped_is_let_go(composer, monkeypatch) -> None:
     found: list[int] = []
-    monkeypatch.setattr("engine.score.composer.find_fault", lambda *_: found.append(1) or watchdog.FAULTS[0])
+    monkeypatch.setattr("engine.score.composer.find_faults", lambda *_: found.append(1) or np.zeros(1, np.int64))
     composer.open(1, Controller(Opening(), 5))
     take(composer, 1, 3)
     assert composer.resets(1) >= 3

@@ -9,9 +9,14 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import httpx
+import numpy as np
 import pytest
 from websockets.sync.client import connect
 
+from engine.audio import BLOCK_FRAMES
+from engine.generator import Generator
+from engine.performance import Performance, step
+from engine.take import read_take
 from streaming.app import Server, bind, create_app
 from streaming.conductor import Conductor
 from streaming.config import Config
@@ -77,6 +82,16 @@ class Running:
         """The link to the one engine."""
         (engine,) = self.engines
         return engine
+
+    def performed(self, station: dict[str, Any], generator: Generator, num_blocks: int) -> np.ndarray:
+        """The station's take, performed again in this process and undisturbed up to a block: float32 [T, 2]."""
+        take = read_take(self.http.get(station["links"]["take"]).text)
+        performance = Performance.of(generator, 0, take)
+        stream = np.zeros((num_blocks, BLOCK_FRAMES, 2), np.float32)
+        while (block := performance.next_block) < num_blocks:
+            stream[block] = step(generator, [performance])[0].pcm
+        performance.close()
+        return stream.reshape(-1, 2)
 
     def ws(self, path: str) -> str:
         return self.address.replace("http", "ws") + path

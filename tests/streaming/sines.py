@@ -23,9 +23,9 @@ class Sines:
         name="sines", latency_frames=0, lead_frames=LEAD_FRAMES, block_multiple=1, has_notes=False, has_stems=False
     )
 
-    def __init__(self, max_slots: int, step_s: float = 0.0) -> None:
+    def __init__(self, max_slots: int, step_s: float = 0.0, slot_s: float = 0.0) -> None:
         self.max_slots = max_slots
-        self._step_s = step_s
+        self._step_s, self._slot_s = step_s, slot_s
         self._controllers: dict[int, Controller] = {}
         self._places: dict[int, tuple[int, float]] = {}  # music frame, level reached
 
@@ -45,7 +45,7 @@ class Sines:
 
     def step(self, slots: Sequence[int], *, stems: bool = False, notes: bool = False) -> Made:
         assert not stems and not notes, "sines have neither"
-        time.sleep(self._step_s)
+        time.sleep(self._step_s + self._slot_s * len(slots))
         return Made(np.stack([self._step(slot) for slot in slots]))
 
     def revise(self, slot: int, changed_since: int) -> None:
@@ -87,6 +87,11 @@ def open_sines(config: EngineConfig) -> Sines:
 def open_slow(config: EngineConfig) -> Sines:
     """Too slow: 30 ms for a block of 20 ms."""
     return Sines(config.max_slots, step_s=0.03)
+
+
+def open_costly(config: EngineConfig) -> Sines:
+    """Quick enough for two stations, not for three."""
+    return Sines(config.max_slots, slot_s=0.0075)
 
 
 def open_broken(config: EngineConfig) -> Sines:

@@ -6,14 +6,10 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from engine.audio import BLOCK_FRAMES
-from engine.performance import Performance, step
-from engine.take import Entry, Skip
-from moods.control import parse_control, parse_opening
 from streaming.config import Config
 from tests.generators.pairs import Pairs
 from tests.streaming.conftest import Running, dial
@@ -21,19 +17,6 @@ from tests.streaming.test_live import next_event, read_pcm
 from tests.streaming.test_recovery import read_until_back
 
 OPENING = {"prompt": "calm piano in the rain", "seed": 3}
-
-
-def performed(take: list[dict[str, Any]], num_blocks: int) -> np.ndarray:
-    """The take played again, here and undisturbed: float32 [T, 2]."""
-    pairs = Pairs(1)
-    performance = Performance(pairs, 0, parse_opening(OPENING), OPENING["seed"])
-    entries = []
-    for index, line in enumerate(take):
-        asked = {name: value for name, value in line.items() if name != "frame"}
-        control = Skip(asked["blocks"]) if asked["type"] == "skip" else parse_control(asked)
-        entries.append(Entry(index, line["frame"] // BLOCK_FRAMES, control))
-    performance.replay(entries)
-    return np.concatenate([step(pairs, [performance])[0].pcm for _ in range(num_blocks)])
 
 
 def test_it_is_steered_paused_begun_again_and_brought_back(make_server: Callable[[Config], Running]) -> None:
@@ -65,8 +48,7 @@ def test_it_is_steered_paused_begun_again_and_brought_back(make_server: Callable
         more_frames, pcm = read_until_back(server, station, audio)
         frames, heard = frames + more_frames, [*heard, pcm]
     assert frames == list(range(frames[0], frames[0] + len(frames) * BLOCK_FRAMES, BLOCK_FRAMES))
-    take = [json.loads(line) for line in server.http.get(station["links"]["take"]).text.splitlines()]
-    wanted = performed(take[1:], frames[-1] // BLOCK_FRAMES + 1)[frames[0] :]
+    wanted = server.performed(station, Pairs(1), frames[-1] // BLOCK_FRAMES + 1)[frames[0] :]
     is_same = (np.concatenate(heard) == wanted).reshape(-1, BLOCK_FRAMES, 2).all(axis=(1, 2))
     assert is_same[:before_death].mean() > 0.5  # a machine that is busy may have missed a block
     assert not is_same[before_death:].all() and is_same[-20:].all()

@@ -151,7 +151,12 @@ def test_take_holds_opening_seed_and_controls(server: Running) -> None:
     steer = {"type": "steer", "set": {"energy": 0.25}, "id": "c"}
     server.http.post(station["links"]["controls"], json=steer)
     opening, control = map(json.loads, server.http.get(station["links"]["take"]).text.splitlines())
-    assert (opening["type"], opening["seed"], opening["mood"], opening["is_complete"]) == ("opening", 5, "epic", True)
+    assert (opening["type"], opening["seed"], opening["opening"], opening["is_complete"]) == (
+        "opening",
+        5,
+        {"mood": "epic"},
+        True,
+    )
     assert control == {"frame": control["frame"], **steer}
     assert control["frame"] % 960 == 0
 

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection
 
-from moods.control import parse_control, parse_opening
-from moods.controller import Controller
 from streaming.config import Config
 from streaming.scratch import snapshot_path
 from tests.streaming.conftest import SINES, Running, dial
@@ -25,21 +23,6 @@ from tests.streaming.test_live import read_pcm
 @pytest.fixture(scope="module")
 def server(make_server: Callable[[Config], Running]) -> Running:
     return make_server(SINES)
-
-
-def undisturbed(server: Running, station: dict[str, Any], num_blocks: int) -> np.ndarray:
-    """The station's take, played again in this process from its beginning: float32 [T, 2]."""
-    opening, *controls = map(json.loads, server.http.get(station["links"]["take"]).text.splitlines())
-    controller = Controller(parse_opening({"mood": opening["mood"], "energy": opening["energy"]}), opening["seed"])
-    sines, blocks = Sines(1), []
-    sines.open(0, controller)
-    for block in range(num_blocks):
-        while controls and controls[0]["frame"] == block * 960:
-            control = controls.pop(0)
-            del control["frame"]
-            controller.apply(parse_control(control), block * 960)
-        blocks.append(sines.step([0]).block[0].T)
-    return np.concatenate(blocks)
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +79,7 @@ def test_sound_goes_on_and_returns_to_the_same_samples(server: Running, how: sig
     assert np.abs(np.diff(pcm, axis=0)).max() < 0.06  # the sines' own steepest step is 0.02
     levels = np.sqrt(np.mean(pcm.reshape(-1, 960, 2) ** 2, axis=1))
     assert levels.min() > 0.05
-    wanted = undisturbed(server, station, first[0] // 960 + len(first + later))[first[0] :]
+    wanted = server.performed(station, Sines(1), first[0] // 960 + len(first + later))[first[0] :]
     is_same = (pcm == wanted).reshape(-1, 960, 2).all(axis=(1, 2))
     assert not is_same.all()  # a filler sounded
     assert is_same[-40:].all()

@@ -28,12 +28,12 @@ from engine.synth.sources.oscillators import sine
 
 
 @kernel
-def start_hum(voice, patch, line, modes, seed):
+def start_hum(voice):
     voice.hum.phase = 0.25
 
 
 @kernel
-def render_hum(voice, patch, tables, line, modes, work, noise, frame, num_frames):
+def render_hum(voice, patch, work, num_frames):
     own = voice.hum
     for i in range(num_frames):
         work[0, i] = work[1, i] = patch.depth * sine(own.phase)

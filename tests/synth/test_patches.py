@@ -13,11 +13,11 @@ from engine.audio import SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.notes import as_sounds
+from engine.performance import Performance, step
 from engine.synth.errors import PatchError
 from engine.synth.patching.tables import SHIPPED, load_tables, shipped_tables
 from engine.synth.synth import Synth
 from moods.control import Opening
-from moods.controller import Controller
 from moods.intent import LAYERS, STYLES
 from tests.synth.music import intent
 
@@ -127,5 +127,5 @@ def test_a_bad_patch_of_ones_own_is_named_and_the_shipped_ones_play(tmp_path: Pa
         (folder / "mine.toml").write_text(text)
     generator = open_generator(EngineConfig(max_slots=1, patches=folder))
     assert "mine.toml:2: [my_lead] kind is 'analogue'" in caplog.text if text else "cannot be read" in caplog.text
-    generator.open(0, Controller(Opening(mood="epic"), 1))
-    assert np.abs(np.concatenate([generator.step((0,)).block for _ in range(50)], axis=2)).max() > 0.01
+    performance = Performance(generator, 0, Opening(mood="epic"), 1)
+    assert max(np.abs(step(generator, [performance])[0].pcm).max() for _ in range(50)) > 0.01

@@ -14,10 +14,11 @@ from rich.console import Console
 
 from engine.config import TINY
 from engine.errors import BadCheckpoint
+from engine.score.kernels import quantise
 from engine.training import shards
 from engine.training.arranger import arrange
 from engine.training.dataset import MIX, BadDataset, Dataset, build_dataset, load_dataset, pack_dataset, read_dataset
-from engine.training.trainer import Trainer, TrainingConfig, export, run
+from engine.training.trainer import SIZES, Trainer, TrainingConfig, export, run
 from engine.weights import read_checkpoint
 
 CONFIG = TrainingConfig(batch_rows=2, length=96, peak_rate=5e-3, warmup_steps=2, total_steps=12)
@@ -113,6 +114,13 @@ def test_what_is_exported_is_what_the_engine_reads(dataset: Dataset, tmp_path: P
     assert manifest["data"] == {"arranger": 60}
     for name, tensor in trainer.model.state_dict().items():
         assert np.abs(tensors[name] - tensor.numpy()).max() < 1e-3, name
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_can_be_trained_can_be_played_on_the_cpu(size: str) -> None:
+    sizes, _ = SIZES[size]
+    for num_inputs in (sizes.dim, sizes.ffn_dim):
+        assert quantise(np.zeros((1, 1, num_inputs), np.float32)).weight.shape == (1, 1, num_inputs)
 
 
 def test_rows_are_pieces_one_after_another(dataset: Dataset) -> None:

@@ -22,7 +22,6 @@ from engine.synth.sources.oscillators import NOISE_SCALE, ease, log2, next_noise
 
 if TYPE_CHECKING:
     from engine.synth.patching.patch_file import PatchFile
-    from engine.synth.patching.tables import Tables
 
 MAX_HARMONICS = 64
 MAX_RESONANCES = 16
@@ -40,7 +39,7 @@ INAUDIBLE = 5e-5
 
 
 @kernel
-def start_additive(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_additive(voice: Record, line: np.ndarray) -> None:
     """Begin in silence."""
     own = voice.additive
     own.rough, own.rough_next, own.num_harmonics = 0.0, 0.0, 0
@@ -81,7 +80,7 @@ def _aim_harmonics(voice: Record, patch: Record, levels: np.ndarray, frame: int,
 
 
 @kernel
-def aim_additive(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_additive(voice: Record, patch: Record, line: np.ndarray, moment: Moment) -> None:
     """Set dynamics and gain: how hard it is played, how it speaks, vibrato, a long note's arch."""
     frame = moment.frame
     speech = 1.0 - ease((frame - voice.onset) / SAMPLE_RATE, patch.speak_s * (1.5 - voice.velocity))
@@ -96,10 +95,7 @@ def aim_additive(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarr
 
 
 @kernel
-def render_additive(
-    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
-    noise: np.ndarray, frame: int, num_frames: int,
-) -> None:  # fmt: skip
+def render_additive(voice: Record, line: np.ndarray, work: np.ndarray, frame: int, num_frames: int) -> None:
     """Write the sum of harmonics to both rows; overwrites the third.
 
     Clenshaw's recurrence from the highest harmonic down, four at a time, each step along the whole row.

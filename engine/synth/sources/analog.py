@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +12,6 @@ from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind
 from engine.synth.sources.oscillators import CENT, TURN, add_sine, add_wave, add_wave_pair, next_noise, sine, whole
 from engine.synth.sources.wavetables import PULSE, SAW, SINE, WAVE_FRAMES, WAVES, wave_start
-
-if TYPE_CHECKING:
-    from engine.synth.patching.tables import Tables
 
 MAX_OSCILLATORS = 7
 
@@ -52,7 +48,7 @@ def _step(voice: Record, patch: Record, k: int) -> int:
 
 
 @kernel
-def start_analog(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_analog(voice: Record, patch: Record, seed: int) -> None:
     """One oscillator begins at phase 0; several begin anywhere, or they would be one at first."""
     own, noise, is_alone = voice.analog, seed | 1, patch.num_oscillators <= 1.0
     for k in range(MAX_OSCILLATORS):
@@ -63,11 +59,10 @@ def start_analog(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarr
 
 @kernel
 def render_analog(
-    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
-    noise: np.ndarray, frame: int, num_frames: int,
-) -> None:  # fmt: skip
+    voice: Record, patch: Record, waves: np.ndarray, work: np.ndarray, frame: int, num_frames: int
+) -> None:
     """Up to seven detuned oscillators, alternately left and right, and a sine an octave below."""
-    own, waves = voice.analog, tables.waves
+    own = voice.analog
     count, into = int(patch.num_oscillators), frame % CONTROL_FRAMES
     scale = 1.0 / math.sqrt(count)
     near, far = scale * (1.0 + patch.width), scale * (1.0 - patch.width)

@@ -23,7 +23,6 @@ from engine.synth.sources.wavetables import PULSE, SAW, WAVE_FRAMES, WAVES, wave
 
 if TYPE_CHECKING:
     from engine.synth.patching.patch_file import PatchFile
-    from engine.synth.patching.tables import Tables
 
 TICK_FRAMES = SAMPLE_RATE // 60
 MAX_TICKS = 8
@@ -94,19 +93,16 @@ def _transposition(voice: Record, patch: Record, frame: int) -> float:
 
 
 @kernel
-def start_chip(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_chip(voice: Record) -> None:
     """Every note begins alike, the shift register's as well."""
     own = voice.chip
     own.phase, own.register, own.wait = 0.0, 1, 1.0
 
 
 @kernel
-def render_chip(
-    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
-    noise: np.ndarray, frame: int, num_frames: int,
-) -> None:  # fmt: skip
+def render_chip(voice: Record, patch: Record, waves: np.ndarray, work: np.ndarray, frame: int, num_frames: int) -> None:
     """Write both rows alike."""
-    own, waves = voice.chip, tables.waves
+    own = voice.chip
     into = frame % CONTROL_FRAMES
     base = frame - into
     row = work[0, :num_frames]

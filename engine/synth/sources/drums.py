@@ -7,7 +7,6 @@ follow in `voices`. No two hits are alike: pitch, modes and noise differ a littl
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,9 +27,6 @@ from engine.synth.sources.modal import (
 )
 from engine.synth.sources.oscillators import NOISE_SCALE, hash32, next_noise, sine, white_noise
 
-if TYPE_CHECKING:
-    from engine.synth.patching.tables import Tables
-
 SILENT_DRUM = 1e-4
 _BURST_DECAY_S = 0.025
 _GRIT_SHARE = 1.0 - math.exp(-2.0 * math.pi * 600.0 / SAMPLE_RATE)
@@ -45,7 +41,7 @@ def _keep(seconds: float) -> float:
 
 
 @kernel
-def start_drum(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_drum(voice: Record, patch: Record, modes: np.ndarray) -> None:
     """Set the drum's own envelopes to their beginning and its modes ringing; harder hits are longer and brighter."""
     own = voice.drum
     own.tone = 1.0 if patch.tone_level > 0.0 else 0.0
@@ -74,10 +70,7 @@ def start_drum(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray
 
 
 @kernel
-def render_drum(
-    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
-    noise: np.ndarray, frame: int, num_frames: int,
-) -> None:  # fmt: skip
+def render_drum(voice: Record, patch: Record, modes: np.ndarray, work: np.ndarray, frame: int, num_frames: int) -> None:
     """Modes, noise, tone; those that still sound."""
     own = voice.drum
     if own.num_modes > 0:
@@ -90,7 +83,7 @@ def render_drum(
 
 
 @kernel
-def aim_drum(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_drum(voice: Record, modes: np.ndarray, moment: Moment) -> None:
     """End what has died away, long before its numbers become denormal."""
     own = voice.drum
     own.num_modes = settle_modes(modes, own.num_modes, moment.frame // CONTROL_FRAMES)
@@ -107,7 +100,7 @@ def aim_drum(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, 
 
 
 @kernel
-def is_drum_silent(voice: Record, patch: Record) -> bool:
+def is_drum_silent(voice: Record) -> bool:
     """Has every part of the drum died away?"""
     own = voice.drum
     return own.num_modes == 0 and max(own.tone, own.noise, own.hiss) == 0.0

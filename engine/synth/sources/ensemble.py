@@ -9,7 +9,6 @@ Remembers the heads' times and how loud the spectrum is.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind, Moment
 from engine.synth.sources.oscillators import CENT, hash32, log2, sine
 from engine.synth.sources.spectra import GUARD_FRAMES, LONG_FRAMES
-
-if TYPE_CHECKING:
-    from engine.synth.patching.tables import Tables
 
 _FRACTION_BITS = 24
 _UNIT = 2**_FRACTION_BITS
@@ -60,7 +56,7 @@ def _read(
 
 
 @kernel
-def aim_ensemble(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_ensemble(voice: Record, patch: Record, moment: Moment) -> None:
     """Set how loud the players sound, whatever their level, at the next control point."""
     own, energy, brightness = voice.ensemble, moment.energy, moment.brightness
     dynamic = patch.dynamics * (1.6 * voice.velocity - 0.75 + 0.7 * (energy - 0.5) + 0.6 * (brightness - 0.5))
@@ -134,20 +130,19 @@ def _read_head(
 
 @kernel
 def render_ensemble(
-    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
-    noise: np.ndarray, frame: int, num_frames: int,
-) -> None:  # fmt: skip
+    voice: Record, patch: Record, waves: np.ndarray, zones: np.ndarray, work: np.ndarray, frame: int, num_frames: int
+) -> None:
     """Write both rows from the tables of the note's zone."""
     key = 69.0 + 12.0 * log2(voice.hz / 440.0)
     index = int((key - patch.zone_key + 0.01) / patch.zone_semitones)
-    zone = tables.zones[patch.first_zone + min(max(index, 0), patch.num_zones - 1)]
+    zone = zones[patch.first_zone + min(max(index, 0), patch.num_zones - 1)]
     base = frame - frame % CONTROL_FRAMES
     left, right, spare = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
     for head in range(2):
         turn = base / SAMPLE_RATE * HEAD_RATES_HZ[head] + voice.wander
         apart = patch.detune_cents * sine(turn - math.floor(turn))
         rate = voice.increment / zone.increment * (1.0 + CENT * apart)
-        _read_head(voice, zone, tables.waves, left if head == 0 else right, spare, head, rate, frame)
+        _read_head(voice, zone, waves, left if head == 0 else right, spare, head, rate, frame)
     near, far = 1.0 + patch.width, 1.0 - patch.width
     for i in range(num_frames):
         one, two = left[i], right[i]

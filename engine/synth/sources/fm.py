@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Kind, Moment
 from engine.synth.sources.oscillators import CENT, LOG_2, TAU, sine
-
-if TYPE_CHECKING:
-    from engine.synth.patching.tables import Tables
 
 _HIGHEST = 32_000.0 / SAMPLE_RATE
 """Side bands beyond 32 kHz would fold to below 16 kHz."""
@@ -32,7 +28,7 @@ def _room(increment: float, patch: Record, ratio: float) -> float:
 
 
 @kernel
-def start_fm(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_fm(voice: Record) -> None:
     """All phases at 0, all envelopes at their beginning."""
     own = voice.fm
     own.phase[:] = 0.0
@@ -40,7 +36,7 @@ def start_fm(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, 
 
 
 @kernel
-def aim_fm(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_fm(voice: Record, moment: Moment) -> None:
     """Depth of FM beside what the patch says: velocity, brightness, and the filter's slow motion."""
     own = voice.fm
     bend = (0.15 + 1.15 * voice.velocity) * (0.6 + 0.8 * moment.brightness) * math.exp(LOG_2 * moment.motion)
@@ -100,10 +96,7 @@ def _write_depths(voice: Record, patch: Record, first: np.ndarray, second: np.nd
 
 
 @kernel
-def render_fm(
-    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
-    noise: np.ndarray, frame: int, num_frames: int,
-) -> None:  # fmt: skip
+def render_fm(voice: Record, patch: Record, work: np.ndarray, frame: int, num_frames: int) -> None:
     """Write to both rows: a carrier bent by one or two modulators (Chowning 1973), and the attack's tine.
 
     Each modulator has an envelope of its own. A twin of carrier and modulators, `twin_cents` above, sounds on the

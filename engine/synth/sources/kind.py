@@ -1,6 +1,7 @@
 """What a kind of instrument is to the rest of the synth. In: a file of its own here; out: a `Kind` for the registry.
 
-Remembers nothing; any thread. A kind's kernels are called inside the slot kernel with
+Remembers nothing; any thread. A kind's kernels are called inside the slot kernel with whatever they name among
+their arguments, such as
 
 - `voice`, a VOICE record: what all kinds have in common, and under the kind's name what it remembers itself;
 - `patch`, a PATCH record, of which it reads the common fields and its own;
@@ -50,9 +51,9 @@ class Kind:
 
     name: str
     render: Kernel
-    """(voice, patch, tables, line, modes, work, noise, frame, num_frames): write work[:2, :num_frames], which are
-    silent; the other rows of `work` [WORK_ROWS, CONTROL_FRAMES] are scratch. `noise` is white noise of these frames,
-    `tables` are the `Tables`."""
+    """(voice, patch, waves, zones, line, modes, work, noise, frame, num_frames), or some of them: write
+    work[:2, :num_frames], which are silent; the other rows of `work` [WORK_ROWS, CONTROL_FRAMES] are scratch. `noise`
+    is white noise of these frames; `waves` and `zones` are those of `Tables`."""
     start: Kernel | None = None
     """(voice, patch, line, modes, seed): begin a note; the common fields are set already. What the kind remembers is
     what the voice's last note of the kind left, and has to be set."""

@@ -5,6 +5,7 @@ Remembers nothing; any thread. A new kind is a file beside this one and a line i
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ NUM_MODES = max(kind.num_modes for kind in KINDS)
 
 
 def _of_kind(verb: str, arguments: str, otherwise: str) -> Any:
-    """A kernel that calls `verb` of the patch's kind.
+    """A kernel that calls `verb` of the patch's kind with those of `arguments` that it names.
 
     Its text is made, since a compiled function cannot walk a list of kernels.
     """
@@ -36,12 +37,13 @@ def _of_kind(verb: str, arguments: str, otherwise: str) -> Any:
     for number, kind in enumerate(KINDS):
         if (called := getattr(kind, verb)) is not None:
             names[kind.name] = called
-            lines += [f"    if patch.kind == {number}:", f"        return {kind.name}({arguments})"]
+            wanted = signature(getattr(called, "py_func", called)).parameters
+            lines += [f"    if patch.kind == {number}:", f"        return {kind.name}({', '.join(wanted)})"]
     exec("\n".join([*lines, f"    return {otherwise}"]), names)
     return kernel(names[f"{verb}_source"])
 
 
 start_source = _of_kind("start", "voice, patch, line, modes, seed", "None")
 aim_source = _of_kind("aim", "voice, patch, line, modes, moment", "None")
-render_source = _of_kind("render", "voice, patch, tables, line, modes, work, noise, frame, num_frames", "None")
+render_source = _of_kind("render", "voice, patch, waves, zones, line, modes, work, noise, frame, num_frames", "None")
 is_source_silent = _of_kind("is_silent", "voice, patch", "False")

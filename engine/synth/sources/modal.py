@@ -16,7 +16,6 @@ from engine.synth.sources.oscillators import CENT, NOISE_SCALE, TAU, next_noise
 
 if TYPE_CHECKING:
     from engine.synth.patching.patch_file import PatchFile
-    from engine.synth.patching.tables import Tables
 
 MAX_PARTIALS = 48
 _SILENT_POWER = 1e-5**2
@@ -180,22 +179,19 @@ def _strike(voice: Record, patch: Record, modes: np.ndarray) -> int:
 
 
 @kernel
-def start_modal(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_modal(voice: Record, patch: Record, modes: np.ndarray) -> None:
     """Strike it."""
     voice.modal.num_modes = _strike(voice, patch, modes)
 
 
 @kernel
-def aim_modal(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_modal(voice: Record, modes: np.ndarray, moment: Moment) -> None:
     """End what has died away."""
     voice.modal.num_modes = settle_modes(modes, voice.modal.num_modes, moment.frame // CONTROL_FRAMES)
 
 
 @kernel
-def render_modal(
-    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
-    noise: np.ndarray, frame: int, num_frames: int,
-) -> None:  # fmt: skip
+def render_modal(voice: Record, patch: Record, modes: np.ndarray, work: np.ndarray, num_frames: int) -> None:
     """The modes, from one key to the next louder on the other side."""
     add_modes(work, num_frames, modes, voice.modal.num_modes)
     spread_modes(work, num_frames, patch.width if voice.pitch % 2 else -patch.width, 0.0)

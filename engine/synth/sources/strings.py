@@ -22,7 +22,6 @@ from engine.synth.sources.oscillators import CENT, NOISE_SCALE, TAU, hash32, log
 
 if TYPE_CHECKING:
     from engine.synth.patching.patch_file import PatchFile
-    from engine.synth.patching.tables import Tables
 
 STRING_FRAMES = 2048
 NUM_BODY_MODES = 4
@@ -145,7 +144,7 @@ def _knock_body(own: Record, patch: Record) -> None:
 
 
 @kernel
-def start_string(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, seed: int) -> None:
+def start_string(voice: Record, patch: Record, line: np.ndarray) -> None:
     """Tune the voice's string to voice.hz and pluck it at voice.onset."""
     own, string = voice.pluck, line
     voice.hz = min(max(voice.hz, MIN_STRING_HZ), MAX_STRING_HZ)
@@ -198,7 +197,7 @@ def _pick_again(voice: Record, patch: Record, string: np.ndarray, frame: int) ->
 
 
 @kernel
-def aim_string(voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, moment: Moment) -> None:
+def aim_string(voice: Record, patch: Record, line: np.ndarray, moment: Moment) -> None:
     """The string's length, and a tremolo's strokes."""
     _tune(voice, patch, moment.frame, moment.hz)
     if patch.repick_hz > 0.0:
@@ -332,9 +331,8 @@ def _add_body(own: Record, patch: Record, work: np.ndarray, num_frames: int) -> 
 
 @kernel
 def render_string(
-    voice: Record, patch: Record, tables: Tables, line: np.ndarray, modes: np.ndarray, work: np.ndarray,
-    noise: np.ndarray, frame: int, num_frames: int,
-) -> None:  # fmt: skip
+    voice: Record, patch: Record, line: np.ndarray, work: np.ndarray, noise: np.ndarray, frame: int, num_frames: int
+) -> None:
     """Write the string, then its body, to both rows; overwrites the third. Less than a period at a time."""
     own, string = voice.pluck, line
     left, right = work[0, :num_frames], work[1, :num_frames]

@@ -1,0 +1,35 @@
+"""An engine with too much to do for good: the newest station rests, and says so; it comes back when there is room."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.streaming.conftest import SINES, Running, dial
+
+COSTLY = SINES.model_copy(update={"generator": "tests.streaming.sines:open_costly", "engines": 1})
+
+
+def test_the_newest_station_rests_until_there_is_room(make_server: Callable[..., Running]) -> None:
+    server = make_server(COSTLY)
+    first, second, newest = [server.open() for _ in range(3)]
+    with (
+        dial(server.ws(first["links"]["live"])) as live_of_first,
+        dial(server.ws(second["links"]["live"])),
+        dial(server.ws(newest["links"]["live"])) as live,
+    ):
+        wait_for_status(live, gives_way=True)
+        assert not wait_for_status(live_of_first, gives_way=False)["is_filling"]
+        server.http.delete(second["links"]["self"]).raise_for_status()
+        wait_for_status(live, gives_way=False)
+    lines = server.http.get(newest["links"]["take"]).text.splitlines()
+    assert [json.loads(line)["type"] for line in lines[1:] if json.loads(line)["type"] != "skip"] == ["rest", "resume"]
+
+
+def wait_for_status(live: Any, *, gives_way: bool) -> dict[str, Any]:
+    """The health of the next status in which this is so."""
+    while True:
+        event = json.loads(live.recv(20))
+        if event["type"] == "status" and event["health"]["gives_way"] is gives_way:
+            return event["health"]
