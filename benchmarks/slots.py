@@ -1,16 +1,18 @@
 """How much host time does a station cost a block besides the kernels, where thousands share a batch?
 
-The whole generator, with a controller a station: `step`, and one piece of `work` for all stations after it, as on a
-card. But its kernels are stand-ins: trunk and renderer answer at once, and the sampler hands out beats that the shipped
-model composed just before in the same moods, so that beats begin and end, are remembered and recalled as often as in
-music. The stand-ins' time is not counted, all else is, also the compiled loops over slots: the own time of the thread,
-so that a busy machine counts little. Stations lie evenly over five moods and over the beat; nothing is asked of them.
-Parts are exclusive: what the course takes where a beat begins is the course's.
+The engine's side of playing: performances whose beats are told and whose next blocks are made together, and a piece of
+`work` for all of them after each block, as on a card. But the kernels are stand-ins: trunk and renderer answer at once,
+and the sampler hands out beats that the shipped model composed just before in the same moods, so that beats begin and
+end, are remembered and recalled as often as in music. The stand-ins' time is not counted, all else is, also the
+compiled loops over slots: the thread's own time, so that a busy machine counts little. Stations lie evenly over five
+moods and over the beat; nothing is asked of them. Parts are exclusive: what the course takes where a beat begins is the
+course's.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 from collections import Counter
@@ -21,7 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.harness import record
+from engine import performance
 from engine.audio import BLOCK_FRAMES, CHANNELS, Block
+from engine.performance import Performance
 from engine.score import sampling
 from engine.score.composer import Composer, num_rows
 from engine.score.overlay import Overlay
@@ -146,11 +150,13 @@ def record_beats(trunk: CpuTrunk, heads: Heads) -> list[list[Int]]:
 
 
 PARTS = (
-    (ScoreGenerator, "_notice_controls", "course"),
+    (performance, "step", "performances"),
+    (ScoreGenerator, "step", "generator"),
+    (ScoreGenerator, "work", "generator"),
+    (ScoreGenerator, "_notice_controls", "course, controls"),
     (Controller, "intent", "course, colour"),
     (Controller, "holds_until", "course, colour"),
     (Controller, "beat_intent", "course, notes"),
-    (Controller, "frame_of_beat", "course, tempo"),
     (Composer, "_begin_beats", "beats begin"),
     (Composer, "_finish_beats", "beats end"),
     (Composer, "_step", "composing"),
@@ -166,18 +172,31 @@ PARTS = (
 )
 
 
-def open_stations(num_slots: int, beats: list[list[Int]], heads: Heads, dim: int) -> ScoreGenerator:
-    """A generator with all slots playing, evenly over the beat."""
+def open_stations(num_slots: int, beats: list[list[Int]], heads: Heads, dim: int) -> list[Performance]:
+    """As many performances, evenly over the beat."""
     synth = Synth(num_slots)
     synth._renderer = StillRenderer(num_slots)
     sampling.choose_events = Replay(beats, num_slots).choose_events
     composer = Composer(StillTrunk(dim, num_rows(num_slots)), heads, num_slots)
     generator = ScoreGenerator(composer, synth, num_slots, piece_slots=num_slots)
-    for slot in range(num_slots):
-        generator.open(slot, Controller(Opening(mood=MOODS[slot % len(MOODS)]), seed=slot))
+    stations = [
+        Performance(generator, slot, Opening(mood=MOODS[slot % len(MOODS)]), seed=slot) for slot in range(num_slots)
+    ]
     for block in range(STAGGER_BLOCKS):
-        generator.step([slot for slot in range(num_slots) if slot // len(MOODS) % STAGGER_BLOCKS <= block])
-    return generator
+        play_block(generator, [each for each in stations if each.slot // len(MOODS) % STAGGER_BLOCKS <= block])
+    return stations
+
+
+def tell(stations: Sequence[Performance]) -> None:
+    for station in stations:
+        station.announcements()
+
+
+def play_block(generator: ScoreGenerator, stations: Sequence[Performance]) -> None:
+    """As the engine's process does, but for what it sends."""
+    tell(stations)
+    performance.step(generator, stations)
+    generator.work([station.slot for station in stations])
 
 
 def main(words: list[str]) -> int:
@@ -190,14 +209,16 @@ def main(words: list[str]) -> int:
     watch = Stopwatch()
     for owner, name, part in PARTS:
         watch.measure(owner, name, part)
+    watch.measure(sys.modules[__name__], "tell", "announcements")
     figures = {}
+    gc.collect()
+    gc.freeze()  # as the engine's process does
     for num_slots in nums_slots:
-        generator, slots = open_stations(num_slots, beats, heads, sizes.dim), range(num_slots)
+        stations = open_stations(num_slots, beats, heads, sizes.dim)
         for block in range(WARM_BLOCKS + BLOCKS):
             if block == WARM_BLOCKS:
                 watch.restart()
-            generator.step(slots)
-            generator.work(slots)
+            play_block(stations[0].generator, stations)
         parts = {name: 1e6 * seconds / num_slots / BLOCKS for name, seconds in watch.stop().items()}
         kernels_us = parts.pop("kernels")
         figures[str(num_slots)] = {
