@@ -8,6 +8,9 @@ PACKED ?= runs/gpu/pieces.npz
 # An NVIDIA card is used where one is asked for (ARGS='--device cuda'), and its libraries are large: GPU=no leaves them out.
 GPU ?= $(if $(shell test -e /dev/nvidia0 || nvidia-smi -L 2>/dev/null | grep ^GPU),yes,no)
 
+# Of the code that Python runs in the tests' own process, percent. What engine processes run is not counted.
+LEAST_COVERAGE := 80
+
 BIN := .venv/bin
 RUN_READY := .venv/.ready-run
 GPU_READY := .venv/.ready-gpu
@@ -25,13 +28,14 @@ serve: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## the server and i
 play: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## this machine's loudspeaker: make play ARGS='"rainy night" --energy 0.3'
 	$(BIN)/undersong play $(ARGS)
 
-test: $(DEV_READY) browser  ## everything, a real browser included: make test ARGS='tests/moods -x'
+test: $(DEV_READY) browser  ## everything, a real browser included; make test ARGS='-m "not slow"' in two minutes
 	$(BIN)/undersong warm
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(or $(ARGS),--cov --cov-report=term --cov-fail-under=$(LEAST_COVERAGE))
 
 check: $(DEV_READY)  ## look, change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
 
 fix: $(DEV_READY)  ## repair what can be repaired by machine
