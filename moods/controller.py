@@ -125,6 +125,10 @@ class Controller:
         )
         return self._assemble(at, self._lent(at), colour)
 
+    def section(self, beat: int) -> str:
+        """The section that `beat` (from 0) belongs to, as its intent has it."""
+        return self._lent(self._course.beat_moment(beat)).position.section
+
     def holds_until(self, frame: int) -> int:
         """The first frame after `frame` at which what is heard of `intent` (loudness, energy, brightness, tempo, gains,
         voice room, style, texts) may be otherwise, as long as no control comes; `frame + 1` in the middle of a glide.

@@ -33,14 +33,27 @@ def time_of(tick: int) -> float:
     return tick * BLOCK_SECONDS
 
 
+def let_others_first() -> None:
+    """Ask the system to run what waits for a moment in time before this process, until `prefer_to_others`."""
+    _change_policy(0, "SCHED_OTHER", "SCHED_BATCH")
+
+
 def prefer_to_others() -> None:
     """Ask the system to run this process before ordinary ones, where it lets us: it needs little, but in time."""
     with contextlib.suppress(OSError):  # Linux shares the time out among sessions first, then among their threads
         Path("/proc/self/autogroup").write_text("-10")
     threads = Path("/proc/self/task")  # where there are none to be seen the process counts as one
     for thread in [int(path.name) for path in threads.iterdir()] if threads.exists() else [0]:
+        _change_policy(thread, "SCHED_BATCH", "SCHED_OTHER")
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, thread, -10)
+
+
+def _change_policy(thread: int, old: str, new: str) -> None:
+    """Where Linux has them; another policy is the choice of whoever runs the machine."""
+    with contextlib.suppress(OSError, AttributeError):
+        if os.sched_getscheduler(thread) == getattr(os, old):
+            os.sched_setscheduler(thread, getattr(os, new), os.sched_param(0))
 
 
 async def pace(on_tick: Callable[[int], None]) -> None:

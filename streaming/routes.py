@@ -231,7 +231,8 @@ async def post_controls(request: Request, station_id: StationId) -> JSONResponse
 async def get_take(request: Request, station_id: StationId) -> StreamingResponse:
     """Get the take so far.
 
-    JSON lines: opening and seed, then controls with their stream frames.
+    JSON lines: a header with opening, seed and what made the music, then controls with their stream frames.
+    `undersong render --take` performs the same music again.
     """
     station = conductor_of(request).station(station_id)
     return StreamingResponse(station.take(), media_type="application/jsonl")

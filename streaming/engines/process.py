@@ -30,7 +30,7 @@ from streaming.encoders.opus import OpusEncoder
 from streaming.engines.wire import Compiling, Failed, Pipe
 from streaming.engines.worker import Worker
 from streaming.journal import open_journal
-from streaming.pacing import prefer_to_others
+from streaming.pacing import let_others_first, prefer_to_others
 
 _WARM_UP_BLOCKS = 50
 _SWITCH_S = 0.0005
@@ -80,6 +80,7 @@ def main(descriptor: str) -> int:
     The first message holds config, the folders for rings and for sleepers, and the server process's id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
+    let_others_first()  # an engine that starts must not make the blocks of another late
     pipe = Pipe(int(descriptor))
     _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
@@ -99,7 +100,7 @@ def main(descriptor: str) -> int:
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
     sys.setswitchinterval(_SWITCH_S)
-    prefer_to_others()  # not before: an engine that starts must not make the blocks of another late
+    prefer_to_others()
     Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
     _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
     return 0

@@ -128,6 +128,8 @@ class Tally:
     """Spent waiting."""
     due_s: float = 0.0
     """Spent on blocks that were due."""
+    ahead_s: float = 0.0
+    """Spent on composing ahead."""
     num_blocks: int = 0
     num_late: int = 0
     """Blocks that were ready after they were due."""

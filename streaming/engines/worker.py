@@ -87,6 +87,8 @@ _PATIENCE_S = 0.5
 """… unless it has waited so long already."""
 _PUBLISH_S = 0.003
 """A first block is sent so long after it was made at the earliest."""
+_AHEAD_S = 20.0
+"""Over how long it is measured what composing ahead takes."""
 _NUM_PUBLISHERS = 2
 _MAX_UNPUBLISHED = 16
 
@@ -155,7 +157,8 @@ class Worker:
         """On their way to sleep: copied, and being written."""
         self._deferred: list[Apply] = []
         self._orders = itertools.count()
-        self._free_slots = deque(range(generator.max_slots))
+        self._free_slots = list(reversed(range(generator.max_slots)))
+        """The one that was left last is taken first: memory that no slot has used yet stays untouched."""
         # What one station publishes stays in order, as each has but one thread.
         self._publishers = [ThreadPoolExecutor(1, "publish") for _ in range(_NUM_PUBLISHERS)]
         self._keeper = ThreadPoolExecutor(1, "keep")
@@ -169,6 +172,8 @@ class Worker:
         self._health = Tally(self._tally.since_s)
         """The same since the last report."""
         self._told = dict(generator.counters())
+        self._ahead_load = 0.0
+        """Share of the time that composing ahead takes in the long run."""
         self._skipped_s, self._may_complain_at_s = 0.0, 0.0
 
     def run(self) -> None:
@@ -271,7 +276,7 @@ class Worker:
             return False
         if spare_s < _ROOM_S and time.monotonic() - opening.asked_s < _PATIENCE_S:
             return False
-        slot = self._free_slots.popleft()
+        slot = self._free_slots.pop()
         try:
             opening.station = station = self._enter(slot, opening.request, opening.sent_s)
         except (MoodsError, BadTake, OSError) as error:
@@ -443,9 +448,12 @@ class Worker:
         return True
 
     def _work_ahead(self) -> bool:
+        begun_s = time.monotonic()
         entered = [opening.station for opening in self._openings.values() if opening.station is not None]
         playing = [station for station in self._stations.values() if station.performance.is_sounding]
-        return self._generator.work([station.performance.slot for station in (*entered, *playing)])
+        has_worked = self._generator.work([station.performance.slot for station in (*entered, *playing)])
+        self._health.ahead_s += time.monotonic() - begun_s
+        return has_worked
 
     def _tell_next(self) -> bool:
         """Send the status of a station whose last one is old."""
@@ -583,8 +591,12 @@ class Worker:
         counted = dict(self._generator.counters())
         grown = {name: count - self._told.get(name, 0) for name, count in counted.items()}
         self._told = counted
+        # A station that begins has a bar to be composed, soon or later: what that takes is no share of what it costs.
+        ahead = health.share(health.ahead_s, now_s)
+        self._ahead_load += (ahead - self._ahead_load) * min(1.0, (now_s - health.since_s) / _AHEAD_S)
+        load = min(1.0, health.load(now_s) - ahead + self._ahead_load)
         lead_ms = lead_in_ms(self._lead.seconds)
-        self._pipe.send(Health(health.load(now_s), tuple(health.step_ms), health.num_late, grown, lead_ms))
+        self._pipe.send(Health(load, tuple(health.step_ms), health.num_late, grown, lead_ms))
 
 
 def _entry_of(entry: LogEntry) -> Entry:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from streaming.config import Config
+from streaming.engines import link
 from streaming.errors import BadConfig
-from tests.streaming.conftest import SINES, Running
+from tests.streaming.conftest import SINES, Running, dial
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -29,11 +30,13 @@ def server(make_server: Callable[[Config], Running]) -> Running:
 
 
 @pytest.fixture(autouse=True)
-def all_engines_are_there(server: Running) -> Iterator[None]:
+def all_engines_are_there(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And their loads are what a test makes them, whatever else this machine does."""
     wait_until(lambda: len(server.engines) == 2 and all(engine.is_ready for engine in server.engines))
-    yield
+    monkeypatch.setattr(link, "_PACE", 0.0)
+    monkeypatch.setattr(link, "_SLOW_PACE", 0.0)
     for engine in server.engines:
-        engine.load = 0.0
+        engine.load, engine._unseen_load, engine._station_load = 0.0, 0.0, 0.05
 
 
 def engine_of(server: Running, station: dict[str, Any]) -> int:
@@ -70,15 +73,16 @@ def test_the_death_of_an_engine_touches_its_own_stations_only(server: Running) -
     dead, alive = (server.engines[engine_of(server, station)] for station in (first, second))
     assert dead is not alive
     pids = dead.pid, alive.pid
-    os.kill(pids[0], signal.SIGKILL)
-    wait_until(lambda: not dead.is_ready)
-    assert server.http.get("/readyz").status_code == 200
-    assert steer(server, second) == 200
-    assert engine_of(server, server.open()) == server.engines.index(alive)
-    assert steer(server, first) == 200  # answered by the engine that came back
-    assert dead.is_ready and dead.pid not in (None, pids[0]) and alive.pid == pids[1]
-    before = server.http.get("/metrics").text
-    assert "undersong_engine_restarts_total 1.0" in before and 'undersong_each_engine_load{engine="2"}' in before
+    with dial(server.ws(first["links"]["live"])), dial(server.ws(second["links"]["live"])):  # heard, they do not sleep
+        os.kill(pids[0], signal.SIGKILL)
+        wait_until(lambda: not dead.is_ready)
+        assert server.http.get("/readyz").status_code == 200
+        assert steer(server, second) == 200
+        assert engine_of(server, server.open()) == server.engines.index(alive)
+        assert steer(server, first) == 200  # answered by the engine that came back
+        assert dead.is_ready and dead.pid not in (None, pids[0]) and alive.pid == pids[1]
+    metrics = server.http.get("/metrics").text
+    assert "undersong_engine_restarts_total 1.0" in metrics and 'undersong_each_engine_load{engine="2"}' in metrics
 
 
 @pytest.mark.parametrize(
