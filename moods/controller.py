@@ -12,7 +12,7 @@ from typing import Any
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
 from moods.control import Cancel, Control, Opening
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
-from moods.cues import Cues, Planned
+from moods.cues import Cue, Cues
 from moods.ending import Ending
 from moods.errors import BadControl, shown
 from moods.form import Form, layers_let_in
@@ -160,11 +160,11 @@ class Controller:
         """Silence from this frame on; None while no ending is asked."""
         return self._ending.end_frame
 
-    def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Planned, Position]]:
+    def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Cue, Position]]:
         """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""
         return [(cue, self.position(self._cues.frame_of(cue))) for cue in self._cues.within(first_beat, last_beat)]
 
-    def cues_over(self, frame: int) -> list[Planned]:
+    def cues_over(self, frame: int) -> list[Cue]:
         """The hits and stingers laid over the music that have begun before `frame`, in the order of beginning."""
         return self._cues.over_before(frame)
 

@@ -25,7 +25,7 @@ MAX_AHEAD_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Cue:
     """A hit or stinger in beats and frames."""
 
     number: int  # of all that were asked for, from 0
@@ -52,7 +52,7 @@ class Planned:
         return self.beat + ceil(self.offset + find_stinger(self.stinger).beats) - 1
 
 
-def _begun(planned: Planned) -> tuple[float, int]:
+def _begun(planned: Cue) -> tuple[float, int]:
     """The order of beginning; of two that begin together the one asked for later is last."""
     return planned.beat + planned.offset, planned.number
 
@@ -68,12 +68,12 @@ class Cues:
 
     def __init__(self, clock: Clock, ending: Ending) -> None:
         self._clock, self._ending = clock, ending
-        self._planned: list[Planned] = []
+        self._planned: list[Cue] = []
         self._num_asked = 0
 
     # --- reads -----------------------------------------------------------------------------------------------------
 
-    def cue_at(self, beat: int) -> tuple[str, Planned | None]:
+    def cue_at(self, beat: int) -> tuple[str, Cue | None]:
         """The cue that the hits give to `beat`, and the hit that strikes it or rings in it."""
         cue, ringing = "none", None
         for planned in sorted((p for p in self._planned if p.stinger is None), key=_begun):
@@ -85,7 +85,7 @@ class Cues:
                 cue, ringing = "cut", planned
         return cue, ringing
 
-    def stinger_at(self, beat: int) -> Planned | None:
+    def stinger_at(self, beat: int) -> Cue | None:
         """The stinger that `beat` is composed with: of those under way the one that began last, unless a hit that
         came after it strikes or rings there. What is laid over the music is not silenced by a hit before or with it."""
         stingers = (p for p in self._planned if p.stinger is not None)
@@ -95,15 +95,15 @@ class Cues:
             return None
         return stinger
 
-    def over_before(self, frame: int) -> list[Planned]:
+    def over_before(self, frame: int) -> list[Cue]:
         """What is laid over the music and has begun before `frame`, in the order of beginning; it may be over."""
         return sorted((p for p in self._planned if p.is_over and self.frame_of(p) < frame), key=_begun)
 
-    def within(self, first_beat: int, last_beat: int) -> Iterator[Planned]:
+    def within(self, first_beat: int, last_beat: int) -> Iterator[Cue]:
         """What sounds on the beats `first_beat` … `last_beat`."""
         return (planned for planned in self._planned if first_beat <= planned.beat <= last_beat)
 
-    def frame_of(self, planned: Planned) -> int:
+    def frame_of(self, planned: Cue) -> int:
         """The frame at which it sounds."""
         return self._clock.frame_of_beat(planned.beat) if planned.frame is None else planned.frame
 
@@ -145,7 +145,7 @@ class Cues:
     def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
         """Remove what the control asked for and has not begun."""
 
-        def is_waiting(p: Planned) -> bool:
+        def is_waiting(p: Cue) -> bool:
             return self.frame_of(p) >= edge.frame if p.is_over else p.first_beat >= edge.beat
 
         gone = [p for p in self._planned if p.id == control.id and is_waiting(p)]
@@ -155,14 +155,14 @@ class Cues:
         fields = {name: frame for planned in gone for name, frame in self._fields_of(planned).items()}
         return Change(fields, min(planned.first_beat for planned in gone))
 
-    def _fields_of(self, planned: Planned) -> dict[str, int]:
+    def _fields_of(self, planned: Cue) -> dict[str, int]:
         """Where a hit or stinger sounds, and where its pickup begins."""
         fields = {"hit" if planned.stinger is None else "stinger": self.frame_of(planned)}
         if planned.fill_beat is not None:
             fields["pickup"] = self._clock.frame_of_beat(planned.fill_beat)
         return fields
 
-    def _plan(self, control: Hit | Stinger, edge: Edge) -> Planned:
+    def _plan(self, control: Hit | Stinger, edge: Edge) -> Cue:
         """Work out where it sounds.
 
         Changes nothing. Raises `OutOfRange` for a position in seconds before the first open beat or too far ahead.
@@ -171,16 +171,16 @@ class Cues:
             return self._plan_over(control, edge.frame, edge.beat - 1)
         return self._plan_into(control, edge.beat)
 
-    def _plan_over(self, control: Hit | Stinger, frame: int, beat: int) -> Planned:
+    def _plan_over(self, control: Hit | Stinger, frame: int, beat: int) -> Cue:
         """At once, over `beat`, the last that is not open: at its beginning if that is still ahead, for an accent
         just before a beat would be heard as one that came too early."""
         start, end = self._clock.frame_of_beat(beat), self._clock.frame_of_beat(beat + 1)
         frame = max(frame, start)
         stinger, strength = (control.name, 0.0) if isinstance(control, Stinger) else (None, control.strength)
         offset = (frame - start) / (end - start)
-        return Planned(self._num_asked, control.id, stinger, strength, beat, offset, frame, None, is_over=True)
+        return Cue(self._num_asked, control.id, stinger, strength, beat, offset, frame, None, is_over=True)
 
-    def _plan_into(self, control: Hit | Stinger, earliest_beat: int) -> Planned:
+    def _plan_into(self, control: Hit | Stinger, earliest_beat: int) -> Cue:
         """Composed into a beat that is open."""
         frame = None
         if isinstance(control.at, At):
@@ -193,22 +193,22 @@ class Cues:
         else:
             beat, offset = -(-earliest_beat // BEATS_OF[control.at]) * BEATS_OF[control.at], 0.0
         if isinstance(control, Stinger):
-            return Planned(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)
+            return Cue(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)
         # A pickup that has begun stays, though the hit it belonged to is replaced.
-        planned = Planned(self._num_asked, control.id, None, control.strength, beat, offset, frame, None)
+        planned = Cue(self._num_asked, control.id, None, control.strength, beat, offset, frame, None)
         fill_beats = [p.fill_beat for p in self._likes_of(planned)] if beat == earliest_beat else [beat - 1]
         return replace(planned, fill_beat=next(iter(fill_beats), None))
 
-    def _add(self, planned: Planned) -> None:
+    def _add(self, planned: Cue) -> None:
         """Add what was planned; it replaces its like at the same beat, or frame where it is laid over."""
         replaced = self._likes_of(planned)
         self._planned = [p for p in self._planned if p not in replaced] + [planned]
         self._num_asked += 1
 
-    def _likes_of(self, planned: Planned) -> list[Planned]:
+    def _likes_of(self, planned: Cue) -> list[Cue]:
         """The hits, if `planned` is one, or the stingers, at the same beat or frame."""
 
-        def alike(p: Planned) -> tuple[bool, bool, int | None]:
+        def alike(p: Cue) -> tuple[bool, bool, int | None]:
             return p.stinger is None, p.is_over, p.frame if p.is_over else p.beat
 
         return [p for p in self._planned if alike(p) == alike(planned)]
@@ -243,4 +243,4 @@ class Cues:
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self._num_asked = snapshot["num_asked"]
-        self._planned = [Planned(**row) for row in snapshot["planned"]]
+        self._planned = [Cue(**row) for row in snapshot["planned"]]

@@ -22,7 +22,7 @@ from engine.score.rules import RANGES, playing, strike_velocity, struck_drums
 from engine.score.stinger import Chord, figure_notes, figure_seed
 from engine.score.vocabulary import DRUM_NOTES
 from moods.controller import Controller
-from moods.cues import Planned
+from moods.cues import Cue
 from moods.glide import NEVER
 from moods.harmony import CHORD_QUALITIES
 from moods.intent import LAYERS, MUTE_DB, Intent
@@ -89,7 +89,7 @@ class Overlay:
         rows = zip(self._beats[slot].tolist(), map(tuple, self._chords[slot].tolist()), strict=True)
         return sorted((beat, chord) for beat, chord in rows if beat >= 0)
 
-    def _strike(self, slot: int, cue: Planned) -> npt.NDArray[np.void]:
+    def _strike(self, slot: int, cue: Cue) -> npt.NDArray[np.void]:
         """Every layer that plays strikes the chord that sounds."""
         controller = self._controllers[slot]
         clock, intent = controller.clock, controller.beat_intent(cue.beat)
@@ -121,7 +121,7 @@ class Overlay:
                 fitting = [pitch for pitch in range(low, high + 1) if pitch % 12 in wanted]
                 yield layer, min(fitting, key=lambda pitch: abs(pitch - last[layer]))
 
-    def _figure(self, slot: int, cue: Planned, first_frame: int, end_frame: int) -> Iterator[npt.NDArray[np.void]]:
+    def _figure(self, slot: int, cue: Cue, first_frame: int, end_frame: int) -> Iterator[npt.NDArray[np.void]]:
         """The notes of a stinger that begin in these frames, beat by beat."""
         controller = self._controllers[slot]
         clock = controller.clock
@@ -149,7 +149,7 @@ class Overlay:
             array[slot] = saved
 
 
-def _frame_of(cue: Planned) -> int:
+def _frame_of(cue: Cue) -> int:
     """Where a cue that is laid over the music begins; it never moves."""
     assert cue.frame is not None, cue
     return cue.frame

@@ -10,9 +10,9 @@ from websockets.sync.client import ClientConnection
 
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.far_engine import FarEngines
+from tests.streaming.sines import Sines
 from tests.streaming.test_engines import wait_until
 from tests.streaming.test_live import read_pcm
-from tests.streaming.test_recovery import undisturbed
 from tests.streaming.test_sleep import inside, put_to_sleep
 
 
@@ -26,7 +26,7 @@ def read_same(server: Running, station: dict[str, Any], audio: ClientConnection,
     same = 0
     for _ in range(60):
         frames, pcm = read_pcm(audio, 25)
-        wanted = undisturbed(server, station, frames[-1] // 960 + 1)[frames[0] :]
+        wanted = server.performed(station, Sines(1), frames[-1] // 960 + 1)[frames[0] :]
         same += int((pcm == wanted).reshape(-1, 960, 2).all(axis=(1, 2)).sum())
         if same >= num_same:
             return

@@ -24,8 +24,8 @@ from streaming.metrics import Metrics
 from streaming.session import Session
 from streaming.station import Station
 from tests.streaming.conftest import SINES, Running, dial
+from tests.streaming.sines import Sines
 from tests.streaming.test_live import read_pcm
-from tests.streaming.test_recovery import undisturbed
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_a_stopped_engine_leaves_a_gap_only_for_who_hears_it_live(server: Runnin
         (session,) = (one for one in own.sessions.values() if one.kind == "wav")
         assert session.began_frame == 0
     assert own.num_underruns
-    wanted = undisturbed(server, station, 100)
+    wanted = server.performed(station, Sines(1), 100)
     assert wav == to_s16le(wanted)[: len(wav)]
     live = np.concatenate([early, rest])
     assert frames + later == list(range(frames[0], frames[0] + len(live), BLOCK_FRAMES))

@@ -15,9 +15,9 @@ import pytest
 from moods.control import parse_control
 from streaming.station import Station
 from tests.streaming.conftest import SINES, Running, dial
+from tests.streaming.sines import Sines
 from tests.streaming.test_engines import wait_until
 from tests.streaming.test_live import read_pcm
-from tests.streaming.test_recovery import undisturbed
 
 LONG_S = 3600.0
 
@@ -68,7 +68,7 @@ def hear_on(server: Running, station: dict[str, Any], num_blocks: int = 50) -> i
         audio.recv(10)
         while num_same < num_blocks:
             frames, pcm = read_pcm(audio, 10)
-            wanted = undisturbed(server, station, frames[-1] // 960 + 1)
+            wanted = server.performed(station, Sines(1), frames[-1] // 960 + 1)
             for frame, block in zip(frames, pcm.reshape(-1, 960, 2), strict=True):
                 num_same += bool((block == wanted[frame : frame + 960]).all())
             heard += frames
