@@ -1,4 +1,4 @@
-"""The clock of the stream: 20 ms ticks of the monotonic clock, the same in the front and in the engine process.
+"""The clock of the stream: 20 ms ticks of the monotonic clock, the same in the server process and the engines.
 
 In: nothing; out: calls of `on_tick(tick)` at absolute deadlines. Remembers the last tick. Runs on the event loop.
 

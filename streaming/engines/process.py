@@ -67,7 +67,7 @@ def _remove(*folders: Path) -> None:
 
 
 def _end_with_parent(parent: int, *folders: Path) -> None:
-    """The front may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
+    """The server process may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
     while os.getppid() == parent:
         time.sleep(0.5)
     _remove(*folders)
@@ -79,7 +79,7 @@ def main(descriptor: str) -> int:
 
     The first message holds config, the folders for rings and for sleepers, and the server process's id.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front ends us in its own time
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server process ends us in its own time
     let_others_first()  # an engine that starts must not make the blocks of another late
     pipe = Pipe(int(descriptor))
     _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
@@ -87,7 +87,7 @@ def main(descriptor: str) -> int:
     threading.Thread(target=_end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
 
     def report(done: int, total: int) -> None:
-        with contextlib.suppress(OSError):  # a front that has gone is noticed elsewhere
+        with contextlib.suppress(OSError):  # a server process that has gone is noticed elsewhere
             pipe.send(Compiling(done, total))
 
     try:

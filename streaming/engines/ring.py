@@ -1,7 +1,7 @@
-"""Blocks from the engine process to the front: shared memory with one writer and one reader.
+"""Blocks from the engine process to the server process: shared memory with one writer and one reader.
 
 In: PCM and packet of block n; out: `Chunk`. Remembers the last NUM_BLOCKS blocks. The engine's publishing threads write
-(one at a time for a ring), the front's event loop reads; neither ever waits. The front owns the file.
+(one at a time for a ring), the server's event loop reads; neither ever waits. The server process owns the file.
 """
 
 from __future__ import annotations
