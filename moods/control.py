@@ -452,12 +452,12 @@ def parse_control(obj: object) -> Control:
     if not isinstance(obj, Mapping):
         raise BadControl(f'control is {shown(obj)}; expected an object with "type"')
     kind, way_out = obj.get("type"), f"expected one of {', '.join(_MODELS)}"
-    near = nearest(str(kind), _MODELS)
     if kind is None:
         raise BadControl(f"type is missing; {way_out}")
     if kind in _LATER:
         raise BadControl(f"{kind} is not available in this version; {way_out}")
     if not isinstance(kind, str) or kind not in _MODELS:
+        near = nearest(str(kind), _MODELS, 1)
         raise BadControl(f"type is {shown(kind)}; {way_out}{f'; nearest: {near[0]}' if near else ''}")
     return _parse(_MODELS[kind], obj)  # type: ignore[return-value]
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import select
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,7 +135,7 @@ class _Opening:
     station: _Station | None = None
 
 
-_Job = tuple[Publisher, int, npt.NDArray[np.float32], float, float]
+_Job = tuple[Publisher, int, npt.NDArray[np.float32], float | None, float]
 """A block to be published: by whom, its number, its samples, when it could have been begun, when it is due."""
 
 
@@ -328,11 +327,10 @@ class Worker:
         for opening in self._openings.values():
             station = opening.station
             if station is not None and is_ready(station.performance.slot):
-                begun_s = time.monotonic()
-                station.since_s = begun_s
                 sound = step(self._generator, [station.performance])[0]
-                station.first_tick = tick_at(time.monotonic() + _PUBLISH_S) + 1 - (station.performance.next_block - 1)
-                self._publish([station], [sound], [begun_s])
+                station.since_s = time.monotonic()
+                station.first_tick = tick_at(station.since_s + _PUBLISH_S) + 1 - (station.performance.next_block - 1)
+                self._publish([station], [sound], [None])
                 self._begin(station)
                 return True
         return False
@@ -377,15 +375,15 @@ class Worker:
         performance.skip(lag)
         self._pipe.send(Happened(station.id, messages.Skip(type="skip", frame=frame, index=index, blocks=lag)))
 
-    def _publish(self, stations: list[_Station], sounds: list[Sound], could_begin_s: list[float]) -> None:
-        """Have the blocks that were just made encoded and written."""
+    def _publish(self, stations: list[_Station], sounds: list[Sound], could_begin_s: Sequence[float | None]) -> None:
+        """Have the blocks that were just made encoded and written; those that were made in spare time, for which no
+        moment is given, say nothing of how long a block takes."""
         oldest_tick = tick_at(time.monotonic()) - MAX_PUBLISHED_LATE_TICKS
         jobs: dict[int, list[_Job]] = {}
         for station, sound, could_s in zip(stations, sounds, could_begin_s, strict=True):
             tick = station.due_tick - 1
             if tick >= oldest_tick:
-                due_s = math.inf if station.is_behind else time_of(tick)
-                job = (station.publisher, station.performance.next_block - 1, sound.pcm, could_s, due_s)
+                job = (station.publisher, station.performance.next_block - 1, sound.pcm, could_s, time_of(tick))
                 jobs.setdefault(station.order % _NUM_PUBLISHERS, []).append(job)
         for number, batch in jobs.items():
             self._unpublished.append(self._publishers[number].submit(self._publish_all, batch))
@@ -395,7 +393,8 @@ class Worker:
         """On a publishing thread."""
         for publisher, number, pcm, could_begin_s, due_s in jobs:
             publisher.publish(number, pcm)
-            self._published.append((could_begin_s, due_s, time.monotonic()))
+            if could_begin_s is not None:
+                self._published.append((could_begin_s, due_s, time.monotonic()))
 
     def _publisher_of(self, station: _Station) -> ThreadPoolExecutor:
         return self._publishers[station.order % _NUM_PUBLISHERS]
@@ -407,10 +406,9 @@ class Worker:
         while self._published:
             could_begin_s, due_s, ready_s = self._published.popleft()
             self._lead.note(ready_s - could_begin_s, ready_s)
-            self._health.num_late += ready_s > due_s
-            if due_s < math.inf:
-                self._tally.num_late += ready_s > due_s
-                self._tally.lag_s = ready_s - due_s
+            for tally in (self._health, self._tally):
+                tally.num_late += ready_s > due_s
+                tally.lag_s = ready_s - due_s
         while self._written:
             self._on_written(self._written.popleft())
 
@@ -441,7 +439,7 @@ class Worker:
             return True
         self._announce(station)
         sounds = step(self._generator, [station.performance])
-        self._publish([station], sounds, [now_s])
+        self._publish([station], sounds, [None])
         if station.due_tick > tick_at(time.monotonic()):
             station.is_behind, station.since_s = False, time.monotonic()
             self._apply_deferred()
