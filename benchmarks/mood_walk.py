@@ -22,22 +22,22 @@ from moods.mood import list_moods
 Sound = npt.NDArray[np.float32]
 
 
-def random_change(chance: np.random.Generator) -> dict[str, Any]:
+def random_change(rng: np.random.Generator) -> dict[str, Any]:
     """What a listener at the studio page may do: another mood, a drag of the pad, a style, a fader."""
-    kind = chance.choice(["mood", "pad", "style", "colour", "layers"], p=[0.4, 0.25, 0.2, 0.1, 0.05])
-    number = lambda low, high: round(float(chance.uniform(low, high)), 3)  # noqa: E731
+    kind = rng.choice(["mood", "pad", "style", "colour", "layers"], p=[0.4, 0.25, 0.2, 0.1, 0.05])
+    number = lambda low, high: round(float(rng.uniform(low, high)), 3)  # noqa: E731
     if kind == "mood":
-        fields: dict[str, Any] = {"mood": str(chance.choice([mood.name for mood in list_moods()]))}
+        fields: dict[str, Any] = {"mood": str(rng.choice([mood.name for mood in list_moods()]))}
     elif kind == "pad":
         fields = {"energy": number(0, 1), "valence": number(-1, 1)}
     elif kind == "style":
-        first, second = chance.choice(STYLES, 2, replace=False)
-        fields = {"style": {str(first): 1.0} if chance.random() < 0.5 else {str(first): 0.6, str(second): 0.4}}
+        first, second = rng.choice(STYLES, 2, replace=False)
+        fields = {"style": {str(first): 1.0} if rng.random() < 0.5 else {str(first): 0.6, str(second): 0.4}}
     elif kind == "colour":
         fields = {"brightness": number(0, 1), "energy": number(0, 1), "tension": number(0, 1)}
     else:
-        fields = {"layers": {str(chance.choice(LAYERS)): number(-18, 6)}}
-    place = chance.choice(["default", "now", "beat", "bar"], p=[0.4, 0.2, 0.2, 0.2])
+        fields = {"layers": {str(rng.choice(LAYERS)): number(-18, 6)}}
+    place = rng.choice(["default", "now", "beat", "bar"], p=[0.4, 0.2, 0.2, 0.2])
     return {"type": "steer", "set": fields} | ({} if place == "default" else {"at": str(place)})
 
 

@@ -239,7 +239,7 @@ def open_score(config: EngineConfig) -> ScoreGenerator:
         with compiled_beside("engine.synth.synth"):
             compile_parts()
             composer.warm_up()
-    # More threads would only queue behind the front process and the encoders.
+    # More threads would only queue behind the server process and the encoders.
     num_threads = config.num_threads or min(4, os.cpu_count() or 1)
     tables, patches = _read_tables(config.patches)
     synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=tables)

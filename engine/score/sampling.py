@@ -101,7 +101,7 @@ class Rows(NamedTuple):
 
 @kernel
 def _uniform(seed: Any, position: int, field: int) -> float:
-    """A number in [0, 1): the splitmix64 finaliser (Steele, Lea, Flood 2014) of seed and place."""
+    """A number in [0, 1): the splitmix64 finaliser (Steele, Lea, Flood 2014) of seed and counter."""
     z = seed + np.uint64(position * 8 + field + 1) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -196,7 +196,7 @@ def _choose_note(
 ) -> None:
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
-    seed, place, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
+    seed, counter, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
     if layer == 0:
         temperature *= F32(_DRUM_HEAT)
     logits, bits, allowed, values = scratch.logits, scratch.bits, scratch.allowed, scratch.values
@@ -206,7 +206,9 @@ def _choose_note(
     allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
-    event[1] = _draw(logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, place, 1), bits)
+    event[1] = _draw(
+        logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, counter, 1), bits
+    )
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
     allow_values(rows, rules, row, layer, event[1], allowed)
@@ -214,7 +216,7 @@ def _choose_note(
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
         logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
-    event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, place, 2), bits)
+    event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, counter, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
     allowed[:] = True
@@ -226,7 +228,7 @@ def _choose_note(
     _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 3)
     event[3] = _draw(
-        logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, place, 3), bits
+        logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, counter, 3), bits
     )
     _add_chosen(parts, 3, width, heads.chosen_duration, event[3])
 
@@ -236,7 +238,7 @@ def _choose_note(
     _field_logits(parts, 3, width, heads.velocity, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 4)
     event[4] = _draw(
-        logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, place, 4), bits
+        logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, counter, 4), bits
     )
 
 
@@ -262,9 +264,9 @@ def _choose_event(
     _pull(kind_logits, gates, rows.strength[row], rows.recalled[row], event, 0)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
-    seed, place = _seed_of(rows, row), rows.position[row]
+    seed, counter = _seed_of(rows, row), rows.position[row]
     temperature = rules.temperature[row]
-    event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_HEAT), _uniform(seed, place, 0), bits)
+    event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_HEAT), _uniform(seed, counter, 0), bits)
     if event[0] <= BEAT:
         return
     _add_chosen(parts, 0, width, heads.chosen_kind, event[0])
@@ -278,7 +280,9 @@ def _choose_event(
             logits[chord] += rules.chord_bias[row, chord]
         if rows.chord[row] >= 0:
             logits[rows.chord[row]] -= F32(_STAY_PENALTY)
-        event[2] = _draw(logits[: len(chords)], chords, temperature * F32(_CHORD_HEAT), _uniform(seed, place, 2), bits)
+        event[2] = _draw(
+            logits[: len(chords)], chords, temperature * F32(_CHORD_HEAT), _uniform(seed, counter, 2), bits
+        )
     else:
         _choose_note(parts, gates, guidance, heads, rows, rules, row, event[0] - FIRST_LAYER, scratch, event)
 

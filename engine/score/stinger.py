@@ -43,8 +43,8 @@ def figure_notes(
 
     `energy` 0 … 1 is how loud; `layers` are those that may play; `seed` chooses the variant, the same in every chord.
     """
-    chance = random.Random(f"stinger/{name}/{seed}")
-    inversion, touch = chance.randrange(_INVERSIONS), chance.randint(-_TOUCH, _TOUCH)
+    rng = random.Random(f"stinger/{name}/{seed}")
+    inversion, touch = rng.randrange(_INVERSIONS), rng.randint(-_TOUCH, _TOUCH)
     figure = find_stinger(name).notes
     rows = []
     for layer in range(len(LAYERS)):
@@ -52,7 +52,7 @@ def figure_notes(
         pitches = _pitches(tuple(mine), key, chord, inversion)
         for note, pitch in zip(mine, pitches, strict=True):
             weight = _SOFTEST + (1 - _SOFTEST) * energy
-            velocity = min(127, round(weight * note.velocity) + touch + chance.randint(-2, 2))
+            velocity = min(127, round(weight * note.velocity) + touch + rng.randint(-2, 2))
             if layers[layer]:
                 tick, length = round(note.onset * TICKS_PER_BEAT), max(1, round(note.length * TICKS_PER_BEAT))
                 rows.append((tick, length, layer, pitch, velocity))

@@ -69,7 +69,7 @@ class Dataset:
     condition_of_event: npt.NDArray[np.int32]  # [N] row of `conditions`
     conditions: npt.NDArray[np.float16]  # [beats, CONDITION]
     return_sources: npt.NDArray[np.int16]  # [bars, lanes, 5] as in `Returns`
-    return_closeness: npt.NDArray[np.uint8]  # [bars, lanes, 5]
+    return_strength: npt.NDArray[np.uint8]  # [bars, lanes, 5]
     starts: npt.NDArray[np.int64]  # [pieces + 1]
     first_bars: npt.NDArray[np.int64]  # [pieces + 1]
     group: npt.NDArray[np.int8]  # [pieces] index into GROUPS
@@ -109,7 +109,7 @@ class Dataset:
         bars = slice(int(self.first_bars[piece]), int(self.first_bars[piece + 1]))
         events = slice(int(self.starts[piece]), int(self.starts[piece + 1]))
         beats = slice(bars.start * BEATS_PER_BAR, bars.stop * BEATS_PER_BAR)
-        source, closeness = draw_sources(Returns(self.return_sources[bars], self.return_closeness[bars]), rng)
+        source, strength = draw_sources(Returns(self.return_sources[bars], self.return_strength[bars]), rng)
         beat_in_bar = np.arange(BEATS_PER_BAR)[None, :, None]
         of_beat = np.where(source[:, None] >= 0, source[:, None] * BEATS_PER_BAR + beat_in_bar, -1)
         of_beat = of_beat.reshape(-1, source.shape[1])
@@ -118,7 +118,7 @@ class Dataset:
         recall_beats(self.events[events].astype(np.int64), beat_starts, of_beat, recalled)
         conditions = self.conditions[beats].copy()
         shown = source >= 0
-        group = np.concatenate([shown, closeness * shown], 1)
+        group = np.concatenate([shown, strength * shown], 1)
         conditions[:, CONDITION_SLICES["recall"]] = np.repeat(group, BEATS_PER_BAR, 0)
         return recalled, conditions
 
@@ -147,7 +147,7 @@ def is_held_out(source: str) -> bool:
 def build_dataset(pieces: Iterable[Piece]) -> Dataset:
     """Encode pieces; the source's name decides group and whether the piece is held out."""
     events, conditions, condition_of_event, starts, group, held_out = [], [], [], [0], [], []
-    sources_of_bars, closeness, first_bars = [], [], [0]
+    sources_of_bars, strength, first_bars = [], [], [0]
     sources: Counter[str] = Counter()
     num_beats = 0
     for piece in pieces:
@@ -161,7 +161,7 @@ def build_dataset(pieces: Iterable[Piece]) -> Dataset:
         starts.append(starts[-1] + len(encoded.events))
         returns = find_returns(encoded)
         sources_of_bars.append(returns.source)
-        closeness.append(returns.closeness)
+        strength.append(returns.strength)
         first_bars.append(first_bars[-1] + len(returns.source))
         group.append(GROUPS.index(_GROUP_OF_SOURCE.get(source, "scores")))
         held_out.append(is_held_out(piece.source))
@@ -170,7 +170,7 @@ def build_dataset(pieces: Iterable[Piece]) -> Dataset:
         condition_of_event=np.concatenate(condition_of_event).astype(np.int32),
         conditions=np.concatenate(conditions),
         return_sources=np.concatenate(sources_of_bars),
-        return_closeness=np.concatenate(closeness),
+        return_strength=np.concatenate(strength),
         starts=np.asarray(starts, np.int64),
         first_bars=np.asarray(first_bars, np.int64),
         group=np.asarray(group, np.int8),

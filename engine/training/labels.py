@@ -320,13 +320,13 @@ def calibrate(groups: Iterable[Sequence[Piece]], bars_each: int = 6000, seed: in
     Each group must have bars; `bars_each` of them are drawn with replacement. Pieces with unknown layers do not belong
     here.
     """
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     drawn: dict[str, list[npt.NDArray[np.float64]]] = {field.name: [] for field in fields(Labels)}
     for pieces in groups:
         raw = [raw_measures(p.notes, p.chords, p.key, p.bpm, len(p.bars)) for p in pieces]
         for name, parts in drawn.items():
             values = np.concatenate([getattr(measures, name) for measures in raw])
-            parts.append(chance.choice(values, bars_each))
+            parts.append(rng.choice(values, bars_each))
     percents = (1, 12.5, 25, 37.5, 50, 62.5, 75, 87.5, 99)
     return {name: np.percentile(np.concatenate(parts), percents).round(3).tolist() for name, parts in drawn.items()}
 

@@ -33,34 +33,34 @@ class Returns:
     """Candidates of each bar and lane: bars 1, 2, 4, 8 back, and the nearest of all."""
 
     source: npt.NDArray[np.int16]  # [bars, lanes, 5] a bar of the piece, -1 where there is none
-    closeness: npt.NDArray[np.uint8]  # [bars, lanes, 5] percent
+    strength: npt.NDArray[np.uint8]  # [bars, lanes, 5] percent
 
 
 def find_returns(piece: EncodedPiece) -> Returns:
     """Compare every bar of a piece with those before it."""
     num_bars = len(piece.conditions) // BEATS_PER_BAR
     source = np.full((num_bars, len(LANES), NEAREST + 1), -1, np.int16)
-    closeness = np.zeros(source.shape, np.uint8)
+    strength = np.zeros(source.shape, np.uint8)
     bar, beat = np.divmod(piece.beat_of_event, BEATS_PER_BAR)
     tick = beat * TICKS_PER_BEAT + piece.events[:, 1]
     cell = np.rint(tick / _CELL_TICKS).astype(np.int64) % _CELLS_PER_BAR
     what = cell * NUM_VALUES + piece.events[:, 2]
     for lane in range(len(LANES)):
         own = piece.events[:, 0] == CHORD_EVENT + lane
-        near = _closeness(bar[own], what[own], num_bars)
+        near = _strength(bar[own], what[own], num_bars)
         for candidate, back in enumerate(BARS_BACK):
             later = np.arange(back, num_bars)
             source[later, lane, candidate] = later - back
-            closeness[later, lane, candidate] = np.rint(100 * near[later, later - back])
+            strength[later, lane, candidate] = np.rint(100 * near[later, later - back])
         for later in range(1, num_bars):
             nearest = later - 1 - int(near[later, :later][::-1].argmax())
             source[later, lane, NEAREST] = nearest
-            closeness[later, lane, NEAREST] = round(100 * near[later, nearest])
+            strength[later, lane, NEAREST] = round(100 * near[later, nearest])
         source[np.bincount(bar[own], minlength=num_bars) == 0, lane] = -1
-    return Returns(source, closeness)
+    return Returns(source, strength)
 
 
-def _closeness(bar: npt.NDArray[np.int32], what: npt.NDArray[np.int64], num_bars: int) -> npt.NDArray[np.float64]:
+def _strength(bar: npt.NDArray[np.int32], what: npt.NDArray[np.int64], num_bars: int) -> npt.NDArray[np.float64]:
     """F-measure of every two bars: [bars, bars]."""
     kinds, column = np.unique(what, return_inverse=True)
     marks = np.unique(np.stack([bar, column]), axis=1)
@@ -78,7 +78,7 @@ def draw_sources(returns: Returns, rng: np.random.Generator) -> tuple[npt.NDArra
     """
     num_bars = len(returns.source)
     source = np.full((num_bars, len(LANES)), -1, np.int64)
-    closeness = np.zeros((num_bars, len(LANES)), np.float32)
+    strength = np.zeros((num_bars, len(LANES)), np.float32)
     for first in range(0, num_bars, BARS_PER_PHRASE):
         if rng.random() < _NOTHING_CHANCE:
             continue
@@ -87,8 +87,8 @@ def draw_sources(returns: Returns, rng: np.random.Generator) -> tuple[npt.NDArra
         if rng.random() >= _ALL_LANES_CHANCE:
             lanes = rng.random(len(LANES)) < _LANE_CHANCE
         bars = slice(first, first + BARS_PER_PHRASE)
-        near = returns.closeness[bars, :, candidate] / np.float32(100)
+        near = returns.strength[bars, :, candidate] / np.float32(100)
         is_shown = lanes & ((near >= _STRANGER) | (rng.random(near.shape) < _STRANGER_CHANCE))
         source[bars] = np.where(is_shown, returns.source[bars, :, candidate], -1)
-        closeness[bars] = near
-    return source, closeness
+        strength[bars] = near
+    return source, strength

@@ -119,8 +119,8 @@ def field_logits(parts, field, width, table, guidance, hidden, out):  # type: ig
 
 
 @njit
-def pull(logits, gates, faith, recalled, event, field):  # type: ignore[no-untyped-def]
-    sampling._pull(logits, gates, faith, recalled, event, field)
+def pull(logits, gates, strength, recalled, event, field):  # type: ignore[no-untyped-def]
+    sampling._pull(logits, gates, strength, recalled, event, field)
 
 
 def test_exp_is_exact_to_seven_digits() -> None:

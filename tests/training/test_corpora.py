@@ -80,11 +80,11 @@ def test_drums_are_of_the_known_classes() -> None:
 
 
 def test_ranges_and_voices_are_kept() -> None:
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for _ in range(8):
         tracks = [
-            (int(program), [(b / 2, 3.0, int(p)) for b, p in enumerate(chance.integers(12, 115, 128))])
-            for program in chance.choice((0, 24, 33, 48, 73, 81), 4)
+            (int(program), [(b / 2, 3.0, int(p)) for b, p in enumerate(rng.integers(12, 115, 128))])
+            for program in rng.choice((0, 24, 33, 48, 73, 81), 4)
         ]
         for piece in read(midi(tracks)):
             for layer, (low, high) in reader.LAYER_RANGES.items():

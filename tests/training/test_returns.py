@@ -27,7 +27,7 @@ def doubled() -> EncodedPiece:
 def test_a_repeated_bar_is_its_own_nearest(doubled) -> None:
     returns = find_returns(doubled)
     found = returns.source[8:, :, NEAREST]
-    assert (returns.closeness[8:, :, NEAREST][found >= 0] == 100).all()
+    assert (returns.strength[8:, :, NEAREST][found >= 0] == 100).all()
     eight_back = returns.source[8:, :, BARS_BACK.index(8)]
     assert ((eight_back == np.arange(8)[:, None]) | (eight_back < 0)).all()
     assert (eight_back >= 0).any()
@@ -40,13 +40,13 @@ def test_nothing_returns_to_what_is_still_to_come(doubled) -> None:
     assert (returns.source[0] == -1).all()
 
 
-def test_draws_show_all_degrees_of_closeness(doubled) -> None:
+def test_draws_show_all_degrees_of_strength(doubled) -> None:
     returns, rng = find_returns(doubled), np.random.default_rng(0)
     shown, near = [], []
     for _ in range(200):
-        source, closeness = draw_sources(returns, rng)
-        assert source.shape == closeness.shape == (16, len(LANES))
+        source, strength = draw_sources(returns, rng)
+        assert source.shape == strength.shape == (16, len(LANES))
         shown.append((source >= 0).mean())
-        near += closeness[source >= 0].tolist()
+        near += strength[source >= 0].tolist()
     assert 0.2 < np.mean(shown) < 0.8
     assert (np.histogram(near, bins=4, range=(0, 1))[0] > 0).all()
