@@ -80,6 +80,7 @@ def command() -> int:
 def child(function: str, *words: str) -> int | None:
     _look_around()
     module, _, name = function.partition(":")
+    sys.argv[:] = [function, *words]  # whoever reads the command's words finds the function's own
     return getattr(import_module(module), name)(*words)
 
 

@@ -96,9 +96,9 @@ def listen(seed: int) -> tuple[list[tuple[int, int, str]], int, int, float]:
         for frame in frames:
             sent, control = max(change for change in [(0, "none"), *changes] if change[0] <= frame)
             clicks.append((seed, int(frame - sent), control))
-        places = walk.chance.choice(np.flatnonzero(watched), 20)
+        places = walk.rng.choice(np.flatnonzero(watched), 20)
         marked = side.copy()
-        marked[places] += PUT_LEVEL * walk.chance.choice([-1.0, 1.0], len(places))
+        marked[places] += PUT_LEVEL * walk.rng.choice([-1.0, 1.0], len(places))
         heard, _ = find_clicks(marked, onsets)
         put += len(places)
         found += sum(np.abs(heard - place).min(initial=SAMPLE_RATE) < 200 for place in places)

@@ -45,8 +45,8 @@ class MoodWalk:
     """One station; `controller` is its course, `onsets` where notes began."""
 
     def __init__(self, seed: int, **opening: Any) -> None:
-        self.chance = np.random.default_rng(seed)
-        mood = str(self.chance.choice([mood.name for mood in list_moods()]))
+        self.rng = np.random.default_rng(seed)
+        mood = str(self.rng.choice([mood.name for mood in list_moods()]))
         self._generator = open_generator(EngineConfig(max_slots=1))
         self._performance = Performance(self._generator, 0, Opening(mood=mood, **opening), seed)
         self.controller = self._performance.controller
@@ -55,7 +55,7 @@ class MoodWalk:
 
     def change(self) -> dict[str, Any]:
         """Send a random control at the frame that is next; returns it."""
-        control = random_change(self.chance)
+        control = random_change(self.rng)
         self._performance.apply(parse_control(control))
         return control
 

@@ -199,7 +199,7 @@ def play_block(generator: ScoreGenerator, stations: Sequence[Performance]) -> No
     generator.work([station.slot for station in stations])
 
 
-def main(words: list[str]) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("slots")
     parser.add_argument("num_slots", type=int, nargs="*", default=NUMS_SLOTS)
     nums_slots = parser.parse_args(words).num_slots

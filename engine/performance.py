@@ -64,7 +64,7 @@ _SILENCE.pcm.flags.writeable = False
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """A place in the stream and what is there in the music; bars and beats count from 1."""
+    """A position in the stream and what is there in the music; bars and beats count from 1."""
 
     frame: int
     bar: int

@@ -1,6 +1,6 @@
 """The `undersong` command. In: words; out: an exit status, one line on stderr for an error, JSON on stdout if asked.
 
-Exit 0: done; 2: the command's words are off; 1: it failed. Each command imports what it needs when it runs, so that
+Exit 0: done; 2: usage error; 1: it failed. Each command imports what it needs when it runs, so that
 `--help` and `moods` answer at once.
 """
 
@@ -42,7 +42,7 @@ LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
 
 
 class UsageError(Exception):
-    """The command's words are off; the text names the value and the way out."""
+    """A usage error; the text names the value and the way out."""
 
 
 class Failure(Exception):

@@ -89,7 +89,7 @@ class Conductor:
         await self.stop()
 
     async def stop(self) -> None:
-        """Close all stations and end the engine; again is no harm."""
+        """Close all stations and end the engine; idempotent."""
         for task in (*self._tasks, *self._waking.values()):
             task.cancel()
         self._tasks.clear()
@@ -157,7 +157,7 @@ class Conductor:
             raise UnknownStation(station_id) from None
 
     def close_station(self, station: Station, ending: Ending = DELETED) -> None:
-        """End the station and all that listen to it; again is no harm."""
+        """End the station and all that listen to it; idempotent."""
         if self.stations.pop(station.id, None) is None:
             return
         seconds = round(station.position()["seconds"])

@@ -113,7 +113,7 @@ class Config(_Settings):
     max_sessions: int = Field(256, ge=1, le=100_000)
     """How many listeners all stations together may have."""
     lead_ms: float = Field(17.0, ge=10, le=2000)
-    """How long before its place in the stream a block is made at least: less is quicker to the hand. An engine that
+    """How long before its tick a block is made at least: less is quicker to the hand. An engine that
     comes late takes more, up to 150 ms, until it has been quiet for a while."""
     idle_close_s: float = Field(300.0, ge=0, le=86_400)
     """A station without listeners and clients is closed after this; 0 keeps it."""

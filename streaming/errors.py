@@ -67,12 +67,12 @@ class TooManyStations(StreamingError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{limit} stations play, which is the limit max_stations; delete one or try later", limit=limit
+            f"{limit} stations are open, which is the limit max_stations; delete one or try later", limit=limit
         )
 
 
 class TooManySessions(StreamingError):
-    code, status, title, retry_after_s = "too_many_sessions", 503, "All places are taken", 10
+    code, status, title, retry_after_s = "too_many_sessions", 503, "All sessions are taken", 10
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} sessions listen, which is the limit max_sessions; try later", limit=limit)

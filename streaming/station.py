@@ -161,7 +161,7 @@ class Station:
         return session
 
     def remove_session(self, session: Session, ending: Ending | None = None) -> None:
-        """End a session; again is no harm."""
+        """End a session; idempotent."""
         if session.id in self.sessions:
             with self._told_if_heard():
                 del self.sessions[session.id]

@@ -55,7 +55,7 @@ RECALL_PULL = 2.5
 MAX_ATTEMPTS = 4
 """How often a beat at fault is composed again before it is let go."""
 
-_RETRY_HEAT = 0.3
+_RETRY_TEMPERATURE = 0.3
 """By what share of the asked temperature each attempt is warmer than the one before."""
 _FILLED_FROM = 2
 """The attempt from which somebody has to play: a drone that stands still is left by a fill."""
@@ -297,7 +297,7 @@ class Composer:
         cue = asked["cue"]
         is_loop = self._close_loops(slots, beats, asked) & (attempts == 0)
         asked["recall_bars"][(attempts > 0) | (cue == HIT) | (cue == CUT) | is_loop] = 0
-        asked["temperature"] *= 1 + _RETRY_HEAT * attempts
+        asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
         self._asked[slots, beats % _PLACES] = asked
         return asked

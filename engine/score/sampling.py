@@ -36,8 +36,15 @@ from engine.score.vocabulary import (
 from moods.intent import LANES
 
 # Temperature of each choice as a share of the asked one: harmony may surprise, rhythm and touch make it tight.
-_KIND_HEAT, _POSITION_HEAT, _CHORD_HEAT, _PITCH_HEAT, _DURATION_HEAT, _VELOCITY_HEAT = 0.95, 0.75, 1.0, 0.85, 0.85, 0.8
-_DRUM_HEAT = 0.85
+(
+    _KIND_TEMPERATURE,
+    _POSITION_TEMPERATURE,
+    _CHORD_TEMPERATURE,
+    _PITCH_TEMPERATURE,
+    _DURATION_TEMPERATURE,
+    _VELOCITY_TEMPERATURE,
+) = 0.95, 0.75, 1.0, 0.85, 0.85, 0.8
+_DRUM_TEMPERATURE = 0.85
 """Drums keep their pattern: a further share."""
 _STAY_PENALTY = 0.6
 """Taken from the logit of the chord that sounds already: left alone, small models come to rest on the tonic."""
@@ -198,7 +205,7 @@ def _choose_note(
     width = heads.position.shape[1]
     seed, counter, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
     if layer == 0:
-        temperature *= F32(_DRUM_HEAT)
+        temperature *= F32(_DRUM_TEMPERATURE)
     logits, bits, allowed, values = scratch.logits, scratch.bits, scratch.allowed, scratch.values
     hidden = scratch.hidden
     allowed[:] = True
@@ -207,7 +214,7 @@ def _choose_note(
     _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
     event[1] = _draw(
-        logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_HEAT), _uniform(seed, counter, 1), bits
+        logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_TEMPERATURE), _uniform(seed, counter, 1), bits
     )
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
@@ -216,7 +223,7 @@ def _choose_note(
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
         logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
-    event[2] = _draw(logits, allowed, temperature * F32(_PITCH_HEAT), _uniform(seed, counter, 2), bits)
+    event[2] = _draw(logits, allowed, temperature * F32(_PITCH_TEMPERATURE), _uniform(seed, counter, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
     allowed[:] = True
@@ -228,7 +235,11 @@ def _choose_note(
     _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 3)
     event[3] = _draw(
-        logits[: heads.duration.shape[0]], allowed, temperature * F32(_DURATION_HEAT), _uniform(seed, counter, 3), bits
+        logits[: heads.duration.shape[0]],
+        allowed,
+        temperature * F32(_DURATION_TEMPERATURE),
+        _uniform(seed, counter, 3),
+        bits,
     )
     _add_chosen(parts, 3, width, heads.chosen_duration, event[3])
 
@@ -238,7 +249,11 @@ def _choose_note(
     _field_logits(parts, 3, width, heads.velocity, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 4)
     event[4] = _draw(
-        logits[: heads.velocity.shape[0]], allowed, temperature * F32(_VELOCITY_HEAT), _uniform(seed, counter, 4), bits
+        logits[: heads.velocity.shape[0]],
+        allowed,
+        temperature * F32(_VELOCITY_TEMPERATURE),
+        _uniform(seed, counter, 4),
+        bits,
     )
 
 
@@ -266,7 +281,7 @@ def _choose_event(
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
     seed, counter = _seed_of(rows, row), rows.position[row]
     temperature = rules.temperature[row]
-    event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_HEAT), _uniform(seed, counter, 0), bits)
+    event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_TEMPERATURE), _uniform(seed, counter, 0), bits)
     if event[0] <= BEAT:
         return
     _add_chosen(parts, 0, width, heads.chosen_kind, event[0])
@@ -281,7 +296,7 @@ def _choose_event(
         if rows.chord[row] >= 0:
             logits[rows.chord[row]] -= F32(_STAY_PENALTY)
         event[2] = _draw(
-            logits[: len(chords)], chords, temperature * F32(_CHORD_HEAT), _uniform(seed, counter, 2), bits
+            logits[: len(chords)], chords, temperature * F32(_CHORD_TEMPERATURE), _uniform(seed, counter, 2), bits
         )
     else:
         _choose_note(parts, gates, guidance, heads, rows, rules, row, event[0] - FIRST_LAYER, scratch, event)

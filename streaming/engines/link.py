@@ -202,7 +202,7 @@ class Link(ABC):
 
     @abstractmethod
     def forget(self, station_id: str) -> None:
-        """Throw away what was kept of a station that sleeps; where there is nothing, no harm."""
+        """Throw away what was kept of a station that sleeps; idempotent."""
 
     @abstractmethod
     def read(self, station_id: str, block: int) -> Chunk | None:
@@ -218,7 +218,7 @@ class Link(ABC):
         await self._started
 
     async def stop(self) -> None:
-        """End the engine; again is no harm."""
+        """End the engine; idempotent."""
         self.is_ready = False
         if self._restarting is not None:
             self._restarting.cancel()
@@ -282,7 +282,7 @@ class Link(ABC):
             raise
 
     def close(self, station_id: str) -> None:
-        """End a station that plays or sleeps; again is no harm."""
+        """End a station that plays or sleeps; idempotent."""
         if station_id in self._stations:
             self._send(Close(station_id))
             self._release(station_id, UnknownStation(station_id))

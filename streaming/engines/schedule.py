@@ -1,7 +1,7 @@
 """What an engine does next, and whether it has too much to do. Decisions only: the time is passed in.
 
 In: the turns of the stations that play, how long blocks took, how busy the engine was; out: which blocks are due, how
-long before its place in the stream a block is made (the lead), who gives way. Remembers the last seconds. One thread.
+long before its tick a block is made (the lead), who gives way. Remembers the last seconds. One thread.
 """
 
 from __future__ import annotations

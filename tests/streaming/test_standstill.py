@@ -90,7 +90,7 @@ def steps(frames: Sequence[int]) -> list[int]:
     return [later - earlier for earlier, later in zip(frames, frames[1:], strict=False)]
 
 
-@pytest.mark.parametrize("which", ["front", "both"])
+@pytest.mark.parametrize("which", ["server", "both"])
 def test_everyone_hears_the_present_after_a_standstill(sines: Server, which: str) -> None:
     station = sines.open_station(mood="epic", bpm=180)
     engine = sines.process.children()[0]

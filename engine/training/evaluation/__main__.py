@@ -60,7 +60,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _scope(options: argparse.Namespace, manifest: dict[str, Any]) -> Scope:
-    """Raises `MoodsError` where the words are off."""
+    """Raises `MoodsError` on a usage error."""
     if options.seeds < 1:
         raise OutOfRange("seeds", options.seeds, 1, float("inf"))
     if options.temperature is not None and not 0.1 <= options.temperature <= 2:
