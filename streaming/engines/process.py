@@ -40,7 +40,7 @@ _SWITCH_S = 0.0005
 """How long a thread that publishes waits at most for the loop to let it run; a block takes it some 0.2 ms."""
 
 
-def _load_generator(config: Config) -> Generator:
+def load_generator(config: Config) -> Generator:
     """Raises `EngineError` and nothing else."""
     engine_config = EngineConfig(
         backend=config.backend, device=config.device, max_slots=config.max_playing,
@@ -103,7 +103,7 @@ def main(descriptor: str) -> int:
 
     try:
         with reported_to(report):
-            generator = _load_generator(config)
+            generator = load_generator(config)
         warm_up(generator)
     except EngineError as error:
         pipe.send(Failed(str(error)))
