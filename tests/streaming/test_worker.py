@@ -14,12 +14,15 @@ import pytest
 
 from engine.audio import BLOCK_SECONDS
 from engine.generator import Made
-from moods.control import Opening, Transport
+from engine.performance import Performance, step
+from engine.take import Entry, Rest, Skip, Take
+from moods.control import Opening, Transport, parse_control
 from moods.controller import Controller
 from streaming.config import Config
 from streaming.engines import worker as worker_module
+from streaming.engines.publisher import Publisher
 from streaming.engines.ring import Ring
-from streaming.engines.wire import Apply, Close, GaveWay, Happened, Health, Heard, Open, Opened, Report, Resume, Slept
+from streaming.engines.wire import Apply, Close, GaveWay, Health, Heard, LeftOut, Open, Opened, Report, Resume, Slept
 from streaming.engines.worker import Worker
 from streaming.pacing import tick_at, time_of
 from streaming.scratch import ring_path, sleeper_path
@@ -179,7 +182,7 @@ def test_after_a_standstill_all_that_can_still_be_heard_is_made(stage: Stage) ->
     ring = Ring(ring_path(stage.folder, "one"))
     present = tick_at(stage.clock.now_s) - first_tick
     assert all(ring.read(block) is not None for block in range(present))
-    assert not [report for report in script.all(Happened) if report.event["type"] == "skip"]
+    assert not script.all(LeftOut)
     assert script.all(Health)[-1].lead_ms > 100
     ring.close()
 
@@ -194,6 +197,44 @@ def test_who_comes_back_is_behind_nobody_who_plays(stage: Stage) -> None:
     ring.close()
 
 
+def test_who_gives_up_chasing_does_what_is_left_of_its_log_after_what_it_leaves_out(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.012)
+    past = parse_control({"type": "hit", "at": {"seconds": 50.0}})
+    steers = [parse_control({"type": "steer", "set": {"energy": energy}, "at": "now"}) for energy in (0.9, 0.3, 0.6)]
+    log = (Entry(0, 100, steers[0]), Entry(1, 2000, steers[1]), Entry(2, 2100, past), Entry(3, 2110, Skip(30)))
+    back = opening("back", resume=Resume(due_in_s=-60.0, log=log), is_heard=True)
+    script = stage.play(generator, [back, (BEGAN_S + 1.0, Apply("back", 7, steers[2]))], 15.0)
+    (left_out,), (applied,) = script.all(LeftOut), script.all(worker_module.Applied)
+    skip, again = left_out.entries
+    assert isinstance(skip.control, Skip) and again.control == steers[1]
+    assert again.block == skip.block + skip.control.blocks and 500 < skip.block < 1900
+    now = [log[0], *left_out.entries, applied.entry]
+    assert [entry.index for entry in now] == [0, 1, 2, 3]
+    assert [entry.block for entry in now] == sorted(entry.block for entry in now)
+    performance = Performance.of(Sines(1), 0, Take(Opening(mood="epic"), 1, tuple(now)))
+    ring = Ring(ring_path(stage.folder, "back"))
+    num_heard = 0
+    while performance.next_block < tick_at(stage.clock.now_s) - tick_at(BEGAN_S - 60.0):
+        pcm, heard = step(performance.generator, [performance])[0].pcm, ring.read(performance.next_block - 1)
+        num_heard += heard is not None
+        assert heard is None or (heard.pcm == pcm).all()
+    assert num_heard > 200
+    ring.close()
+
+
+def test_who_is_behind_gives_way_only_when_it_is_back(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.003)
+
+    def become_slow() -> None:
+        generator.slot_s = 0.0055
+
+    requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
+    requests.append(opening("back", BEGAN_S + 0.1, resume=Resume(due_in_s=-60.0, log=()), is_heard=True))
+    script = stage.play(generator, [*requests, (BEGAN_S + 1.0, become_slow)], 9.0)
+    assert "back" in script.opened_s()
+    assert [report.station for report in script.all(GaveWay)] == ["heard3"]
+
+
 def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stage: Stage) -> None:
     generator = Costly(stage.clock, slot_s=0.0055)
     requests = [opening("heard", is_heard=True), opening("unheard"), opening("also heard", is_heard=True)]
@@ -203,7 +244,7 @@ def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stag
     assert [report.station for report in script.all(Slept)] == ["unheard"]
     assert sleeper_path(stage.folder, "unheard").exists()
     (gave_way,) = script.all(GaveWay)
-    assert (gave_way.station, gave_way.is_resting, gave_way.entry.control) == ("newest", True, {"type": "rest"})
+    assert (gave_way.station, gave_way.is_resting, gave_way.entry.control) == ("newest", True, Rest())
     assert not [report for report in script.all(Health)[-10:] if report.late_blocks]
 
 
@@ -237,9 +278,12 @@ def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -
     ring.close()
 
 
-def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage) -> None:
+def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Publisher] = []
+    monkeypatch.setattr(Publisher, "close", lambda publisher: closed.append(publisher))
     awake = opening("gone", resume=Resume(due_in_s=None, log=()))
     script = stage.play(Costly(stage.clock, slot_s=0.001), [awake, (BEGAN_S, Heard("gone", True))], 1.0)
+    assert len(closed) == 1
     (refused,) = script.all(worker_module.Refused)
     assert refused.request is None
     assert refused.code == "engine_unavailable"
