@@ -77,6 +77,8 @@ MAX_PUBLISHED_LATE_TICKS = 54
 """An older block is not published any more: a listener who hears the station a second later would miss it too."""
 _CATCH_UP_S = 10.0
 """How long a station that was brought back may chase its listeners to return where it would have been."""
+_MAX_CATCH_UP_S = 60.0
+"""How long it may take to do again what was done to it: one that still has to is lost."""
 _MAX_WAIT_S = 0.1
 _DRAIN_S = 0.002
 """How long requests may keep the loop from making blocks."""
@@ -102,7 +104,8 @@ class _Station:
     publisher: Publisher
     is_heard: bool
     is_behind: bool
-    """Brought back and not yet where it would have been: new controls wait, they belong to the present."""
+    """Brought back and not yet where it would have been, or something is still to be done to it again: new controls
+    wait, they belong to the present."""
     since_s: float
     next_keep_s: float
     next_status_s: float
@@ -260,6 +263,11 @@ class Worker:
             self._leave(station)
             self._keeper.submit(station.publisher.forget)
 
+    def _lose(self, station: _Station, why: str) -> None:
+        """Give up a station that cannot be brought back."""
+        self._close(station.id)
+        self._pipe.send(Refused(station.id, None, EngineUnavailable.code, why, {}))
+
     def _leave(self, station: _Station) -> None:
         """Free the slot; what is still to be published is."""
         station.performance.close()
@@ -327,9 +335,11 @@ class Worker:
         for opening in self._openings.values():
             station = opening.station
             if station is not None and is_ready(station.performance.slot):
-                sound = step(self._generator, [station.performance])[0]
+                if (sound := self._step_alone(station)) is None:
+                    return True
                 station.since_s = time.monotonic()
                 station.first_tick = tick_at(station.since_s + _PUBLISH_S) + 1 - (station.performance.next_block - 1)
+                station.is_behind = station.performance.is_replaying
                 self._publish([station], [sound], [None])
                 self._begin(station)
                 return True
@@ -364,6 +374,15 @@ class Worker:
         self._tally.due_s += took_s
         self._health.step_ms.append(1000 * took_s)
         return True
+
+    def _step_alone(self, station: _Station) -> Sound | None:
+        """Make a block of a station that may still have something to do again; None where that cannot be done, and the
+        station is lost."""
+        try:
+            return step(self._generator, [station.performance])[0]
+        except BadTake as error:
+            self._lose(station, str(error))
+            return None
 
     def _leave_out(self, station: _Station, lag: int) -> None:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
@@ -433,14 +452,20 @@ class Worker:
         if station is None:
             return False
         now_s, slot = time.monotonic(), station.performance.slot
-        if now_s > station.since_s + _CATCH_UP_S and (lag := tick_at(now_s) - station.due_tick) > 0:
+        chased_s, lag = now_s - station.since_s, tick_at(now_s) - station.due_tick
+        if chased_s > _MAX_CATCH_UP_S and station.performance.is_replaying:
+            self._lose(station, f"it was still at control {station.performance.num_controls} after {chased_s:.0f} s")
+            return True
+        # What is still to be done again has its place in the log: blocks that are left out come after it.
+        if chased_s > _CATCH_UP_S and lag > 0 and not station.performance.is_replaying:
             self._leave_out(station, lag)
         if not self._generator.is_ready(slot) and self._generator.work([slot]):
             return True
         self._announce(station)
-        sounds = step(self._generator, [station.performance])
-        self._publish([station], sounds, [None])
-        if station.due_tick > tick_at(time.monotonic()):
+        if (sound := self._step_alone(station)) is None:
+            return True
+        self._publish([station], [sound], [None])
+        if station.due_tick > tick_at(time.monotonic()) and not station.performance.is_replaying:
             station.is_behind, station.since_s = False, time.monotonic()
             self._apply_deferred()
         return True

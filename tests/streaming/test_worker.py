@@ -19,7 +19,20 @@ from moods.controller import Controller
 from streaming.config import Config
 from streaming.engines import worker as worker_module
 from streaming.engines.ring import Ring
-from streaming.engines.wire import Apply, Close, GaveWay, Happened, Health, Heard, Open, Opened, Report, Resume, Slept
+from streaming.engines.wire import (
+    Apply,
+    Close,
+    GaveWay,
+    Happened,
+    Health,
+    Heard,
+    LogEntry,
+    Open,
+    Opened,
+    Report,
+    Resume,
+    Slept,
+)
 from streaming.engines.worker import Worker
 from streaming.pacing import tick_at, time_of
 from streaming.scratch import ring_path, sleeper_path
@@ -192,6 +205,43 @@ def test_who_comes_back_is_behind_nobody_who_plays(stage: Stage) -> None:
     ring = Ring(ring_path(stage.folder, "back"))
     assert ring.read(tick_at(stage.clock.now_s) - tick_at(BEGAN_S)) is not None
     ring.close()
+
+
+def left_out(script: Script) -> list[tuple[int, int]]:
+    """Index and number of the blocks that were left out."""
+    events = [report.event for report in script.all(Happened)]
+    return [(event["index"], event["blocks"]) for event in events if event["type"] == "skip"]
+
+
+def asked(index: int, block: int, **control: Any) -> LogEntry:
+    return LogEntry(index, block, control)
+
+
+def test_who_gives_up_the_chase_has_done_again_all_that_was_done_to_it(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.015)
+    log = asked(0, 200, type="steer", set={"energy": 0.5}), asked(1, 800, type="steer", set={"energy": 0.9})
+    back = opening("back", resume=Resume(due_in_s=-40.0, log=log))
+    control = (BEGAN_S + 1.0, Apply("back", 7, Transport(type="transport", do="pause")))
+    script = stage.play(generator, [back, control], 14.0)
+    ((index, num_blocks),) = left_out(script)
+    assert index == 2
+    assert num_blocks > 1000
+    (applied,) = script.all(worker_module.Applied)
+    assert applied.entry.index == 3
+
+
+IMPOSSIBLE = asked(0, 50, type="end", at={"seconds": 0.1})
+FAR_AHEAD = asked(0, 10_000, type="steer", set={"energy": 0.9})
+
+
+@pytest.mark.parametrize("entry", [IMPOSSIBLE, FAR_AHEAD])
+def test_who_cannot_be_brought_back_is_lost_and_the_engine_goes_on(stage: Stage, entry: LogEntry) -> None:
+    generator = Costly(stage.clock, slot_s=0.1)
+    back = opening("back", resume=Resume(due_in_s=-300.0, log=(entry,)))
+    script = stage.play(generator, [back, opening("new", BEGAN_S + 62.0)], 63.0)
+    (refused,) = script.all(worker_module.Refused)
+    assert (refused.station, refused.request, refused.code) == ("back", None, "engine_unavailable")
+    assert set(script.opened_s()) == {"back", "new"}
 
 
 def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stage: Stage) -> None:
