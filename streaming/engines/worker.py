@@ -366,12 +366,14 @@ class Worker:
             lag = tick_at(begun_s) - station.due_tick
             if lag > MAX_LATE_TICKS:
                 self._leave_out(station, lag)
+                self._tally.num_left_out += lag
             self._announce(station)
         could_begin_s = [self._lead.could_begin_s(station) for station in stations]
         sounds = step(self._generator, [station.performance for station in stations])
         self._publish(stations, sounds, could_begin_s)
         took_s = time.monotonic() - begun_s
         self._tally.due_s += took_s
+        self._tally.num_blocks += sum(not station.is_resting for station in stations)
         self._health.step_ms.append(1000 * took_s)
         return True
 
@@ -388,7 +390,6 @@ class Worker:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
         it leaves out what was missed and goes on from there."""
         self._skipped_s += lag * BLOCK_SECONDS
-        self._tally.num_left_out += lag
         performance = station.performance
         frame, index = performance.next_block * BLOCK_FRAMES, performance.num_controls
         performance.skip(lag)
@@ -406,7 +407,6 @@ class Worker:
                 jobs.setdefault(station.order % _NUM_PUBLISHERS, []).append(job)
         for number, batch in jobs.items():
             self._unpublished.append(self._publishers[number].submit(self._publish_all, batch))
-        self._tally.num_blocks += len(stations)
 
     def _publish_all(self, jobs: list[_Job]) -> None:
         """On a publishing thread."""
@@ -551,7 +551,7 @@ class Worker:
     def _judge(self, now_s: float) -> None:
         """Where there is too much to do for good some stations give way; where there is room one comes back."""
         tally, self._tally = self._tally, Tally(now_s)
-        stations = list(self._stations.values())
+        stations = [station for station in self._stations.values() if not station.is_behind]
         number = self._burden.judge(tally, self._lead.seconds, stations, now_s)
         if number > 0:
             for station in who_gives_way(stations, number):

@@ -257,6 +257,20 @@ def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stag
     assert not [report for report in script.all(Health)[-10:] if report.late_blocks]
 
 
+def test_who_is_behind_does_not_give_way(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.002)
+
+    def slow_down() -> None:
+        generator.slot_s = 0.0075
+
+    requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(3)]
+    back = opening("back", BEGAN_S + 0.5, resume=Resume(due_in_s=-90.0, log=()), is_heard=True)
+    requests += [back, (BEGAN_S + 1.0, slow_down)]
+    script = stage.play(generator, requests, 4.0)
+    assert [report.station for report in script.all(GaveWay)] == ["heard2"]
+    assert not script.all(Slept)
+
+
 def test_who_gave_way_comes_back_when_another_leaves(stage: Stage) -> None:
     generator = Costly(stage.clock, slot_s=0.0055)
     requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
