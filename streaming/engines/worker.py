@@ -174,6 +174,7 @@ class Worker:
         self._health = Tally(self._tally.since_s)
         """The same since the last report."""
         self._told = dict(generator.counters())
+        self._in_turn = deque([self._catch_up, self._work_ahead])
         self._ahead_load = 0.0
         """Share of the time that composing ahead takes in the long run."""
         self._skipped_s, self._may_complain_at_s = 0.0, 0.0
@@ -437,14 +438,18 @@ class Worker:
         """One piece of what can wait, the most urgent first; False where there is nothing to do."""
         spare_s = next_due_s(self._stations.values(), self._lead) - time.monotonic()
         return (
-            self._catch_up()
-            or self._begin_next(self._generator.is_ready)
+            self._begin_next(self._generator.is_ready)
             or self._open_next(spare_s)
             or self._keep_next(spare_s)
             or self._tell_next()
-            or self._work_ahead()
+            or self._compose_or_catch_up()
             or self._begin_next(lambda slot: True)
         )
+
+    def _compose_or_catch_up(self) -> bool:
+        """In turns, where there is both to do: neither who plays nor who opens waits until others are back."""
+        self._in_turn.rotate()
+        return any(do() for do in self._in_turn)
 
     def _catch_up(self) -> bool:
         """Bring a station that is behind a piece nearer to where it would have been."""
@@ -473,7 +478,7 @@ class Worker:
     def _work_ahead(self) -> bool:
         begun_s = time.monotonic()
         entered = [opening.station for opening in self._openings.values() if opening.station is not None]
-        playing = [station for station in self._stations.values() if station.performance.is_sounding]
+        playing = [each for each in self._stations.values() if each.performance.is_sounding and not each.is_behind]
         has_worked = self._generator.work([station.performance.slot for station in (*entered, *playing)])
         self._health.ahead_s += time.monotonic() - begun_s
         return has_worked
@@ -488,10 +493,10 @@ class Worker:
 
     def _keep_next(self, spare_s: float) -> bool:
         """Copy a station whose last snapshot is old, and have it written."""
-        waiting = (station for station in self._stations.values() if not station.is_being_kept)
+        waiting = (each for each in self._stations.values() if not (each.is_being_kept or each.is_behind))
         station = min(waiting, key=lambda station: station.next_keep_s, default=None)
         now_s = time.monotonic()
-        if station is None or now_s < station.next_keep_s or station.is_behind:
+        if station is None or now_s < station.next_keep_s:
             return False
         if spare_s < _ROOM_S and now_s < station.next_keep_s + _PATIENCE_S:
             return False

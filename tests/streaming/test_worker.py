@@ -244,6 +244,13 @@ def test_who_cannot_be_brought_back_is_lost_and_the_engine_goes_on(stage: Stage,
     assert set(script.opened_s()) == {"back", "new"}
 
 
+def test_who_comes_back_keeps_nobody_from_opening(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.004, num_pieces=30)
+    back = opening("back", resume=Resume(due_in_s=-90.0, log=()))
+    script = stage.play(generator, [back, opening("new", BEGAN_S + 1.0)], 3.0)
+    assert script.opened_s()["new"] < BEGAN_S + 1.5
+
+
 def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stage: Stage) -> None:
     generator = Costly(stage.clock, slot_s=0.0055)
     requests = [opening("heard", is_heard=True), opening("unheard"), opening("also heard", is_heard=True)]
