@@ -29,25 +29,28 @@ from streaming.scratch import SHARED_MEMORY, ring_path, roomy_folder, sleeper_pa
 from undersong_launch import child_command, child_environment
 
 _GOODBYE_S = 2.0
-_SLEEPER_BYTES = 2_800_000
-"""About what a station takes on the disk while it sleeps."""
+_SNAPSHOT_BYTES = 2_800_000
+"""About what is kept of a station, for its engine's death or while it sleeps."""
 
 
 class _Child:
-    """A process that has been started and told its settings."""
+    """A process that has been started and told its settings. Raises OSError where none can be had."""
 
     def __init__(self, config: Config, runtime_folder: Path, sleepers_folder: Path) -> None:
         self.config, self.runtime_folder, self.sleepers_folder = config, runtime_folder, sleepers_folder
         self.socket, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as on_failure, theirs:
+            on_failure.enter_context(self.socket)
+            self.pipe = on_failure.enter_context(contextlib.closing(Pipe(os.dup(self.socket.fileno()))))
             self.process = subprocess.Popen(
                 child_command("streaming.engines.process:main", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
                 process_group=0,  # Ctrl-C is for the server process, which ends it in its own time
             )
-        self.pipe = Pipe(os.dup(self.socket.fileno()))
-        self.pipe.send((config, runtime_folder, sleepers_folder, os.getpid()))
+            on_failure.pop_all()
+        with contextlib.suppress(OSError):  # that it has ended already is noticed by whoever reads
+            self.pipe.send((config, runtime_folder, sleepers_folder, os.getpid()))
 
 
 _ahead: _Child | None = None
@@ -83,12 +86,14 @@ def _take_ahead(config: Config) -> _Child | None:
 
 def _make_runtime_folder(config: Config) -> Path:
     """A new folder for rings and snapshots. Raises `OSError` where there is none."""
-    return _make_folder(roomy_folder(config.max_playing * RING_BYTES, SHARED_MEMORY, temporary_folder()))
+    # Each station has a ring and what is kept of it; what is kept anew stands beside the old one for a moment.
+    num_bytes = config.max_playing * (RING_BYTES + _SNAPSHOT_BYTES) + _SNAPSHOT_BYTES
+    return _make_folder(roomy_folder(num_bytes, SHARED_MEMORY, temporary_folder()))
 
 
 def _make_sleepers_folder(config: Config) -> Path:
     """A new folder for stations that sleep, on a disk if there is room. Raises `OSError` where there is none."""
-    return _make_folder(roomy_folder(config.max_stations * _SLEEPER_BYTES, temporary_folder(), SHARED_MEMORY))
+    return _make_folder(roomy_folder(config.max_stations * _SNAPSHOT_BYTES, temporary_folder(), SHARED_MEMORY))
 
 
 def _make_folder(place: Path) -> Path:
