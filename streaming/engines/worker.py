@@ -353,6 +353,8 @@ class Worker:
         now_s = time.monotonic()
         playing = playing_message(station.performance)
         self._pipe.send(Opened(station.id, time_of(station.first_tick) - now_s, playing), now_s)
+        if station.is_resting and not station.is_behind:  # it fell asleep resting, and whoever wakes it is to hear it
+            self._give_way(station, is_resting=False)
         self._apply_deferred()
 
     # --- blocks ------------------------------------------------------------------------------------------------------

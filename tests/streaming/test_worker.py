@@ -308,6 +308,22 @@ def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -
     ring.close()
 
 
+def test_who_fell_asleep_resting_sounds_when_it_wakes(stage: Stage) -> None:
+    requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
+    requests.append((BEGAN_S + 4.0, worker_module.Sleep("heard3")))
+    script = stage.play(Costly(stage.clock, slot_s=0.0055), requests, 5.0)
+    assert [(report.station, report.is_resting) for report in script.all(GaveWay)] == [("heard3", True)]
+    (slept,) = script.all(Slept)
+    awake = opening("heard3", stage.clock.now_s, resume=Resume(due_in_s=None, log=()), is_heard=True)
+    script = stage.play(Costly(stage.clock, slot_s=0.001), [awake], 1.0)
+    (gave_way,) = script.all(GaveWay)
+    assert (gave_way.is_resting, gave_way.entry.index) == (False, slept.num_controls)
+    ring = Ring(ring_path(stage.folder, "heard3"))
+    chunk = ring.read(slept.next_block + 5)
+    assert chunk is not None and chunk.peak > 0
+    ring.close()
+
+
 def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage) -> None:
     awake = opening("gone", resume=Resume(due_in_s=None, log=()))
     script = stage.play(Costly(stage.clock, slot_s=0.001), [awake, (BEGAN_S, Heard("gone", True))], 1.0)
