@@ -138,6 +138,14 @@ class _Opening:
     station: _Station | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _StillAwake:
+    """A station that should sleep could not be written."""
+
+    station: str
+    why: str
+
+
 _Job = tuple[Publisher, int, npt.NDArray[np.float32], float | None, float]
 """A block to be published: by whom, its number, its samples, when it could have been begun, when it is due."""
 
@@ -167,8 +175,10 @@ class Worker:
         self._unpublished: deque[Future[None]] = deque()
         self._published: deque[tuple[float, float, float]] = deque()
         """Of blocks, from the publishing threads: when each could have been begun, was due, and was ready."""
-        self._written: deque[Kept | Slept | str] = deque()
-        """From the keeping thread: what lies on the disk, or the id of a station that does not fit there."""
+        self._written: deque[Kept | Slept | _StillAwake] = deque()
+        """From the keeping thread: what lies on the disk, or does not fit there."""
+        self._can_sleep = True
+        """The last station that was put to sleep fitted on the disk; said once when that changes."""
         self._tally = Tally(time.monotonic())
         """Since it was last judged whether there is too much to do."""
         self._health = Tally(self._tally.since_s)
@@ -431,7 +441,7 @@ class Worker:
             for tally in (self._health, self._tally):
                 tally.num_late += ready_s > due_s
                 tally.lag_s = ready_s - due_s
-        while self._written:
+        while self._written and self._is_read():
             self._on_written(self._written.popleft())
 
     # --- spare time --------------------------------------------------------------------------------------------------
@@ -532,20 +542,20 @@ class Worker:
         """On the keeping thread."""
         path = sleeper_path(self._sleepers_folder, slept.station)
         try:
+            path.parent.mkdir(0o700, exist_ok=True)  # who cleans up temporary files may have removed it
             write_snapshot(path, snapshot)
-        except OSError as error:
-            log.warning("%s cannot be kept asleep: %s", path, error.strerror)
-            self._written.append(slept.station)
+        except Exception as error:  # what a generator copies may be anything
+            self._written.append(_StillAwake(slept.station, f"{path}: {error}"))
         else:
             self._written.append(slept)
 
-    def _on_written(self, written: Kept | Slept | str) -> None:
-        if isinstance(written, str):
-            if written in self._leaving:  # it plays on, where it would be now
-                self._stations[written] = self._leaving.pop(written)
-                self._apply_deferred()
+    def _on_written(self, written: Kept | Slept | _StillAwake) -> None:
+        if isinstance(written, _StillAwake):
+            if (station := self._leaving.pop(written.station, None)) is not None:
+                self._play_on(station, written.why)
             return
         if isinstance(written, Slept):
+            self._can_sleep = True
             station = self._leaving.pop(written.station, None)
             if station is None:  # closed meanwhile
                 sleeper_path(self._sleepers_folder, written.station).unlink(missing_ok=True)
@@ -555,6 +565,15 @@ class Worker:
             self._keeper.submit(station.publisher.forget)
         self._pipe.send(written)
 
+    def _play_on(self, station: _Station, why: str) -> None:
+        """It could not be put to sleep, and plays on where it would be now."""
+        if self._can_sleep:
+            log.warning("stations cannot be kept asleep: %s", why)
+        self._can_sleep = False
+        station.since_s = time.monotonic()
+        self._stations[station.id] = station
+        self._apply_deferred()
+
     def _judge(self, now_s: float) -> None:
         """Where there is too much to do for good some stations give way; where there is room one comes back."""
         tally, self._tally = self._tally, Tally(now_s)
@@ -562,7 +581,7 @@ class Worker:
         number = self._burden.judge(tally, self._lead.seconds, stations, now_s)
         if number > 0:
             for station in who_gives_way(stations, number):
-                if station.is_heard:
+                if station.is_heard or not self._can_sleep:
                     self._give_way(station, is_resting=True)
                 else:
                     self._put_to_sleep(station)

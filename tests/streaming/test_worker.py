@@ -31,11 +31,12 @@ from streaming.engines.wire import (
     Opened,
     Report,
     Resume,
+    Sleep,
     Slept,
 )
 from streaming.engines.worker import Worker
 from streaming.pacing import tick_at, time_of
-from streaming.scratch import ring_path, sleeper_path
+from streaming.scratch import partial_path, ring_path, sleeper_path
 from tests.streaming.sines import Sines
 
 BEGAN_S = 1000.0
@@ -135,7 +136,7 @@ class Stage:
     """Runs a worker through a script."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.clock = folder, Clock()
+        self.folder, self.sleepers_folder, self.clock = folder, folder, Clock()
         monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=self.clock.monotonic))
         monkeypatch.setattr(worker_module, "ThreadPoolExecutor", Immediately)
 
@@ -144,7 +145,7 @@ class Stage:
             if isinstance(request, Open) and not ring_path(self.folder, request.station).exists():
                 Ring(ring_path(self.folder, request.station), create=True).close()
         script = Script(self.clock, requests, self.clock.now_s + seconds)
-        Worker(generator, Config(snapshot_s=5.0), script, self.folder, self.folder).run()  # type: ignore[arg-type]
+        Worker(generator, Config(snapshot_s=5.0), script, self.folder, self.sleepers_folder).run()  # type: ignore[arg-type]
         script.close()
         return script
 
@@ -264,6 +265,21 @@ def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stag
     assert not [report for report in script.all(Health)[-10:] if report.late_blocks]
 
 
+def test_where_none_can_be_kept_asleep_the_unheard_rest(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.0055)
+    partial_path(sleeper_path(stage.folder, "unheard")).mkdir()  # as good as a full disk, which a test cannot have
+    requests = [opening(f"heard{n}", is_heard=True) for n in range(3)] + [opening("unheard")]
+    script = stage.play(generator, requests, 9.0)
+    assert [(report.station, report.is_resting) for report in script.all(GaveWay)] == [("unheard", True)]
+    assert not [report for report in script.all(Health)[-10:] if report.late_blocks]
+
+
+def test_the_folder_of_those_that_sleep_may_be_removed(stage: Stage) -> None:
+    stage.sleepers_folder = stage.folder / "removed"
+    script = stage.play(Costly(stage.clock, slot_s=0.001), [opening("one"), (BEGAN_S + 2.0, Sleep("one"))], 3.0)
+    assert script.all(Slept) and sleeper_path(stage.sleepers_folder, "one").exists()
+
+
 def test_who_is_behind_does_not_give_way(stage: Stage) -> None:
     generator = Costly(stage.clock, slot_s=0.002)
 
@@ -290,7 +306,7 @@ def test_who_gave_way_comes_back_when_another_leaves(stage: Stage) -> None:
 
 def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -> None:
     generator = Costly(stage.clock, slot_s=0.001)
-    requests: list[tuple[float, Any]] = [opening("one"), (BEGAN_S + 2.0, worker_module.Sleep("one"))]
+    requests: list[tuple[float, Any]] = [opening("one"), (BEGAN_S + 2.0, Sleep("one"))]
     script = stage.play(generator, requests, 3.0)
     (slept,) = script.all(Slept)
     stage.clock.now_s += 60.0
@@ -310,7 +326,7 @@ def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -
 
 def test_who_fell_asleep_resting_sounds_when_it_wakes(stage: Stage) -> None:
     requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
-    requests.append((BEGAN_S + 4.0, worker_module.Sleep("heard3")))
+    requests.append((BEGAN_S + 4.0, Sleep("heard3")))
     script = stage.play(Costly(stage.clock, slot_s=0.0055), requests, 5.0)
     assert [(report.station, report.is_resting) for report in script.all(GaveWay)] == [("heard3", True)]
     (slept,) = script.all(Slept)
