@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import queue
 import shutil
@@ -25,7 +26,15 @@ from streaming.engines.link import Link, Owner
 from streaming.engines.ring import RING_BYTES, Chunk, Ring
 from streaming.engines.wire import Pipe, Ready, Report, Request
 from streaming.errors import EngineUnavailable
-from streaming.scratch import SHARED_MEMORY, ring_path, roomy_folder, sleeper_path, snapshot_path, temporary_folder
+from streaming.scratch import (
+    SHARED_MEMORY,
+    remove_kept,
+    ring_path,
+    roomy_folder,
+    sleeper_path,
+    snapshot_path,
+    temporary_folder,
+)
 from undersong_launch import child_command, child_environment
 
 _GOODBYE_S = 2.0
@@ -111,6 +120,11 @@ class LocalEngines:
         self._ahead = _take_ahead(config)
         ahead = self._ahead
         self._sleepers_folder = _make_sleepers_folder(config) if ahead is None else ahead.sleepers_folder
+        # Whoever cleans up temporary files that nobody has touched for long leaves alone what is locked.
+        self._lock = contextlib.ExitStack()
+        folder = os.open(self._sleepers_folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._lock.callback(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_SH)
 
     def link(self, name: str, owner: Owner) -> LocalEngine:
         """Raises `OSError` where no folder can be made for its rings."""
@@ -119,6 +133,7 @@ class LocalEngines:
 
     def close(self) -> None:
         shutil.rmtree(self._sleepers_folder, ignore_errors=True)
+        self._lock.close()
 
 
 class LocalEngine(Link):
@@ -181,13 +196,16 @@ class LocalEngine(Link):
     def _free_room(self, station_id: str) -> None:
         self._rings.pop(station_id).close()
         ring_path(self._folder, station_id).unlink(missing_ok=True)
-        snapshot_path(self._folder, station_id).unlink(missing_ok=True)
+        kept_path = snapshot_path(self._folder, station_id)
+        kept_path.unlink(missing_ok=True)
+        if not self.is_ready:  # an engine that is there does it itself when it has done writing
+            remove_kept(kept_path)
 
     def has_kept(self, station_id: str) -> bool:
         return sleeper_path(self._sleepers_folder, station_id).exists()
 
     def forget(self, station_id: str) -> None:
-        sleeper_path(self._sleepers_folder, station_id).unlink(missing_ok=True)
+        remove_kept(sleeper_path(self._sleepers_folder, station_id))
 
 
 class _Process:
