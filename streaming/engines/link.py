@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 
 from engine.audio import BLOCK_SECONDS
 from engine.generator import Traits
+from engine.take import Entry
 from moods.control import Control, Opening
 from streaming.config import Config
 from streaming.engines.ring import Chunk
@@ -34,7 +35,7 @@ from streaming.engines.wire import (
     Health,
     Heard,
     Kept,
-    LogEntry,
+    LeftOut,
     Open,
     Opened,
     Plays,
@@ -82,13 +83,14 @@ class Played(Protocol):
     @property
     def is_idle(self) -> bool: ...
     @property
-    def log(self) -> Iterable[LogEntry]: ...
+    def log(self) -> Iterable[Entry]: ...
 
     def on_opened(self, first_tick: int, playing: Playing) -> None: ...
     def on_applied(self, report: Applied) -> None: ...
     def on_playing(self, playing: Playing) -> None: ...
     def on_event(self, event: Told) -> None: ...
     def on_gave_way(self, report: GaveWay) -> None: ...
+    def on_left_out(self, report: LeftOut) -> None: ...
     def fall_asleep(self, next_block: int) -> None: ...
 
 
@@ -396,6 +398,8 @@ class Link(ABC):
                     _settle(self._unanswered[number].answer, refusal)
             case GaveWay():
                 station.on_gave_way(report)
+            case LeftOut():
+                station.on_left_out(report)
             case Slept(next_block=next_block, num_controls=num_controls):
                 station.fall_asleep(next_block)
                 self._release(station.id, FellAsleep())
@@ -415,6 +419,8 @@ class Link(ABC):
         self.lead_ms = health.lead_ms
         self._metrics.late_blocks.inc(health.late_blocks)
         self._metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
+        for name, count in health.counters.items():
+            self._metrics.generator_events.labels(name).inc(count)
         for step_ms in health.step_ms:
             self._metrics.step_ms.observe(step_ms)
 

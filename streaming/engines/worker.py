@@ -27,9 +27,8 @@ from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.errors import BadTake
 from engine.generator import Generator
 from engine.performance import Performance, Sound, step
-from engine.take import Entry, read_control
+from engine.take import Act, Entry, Rest, Resume
 from moods.errors import MoodsError
-from streaming import messages
 from streaming.config import Config
 from streaming.engines.publisher import Publisher, read_snapshot, write_snapshot
 from streaming.engines.schedule import (
@@ -53,7 +52,7 @@ from streaming.engines.wire import (
     Health,
     Heard,
     Kept,
-    LogEntry,
+    LeftOut,
     Open,
     Opened,
     Pipe,
@@ -77,8 +76,6 @@ MAX_PUBLISHED_LATE_TICKS = 54
 """An older block is not published any more: a listener who hears the station a second later would miss it too."""
 _CATCH_UP_S = 10.0
 """How long a station that was brought back may chase its listeners to return where it would have been."""
-_MAX_CATCH_UP_S = 60.0
-"""How long it may take to do again what was done to it: one that still has to is lost."""
 _MAX_WAIT_S = 0.1
 _DRAIN_S = 0.002
 """How long requests may keep the loop from making blocks."""
@@ -123,9 +120,9 @@ class _Station:
     def is_resting(self) -> bool:
         return self.performance.is_resting
 
-    def next_entry(self, control: dict[str, Any]) -> LogEntry:
+    def next_entry(self, act: Act) -> Entry:
         """How what is done to it now stands in its log."""
-        return LogEntry(self.performance.num_controls, self.performance.next_block, control)
+        return Entry(self.performance.num_controls, self.performance.next_block, act)
 
 
 @dataclass(slots=True)
@@ -250,7 +247,7 @@ class Worker:
             if station is not None or request.station in self._openings or request.station in self._leaving:
                 self._deferred.append(request)
             return
-        entry = station.next_entry(request.control.asked())
+        entry = station.next_entry(request.control)
         try:
             ack = station.performance.apply(request.control)
         except MoodsError as error:
@@ -308,38 +305,45 @@ class Worker:
         return True
 
     def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
-        """Begin a performance, or bring one back. Raises `MoodsError`, `BadTake` and OSError, and leaves the slot
-        empty."""
-        opening, resume = request.opening, request.resume
-        is_awoken = resume is not None and resume.due_in_s is None
-        log = [] if resume is None else [_entry_of(entry) for entry in resume.log]
-        kept_path = snapshot_path(self._folder, request.station)
+        """Begin a station, or bring one back. Raises `MoodsError`, `BadTake` and OSError, and leaves the slot empty."""
+        resume, kept_path = request.resume, snapshot_path(self._folder, request.station)
         publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
-        snapshot = None
-        if resume is not None:  # one that has woken, and has not been kept since, is still kept as it slept
-            asleep_path = sleeper_path(self._sleepers_folder, request.station)
-            snapshot = read_snapshot(kept_path) or read_snapshot(asleep_path)
-            if is_awoken and snapshot is None:
-                raise FileNotFoundError(f"{asleep_path} is not there any more")
-        if snapshot is None:
-            performance = Performance(self._generator, slot, opening, request.seed)
-        else:
-            performance = Performance.restore(self._generator, slot, opening, snapshot)
         try:
-            performance.replay(log)
-        except BadTake:
-            performance.close()
+            performance = self._perform(slot, request, kept_path)
+        except BaseException:
+            publisher.close()
             raise
         now_s = time.monotonic()
         station = _Station(
             request.station, next(self._orders), performance, publisher, request.is_heard,
-            is_behind=resume is not None and not is_awoken, since_s=now_s, next_status_s=now_s,
+            is_behind=resume is not None and resume.due_in_s is not None, since_s=now_s, next_status_s=now_s,
             # The first snapshot comes early, then they are spread by the moments at which stations opened.
             next_keep_s=now_s + min(1.0, self._config.snapshot_s),
         )  # fmt: skip
         if resume is not None and resume.due_in_s is not None:
             station.first_tick = round((sent_s + resume.due_in_s) / BLOCK_SECONDS)
         return station
+
+    def _perform(self, slot: int, request: Open, kept_path: Path) -> Performance:
+        """Begin a performance, or go on with the one that was kept. Raises as `_enter` does."""
+        resume = request.resume
+        if resume is None:
+            return Performance(self._generator, slot, request.opening, request.seed)
+        # One that has woken, and has not been kept since, is still kept as it slept.
+        asleep_path = sleeper_path(self._sleepers_folder, request.station)
+        snapshot = read_snapshot(kept_path) or read_snapshot(asleep_path)
+        if snapshot is not None:
+            performance = Performance.restore(self._generator, slot, request.opening, snapshot)
+        elif resume.due_in_s is not None:
+            performance = Performance(self._generator, slot, request.opening, request.seed)
+        else:
+            raise FileNotFoundError(f"{asleep_path} is not there any more")
+        try:
+            performance.replay(resume.log)
+        except BadTake:
+            performance.close()
+            raise
+        return performance
 
     def _begin_next(self, is_ready: Callable[[int], bool]) -> bool:
         """Let the clock run of the station that has waited longest, of those whose slot is ready."""
@@ -403,10 +407,7 @@ class Worker:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
         it leaves out what was missed and goes on from there."""
         self._skipped_s += lag * BLOCK_SECONDS
-        performance = station.performance
-        frame, index = performance.next_block * BLOCK_FRAMES, performance.num_controls
-        performance.skip(lag)
-        self._pipe.send(Happened(station.id, messages.Skip(type="skip", frame=frame, index=index, blocks=lag)))
+        self._pipe.send(LeftOut(station.id, tuple(station.performance.leave_out(lag))))
 
     def _publish(self, stations: list[_Station], sounds: list[Sound], could_begin_s: Sequence[float | None]) -> None:
         """Have the blocks that were just made encoded and written; those that were made in spare time, for which no
@@ -469,12 +470,7 @@ class Worker:
         if station is None:
             return False
         now_s, slot = time.monotonic(), station.performance.slot
-        chased_s, lag = now_s - station.since_s, tick_at(now_s) - station.due_tick
-        if chased_s > _MAX_CATCH_UP_S and station.performance.is_replaying:
-            self._lose(station, f"it was still at control {station.performance.num_controls} after {chased_s:.0f} s")
-            return True
-        # What is still to be done again has its place in the log: blocks that are left out come after it.
-        if chased_s > _CATCH_UP_S and lag > 0 and not station.performance.is_replaying:
+        if now_s > station.since_s + _CATCH_UP_S and (lag := tick_at(now_s) - station.due_tick) > 0:
             self._leave_out(station, lag)
         if not self._generator.is_ready(slot) and self._generator.work([slot]):
             return True
@@ -577,6 +573,7 @@ class Worker:
     def _judge(self, now_s: float) -> None:
         """Where there is too much to do for good some stations give way; where there is room one comes back."""
         tally, self._tally = self._tally, Tally(now_s)
+        # Who is behind has no block that is due, and nothing is done to it while its log is being replayed.
         stations = [station for station in self._stations.values() if not station.is_behind]
         number = self._burden.judge(tally, self._lead.seconds, stations, now_s)
         if number > 0:
@@ -590,7 +587,7 @@ class Worker:
             self._give_way(rested, is_resting=False)
 
     def _give_way(self, station: _Station, is_resting: bool) -> None:
-        entry = station.next_entry({"type": "rest" if is_resting else "resume"})
+        entry = station.next_entry(Rest() if is_resting else Resume())
         if is_resting:
             station.performance.rest()
         else:
@@ -646,7 +643,3 @@ class Worker:
         load = min(1.0, health.load(now_s) - ahead + self._ahead_load)
         lead_ms = lead_in_ms(self._lead.seconds)
         self._pipe.send(Health(load, tuple(health.step_ms), health.num_late, grown, lead_ms))
-
-
-def _entry_of(entry: LogEntry) -> Entry:
-    return Entry(entry.index, entry.block, read_control(entry.control))

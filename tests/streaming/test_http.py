@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from streaming.config import Config
 from streaming.transports import http_audio, websocket
 from tests.streaming.conftest import SINES, Running
+from tests.streaming.test_engines import wait_until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -213,6 +214,11 @@ def test_unknown_audio_format_names_those_there_are(server: Running) -> None:
     station = server.open()
     problem = assert_problem(server.http.get(f"/v1/stations/{station['id']}/audio.flac"), 422, "unknown_format")
     assert "wav" in str(problem["detail"])
+
+
+def test_what_a_generator_counts_of_itself_is_in_the_metrics(server: Running) -> None:
+    server.open()
+    wait_until(lambda: 'undersong_generator_events_total{name="blocks"}' in server.http.get("/metrics").text)
 
 
 def test_operation_endpoints(server: Running) -> None:

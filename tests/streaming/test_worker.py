@@ -14,19 +14,21 @@ import pytest
 
 from engine.audio import BLOCK_SECONDS
 from engine.generator import Made
-from moods.control import Opening, Transport
+from engine.performance import Performance, step
+from engine.take import Entry, Rest, Skip, Take
+from moods.control import Opening, Transport, parse_control
 from moods.controller import Controller
 from streaming.config import Config
 from streaming.engines import worker as worker_module
+from streaming.engines.publisher import Publisher
 from streaming.engines.ring import Ring
 from streaming.engines.wire import (
     Apply,
     Close,
     GaveWay,
-    Happened,
     Health,
     Heard,
-    LogEntry,
+    LeftOut,
     Open,
     Opened,
     Report,
@@ -193,7 +195,7 @@ def test_after_a_standstill_all_that_can_still_be_heard_is_made(stage: Stage) ->
     ring = Ring(ring_path(stage.folder, "one"))
     present = tick_at(stage.clock.now_s) - first_tick
     assert all(ring.read(block) is not None for block in range(present))
-    assert not [report for report in script.all(Happened) if report.event["type"] == "skip"]
+    assert not script.all(LeftOut)
     assert script.all(Health)[-1].lead_ms > 100
     ring.close()
 
@@ -208,41 +210,15 @@ def test_who_comes_back_is_behind_nobody_who_plays(stage: Stage) -> None:
     ring.close()
 
 
-def left_out(script: Script) -> list[tuple[int, int]]:
-    """Index and number of the blocks that were left out."""
-    events = [report.event for report in script.all(Happened)]
-    return [(event["index"], event["blocks"]) for event in events if event["type"] == "skip"]
-
-
-def asked(index: int, block: int, **control: Any) -> LogEntry:
-    return LogEntry(index, block, control)
-
-
-def test_who_gives_up_the_chase_has_done_again_all_that_was_done_to_it(stage: Stage) -> None:
-    generator = Costly(stage.clock, slot_s=0.015)
-    log = asked(0, 200, type="steer", set={"energy": 0.5}), asked(1, 800, type="steer", set={"energy": 0.9})
-    back = opening("back", resume=Resume(due_in_s=-40.0, log=log))
-    control = (BEGAN_S + 1.0, Apply("back", 7, Transport(type="transport", do="pause")))
-    script = stage.play(generator, [back, control], 14.0)
-    ((index, num_blocks),) = left_out(script)
-    assert index == 2
-    assert num_blocks > 1000
-    (applied,) = script.all(worker_module.Applied)
-    assert applied.entry.index == 3
-
-
-IMPOSSIBLE = asked(0, 50, type="end", at={"seconds": 0.1})
-FAR_AHEAD = asked(0, 10_000, type="steer", set={"energy": 0.9})
-
-
-@pytest.mark.parametrize("entry", [IMPOSSIBLE, FAR_AHEAD])
-def test_who_cannot_be_brought_back_is_lost_and_the_engine_goes_on(stage: Stage, entry: LogEntry) -> None:
-    generator = Costly(stage.clock, slot_s=0.1)
-    back = opening("back", resume=Resume(due_in_s=-300.0, log=(entry,)))
-    script = stage.play(generator, [back, opening("new", BEGAN_S + 62.0)], 63.0)
+def test_who_cannot_be_brought_back_is_lost_and_the_engine_goes_on(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.004)
+    past = parse_control({"type": "hit", "at": {"seconds": 0.1}})
+    back = opening("back", resume=Resume(due_in_s=-90.0, log=(Entry(0, 50, past),)))
+    script = stage.play(generator, [opening("one"), back, opening("new", BEGAN_S + 2.0)], 3.0)
     (refused,) = script.all(worker_module.Refused)
     assert (refused.station, refused.request, refused.code) == ("back", None, "engine_unavailable")
-    assert set(script.opened_s()) == {"back", "new"}
+    assert set(script.opened_s()) == {"one", "back", "new"}
+    assert num_late(script) == 0
 
 
 def test_who_comes_back_keeps_nobody_from_opening(stage: Stage) -> None:
@@ -250,6 +226,44 @@ def test_who_comes_back_keeps_nobody_from_opening(stage: Stage) -> None:
     back = opening("back", resume=Resume(due_in_s=-90.0, log=()))
     script = stage.play(generator, [back, opening("new", BEGAN_S + 1.0)], 3.0)
     assert script.opened_s()["new"] < BEGAN_S + 1.5
+
+
+def test_who_gives_up_chasing_does_what_is_left_of_its_log_after_what_it_leaves_out(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.012)
+    past = parse_control({"type": "hit", "at": {"seconds": 50.0}})
+    steers = [parse_control({"type": "steer", "set": {"energy": energy}, "at": "now"}) for energy in (0.9, 0.3, 0.6)]
+    log = (Entry(0, 100, steers[0]), Entry(1, 2000, steers[1]), Entry(2, 2100, past), Entry(3, 2110, Skip(30)))
+    back = opening("back", resume=Resume(due_in_s=-60.0, log=log), is_heard=True)
+    script = stage.play(generator, [back, (BEGAN_S + 1.0, Apply("back", 7, steers[2]))], 15.0)
+    (left_out,), (applied,) = script.all(LeftOut), script.all(worker_module.Applied)
+    skip, again = left_out.entries
+    assert isinstance(skip.control, Skip) and again.control == steers[1]
+    assert again.block == skip.block + skip.control.blocks and 500 < skip.block < 1900
+    now = [log[0], *left_out.entries, applied.entry]
+    assert [entry.index for entry in now] == [0, 1, 2, 3]
+    assert [entry.block for entry in now] == sorted(entry.block for entry in now)
+    performance = Performance.of(Sines(1), 0, Take(Opening(mood="epic"), 1, tuple(now)))
+    ring = Ring(ring_path(stage.folder, "back"))
+    num_heard = 0
+    while performance.next_block < tick_at(stage.clock.now_s) - tick_at(BEGAN_S - 60.0):
+        pcm, heard = step(performance.generator, [performance])[0].pcm, ring.read(performance.next_block - 1)
+        num_heard += heard is not None
+        assert heard is None or (heard.pcm == pcm).all()
+    assert num_heard > 200
+    ring.close()
+
+
+def test_who_is_behind_gives_way_only_when_it_is_back(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.003)
+
+    def become_slow() -> None:
+        generator.slot_s = 0.0055
+
+    requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
+    requests.append(opening("back", BEGAN_S + 0.1, resume=Resume(due_in_s=-60.0, log=()), is_heard=True))
+    script = stage.play(generator, [*requests, (BEGAN_S + 1.0, become_slow)], 9.0)
+    assert "back" in script.opened_s()
+    assert [report.station for report in script.all(GaveWay)] == ["heard3"]
 
 
 def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stage: Stage) -> None:
@@ -261,7 +275,7 @@ def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stag
     assert [report.station for report in script.all(Slept)] == ["unheard"]
     assert sleeper_path(stage.folder, "unheard").exists()
     (gave_way,) = script.all(GaveWay)
-    assert (gave_way.station, gave_way.is_resting, gave_way.entry.control) == ("newest", True, {"type": "rest"})
+    assert (gave_way.station, gave_way.is_resting, gave_way.entry.control) == ("newest", True, Rest())
     assert not [report for report in script.all(Health)[-10:] if report.late_blocks]
 
 
@@ -278,20 +292,6 @@ def test_the_folder_of_those_that_sleep_may_be_removed(stage: Stage) -> None:
     stage.sleepers_folder = stage.folder / "removed"
     script = stage.play(Costly(stage.clock, slot_s=0.001), [opening("one"), (BEGAN_S + 2.0, Sleep("one"))], 3.0)
     assert script.all(Slept) and sleeper_path(stage.sleepers_folder, "one").exists()
-
-
-def test_who_is_behind_does_not_give_way(stage: Stage) -> None:
-    generator = Costly(stage.clock, slot_s=0.002)
-
-    def slow_down() -> None:
-        generator.slot_s = 0.0075
-
-    requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(3)]
-    back = opening("back", BEGAN_S + 0.5, resume=Resume(due_in_s=-90.0, log=()), is_heard=True)
-    requests += [back, (BEGAN_S + 1.0, slow_down)]
-    script = stage.play(generator, requests, 4.0)
-    assert [report.station for report in script.all(GaveWay)] == ["heard2"]
-    assert not script.all(Slept)
 
 
 def test_who_gave_way_comes_back_when_another_leaves(stage: Stage) -> None:
@@ -340,9 +340,12 @@ def test_who_fell_asleep_resting_sounds_when_it_wakes(stage: Stage) -> None:
     ring.close()
 
 
-def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage) -> None:
+def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Publisher] = []
+    monkeypatch.setattr(Publisher, "close", lambda publisher: closed.append(publisher))
     awake = opening("gone", resume=Resume(due_in_s=None, log=()))
     script = stage.play(Costly(stage.clock, slot_s=0.001), [awake, (BEGAN_S, Heard("gone", True))], 1.0)
+    assert len(closed) == 1
     (refused,) = script.all(worker_module.Refused)
     assert refused.request is None
     assert refused.code == "engine_unavailable"
