@@ -83,7 +83,10 @@ def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
 
 
 def read_snapshot(path: Path) -> dict[str, Any] | None:
-    """What was written last; None where nothing was. Raises OSError where it cannot be read, or is damaged."""
+    """What was written last; None where nothing was.
+
+    Raises OSError where it cannot be read. What is damaged is removed besides: it would only be met again.
+    """
     try:
         with path.open("rb") as file:
             (num_pieces,) = struct.unpack("<Q", file.read(8))
@@ -94,6 +97,9 @@ def read_snapshot(path: Path) -> dict[str, Any] | None:
         snapshot: dict[str, Any] = pickle.loads(pieces[0], buffers=pieces[1:])
     except FileNotFoundError:
         return None
-    except (EOFError, struct.error, pickle.UnpicklingError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # bytes that are not as written may fail in any way
+        path.unlink()
         raise OSError(f"{path} is damaged: {error}") from error
     return snapshot

@@ -324,6 +324,19 @@ def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -
     ring.close()
 
 
+@pytest.mark.parametrize("damaged", [b"", b"\1" * 100, None])
+def test_a_damaged_sleeper_is_refused_and_out_of_the_way(stage: Stage, damaged: bytes | None) -> None:
+    generator = Costly(stage.clock, slot_s=0.001)
+    stage.play(generator, [opening("one"), (BEGAN_S + 0.5, Sleep("one"))], 1.0)
+    path = sleeper_path(stage.folder, "one")
+    path.write_bytes(path.read_bytes()[:-1] if damaged is None else damaged)
+    awake = opening("one", stage.clock.now_s, resume=Resume(due_in_s=None, log=()))
+    script = stage.play(generator, [awake], 1.0)
+    (refused,) = script.all(worker_module.Refused)
+    assert refused.code == "engine_unavailable" and "is damaged" in refused.detail
+    assert not path.exists()
+
+
 def test_who_fell_asleep_resting_sounds_when_it_wakes(stage: Stage) -> None:
     requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
     requests.append((BEGAN_S + 4.0, Sleep("heard3")))
