@@ -112,7 +112,7 @@ class Config(_Settings):
     """How many stations may be open at a time."""
     max_sessions: int = Field(256, ge=1, le=100_000)
     """How many listeners all stations together may have."""
-    lead_ms: float = Field(17.0, ge=10, le=2000)
+    lead_ms: float = Field(15.0, ge=10, le=2000)
     """How long before its tick a block is made at least: less is quicker to the hand. An engine that
     comes late takes more, up to 150 ms, until it has been quiet for a while."""
     idle_close_s: float = Field(300.0, ge=0, le=86_400)

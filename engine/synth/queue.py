@@ -66,12 +66,12 @@ def _insert(waiting: Notes, first: Ints, end: Ints, due: Ints, slots: Ints, note
                 row[i] = row[first[slot] + i]
             first[slot], end[slot] = 0, end[slot] - first[slot]
         i = end[slot]
-        while i > first[slot] and row[i - 1].frame > notes[n].frame:
+        while i > first[slot] and row[i - 1]["frame"] > notes[n]["frame"]:
             row[i] = row[i - 1]
             i -= 1
         row[i] = notes[n]
         end[slot] += 1
-        due[slot] = row[first[slot]].frame
+        due[slot] = row[first[slot]]["frame"]
     return len(notes)
 
 
@@ -80,6 +80,6 @@ def _pass_due(waiting: Notes, first: Ints, end: Ints, due: Ints, slots: Ints, en
     """Let the rows of slots [N] begin after what begins before frames `ends` [N]."""
     for k in range(len(slots)):
         slot = slots[k]
-        while first[slot] < end[slot] and waiting[slot, first[slot]].frame < ends[k]:
+        while first[slot] < end[slot] and waiting[slot, first[slot]]["frame"] < ends[k]:
             first[slot] += 1
-        due[slot] = waiting[slot, first[slot]].frame if first[slot] < end[slot] else _NEVER
+        due[slot] = waiting[slot, first[slot]]["frame"] if first[slot] < end[slot] else _NEVER

@@ -88,7 +88,7 @@ def test_nothing_understood_changes_nothing_and_says_so(page: Page, server: Serv
     ask(page, "xyzzy")
     expect(page.locator("body")).to_have_attribute("data-state", "playing")
     expect(page.locator("#understood")).to_contain_text("Nothing of “xyzzy” was understood")
-    assert take(page)[0]["mood"] == "focus"
+    assert take(page)[0]["opening"]["mood"] == "focus"
     page.click("[data-mood=epic]")
     ask(page, "quux")
     expect(page.locator("#understood")).to_contain_text("Nothing of “quux” was understood")

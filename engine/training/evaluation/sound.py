@@ -57,7 +57,7 @@ class Player:
             synth.play(0, notes_to_sounds(piece.notes, 0, self._frames_per_tick(piece)))
             num_frames = int(len(piece.bars) * BEATS_PER_BAR * TICKS_PER_BEAT * self._frames_per_tick(piece))
             sound = synth.render((0,), _intent_reader(piece, brightness), num_frames)[0]
-            mean_square = float(synth.snapshot(0)["master"]["music_steps"][0].mean())
+            mean_square = float(synth.snapshot(0)["master"]["meter"]["music_steps"][0].mean())
         finally:
             synth.close(0)
         return sound, 10 * float(np.log10(mean_square + 1e-12)) - 0.691
