@@ -135,7 +135,8 @@ class _Asked:
 
     apply: Apply
     answer: asyncio.Future[Applied]
-    is_resent: bool = False
+    num_sent: int = 0
+    """To how many runs of the engine."""
 
 
 class Link(ABC):
@@ -174,7 +175,10 @@ class Link(ABC):
 
     @abstractmethod
     def _begin(self) -> None:
-        """Start an engine. From now on call `_hear` with what it reports, and `_on_end` when it has ended by itself."""
+        """Start an engine. From now on call `_hear` with what it reports, and `_on_end` when it has ended by itself.
+
+        Raises OSError where none can be started now.
+        """
 
     @abstractmethod
     def _transmit(self, request: Request, sent_s: float) -> None:
@@ -211,7 +215,8 @@ class Link(ABC):
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin the engine; it takes work when this returns. Raises `EngineFailed` where it cannot start at all."""
+        """Begin the engine; it takes work when this returns. Raises `EngineFailed`, and OSError, where it cannot start
+        at all."""
         self._started = asyncio.get_running_loop().create_future()
         self._heard_s = time.monotonic()
         self._begin()
@@ -318,13 +323,18 @@ class Link(ABC):
         number = next(self._numbers)
         asked = _Asked(Apply(station_id, number, control), asyncio.get_running_loop().create_future())
         self._unanswered[number] = asked
-        self._send(asked.apply)
+        if self.is_ready:  # else it is sent when the engine is
+            self._ask(asked)
         try:
             return await asyncio.wait_for(asked.answer, _ANSWER_S)
         except TimeoutError:
             raise EngineUnavailable("the engine did not answer in time; the control may still be applied") from None
         finally:
             self._unanswered.pop(number, None)
+
+    def _ask(self, asked: _Asked) -> None:
+        asked.num_sent += 1
+        self._send(asked.apply)
 
     def _send_open(self, held: _Held) -> None:
         station, resume, now_s = held.station, None, time.monotonic()
@@ -425,12 +435,11 @@ class Link(ABC):
                 held.num_kept_controls = 0
             self._send_open(held)
         for asked in self._unanswered.values():
-            if asked.is_resent:  # it has met two deaths: it may be their cause
+            if asked.num_sent > 1:  # it has met two deaths: it may be their cause
                 text = "the engine died twice over this control; it is not applied"
                 _settle(asked.answer, EngineUnavailable(text))
             else:
-                asked.is_resent = True
-                self._send(asked.apply)
+                self._ask(asked)
         _settle(self._started, None)
 
     def _on_end(self) -> None:
@@ -449,8 +458,19 @@ class Link(ABC):
     async def _restart(self, pause_s: float) -> None:
         await self._end()
         await asyncio.sleep(pause_s)
+        while not self._has_begun():
+            await asyncio.sleep(_LONGEST_PAUSE_S)
+
+    def _has_begun(self) -> bool:
+        """Begin the engine, if it can be had now."""
         self._heard_s = time.monotonic()
-        self._begin()
+        try:
+            self._begin()
+        except OSError as error:
+            facts = about(engine=self.name, detail=str(error))
+            log.error("an engine cannot be started now; trying again in %.0f s", _LONGEST_PAUSE_S, extra=facts)
+            return False
+        return True
 
 
 def _settle(answer: asyncio.Future[Any] | None, result: Any) -> None:

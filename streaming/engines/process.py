@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 _WARM_UP_BLOCKS = 50
 _SWITCH_S = 0.0005
 """How long a thread that publishes waits at most for the loop to let it run; a block takes it some 0.2 ms."""
+_DEATH_S = 0.1
+"""How long a process that is killed may still be our parent after its pipe has closed."""
 
 
 def load_generator(config: Config) -> Generator:
@@ -72,17 +74,27 @@ def warm_up(generator: Generator) -> None:
     OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
 
 
-def _remove(*folders: Path) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _end_with_parent(parent: int, *folders: Path) -> None:
     """The server process may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
     while os.getppid() == parent:
         time.sleep(0.5)
     _remove(*folders)
     os._exit(0)
+
+
+def _remove_after_parent(parent: int, *folders: Path) -> None:
+    """Clean up for a server process that was killed; one that lives does it when its last engine has ended."""
+    until_s = time.monotonic() + _DEATH_S
+    while os.getppid() == parent:
+        if time.monotonic() > until_s:
+            return
+        time.sleep(0.01)
+    _remove(*folders)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(descriptor: str) -> int:
@@ -113,5 +125,5 @@ def main(descriptor: str) -> int:
     sys.setswitchinterval(_SWITCH_S)
     prefer_to_others()
     Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
-    _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
+    _remove_after_parent(parent, runtime_folder, sleepers_folder)
     return 0

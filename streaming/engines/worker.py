@@ -101,7 +101,8 @@ class _Station:
     publisher: Publisher
     is_heard: bool
     is_behind: bool
-    """Brought back and not yet where it would have been: new controls wait, they belong to the present."""
+    """Brought back and not yet where it would have been, or something is still to be done to it again: new controls
+    wait, they belong to the present."""
     since_s: float
     next_keep_s: float
     next_status_s: float
@@ -134,6 +135,14 @@ class _Opening:
     station: _Station | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _StillAwake:
+    """A station that should sleep could not be written."""
+
+    station: str
+    why: str
+
+
 _Job = tuple[Publisher, int, npt.NDArray[np.float32], float | None, float]
 """A block to be published: by whom, its number, its samples, when it could have been begun, when it is due."""
 
@@ -163,13 +172,16 @@ class Worker:
         self._unpublished: deque[Future[None]] = deque()
         self._published: deque[tuple[float, float, float]] = deque()
         """Of blocks, from the publishing threads: when each could have been begun, was due, and was ready."""
-        self._written: deque[Kept | Slept | str] = deque()
-        """From the keeping thread: what lies on the disk, or the id of a station that does not fit there."""
+        self._written: deque[Kept | Slept | _StillAwake] = deque()
+        """From the keeping thread: what lies on the disk, or does not fit there."""
+        self._can_sleep = True
+        """The last station that was put to sleep fitted on the disk; said once when that changes."""
         self._tally = Tally(time.monotonic())
         """Since it was last judged whether there is too much to do."""
         self._health = Tally(self._tally.since_s)
         """The same since the last report."""
         self._told = dict(generator.counters())
+        self._in_turn = deque([self._catch_up, self._work_ahead])
         self._ahead_load = 0.0
         """Share of the time that composing ahead takes in the long run."""
         self._skipped_s, self._may_complain_at_s = 0.0, 0.0
@@ -259,6 +271,11 @@ class Worker:
             self._leave(station)
             self._keeper.submit(station.publisher.forget)
 
+    def _lose(self, station: _Station, why: str) -> None:
+        """Give up a station that cannot be brought back."""
+        self._close(station.id)
+        self._pipe.send(Refused(station.id, None, EngineUnavailable.code, why, {}))
+
     def _leave(self, station: _Station) -> None:
         """Free the slot; what is still to be published is."""
         station.performance.close()
@@ -333,9 +350,11 @@ class Worker:
         for opening in self._openings.values():
             station = opening.station
             if station is not None and is_ready(station.performance.slot):
-                sound = step(self._generator, [station.performance])[0]
+                if (sound := self._step_alone(station)) is None:
+                    return True
                 station.since_s = time.monotonic()
                 station.first_tick = tick_at(station.since_s + _PUBLISH_S) + 1 - (station.performance.next_block - 1)
+                station.is_behind = station.performance.is_replaying
                 self._publish([station], [sound], [None])
                 self._begin(station)
                 return True
@@ -348,6 +367,8 @@ class Worker:
         now_s = time.monotonic()
         playing = playing_message(station.performance)
         self._pipe.send(Opened(station.id, time_of(station.first_tick) - now_s, playing), now_s)
+        if station.is_resting and not station.is_behind:  # it fell asleep resting, and whoever wakes it is to hear it
+            self._give_way(station, is_resting=False)
         self._apply_deferred()
 
     # --- blocks ------------------------------------------------------------------------------------------------------
@@ -362,20 +383,30 @@ class Worker:
             lag = tick_at(begun_s) - station.due_tick
             if lag > MAX_LATE_TICKS:
                 self._leave_out(station, lag)
+                self._tally.num_left_out += lag
             self._announce(station)
         could_begin_s = [self._lead.could_begin_s(station) for station in stations]
         sounds = step(self._generator, [station.performance for station in stations])
         self._publish(stations, sounds, could_begin_s)
         took_s = time.monotonic() - begun_s
         self._tally.due_s += took_s
+        self._tally.num_blocks += sum(not station.is_resting for station in stations)
         self._health.step_ms.append(1000 * took_s)
         return True
+
+    def _step_alone(self, station: _Station) -> Sound | None:
+        """Make a block of a station that may still have something to do again; None where that cannot be done, and the
+        station is lost."""
+        try:
+            return step(self._generator, [station.performance])[0]
+        except BadTake as error:
+            self._lose(station, str(error))
+            return None
 
     def _leave_out(self, station: _Station, lag: int) -> None:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
         it leaves out what was missed and goes on from there."""
         self._skipped_s += lag * BLOCK_SECONDS
-        self._tally.num_left_out += lag
         self._pipe.send(LeftOut(station.id, tuple(station.performance.leave_out(lag))))
 
     def _publish(self, stations: list[_Station], sounds: list[Sound], could_begin_s: Sequence[float | None]) -> None:
@@ -390,7 +421,6 @@ class Worker:
                 jobs.setdefault(station.order % _NUM_PUBLISHERS, []).append(job)
         for number, batch in jobs.items():
             self._unpublished.append(self._publishers[number].submit(self._publish_all, batch))
-        self._tally.num_blocks += len(stations)
 
     def _publish_all(self, jobs: list[_Job]) -> None:
         """On a publishing thread."""
@@ -412,7 +442,7 @@ class Worker:
             for tally in (self._health, self._tally):
                 tally.num_late += ready_s > due_s
                 tally.lag_s = ready_s - due_s
-        while self._written:
+        while self._written and self._is_read():
             self._on_written(self._written.popleft())
 
     # --- spare time --------------------------------------------------------------------------------------------------
@@ -421,14 +451,18 @@ class Worker:
         """One piece of what can wait, the most urgent first; False where there is nothing to do."""
         spare_s = next_due_s(self._stations.values(), self._lead) - time.monotonic()
         return (
-            self._catch_up()
-            or self._begin_next(self._generator.is_ready)
+            self._begin_next(self._generator.is_ready)
             or self._open_next(spare_s)
             or self._keep_next(spare_s)
             or self._tell_next()
-            or self._work_ahead()
+            or self._compose_or_catch_up()
             or self._begin_next(lambda slot: True)
         )
+
+    def _compose_or_catch_up(self) -> bool:
+        """In turns, where there is both to do: neither who plays nor who opens waits until others are back."""
+        self._in_turn.rotate()
+        return any(do() for do in self._in_turn)
 
     def _catch_up(self) -> bool:
         """Bring a station that is behind a piece nearer to where it would have been."""
@@ -441,9 +475,10 @@ class Worker:
         if not self._generator.is_ready(slot) and self._generator.work([slot]):
             return True
         self._announce(station)
-        sounds = step(self._generator, [station.performance])
-        self._publish([station], sounds, [None])
-        if station.due_tick > tick_at(time.monotonic()):
+        if (sound := self._step_alone(station)) is None:
+            return True
+        self._publish([station], [sound], [None])
+        if station.due_tick > tick_at(time.monotonic()) and not station.performance.is_replaying:
             station.is_behind, station.since_s = False, time.monotonic()
             self._apply_deferred()
         return True
@@ -451,7 +486,7 @@ class Worker:
     def _work_ahead(self) -> bool:
         begun_s = time.monotonic()
         entered = [opening.station for opening in self._openings.values() if opening.station is not None]
-        playing = [station for station in self._stations.values() if station.performance.is_sounding]
+        playing = [each for each in self._stations.values() if each.performance.is_sounding and not each.is_behind]
         has_worked = self._generator.work([station.performance.slot for station in (*entered, *playing)])
         self._health.ahead_s += time.monotonic() - begun_s
         return has_worked
@@ -466,10 +501,10 @@ class Worker:
 
     def _keep_next(self, spare_s: float) -> bool:
         """Copy a station whose last snapshot is old, and have it written."""
-        waiting = (station for station in self._stations.values() if not station.is_being_kept)
+        waiting = (each for each in self._stations.values() if not (each.is_being_kept or each.is_behind))
         station = min(waiting, key=lambda station: station.next_keep_s, default=None)
         now_s = time.monotonic()
-        if station is None or now_s < station.next_keep_s or station.is_behind:
+        if station is None or now_s < station.next_keep_s:
             return False
         if spare_s < _ROOM_S and now_s < station.next_keep_s + _PATIENCE_S:
             return False
@@ -503,20 +538,20 @@ class Worker:
         """On the keeping thread."""
         path = sleeper_path(self._sleepers_folder, slept.station)
         try:
+            path.parent.mkdir(0o700, exist_ok=True)  # who cleans up temporary files may have removed it
             write_snapshot(path, snapshot)
-        except OSError as error:
-            log.warning("%s cannot be kept asleep: %s", path, error.strerror)
-            self._written.append(slept.station)
+        except Exception as error:  # what a generator copies may be anything
+            self._written.append(_StillAwake(slept.station, f"{path}: {error}"))
         else:
             self._written.append(slept)
 
-    def _on_written(self, written: Kept | Slept | str) -> None:
-        if isinstance(written, str):
-            if written in self._leaving:  # it plays on, where it would be now
-                self._stations[written] = self._leaving.pop(written)
-                self._apply_deferred()
+    def _on_written(self, written: Kept | Slept | _StillAwake) -> None:
+        if isinstance(written, _StillAwake):
+            if (station := self._leaving.pop(written.station, None)) is not None:
+                self._play_on(station, written.why)
             return
         if isinstance(written, Slept):
+            self._can_sleep = True
             station = self._leaving.pop(written.station, None)
             if station is None:  # closed meanwhile
                 sleeper_path(self._sleepers_folder, written.station).unlink(missing_ok=True)
@@ -526,6 +561,15 @@ class Worker:
             self._keeper.submit(station.publisher.forget)
         self._pipe.send(written)
 
+    def _play_on(self, station: _Station, why: str) -> None:
+        """It could not be put to sleep, and plays on where it would be now."""
+        if self._can_sleep:
+            log.warning("stations cannot be kept asleep: %s", why)
+        self._can_sleep = False
+        station.since_s = time.monotonic()
+        self._stations[station.id] = station
+        self._apply_deferred()
+
     def _judge(self, now_s: float) -> None:
         """Where there is too much to do for good some stations give way; where there is room one comes back."""
         tally, self._tally = self._tally, Tally(now_s)
@@ -534,7 +578,7 @@ class Worker:
         number = self._burden.judge(tally, self._lead.seconds, stations, now_s)
         if number > 0:
             for station in who_gives_way(stations, number):
-                if station.is_heard:
+                if station.is_heard or not self._can_sleep:
                     self._give_way(station, is_resting=True)
                 else:
                     self._put_to_sleep(station)
