@@ -77,7 +77,7 @@ class HostCopies(TorchDispatchMode):
         self.found: list[str] = []
         self._own = {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
-    def __torch_dispatch__(self, operation, kinds, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(self, operation, kinds, args=(), kwargs=None):
         flat = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
         if any(value.untyped_storage().data_ptr() in self._own for value in flat):
             self.found.append(operation.overloadpacket.__name__)
@@ -104,22 +104,22 @@ def test_cuda_equals_offline(model, tensors, music) -> None:
 
 
 @njit
-def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
+def exp_in_place(x, bits):
     kernels.exp_in_place(x, bits)
 
 
 @njit
-def add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
+def add_chosen(parts, first_field, width, table, index):
     sampling._add_chosen(parts, first_field, width, table, index)
 
 
 @njit
-def field_logits(parts, field, width, table, guidance, hidden, out):  # type: ignore[no-untyped-def]
+def field_logits(parts, field, width, table, guidance, hidden, out):
     sampling._field_logits(parts, field, width, table, guidance, hidden, out)
 
 
 @njit
-def pull(logits, gates, strength, recalled, event, field):  # type: ignore[no-untyped-def]
+def pull(logits, gates, strength, recalled, event, field):
     sampling._pull(logits, gates, strength, recalled, event, field)
 
 

@@ -18,7 +18,7 @@ from tests.streaming.test_live import next_event
 
 def open_sines_that_read_nothing(config: EngineConfig) -> Sines:
     """Runs in the engine process: who reads or understands there, fails, and every control with it."""
-    control._parse = control.resolve_prompt = None  # type: ignore[assignment]
+    control._parse = control.resolve_prompt = None
     return open_sines(config)
 
 

@@ -131,7 +131,7 @@ class Stage:
             if isinstance(request, Open) and not ring_path(self.folder, request.station).exists():
                 Ring(ring_path(self.folder, request.station), create=True).close()
         script = Script(self.clock, requests, self.clock.now_s + seconds)
-        Worker(generator, Config(snapshot_s=5.0), script, self.folder, self.folder).run()  # type: ignore[arg-type]
+        Worker(generator, Config(snapshot_s=5.0), script, self.folder, self.folder).run()
         script.close()
         return script
 
