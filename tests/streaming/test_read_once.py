@@ -15,6 +15,8 @@ from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines, open_sines
 from tests.streaming.test_live import next_event
 
+pytestmark = pytest.mark.slow
+
 
 def open_sines_that_read_nothing(config: EngineConfig) -> Sines:
     """Runs in the engine process: who reads or understands there, fails, and every control with it."""
