@@ -35,7 +35,7 @@ class WhepListener:
         """Offer, answer, and wait for the first media packet."""
         receiver = self._pc.addTransceiver("audio", direction="recvonly").receiver
         # aiortc hands out decoded frames only after its jitter buffer; the packet itself is what is measured here.
-        receiver._handle_rtp_packet = self._on_packet  # type: ignore[method-assign]
+        receiver._handle_rtp_packet = self._on_packet
         await self._pc.setLocalDescription(await self._pc.createOffer())
         headers = {"Content-Type": "application/sdp"}
         answer = await client.post(self._url, content=self._pc.localDescription.sdp, headers=headers)

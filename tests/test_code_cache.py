@@ -18,20 +18,22 @@ from engine import code_cache
 from engine.compile import entry
 from streaming.cli import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def add(a, b):  # type: ignore[no-untyped-def]
+def add(a, b):
     return a + b
 
 
-def compiled_add():  # type: ignore[no-untyped-def]
+def compiled_add():
     """What a new process has: nothing compiled yet, no folder chosen."""
     code_cache._store = code_cache._Store()
     return entry()(add)
 
 
-def was_loaded(function) -> bool:  # type: ignore[no-untyped-def]
+def was_loaded(function) -> bool:
     """Was it read from disk, and right?"""
     assert function(1.5, 2.0) == 3.5
     return sum(function.stats.cache_hits.values()) == 1

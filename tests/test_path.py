@@ -18,7 +18,7 @@ from engine.take import Take
 from moods.control import Opening, parse_control
 from moods.controller import LEAD_FRAMES
 from moods.harmony import PITCH_CLASSES, SCALES, parse_key
-from tests.signals import centroid_hz, noise, rms_db, sine
+from tests.signals import centroid_hz, lufs, noise, rms_db, sine
 
 SLOTS = 8
 
@@ -145,6 +145,26 @@ def test_louder_and_brighter_when_asked(stage: Stage) -> None:
     assert centroid_hz(driving) > centroid_hz(calm)
 
 
+def test_loudness_has_followed_energy_five_seconds_after_a_change(stage: Stage) -> None:
+    """Eight fixed changes; `benchmarks/loudness.py` judges hundreds, of every kind, over the same three seconds."""
+    calm, driving = {"energy": 0.15}, {"energy": 0.9}
+    performances = [
+        stage.open(seed, mood=mood, **(driving if seed % 2 else calm))
+        for seed, mood in enumerate(("healing", "epic", "focus", "horror", "night", "sport", "romance", "tech"))
+    ]
+    stage.play(8, *performances)
+    for seed, performance in enumerate(performances):
+        steer(performance, set=calm if seed % 2 else driving)
+    stage.play(5, *performances)
+    frames = performances[0].music_frame + np.linspace(0, 3 * SAMPLE_RATE - 1, 30).astype(int)
+    heard = zip(*[step(stage.generator, performances) for _ in range(150)], strict=True)
+    errors_lu = []
+    for performance, sounds in zip(performances, heard, strict=True):
+        target = np.mean([performance.controller.intent(int(frame)).loudness_lufs for frame in frames])
+        errors_lu.append(abs(lufs(np.concatenate([sound.pcm for sound in sounds])) - target))
+    assert np.quantile(errors_lu, 0.9) <= 1.0 and max(errors_lu) <= 1.4, np.round(errors_lu, 2)
+
+
 def clicks(signal: np.ndarray) -> int:
     """Breaks in the wave of either channel: samples whose fourth difference stands alone.
 
@@ -171,6 +191,7 @@ def test_the_click_detector_finds_a_break_of_one_twentieth() -> None:
 MOODS = ("healing", "epic", "horror", "sport", "night", "comedy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", MOODS)
 def test_no_click_at_any_change_of_mood(stage: Stage, start: str) -> None:
     performance = stage.open(9, mood=start)
@@ -188,6 +209,7 @@ def heard_signature(signal: np.ndarray) -> frozenset[int]:
     return max(scales, key=lambda scale: chroma[list(scale)].sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["C major", "A minor", "F# minor", "Eb major"])
 def test_the_asked_key_is_heard(stage: Stage, key: str) -> None:
     performance = stage.open(13, mood="healing", key=key, tension=0.0, layers={"drums": "mute"})
@@ -196,6 +218,7 @@ def test_the_asked_key_is_heard(stage: Stage, key: str) -> None:
     assert heard == parse_key(key).pitch_classes, f"heard {sorted(PITCH_CLASSES[p] for p in heard)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bpm", [92, 120, 128])
 def test_the_asked_tempo_is_heard(stage: Stage, bpm: int) -> None:
     performance = stage.open(13, style="house", energy=0.8, bpm=bpm)

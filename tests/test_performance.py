@@ -16,6 +16,7 @@ from moods.control import Control, parse_control, parse_opening
 from moods.errors import OutOfRange
 from tests.generators.pairs import Pairs
 from tests.streaming.sines import Sines
+from tests.streams import stream_up_to
 
 OPENING = parse_opening({"prompt": "calm piano", "energy": 0.5})
 PAUSE, PLAY, RESTART = (parse_control({"type": "transport", "do": do}) for do in ("pause", "play", "restart"))
@@ -35,13 +36,10 @@ def play(performance: Performance, num_blocks: int) -> np.ndarray:
 
 
 def play_log(performance: Performance, acts: dict[int, list[Act]], num_blocks: int) -> np.ndarray:
-    """The stream up to a block, [T, 2], with silence for what was skipped."""
+    """The stream up to a block, [T, 2], with all this done in it."""
     flat = [(block, act) for block, row in acts.items() for act in row]
     performance.replay(Entry(index, block, act) for index, (block, act) in enumerate(flat))
-    stream = np.zeros((num_blocks, BLOCK_FRAMES, 2), np.float32)
-    while (block := performance.next_block) < num_blocks:
-        stream[block] = step(performance.generator, [performance])[0].pcm
-    return stream.reshape(-1, 2)
+    return stream_up_to(performance, num_blocks)
 
 
 def is_silent(pcm: np.ndarray) -> np.ndarray:

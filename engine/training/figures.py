@@ -102,12 +102,6 @@ def overlap(a: frozenset[object], b: frozenset[object]) -> float:
     return len(a & b) / len(a | b) if a or b else 0.0
 
 
-def self_similarity(piece: Piece) -> npt.NDArray[np.float64]:
-    """Overlap of every pair of bars: [bars, bars]."""
-    bars = onset_sets(piece)
-    return np.array([[overlap(a, b) for b in bars] for a in bars])
-
-
 def bar_histograms(piece: Piece) -> npt.NDArray[np.float64]:
     """Pitched onsets of each bar by pitch class above the tonic and sixteenth: [bars, 12 * 16]."""
     pitched = piece.notes[piece.notes["layer"] != DRUMS]
@@ -307,11 +301,6 @@ def notes_per_beat(piece: Piece) -> float:
     return len(piece.notes) / (len(piece.bars) * BEATS_PER_BAR)
 
 
-def mean_velocity(piece: Piece) -> float:
-    """Mean MIDI velocity, 1 … 127."""
-    return float(piece.notes["velocity"].mean()) if len(piece.notes) else float("nan")
-
-
 def major_share(piece: Piece) -> float:
     """Beats on a chord with a major third, in % of beats with a chord."""
     roots, qualities = chords_of_beats(piece)
@@ -330,14 +319,6 @@ class Obedience:
     name: str
     asked: str  # field of Bar
     measure: Callable[[Piece], float]
-
-
-OBEDIENCE = (
-    Obedience("energy → notes per beat", "energy", notes_per_beat),
-    Obedience("energy → velocity", "energy", mean_velocity),
-    Obedience("valence → major chords", "valence", major_share),
-    Obedience("tension → dissonance", "tension", dissonance),
-)
 
 
 def obedience(figure: Obedience, pieces: Sequence[Piece]) -> float:

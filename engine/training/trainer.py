@@ -142,8 +142,8 @@ class Trainer:
 
     def compile(self) -> None:
         """A third faster on a CPU, after half a minute; needs a C++ compiler."""
-        self.model.forward = torch.compile(self.model.forward)  # type: ignore[method-assign]
-        self.model.losses = torch.compile(self.model.losses)  # type: ignore[method-assign]
+        self.model.forward = torch.compile(self.model.forward)
+        self.model.losses = torch.compile(self.model.losses)
 
     def save(self, folder: Path) -> None:
         names = {parameter: name for name, parameter in self.model.named_parameters()}

@@ -73,10 +73,6 @@ class Lead:
         self._slowest: deque[tuple[float, float]] = deque()  # when, how long: each slower than all after it
 
     @property
-    def is_at_most(self) -> bool:
-        return self.seconds >= self._most_s
-
-    @property
     def _most_s(self) -> float:
         return max(self._least_s, MOST_LEAD_S)
 

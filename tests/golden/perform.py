@@ -6,22 +6,18 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.generator import Generator
-from engine.performance import Performance, step
-from engine.take import Entry, Skip
-from moods.control import parse_control, parse_opening
+from engine.performance import Performance
+from engine.take import Entry, Take, read_control
+from moods.control import parse_opening
 from tests.golden.takes import GoldenTake
+from tests.streams import stream_up_to
 
 
 def perform(take: GoldenTake, generator: Generator) -> npt.NDArray[np.float32]:
     """The stream of a take, [T, 2], in slot 0."""
     asked = [(block, control) for block, row in sorted(take.controls.items()) for control in row]
-    performance = Performance(generator, 0, parse_opening(take.opening), take.seed)
-    performance.replay(
-        Entry(index, block, Skip(control["blocks"]) if control["type"] == "skip" else parse_control(control))
-        for index, (block, control) in enumerate(asked)
-    )
-    out: list[npt.NDArray[np.float32]] = []
-    while performance.next_block < take.num_blocks:
-        out.append(step(generator, [performance])[0].pcm)
+    entries = tuple(Entry(index, block, read_control(control)) for index, (block, control) in enumerate(asked))
+    performance = Performance.of(generator, 0, Take(parse_opening(take.opening), take.seed, entries))
+    stream = stream_up_to(performance, take.num_blocks)
     performance.close()
-    return np.concatenate(out)
+    return stream

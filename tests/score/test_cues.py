@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.notes import DRUM_PITCHES
+from engine.performance import Performance
 from engine.score.composer import ComposedBeat, Composer
 from engine.score.rules import LEAD_LEAPS, VOICING_REACH, strike_tick
 from engine.score.stinger import stinger_notes
@@ -20,6 +21,7 @@ from moods.harmony import CHORD_QUALITIES, Key, parse_key
 from moods.intent import LAYERS, STYLES
 from moods.stinger import list_stingers
 from tests.score.conftest import SLOTS, Recorder
+from tests.streams import stream_up_to
 
 DRUMS, BASS, HARMONY, TEXTURE, LEAD = range(len(LAYERS))
 TICKS = 24
@@ -126,13 +128,11 @@ def test_a_hit_does_not_change_what_was_composed_before_it(composer) -> None:
 
 @pytest.mark.parametrize("seconds", [4.0, 4.321, 4.5317, 5.499])
 def test_what_is_struck_sounds_at_the_acknowledged_frame(composer, seconds: float) -> None:
-    recorder, controller = Recorder(), station(4, mood="epic", bpm=97)
-    generator = ScoreGenerator(composer, recorder, SLOTS)
-    generator.open(0, controller)
-    frame = apply(controller, type="hit", at={"seconds": seconds}).effective.frame
-    for _ in range(320):
-        generator.step([0])
-    sounds = np.concatenate(recorder.sounds[0])
+    recorder = Recorder()
+    performance = Performance(ScoreGenerator(composer, recorder, SLOTS), 0, Opening(mood="epic", bpm=97), 4)
+    frame = performance.apply(parse_control({"type": "hit", "at": {"seconds": seconds}})).effective.frame
+    stream_up_to(performance, 320)
+    controller, sounds = performance.controller, np.concatenate(recorder.sounds[0])
     start = controller.frame_of_beat(controller.beat_at(frame))
     end = controller.frame_of_beat(controller.beat_at(frame) + 1)
     inside = sounds[(sounds["frame"] >= start) & (sounds["frame"] < end)]
@@ -167,6 +167,7 @@ def test_a_hit_may_be_the_last_chord(composer) -> None:
     assert beats[last].chord_root == 2 and not any(len(beat.notes) for beat in beats[last + 1 :])
 
 
+@pytest.mark.slow
 def test_drums_lead_into_new_sections(composer) -> None:
     controllers = [station(seed, style="upbeat", energy=0.9) for seed in range(SLOTS)]
     for slot, controller in enumerate(controllers):

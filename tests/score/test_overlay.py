@@ -32,7 +32,7 @@ BEATS_LONG = 5  # as long as a figure lasts, and a beat more
 class Trial(ScoreGenerator):
     """Stations in twos: each even slot is asked for something, its neighbour never is."""
 
-    def __init__(self, composer) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, composer) -> None:
         self.recorder, self.controllers = Recorder(), {}
         self.beats: dict[int, list[ComposedBeat]] = {}
         super().__init__(composer, self.recorder, SLOTS)

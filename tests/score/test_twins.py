@@ -56,6 +56,7 @@ def offline(model: ScoreTransformer, music: Music) -> np.ndarray:
         return model(*(torch.from_numpy(part) for part in music)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make, tolerance", [(CpuTrunk, 0.03), (lambda *a: TorchTrunk(*a, "cpu"), 1e-5)])
 def test_live_equals_offline(model, tensors, music, make, tolerance) -> None:
     """Measured: 0.007 for int8 weights and cache, 1e-6 in torch, where hidden states have unit scale."""
@@ -77,13 +78,14 @@ class HostCopies(TorchDispatchMode):
         self.found: list[str] = []
         self._own = {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
-    def __torch_dispatch__(self, operation, kinds, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(self, operation, kinds, args=(), kwargs=None):
         flat = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
         if any(value.untyped_storage().data_ptr() in self._own for value in flat):
             self.found.append(operation.overloadpacket.__name__)
         return operation(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_a_step_of_many_rows_is_one_copy_there_and_one_back(tensors, music) -> None:
     """What is kept on the host is touched by two copies only, and nothing else comes from the host."""
     trunk = TorchTrunk(tensors, TINY, 64, "cpu")
@@ -104,22 +106,22 @@ def test_cuda_equals_offline(model, tensors, music) -> None:
 
 
 @njit
-def exp_in_place(x, bits):  # type: ignore[no-untyped-def]
+def exp_in_place(x, bits):
     kernels.exp_in_place(x, bits)
 
 
 @njit
-def add_chosen(parts, first_field, width, table, index):  # type: ignore[no-untyped-def]
+def add_chosen(parts, first_field, width, table, index):
     sampling._add_chosen(parts, first_field, width, table, index)
 
 
 @njit
-def field_logits(parts, field, width, table, guidance, hidden, out):  # type: ignore[no-untyped-def]
+def field_logits(parts, field, width, table, guidance, hidden, out):
     sampling._field_logits(parts, field, width, table, guidance, hidden, out)
 
 
 @njit
-def pull(logits, gates, strength, recalled, event, field):  # type: ignore[no-untyped-def]
+def pull(logits, gates, strength, recalled, event, field):
     sampling._pull(logits, gates, strength, recalled, event, field)
 
 

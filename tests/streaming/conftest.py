@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from engine.audio import BLOCK_FRAMES
 from engine.generator import Generator
-from engine.performance import Performance, step
+from engine.performance import Performance
 from engine.take import read_take
 from streaming.app import Server, bind, create_app
 from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.engines.link import Engines
 from streaming.engines.local import LocalEngines
+from tests.streams import stream_up_to
 
 Result = TypeVar("Result")
 
@@ -87,11 +87,9 @@ class Running:
         """The station's take, performed again in this process and undisturbed up to a block: float32 [T, 2]."""
         take = read_take(self.http.get(station["links"]["take"]).text)
         performance = Performance.of(generator, 0, take)
-        stream = np.zeros((num_blocks, BLOCK_FRAMES, 2), np.float32)
-        while (block := performance.next_block) < num_blocks:
-            stream[block] = step(generator, [performance])[0].pcm
+        stream = stream_up_to(performance, num_blocks)
         performance.close()
-        return stream.reshape(-1, 2)
+        return stream
 
     def ws(self, path: str) -> str:
         return self.address.replace("http", "ws") + path

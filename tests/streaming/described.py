@@ -36,7 +36,7 @@ def _first_bytes(self: HTTPAdapter, request: requests.PreparedRequest, **options
     return response
 
 
-HTTPAdapter.send = _first_bytes  # type: ignore[method-assign]
+HTTPAdapter.send = _first_bytes
 
 
 async def _offer() -> str:

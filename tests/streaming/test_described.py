@@ -24,6 +24,8 @@ from tests.streaming.conftest import Running, dial
 from tests.streaming.test_http import assert_problem
 from tests.streaming.test_live import next_event
 
+pytestmark = pytest.mark.slow
+
 LIVE = TypeAdapter(messages.LiveMessage)
 HEADER = TypeAdapter(messages.AudioHeader)
 

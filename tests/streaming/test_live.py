@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import av
 import numpy as np
@@ -16,6 +17,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
+from engine.audio import BLOCK_FRAMES
+from engine.generator import Generator
 from streaming.session import DELETED, IDLE, SHUT_DOWN, Ending, Mailbox
 from tests.streaming.conftest import Running, dial
 
@@ -46,6 +49,31 @@ def read_pcm(socket: ClientConnection, num_blocks: int) -> tuple[list[int], np.n
         frames.append(struct.unpack_from("<Q", message)[0])
         blocks.append(np.frombuffer(message, "<f4", offset=8).reshape(-1, 2))
     return frames, np.concatenate(blocks)
+
+
+def read_until_same(
+    server: Running,
+    station: dict[str, Any],
+    generator: Generator,
+    audio: ClientConnection,
+    num_same: int,
+    at_once: int = 25,
+) -> tuple[list[int], np.ndarray]:
+    """Read, as `read_pcm`, until so many blocks in a row are those of the station's take performed again.
+
+    A busy machine may miss blocks, and an engine needs its time to come back: that is no fault, and is read over.
+    """
+    frames: list[int] = []
+    pieces: list[np.ndarray] = []
+    in_a_row = 0
+    while in_a_row < num_same:
+        assert len(frames) < 3000, "the music has not come back"
+        more_frames, pcm = read_pcm(audio, at_once)
+        wanted = server.performed(station, generator, more_frames[-1] // BLOCK_FRAMES + 1)
+        for frame, block in zip(more_frames, pcm.reshape(-1, BLOCK_FRAMES, 2), strict=True):
+            in_a_row = in_a_row + 1 if (block == wanted[frame : frame + BLOCK_FRAMES]).all() else 0
+        frames, pieces = frames + more_frames, [*pieces, pcm]
+    return frames, np.concatenate(pieces)
 
 
 def test_controls_are_acknowledged_and_status_follows(server: Running) -> None:
@@ -159,8 +187,8 @@ def test_a_reader_that_stalls_loses_its_own_oldest_and_harms_nobody(server: Runn
         late_frames, _ = read_pcm(stalled, 200)
     assert frames == list(range(frames[0], frames[0] + 150 * 960, 960))
     assert np.abs(np.diff(pcm, axis=0)).max() < 0.05
-    (gap,) = {step for step in np.diff(late_frames) if step != 960}  # one long gap, not many short ones
-    assert gap > 50 * 960
+    lost = np.diff(late_frames) - 960
+    assert lost.max() >= 50 * 960 and 2 * lost.max() > lost.sum()  # one long gap, not many short ones
     assert late_frames[-1] >= frames[-1] - 50 * 960  # and then what is new
 
 

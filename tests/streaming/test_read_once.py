@@ -18,10 +18,12 @@ from tests.streaming.sines import Sines, open_sines
 from tests.streaming.test_live import next_event
 from tests.streaming.test_sleep import fall_asleep
 
+pytestmark = pytest.mark.slow
+
 
 def open_sines_that_read_nothing(config: EngineConfig) -> Sines:
     """Runs in the engine process: who reads or understands there, fails, and every control with it."""
-    control._parse = control.resolve_prompt = None  # type: ignore[assignment]
+    control._parse = control.resolve_prompt = None
     return open_sines(config)
 
 

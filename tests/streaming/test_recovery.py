@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection
 
+from engine.generator import Generator
 from streaming.config import Config
 from streaming.engines import link
 from streaming.scratch import snapshot_path
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines
 from tests.streaming.test_engines import wait_until
-from tests.streaming.test_live import read_pcm
+from tests.streaming.test_live import read_pcm, read_until_same
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +58,19 @@ def test_an_engine_that_cannot_keep_a_snapshot_plays_on(server: Running) -> None
     server.http.delete(station["links"]["self"])
 
 
-def read_until_back(server: Running, station: dict[str, Any], audio: ClientConnection) -> tuple[list[int], np.ndarray]:
-    """Read on until the engine's own sound has come back, and a little longer."""
-    before, frames, blocks, health = restarts(server), [], [], {"is_filling": True}
-    while restarts(server) == before or health["is_filling"] or not server.conductor.is_ready:
-        more_frames, pcm = read_pcm(audio, 25)
-        frames, blocks = frames + more_frames, [*blocks, pcm]
+def hear_it_return(
+    server: Running, station: dict[str, Any], generator: Generator, audio: ClientConnection, how: signal.Signals
+) -> tuple[list[int], np.ndarray]:
+    """Send the engine a signal that ends it, and read on until another plays the same music."""
+    before = restarts(server)
+    os.kill(server.engine.pid, how)
+    frames, blocks = read_pcm(audio, 1)
+    while restarts(server) == before:
+        more_frames, pcm = read_pcm(audio, 10)
+        frames, blocks = frames + more_frames, np.concatenate([blocks, pcm])
         assert len(frames) < 3000, "the engine has not come back"
-        health = server.http.get(station["links"]["self"]).json()["health"]
-    more_frames, pcm = read_pcm(audio, 40)
-    return frames + more_frames, np.concatenate([*blocks, pcm])
+    more_frames, pcm = read_until_same(server, station, generator, audio, 40, at_once=50)
+    return frames + more_frames, np.concatenate([blocks, pcm])
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hanging"])
@@ -75,8 +81,7 @@ def test_sound_goes_on_and_returns_to_the_same_samples(server: Running, how: sig
         first, early = read_pcm(audio, 60)
         steer = {"type": "steer", "set": {"energy": 0.9}, "at": "now"}
         server.http.post(station["links"]["controls"], json=steer)
-        os.kill(server.engine.pid, how)
-        later, rest = read_until_back(server, station, audio)
+        later, rest = hear_it_return(server, station, Sines(1), audio, how)
     assert first + later == list(range(first[0], first[0] + len(first + later) * 960, 960))
     pcm = np.concatenate([early, rest])
     assert np.abs(np.diff(pcm, axis=0)).max() < 0.06  # the sines' own steepest step is 0.02
@@ -85,7 +90,6 @@ def test_sound_goes_on_and_returns_to_the_same_samples(server: Running, how: sig
     wanted = server.performed(station, Sines(1), first[0] // 960 + len(first + later))[first[0] :]
     is_same = (pcm == wanted).reshape(-1, 960, 2).all(axis=(1, 2))
     assert not is_same.all()  # a filler sounded
-    assert is_same[-40:].all()
 
 
 def test_pause_survives_the_engine(server: Running) -> None:

@@ -23,9 +23,11 @@ from streaming.config import Config
 from streaming.encoders.pcm import to_s16le
 from tests.streaming.conftest import Running, dial
 from tests.streaming.test_engines import wait_until
-from tests.streaming.test_live import read_pcm
-from tests.streaming.test_recovery import read_until_back
+from tests.streaming.test_live import read_pcm, read_until_same
+from tests.streaming.test_recovery import hear_it_return
 from tests.test_cli import decoded
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -34,34 +36,30 @@ def server(make_server: Callable[[Config], Running]) -> Running:
 
 
 def test_the_music_goes_on_and_returns_to_the_same_samples(server: Running) -> None:
-    station = server.open(seed=1, energy=0.8)
+    station, generator = server.open(seed=1, energy=0.8), open_generator(EngineConfig(max_slots=1))
     with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
         audio.recv(10)
-        first, early = read_pcm(audio, 100)
+        first, early = read_until_same(server, station, generator, audio, 40, at_once=50)
         steer = {"type": "steer", "set": {"valence": -0.8, "energy": 0.4}, "at": "beat"}
         accents = [{"type": "hit", "at": "bar"}, {"type": "stinger", "name": "reveal", "at": "phrase"}]
         accents += [{"type": "stinger", "name": "logo", "at": "now"}, {"type": "hit", "at": "now", "strength": 0.4}]
         server.http.post(station["links"]["controls"], json=[steer, *accents])
-        first_more, more = read_pcm(audio, 50)
-        os.kill(server.engine.pid, signal.SIGKILL)
-        later, rest = read_until_back(server, station, audio)
+        first_more, more = read_until_same(server, station, generator, audio, 40, at_once=50)
+        later, rest = hear_it_return(server, station, generator, audio, signal.SIGKILL)
     frames = first + first_more + later
     assert frames == list(range(frames[0], frames[0] + len(frames) * BLOCK_FRAMES, BLOCK_FRAMES))
     heard = np.concatenate([early, more, rest])
     levels = np.sqrt(np.mean(heard.reshape(-1, BLOCK_FRAMES, 2) ** 2, axis=(1, 2)))
     assert levels[25:].min() > 1e-4
-    generator = open_generator(EngineConfig(max_slots=1))
     wanted = server.performed(station, generator, frames[-1] // BLOCK_FRAMES + 1)[frames[0] :]
-    is_same = (heard == wanted).reshape(-1, BLOCK_FRAMES, 2).all(axis=(1, 2))
-    assert not is_same.all()  # a filler sounded
-    assert is_same[:140].all()
-    assert is_same[-40:].all()
+    assert not np.array_equal(heard, wanted)  # a filler sounded
 
 
 def test_a_take_is_the_same_music_again(server: Running, tmp_path: Path) -> None:
     """With a pause, a restart and blocks that the engine left out: here, and by `render --take`."""
     station = server.open(mood="sport", style={"house": 0.5, "jazz": 0.2, "lofi": 0.4}, seed=3)
     frames, heard = [], []
+    generator = open_generator(EngineConfig(max_slots=1))
     with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
         audio.recv(10)
         for message in (
@@ -79,12 +77,11 @@ def test_a_take_is_the_same_music_again(server: Running, tmp_path: Path) -> None
         os.kill(server.engine.pid, signal.SIGSTOP)
         time.sleep(0.75)
         os.kill(server.engine.pid, signal.SIGCONT)
-        more_frames, pcm = read_pcm(audio, 100)
+        more_frames, pcm = read_until_same(server, station, generator, audio, 25, at_once=50)
         frames, heard = frames + more_frames, np.concatenate([*heard, pcm])
     text = server.http.get(station["links"]["take"]).text
     assert [json.loads(line)["type"] for line in text.splitlines()].count("skip") >= 1
     num_frames = frames[-1] + 2 * BLOCK_FRAMES  # the last moment of a file is brought to zero
-    generator = open_generator(EngineConfig(max_slots=1))
     here = np.concatenate([block[0].T for block in perform(begin(generator, read_take(text)), num_frames)])
     (tmp_path / "take.jsonl").write_text(text, encoding="utf-8")
     words = ["--take", str(tmp_path / "take.jsonl"), "--seconds", str(num_frames / SAMPLE_RATE)]
@@ -96,7 +93,7 @@ def test_a_take_is_the_same_music_again(server: Running, tmp_path: Path) -> None
         stream = np.concatenate([latency, again])
         wanted = np.stack([stream[frame : frame + BLOCK_FRAMES] for frame in frames])
         is_same = (np.abs(heard.reshape(wanted.shape) - wanted) <= most).all(axis=(1, 2))
-        assert is_same[:150].mean() > 0.8 and is_same[-25:].mean() > 0.8  # a busy machine may miss a block
+        assert is_same[:150].mean() > 0.8 and is_same[-25:].all()  # a busy machine may miss a block of the first
         assert not is_same.all()  # while the engine stood still something else was heard
 
 

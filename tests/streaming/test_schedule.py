@@ -103,7 +103,6 @@ def test_the_lead_has_a_most_and_a_configured_one_may_be_above_it() -> None:
         lead = Lead(least_s)
         lead.note(3.0, 0.0)
         assert lead.seconds == most_s
-        assert lead.is_at_most
 
 
 def test_what_is_sent_first_is_made_first_and_what_is_sent_together_is_made_together() -> None:

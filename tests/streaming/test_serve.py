@@ -57,6 +57,7 @@ def folders_of(process: subprocess.Popen[str]) -> set[Path]:
     return {folder for place in places for folder in place.glob(f"undersong-{process.pid}-*")}
 
 
+@pytest.mark.slow
 def test_broken_checkpoint_is_one_line_and_status_1_before_listening() -> None:
     with serving("port=0, generator='tests.streaming.sines:open_broken'") as process:
         out, err = process.communicate(timeout=60)
@@ -66,6 +67,7 @@ def test_broken_checkpoint_is_one_line_and_status_1_before_listening() -> None:
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_port_in_use_is_one_line_and_status_1() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -77,6 +79,7 @@ def test_port_in_use_is_one_line_and_status_1() -> None:
     assert "--port" in err
 
 
+@pytest.mark.slow
 def test_an_engine_started_ahead_of_a_server_that_cannot_listen_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "undersong.toml").write_text("generator = 'tests.streaming.sines:open_sines'")
     with socket.socket() as other:
@@ -90,6 +93,7 @@ def test_an_engine_started_ahead_of_a_server_that_cannot_listen_leaves_nothing(t
     assert not folders_of(process)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind(how: signal.Signals) -> None:
     with serving("port=0, generator='tests.streaming.sines:open_sines'") as process:
@@ -114,6 +118,7 @@ def test_nothing_is_left_behind(how: signal.Signals) -> None:
     assert not folders_of(process)
 
 
+@pytest.mark.slow
 def test_whoever_runs_it_reads_what_happens_as_lines_of_json() -> None:
     with serving("port=0, generator='tests.streaming.sines:open_sines', log_json=True") as process:
         assert process.stdout is not None and process.stderr is not None
@@ -158,6 +163,7 @@ def test_a_server_for_others_says_who_can_steer_it(host: str, here: str) -> None
     assert "steer" in others[-2] and "https://example.org/music/" in others[-1]
 
 
+@pytest.mark.slow
 def test_front_process_imports_no_heavy_library() -> None:
     code = "import sys, streaming.app; sys.exit(bool({'torch', 'numba', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

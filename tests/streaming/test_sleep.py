@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from moods.control import parse_control
@@ -17,7 +16,7 @@ from streaming.station import Station
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines
 from tests.streaming.test_engines import wait_until
-from tests.streaming.test_live import read_pcm
+from tests.streaming.test_live import read_pcm, read_until_same
 
 LONG_S = 3600.0
 
@@ -61,18 +60,10 @@ def rings(server: Running) -> list[Path]:
 
 
 def hear_on(server: Running, station: dict[str, Any], num_blocks: int = 50) -> int:
-    """Listen until so many blocks were the music as it would be without any sleep; answer the first frame heard."""
-    heard: list[int] = []
-    num_same = 0
+    """Listen until so many blocks are the music as it would be without any sleep; answer the first frame heard."""
     with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
         audio.recv(10)
-        while num_same < num_blocks:
-            frames, pcm = read_pcm(audio, 10)
-            wanted = server.performed(station, Sines(1), frames[-1] // 960 + 1)
-            for frame, block in zip(frames, pcm.reshape(-1, 960, 2), strict=True):
-                num_same += bool((block == wanted[frame : frame + 960]).all())
-            heard += frames
-            assert len(heard) < 3000, "the music has not come back"
+        heard, _ = read_until_same(server, station, Sines(1), audio, num_blocks)
     assert heard == list(range(heard[0], heard[0] + len(heard) * 960, 960))
     return heard[0]
 
@@ -198,5 +189,7 @@ def test_it_falls_asleep_by_itself_and_again_after_a_control(make_server: Callab
         steer(server, station, 0.7)
     with dial(server.ws(station["links"]["audio"])) as audio:
         audio.recv(10)
-        frames, _ = read_pcm(audio, 60)  # four times as long as it takes to fall asleep
-        assert np.diff(frames).max() == 960
+        read_pcm(audio, 1)
+        woken_at = inside(server, station).first_block
+        read_pcm(audio, 60)  # four times as long as it takes to fall asleep
+        assert inside(server, station).first_block == woken_at

@@ -23,6 +23,8 @@ from benchmarks.harness import ROOT, Server, running_server
 from engine.audio import BLOCK_FRAMES
 from tests.streaming.conftest import Running, dial
 
+pytestmark = pytest.mark.slow
+
 STANDSTILL_S = 1.5
 LEFT_OUT_FRAMES = round((STANDSTILL_S - 0.6) * 48_000)
 """Of the standstill half a second may be made up for."""

@@ -147,7 +147,7 @@ class Stage:
             if isinstance(request, Open) and not ring_path(self.folder, request.station).exists():
                 Ring(ring_path(self.folder, request.station), create=True).close()
         script = Script(self.clock, requests, self.clock.now_s + seconds)
-        Worker(generator, Config(snapshot_s=5.0, lead_ms=17.0), script, self.folder, self.sleepers_folder).run()  # type: ignore[arg-type]
+        Worker(generator, Config(snapshot_s=5.0, lead_ms=17.0), script, self.folder, self.sleepers_folder).run()
         script.close()
         return script
 

@@ -89,7 +89,6 @@ _PENTATONIC = {
     ),
 }
 _TRIADS = {"M": "maj", "m": "min", "d": "dim", "a": "aug", "s": "sus4", "p": "5"}
-_LETTERS = {quality: letter for letter, quality in _TRIADS.items()} | {"sus2": "s"}
 _SONG_KIND = {"intro": "intro", "A": "verse", "B": "chorus", "break": "bridge", "outro": "intro"}
 _WALKS, _WALK_CHORDS = 10, (4, 4, 4, 3, 6, 8)
 _DRONES = "static"

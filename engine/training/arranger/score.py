@@ -68,7 +68,7 @@ class Score:
         """Draw one of `options`; the same occasion (a section, say) gets the same one again."""
         if occasion not in self.choices:
             self.choices[occasion] = self.rng.choice(options)
-        return self.choices[occasion]  # type: ignore[return-value]
+        return self.choices[occasion]
 
     def choose_busy(
         self, part: str, bar: BarPlan, options: Sequence[Option], activity: float, busyness: Callable[[Option], float]
@@ -87,7 +87,7 @@ class Score:
                 distance = index / max(1, len(ranked) - 1) - activity
                 weights.append((0.15 + math.exp(-((distance / 0.3) ** 2))) * (0.15 if option in taken else 1.0))
             self.choices[occasion] = self.rng.choices(ranked, weights)[0]
-        return self.choices[occasion]  # type: ignore[return-value]
+        return self.choices[occasion]
 
     def to_array(self, num_bars: int) -> npt.NDArray[np.void]:
         """Notes sorted by (tick, layer, pitch): one per layer, pitch and tick, none over the next of its voice."""
