@@ -147,6 +147,7 @@ def test_silence_has_no_loudness() -> None:
     assert measure([np.zeros((48_000, 2), np.float32)]).lufs is None
 
 
+@pytest.mark.slow
 def test_render_is_exact_repeatable_and_reports_itself(tmp_path: Path) -> None:
     words = ["render", "focus", "--seconds", "7.25", "--seed", "5", "--json", "--out"]
     first, second = (undersong(*words, str(tmp_path / name)) for name in ("a.wav", "b.wav"))
@@ -164,6 +165,7 @@ def test_render_is_exact_repeatable_and_reports_itself(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a.wav", "b.wav"}
 
 
+@pytest.mark.slow
 def test_render_reaches_the_loudness_asked_for(tmp_path: Path) -> None:
     out = tmp_path / "loud.flac"
     done = undersong("render", "epic", "--seconds", "12", "--seed", "3", "--lufs", "-14", "--out", str(out), "--json")
@@ -173,6 +175,7 @@ def test_render_reaches_the_loudness_asked_for(tmp_path: Path) -> None:
     assert true_peak_db(sound) <= -1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [6.0, 6.0126])
 def test_a_stop_goes_on_to_its_frame_and_ends_at_zero(seconds: float, tmp_path: Path) -> None:
     out = tmp_path / "stop.wav"
@@ -184,6 +187,7 @@ def test_a_stop_goes_on_to_its_frame_and_ends_at_zero(seconds: float, tmp_path: 
     assert np.abs(sound[-4800:-2400]).max() > 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_whoever_ends_a_render_finds_nothing_left(number: signal.Signals, tmp_path: Path) -> None:
     words = ["render", "focus", "--seconds", "7000", "--out", str(tmp_path / "x.wav")]

@@ -18,6 +18,8 @@ from engine import code_cache
 from engine.compile import entry
 from streaming.cli import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

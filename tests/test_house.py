@@ -89,6 +89,21 @@ def test_every_requirement_is_pinned_in_the_constraints() -> None:
     assert {re.match(r"[\w-]+", name)[0] for name in wanted} - {"undersong"} <= pinned
 
 
+def test_what_takes_a_browser_or_a_card_is_not_in_the_quick_tier() -> None:
+    """`-m "not slow"` leaves it out, and every mark that is promised is there."""
+    marks = set()
+    for file in sources("tests"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        of_file = [statement.value for statement in tree.body if isinstance(statement, ast.Assign)]
+        for test in [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"]:
+            own = {ast.unparse(node).removeprefix("pytest.mark.") for node in [*of_file, *test.decorator_list]}
+            marks |= own
+            fixtures = {argument.arg for argument in test.args.args}
+            assert "slow" in own or not fixtures & {"page", "card_work"}, f"{file}: {test.name}"
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    assert {mark.split(":")[0] for mark in options["markers"]} <= marks
+
+
 def test_processes_of_ours_are_started_in_one_way() -> None:
     """Another way would look for modules in the working folder, or would not find what the parent finds."""
     for file in [file for room in MAY_IMPORT for file in sources(room)]:

@@ -16,6 +16,8 @@ import pytest
 
 from undersong_launch import PACKAGES, ROOT
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-P", "-c", "import sys; from undersong_launch import command; sys.exit(command())"]
 BLOCKER = """
 import sys

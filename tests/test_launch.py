@@ -13,6 +13,8 @@ import pytest
 
 from undersong_launch import PACKAGES, ROOT, child_command, child_environment
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "import sys; from undersong_launch import command; sys.exit(command())"
 TRAPS = (*PACKAGES, "numba", "numpy", "pickle", "queue", "random", "tests", "tomllib", "undersong_launch")
 SINES = 'port = 0\ngenerator = "tests.streaming.sines:open_sines"\n'

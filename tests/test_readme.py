@@ -12,6 +12,8 @@ from playwright.sync_api import Page
 
 from benchmarks.harness import Server
 
+pytestmark = pytest.mark.slow
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCKS = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 COMMANDS = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}

@@ -13,6 +13,8 @@ from tests.browser.firefox import find_firefox
 from tests.browser.firefox import open_page as open_firefox
 from tests.streaming.conftest import SINES, Running
 
+pytestmark = pytest.mark.slow
+
 OFFERS = (
     ("balanced", ["audio"]),
     ("balanced", ["audio", "audio"]),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from benchmarks.harness import Server
 from tests.browser.chromium import PATIENCE_MS
+
+pytestmark = pytest.mark.slow
 
 AUDIBLE, SILENT = 1e-3, 1e-5
 

@@ -13,6 +13,8 @@ from tests.browser.chromium import PHONE, launch, page_of
 from tests.browser.prefix import stripping_proxy
 from tests.browser.test_studio import expect_sound, open_studio, play, take
 
+pytestmark = pytest.mark.slow
+
 # The server hears of a mood that there is not, whatever the page asks for.
 GARBLED = """() => {
   const { send } = WebSocket.prototype;

@@ -122,6 +122,7 @@ def onsets(beats: list[ComposedBeat], bar: int, layer: int) -> set[tuple[int, in
     return {(place, int(note["tick"]) // 3, int(note["pitch"])) for place, note in own}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mood", ["healing", "epic", "travel"])
 def test_themes_return_recognisably(composer, mood: str) -> None:
     """Bars of layers that are to return closely against the bars that they return to, and against other ones.

@@ -30,6 +30,8 @@ from moods.control import Opening, parse_control
 from moods.controller import Controller
 from moods.mood import list_moods
 
+pytestmark = pytest.mark.slow
+
 SLOTS = 2000
 MOODS = [mood.name for mood in list_moods()]
 

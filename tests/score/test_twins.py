@@ -56,6 +56,7 @@ def offline(model: ScoreTransformer, music: Music) -> np.ndarray:
         return model(*(torch.from_numpy(part) for part in music)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make, tolerance", [(CpuTrunk, 0.03), (lambda *a: TorchTrunk(*a, "cpu"), 1e-5)])
 def test_live_equals_offline(model, tensors, music, make, tolerance) -> None:
     """Measured: 0.007 for int8 weights and cache, 1e-6 in torch, where hidden states have unit scale."""
@@ -84,6 +85,7 @@ class HostCopies(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_a_step_of_many_rows_is_one_copy_there_and_one_back(tensors, music) -> None:
     """What is kept on the host is touched by two copies only, and nothing else comes from the host."""
     trunk = TorchTrunk(tensors, TINY, 64, "cpu")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from engine.synth.sources.kinds import KIND_NAMES, KINDS
 from engine.synth.voices import VOICE
@@ -106,6 +107,7 @@ def test_every_kind_remembers_under_its_own_name() -> None:
             assert VOICE[kind.name] == np.dtype(list(kind.memory)), kind.name
 
 
+@pytest.mark.slow
 def test_a_new_kind_is_one_file_and_a_line(tmp_path: Path) -> None:
     """In a copy of the sources, run by Python itself: compiling all kernels anew would take half a minute."""
     for room in ("engine", "moods"):

@@ -74,6 +74,7 @@ def decay_s(wave: np.ndarray, low_hz: float, high_hz: float) -> float:
     return 60 / 25 * (last - first) / SAMPLE_RATE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverb_s", [1.2, 3.0])
 def test_the_room_decays_as_asked(reverb_s: float) -> None:
     room = impulse_response(reverb_s, low_ratio=1.3, damping_hz=4000.0)

@@ -17,6 +17,8 @@ from moods.harmony import CHORD_QUALITY_NAMES
 from moods.intent import LAYERS, STYLES
 from moods.mood import styles
 
+pytestmark = pytest.mark.slow
+
 DRUMS, BASS, HARMONY, TEXTURE, LEAD = range(5)
 BAR_TICKS = 96
 RANGES = {BASS: (28, 52), HARMONY: (48, 79), TEXTURE: (40, 100), LEAD: (60, 96)}

@@ -16,6 +16,8 @@ from engine.training.arranger.drums import learnt_voice
 from engine.training.arranger.idioms import IDIOMS
 from moods.intent import LAYERS, STYLES
 
+pytestmark = pytest.mark.slow
+
 DRUMS, BASS, HARMONY, TEXTURE, LEAD = range(len(LAYERS))
 BAR_TICKS = 96
 MACHINES = [style for style in STYLES if not IDIOMS[style].hand]

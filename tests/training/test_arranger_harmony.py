@@ -19,6 +19,8 @@ from engine.training.arranger.loops import draw_loop, is_inside
 from moods.harmony import CHORD_QUALITIES, SCALES
 from moods.intent import STYLES
 
+pytestmark = pytest.mark.slow
+
 
 @cache
 def pieces(style: str) -> tuple[Piece, ...]:

@@ -22,6 +22,8 @@ from engine.training.evaluation.parts import judge_cost, judge_originality, judg
 from engine.training.evaluation.rows import at_least, at_most, make_row, to_json
 from engine.weights import write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 STYLE = "chiptune"
 
 

@@ -21,6 +21,8 @@ from engine.training.dataset import MIX, BadDataset, Dataset, build_dataset, loa
 from engine.training.trainer import SIZES, Trainer, TrainingConfig, export, run
 from engine.weights import read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainingConfig(batch_rows=2, length=96, peak_rate=5e-3, warmup_steps=2, total_steps=12)
 SHORT = replace(CONFIG, total_steps=4)
 
