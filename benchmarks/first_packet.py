@@ -17,6 +17,7 @@ from benchmarks.audience import Audience
 from benchmarks.capacity import fill
 from benchmarks.harness import percentiles, record, running_server
 from benchmarks.listener import WhepListener
+from streaming.config import Config
 
 NUM_TRIALS, NUM_WARM = 30, 3
 NUM_OTHERS, SETTLE_S = 20, 3.0
@@ -39,7 +40,8 @@ async def trials(url: str, num_trials: int) -> list[float]:
 
 
 def main(num_trials: int = NUM_TRIALS, num_others: int = NUM_OTHERS) -> None:
-    with running_server(settings="max_stations = 64\n") as server:
+    with running_server(settings=f"max_stations = 64\nengines = {Config().num_engines}\n") as server:
+        server.wait_for_all_engines()
         alone_ms = asyncio.run(trials(server.url, num_trials))
         audience = Audience(server.url, "opus")
         fill(server, audience, num_others)

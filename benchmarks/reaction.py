@@ -197,6 +197,7 @@ async def measure(server: Server, num_continuous: int, num_beat: int, num_now: i
 
 def main(num_continuous: int = NUM_CONTINUOUS, num_beat: int = NUM_BEAT, num_now: int = NUM_NOW) -> None:
     with running_server() as server:
+        server.wait_for_all_engines()
         figures = asyncio.run(measure(server, num_continuous, num_beat, num_now))
     record("reaction", figures)
 

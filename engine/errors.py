@@ -2,7 +2,7 @@
 
 EngineError
 ├── UnknownBackend       --backend is not one of ours
-├── UnknownGenerator     what is to make the generator cannot be found
+├── UnknownGenerator     what is to make the generator cannot be found, or does not make it
 ├── UnknownDevice        --device is not one of ours
 ├── DeviceMissing        the device asked for is not in this machine
 ├── BadCheckpoint        a checkpoint file is missing or not what its manifest says
@@ -27,7 +27,8 @@ class UnknownBackend(EngineError):
 
 class UnknownGenerator(EngineError):
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"generator {path!r} cannot be loaded: {why}; expected module:function")
+        why = " ".join(why.split())  # it may be another's words
+        super().__init__(f"generator {path!r} cannot be had: {why}; expected module:function that makes one")
 
 
 class UnknownDevice(EngineError):

@@ -9,6 +9,7 @@ stream goes on.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from engine.errors import BadTake
 from engine.generator import Generator
-from engine.take import Entry, Rest, Resume, Skip, Take
+from engine.take import Act, Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
 from moods.control import At, Control, End, Hit, Opening, Panic, Stinger, Transport
 from moods.controller import Controller
@@ -337,22 +338,37 @@ class Performance:
 
     def _replay_due(self) -> None:
         while self._to_replay and self._to_replay[-1].block <= self.next_block:
-            match self._to_replay.pop().control:
-                case Skip(blocks):
-                    self.skip(blocks)
-                case Rest():
-                    self.rest()
-                case Resume():
-                    self.resume()
-                case control:
-                    self._apply_again(control)
+            try:
+                self._do(self._to_replay.pop().control)
+            except MoodsError as error:
+                at = f"control {self.num_controls + 1}, before frame {self.next_block * BLOCK_FRAMES}"
+                raise BadTake(f"{at}, cannot be applied: {error}") from error
 
-    def _apply_again(self, control: Control) -> None:
-        try:
-            self.apply(control)
-        except MoodsError as error:
-            at = f"control {self.num_controls + 1}, before frame {self.next_block * BLOCK_FRAMES}"
-            raise BadTake(f"{at}, cannot be applied: {error}") from error
+    def _do(self, act: Act) -> None:
+        match act:
+            case Skip(blocks):
+                self.skip(blocks)
+            case Rest():
+                self.rest()
+            case Resume():
+                self.resume()
+            case control:
+                self.apply(control)
+
+    def leave_out(self, num_blocks: int) -> list[Entry]:
+        """Skip, and do at once what was still to be replayed; answer all that was done instead of it.
+
+        What was to be skipped within these blocks is, and what can only be done where it was, is dropped.
+        """
+        waiting = [entry.control for entry in reversed(self._to_replay) if not isinstance(entry.control, Skip)]
+        self._to_replay = []
+        done: list[Entry] = []
+        for act in (Skip(num_blocks), *waiting):
+            entry = Entry(self.num_controls, self.next_block, act)
+            with contextlib.suppress(MoodsError):
+                self._do(act)
+                done.append(entry)
+        return done
 
     # --- sound -------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,7 +20,7 @@ from engine.generator import Model, Traits
 from moods.control import MAX_SEED, Control, Opening, parse_control, parse_opening
 from moods.errors import BadControl, MoodsError, shown
 
-VERSION = 1
+VERSION: Literal[1] = 1
 _WHOLE = "expected the whole answer of GET /v1/stations/{id}/take"
 
 
@@ -30,15 +30,29 @@ class Skip:
 
     blocks: int
 
+    def asked(self) -> dict[str, Any]:
+        """As a line of the document has it, without its frame."""
+        return {"type": "skip", "blocks": self.blocks}
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:
     """The music faded out and waits, while the stream goes on."""
 
+    def asked(self) -> dict[str, Any]:
+        return {"type": "rest"}
+
 
 @dataclass(frozen=True, slots=True)
 class Resume:
     """The music goes on where it rested."""
+
+    def asked(self) -> dict[str, Any]:
+        return {"type": "resume"}
+
+
+Act = Control | Skip | Rest | Resume
+"""What is done to a performance: what was asked of it, or what an engine that has too much to do does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +61,39 @@ class Entry:
 
     index: int
     block: int
-    control: Control | Skip | Rest | Resume
+    control: Act
 
 
-class Header(BaseModel):
-    """The first line of the document."""
+class TakeOpening(BaseModel):
+    """The first line of a take: all but the controls that the same music is made from."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
-    type: Literal["opening"] = "opening"
-    version: Literal[1] = 1
+    type: Literal["opening"]
+    version: Literal[1]
+    """Of this document's form."""
     station: str
     is_complete: bool
     """False: the oldest controls have been forgotten."""
+    entries: int = Field(ge=0)
+    """So many lines follow."""
     opening: dict[str, Any]
+    """The fields with which the station was opened, but the seed."""
     seed: int = Field(ge=0, le=MAX_SEED)
     backend: str
+    """The kind of generator that made the music."""
     model: Model | None
     device: str
     patches: str | None
+    """sha256 of the instruments that stood beside or for the shipped ones."""
     block_frames: int = Field(ge=1)
+    """Of a block of the stream; each frame below is a multiple."""
     block_multiple: int = Field(ge=1)
+    """So many blocks were made at once."""
     latency_frames: int = Field(ge=0)
+    """What the stream had before the music's frame 0."""
     lead_frames: int = Field(ge=0)
+    """Notes could change from a beat on that began so long after what was made."""
 
     @property
     def traits(self) -> Traits:
@@ -105,7 +129,7 @@ class Take:
     opening: Opening
     seed: int
     entries: tuple[Entry, ...] = ()
-    header: Header | None = None
+    header: TakeOpening | None = None
 
     def check_performable(self, traits: Traits) -> None:
         """Raises `BadTake` where a generator of these traits would make other music of it, with what differs."""
@@ -137,31 +161,32 @@ def write_take(
     station: str,
     opening: Mapping[str, Any],
     seed: int,
-    entries: Iterable[tuple[int, Mapping[str, Any]]],
+    entries: Sequence[Entry],
     traits: Traits,
     *,
     is_complete: bool,
 ) -> Iterator[str]:
-    """The document's lines. `opening` is as it was asked for; `entries` are blocks and what was done before them, as
-    JSON has it."""
-    header = {
-        "type": "opening",
-        "version": VERSION,
-        "station": station,
-        "is_complete": is_complete,
-        "opening": {name: value for name, value in opening.items() if name != "seed"},
-        "seed": seed,
-        "backend": traits.name,
-        "model": None if traits.model is None else asdict(traits.model),
-        "device": traits.device,
-        "patches": traits.patches,
-        "block_frames": BLOCK_FRAMES,
-        "block_multiple": traits.block_multiple,
-        "latency_frames": traits.latency_frames,
-        "lead_frames": traits.lead_frames,
-    }
-    lines = ({"frame": block * BLOCK_FRAMES, **message} for block, message in entries)
-    return (json.dumps(line, ensure_ascii=False) + "\n" for line in itertools.chain([header], lines))
+    """The document's lines. `opening` is as it was asked for."""
+    header = TakeOpening(
+        type="opening",
+        version=VERSION,
+        station=station,
+        is_complete=is_complete,
+        entries=len(entries),
+        opening={name: value for name, value in opening.items() if name != "seed"},
+        seed=seed,
+        backend=traits.name,
+        model=traits.model,
+        device=traits.device,
+        patches=traits.patches,
+        block_frames=BLOCK_FRAMES,
+        block_multiple=traits.block_multiple,
+        latency_frames=traits.latency_frames,
+        lead_frames=traits.lead_frames,
+    )
+    lines = ({"frame": entry.block * BLOCK_FRAMES, **entry.control.asked()} for entry in entries)
+    rows = itertools.chain([header.model_dump(mode="json")], lines)
+    return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def read_take(document: str | bytes) -> Take:
@@ -192,10 +217,12 @@ def read_take(document: str | bytes) -> Take:
             entries.append(Entry(len(entries), frame // BLOCK_FRAMES, read_control(message)))
         except MoodsError as error:
             raise BadTake(f"line {number}: {error}") from None
+    if len(entries) != header.entries:
+        raise BadTake(f"{len(entries)} lines follow its first, which says {header.entries}; {_WHOLE}")
     return Take(opening, header.seed, tuple(entries), header)
 
 
-def read_control(message: Mapping[str, Any]) -> Control | Skip | Rest | Resume:
+def read_control(message: Mapping[str, Any]) -> Act:
     """What was done, from a line of the document without its frame. Raises `moods.errors.MoodsError`."""
     match message:
         case {"type": "skip", "blocks": int(blocks)} if blocks > 0:
@@ -223,14 +250,14 @@ def _object(line: str, number: int, *, is_cut: bool) -> dict[str, Any]:
     return message
 
 
-def _read_header(row: dict[str, Any]) -> Header:
+def _read_header(row: dict[str, Any]) -> TakeOpening:
     if row.get("type") != "opening":
         raise BadTake(f"line 1 is no header, its type is {shown(row.get('type'))}; {_WHOLE}")
     if row.get("version") != VERSION:
         version = shown(row["version"]) if "version" in row else "missing"
         raise BadTake(f"its version is {version}; this Undersong reads {VERSION}; perform it with the one that made it")
     try:
-        header = Header.model_validate_json(json.dumps(row))
+        header = TakeOpening.model_validate_json(json.dumps(row))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))

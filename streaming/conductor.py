@@ -141,7 +141,7 @@ class Conductor:
         finally:
             self._num_opening -= 1
         self.stations[station.id] = station
-        self._wanted_s[station.id] = time.monotonic()
+        self._want(station)
         if station.is_idle:
             self._alone[station.id] = station
         self.metrics.stations.set(len(self.stations))
@@ -155,6 +155,11 @@ class Conductor:
             return self.stations[station_id]
         except KeyError:
             raise UnknownStation(station_id) from None
+
+    def _check_open(self, station: Station) -> None:
+        """Raises `UnknownStation` where it has been closed."""
+        if self.stations.get(station.id) is not station:
+            raise UnknownStation(station.id)
 
     def close_station(self, station: Station, ending: Ending = DELETED) -> None:
         """End the station and all that listen to it; idempotent."""
@@ -175,12 +180,9 @@ class Conductor:
 
         Raises `UnknownStation`, `ControlRefused`, `EngineUnavailable`.
         """
-        if self.stations.get(station.id) is not station:
-            raise UnknownStation(station.id)
         received_s = time.monotonic()
         applied = await self._apply(station, control)
-        if self.stations.get(station.id) is not station:
-            raise UnknownStation(station.id)
+        self._check_open(station)
         leaves_s = time.monotonic()
         if station.first_tick is not None:
             leaves_s = max(leaves_s, time_of(station.first_tick + applied.entry.block))
@@ -260,7 +262,7 @@ class Conductor:
                         raise
                     await asyncio.sleep(_TRY_AGAIN_S)
                 if not station.is_asleep:
-                    self._wanted_s[station.id] = time.monotonic()
+                    self._want(station)
                     return
                 if station.is_idle:  # it has fallen asleep again already
                     return
@@ -271,15 +273,21 @@ class Conductor:
     async def _apply(self, station: Station, control: Control) -> Applied:
         """Apply a control, waking the station for it."""
         for _ in range(_MAX_WAKES):
+            self._check_open(station)
             if station.is_asleep:
                 try:
                     await asyncio.wait_for(asyncio.shield(self._wake(station)), _WAKE_S)
                 except TimeoutError:
                     raise EngineUnavailable("the station could not be woken in time; try later") from None
-            self._wanted_s[station.id] = time.monotonic()
+            self._want(station)
             with contextlib.suppress(FellAsleep):
                 return await station.link.apply(station.id, control)
         raise EngineUnavailable("the engines have too much to do to wake the station; try later")
+
+    def _want(self, station: Station) -> None:
+        """Let it play for a while from now, whether anybody listens or not."""
+        if station.id in self.stations and not station.is_asleep:
+            self._wanted_s[station.id] = time.monotonic()
 
     def _let_sleep(self, now_s: float) -> None:
         """Put to sleep what nobody has wanted for long."""
@@ -317,9 +325,11 @@ class Conductor:
     async def _sleeps(self, station: Station) -> None:
         """Put a station to sleep, and wait until it sleeps, but not for ever."""
         asleep = self._falling_asleep.setdefault(station.id, asyncio.get_running_loop().create_future())
-        self._put_to_sleep(station)
-        await asyncio.wait([asleep], timeout=_ROOM_S)
-        self._falling_asleep.pop(station.id, None)
+        try:
+            self._put_to_sleep(station)
+            await asyncio.wait([asleep], timeout=_ROOM_S)
+        finally:
+            self._falling_asleep.pop(station.id, None)
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 

@@ -25,16 +25,15 @@ log = logging.getLogger(__name__)
 
 async def apply_control(conductor: Conductor, station: Station, message: Any) -> Answer:
     """Read and apply one control; a mistake is answered with an `Error` and never raised."""
-    if not isinstance(message, dict):
-        return _error("bad_control", "a control is a JSON object with a type, such as steer")
     try:
         return await conductor.control(station, parse_control(message))
     except (MoodsError, StreamingError) as error:
         log.info("control refused", extra=about(station=station.id, code=error.code, detail=str(error)))
-        return _error(error.code, str(error), message.get("id"))
+        return _error(error.code, str(error), message)
 
 
-def _error(code: str, detail: str, control_id: object = None) -> Error:
+def _error(code: str, detail: str, message: object = None) -> Error:
+    control_id = message.get("id") if isinstance(message, dict) else None
     return Error(type="error", id=control_id if isinstance(control_id, str) else None, code=code, detail=detail)
 
 

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, GetCoreSchemaHandler, JsonValue, TypeAda
 from pydantic_core.core_schema import CoreSchema, literal_schema
 from typing_extensions import TypedDict
 
+from engine.take import TakeOpening
 from moods.control import Changes, Control, Opening
 from moods.intent import LAYERS, SECTIONS, STYLES
 from moods.mood import style_names
@@ -350,8 +351,8 @@ class Skip(TypedDict):
     """Of 20 ms."""
 
 
-Told = Beat | Section | Marker | Skip
-"""What an engine tells of its stations, and everybody on the channel receives."""
+Told = Beat | Section | Marker
+"""What an engine tells of the music ahead, and everybody on the channel receives."""
 LiveMessage = Annotated[
     Ack | Error | Beat | Section | Marker | Status | SessionBegan | Skip, Field(discriminator="type")
 ]
@@ -373,43 +374,6 @@ class AudioHeader(TypedDict):
 
 
 # --- takes -----------------------------------------------------------------------------------------------------------
-
-
-@_exact
-class TakeModel(TypedDict):
-    """Weights, and by which sum they are known."""
-
-    name: str
-    sha256: str
-
-
-@_exact
-class TakeOpening(TypedDict):
-    """The first line of a take: all but the controls that the same music is made from."""
-
-    type: Literal["opening"]
-    version: Literal[1]
-    """Of this document's form."""
-    station: str
-    is_complete: bool
-    """False: the oldest controls have been forgotten."""
-    opening: dict[str, JsonValue]
-    """The fields with which the station was opened, but the seed."""
-    seed: Annotated[int, Field(ge=0)]
-    backend: str
-    """The kind of generator that made the music."""
-    model: TakeModel | None
-    device: str
-    patches: str | None
-    """sha256 of the instruments that stood beside or for the shipped ones."""
-    block_frames: Annotated[int, Field(ge=1)]
-    """Of a block of the stream; each frame below is a multiple."""
-    block_multiple: Annotated[int, Field(ge=1)]
-    """So many blocks were made at once."""
-    latency_frames: Annotated[int, Field(ge=0)]
-    """What the stream had before the music's frame 0."""
-    lead_frames: Annotated[int, Field(ge=0)]
-    """Notes could change from a beat on that began so long after what was made."""
 
 
 @_extensible

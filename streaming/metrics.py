@@ -30,6 +30,7 @@ class Metrics:
         self.composer_resets = counter(
             "undersong_composer_resets", "Beats composed again, unheard, because the first were stuck"
         )
+        self.generator_events = counter("undersong_generator_events", "What generators count of themselves", ["name"])
         self.filler_seconds = counter("undersong_filler_seconds", "Sound the filler made, seconds")
         self.dropped_chunks = counter("undersong_dropped_chunks", "20 ms lost by listeners that read too slowly")
         self.engine_restarts = counter("undersong_engine_restarts", "Times an engine process was started again")

@@ -283,7 +283,7 @@ async def get_audio(
     if is_head:
         return StreamingResponse(iter(()), 200, headers, media_type)
     session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS, http_audio.LAG_BLOCKS)
-    return StreamingResponse(http_audio.stream(station, session, kind), 200, headers, media_type)
+    return http_audio.AudioResponse(station, session, kind, headers)
 
 
 # --- WebSockets: OpenAPI has none, so each stands there as the GET that begins it -------------------------------------

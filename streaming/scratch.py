@@ -39,6 +39,17 @@ def sleeper_path(folder: Path, station: str) -> Path:
     return folder / f"{station}.asleep"
 
 
+def partial_path(path: Path) -> Path:
+    """Where it is written what is to replace `path`."""
+    return path.with_suffix(".partial")
+
+
+def remove_kept(path: Path) -> None:
+    """Throw away what is kept in `path`, and what a writer that died has left beside it; idempotent."""
+    path.unlink(missing_ok=True)
+    partial_path(path).unlink(missing_ok=True)
+
+
 def free_bytes(folder: Path) -> float:
     """Bytes that we may still write in `folder`: 0 where it is not ours to write, infinite where nobody can tell."""
     try:

@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
-from engine.take import write_take
+from engine.take import Entry, Skip, write_take
 from moods.control import Opening
 from moods.intent import BEATS_PER_BAR
 from streaming import messages
 from streaming.engines.link import Link
 from streaming.engines.ring import Chunk
-from streaming.engines.wire import Applied, GaveWay, LogEntry
+from streaming.engines.wire import Applied, GaveWay, LeftOut
 from streaming.errors import UnknownStation
 from streaming.feed import Feed, Feeds
 from streaming.journal import about
@@ -67,7 +67,7 @@ class Station:
         self.gives_way = False
         """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
-        self.log: deque[LogEntry] = deque(maxlen=_MAX_LOG)
+        self.log: deque[Entry] = deque(maxlen=_MAX_LOG)
         self.num_underruns = 0
         self.idle_since_s = time.monotonic()
         self._all_feeds, self._metrics, self._on_heard = feeds, feeds.metrics, on_heard
@@ -101,6 +101,16 @@ class Station:
         self.log.append(report.entry)
         self.gives_way = report.is_resting
         self._tell_status()
+
+    def on_left_out(self, report: LeftOut) -> None:
+        """The engine came too late. What it had yet to do again after a death has moved behind what it left out."""
+        first = report.entries[0]
+        while self.log and self.log[-1].index >= first.index:
+            self.log.pop()
+        self.log.extend(report.entries)
+        assert isinstance(first.control, Skip), first
+        frame = first.block * BLOCK_FRAMES
+        self.broadcast(messages.Skip(type="skip", frame=frame, index=first.index, blocks=first.control.blocks))
 
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
@@ -235,15 +245,12 @@ class Station:
 
     def on_event(self, event: Told) -> None:
         """Take in an event of the engine and pass it on."""
-        if event["type"] == "skip":
-            message = {"type": "skip", "blocks": event["blocks"]}
-            self.log.append(LogEntry(event["index"], event["frame"] // BLOCK_FRAMES, message))
         if event["type"] == "beat":
             self._forget_beats_from(event["frame"])
             if self._beats and (self._beats[-1]["bar"], self._beats[-1]["beat"]) == (event["bar"], event["beat"]):
                 self._beats.pop()  # the same beat, moved
             self._beats.append(event)
-        if event["type"] != "skip" and event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
+        if event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
             return  # it waited while this process stood still: what should have sounded long ago is no news
         self.broadcast(event)
 
@@ -318,8 +325,8 @@ class Station:
         `resume`.
         """
         assert self.link.traits is not None, "it was opened by an engine that was ready"
-        entries = [(entry.block, entry.control) for entry in self.log]
-        is_complete = not self.log or self.log[0].index == 0
+        entries = tuple(self.log)
+        is_complete = not entries or entries[0].index == 0
         return write_take(self.id, self.opening.asked(), self.seed, entries, self.link.traits, is_complete=is_complete)
 
     def _status_for(self, client: LiveClient) -> Status:

@@ -12,7 +12,7 @@ from engine.audio import SAMPLE_RATE
 from engine.errors import BadTake
 from engine.generator import Model, Traits
 from engine.render import length_of
-from engine.take import Entry, Rest, Resume, Skip, read_take, write_take
+from engine.take import Entry, Rest, Resume, Skip, TakeOpening, read_control, read_take, write_take
 from moods.control import parse_control, parse_opening
 from tests.streaming.sines import Sines
 
@@ -31,7 +31,8 @@ TRAITS = replace(Sines.traits, model=Model("score", "ab" * 32))
 def written(
     entries: list[tuple[int, dict[str, Any]]] = ENTRIES, traits: Traits = TRAITS, is_complete: bool = True
 ) -> str:
-    return "".join(write_take("s1", OPENING, 7, entries, traits, is_complete=is_complete))
+    done = [Entry(index, block, read_control(message)) for index, (block, message) in enumerate(entries)]
+    return "".join(write_take("s1", OPENING, 7, done, traits, is_complete=is_complete))
 
 
 def test_a_take_is_read_as_it_was_written() -> None:
@@ -48,6 +49,12 @@ def test_its_header_says_everything_once() -> None:
     assert header["opening"] == {name: OPENING[name] for name in ("mood", "style")}
     assert (header["version"], header["seed"], header["model"]["sha256"]) == (1, 7, "ab" * 32)
     assert header.keys() & header["opening"].keys() == set()
+    assert header.keys() == TakeOpening.model_fields.keys()
+
+
+def test_what_was_done_is_written_as_it_was_asked() -> None:
+    rows = [json.loads(line) for line in written().splitlines()[1:]]
+    assert rows == [{"frame": block * 960, **message} for block, message in ENTRIES]
 
 
 def header(**changes: Any) -> str:
@@ -70,10 +77,16 @@ def line(message: str) -> str:
         (header(version=2), "version is 2; this Undersong reads 1"),
         (header(seed=-1), "line 1: seed is -1"),
         (header(model={"name": "score"}), "line 1: model.sha256"),
+        (header(entries=...), "line 1: entries"),
+        (header(entries=5.5), "line 1: entries is 5.5"),
+        (header(more=1), "line 1: more is 1"),
         (header(opening={"energy": 2}), "line 1: energy is 2; allowed is 0 … 1"),
         (header(block_frames=480), "its blocks are of 480 frames, here of 960"),
         (written()[:-9], "it is cut off in line 6"),
         (written().splitlines()[0][:-9], "it is cut off in line 1"),
+        ("".join(written().splitlines(keepends=True)[:-2]), "3 lines follow its first, which says 5"),
+        (written().splitlines()[0], "0 lines follow its first, which says 5"),
+        (line('{"type": "panic", "frame": 57600}'), "6 lines follow its first, which says 5"),
         (line("rubbish"), "line 7 is not JSON"),
         (line("[]"), "line 7 is []; expected an object"),
         (line('{"type": "panic"}'), "line 7: frame is null; expected a multiple of 960"),

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 
 from engine.audio import BLOCK_SECONDS
 from engine.generator import Traits
+from engine.take import Entry
 from moods.control import Control, Opening
 from streaming.config import Config
 from streaming.engines.ring import Chunk
@@ -34,7 +35,7 @@ from streaming.engines.wire import (
     Health,
     Heard,
     Kept,
-    LogEntry,
+    LeftOut,
     Open,
     Opened,
     Plays,
@@ -82,13 +83,14 @@ class Played(Protocol):
     @property
     def is_idle(self) -> bool: ...
     @property
-    def log(self) -> Iterable[LogEntry]: ...
+    def log(self) -> Iterable[Entry]: ...
 
     def on_opened(self, first_tick: int, playing: Playing) -> None: ...
     def on_applied(self, report: Applied) -> None: ...
     def on_playing(self, playing: Playing) -> None: ...
     def on_event(self, event: Told) -> None: ...
     def on_gave_way(self, report: GaveWay) -> None: ...
+    def on_left_out(self, report: LeftOut) -> None: ...
     def fall_asleep(self, next_block: int) -> None: ...
 
 
@@ -133,7 +135,8 @@ class _Asked:
 
     apply: Apply
     answer: asyncio.Future[Applied]
-    is_resent: bool = False
+    num_sent: int = 0
+    """To how many runs of the engine."""
 
 
 class Link(ABC):
@@ -172,7 +175,10 @@ class Link(ABC):
 
     @abstractmethod
     def _begin(self) -> None:
-        """Start an engine. From now on call `_hear` with what it reports, and `_on_end` when it has ended by itself."""
+        """Start an engine. From now on call `_hear` with what it reports, and `_on_end` when it has ended by itself.
+
+        Raises OSError where none can be started now.
+        """
 
     @abstractmethod
     def _transmit(self, request: Request, sent_s: float) -> None:
@@ -209,7 +215,8 @@ class Link(ABC):
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin the engine; it takes work when this returns. Raises `EngineFailed` where it cannot start at all."""
+        """Begin the engine; it takes work when this returns. Raises `EngineFailed`, and OSError, where it cannot start
+        at all."""
         self._started = asyncio.get_running_loop().create_future()
         self._heard_s = time.monotonic()
         self._begin()
@@ -316,13 +323,18 @@ class Link(ABC):
         number = next(self._numbers)
         asked = _Asked(Apply(station_id, number, control), asyncio.get_running_loop().create_future())
         self._unanswered[number] = asked
-        self._send(asked.apply)
+        if self.is_ready:  # else it is sent when the engine is
+            self._ask(asked)
         try:
             return await asyncio.wait_for(asked.answer, _ANSWER_S)
         except TimeoutError:
             raise EngineUnavailable("the engine did not answer in time; the control may still be applied") from None
         finally:
             self._unanswered.pop(number, None)
+
+    def _ask(self, asked: _Asked) -> None:
+        asked.num_sent += 1
+        self._send(asked.apply)
 
     def _send_open(self, held: _Held) -> None:
         station, resume, now_s = held.station, None, time.monotonic()
@@ -386,6 +398,8 @@ class Link(ABC):
                     _settle(self._unanswered[number].answer, refusal)
             case GaveWay():
                 station.on_gave_way(report)
+            case LeftOut():
+                station.on_left_out(report)
             case Slept(next_block=next_block, num_controls=num_controls):
                 station.fall_asleep(next_block)
                 self._release(station.id, FellAsleep())
@@ -405,6 +419,8 @@ class Link(ABC):
         self.lead_ms = health.lead_ms
         self._metrics.late_blocks.inc(health.late_blocks)
         self._metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
+        for name, count in health.counters.items():
+            self._metrics.generator_events.labels(name).inc(count)
         for step_ms in health.step_ms:
             self._metrics.step_ms.observe(step_ms)
 
@@ -419,12 +435,11 @@ class Link(ABC):
                 held.num_kept_controls = 0
             self._send_open(held)
         for asked in self._unanswered.values():
-            if asked.is_resent:  # it has met two deaths: it may be their cause
+            if asked.num_sent > 1:  # it has met two deaths: it may be their cause
                 text = "the engine died twice over this control; it is not applied"
                 _settle(asked.answer, EngineUnavailable(text))
             else:
-                asked.is_resent = True
-                self._send(asked.apply)
+                self._ask(asked)
         _settle(self._started, None)
 
     def _on_end(self) -> None:
@@ -443,8 +458,19 @@ class Link(ABC):
     async def _restart(self, pause_s: float) -> None:
         await self._end()
         await asyncio.sleep(pause_s)
+        while not self._has_begun():
+            await asyncio.sleep(_LONGEST_PAUSE_S)
+
+    def _has_begun(self) -> bool:
+        """Begin the engine, if it can be had now."""
         self._heard_s = time.monotonic()
-        self._begin()
+        try:
+            self._begin()
+        except OSError as error:
+            facts = about(engine=self.name, detail=str(error))
+            log.error("an engine cannot be started now; trying again in %.0f s", _LONGEST_PAUSE_S, extra=facts)
+            return False
+        return True
 
 
 def _settle(answer: asyncio.Future[Any] | None, result: Any) -> None:

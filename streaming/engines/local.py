@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import queue
 import shutil
@@ -25,29 +26,40 @@ from streaming.engines.link import Link, Owner
 from streaming.engines.ring import RING_BYTES, Chunk, Ring
 from streaming.engines.wire import Pipe, Ready, Report, Request
 from streaming.errors import EngineUnavailable
-from streaming.scratch import SHARED_MEMORY, ring_path, roomy_folder, sleeper_path, snapshot_path, temporary_folder
+from streaming.scratch import (
+    SHARED_MEMORY,
+    remove_kept,
+    ring_path,
+    roomy_folder,
+    sleeper_path,
+    snapshot_path,
+    temporary_folder,
+)
 from undersong_launch import child_command, child_environment
 
 _GOODBYE_S = 2.0
-_SLEEPER_BYTES = 2_800_000
-"""About what a station takes on the disk while it sleeps."""
+_SNAPSHOT_BYTES = 2_800_000
+"""About what is kept of a station, for its engine's death or while it sleeps."""
 
 
 class _Child:
-    """A process that has been started and told its settings."""
+    """A process that has been started and told its settings. Raises OSError where none can be had."""
 
     def __init__(self, config: Config, runtime_folder: Path, sleepers_folder: Path) -> None:
         self.config, self.runtime_folder, self.sleepers_folder = config, runtime_folder, sleepers_folder
         self.socket, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as on_failure, theirs:
+            on_failure.enter_context(self.socket)
+            self.pipe = on_failure.enter_context(contextlib.closing(Pipe(os.dup(self.socket.fileno()))))
             self.process = subprocess.Popen(
                 child_command("streaming.engines.process:main", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
                 process_group=0,  # Ctrl-C is for the server process, which ends it in its own time
             )
-        self.pipe = Pipe(os.dup(self.socket.fileno()))
-        self.pipe.send((config, runtime_folder, sleepers_folder, os.getpid()))
+            on_failure.pop_all()
+        with contextlib.suppress(OSError):  # that it has ended already is noticed by whoever reads
+            self.pipe.send((config, runtime_folder, sleepers_folder, os.getpid()))
 
 
 _ahead: _Child | None = None
@@ -83,12 +95,14 @@ def _take_ahead(config: Config) -> _Child | None:
 
 def _make_runtime_folder(config: Config) -> Path:
     """A new folder for rings and snapshots. Raises `OSError` where there is none."""
-    return _make_folder(roomy_folder(config.max_playing * RING_BYTES, SHARED_MEMORY, temporary_folder()))
+    # Each station has a ring and what is kept of it; what is kept anew stands beside the old one for a moment.
+    num_bytes = config.max_playing * (RING_BYTES + _SNAPSHOT_BYTES) + _SNAPSHOT_BYTES
+    return _make_folder(roomy_folder(num_bytes, SHARED_MEMORY, temporary_folder()))
 
 
 def _make_sleepers_folder(config: Config) -> Path:
     """A new folder for stations that sleep, on a disk if there is room. Raises `OSError` where there is none."""
-    return _make_folder(roomy_folder(config.max_stations * _SLEEPER_BYTES, temporary_folder(), SHARED_MEMORY))
+    return _make_folder(roomy_folder(config.max_stations * _SNAPSHOT_BYTES, temporary_folder(), SHARED_MEMORY))
 
 
 def _make_folder(place: Path) -> Path:
@@ -106,6 +120,11 @@ class LocalEngines:
         self._ahead = _take_ahead(config)
         ahead = self._ahead
         self._sleepers_folder = _make_sleepers_folder(config) if ahead is None else ahead.sleepers_folder
+        # Whoever cleans up temporary files that nobody has touched for long leaves alone what is locked.
+        self._lock = contextlib.ExitStack()
+        folder = os.open(self._sleepers_folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._lock.callback(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_SH)
 
     def link(self, name: str, owner: Owner) -> LocalEngine:
         """Raises `OSError` where no folder can be made for its rings."""
@@ -114,6 +133,7 @@ class LocalEngines:
 
     def close(self) -> None:
         shutil.rmtree(self._sleepers_folder, ignore_errors=True)
+        self._lock.close()
 
 
 class LocalEngine(Link):
@@ -176,13 +196,16 @@ class LocalEngine(Link):
     def _free_room(self, station_id: str) -> None:
         self._rings.pop(station_id).close()
         ring_path(self._folder, station_id).unlink(missing_ok=True)
-        snapshot_path(self._folder, station_id).unlink(missing_ok=True)
+        kept_path = snapshot_path(self._folder, station_id)
+        kept_path.unlink(missing_ok=True)
+        if not self.is_ready:  # an engine that is there does it itself when it has done writing
+            remove_kept(kept_path)
 
     def has_kept(self, station_id: str) -> bool:
         return sleeper_path(self._sleepers_folder, station_id).exists()
 
     def forget(self, station_id: str) -> None:
-        sleeper_path(self._sleepers_folder, station_id).unlink(missing_ok=True)
+        remove_kept(sleeper_path(self._sleepers_folder, station_id))
 
 
 class _Process:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from engine.audio import BLOCK_FRAMES, CHANNELS
 from engine.backends import find_factory
 from engine.compile import reported_to
 from engine.config import EngineConfig
-from engine.errors import EngineError
+from engine.errors import EngineError, UnknownGenerator
 from engine.generator import Generator
 from engine.performance import Performance, step
 from moods.control import MoodFields, Opening, Steer
@@ -32,17 +33,29 @@ from streaming.engines.worker import Worker
 from streaming.journal import open_journal
 from streaming.pacing import let_others_first, prefer_to_others
 
+log = logging.getLogger(__name__)
+
 _WARM_UP_BLOCKS = 50
 _SWITCH_S = 0.0005
 """How long a thread that publishes waits at most for the loop to let it run; a block takes it some 0.2 ms."""
+_DEATH_S = 0.1
+"""How long a process that is killed may still be our parent after its pipe has closed."""
 
 
-def _load_generator(config: Config) -> Generator:
+def load_generator(config: Config) -> Generator:
+    """Raises `EngineError` and nothing else."""
     engine_config = EngineConfig(
         backend=config.backend, device=config.device, max_slots=config.max_playing,
         patches=Path(config.patches) if config.patches else None, num_threads=1 if config.num_engines > 1 else None,
     )  # fmt: skip
-    return find_factory(config.generator)(engine_config)
+    factory = find_factory(config.generator)
+    try:
+        return factory(engine_config)
+    except EngineError:
+        raise
+    except Exception as error:  # whatever a function that is not ours does
+        log.debug("generator %s failed", config.generator, exc_info=True)
+        raise UnknownGenerator(config.generator, f"{type(error).__name__}: {error}") from None
 
 
 def warm_up(generator: Generator) -> None:
@@ -61,17 +74,27 @@ def warm_up(generator: Generator) -> None:
     OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
 
 
-def _remove(*folders: Path) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _end_with_parent(parent: int, *folders: Path) -> None:
     """The server process may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
     while os.getppid() == parent:
         time.sleep(0.5)
     _remove(*folders)
     os._exit(0)
+
+
+def _remove_after_parent(parent: int, *folders: Path) -> None:
+    """Clean up for a server process that was killed; one that lives does it when its last engine has ended."""
+    until_s = time.monotonic() + _DEATH_S
+    while os.getppid() == parent:
+        if time.monotonic() > until_s:
+            return
+        time.sleep(0.01)
+    _remove(*folders)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(descriptor: str) -> int:
@@ -92,7 +115,7 @@ def main(descriptor: str) -> int:
 
     try:
         with reported_to(report):
-            generator = _load_generator(config)
+            generator = load_generator(config)
         warm_up(generator)
     except EngineError as error:
         pipe.send(Failed(str(error)))
@@ -102,5 +125,5 @@ def main(descriptor: str) -> int:
     sys.setswitchinterval(_SWITCH_S)
     prefer_to_others()
     Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
-    _remove(runtime_folder, sleepers_folder)  # the server process does it too, unless it was killed
+    _remove_after_parent(parent, runtime_folder, sleepers_folder)
     return 0

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from streaming.encoders.opus import OpusEncoder
 from streaming.engines.ring import Ring
+from streaming.scratch import partial_path, remove_kept
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,9 @@ class Publisher:
         """
         try:
             write_snapshot(self._snapshot_path, snapshot)
-        except OSError as error:
+        except Exception as error:  # what a generator copies may be anything
             if self._is_kept:
-                log.warning("%s cannot be kept for a recovery: %s", self._snapshot_path, error.strerror)
+                log.warning("%s cannot be kept for a recovery: %s", self._snapshot_path, error)
             self._is_kept = False
         else:
             self._is_kept = True
@@ -54,21 +55,21 @@ class Publisher:
 
     def forget(self) -> None:
         """Throw the snapshot away."""
-        self._snapshot_path.unlink(missing_ok=True)
+        remove_kept(self._snapshot_path)
 
     def close(self) -> None:
         self._ring.close()
 
 
 def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
-    """Write a snapshot, or leave what is there as it is. Raises OSError.
+    """Write a snapshot, or leave what is there as it is. Raises OSError, and what pickling raises.
 
     Its arrays are written from where they are: pickling them into one piece would hold up the other threads.
     """
     buffers: list[pickle.PickleBuffer] = []
     plain = pickle.dumps(snapshot, protocol=5, buffer_callback=buffers.append)
     pieces = [memoryview(plain), *(buffer.raw() for buffer in buffers)]
-    partial = path.with_suffix(".partial")
+    partial = partial_path(path)
     try:
         with partial.open("wb") as file:
             file.write(struct.pack(f"<{1 + len(pieces)}Q", len(pieces), *(piece.nbytes for piece in pieces)))
@@ -82,13 +83,23 @@ def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
 
 
 def read_snapshot(path: Path) -> dict[str, Any] | None:
-    """What was written last; None where nothing was."""
+    """What was written last; None where nothing was.
+
+    Raises OSError where it cannot be read. What is damaged is removed besides: it would only be met again.
+    """
     try:
         with path.open("rb") as file:
             (num_pieces,) = struct.unpack("<Q", file.read(8))
             pieces = [bytearray(size) for size in struct.unpack(f"<{num_pieces}Q", file.read(8 * num_pieces))]
             for piece in pieces:
-                file.readinto(piece)
+                if file.readinto(piece) < len(piece):
+                    raise EOFError("it is cut off")
+        snapshot: dict[str, Any] = pickle.loads(pieces[0], buffers=pieces[1:])
     except FileNotFoundError:
         return None
-    return pickle.loads(pieces[0], buffers=pieces[1:])
+    except OSError:
+        raise
+    except Exception as error:  # bytes that are not as written may fail in any way
+        path.unlink()
+        raise OSError(f"{path} is damaged: {error}") from error
+    return snapshot

@@ -127,6 +127,7 @@ class Tally:
     ahead_s: float = 0.0
     """Spent on composing ahead."""
     num_blocks: int = 0
+    """Blocks that were due, of those who do not rest."""
     num_late: int = 0
     """Blocks that were ready after they were due."""
     num_left_out: int = 0

@@ -13,19 +13,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from engine.generator import Traits
+from engine.take import Entry
 from moods.control import Control, Opening
 from streaming.messages import Effect, Mood, Playing, Told
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """What was done to a station before block `block` of its stream; `index` counts a station's entries from 0."""
-
-    index: int
-    block: int
-    control: dict[str, Any]
-    """As a line of its take has it."""
-
 
 # --- requests: server process to engine ------------------------------------------------------------------------------
 
@@ -37,7 +27,7 @@ class Resume:
     due_in_s: float | None
     """Seconds until its block 0 is due, counted from the sending; far below 0. None for one that was asleep: its next
     block is due when it is ready."""
-    log: tuple[LogEntry, ...]
+    log: tuple[Entry, ...]
     """Its controls since an engine last said that it has kept them."""
 
 
@@ -122,7 +112,7 @@ class Opened:
 class Applied:
     station: str
     request: int
-    entry: LogEntry
+    entry: Entry
     effect: Effect
     heading: Mood
     """Where the mood goes from now on."""
@@ -185,7 +175,16 @@ class GaveWay:
 
     station: str
     is_resting: bool
-    entry: LogEntry
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """The station came too late and left out blocks. `entries`, a skip and what was done after it, stand in its log
+    from the index of the first on."""
+
+    station: str
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +203,8 @@ class Health:
     """How long before they are due blocks are made."""
 
 
-Report = Compiling | Ready | Failed | Opened | Applied | Refused | Happened | Plays | Kept | Slept | GaveWay | Health
+OfStation = Opened | Applied | Refused | Happened | Plays | Kept | Slept | GaveWay | LeftOut
+Report = Compiling | Ready | Failed | Health | OfStation
 
 
 # --- the pipe --------------------------------------------------------------------------------------------------------

@@ -27,9 +27,8 @@ from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.errors import BadTake
 from engine.generator import Generator
 from engine.performance import Performance, Sound, step
-from engine.take import Entry, read_control
+from engine.take import Act, Entry, Rest, Resume
 from moods.errors import MoodsError
-from streaming import messages
 from streaming.config import Config
 from streaming.engines.publisher import Publisher, read_snapshot, write_snapshot
 from streaming.engines.schedule import (
@@ -53,7 +52,7 @@ from streaming.engines.wire import (
     Health,
     Heard,
     Kept,
-    LogEntry,
+    LeftOut,
     Open,
     Opened,
     Pipe,
@@ -102,7 +101,8 @@ class _Station:
     publisher: Publisher
     is_heard: bool
     is_behind: bool
-    """Brought back and not yet where it would have been: new controls wait, they belong to the present."""
+    """Brought back and not yet where it would have been, or something is still to be done to it again: new controls
+    wait, they belong to the present."""
     since_s: float
     next_keep_s: float
     next_status_s: float
@@ -120,9 +120,9 @@ class _Station:
     def is_resting(self) -> bool:
         return self.performance.is_resting
 
-    def next_entry(self, control: dict[str, Any]) -> LogEntry:
+    def next_entry(self, act: Act) -> Entry:
         """How what is done to it now stands in its log."""
-        return LogEntry(self.performance.num_controls, self.performance.next_block, control)
+        return Entry(self.performance.num_controls, self.performance.next_block, act)
 
 
 @dataclass(slots=True)
@@ -133,6 +133,14 @@ class _Opening:
     asked_s: float
     sent_s: float
     station: _Station | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _StillAwake:
+    """A station that should sleep could not be written."""
+
+    station: str
+    why: str
 
 
 _Job = tuple[Publisher, int, npt.NDArray[np.float32], float | None, float]
@@ -164,13 +172,16 @@ class Worker:
         self._unpublished: deque[Future[None]] = deque()
         self._published: deque[tuple[float, float, float]] = deque()
         """Of blocks, from the publishing threads: when each could have been begun, was due, and was ready."""
-        self._written: deque[Kept | Slept | str] = deque()
-        """From the keeping thread: what lies on the disk, or the id of a station that does not fit there."""
+        self._written: deque[Kept | Slept | _StillAwake] = deque()
+        """From the keeping thread: what lies on the disk, or does not fit there."""
+        self._can_sleep = True
+        """The last station that was put to sleep fitted on the disk; said once when that changes."""
         self._tally = Tally(time.monotonic())
         """Since it was last judged whether there is too much to do."""
         self._health = Tally(self._tally.since_s)
         """The same since the last report."""
         self._told = dict(generator.counters())
+        self._in_turn = deque([self._catch_up, self._work_ahead])
         self._ahead_load = 0.0
         """Share of the time that composing ahead takes in the long run."""
         self._skipped_s, self._may_complain_at_s = 0.0, 0.0
@@ -236,7 +247,7 @@ class Worker:
             if station is not None or request.station in self._openings or request.station in self._leaving:
                 self._deferred.append(request)
             return
-        entry = station.next_entry(request.control.asked())
+        entry = station.next_entry(request.control)
         try:
             ack = station.performance.apply(request.control)
         except MoodsError as error:
@@ -259,6 +270,11 @@ class Worker:
         if station is not None:
             self._leave(station)
             self._keeper.submit(station.publisher.forget)
+
+    def _lose(self, station: _Station, why: str) -> None:
+        """Give up a station that cannot be brought back."""
+        self._close(station.id)
+        self._pipe.send(Refused(station.id, None, EngineUnavailable.code, why, {}))
 
     def _leave(self, station: _Station) -> None:
         """Free the slot; what is still to be published is."""
@@ -289,32 +305,18 @@ class Worker:
         return True
 
     def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
-        """Begin a performance, or bring one back. Raises `MoodsError`, `BadTake` and OSError, and leaves the slot
-        empty."""
-        opening, resume = request.opening, request.resume
-        is_awoken = resume is not None and resume.due_in_s is None
-        log = [] if resume is None else [_entry_of(entry) for entry in resume.log]
-        kept_path = snapshot_path(self._folder, request.station)
+        """Begin a station, or bring one back. Raises `MoodsError`, `BadTake` and OSError, and leaves the slot empty."""
+        resume, kept_path = request.resume, snapshot_path(self._folder, request.station)
         publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
-        snapshot = None
-        if resume is not None:  # one that has woken, and has not been kept since, is still kept as it slept
-            asleep_path = sleeper_path(self._sleepers_folder, request.station)
-            snapshot = read_snapshot(kept_path) or read_snapshot(asleep_path)
-            if is_awoken and snapshot is None:
-                raise FileNotFoundError(f"{asleep_path} is not there any more")
-        if snapshot is None:
-            performance = Performance(self._generator, slot, opening, request.seed)
-        else:
-            performance = Performance.restore(self._generator, slot, opening, snapshot)
         try:
-            performance.replay(log)
-        except BadTake:
-            performance.close()
+            performance = self._perform(slot, request, kept_path)
+        except BaseException:
+            publisher.close()
             raise
         now_s = time.monotonic()
         station = _Station(
             request.station, next(self._orders), performance, publisher, request.is_heard,
-            is_behind=resume is not None and not is_awoken, since_s=now_s, next_status_s=now_s,
+            is_behind=resume is not None and resume.due_in_s is not None, since_s=now_s, next_status_s=now_s,
             # The first snapshot comes early, then they are spread by the moments at which stations opened.
             next_keep_s=now_s + min(1.0, self._config.snapshot_s),
         )  # fmt: skip
@@ -322,14 +324,37 @@ class Worker:
             station.first_tick = round((sent_s + resume.due_in_s) / BLOCK_SECONDS)
         return station
 
+    def _perform(self, slot: int, request: Open, kept_path: Path) -> Performance:
+        """Begin a performance, or go on with the one that was kept. Raises as `_enter` does."""
+        resume = request.resume
+        if resume is None:
+            return Performance(self._generator, slot, request.opening, request.seed)
+        # One that has woken, and has not been kept since, is still kept as it slept.
+        asleep_path = sleeper_path(self._sleepers_folder, request.station)
+        snapshot = read_snapshot(kept_path) or read_snapshot(asleep_path)
+        if snapshot is not None:
+            performance = Performance.restore(self._generator, slot, request.opening, snapshot)
+        elif resume.due_in_s is not None:
+            performance = Performance(self._generator, slot, request.opening, request.seed)
+        else:
+            raise FileNotFoundError(f"{asleep_path} is not there any more")
+        try:
+            performance.replay(resume.log)
+        except BadTake:
+            performance.close()
+            raise
+        return performance
+
     def _begin_next(self, is_ready: Callable[[int], bool]) -> bool:
         """Let the clock run of the station that has waited longest, of those whose slot is ready."""
         for opening in self._openings.values():
             station = opening.station
             if station is not None and is_ready(station.performance.slot):
-                sound = step(self._generator, [station.performance])[0]
+                if (sound := self._step_alone(station)) is None:
+                    return True
                 station.since_s = time.monotonic()
                 station.first_tick = tick_at(station.since_s + _PUBLISH_S) + 1 - (station.performance.next_block - 1)
+                station.is_behind = station.performance.is_replaying
                 self._publish([station], [sound], [None])
                 self._begin(station)
                 return True
@@ -342,6 +367,8 @@ class Worker:
         now_s = time.monotonic()
         playing = playing_message(station.performance)
         self._pipe.send(Opened(station.id, time_of(station.first_tick) - now_s, playing), now_s)
+        if station.is_resting and not station.is_behind:  # it fell asleep resting, and whoever wakes it is to hear it
+            self._give_way(station, is_resting=False)
         self._apply_deferred()
 
     # --- blocks ------------------------------------------------------------------------------------------------------
@@ -356,24 +383,31 @@ class Worker:
             lag = tick_at(begun_s) - station.due_tick
             if lag > MAX_LATE_TICKS:
                 self._leave_out(station, lag)
+                self._tally.num_left_out += lag
             self._announce(station)
         could_begin_s = [self._lead.could_begin_s(station) for station in stations]
         sounds = step(self._generator, [station.performance for station in stations])
         self._publish(stations, sounds, could_begin_s)
         took_s = time.monotonic() - begun_s
         self._tally.due_s += took_s
+        self._tally.num_blocks += sum(not station.is_resting for station in stations)
         self._health.step_ms.append(1000 * took_s)
         return True
+
+    def _step_alone(self, station: _Station) -> Sound | None:
+        """Make a block of a station that may still have something to do again; None where that cannot be done, and the
+        station is lost."""
+        try:
+            return step(self._generator, [station.performance])[0]
+        except BadTake as error:
+            self._lose(station, str(error))
+            return None
 
     def _leave_out(self, station: _Station, lag: int) -> None:
         """A station that is too late does not chase its listeners, as making every missed block would be late for ever:
         it leaves out what was missed and goes on from there."""
         self._skipped_s += lag * BLOCK_SECONDS
-        self._tally.num_left_out += lag
-        performance = station.performance
-        frame, index = performance.next_block * BLOCK_FRAMES, performance.num_controls
-        performance.skip(lag)
-        self._pipe.send(Happened(station.id, messages.Skip(type="skip", frame=frame, index=index, blocks=lag)))
+        self._pipe.send(LeftOut(station.id, tuple(station.performance.leave_out(lag))))
 
     def _publish(self, stations: list[_Station], sounds: list[Sound], could_begin_s: Sequence[float | None]) -> None:
         """Have the blocks that were just made encoded and written; those that were made in spare time, for which no
@@ -387,7 +421,6 @@ class Worker:
                 jobs.setdefault(station.order % _NUM_PUBLISHERS, []).append(job)
         for number, batch in jobs.items():
             self._unpublished.append(self._publishers[number].submit(self._publish_all, batch))
-        self._tally.num_blocks += len(stations)
 
     def _publish_all(self, jobs: list[_Job]) -> None:
         """On a publishing thread."""
@@ -409,7 +442,7 @@ class Worker:
             for tally in (self._health, self._tally):
                 tally.num_late += ready_s > due_s
                 tally.lag_s = ready_s - due_s
-        while self._written:
+        while self._written and self._is_read():
             self._on_written(self._written.popleft())
 
     # --- spare time --------------------------------------------------------------------------------------------------
@@ -418,14 +451,18 @@ class Worker:
         """One piece of what can wait, the most urgent first; False where there is nothing to do."""
         spare_s = next_due_s(self._stations.values(), self._lead) - time.monotonic()
         return (
-            self._catch_up()
-            or self._begin_next(self._generator.is_ready)
+            self._begin_next(self._generator.is_ready)
             or self._open_next(spare_s)
             or self._keep_next(spare_s)
             or self._tell_next()
-            or self._work_ahead()
+            or self._compose_or_catch_up()
             or self._begin_next(lambda slot: True)
         )
+
+    def _compose_or_catch_up(self) -> bool:
+        """In turns, where there is both to do: neither who plays nor who opens waits until others are back."""
+        self._in_turn.rotate()
+        return any(do() for do in self._in_turn)
 
     def _catch_up(self) -> bool:
         """Bring a station that is behind a piece nearer to where it would have been."""
@@ -438,9 +475,10 @@ class Worker:
         if not self._generator.is_ready(slot) and self._generator.work([slot]):
             return True
         self._announce(station)
-        sounds = step(self._generator, [station.performance])
-        self._publish([station], sounds, [None])
-        if station.due_tick > tick_at(time.monotonic()):
+        if (sound := self._step_alone(station)) is None:
+            return True
+        self._publish([station], [sound], [None])
+        if station.due_tick > tick_at(time.monotonic()) and not station.performance.is_replaying:
             station.is_behind, station.since_s = False, time.monotonic()
             self._apply_deferred()
         return True
@@ -448,7 +486,7 @@ class Worker:
     def _work_ahead(self) -> bool:
         begun_s = time.monotonic()
         entered = [opening.station for opening in self._openings.values() if opening.station is not None]
-        playing = [station for station in self._stations.values() if station.performance.is_sounding]
+        playing = [each for each in self._stations.values() if each.performance.is_sounding and not each.is_behind]
         has_worked = self._generator.work([station.performance.slot for station in (*entered, *playing)])
         self._health.ahead_s += time.monotonic() - begun_s
         return has_worked
@@ -463,10 +501,10 @@ class Worker:
 
     def _keep_next(self, spare_s: float) -> bool:
         """Copy a station whose last snapshot is old, and have it written."""
-        waiting = (station for station in self._stations.values() if not station.is_being_kept)
+        waiting = (each for each in self._stations.values() if not (each.is_being_kept or each.is_behind))
         station = min(waiting, key=lambda station: station.next_keep_s, default=None)
         now_s = time.monotonic()
-        if station is None or now_s < station.next_keep_s or station.is_behind:
+        if station is None or now_s < station.next_keep_s:
             return False
         if spare_s < _ROOM_S and now_s < station.next_keep_s + _PATIENCE_S:
             return False
@@ -500,20 +538,20 @@ class Worker:
         """On the keeping thread."""
         path = sleeper_path(self._sleepers_folder, slept.station)
         try:
+            path.parent.mkdir(0o700, exist_ok=True)  # who cleans up temporary files may have removed it
             write_snapshot(path, snapshot)
-        except OSError as error:
-            log.warning("%s cannot be kept asleep: %s", path, error.strerror)
-            self._written.append(slept.station)
+        except Exception as error:  # what a generator copies may be anything
+            self._written.append(_StillAwake(slept.station, f"{path}: {error}"))
         else:
             self._written.append(slept)
 
-    def _on_written(self, written: Kept | Slept | str) -> None:
-        if isinstance(written, str):
-            if written in self._leaving:  # it plays on, where it would be now
-                self._stations[written] = self._leaving.pop(written)
-                self._apply_deferred()
+    def _on_written(self, written: Kept | Slept | _StillAwake) -> None:
+        if isinstance(written, _StillAwake):
+            if (station := self._leaving.pop(written.station, None)) is not None:
+                self._play_on(station, written.why)
             return
         if isinstance(written, Slept):
+            self._can_sleep = True
             station = self._leaving.pop(written.station, None)
             if station is None:  # closed meanwhile
                 sleeper_path(self._sleepers_folder, written.station).unlink(missing_ok=True)
@@ -523,14 +561,24 @@ class Worker:
             self._keeper.submit(station.publisher.forget)
         self._pipe.send(written)
 
+    def _play_on(self, station: _Station, why: str) -> None:
+        """It could not be put to sleep, and plays on where it would be now."""
+        if self._can_sleep:
+            log.warning("stations cannot be kept asleep: %s", why)
+        self._can_sleep = False
+        station.since_s = time.monotonic()
+        self._stations[station.id] = station
+        self._apply_deferred()
+
     def _judge(self, now_s: float) -> None:
         """Where there is too much to do for good some stations give way; where there is room one comes back."""
         tally, self._tally = self._tally, Tally(now_s)
-        stations = list(self._stations.values())
+        # Who is behind has no block that is due, and nothing is done to it while its log is being replayed.
+        stations = [station for station in self._stations.values() if not station.is_behind]
         number = self._burden.judge(tally, self._lead.seconds, stations, now_s)
         if number > 0:
             for station in who_gives_way(stations, number):
-                if station.is_heard:
+                if station.is_heard or not self._can_sleep:
                     self._give_way(station, is_resting=True)
                 else:
                     self._put_to_sleep(station)
@@ -539,7 +587,7 @@ class Worker:
             self._give_way(rested, is_resting=False)
 
     def _give_way(self, station: _Station, is_resting: bool) -> None:
-        entry = station.next_entry({"type": "rest" if is_resting else "resume"})
+        entry = station.next_entry(Rest() if is_resting else Resume())
         if is_resting:
             station.performance.rest()
         else:
@@ -595,7 +643,3 @@ class Worker:
         load = min(1.0, health.load(now_s) - ahead + self._ahead_load)
         lead_ms = lead_in_ms(self._lead.seconds)
         self._pipe.send(Health(load, tuple(health.step_ms), health.num_late, grown, lead_ms))
-
-
-def _entry_of(entry: LogEntry) -> Entry:
-    return Entry(entry.index, entry.block, read_control(entry.control))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from operator import attrgetter
 
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from streaming.encoders.opus import wrap_packet
@@ -53,18 +55,31 @@ class _Outlet:
         return taken
 
 
-async def stream(station: Station, session: Session, kind: str) -> AsyncIterator[bytes]:
-    """Yield the station's audio as `kind`, one of MEDIA_TYPES, until either side ends."""
-    try:
-        header, convert = _CONTAINERS[kind]()
-        if header:
-            yield header  # the first block of a young station comes a second later
-        while (chunk := await session.next_chunk()) is not None:
-            written = await asyncio.to_thread(convert, chunk) if kind == "mp3" else convert(chunk)
-            if written:
-                yield written
-    finally:
-        station.remove_session(session)
+class AudioResponse(StreamingResponse):
+    """The station's audio as `kind`, one of MEDIA_TYPES, until either side ends.
+
+    The session ends with it, even where the listener is gone before a byte was sent.
+    """
+
+    def __init__(self, station: Station, session: Session, kind: str, headers: Mapping[str, str]) -> None:
+        super().__init__(_stream(session, kind), 200, headers, MEDIA_TYPES[kind])
+        self._station, self._session = station, session
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._station.remove_session(self._session)
+
+
+async def _stream(session: Session, kind: str) -> AsyncIterator[bytes]:
+    header, convert = _CONTAINERS[kind]()
+    if header:
+        yield header  # the first block of a young station comes a second later
+    while (chunk := await session.next_chunk()) is not None:
+        written = await asyncio.to_thread(convert, chunk) if kind == "mp3" else convert(chunk)
+        if written:
+            yield written
 
 
 def peek(kind: str, range_: str) -> bytes | None:

@@ -40,8 +40,8 @@ async def serve_live(conductor: Conductor, station: Station, socket: WebSocket, 
 
 async def serve_audio(station: Station, session: Session, socket: WebSocket, audio_format: str) -> None:
     """Send the station's audio, one message for every 20 ms, until either side ends."""
-    await socket.accept()
     try:
+        await socket.accept()
         await _until_first(_send_audio(session, socket, audio_format), _drain(socket))
     finally:
         station.remove_session(session)

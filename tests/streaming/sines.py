@@ -28,6 +28,7 @@ class Sines:
         self._step_s, self._slot_s = step_s, slot_s
         self._controllers: dict[int, Controller] = {}
         self._places: dict[int, tuple[int, float]] = {}  # music frame, level reached
+        self._num_blocks = 0
 
     def open(self, slot: int, controller: Controller) -> None:
         assert slot not in self._controllers and 0 <= slot < self.max_slots
@@ -35,7 +36,7 @@ class Sines:
         self._places[slot] = (0, self._level(controller, 0))
 
     def counters(self) -> Mapping[str, int]:
-        return {}
+        return {"blocks": self._num_blocks}
 
     def work(self, slots: Sequence[int]) -> bool:
         return False
@@ -46,6 +47,7 @@ class Sines:
     def step(self, slots: Sequence[int], *, stems: bool = False, notes: bool = False) -> Made:
         assert not stems and not notes, "sines have neither"
         time.sleep(self._step_s + self._slot_s * len(slots))
+        self._num_blocks += len(slots)
         return Made(np.stack([self._step(slot) for slot in slots]))
 
     def revise(self, slot: int, changed_since: int) -> None:
@@ -96,3 +98,7 @@ def open_costly(config: EngineConfig) -> Sines:
 
 def open_broken(config: EngineConfig) -> Sines:
     raise BadCheckpoint(os.path.join("nowhere", "weights"), "sha256 aa", "sha256 bb")
+
+
+def open_faulty(config: EngineConfig) -> Sines:
+    raise ValueError("there are no\nsines today")

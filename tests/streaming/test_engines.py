@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from engine.errors import UnknownGenerator
 from streaming.config import Config
-from streaming.engines import link
+from streaming.engines import link, process
 from streaming.errors import BadConfig
 from tests.streaming.conftest import SINES, Running, dial
 
@@ -108,3 +109,17 @@ def test_auto_is_one_engine_a_core_where_there_are_stations_for_them(monkeypatch
     numbers = {most: Config(max_stations=most).num_engines for most in (1, 8, 9, 16, 48, 1000)}
     assert numbers == {1: 1, 8: 1, 9: 2, 16: 2, 48: 6, 1000: 6}
     assert Config(max_stations=1000, device="cuda").num_engines == 1
+
+
+@pytest.mark.parametrize(
+    ("generator", "words"),
+    [
+        ("tests.streaming.sines:open_faulty", "ValueError: there are no sines today"),
+        ("tests.streaming.sines:Running", "no attribute 'Running'"),
+    ],
+)
+def test_a_generator_that_cannot_be_made_is_one_line_with_what_it_said(generator: str, words: str) -> None:
+    with pytest.raises(UnknownGenerator) as error:
+        process.load_generator(Config(generator=generator))
+    assert words in str(error.value) and generator in str(error.value)
+    assert len(str(error.value).splitlines()) == 1

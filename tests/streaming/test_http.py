@@ -17,9 +17,14 @@ import av
 import httpx
 import numpy as np
 import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+from starlette.websockets import WebSocket
 
 from streaming.config import Config
+from streaming.transports import http_audio, websocket
 from tests.streaming.conftest import SINES, Running
+from tests.streaming.test_engines import wait_until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -211,6 +216,11 @@ def test_unknown_audio_format_names_those_there_are(server: Running) -> None:
     assert "wav" in str(problem["detail"])
 
 
+def test_what_a_generator_counts_of_itself_is_in_the_metrics(server: Running) -> None:
+    server.open()
+    wait_until(lambda: 'undersong_generator_events_total{name="blocks"}' in server.http.get("/metrics").text)
+
+
 def test_operation_endpoints(server: Running) -> None:
     server.open()
     assert server.http.get("/healthz").json() == {"alive": True}
@@ -334,3 +344,24 @@ def test_a_slow_reader_of_a_stream_hears_what_is_new_when_it_reads_again(server:
 def test_studio_page_is_served(server: Running) -> None:
     assert "text/html" in server.http.get("/").headers["content-type"]
     assert server.http.get("/web/live.js").status_code == 200
+
+
+def test_a_listener_who_is_gone_before_anything_is_sent_leaves_no_session(server: Running) -> None:
+    station = server.conductor.stations[server.open()["id"]]
+
+    async def connect() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def fail(message: Message) -> None:
+        raise OSError("the listener has gone")
+
+    async def listen() -> None:
+        socket = WebSocket({"type": "websocket"}, connect, fail)
+        with pytest.raises(OSError, match="has gone"):
+            await websocket.serve_audio(station, station.add_session("websocket", 1), socket, "opus")
+        response = http_audio.AudioResponse(station, station.add_session("wav", 1, http_audio.LAG_BLOCKS), "wav", {})
+        with pytest.raises(ClientDisconnect):
+            await response({"type": "http", "asgi": {"spec_version": "2.4"}}, connect, fail)
+
+    server.call(listen())
+    assert not station.sessions

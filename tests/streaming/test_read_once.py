@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ from streaming.config import Config
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines, open_sines
 from tests.streaming.test_live import next_event
+from tests.streaming.test_sleep import fall_asleep
 
 pytestmark = pytest.mark.slow
 
@@ -55,3 +58,20 @@ def test_a_control_is_read_once_whatever_way_it_comes(server: Running, monkeypat
     header, *lines = map(json.loads, server.http.get(links["take"]).text.splitlines())
     assert [line["set"]["prompt"] for line in lines] == ["sad", "happy", "quux", "calm", "epic"]
     assert "name" not in lines[3]["set"]
+
+
+def steer(server: Running, station: dict[str, Any], prompt: str) -> dict[str, Any]:
+    return server.http.post(station["links"]["controls"], json={"type": "steer", "set": {"prompt": prompt}}).json()
+
+
+def test_nor_is_it_read_again_when_an_engine_dies_or_a_station_wakes(server: Running) -> None:
+    station = server.http.post("/v1/stations", json={"prompt": "calm", "seed": 1}).json()
+    steer(server, station, "sad")
+    os.kill(server.engine.pid, signal.SIGKILL)
+    assert steer(server, station, "happy")["understood"]["prompt"] == "happy"
+    fall_asleep(server, station)
+    assert steer(server, station, "epic")["understood"]["prompt"] == "epic"
+    os.kill(server.engine.pid, signal.SIGKILL)
+    assert steer(server, station, "night")["understood"]["prompt"] == "night"
+    lines = [json.loads(line) for line in server.http.get(station["links"]["take"]).text.splitlines()]
+    assert [line["set"]["prompt"] for line in lines[1:]] == ["sad", "happy", "epic", "night"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,12 +16,18 @@ from websockets.sync.client import ClientConnection
 
 from engine.generator import Generator
 from streaming.config import Config
+from streaming.engines import link
 from streaming.scratch import snapshot_path
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines
+<<<<<<< HEAD
 from tests.streaming.test_live import read_pcm, read_until_same
 
 pytestmark = pytest.mark.slow
+=======
+from tests.streaming.test_engines import wait_until
+from tests.streaming.test_live import read_pcm
+>>>>>>> main
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +112,23 @@ def test_pause_survives_the_engine(server: Running) -> None:
     assert not pcm[5 * 960 : played].any()
     assert pcm[played + 960 :].any()
     assert np.abs(np.diff(pcm, axis=0)).max() < 0.05
+
+
+def test_an_engine_that_cannot_be_started_now_is_started_later(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_LONGEST_PAUSE_S", 0.05)
+    start, failures = server.engine._start_child, [OSError(errno.EMFILE, "too many open files") for _ in range(2)]
+
+    def start_late() -> Any:
+        if failures:
+            raise failures.pop()
+        return start()
+
+    monkeypatch.setattr(server.engine, "_start_child", start_late)
+    os.kill(server.engine.pid, signal.SIGKILL)
+    wait_until(lambda: not failures and server.engine.is_ready)
+    server.open()
 
 
 def test_server_is_not_ready_until_the_engine_is_back(server: Running) -> None:

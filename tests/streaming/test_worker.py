@@ -14,15 +14,31 @@ import pytest
 
 from engine.audio import BLOCK_SECONDS
 from engine.generator import Made
-from moods.control import Opening, Transport
+from engine.performance import Performance, step
+from engine.take import Entry, Rest, Skip, Take
+from moods.control import Opening, Transport, parse_control
 from moods.controller import Controller
 from streaming.config import Config
 from streaming.engines import worker as worker_module
+from streaming.engines.publisher import Publisher
 from streaming.engines.ring import Ring
-from streaming.engines.wire import Apply, Close, GaveWay, Happened, Health, Heard, Open, Opened, Report, Resume, Slept
+from streaming.engines.wire import (
+    Apply,
+    Close,
+    GaveWay,
+    Health,
+    Heard,
+    LeftOut,
+    Open,
+    Opened,
+    Report,
+    Resume,
+    Sleep,
+    Slept,
+)
 from streaming.engines.worker import Worker
 from streaming.pacing import tick_at, time_of
-from streaming.scratch import ring_path, sleeper_path
+from streaming.scratch import partial_path, ring_path, sleeper_path
 from tests.streaming.sines import Sines
 
 BEGAN_S = 1000.0
@@ -122,7 +138,7 @@ class Stage:
     """Runs a worker through a script."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.clock = folder, Clock()
+        self.folder, self.sleepers_folder, self.clock = folder, folder, Clock()
         monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=self.clock.monotonic))
         monkeypatch.setattr(worker_module, "ThreadPoolExecutor", Immediately)
 
@@ -131,7 +147,7 @@ class Stage:
             if isinstance(request, Open) and not ring_path(self.folder, request.station).exists():
                 Ring(ring_path(self.folder, request.station), create=True).close()
         script = Script(self.clock, requests, self.clock.now_s + seconds)
-        Worker(generator, Config(snapshot_s=5.0), script, self.folder, self.folder).run()
+        Worker(generator, Config(snapshot_s=5.0, lead_ms=17.0), script, self.folder, self.sleepers_folder).run()
         script.close()
         return script
 
@@ -179,7 +195,7 @@ def test_after_a_standstill_all_that_can_still_be_heard_is_made(stage: Stage) ->
     ring = Ring(ring_path(stage.folder, "one"))
     present = tick_at(stage.clock.now_s) - first_tick
     assert all(ring.read(block) is not None for block in range(present))
-    assert not [report for report in script.all(Happened) if report.event["type"] == "skip"]
+    assert not script.all(LeftOut)
     assert script.all(Health)[-1].lead_ms > 100
     ring.close()
 
@@ -194,6 +210,62 @@ def test_who_comes_back_is_behind_nobody_who_plays(stage: Stage) -> None:
     ring.close()
 
 
+def test_who_cannot_be_brought_back_is_lost_and_the_engine_goes_on(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.004)
+    past = parse_control({"type": "hit", "at": {"seconds": 0.1}})
+    back = opening("back", resume=Resume(due_in_s=-90.0, log=(Entry(0, 50, past),)))
+    script = stage.play(generator, [opening("one"), back, opening("new", BEGAN_S + 2.0)], 3.0)
+    (refused,) = script.all(worker_module.Refused)
+    assert (refused.station, refused.request, refused.code) == ("back", None, "engine_unavailable")
+    assert set(script.opened_s()) == {"one", "back", "new"}
+    assert num_late(script) == 0
+
+
+def test_who_comes_back_keeps_nobody_from_opening(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.004, num_pieces=30)
+    back = opening("back", resume=Resume(due_in_s=-90.0, log=()))
+    script = stage.play(generator, [back, opening("new", BEGAN_S + 1.0)], 3.0)
+    assert script.opened_s()["new"] < BEGAN_S + 1.5
+
+
+def test_who_gives_up_chasing_does_what_is_left_of_its_log_after_what_it_leaves_out(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.012)
+    past = parse_control({"type": "hit", "at": {"seconds": 50.0}})
+    steers = [parse_control({"type": "steer", "set": {"energy": energy}, "at": "now"}) for energy in (0.9, 0.3, 0.6)]
+    log = (Entry(0, 100, steers[0]), Entry(1, 2000, steers[1]), Entry(2, 2100, past), Entry(3, 2110, Skip(30)))
+    back = opening("back", resume=Resume(due_in_s=-60.0, log=log), is_heard=True)
+    script = stage.play(generator, [back, (BEGAN_S + 1.0, Apply("back", 7, steers[2]))], 15.0)
+    (left_out,), (applied,) = script.all(LeftOut), script.all(worker_module.Applied)
+    skip, again = left_out.entries
+    assert isinstance(skip.control, Skip) and again.control == steers[1]
+    assert again.block == skip.block + skip.control.blocks and 500 < skip.block < 1900
+    now = [log[0], *left_out.entries, applied.entry]
+    assert [entry.index for entry in now] == [0, 1, 2, 3]
+    assert [entry.block for entry in now] == sorted(entry.block for entry in now)
+    performance = Performance.of(Sines(1), 0, Take(Opening(mood="epic"), 1, tuple(now)))
+    ring = Ring(ring_path(stage.folder, "back"))
+    num_heard = 0
+    while performance.next_block < tick_at(stage.clock.now_s) - tick_at(BEGAN_S - 60.0):
+        pcm, heard = step(performance.generator, [performance])[0].pcm, ring.read(performance.next_block - 1)
+        num_heard += heard is not None
+        assert heard is None or (heard.pcm == pcm).all()
+    assert num_heard > 200
+    ring.close()
+
+
+def test_who_is_behind_gives_way_only_when_it_is_back(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.003)
+
+    def become_slow() -> None:
+        generator.slot_s = 0.0055
+
+    requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
+    requests.append(opening("back", BEGAN_S + 0.1, resume=Resume(due_in_s=-60.0, log=()), is_heard=True))
+    script = stage.play(generator, [*requests, (BEGAN_S + 1.0, become_slow)], 9.0)
+    assert "back" in script.opened_s()
+    assert [report.station for report in script.all(GaveWay)] == ["heard3"]
+
+
 def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stage: Stage) -> None:
     generator = Costly(stage.clock, slot_s=0.0055)
     requests = [opening("heard", is_heard=True), opening("unheard"), opening("also heard", is_heard=True)]
@@ -203,8 +275,23 @@ def test_too_much_to_do_puts_the_unheard_to_sleep_then_lets_the_newest_rest(stag
     assert [report.station for report in script.all(Slept)] == ["unheard"]
     assert sleeper_path(stage.folder, "unheard").exists()
     (gave_way,) = script.all(GaveWay)
-    assert (gave_way.station, gave_way.is_resting, gave_way.entry.control) == ("newest", True, {"type": "rest"})
+    assert (gave_way.station, gave_way.is_resting, gave_way.entry.control) == ("newest", True, Rest())
     assert not [report for report in script.all(Health)[-10:] if report.late_blocks]
+
+
+def test_where_none_can_be_kept_asleep_the_unheard_rest(stage: Stage) -> None:
+    generator = Costly(stage.clock, slot_s=0.0055)
+    partial_path(sleeper_path(stage.folder, "unheard")).mkdir()  # as good as a full disk, which a test cannot have
+    requests = [opening(f"heard{n}", is_heard=True) for n in range(3)] + [opening("unheard")]
+    script = stage.play(generator, requests, 9.0)
+    assert [(report.station, report.is_resting) for report in script.all(GaveWay)] == [("unheard", True)]
+    assert not [report for report in script.all(Health)[-10:] if report.late_blocks]
+
+
+def test_the_folder_of_those_that_sleep_may_be_removed(stage: Stage) -> None:
+    stage.sleepers_folder = stage.folder / "removed"
+    script = stage.play(Costly(stage.clock, slot_s=0.001), [opening("one"), (BEGAN_S + 2.0, Sleep("one"))], 3.0)
+    assert script.all(Slept) and sleeper_path(stage.sleepers_folder, "one").exists()
 
 
 def test_who_gave_way_comes_back_when_another_leaves(stage: Stage) -> None:
@@ -219,7 +306,7 @@ def test_who_gave_way_comes_back_when_another_leaves(stage: Stage) -> None:
 
 def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -> None:
     generator = Costly(stage.clock, slot_s=0.001)
-    requests: list[tuple[float, Any]] = [opening("one"), (BEGAN_S + 2.0, worker_module.Sleep("one"))]
+    requests: list[tuple[float, Any]] = [opening("one"), (BEGAN_S + 2.0, Sleep("one"))]
     script = stage.play(generator, requests, 3.0)
     (slept,) = script.all(Slept)
     stage.clock.now_s += 60.0
@@ -237,9 +324,41 @@ def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -
     ring.close()
 
 
-def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage) -> None:
+@pytest.mark.parametrize("damaged", [b"", b"\1" * 100, None])
+def test_a_damaged_sleeper_is_refused_and_out_of_the_way(stage: Stage, damaged: bytes | None) -> None:
+    generator = Costly(stage.clock, slot_s=0.001)
+    stage.play(generator, [opening("one"), (BEGAN_S + 0.5, Sleep("one"))], 1.0)
+    path = sleeper_path(stage.folder, "one")
+    path.write_bytes(path.read_bytes()[:-1] if damaged is None else damaged)
+    awake = opening("one", stage.clock.now_s, resume=Resume(due_in_s=None, log=()))
+    script = stage.play(generator, [awake], 1.0)
+    (refused,) = script.all(worker_module.Refused)
+    assert refused.code == "engine_unavailable" and "is damaged" in refused.detail
+    assert not path.exists()
+
+
+def test_who_fell_asleep_resting_sounds_when_it_wakes(stage: Stage) -> None:
+    requests: list[tuple[float, Any]] = [opening(f"heard{n}", is_heard=True) for n in range(4)]
+    requests.append((BEGAN_S + 4.0, Sleep("heard3")))
+    script = stage.play(Costly(stage.clock, slot_s=0.0055), requests, 5.0)
+    assert [(report.station, report.is_resting) for report in script.all(GaveWay)] == [("heard3", True)]
+    (slept,) = script.all(Slept)
+    awake = opening("heard3", stage.clock.now_s, resume=Resume(due_in_s=None, log=()), is_heard=True)
+    script = stage.play(Costly(stage.clock, slot_s=0.001), [awake], 1.0)
+    (gave_way,) = script.all(GaveWay)
+    assert (gave_way.is_resting, gave_way.entry.index) == (False, slept.num_controls)
+    ring = Ring(ring_path(stage.folder, "heard3"))
+    chunk = ring.read(slept.next_block + 5)
+    assert chunk is not None and chunk.peak > 0
+    ring.close()
+
+
+def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Publisher] = []
+    monkeypatch.setattr(Publisher, "close", lambda publisher: closed.append(publisher))
     awake = opening("gone", resume=Resume(due_in_s=None, log=()))
     script = stage.play(Costly(stage.clock, slot_s=0.001), [awake, (BEGAN_S, Heard("gone", True))], 1.0)
+    assert len(closed) == 1
     (refused,) = script.all(worker_module.Refused)
     assert refused.request is None
     assert refused.code == "engine_unavailable"
