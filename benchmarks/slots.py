@@ -43,7 +43,7 @@ NUMS_SLOTS = (1000, 4000)
 RECORDED_BEATS = 96
 STAGGER_BLOCKS = 25
 """About a beat: as many blocks the first stations are ahead of the last."""
-WARM_BLOCKS, BLOCKS = 300, 200
+WARM_BLOCKS, BLOCKS = 600, 200  # past the fourth bar, where each form is planned for the next eight minutes
 
 Int = npt.NDArray[np.int64]
 
