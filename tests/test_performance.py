@@ -11,8 +11,8 @@ import pytest
 from engine.audio import BLOCK_FRAMES
 from engine.generator import Generator
 from engine.performance import Beat, Performance, step
-from engine.take import Entry, Rest, Resume, Skip
-from moods.control import Control, parse_control, parse_opening
+from engine.take import Act, Entry, Rest, Resume, Skip
+from moods.control import parse_control, parse_opening
 from moods.errors import OutOfRange
 from tests.generators.pairs import Pairs
 from tests.streaming.sines import Sines
@@ -22,8 +22,6 @@ OPENING = parse_opening({"prompt": "calm piano", "energy": 0.5})
 PAUSE, PLAY, RESTART = (parse_control({"type": "transport", "do": do}) for do in ("pause", "play", "restart"))
 PANIC = parse_control({"type": "panic"})
 KINDS = pytest.mark.parametrize("make", [Sines, Pairs])
-
-Act = Control | Skip | Rest | Resume
 
 
 def begin(generator: Generator, slot: int = 0, seed: int = 1) -> Performance:
