@@ -19,12 +19,12 @@ from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
-from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness
+from moods.mood import Mood, style_brightness
 from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
-from moods.targets import fader_db, point_of
+from moods.targets import fader_db, opening_point
 
 LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
 BLOCK_FRAMES = FRAMES_PER_SECOND // 50
@@ -82,7 +82,7 @@ class Controller:
         block_frames: int = BLOCK_FRAMES,
     ) -> None:
         fields = opening if isinstance(opening, Opening) else Opening()
-        point = opening if isinstance(opening, Mood) else point_of(fields) or find_mood(DEFAULT_MOOD)
+        point = opening if isinstance(opening, Mood) else opening_point(fields)
         self.seed = seed if seed is not None else fields.seed or 0
         self.revision = 0
         """Grows with every control: what was read of later frames may then be stale."""
