@@ -15,9 +15,10 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.performance import Performance, step
-from moods.control import Opening, parse_control
+from moods.control import parse_control
 from moods.intent import LAYERS, STYLES
 from moods.mood import list_moods
+from moods.opening import Opening
 
 Sound = npt.NDArray[np.float32]
 

@@ -35,8 +35,8 @@ from engine.score.vocabulary import CHORD_EVENT, MAX_EVENTS_PER_BEAT
 from engine.score_generator import ScoreGenerator
 from engine.synth.synth import Synth
 from engine.weights import read_checkpoint, shipped_checkpoint
-from moods.control import Opening
 from moods.controller import Controller
+from moods.opening import Opening
 
 MOODS = ("night", "focus", "epic", "battle", "cafe")
 NUMS_SLOTS = (1000, 4000)

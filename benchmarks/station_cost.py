@@ -16,7 +16,7 @@ from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.performance import Performance, step
-from moods.control import Opening
+from moods.opening import Opening
 from streaming.encoders.opus import OpusEncoder
 
 MOODS = ("night", "focus", "epic")

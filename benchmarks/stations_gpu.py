@@ -24,8 +24,8 @@ from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.synth.synth import Synth
-from moods.control import Opening
 from moods.controller import Controller
+from moods.opening import Opening
 
 MOODS = ("night", "focus", "epic", "battle", "cafe")
 STATIONS = (100, 250, 500, 1000, 2000, 4000, 10_000)

@@ -10,7 +10,7 @@ import numpy as np
 from engine.audio import CHANNELS, SAMPLE_RATE
 from engine.config import EngineConfig
 from engine.render import render
-from moods.control import Opening
+from moods.opening import Opening
 
 
 def main() -> None:

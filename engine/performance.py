@@ -23,10 +23,12 @@ from engine.errors import BadTake
 from engine.generator import Generator
 from engine.take import Act, Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
-from moods.control import At, Control, End, Hit, Opening, Panic, Stinger, Transport
+from moods.control import Control, End, Hit, Panic, Stinger, Transport
 from moods.controller import Controller
 from moods.errors import MoodsError, OutOfRange
+from moods.fields import At
 from moods.intent import Intent
+from moods.opening import Opening
 
 _KEEP_FRAMES = 10 * SAMPLE_RATE
 """How much of the course's past a performance that forgets still knows."""

@@ -16,8 +16,9 @@ from engine.config import EngineConfig
 from engine.generator import Generator, Made, Traits
 from engine.performance import Performance, step
 from engine.take import Entry, Take
-from moods.control import Opening, parse_control
+from moods.control import parse_control
 from moods.controller import Controller
+from moods.opening import Opening
 
 _RAMP_FRAMES = 192
 """4 ms: short enough to leave a stop abrupt, long enough not to click."""

@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.audio import BLOCK_FRAMES
 from engine.errors import BadTake
 from engine.generator import Model, Traits
-from moods.control import MAX_SEED, Control, Opening, parse_control, parse_opening
+from moods.control import Control, parse_control
 from moods.errors import BadControl, MoodsError, shown
+from moods.fields import MAX_SEED
+from moods.opening import Opening, parse_opening
 
 VERSION: Literal[1] = 1
 _WHOLE = "expected the whole answer of GET /v1/stations/{id}/take"

@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from moods.clock import FRAMES_PER_SECOND
-from moods.control import MoodFields, Opening, Steer, parse_control, parse_opening
+from moods.control import Steer, parse_control
 from moods.controller import Controller
 from moods.errors import BadControl, MoodsError, UnknownMood
+from moods.fields import MoodFields
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import find_mood, style_names
+from moods.opening import Opening, parse_opening
 
 _TEXTS = frozenset({"mood", "prompt", "key", "style"})
 

@@ -1,272 +1,33 @@
 """The controls that clients send. In: JSON values; out: checked `Control` objects. Remembers nothing; any thread.
 
 A control is read once, where it arrives, and travels as it was read: names found, the prompt understood.
-
-Everything a client can get wrong raises one of `moods.errors`, never pydantic's own error. The models' JSON schemas are
-what the server publishes: they allow what is read here, but for other spellings of the same (case, blanks).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    PrivateAttr,
-    ValidationError,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
-from pydantic.json_schema import SkipJsonSchema
-from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from moods.errors import BadControl, MoodsError, OutOfRange, shown
+from moods.errors import BadControl, shown
+from moods.fields import Absent, At, Beat, Id, Model, MoodFields, Number, Over, one_of, parse, read_over, tidy
 from moods.glide import Span
-from moods.harmony import SCALES, parse_key
-from moods.intent import BEATS_PER_BAR, LAYERS
-from moods.mood import MAX_STYLE_WEIGHT, find_mood, list_moods, named_weights, styles_by_name
 from moods.names import nearest
-from moods.prompt import Prompt, resolve_prompt
 from moods.stinger import find_stinger, list_stingers
 
-MAX_SECONDS = 366 * 86_400.0
-MAX_OVER_SECONDS = 600.0
-MAX_OVER_BEATS = 2400.0
-MAX_SEED = 2**63 - 1
-LAYER_GAIN_DB = (-60.0, 12.0)
 DUCK_GAIN_DB = (-120.0, 0.0)
 
-
-def check_number(field: str, value: object, low: float, high: float) -> float:
-    """`value` as a float. Raises `BadControl` if it is no number, `OutOfRange` outside `low` … `high` and for NaN."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadControl(f"{field} is {shown(value)}; expected a number {low:g} … {high:g}")
-    if not low <= value <= high:
-        raise OutOfRange(field, value, low, high)
-    return float(value)
-
-
-def _range(low: float, high: float) -> dict[str, Any]:
-    return {"type": "number", "minimum": low, "maximum": high}
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """Beside a float: what `check_number` checks, also in the JSON schema."""
-
-    field: str
-    low: float
-    high: float
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_before_validator_function(
-            lambda value: check_number(self.field, value, self.low, self.high), handler(source)
-        )
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return _range(self.low, self.high)
-
-
-_GAIN = _range(*LAYER_GAIN_DB)
-_STYLE_NAMES = list(styles_by_name())
-
-Absent = SkipJsonSchema[None]
-"""Beside a type: the field may be left out, and then is None here; a client may not send null."""
-Beat = Literal["now", "beat", "bar", "phrase"]
-Id = Annotated[str, Field(max_length=128)]
-
-
-def _one_of(names: Iterable[str]) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "enum": list(dict.fromkeys(names))})
-
-
-_MoodName = Annotated[str, _one_of(name for mood in list_moods() for name in mood.names)]
-_StingerName = Annotated[str, _one_of(name for each in list_stingers() for name in (each.name, each.name_zh))]
-_StyleWeights = Annotated[
-    dict[str, float],
-    WithJsonSchema(
-        {
-            "oneOf": [
-                {"type": "string", "enum": _STYLE_NAMES, "description": "This style alone."},
-                {
-                    "type": "object",
-                    "description": "Styles and their weights, not all of them 0; they need not sum to 1.",
-                    "propertyNames": {"enum": _STYLE_NAMES},
-                    "additionalProperties": _range(0, MAX_STYLE_WEIGHT),
-                    "not": {"additionalProperties": {"const": 0}},
-                },
-            ]
-        }
-    ),
-]
-_KeyName = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^[A-G][#b]?(m| ({'|'.join(SCALES)}))?$"})]
-_LayerGains = Annotated[
-    dict[str, float | Literal["mute"]],
-    WithJsonSchema(
-        {
-            "type": "object",
-            "properties": {layer: {"oneOf": [_GAIN, {"const": "mute"}]} for layer in LAYERS},
-            "additionalProperties": False,
-        }
-    ),
-]
-
-
-def _tidy(schema: dict[str, Any]) -> None:
-    """Without a null as the default of what may only be left out."""
-    for field in schema.get("properties", {}).values():
-        if field.get("default", 0) is None:
-            del field["default"]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_extra=_tidy)
-
-    def asked(self) -> dict[str, Any]:
-        """What was asked, as JSON values; what was left out stays out. Read again, it is equal to this."""
-        return self.model_dump(mode="json", exclude_unset=True)
-
-
-def _mood_or_prompt(schema: dict[str, Any]) -> None:
-    _tidy(schema)
-    schema["not"] = {"required": ["mood", "prompt"]}
-
-
-class MoodFields(_Model):
-    """A point in mood space. A field left out stays as it is; null, where allowed, gives it back to the mood."""
-
-    model_config = ConfigDict(json_schema_extra=_mood_or_prompt)
-
-    mood: _MoodName | Absent = Field(default=None, examples=["epic"])
-    """A preset, by its English or Chinese name; case is ignored. Not together with `prompt`."""
-    prompt: Annotated[str, Field(max_length=2000)] | Absent = Field(
-        default=None, examples=["rainy night, a little sad"]
-    )
-    """A free text in English or Chinese; `understood` tells how it was read. Not together with `mood`."""
-    valence: Annotated[float, Number("valence", -1, 1)] | Absent = None
-    """Dark … bright feeling: mode, harmony, register. Heard in the notes from the next bar, in the colour at once."""
-    energy: Annotated[float, Number("energy", 0, 1)] | Absent = Field(default=None, examples=[0.8])
-    """Still … driving: layers, density, drums, level. Heard in the notes from the next beat, in the level at once."""
-    tension: Annotated[float, Number("tension", 0, 1)] | Absent = None
-    """Resolved … threatening: dissonance, pedal tones, pulse. Heard from the next bar."""
-    style: _StyleWeights | Absent = Field(default=None, examples=[{"lofi": 0.7, "jazz": 0.3}])
-    """One style or weights of several. Heard from the next phrase, crossfaded."""
-    bpm: Annotated[float, Number("bpm", 40, 240)] | None = None
-    """Beats a minute; null: the mood decides. It glides from the next bar, and never jumps."""
-    key: _KeyName | None = Field(default=None, examples=["A minor"])
-    """Tonic and scale (major if left out); null: the mood decides. Reached at the next phrase, by shared chords."""
-    density: Annotated[float, Number("density", 0, 1)] | None = None
-    """Notes for a beat; null: style and energy decide. Heard from the next beat."""
-    brightness: Annotated[float, Number("brightness", 0, 1)] | None = None
-    """Spectral colour; null: style and energy decide. Heard at once."""
-    layers: _LayerGains | Absent = Field(default=None, examples=[{"drums": -6, "lead": "mute"}])
-    """Gain in dB of each layer named, or "mute". Heard at once, over 20 ms."""
-    temperature: Annotated[float, Number("temperature", 0.1, 2)] | Absent = None
-    """How much surprise. Heard from the next bar."""
-    _understood: Prompt | None = PrivateAttr(default=None)
-
-    def model_post_init(self, context: object) -> None:
-        if self.prompt is not None:
-            self._understood = resolve_prompt(self.prompt)
-
-    @property
-    def understood(self) -> Prompt | None:
-        """How `prompt` was read; None where there is none."""
-        return self._understood
-
-    @field_validator("mood")
-    @classmethod
-    def _known_mood(cls, name: str | None) -> str | None:
-        return None if name is None else find_mood(name).name
-
-    @field_validator("key")
-    @classmethod
-    def _known_key(cls, text: str | None) -> str | None:
-        return None if text is None else str(parse_key(text))
-
-    @field_validator("style", mode="before")
-    @classmethod
-    def _known_styles(cls, style: object) -> object:
-        if not isinstance(style, str | Mapping):
-            raise BadControl(
-                f'style is {shown(style)}; expected a name or weights, for example {{"lofi": 0.7, "jazz": 0.3}}'
-            )
-        return named_weights(style)
-
-    @field_validator("layers", mode="before")
-    @classmethod
-    def _known_layers(cls, layers: object) -> object:
-        if not isinstance(layers, Mapping):
-            raise BadControl(f'layers is {shown(layers)}; expected for example {{"drums": -6, "lead": "mute"}}')
-        return {name: _layer_gain(name, gain) for name, gain in layers.items()}
-
-    @model_validator(mode="after")
-    def _one_source(self) -> MoodFields:
-        if self.mood is not None and self.prompt is not None:
-            raise BadControl("mood and prompt are both given; expected one of them")
-        nullable = {"bpm", "key", "density", "brightness"}
-        for field in sorted((self.model_fields_set & MoodFields.model_fields.keys()) - nullable):
-            if getattr(self, field) is None:
-                raise BadControl(f"{field} is null; only {', '.join(sorted(nullable))} may be left to the mood")
-        return self
-
-
-def _layer_gain(name: object, gain: object) -> float | str:
-    if name not in LAYERS:
-        raise BadControl(f"layers has {shown(name)}; expected {', '.join(LAYERS)}")
-    return "mute" if gain == "mute" else check_number(f"layers.{name}", gain, *LAYER_GAIN_DB)
-
-
-def _check_seed(seed: object) -> object:
-    if isinstance(seed, float) and seed.is_integer():
-        seed = int(seed)  # JSON has one kind of number
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise BadControl(f"seed is {shown(seed)}; expected a whole number")
-    if not 0 <= seed <= MAX_SEED:
-        raise OutOfRange("seed", seed, 0, MAX_SEED)
-    return seed
-
-
-_SEED = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
-_Label = Annotated[str, Field(max_length=200)]
-
-
-class Opening(MoodFields):
-    """What a station begins with; a field left out is decided by the mood, the mood itself is then `healing`."""
-
-    seed: Annotated[int, BeforeValidator(_check_seed), WithJsonSchema(_SEED)] | None = None
-    """Same seed, same controls: same music. Null or left out: a new one."""
-    name: _Label | None = Field(default=None, examples=["desk"])
-    """What people call it; null or left out: its id."""
-
-
-class Changes(MoodFields):
-    """What is to change in a station: mood fields, as by a `steer`, and its name."""
-
-    name: _Label | None = Field(default=None, examples=["stage"])
-    """What people call it; null: its id."""
-
-    def steer(self) -> Steer | None:
-        """The steer that the mood fields are; None where only the name is to change."""
-        return Steer(set=self) if self.model_fields_set - {"name"} else None
+_StingerName = Annotated[str, one_of(name for each in list_stingers() for name in (each.name, each.name_zh))]
 
 
 def _type_is_required(schema: dict[str, Any]) -> None:
-    _tidy(schema)
+    tidy(schema)
     schema["properties"]["type"].pop("default")
     schema["required"] = ["type", *schema.get("required", ())]
 
 
-class _Typed(_Model):
+class _Typed(Model):
     model_config = ConfigDict(json_schema_extra=_type_is_required)
 
     type: str
@@ -278,45 +39,6 @@ class _Typed(_Model):
 class _Control(_Typed):
     id: Id | None = None
     """Comes back in the answer, and names the control for `cancel`."""
-
-
-def read_over(over: object) -> Span:
-    """Read seconds (0 … 600) or `"N beats"`, `"N bars"`."""
-    if isinstance(over, str):
-        match = re.fullmatch(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(beat|bar)s?\s*", over)
-        if not match:
-            raise BadControl(f'over is {shown(over)}; expected seconds, "N beats" or "N bars"')
-        beats = float(match[1]) * (BEATS_PER_BAR if match[2] == "bar" else 1)
-        if beats > MAX_OVER_BEATS:
-            raise OutOfRange("over", over, 0, MAX_OVER_BEATS if match[2] == "beat" else MAX_OVER_BEATS / BEATS_PER_BAR)
-        return Span(beats, in_beats=True)
-    return Span(check_number("over", over, 0, MAX_OVER_SECONDS))
-
-
-def _check_over(over: object) -> object:
-    if over is not None:
-        read_over(over)
-    return over
-
-
-_OVER = [
-    _range(0, MAX_OVER_SECONDS) | {"description": "Seconds."},
-    {
-        "type": "string",
-        "pattern": r"^[0-5]?[0-9]{1,2}(\.[0-9]{1,3})? (beat|bar)s?$",
-        "description": "Beats or bars, up to 2400 beats.",
-    },
-]
-Over = Annotated[
-    float | str | None, BeforeValidator(_check_over), WithJsonSchema({"anyOf": [*_OVER, {"type": "null"}]})
-]
-
-
-class At(_Model):
-    """A position in seconds since the station opened."""
-
-    seconds: Annotated[float, Number("at.seconds", 0, MAX_SECONDS)]
-    """One that has passed, or lies too far ahead for this control, is refused."""
 
 
 class Steer(_Control):
@@ -444,8 +166,6 @@ _MODELS: dict[str, type[BaseModel]] = {
 _LATER = ("state", "section")
 """Controls of the interface that this version does not take."""
 
-_M = TypeVar("_M", bound=BaseModel)
-
 
 def parse_control(obj: object) -> Control:
     """Read one control. Raises `UnknownName`, `OutOfRange` or `BadControl`."""
@@ -459,53 +179,4 @@ def parse_control(obj: object) -> Control:
     if not isinstance(kind, str) or kind not in _MODELS:
         near = nearest(str(kind), _MODELS, 1)
         raise BadControl(f"type is {shown(kind)}; {way_out}{f'; nearest: {near[0]}' if near else ''}")
-    return _parse(_MODELS[kind], obj)  # type: ignore[return-value]
-
-
-def parse_opening(obj: object) -> Opening:
-    """Read the body of POST /v1/stations. Raises like `parse_control`."""
-    return _parse(Opening, _object(obj))
-
-
-def parse_changes(obj: object) -> Changes:
-    """Read the body of PATCH /v1/stations/{id}. Raises like `parse_control`."""
-    return _parse(Changes, _object(obj))
-
-
-def _object(obj: object) -> Mapping[str, Any]:
-    if not isinstance(obj, Mapping):
-        raise BadControl(f"body is {shown(obj)}; expected an object of mood fields")
-    return obj
-
-
-def _parse(model: type[_M], obj: Mapping[str, Any]) -> _M:
-    try:
-        return model.model_validate(dict(obj))
-    except ValidationError as error:
-        raise _named(error, model) from None
-
-
-def _named(error: ValidationError, model: type[BaseModel]) -> MoodsError:
-    """The first thing wrong, as an error of this package."""
-    errors = error.errors(include_url=False)
-    for row in errors:
-        original = row.get("ctx", {}).get("error")
-        if isinstance(original, MoodsError):
-            return original
-    row = errors[0]
-    field = ".".join(str(part) for part in row["loc"] if str(part) in _FIELD_NAMES) or "control"
-    if row["type"] == "extra_forbidden":
-        unknown, known = row["loc"][-1], (MoodFields if "set" in row["loc"] else model).model_fields
-        near = nearest(str(unknown), known)
-        way_out = f"nearest: {', '.join(near)}" if near else f"expected {', '.join(known)}"
-        return BadControl(f"{shown(unknown)} is not a field here; {way_out}")
-    if row["type"] == "missing":
-        return BadControl(f"{field} is missing")
-    if row["type"] in ("model_type", "dict_type"):
-        return BadControl(f"{field} is {shown(row['input'])}; expected an object")
-    text = row["msg"].replace("'", '"')  # pydantic quotes as Python does
-    return BadControl(f"{field} is {shown(row['input'])}; {text[:1].lower()}{text[1:]}")
-
-
-_NAMED: tuple[type[BaseModel], ...] = (*_MODELS.values(), Opening, At)
-_FIELD_NAMES = frozenset(name for model in _NAMED for name in model.model_fields)
+    return parse(_MODELS[kind], obj)  # type: ignore[return-value]

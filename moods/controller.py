@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
-from moods.control import Cancel, Control, Opening
+from moods.control import Cancel, Control
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
 from moods.ending import Ending
@@ -20,6 +20,7 @@ from moods.glide import Moment, Texts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
 from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness
+from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps

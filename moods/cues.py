@@ -12,9 +12,10 @@ from math import ceil
 from typing import Any
 
 from moods.clock import BEATS_OF, FRAMES_PER_SECOND, Clock
-from moods.control import At, Cancel, Control, Hit, Stinger
+from moods.control import Cancel, Control, Hit, Stinger
 from moods.ending import Ending
 from moods.errors import BadControl, OutOfRange
+from moods.fields import At
 from moods.glide import NEVER, Moment
 from moods.intent import num_cut_beats
 from moods.part import Change, Edge, Lent, change_from

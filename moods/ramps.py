@@ -9,8 +9,9 @@ import math
 from typing import Any
 
 from moods.clock import BEATS_OF, FRAMES_PER_SECOND
-from moods.control import Cancel, Control, Duck, MoodFields, Steer
+from moods.control import Cancel, Control, Duck, Steer
 from moods.course import COLOUR_TRACKS, Course
+from moods.fields import MoodFields
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent

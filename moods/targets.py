@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from moods.control import MoodFields
+from moods.fields import MoodFields
 from moods.harmony import parse_key
 from moods.intent import MUTE_DB
 from moods.mood import Mood, find_mood, style_names, style_weights

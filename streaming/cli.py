@@ -462,8 +462,8 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _opening(options: argparse.Namespace) -> tuple[Any, int]:
     """The opening that the mood options ask for, and its seed: the one given or a fresh one."""
-    from moods.control import parse_opening
     from moods.mood import find_mood
+    from moods.opening import parse_opening
 
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
     fields: dict[str, Any] = {"seed": seed}

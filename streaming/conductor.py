@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from engine.audio import BLOCK_SECONDS
-from moods.control import Control, Opening, Steer
+from moods.control import Control, Steer
+from moods.opening import Opening
 from streaming.config import Config
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines

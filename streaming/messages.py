@@ -16,9 +16,10 @@ from pydantic_core.core_schema import CoreSchema, literal_schema
 from typing_extensions import TypedDict
 
 from engine.take import TakeOpening
-from moods.control import Changes, Control, Opening
+from moods.control import Control
 from moods.intent import LAYERS, SECTIONS, STYLES
 from moods.mood import style_names
+from moods.opening import Changes, Opening
 from moods.prompt import Prompt
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")

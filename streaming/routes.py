@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from moods.control import parse_changes, parse_control, parse_opening
+from moods.control import parse_control
 from moods.listing import listing
+from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
 from streaming import live, messages
 from streaming.conductor import Conductor

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.take import Entry, Skip, write_take
-from moods.control import Opening
 from moods.intent import BEATS_PER_BAR
+from moods.opening import Opening
 from streaming import messages
 from streaming.engines.link import Link
 from streaming.engines.ring import Chunk

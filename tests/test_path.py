@@ -15,9 +15,10 @@ from engine.generator import Generator
 from engine.performance import Ack, Performance, step
 from engine.render import begin, perform
 from engine.take import Take
-from moods.control import Opening, parse_control
+from moods.control import parse_control
 from moods.controller import LEAD_FRAMES
 from moods.harmony import PITCH_CLASSES, SCALES, parse_key
+from moods.opening import Opening
 from tests.signals import centroid_hz, lufs, noise, rms_db, sine
 
 SLOTS = 8

@@ -12,8 +12,9 @@ from engine.audio import BLOCK_FRAMES
 from engine.generator import Generator
 from engine.performance import Beat, Performance, step
 from engine.take import Act, Entry, Rest, Resume, Skip
-from moods.control import parse_control, parse_opening
+from moods.control import parse_control
 from moods.errors import OutOfRange
+from moods.opening import parse_opening
 from tests.generators.pairs import Pairs
 from tests.streaming.sines import Sines
 from tests.streams import stream_up_to

@@ -13,7 +13,8 @@ from engine.errors import BadTake
 from engine.generator import Model, Traits
 from engine.render import length_of
 from engine.take import Entry, Rest, Resume, Skip, TakeOpening, read_control, read_take, write_take
-from moods.control import parse_control, parse_opening
+from moods.control import parse_control
+from moods.opening import parse_opening
 from tests.streaming.sines import Sines
 
 OPENING = {"mood": "epic", "style": {"lofi": 0.7, "jazz": 0.2, "house": 0.3}, "seed": 7}

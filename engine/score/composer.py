@@ -42,9 +42,9 @@ from engine.score.vocabulary import (
     tonic_shift,
 )
 from engine.score.watchdog import NO_FAULT, find_faults, find_loops
-from moods.control import Opening
 from moods.controller import Controller
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB
+from moods.opening import Opening
 
 BEATS_AHEAD = BEATS_PER_BAR
 """How far the plan reaches beyond the beat that is handed over next."""

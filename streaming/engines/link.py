@@ -21,7 +21,8 @@ from typing import Any, ClassVar, Protocol
 from engine.audio import BLOCK_SECONDS
 from engine.generator import Traits
 from engine.take import Entry
-from moods.control import Control, Opening
+from moods.control import Control
+from moods.opening import Opening
 from streaming.config import Config
 from streaming.engines.ring import Chunk
 from streaming.engines.wire import (

@@ -25,7 +25,9 @@ from engine.config import EngineConfig
 from engine.errors import EngineError, UnknownGenerator
 from engine.generator import Generator
 from engine.performance import Performance, step
-from moods.control import MoodFields, Opening, Steer
+from moods.control import Steer
+from moods.fields import MoodFields
+from moods.opening import Opening
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
 from streaming.engines.wire import Compiling, Failed, Pipe

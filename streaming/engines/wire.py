@@ -14,7 +14,8 @@ from typing import Any
 
 from engine.generator import Traits
 from engine.take import Entry
-from moods.control import Control, Opening
+from moods.control import Control
+from moods.opening import Opening
 from streaming.messages import Effect, Mood, Playing, Told
 
 # --- requests: server process to engine ------------------------------------------------------------------------------

@@ -20,9 +20,10 @@ from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.notes import SOUND
-from moods.control import parse_control, parse_opening
+from moods.control import parse_control
 from moods.controller import Controller
 from moods.intent import LAYERS
+from moods.opening import parse_opening
 from tests.generators.pairs import Pairs
 from tests.streaming.sines import Sines
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from engine.generator import Generator
 from engine.performance import Performance
 from engine.take import Entry, Take, read_control
-from moods.control import parse_opening
+from moods.opening import parse_opening
 from tests.golden.takes import GoldenTake
 from tests.streams import stream_up_to
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from moods.control import Steer, parse_changes, parse_control, parse_opening
+from moods.control import Steer, parse_control
 from moods.controller import Controller
 from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStinger, UnknownStyle
+from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
 
 
@@ -146,7 +147,7 @@ def test_changes_are_a_steer_by_the_fields_given() -> None:
 
 def test_a_prompt_is_understood_once_and_travels(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = []
-    monkeypatch.setattr("moods.control.resolve_prompt", lambda text: texts.append(text) or resolve_prompt(text))
+    monkeypatch.setattr("moods.fields.resolve_prompt", lambda text: texts.append(text) or resolve_prompt(text))
     opening = pickle.loads(pickle.dumps(parse_opening({"prompt": "sad quux"})))
     steer = pickle.loads(pickle.dumps(parse_control({"type": "steer", "set": {"prompt": "epic"}})))
     assert texts == ["sad quux", "epic"]

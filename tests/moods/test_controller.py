@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from moods.control import parse_control, parse_opening
+from moods.control import parse_control
 from moods.controller import LEAD_FRAMES, Applied, Controller
 from moods.errors import BadControl, MoodsError, OutOfRange
 from moods.glide import NEVER
 from moods.intent import LAYERS, MUTE_DB, Intent
 from moods.mood import find_mood, list_moods
+from moods.opening import parse_opening
 
 SECOND = 48_000
 BLOCK = 960

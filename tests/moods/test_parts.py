@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from moods.clock import Clock
-from moods.control import Control, Panic, parse_control, parse_opening
+from moods.control import Control, Panic, parse_control
 from moods.controller import Controller
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
+from moods.opening import parse_opening
 from moods.part import Change, Edge, Lent
 
 SECOND = 48_000

@@ -7,9 +7,10 @@ import pytest
 
 from engine.score.composer import ComposedBeat, Composer
 from engine.score.rules import MAX_VOICES, RANGES
-from moods.control import Opening, parse_control
+from moods.control import parse_control
 from moods.controller import LEAD_FRAMES, Controller
 from moods.intent import LAYERS, STYLES
+from moods.opening import Opening
 
 
 def station(seed: int = 1, **fields) -> Controller:

@@ -14,11 +14,12 @@ from engine.score.composer import ComposedBeat, Composer
 from engine.score.rules import LEAD_LEAPS, VOICING_REACH, strike_tick
 from engine.score.stinger import stinger_notes
 from engine.score_generator import ScoreGenerator
-from moods.control import Opening, parse_control
+from moods.control import parse_control
 from moods.controller import Applied, Controller
 from moods.form import Form
 from moods.harmony import CHORD_QUALITIES, Key, parse_key
 from moods.intent import LAYERS, STYLES
+from moods.opening import Opening
 from moods.stinger import list_stingers
 from tests.score.conftest import SLOTS, Recorder
 from tests.streams import stream_up_to

@@ -16,10 +16,11 @@ from engine.notes import DRUM_PITCHES
 from engine.score.composer import ComposedBeat, ComposedBeats
 from engine.score.rules import RANGES
 from engine.score_generator import ScoreGenerator
-from moods.control import Opening, parse_control
+from moods.control import parse_control
 from moods.controller import LEAD_FRAMES, Applied, Controller
 from moods.harmony import CHORD_QUALITIES
 from moods.intent import LAYERS, STYLES
+from moods.opening import Opening
 from moods.stinger import find_stinger, list_stingers
 from tests.score.conftest import SLOTS, Recorder
 

@@ -12,9 +12,9 @@ from engine.score.asked import asked_of
 from engine.score.memory import MEMORY_BEATS, Memory
 from engine.score.recall import recall_beats
 from engine.training.arranger import arrange
-from moods.control import Opening
 from moods.controller import Controller
 from moods.intent import BEATS_PER_BAR, LANES, NO_RECALL, Intent
+from moods.opening import Opening
 
 DRUMS, LEAD = LANES.index("drums"), LANES.index("lead")
 

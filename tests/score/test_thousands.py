@@ -26,9 +26,10 @@ from engine.score_generator import ScoreGenerator
 from engine.synth.queue import Queue
 from engine.synth.ragged import Ragged
 from engine.synth.synth import Synth
-from moods.control import Opening, parse_control
+from moods.control import parse_control
 from moods.controller import Controller
 from moods.mood import list_moods
+from moods.opening import Opening
 
 pytestmark = pytest.mark.slow
 

@@ -12,10 +12,10 @@ from engine.score import vocabulary as v
 from engine.score.asked import asked_of
 from engine.score.composer import decode_notes
 from engine.training.arranger import arrange
-from moods.control import Opening
 from moods.controller import Controller
 from moods.harmony import Key
 from moods.intent import LANES, STYLES
+from moods.opening import Opening
 
 
 @pytest.mark.parametrize("style", STYLES)

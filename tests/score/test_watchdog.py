@@ -23,9 +23,9 @@ from engine.score.watchdog import (
     find_faults,
 )
 from engine.weights import read_checkpoint, shipped_checkpoint
-from moods.control import Opening
 from moods.controller import Controller
 from moods.intent import BEATS_PER_BAR, Intent
+from moods.opening import Opening
 
 LEAD = v.NUM_KINDS - 1
 

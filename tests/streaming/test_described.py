@@ -16,9 +16,10 @@ from playwright.sync_api import Page
 from pydantic import TypeAdapter
 
 from engine.take import TakeOpening
-from moods.control import Changes, Control, Opening, parse_changes, parse_control, parse_opening
+from moods.control import Control, parse_control
 from moods.errors import MoodsError
 from moods.mood import list_moods
+from moods.opening import Changes, Opening, parse_changes, parse_opening
 from streaming import messages
 from tests.streaming.conftest import Running, dial
 from tests.streaming.test_http import assert_problem

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES
-from moods.control import Opening
+from moods.opening import Opening
 from streaming.config import Config
 from streaming.encoders.pcm import to_s16le
 from streaming.engines.ring import Chunk, make_chunk

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.config import EngineConfig
-from moods import control
+from moods import control, fields, opening
 from streaming.config import Config
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines, open_sines
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 def open_sines_that_read_nothing(config: EngineConfig) -> Sines:
     """Runs in the engine process: who reads or understands there, fails, and every control with it."""
-    control._parse = control.resolve_prompt = None
+    control.parse = opening.parse = fields.resolve_prompt = None
     return open_sines(config)
 
 
@@ -36,11 +36,12 @@ def server(make_server: Callable[[Config], Running]) -> Running:
 def test_a_control_is_read_once_whatever_way_it_comes(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
     understood: list[str] = []
-    parse, resolve = control._parse, control.resolve_prompt
-    monkeypatch.setattr(control, "_parse", lambda model, obj: read.append(obj) or parse(model, obj))
-    monkeypatch.setattr(control, "resolve_prompt", lambda text: understood.append(text) or resolve(text))
-    opening = {"prompt": "rainy grommet night", "seed": 1}
-    opened = server.http.post("/v1/stations", json=opening).json()
+    parse, resolve = fields.parse, fields.resolve_prompt
+    for reader in (control, opening):
+        monkeypatch.setattr(reader, "parse", lambda model, obj: read.append(obj) or parse(model, obj))
+    monkeypatch.setattr(fields, "resolve_prompt", lambda text: understood.append(text) or resolve(text))
+    begun_with = {"prompt": "rainy grommet night", "seed": 1}
+    opened = server.http.post("/v1/stations", json=begun_with).json()
     links = opened["links"]
     asked = [{"type": "steer", "set": {"prompt": text}, "id": text} for text in ("sad", "happy", "quux")]
     acks = [server.http.post(links["controls"], json=asked[0]).json()]
@@ -54,7 +55,7 @@ def test_a_control_is_read_once_whatever_way_it_comes(server: Running, monkeypat
     assert [state["understood"]["unknown"] for state in states] == [["grommet"]] * 3
     assert understood == ["rainy grommet night", "sad", "happy", "quux", "calm", "epic"]
     live_control = {"type": "steer", "set": {"prompt": "epic"}, "id": "live"}
-    assert read == [opening, *asked, {"prompt": "calm", "name": "desk"}, live_control]
+    assert read == [begun_with, *asked, {"prompt": "calm", "name": "desk"}, live_control]
     header, *lines = map(json.loads, server.http.get(links["take"]).text.splitlines())
     assert [line["set"]["prompt"] for line in lines] == ["sad", "happy", "quux", "calm", "epic"]
     assert "name" not in lines[3]["set"]

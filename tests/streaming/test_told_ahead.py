@@ -13,7 +13,8 @@ import pytest
 from engine.audio import BLOCK_FRAMES, Block
 from engine.performance import Performance, step
 from engine.take import Entry, Skip
-from moods.control import parse_control, parse_opening
+from moods.control import parse_control
+from moods.opening import parse_opening
 from streaming.engines.told import effect_message, event_message, playing_message
 from streaming.messages import Effect, Told
 from tests.streaming.conftest import Running, dial

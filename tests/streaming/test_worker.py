@@ -16,8 +16,9 @@ from engine.audio import BLOCK_SECONDS
 from engine.generator import Made
 from engine.performance import Performance, step
 from engine.take import Entry, Rest, Skip, Take
-from moods.control import Opening, Transport, parse_control
+from moods.control import Transport, parse_control
 from moods.controller import Controller
+from moods.opening import Opening
 from streaming.config import Config
 from streaming.engines import worker as worker_module
 from streaming.engines.publisher import Publisher

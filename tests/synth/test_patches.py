@@ -17,8 +17,8 @@ from engine.performance import Performance, step
 from engine.synth.errors import PatchError
 from engine.synth.patching.tables import SHIPPED, load_tables, shipped_tables
 from engine.synth.synth import Synth
-from moods.control import Opening
 from moods.intent import LAYERS, STYLES
+from moods.opening import Opening
 from tests.synth.music import intent
 
 

@@ -25,9 +25,10 @@ from engine.training.corpora import read_corpora
 from engine.training.dataset import is_held_out
 from engine.training.figures import excerpt
 from moods.clock import FRAMES_PER_SECOND
-from moods.control import At, End
+from moods.control import End
 from moods.controller import Controller
 from moods.ending import SHORTEST_RING_SECONDS
+from moods.fields import At
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, STYLES, Intent
 from moods.mood import Mood, style_weights
 
