@@ -88,7 +88,7 @@ class Controller:
         """Grows with every control: what was read of later frames may then be stale."""
         self._lead_frames = lead_frames
         self._course = course = Course(self.seed, Form(self.seed), point)
-        ramps, self._ending = Ramps(course), Ending(course.clock, block_frames)
+        ramps, self._ending = Ramps(course), Ending(course.clock, course.form, block_frames)
         self._cues = Cues(course.clock, self._ending)
         self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, Pivots(course))
         ramps.begin(fields)
@@ -183,9 +183,10 @@ class Controller:
         held, position = course.held(beat), lent.position
         let_in = layers_let_in(position.section, position.bar_in_section, held.is_driving)
         is_over = lent.beats_to_end is not None and lent.beats_to_end < 0
+        playing = [*held.playing[:_LEAD], held.playing[_LEAD] or position.has_theme]
         active = [
-            playing and allowed and not is_over and not track[name].value(at) and layer != position.resting
-            for name, layer, playing, allowed in zip(MUTE_TRACKS, LAYERS, held.playing, let_in, strict=True)
+            plays and allowed and not is_over and not track[name].value(at) and layer != position.resting
+            for name, layer, plays, allowed in zip(MUTE_TRACKS, LAYERS, playing, let_in, strict=True)
         ]
         cue = lent.cue
         if cue == "none" and active[_DRUMS] and lent.beats_to_end is None:
