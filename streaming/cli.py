@@ -382,7 +382,7 @@ def _moods(options: argparse.Namespace) -> int:
         if options.json:
             tell(json.dumps(meaning))
         else:
-            tell("\n".join(f"{name:8} {printable(_words(value))}" for name, value in meaning.items()))
+            tell("\n".join(f"{name:11} {printable(_words(value))}" for name, value in meaning.items()))
         return 0
     from moods.listing import listing
     from moods.mood import list_moods, styles
@@ -404,7 +404,7 @@ def _moods(options: argparse.Namespace) -> int:
 
 def _words(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
+        return ", ".join(f"{name} {_words(weight)}" for name, weight in value.items()) or "–"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
     return f"{value:g}" if isinstance(value, float) else str(value)
