@@ -20,12 +20,12 @@ from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
-from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness
+from moods.mood import Mood, style_brightness
 from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
-from moods.targets import fader_db, point_of
+from moods.targets import fader_db, opening_point
 from moods.timeline import LONGEST_S, Timeline
 
 LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
@@ -93,15 +93,17 @@ class Controller:
         fields = opening if isinstance(opening, Opening) else Opening()
         timeline = fields.timeline
         begun: MoodFields = fields if timeline is None else timeline
-        point = opening if isinstance(opening, Mood) else point_of(begun) or find_mood(DEFAULT_MOOD)
+        point = opening if isinstance(opening, Mood) else opening_point(begun)
         self.seed = seed if seed is not None else fields.chosen_seed or 0
         self.plan = None if timeline is None else timeline.plan
         """What has been made of the opening's timeline; None: music without end."""
         self.revision = 0
         """Grows with every control: what was read of later frames may then be stale."""
         self._lead_frames = lead_frames
-        self._course = course = Course(self.seed, Form(self.seed), point, self.plan)
-        ramps, self._ending = Ramps(course), Ending(course.clock, block_frames)
+        plan = self.plan
+        form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
+        self._course = course = Course(self.seed, form, point, self.plan)
+        ramps, self._ending = Ramps(course), Ending(course.clock, form, block_frames)
         self._cues = Cues(course.clock, self._ending)
         self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, Pivots(course))
         if timeline is None:
@@ -217,9 +219,10 @@ class Controller:
         held, position = course.held(beat), lent.position
         let_in = layers_let_in(position.section, position.bar_in_section, held.is_driving)
         is_over = lent.beats_to_end is not None and lent.beats_to_end < 0
+        playing = [*held.playing[:_LEAD], held.playing[_LEAD] or position.has_theme]
         active = [
-            playing and allowed and not is_over and not track[name].value(at) and layer != position.resting
-            for name, layer, playing, allowed in zip(MUTE_TRACKS, LAYERS, held.playing, let_in, strict=True)
+            plays and allowed and not is_over and not track[name].value(at) and layer != position.resting
+            for name, layer, plays, allowed in zip(MUTE_TRACKS, LAYERS, playing, let_in, strict=True)
         ]
         cue = lent.cue
         if cue == "none" and active[_DRUMS] and lent.beats_to_end is None:

@@ -69,6 +69,7 @@ class Course:
         self._held: list[Held] = []
         self._before: Held | None = None  # the beat before that one
         self.tracks = self._open_tracks(point)
+        self._keeps_to_plan = True
 
     def _open_tracks(self, point: Mood) -> dict[str, Track]:
         def track(base: Any, auto: Any = None, mix: Any = None) -> Track:
@@ -120,13 +121,12 @@ class Course:
             return self._plan.bpm_at(beat)
         return self.held(beat).bpm
 
-    @property
-    def _keeps_to_plan(self) -> bool:
-        """No other tempo has been asked for, and none that was is still being left."""
-        track, plan, before = self.tracks["bpm"], self._plan, self._before
-        if plan is None or track.base is not None or track.ramps:
-            return False
-        return before is None or before.bpm == plan.bpm_at(self._first - 1)
+    def _look_for_tempo(self) -> None:
+        """Has no tempo been asked for but the plan's, and is none that was still being left?"""
+        track, before = self.tracks["bpm"], self._before
+        is_asked = track.base is not None or any(ramp.target is not None for ramp in track.ramps)
+        is_off = self._plan is None or (before is not None and before.bpm != self._plan.bpm_at(self._first - 1))
+        self._keeps_to_plan = not is_asked and not is_off
 
     def holds_until(self, at: Moment) -> int:
         """The first frame after `at` at which what is heard may be otherwise: a track or the tempo moves there, or a
@@ -139,6 +139,7 @@ class Course:
 
     def revise(self, beat: int | None, since: float) -> None:
         """Notes have changed from `beat` on (None: not at all), tracks from the beat `since` on: work out anew."""
+        self._look_for_tempo()
         if beat is not None:
             self.clock.revise(beat)
             del self._held[max(0, beat - self._first) :]
@@ -157,6 +158,7 @@ class Course:
             self._before = self._held[kept - self._first - 1]
             del self._held[: kept - self._first]
             self._first = kept
+        self._look_for_tempo()
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -173,6 +175,7 @@ class Course:
         self.clock.restart(self._first, snapshot["frame"])
         for name, track in self.tracks.items():
             track.restore(snapshot["tracks"][name])
+        self._look_for_tempo()
 
     def _hold(self, beat: int, previous: Held | None) -> Held:
         at = self.beat_moment(beat)

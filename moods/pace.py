@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from moods.course import MAX_TEMPO_STEP, TEMPO_DEAD_ZONE
 from moods.fields import MoodFields, read_over
-from moods.mood import DEFAULT_MOOD, find_mood, style_bpm
-from moods.targets import point_of, targets_of
+from moods.mood import style_bpm
+from moods.targets import opening_point, targets_of
 
 if TYPE_CHECKING:
     from moods.timeline import Timeline
@@ -73,7 +73,7 @@ class _Wanted:
     """What the fields heard so far ask of the tempo."""
 
     def __init__(self, opening: MoodFields) -> None:
-        point = point_of(opening) or find_mood(DEFAULT_MOOD)
+        point = opening_point(opening)
         self._style, self._energy, self._of_mood, self._asked = point.style, point.energy, point.bpm, opening.bpm
         self.bpm = 0.0
         self.hear(opening)

@@ -17,7 +17,7 @@ from moods.fields import At, MoodFields
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent
-from moods.targets import TRACKS, fader, targets_of
+from moods.targets import TRACKS, fader, gains_of, targets_of
 
 _STEPS = frozenset({"key", "mood.key", "mood.bpm"})
 _DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
@@ -43,7 +43,7 @@ class Ramps:
         for field, target in targets_of(fields).items():
             for name, _ in TRACKS[field]:
                 tracks[name].base = target
-        for layer, gain in (fields.layers or {}).items():
+        for layer, gain in gains_of(fields).items():
             tracks[f"layer.{layer}"].base, tracks[f"mute.{layer}"].base = fader(gain), float(gain == "mute")
 
     def apply(self, control: Control, edge: Edge) -> Change | None:
@@ -84,7 +84,7 @@ class Ramps:
                 ramp = self._ramp(name, default_at if control.at is None else control.at, edge, control.id)
                 ramp.target, ramp.span = target, self._span(name, control.span, target, ramp)
                 ramps.append((name, ramp))
-        for layer, gain in (control.set.layers or {}).items():
+        for layer, gain in gains_of(control.set).items():
             ramp = self._ramp(f"layer.{layer}", "now" if control.at is None else control.at, edge, control.id)
             ramp.target, ramp.span = fader(gain), control.span or AT_ONCE
             ramps.append((f"layer.{layer}", ramp))

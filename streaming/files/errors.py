@@ -5,7 +5,8 @@ StreamingError
     ├── UnknownFormat        the file's suffix is none of ours
     ├── CannotWrite          the file system says no
     ├── CannotKeep           it says no to what is kept meanwhile
-    └── NoRoom               what is to be written does not fit
+    ├── NoRoom               what is to be written does not fit
+    └── BadCredentials       what is to sign it cannot
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ class NoRoom(ExportError):
     def __init__(self, folder: Path, needed_bytes: int, free_bytes: float) -> None:
         sizes = f"{needed_bytes / 1e6:.1f} MB are needed in {str(folder)!r}, {free_bytes / 1e6:.1f} MB are free"
         super().__init__(f"{sizes}; make room, name another --out, or another folder for scratch in TMPDIR")
+
+
+class BadCredentials(ExportError):
+    code, status = "bad_credentials", 422
+
+    def __init__(self, what: Path | str, why: str) -> None:
+        super().__init__(f"{str(what)!r} cannot sign files: {why}; name a certificate and its key, both in PEM")
 
 
 @contextmanager
