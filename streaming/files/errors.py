@@ -1,4 +1,4 @@
-"""What can be wrong with a file to be written.
+"""What can be wrong with a file to be written, or to be read for it.
 
 StreamingError
 └── ExportError
@@ -7,8 +7,10 @@ StreamingError
     ├── CannotKeep           it says no to what is kept meanwhile
     ├── NoRoom               what is to be written does not fit
     ├── TooLong              its format cannot hold so much
+    ├── Cancelled            whoever wanted it does not any more
     ├── BadCredentials       what is to sign it cannot
-    └── Cancelled            whoever wanted it does not any more
+    ├── BadVideo             a clip that cannot be scored
+    └── CannotHold           a container that cannot take what the clip holds
 """
 
 from __future__ import annotations
@@ -78,6 +80,22 @@ class BadCredentials(ExportError):
 
     def __init__(self, what: Path | str, why: str) -> None:
         super().__init__(f"{str(what)!r} cannot sign files: {why}; name a certificate and its key, both in PEM")
+
+
+class BadVideo(ExportError):
+    code, status, title = "bad_video", 422, "The clip cannot be scored"
+
+    def __init__(self, path: Path, what: str, way_out: str) -> None:
+        super().__init__(f"{path.name!r} {what}; {way_out}")
+
+
+class CannotHold(ExportError):
+    code, status = "cannot_hold", 422
+
+    def __init__(self, path: Path, codec: str, allowed: Iterable[str]) -> None:
+        super().__init__(
+            f"{path.name!r} cannot hold {codec} pictures as they are; end the name with one of: {', '.join(allowed)}"
+        )
 
 
 @contextmanager
