@@ -199,13 +199,14 @@ def plan_ending(
     `planned` is the same ending as worked out before the tempo changed: what has begun stays as it was.
     Raises `OutOfRange` if all is to be over sooner than a click-free stop takes, or too far ahead.
     """
-    how, (frame, earliest_beat) = control.how, edge
+    how, frame, earliest_beat = control.how, edge.frame, edge.beat
     stop_frame = None
     if control.seconds is not None:
         stop_frame = round(control.seconds * FRAMES_PER_SECOND)
         soonest = (frame / FRAMES_PER_SECOND) + FADE_SECONDS["stop"]
-        if planned is None and not soonest <= control.seconds <= soonest + MAX_AHEAD_SECONDS:
-            raise OutOfRange("at.seconds", control.seconds, soonest, soonest + MAX_AHEAD_SECONDS)
+        furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)
+        if planned is None and not soonest <= control.seconds <= furthest:
+            raise OutOfRange("at.seconds", control.seconds, soonest, furthest)
     at = control.at if isinstance(control.at, str) else DEFAULT_AT[how]
     beat = -(-earliest_beat // BEATS_OF[at]) * BEATS_OF[at]
     begun_beat = None if planned is None else planned.first_beat
