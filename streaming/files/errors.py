@@ -7,10 +7,10 @@ StreamingError
     ├── CannotKeep           it says no to what is kept meanwhile
     ├── NoRoom               what is to be written does not fit
     ├── TooLong              its format cannot hold so much
-    ├── Cancelled            whoever wanted it does not any more
     ├── BadCredentials       what is to sign it cannot
     ├── BadVideo             a clip that cannot be scored
-    └── CannotHold           a container that cannot take what the clip holds
+    ├── CannotHold           a container that cannot take what the clip holds
+    └── Cancelled            whoever wanted it does not any more
 """
 
 from __future__ import annotations
