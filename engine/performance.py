@@ -62,7 +62,6 @@ class Sound:
     notes: npt.NDArray[np.void] | None = None
     """The notes that begin in this block, in stream frames; None as above."""
 
-
     def under(self, gain: npt.NDArray[np.floating]) -> Sound:
         """The same under a gain, [960, 1]."""
         stems = None if self.stems is None else self.stems * gain[:, 0]
