@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import av
 import soundfile
+from av.container import OutputContainer
 
 from engine.audio import CHANNELS, SAMPLE_RATE
 from streaming.files.sound import CHUNK_FRAMES, Samples, Sound, from_av_frame, to_av_frames
@@ -49,14 +50,18 @@ class Libav(Format):
     def write(self, file: BinaryIO, sound: Sound, comment: str) -> None:
         with av.open(file, "w", format=self.container, options=self.container_options) as container:
             container.metadata["comment"] = comment
-            stream = container.add_stream(self.codec, rate=SAMPLE_RATE, options=self.codec_options)
-            assert isinstance(stream, av.AudioStream)
-            stream.layout, stream.format = "stereo", self.sample_format
-            if self.bit_rate:
-                stream.bit_rate = self.bit_rate
+            stream = self.add_stream(container)
             for frame in to_av_frames(sound):
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+
+    def add_stream(self, container: OutputContainer) -> av.AudioStream:
+        stream = container.add_stream(self.codec, rate=SAMPLE_RATE, options=self.codec_options)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout, stream.format = "stereo", self.sample_format
+        if self.bit_rate:
+            stream.bit_rate = self.bit_rate
+        return stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,7 @@ FORMATS: dict[str, Format] = {
 }  # fmt: skip
 
 
-class _Shielded:
+class Shielded:
     """A file for a library to call back. What goes wrong in a callback would be lost there.
 
     It is kept for `check`, and the library is told that all went well.
@@ -153,7 +158,7 @@ def write_audio(file: BinaryIO, sound: Sound, file_format: Format, comment: str)
     """Fill `file`, open for writing and reading, from its beginning. Raises OSError."""
     file.seek(0)
     file.truncate()
-    shielded = _Shielded(file)
+    shielded = Shielded(file)
     try:
         file_format.write(cast(BinaryIO, shielded), shielded.checked(sound), comment)
     finally:
@@ -163,7 +168,7 @@ def write_audio(file: BinaryIO, sound: Sound, file_format: Format, comment: str)
 def read_audio(file: BinaryIO) -> Iterator[Samples]:
     """Decode `file` as a player does. Raises OSError."""
     file.seek(0)
-    shielded = _Shielded(file)
+    shielded = Shielded(file)
     with av.open(shielded, "r") as container:
         resampler = av.AudioResampler(format="flt", layout="stereo", rate=SAMPLE_RATE)
         for frame in container.decode(audio=0):
