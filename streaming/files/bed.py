@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
 from moods.timeline import TimelineDuck
-from streaming.files.loudness import filtered
+from streaming.files.filters import filtered
 from streaming.files.sound import Samples, Sound, from_av_frame
 from streaming.files.speech import Span
 
