@@ -99,8 +99,10 @@ class _Shot:
         self._walker, self._colour = random.uniform(0, 1, 3), random.uniform(0, 255, 3)
 
     def at(self, frame: int) -> npt.NDArray[np.float32]:
-        columns = (int(self._start + self._speed * frame) + np.arange(self._width)) % self._land.shape[1]
-        picture = self._land[:, columns].copy()
+        place = self._start + self._speed * frame
+        columns, between = int(np.floor(place)) + np.arange(self._width + 1), np.float32(place % 1)
+        seen = self._land[:, columns % self._land.shape[1]]
+        picture = (1 - between) * seen[:, :-1] + between * seen[:, 1:]  # a camera does not move by whole pixels
         size = self._height // 5
         left = int((self._walker[0] + frame * (self._walker[2] - 0.5) / 60) * self._width) % self._width
         top = int(self._walker[1] * (self._height - size))
@@ -161,8 +163,8 @@ def write_clip(
             mux_picture(shown.encode(None))
         if heard is not None:
             start = round(sound_starts_s * SAMPLE_RATE)
-            for at in range(0, len(sound), SAMPLE_RATE):
-                packed = np.ascontiguousarray(sound[at : at + SAMPLE_RATE], np.float32).reshape(1, -1)
+            for at in range(0, len(sound), 1024):
+                packed = np.ascontiguousarray(sound[at : at + 1024], np.float32).reshape(1, -1)
                 frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
                 frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, start + at, Fraction(1, SAMPLE_RATE)
                 container.mux(heard.encode(frame))

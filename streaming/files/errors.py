@@ -1,4 +1,4 @@
-"""What can be wrong with a file to be written.
+"""What can be wrong with a file to be written, or to be read for it.
 
 StreamingError
 └── ExportError
@@ -6,7 +6,11 @@ StreamingError
     ├── CannotWrite          the file system says no
     ├── CannotKeep           it says no to what is kept meanwhile
     ├── NoRoom               what is to be written does not fit
-    └── BadCredentials       what is to sign it cannot
+    ├── TooLong              its format cannot hold so much
+    ├── BadCredentials       what is to sign it cannot
+    ├── BadVideo             a clip that cannot be scored
+    ├── CannotHold           a container that cannot take what the clip holds
+    └── Cancelled            whoever wanted it does not any more
 """
 
 from __future__ import annotations
@@ -55,11 +59,43 @@ class NoRoom(ExportError):
         super().__init__(f"{sizes}; make room, name another --out, or another folder for scratch in TMPDIR")
 
 
+class TooLong(ExportError):
+    code, status = "too_long", 422
+
+    def __init__(self, path: Path, seconds: float, most_s: float) -> None:
+        super().__init__(
+            f"{path.name!r} would hold {seconds:g} s; a file of this format holds {most_s:.0f} s at most; choose flac"
+        )
+
+
+class Cancelled(ExportError):
+    code, title = "cancelled", "The work was given up"
+
+    def __init__(self) -> None:
+        super().__init__("it was cancelled; nothing of it is left")
+
+
 class BadCredentials(ExportError):
     code, status = "bad_credentials", 422
 
     def __init__(self, what: Path | str, why: str) -> None:
         super().__init__(f"{str(what)!r} cannot sign files: {why}; name a certificate and its key, both in PEM")
+
+
+class BadVideo(ExportError):
+    code, status, title = "bad_video", 422, "The clip cannot be scored"
+
+    def __init__(self, path: Path, what: str, way_out: str) -> None:
+        super().__init__(f"{path.name!r} {what}; {way_out}")
+
+
+class CannotHold(ExportError):
+    code, status = "cannot_hold", 422
+
+    def __init__(self, path: Path, codec: str, allowed: Iterable[str]) -> None:
+        super().__init__(
+            f"{path.name!r} cannot hold {codec} pictures as they are; end the name with one of: {', '.join(allowed)}"
+        )
 
 
 @contextmanager
