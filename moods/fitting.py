@@ -16,6 +16,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 from moods.clock import FRAMES_PER_SECOND
+from moods.ending import chord_window
 from moods.intent import BEATS_PER_BAR
 from moods.outline import Mark, plan_sections
 from moods.pace import Pace, energies_of, pace_of
@@ -29,10 +30,6 @@ HIT_WEIGHT, SECTION_WEIGHT, STOP_WEIGHT = 4.0, 6.0, 2.0
 """Against 1 for a cut."""
 SECTION_BAR_WEIGHT, END_BAR_WEIGHT, HIT_BAR_WEIGHT = 5.0, 3.0, 0.3
 """What it costs if the beat that is met begins no bar."""
-CHORD_S = {"cadence": (1.5, 2.2, 3.5), "ring": (2.5, 4.0, 6.0)}
-"""How long before the end the last chord may be struck at the latest, best is, and may be at the earliest."""
-_SHORT_S, _SHORT_SHARE, _LEAST_RING_S = 20.0, 0.2, 2.0
-"""A piece shorter than the first rings for this share of its length, but for so long at least."""
 _CHORD_STEP_S = 0.1
 _CHORD_COST = 1.0
 """Of a last chord at the border of where it may be."""
@@ -125,9 +122,10 @@ def _last_spots(timeline: Timeline, wishes: Sequence[_Wish], pace: Pace) -> _Pla
     end_s, how = timeline.num_frames / FRAMES_PER_SECOND, timeline.ending
     if how == "loop":
         return {(end_s, Spot(pace.beats_at(end_s), 0.0, 0.0, bar_weight=1e6, is_last=True))}
-    if how not in CHORD_S:
+    window = chord_window(how, end_s)
+    if window is None:
         return set()
-    latest_s, best_s, earliest_s = chord_window(how, end_s)
+    latest_s, best_s, earliest_s = window
     cuts = {wish.at_s: wish.weight for wish in wishes if end_s - earliest_s <= wish.at_s <= end_s - latest_s}
     num_steps = max(1, round((earliest_s - latest_s) / _CHORD_STEP_S))
     step_s = (earliest_s - latest_s) / num_steps
@@ -139,15 +137,6 @@ def _last_spots(timeline: Timeline, wishes: Sequence[_Wish], pace: Pace) -> _Pla
         tolerance = 0.0 if at_s in cuts else step_s / 2 * pace.bpm_at(at_s) / 60
         places.add((at_s, Spot(pace.beats_at(at_s), tolerance, 0.0, END_BAR_WEIGHT, is_last=True, cost=cost)))
     return places
-
-
-def chord_window(how: str, length_s: float) -> tuple[float, float, float]:
-    """How long before the end of a piece its last chord is struck: at the latest, best, and at the earliest."""
-    latest_s, best_s, earliest_s = CHORD_S[how]
-    if length_s < _SHORT_S:
-        best_s = min(best_s, max(_LEAST_RING_S, _SHORT_SHARE * length_s))
-    room_s = 0.75 * length_s
-    return min(latest_s, room_s / 2), min(best_s, room_s), min(earliest_s, room_s)
 
 
 # --- what becomes of it -----------------------------------------------------------------------------------------------
