@@ -8,6 +8,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from pathlib import Path as FilePath
 from pathlib import PurePath
 from typing import Annotated, Any, BinaryIO
@@ -19,7 +20,7 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.errors import BadTake
 from engine.take import read_take
 from moods.errors import OutOfRange
-from moods.timeline import SHORTEST_S, parse_timeline
+from moods.timeline import FPS, LONGEST_S, SHORTEST_S, Timeline, parse_timeline, read_fps
 from streaming import messages
 from streaming.errors import (
     BadParameter,
@@ -27,6 +28,7 @@ from streaming.errors import (
     NoRoomForJobs,
     NotAPicture,
     NothingToHear,
+    TooLarge,
     TooManyJobs,
     TooSlow,
     UnknownJob,
@@ -36,13 +38,15 @@ from streaming.errors import (
     WebhookRefused,
 )
 from streaming.files.errors import BadVideo
+from streaming.files.exchange import BadExchange, read_timeline
+from streaming.files.exchange.reading import ENDINGS
 from streaming.jobs import probing
-from streaming.jobs.asked import MOST_VARIATIONS, RenderRequest, parse_render_request
+from streaming.jobs.asked import MOST_VARIATIONS, RenderRequest, parse_render_request, timeline_of
 from streaming.jobs.job import Job, Upload, media_type_of
 from streaming.jobs.jobs import Jobs
 from streaming.jobs.planned import planned
-from streaming.jobs.uploads import Part, is_form, received_form
-from streaming.openapi import BAD_BODY, BAD_VALUE, answer, body, form, refusals
+from streaming.jobs.uploads import Part, is_form, pieces, received_form
+from streaming.openapi import BAD_BODY, BAD_VALUE, answer, body, form, refusals, text_body
 from streaming.reading import parse_json, read_asked, read_json
 from streaming.routes import conductor_of, prefix_of
 from streaming.station import Station
@@ -83,8 +87,8 @@ def jobs_of(request: Request) -> Jobs:
     operation_id="render",
     response_model=messages.Job,
     responses=refusals(
-        *BAD_BODY, *BAD_VALUE, *_BAD_UPLOAD, BadParameter, UnknownStation, UnknownUpload, NothingToHear, WebhookRefused,
-        KeyReused, TooManyJobs,
+        *BAD_BODY, *BAD_VALUE, *_BAD_UPLOAD, BadExchange, BadParameter, UnknownStation, UnknownUpload, NothingToHear,
+        WebhookRefused, KeyReused, TooManyJobs,
     ) | _ACCEPTED,
     openapi_extra=form(
         "RenderRequest",
@@ -128,14 +132,19 @@ async def _submit(
     fingerprint = hashlib.sha256(json.dumps(["render", sums], sort_keys=True).encode()).hexdigest()
     if (earlier := jobs.find_again(key, fingerprint)) is not None:
         return _accepted(request, earlier)
-    if "timeline" in parts and isinstance(asked, dict):
-        if "timeline" in asked:
-            raise BadParameter("the form has a part timeline, and so has its request; expected one", field="timeline")
-        raise BadParameter("x")
     wanted = await read_asked(parse_render_request, asked)
     if wanted.webhook is not None:
         jobs.check_webhook(wanted.webhook)
     upload = await _picture(request, wanted, parts)
+    if "timeline" in parts:
+        if wanted.timeline is not None:
+            raise BadParameter("the form has a part timeline, and so has its request; expected one", field="timeline")
+        document = await asyncio.to_thread(parts["timeline"].path.read_bytes)
+        duration = None if upload is None else Fraction(upload.seconds)
+        timeline = await _read_exchange(document, parts["timeline"].filename, duration)
+        said = timeline_of(wanted)  # a mood, an ending: what editing programs' files rarely say
+        others = {name: value for name, value in asked.items() if name not in said}
+        wanted = await read_asked(parse_render_request, others | {"timeline": said | timeline})
     changes, title = await _completed(request, wanted, upload)
     completed = {name: value for name, value in (wanted.asked() | changes).items() if value is not None}
     job = Job(
@@ -143,6 +152,14 @@ async def _submit(
         title=title, key=key, fingerprint=fingerprint,
     )  # fmt: skip
     return _accepted(request, await jobs.submit(job))
+
+
+async def _read_exchange(
+    document: bytes, name: str, duration: Fraction | None, fps: Fraction | None = None
+) -> dict[str, Any]:
+    """What an editing program's file says, as a timeline in JSON; `duration`, in seconds, and `fps` count where it says
+    none. Raises `BadExchange`."""
+    return await asyncio.to_thread(lambda: read_timeline(document, name, fps=fps, duration=duration).asked())
 
 
 async def _picture(request: Request, wanted: RenderRequest, parts: dict[str, Part]) -> Upload | None:
@@ -250,6 +267,35 @@ async def post_analysis(request: Request, idempotency_key: IdempotencyKey = None
         key=idempotency_key, fingerprint=fingerprint,
     )  # fmt: skip
     return _accepted(request, await jobs.submit(job))
+
+
+@router.post(
+    "/v1/timelines",
+    tags=["renders"],
+    operation_id="readTimeline",
+    response_model=Timeline,
+    responses=refusals(TooLarge, TooSlow, BadExchange, *BAD_VALUE),
+    openapi_extra=text_body("application/octet-stream", "The file."),
+)
+async def post_timeline(
+    request: Request,
+    ending: Annotated[
+        str,
+        messages.OneOf(ENDINGS),
+        Query(alias="format", description="How its name would end; `xml` is Final Cut Pro 7's, or fcpxml."),
+    ],
+    duration: Annotated[
+        float | None, Query(ge=SHORTEST_S, le=LONGEST_S, description="Seconds, where the file does not say.")
+    ] = None,
+    fps: Annotated[float | None, Query(ge=FPS[0], le=FPS[1], description="As `duration`.")] = None,
+) -> JSONResponse:
+    """Read an editing program's file.
+
+    What it says becomes a timeline in JSON: its cuts, markers, captions and speech.
+    """
+    document = b"".join([piece async for piece in pieces(request, _MAX_EXCHANGE_BYTES)])
+    seconds, rate = None if duration is None else Fraction(duration), None if fps is None else read_fps(fps)
+    return JSONResponse(await _read_exchange(document, f"timeline.{ending}", seconds, rate))
 
 
 @router.post(

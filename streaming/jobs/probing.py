@@ -60,6 +60,10 @@ def main(path: str) -> int:
         found: dict[str, object] = {"seconds": float(probe(Path(path)).duration)}
     except BadVideo as error:
         kind = error if is_opened else NotAPicture
-        found = {"code": kind.code, "status": kind.status, "detail": error.detail}
+        found = {
+            "code": kind.code,
+            "status": kind.status,
+            "detail": error.detail.replace(repr(Path(path).name), "video"),
+        }
     tell(json.dumps(found))
     return 0

@@ -224,10 +224,10 @@ def _seen(
     if video.fps is not None:
         found["fps"] = str(video.fps)
 
-    def watch(share: float) -> None:
+    def watch(frames: int) -> None:
         if is_cancelled():
-            raise Cancelled
-        on_progress("reading the picture", share * _READING_SHARE)
+            raise Cancelled()
+        on_progress("reading the picture", frames / video.num_frames * _READING_SHARE)
 
     if "cuts" not in asked:
         found["cuts"] = [cut.asked() for cut in find_cuts(video, watch)]
@@ -246,14 +246,14 @@ def analyse(work: Work, config: Config, on_progress: OnProgress, is_cancelled: C
     on_progress("reading the picture", 0.0)
     video = probe(work.picture)
 
-    def watch(share: float) -> None:
+    def watch(frames: int) -> None:
         if is_cancelled():
-            raise Cancelled
-        on_progress("finding cuts", 0.05 + 0.6 * share)
+            raise Cancelled()
+        on_progress("finding cuts", 0.05 + 0.6 * frames / video.num_frames)
 
     cuts = find_cuts(video, watch)
     on_progress("hearing the sound", 0.65)
-    sound = _watched(read_sound(video), is_cancelled)
+    sound = _Watched(read_sound(video), is_cancelled)
     speech = find_speech(sound)
     on_progress("drawing the sound", 0.9)
     width, height = video.shown_size
@@ -271,7 +271,7 @@ def analyse(work: Work, config: Config, on_progress: OnProgress, is_cancelled: C
     return report, ()
 
 
-class _watched:
+class _Watched:
     """A sound that ends with `Cancelled` when its job is cancelled."""
 
     def __init__(self, sound: Sound, is_cancelled: Callable[[], bool]) -> None:
@@ -280,7 +280,7 @@ class _watched:
     def __iter__(self) -> Iterator[Samples]:
         for samples in self._sound:
             if self._is_cancelled():
-                raise Cancelled
+                raise Cancelled()
             yield samples
 
 
