@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path as FilePath
 from pathlib import PurePath
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -41,7 +41,7 @@ from streaming.files.errors import BadVideo
 from streaming.files.exchange import BadExchange, read_timeline
 from streaming.files.exchange.reading import ENDINGS
 from streaming.jobs import probing
-from streaming.jobs.asked import MOST_VARIATIONS, RenderRequest, parse_render_request, timeline_of
+from streaming.jobs.asked import MEDIA_TYPES, MOST_VARIATIONS, RenderRequest, parse_render_request, timeline_of
 from streaming.jobs.job import Job, Upload, media_type_of
 from streaming.jobs.jobs import Jobs
 from streaming.jobs.planned import planned
@@ -73,6 +73,19 @@ IdempotencyKey = Annotated[
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"description": "It waits for its turn.", "headers": {"Location": {"schema": {"type": "string"}}}}
 }
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    },
+}
+_FILES = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(set(MEDIA_TYPES.values()))}
 _BAD_UPLOAD = (TooSlow, NoRoomForJobs, NotAPicture, BadVideo)
 
 
@@ -109,7 +122,7 @@ async def post_render(request: Request, idempotency_key: IdempotencyKey = None) 
     jobs.check_room_in_queue("render")
     if not is_form(request):
         asked = await read_json(request, _MAX_REQUEST_BYTES)
-        sums = {"request": hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()}
+        sums = {"request": await asyncio.to_thread(_sum_of, asked)}
         return await _submit(request, asked, {}, sums, idempotency_key)
     limits = {
         "request": _MAX_REQUEST_BYTES,
@@ -125,11 +138,16 @@ async def post_render(request: Request, idempotency_key: IdempotencyKey = None) 
         return await _submit(request, asked, parts, sums, idempotency_key)
 
 
+def _sum_of(value: object) -> str:
+    """The same for the same JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 async def _submit(
     request: Request, asked: Any, parts: dict[str, Part], sums: dict[str, str], key: str | None
 ) -> JSONResponse:
     jobs = jobs_of(request)
-    fingerprint = hashlib.sha256(json.dumps(["render", sums], sort_keys=True).encode()).hexdigest()
+    fingerprint = _sum_of(["render", sums])
     if (earlier := jobs.find_again(key, fingerprint)) is not None:
         return _accepted(request, earlier)
     wanted = await read_asked(parse_render_request, asked)
@@ -258,7 +276,7 @@ async def post_analysis(request: Request, idempotency_key: IdempotencyKey = None
     async with received_form(request, jobs.store.incoming, limits, jobs.reserve) as parts:
         if "video" not in parts:
             raise BadParameter("the form has no part video; send a film clip", field="video")
-        fingerprint = hashlib.sha256(f"analysis {parts['video'].sha256}".encode()).hexdigest()
+        fingerprint = _sum_of(["analysis", parts["video"].sha256])
         if (earlier := jobs.find_again(idempotency_key, fingerprint)) is not None:
             return _accepted(request, earlier)
         upload = await _keep(jobs, parts["video"])
@@ -362,7 +380,7 @@ async def delete_render(request: Request, job_id: JobId) -> Response:
     operation_id="followRender",
     response_class=StreamingResponse,
     responses={
-        200: answer("Server-sent events; each `data` is a `Job`.", "text/event-stream", {"type": "string"}),
+        200: answer("Server-sent events, unnamed; each `data` is a `Job`.", "text/event-stream", _EVENT),
         204: {"description": "The last event was received: there will be no other."},
         **refusals(UnknownJob),
     },
@@ -423,8 +441,8 @@ async def _events(request: Request, job: Job) -> AsyncIterator[str]:
     operation_id="getRenderFile",
     response_class=FileResponse,
     responses={
-        200: answer("The file.", "application/octet-stream", {"type": "string", "format": "binary"}),
-        206: answer("Those bytes of it that `Range` asks for.", "application/octet-stream", {"type": "string"}),
+        200: {"description": "The file.", "content": _FILES},
+        206: {"description": "Those bytes of it that `Range` asks for.", "content": _FILES},
         416: {"description": "There are no such bytes."},
         **refusals(UnknownJob, UnknownJobFile),
     },
@@ -473,22 +491,19 @@ async def get_audition(
     if _is_head(request):
         return StreamingResponse(iter(()), 200, headers, "audio/wav")
     path = jobs.audition(job, variation)
-    while (file := await asyncio.to_thread(_open_if_there, path)) is None:
+    while not await asyncio.to_thread(path.exists):
         if job.is_final or job.is_interrupted or await request.is_disconnected():
             raise NothingToHear(f"the job is {job.state}: nothing was composed")
         await asyncio.sleep(_LOOK_S)
-    return StreamingResponse(_as_composed(job, file), 200, headers, "audio/wav")
+    return StreamingResponse(_as_composed(job, path), 200, headers, "audio/wav")
 
 
-def _open_if_there(path: FilePath) -> BinaryIO | None:
+async def _as_composed(job: Job, path: FilePath) -> AsyncIterator[bytes]:
     try:
-        return open(path, "rb")
-    except FileNotFoundError:
-        return None
-
-
-async def _as_composed(job: Job, file: BinaryIO) -> AsyncIterator[bytes]:
-    try:
+        file = await asyncio.to_thread(open, path, "rb")
+    except OSError:  # it was forgotten in this moment
+        return
+    with file:
         is_last = False
         while True:
             chunk = await asyncio.to_thread(file.read, _CHUNK_BYTES)
@@ -500,5 +515,3 @@ async def _as_composed(job: Job, file: BinaryIO) -> AsyncIterator[bytes]:
                 is_last = job.is_final or job.is_interrupted
                 if not is_last:
                     await asyncio.sleep(_LOOK_S)
-    finally:
-        await asyncio.to_thread(file.close)
