@@ -128,6 +128,7 @@ class BadText(StreamingError):
 
 class TooLarge(StreamingError):
     code, status, title = "too_large", 413, "Too large"
+    headers = {"Connection": "close"}  # or the server would read on, only to throw it away
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"more than {limit_bytes} bytes were sent; {limit_bytes} are allowed", limit=limit_bytes)
@@ -253,6 +254,7 @@ class NothingToHear(StreamingError):
 
 class TooSlow(StreamingError):
     code, status, title = "too_slow", 408, "The upload came too slowly"
+    headers = {"Connection": "close"}
 
     def __init__(self, patience_s: float) -> None:
         super().__init__(f"nothing came for {patience_s:g} s; send it again", limit=round(patience_s))

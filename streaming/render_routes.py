@@ -211,8 +211,8 @@ async def _completed(request: Request, wanted: RenderRequest, upload: Upload | N
             title = station.name
     else:
         timeline = wanted.timeline
-        seed = wanted.seed if timeline is None or timeline.seed is None else timeline.seed
-        changes["seed"] = secrets.randbits(53) if seed is None else seed  # JavaScript keeps 53 bits
+        if wanted.seed is None and (timeline is None or timeline.seed is None):
+            changes["seed"] = secrets.randbits(53)  # JavaScript keeps 53 bits
         if timeline is not None and timeline.duration > jobs.config.max_render_s:
             raise OutOfRange("timeline.duration", timeline.duration, SHORTEST_S, jobs.config.max_render_s)
     if wanted.seconds is not None and wanted.seconds > jobs.config.max_render_s:

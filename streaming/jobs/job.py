@@ -142,8 +142,8 @@ class Job:
         )
         if ahead is not None:
             message["ahead"] = ahead
-        if "seed" in self.asked:
-            message["seed"] = self.asked["seed"]
+        if (seed := self.asked.get("seed", self.asked.get("timeline", {}).get("seed"))) is not None:
+            message["seed"] = seed
         if self.upload is not None:
             message["upload"] = self.upload
         if self.webhook is not None:

@@ -137,7 +137,7 @@ def _job(
     kinds |= {path: kind for path, kind in ((midi, "midi"), (unducked, "unducked")) if path}  # type: ignore[misc]
     take = piece.take
     if take is None:
-        seed = (work_seed(request) + variation - 1) % (MAX_SEED + 1)
+        seed = (_seed_of(request) + variation - 1) % (MAX_SEED + 1)
         take = Take(Opening(timeline=piece.timeline), seed, ())
     goal: LoudnessGoal | None = request.loudness
     if goal is None and piece.timeline is not None:
@@ -149,7 +149,7 @@ def _job(
     return job, kinds
 
 
-def work_seed(request: RenderRequest) -> int:
+def _seed_of(request: RenderRequest) -> int:
     seed = request.seed if request.timeline is None or request.timeline.seed is None else request.timeline.seed
     assert seed is not None, "whoever accepted the job has chosen one"
     return seed

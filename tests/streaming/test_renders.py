@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import io
 import itertools
 import json
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +21,23 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from pydantic import TypeAdapter
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.config import EngineConfig
+from streaming import messages
 from streaming.config import Config
 from streaming.encoders.pcm import to_s16le
-from streaming.errors import BadConfig, TooManyJobs
+from streaming.errors import BadConfig, TooManyJobs, WebhookRefused
 from streaming.jobs import jobs as queue_of_jobs
+from streaming.jobs import webhooks
+from streaming.jobs.asked import Webhook
 from streaming.jobs.job import Job
 from streaming.jobs.jobs import Jobs
 from streaming.jobs.store import Store
 from streaming.metrics import Metrics
 from tests.streaming.conftest import SINES, Running
+from tests.streaming.jobs import ended, events, kept, music_of, submit
 from tests.streaming.sines import open_sines
 from tests.streaming.test_engines import wait_until
 from tests.streaming.test_http import assert_problem
@@ -41,52 +50,6 @@ HOOK_KEY = "a shared secret"
 def renders(make_server: Callable[..., Running]) -> Running:
     settings = {"max_upload_mb": 1, "max_render_s": 600, "webhook_hosts": ["127.0.0.1"], "webhook_secret": HOOK_KEY}
     return make_server(Config(**SINES.model_dump() | settings))
-
-
-@pytest.fixture(autouse=True)
-def no_jobs_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "renders" in request.fixturenames:
-        server: Running = request.getfixturevalue("renders")
-        for job in server.http.get("/v1/renders").json()["renders"]:
-            server.http.delete(job["links"]["self"])
-        wait_until(lambda: kept(server) == [])
-
-
-def kept(server: Running) -> list[str]:
-    """What jobs have on the disk."""
-    return [str(path) for path in sorted(server.conductor.jobs.store.folder.rglob("*")) if not is_shelf(path)]
-
-
-def is_shelf(path: Path) -> bool:
-    return path.name in ("jobs", "uploads", "incoming") and path.is_dir()
-
-
-def submit(server: Running, **request: Any) -> dict[str, Any]:
-    response = server.http.post("/v1/renders", json=request)
-    assert response.status_code == 202, response.text
-    return response.json()
-
-
-def ended(server: Running, job: dict[str, Any]) -> dict[str, Any]:
-    """The job when it has ended."""
-    told = list(events(server, job))
-    assert told[-1]["state"] in ("done", "failed", "cancelled")
-    return told[-1]
-
-
-def events(server: Running, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    with server.http.stream("GET", job["links"]["events"]) as response:
-        assert response.headers["content-type"].startswith("text/event-stream")
-        for line in response.iter_lines():
-            if line.startswith("data: "):
-                yield json.loads(line.removeprefix("data: "))
-
-
-def music_of(server: Running, job: dict[str, Any], number: int = 0) -> np.ndarray:
-    """The samples of a file of the job: float32 [T, 2]."""
-    content = server.http.get(job["files"][number]["url"]).content
-    return soundfile.read(io.BytesIO(content), dtype="float32")[0]
 
 
 # --- from the request to the files ------------------------------------------------------------------------------------
@@ -105,7 +68,9 @@ def test_a_request_becomes_a_job_with_files(renders: Running) -> None:
     report = done["report"]
     assert (report["frames"], report["seed"], report["out"]) == (2 * SAMPLE_RATE, done["seed"], "music.wav")
     assert str(renders.conductor.jobs.store.folder) not in json.dumps(done)
-    assert done in renders.http.get("/v1/renders").json()["renders"]
+    listed = renders.http.get("/v1/renders")
+    TypeAdapter(messages.Jobs).validate_json(listed.content)
+    assert done in listed.json()["renders"]
 
 
 def test_same_request_and_seed_same_music_and_each_variation_another(renders: Running) -> None:
@@ -128,21 +93,19 @@ def test_a_file_may_be_read_from_anywhere_and_says_its_name(renders: Running) ->
     assert_problem(renders.http.get(f"{done['links']['self']}/files/record.json"), 404, "unknown_file")
 
 
-def test_the_audition_is_the_music_and_comes_while_it_is_composed(make_server: Callable[..., Running]) -> None:
-    server = make_server(Config(**SINES.model_dump() | SLOW))
-    job = submit(server, mood="epic", seconds=3)
+def test_the_audition_is_the_music_and_comes_while_it_is_composed(renders: Running) -> None:
+    job = submit(renders, mood="epic", seconds=20)
     heard = [bytearray(), bytearray()]
-    came_early = False
-    with server.http.stream("GET", job["links"]["audition"]) as one, httpx.Client(base_url=server.address) as http:
+    state = None
+    with renders.http.stream("GET", job["links"]["audition"]) as one, httpx.Client(base_url=renders.address) as http:
         for chunk in one.iter_bytes():
             heard[0] += chunk
-            if not came_early:
-                came_early = server.http.get(job["links"]["self"]).json()["state"] == "running"
+            state = state or renders.http.get(job["links"]["self"]).json()["state"]
         heard[1] += http.get(job["links"]["audition"]).content
-    assert came_early and heard[0] == heard[1]
+    assert state == "running" and heard[0] == heard[1]
     with soundfile.SoundFile(io.BytesIO(heard[0])) as file:
-        assert (file.frames, file.samplerate, file.channels) == (3 * SAMPLE_RATE, SAMPLE_RATE, 2)
-    made = np.frombuffer(to_s16le(music_of(server, ended(server, job))), "<i2").astype(int)
+        assert (file.frames, file.samplerate, file.channels) == (20 * SAMPLE_RATE, SAMPLE_RATE, 2)
+    made = np.frombuffer(to_s16le(music_of(renders, ended(renders, job))), "<i2").astype(int)
     assert np.abs(made - np.frombuffer(heard[0][44:], "<i2")).max() <= 1  # rounded to 24 bits between
 
 
@@ -211,7 +174,7 @@ def test_events_tell_the_way_to_the_end_and_then_no_more(renders: Running) -> No
 
 
 def test_a_follower_that_goes_away_is_nobodys_loss(renders: Running) -> None:
-    job = submit(renders, mood="epic", seconds=20)
+    job = submit(renders, mood="epic", seconds=8)
     with renders.http.stream("GET", job["links"]["events"]) as response:
         next(response.iter_lines())
     with renders.http.stream("GET", job["links"]["audition"]) as response:
@@ -385,3 +348,100 @@ async def test_a_full_queue_and_a_full_disk_are_said(tmp_path: Path, monkeypatch
     assert not jobs.all
     await jobs.stop()
     assert not list((tmp_path / "jobs").iterdir())
+
+
+# --- webhooks ---------------------------------------------------------------------------------------------------------
+
+
+class Receiver:
+    """Notes what is posted to it; answers `statuses` one after another, then 204."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        answers = iter(statuses)
+        received = self.received
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(next(answers, 204))
+                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *words: object) -> None: ...
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook?job=1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> Receiver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def test_a_webhook_is_told_the_end_under_a_signature_and_again_until_it_hears(
+    renders: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "TRIES_AFTER_S", (0.0, 0.05, 0.05))
+    with Receiver(500, 302) as receiver:
+        job = submit(renders, mood="epic", seconds=1, webhook={"url": receiver.url})
+        done = ended(renders, job)
+        wait_until(lambda: renders.http.get(job["links"]["self"]).json()["webhook"]["state"] != "waiting")
+    assert len(receiver.received) == 3
+    headers, body = receiver.received[-1]
+    signed = headers["x-undersong-timestamp"].encode() + b"." + body
+    expected = hmac.new(HOOK_KEY.encode(), signed, hashlib.sha256).hexdigest()
+    assert headers["x-undersong-signature"] == f"sha256={expected}"
+    assert abs(int(headers["x-undersong-timestamp"]) - time.time()) < 60
+    assert json.loads(body) == {name: value for name, value in done.items() if name != "webhook"}
+    told = renders.http.get(job["links"]["self"]).json()
+    assert told["webhook"] == {"state": "delivered", "attempts": 3}
+    assert HOOK_KEY not in json.dumps(told)
+
+
+def test_a_webhook_that_nobody_hears_is_given_up(renders: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "TRIES_AFTER_S", (0.0, 0.0))
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/"
+        job = submit(renders, mood="epic", seconds=1, webhook={"url": url, "secret": "of my own"})
+        wait_until(lambda: renders.http.get(job["links"]["self"]).json().get("webhook", {}).get("state") == "failed")
+    assert renders.http.get(job["links"]["self"]).json()["webhook"]["attempts"] == 2
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "localhost", "10.1.2.3", "192.168.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "100.64.0.1"),
+        *("[::1]", "[fe80::1]", "[fd00::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"),
+    ],
+)
+def test_a_webhook_to_a_network_of_ours_is_refused(host: str) -> None:
+    hooks = webhooks.Webhooks(Config(webhook_secret=HOOK_KEY))
+    with pytest.raises(WebhookRefused, match="webhook_hosts"):
+        hooks.check(Webhook(url=f"http://{host}/x"))
+    hooks.check(Webhook(url="https://93.184.215.14/x"))
+
+
+def test_a_webhooks_name_is_judged_by_what_it_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks = webhooks.Webhooks(Config())
+    hooks.check(Webhook(url="https://inside.example/x", secret=HOOK_KEY))
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("93.184.215.14", "10.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *words, **options: found)
+    with pytest.raises(WebhookRefused, match=r"10\.0\.0\.1"):
+        hooks._post("https://inside.example/x", HOOK_KEY, "job", b"{}")
+
+
+def test_a_webhook_needs_a_secret_and_an_allowed_host(renders: Running) -> None:
+    with pytest.raises(WebhookRefused, match="secret"):
+        webhooks.Webhooks(Config()).check(Webhook(url="https://example.org/"))
+    for url in ("https://example.org/", "http://user@127.0.0.1/", "http://127.0.0.1:99999/"):
+        refused = renders.http.post("/v1/renders", json={"webhook": {"url": url}})
+        assert_problem(refused, 403, "webhook_refused")
+    assert renders.http.get("/v1/renders").json() == {"renders": []}
