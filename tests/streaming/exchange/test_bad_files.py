@@ -51,6 +51,7 @@ def xmeml(*items: tuple[object, int]) -> str:
         ("a.fcpxml", "<html/>", 'its root is "html"; expected fcpxml or xmeml'),
         ("a.fcpxml", "<fcpxml/>", "it holds no project with a sequence"),
         ("a.fcpxml", BOMB, "it declares an entity, 'a'; write the text itself"),
+        ("a.xml", '<?xml version="1.0" encoding="UTX-8"?><xmeml/>', "line 1: its encoding cannot be read"),
         ("a.xml", OUTSIDE, "it declares an entity, 'x'"),
         ("a.xml", "<xmeml>" + "<a>" * 300 + "</a>" * 300 + "</xmeml>", "elements lie 201 deep; allowed are 200"),
         ("a.fcpxml", SPINE.format("10s", '<gap duration="abc"/>'), 'gap: duration is "abc"; expected seconds such as'),
