@@ -133,7 +133,7 @@ class ScoreGenerator:
             self._lay_over(slot)
         begun = [self._synth.due(slot, BLOCK_FRAMES) for slot in slots] if notes else None
         colours = Ragged(self._colours(rows), np.arange(len(rows) + 1))
-        block, layers = self._synth.render_rows(rows, colours, BLOCK_FRAMES, stems=stems)
+        block, layers = self._synth.render_rows(rows, colours, BLOCK_FRAMES, stems=stems, is_mastered=True)
         state.frame[rows] = ends
         return Made(block, layers if stems else None, begun)
 

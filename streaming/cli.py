@@ -32,6 +32,7 @@ from undersong_launch import child_command, child_environment
 
 if TYPE_CHECKING:  # importing it takes a moment, which most commands can do without
     from engine.take import Take
+    from streaming.files.export import Progress
 
 MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
 MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
@@ -278,8 +279,9 @@ def _live_blocks(options: argparse.Namespace) -> Any:
 def _render(options: argparse.Namespace) -> int:
     if options.lufs is not None and not LOWEST_LUFS <= options.lufs <= HIGHEST_LUFS:
         raise UsageError(f"--lufs is {options.lufs:g}; allowed is {LOWEST_LUFS:g} … {HIGHEST_LUFS:g}")
-    from streaming.export import RenderJob, export
+    from moods.timeline import LoudnessGoal
     from streaming.files.errors import UnknownFormat
+    from streaming.files.export import RenderJob, export
 
     with _naming_take(options):
         if options.take is None:
@@ -291,9 +293,10 @@ def _render(options: argparse.Namespace) -> int:
         else:
             take = _read_take(options)
             num_frames = _take_frames(take, options)
-        job = RenderJob(take, num_frames, options.out, options.lufs, _engine_config(options))
+        goal = None if options.lufs is None else LoudnessGoal(lufs=options.lufs)
+        job = RenderJob(take, num_frames, options.out, _engine_config(options), goal)
         try:
-            report = _with_progress(num_frames, lambda on_progress: export(job, on_progress))
+            report = _with_progress(lambda on_progress: export(job, on_progress))
         except UnknownFormat as error:
             raise UsageError(error) from error
     if options.json:
@@ -349,20 +352,20 @@ def _take_frames(take: Take, options: argparse.Namespace) -> int:
     return num_frames
 
 
-def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict[str, Any]]) -> dict[str, Any]:
+def _with_progress(work: Callable[[Callable[[Progress], None]], dict[str, Any]]) -> dict[str, Any]:
     with _starting() as has_begun:
         if not sys.stderr.isatty():
-            return work(lambda frames: has_begun())
+            return work(lambda progress: has_begun())
+        from rich import progress as bars
         from rich.console import Console
-        from rich.progress import Progress
 
-        progress = Progress(console=Console(stderr=True), transient=True)
-        task = progress.add_task("composing", total=num_frames)
+        progress = bars.Progress(console=Console(stderr=True), transient=True)
+        task = progress.add_task("composing", total=1.0)
 
-        def on_progress(frames: int) -> None:
+        def on_progress(now: Progress) -> None:
             has_begun()
             progress.start()  # not before: until then the line belongs to the notice
-            progress.update(task, completed=frames)
+            progress.update(task, completed=now.share, description=now.stage)
 
         try:
             return work(on_progress)

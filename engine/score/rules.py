@@ -15,7 +15,7 @@ import numpy.typing as npt
 from engine.notes import TICKS_PER_BEAT
 from engine.score.asked import CUT, FILL, HIT, NO_TONIC
 from engine.score.columns import Bools, Column, Floats, Ints
-from engine.score.vocabulary import DRUM_NOTES, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
+from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
 from moods.harmony import CHORD_QUALITIES, SCALE_NAMES, SCALES, Key
 from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
 
@@ -50,6 +50,7 @@ _DRUMS, _HARMONY = LAYERS.index("drums"), LAYERS.index("harmony")
 _LEAD_IN_LAYERS = np.array([LAYERS.index(name) for name in ("drums", "lead", "bass", "texture", "harmony")])
 """Who leads into a hit or a section: the first of these that plays."""
 _FEWEST_LEAD_IN_NOTES = 6
+_BAR_TICKS = BEATS_PER_BAR * TICKS_PER_BEAT
 _SOFTEST_STRIKE = NUM_VELOCITIES // 2
 """Velocity class below which nothing is struck at strength 0."""
 _FILL_PULL, _TIME_PULL = 1.5, -4.0
@@ -296,7 +297,9 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     rules.strike[slots] = np.where(is_hit, tick, -1)
     rules.strike_drums[slots] = struck_drums(asked, strength) & is_hit[:, None]
     rules.strike_velocity[slots] = strike_velocity(strength)
-    rules.ring_ticks[slots] = np.where(is_hit, (1 + cut_beats) * TICKS_PER_BEAT - tick, 0)
+    ring_ticks = np.where(is_hit, (1 + cut_beats) * TICKS_PER_BEAT - tick, 0)
+    rests_until = np.clip(np.ceil(asked["ring_beats"] * TICKS_PER_BEAT), _BAR_TICKS, DURATIONS[-1]).astype(np.int64)
+    rules.ring_ticks[slots] = np.where(ending == LAST_CHORD, rests_until, ring_ticks)
     rules.lead_in[slots] = lead_in
     rules.lead_in_onsets[slots] = 2 + np.rint(2 * asked["energy"]).astype(np.int64)
     rules.drum_bias[slots] = drum_bias

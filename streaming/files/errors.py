@@ -6,9 +6,11 @@ StreamingError
     ├── CannotWrite          the file system says no
     ├── CannotKeep           it says no to what is kept meanwhile
     ├── NoRoom               what is to be written does not fit
+    ├── TooLong              its format cannot hold so much
     ├── BadCredentials       what is to sign it cannot
     ├── BadVideo             a clip that cannot be scored
-    └── CannotHold           a container that cannot take what the clip holds
+    ├── CannotHold           a container that cannot take what the clip holds
+    └── Cancelled            whoever wanted it does not any more
 """
 
 from __future__ import annotations
@@ -55,6 +57,22 @@ class NoRoom(ExportError):
     def __init__(self, folder: Path, needed_bytes: int, free_bytes: float) -> None:
         sizes = f"{needed_bytes / 1e6:.1f} MB are needed in {str(folder)!r}, {free_bytes / 1e6:.1f} MB are free"
         super().__init__(f"{sizes}; make room, name another --out, or another folder for scratch in TMPDIR")
+
+
+class TooLong(ExportError):
+    code, status = "too_long", 422
+
+    def __init__(self, path: Path, seconds: float, most_s: float) -> None:
+        super().__init__(
+            f"{path.name!r} would hold {seconds:g} s; a file of this format holds {most_s:.0f} s at most; choose flac"
+        )
+
+
+class Cancelled(ExportError):
+    code, title = "cancelled", "The work was given up"
+
+    def __init__(self) -> None:
+        super().__init__("it was cancelled; nothing of it is left")
 
 
 class BadCredentials(ExportError):

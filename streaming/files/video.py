@@ -22,7 +22,7 @@ from av.stream import Disposition
 from engine.audio import CHANNELS, SAMPLE_RATE
 from moods.timeline import LONGEST_S, SHORTEST_S, read_fps
 from streaming.files.errors import BadVideo
-from streaming.files.loudness import filtered_frames
+from streaming.files.filters import filtered_frames
 from streaming.files.sound import CHUNK_FRAMES, Samples, from_av_frame
 
 MOST_PIXELS = 8192 * 8192
