@@ -15,10 +15,12 @@ from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE, Block
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator, Made, Traits
-from engine.performance import Performance, Sound, step
+from engine.performance import Beat, Performance, Sound, step
+from engine.redo import Redoing, Region, regions_between
 from engine.take import Entry, Take
 from moods.control import parse_control
 from moods.controller import Controller
+from moods.intent import BEATS_PER_BAR
 from moods.opening import Opening
 
 _RAMP_FRAMES = 192
@@ -57,10 +59,12 @@ def play(
     *,
     stems: bool = False,
     notes: bool = False,
+    regions: Sequence[Region] = (),
 ) -> Iterator[Sound]:
     """Play on to the frame `num_frames`, or for ever, in sounds of BLOCK_FRAMES or less.
 
-    `before_block` is called before each block is made; what a skip leaves out of the stream is silence.
+    `before_block` is called before each block is made; what a skip leaves out of the stream is silence. `regions`, as
+    `regions_of` the take gives them, are composed once more; all else is as it is without.
     The generator's latency is cut off, so that frame 0 is the music's: beats lie in a file where the clock has them.
     The last moment is brought to zero: an ending's own fade moves by whole blocks, and other music is cut off.
     The slot is free again when the iterator ends or is closed.
@@ -68,13 +72,13 @@ def play(
     generator, silence = performance.generator, np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
     first = generator.traits.latency_frames
     last = None if num_frames is None else first + num_frames
-    frame = 0
+    frame, redoing = 0, Redoing(performance, regions, stems=stems, notes=notes)
     try:
         while last is None or frame < last:
             sound = Sound(silence)
             if performance.next_block * BLOCK_FRAMES == frame:
                 before_block()
-                sound = step(generator, [performance], stems=stems, notes=notes)[0]
+                sound = redoing.step()
             start, end = max(0, first - frame), BLOCK_FRAMES
             if last is not None and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
                 end = min(BLOCK_FRAMES, last - frame)
@@ -89,6 +93,23 @@ def play(
             frame += BLOCK_FRAMES
     finally:
         performance.close()
+
+
+def regions_of(take: Take, traits: Traits, num_frames: int) -> tuple[Region, ...]:
+    """The regions of a take of `num_frames` that are to be composed once more, from bar line to bar line.
+
+    Raises `BadTake` for a control that cannot be applied.
+    """
+    if not take.redone:
+        return ()
+    performance = Performance.of(cast(Generator, _Mute(traits)), 0, take)
+    bars: list[tuple[int, int]] = []
+    while performance.next_block * BLOCK_FRAMES < num_frames:
+        for event in performance.beginning():
+            if isinstance(event, Beat) and event.at.beat == 1:
+                bars.append((event.at.frame, (event.at.bar - 1) * BEATS_PER_BAR))
+        step(performance.generator, [performance])
+    return regions_between(take.redone, bars, num_frames)
 
 
 class _Mute:
@@ -138,4 +159,7 @@ def render(
         take = take_ending_at(num_frames, ending, opening, seed)
     else:
         num_frames = opening.timeline.num_frames
-    yield from perform(begin(open_generator(config), take), num_frames)
+    generator = open_generator(config)
+    regions = regions_of(take, generator.traits, num_frames)
+    for sound in play(begin(generator, take), num_frames, regions=regions):
+        yield sound.pcm.T[None]
