@@ -257,6 +257,7 @@ class Controller:
             cue=cue,
             beats_to_end=lent.beats_to_end,
             ring_beats=lent.ring_beats,
+            calls_lead=position.has_theme and beat == 0,
             hit_offset=lent.hit_offset,
             hit_strength=lent.hit_strength,
             key_ahead=None if lent.key_ahead is None else _key(*lent.key_ahead),

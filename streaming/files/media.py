@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 import av
 import numpy as np
 import soundfile
+from av.container import OutputContainer
 
 from engine.audio import CHANNELS, SAMPLE_RATE
 from streaming.files.errors import UnknownFormat
@@ -63,14 +64,19 @@ class Libav(Format):
     def write(self, file: BinaryIO, sound: Sound, tags: Mapping[str, str]) -> None:
         with av.open(file, "w", format=self.container, options=self.container_options) as container:
             container.metadata.update(tags)
-            stream = container.add_stream(self.codec, rate=SAMPLE_RATE, options=self.codec_options)
-            assert isinstance(stream, av.AudioStream)
-            stream.layout, stream.format = "stereo", self.sample_format
-            if self.bit_rate:
-                stream.bit_rate = self.bit_rate
+            stream = self.add_stream(container)
             for frame in to_av_frames(dithered(sound) if self.bits == 16 else sound):
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+
+    def add_stream(self, container: OutputContainer) -> av.AudioStream:
+        """Add a stream to `container`, encoded as in a file of its own."""
+        stream = container.add_stream(self.codec, rate=SAMPLE_RATE, options=self.codec_options)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout, stream.format = "stereo", self.sample_format
+        if self.bit_rate:
+            stream.bit_rate = self.bit_rate
+        return stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +163,7 @@ def dithered(sound: Sound) -> Iterator[Samples]:
         yield np.clip(np.rint(samples * 2**15 + noise[0] - noise[1]), -(2**15), 2**15 - 1) / np.float32(2**15)
 
 
-class _Shielded:
+class Shielded:
     """A file for a library to call back. What goes wrong in a callback would be lost there.
 
     It is kept for `check`, and the library is told that all went well.
@@ -201,7 +207,7 @@ def write_audio(file: BinaryIO, sound: Sound, file_format: Format, tags: Mapping
     """Fill `file`, open for writing and reading, from its beginning. Raises OSError."""
     file.seek(0)
     file.truncate()
-    shielded = _Shielded(file)
+    shielded = Shielded(file)
     try:
         file_format.write(cast(BinaryIO, shielded), shielded.checked(sound), tags)
     finally:
@@ -211,7 +217,7 @@ def write_audio(file: BinaryIO, sound: Sound, file_format: Format, tags: Mapping
 def read_audio(file: BinaryIO) -> Iterator[Samples]:
     """Decode `file` as a player does. Raises OSError."""
     file.seek(0)
-    shielded = _Shielded(file)
+    shielded = Shielded(file)
     with av.open(shielded, "r") as container:
         resampler = av.AudioResampler(format="flt", layout="stereo", rate=SAMPLE_RATE)
         for frame in container.decode(audio=0):
