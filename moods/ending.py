@@ -42,6 +42,7 @@ class PlannedEnding:
     last_beat: int | None  # the last chord's beat, or where a loop is cut; None: there is none
     fade_frame: int
     end_frame: int  # silence from here on
+    ring_beats: float = 0.0  # how long the last chord rings
 
     def gain_db(self, frame: int, block_frames: int) -> float:
         """Gain of the fade that is reached a block after `frame`, MUTE_DB … 0 dB: a straight line of amplitude.
@@ -79,6 +80,11 @@ class Ending:
         """Silence from this frame on; None while no ending is asked."""
         return None if self._planned is None else self._planned.end_frame
 
+    @property
+    def loops(self) -> bool:
+        """The music is to lead into its own beginning."""
+        return self._planned is not None and self._planned.control.how == "loop"
+
     def is_after(self, beat: int, frame: int) -> bool:
         """Whether nothing is struck any more on `beat`, at `frame`."""
         planned = self._planned
@@ -98,7 +104,7 @@ class Ending:
                 lent.position = FormPosition("outro", bar_in_outro, None, NO_RECALL)
             lent.beats_to_end = planned.last_beat - beat
             if lent.beats_to_end == 0:
-                lent.ring_beats = self._clock.beats_at(planned.end_frame) - beat
+                lent.ring_beats = planned.ring_beats
 
     def holds_until(self, at: Moment) -> int:
         planned = self._planned
@@ -129,7 +135,7 @@ class Ending:
         planned = plan_ending(control, self._clock, self._form, edge)
         first_frame, changed = self._first_frame(planned), [planned.first_beat]
         if old is not None and is_outro:
-            planned = replace(planned, first_beat=old.first_beat, last_beat=old.last_beat)
+            planned = replace(planned, first_beat=old.first_beat, last_beat=old.last_beat, ring_beats=old.ring_beats)
         elif old is not None:
             first_frame = min(first_frame, self._first_frame(old))
             changed.append(old.first_beat)
@@ -172,7 +178,8 @@ class Ending:
         if planned is None:
             return None
         control = planned.control.model_dump()
-        return [control, planned.first_beat, planned.last_beat, planned.fade_frame, planned.end_frame]
+        where = planned.first_beat, planned.last_beat, planned.fade_frame, planned.end_frame, planned.ring_beats
+        return [control, *where]
 
     def restore(self, snapshot: list[Any] | None) -> None:
         self._planned = None
@@ -232,7 +239,8 @@ def plan_ending(
     if begun_beat is not None:
         first_beat = begun_beat
     fade_frame = max(frame, (3 * min(last_frame, end_frame) + end_frame) // 4)
-    return PlannedEnding(control, first_beat, last_beat, fade_frame, end_frame)
+    ring_beats = clock.beats_at(max(last_frame, end_frame)) - last_beat
+    return PlannedEnding(control, first_beat, last_beat, fade_frame, end_frame, ring_beats)
 
 
 def _fade(control: End, start_frame: int, frame: int, stop_frame: int | None) -> PlannedEnding:

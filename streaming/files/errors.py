@@ -10,6 +10,7 @@ StreamingError
     ├── BadCredentials       what is to sign it cannot
     ├── BadVideo             a clip that cannot be scored
     ├── CannotHold           a container that cannot take what the clip holds
+    ├── NoStems              the generator makes the mix alone
     └── Cancelled            whoever wanted it does not any more
 """
 
@@ -87,6 +88,13 @@ class BadVideo(ExportError):
 
     def __init__(self, path: Path, what: str, way_out: str) -> None:
         super().__init__(f"{path.name!r} {what}; {way_out}")
+
+
+class NoStems(ExportError):
+    code, status = "no_stems", 422
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(f"the generator {backend!r} makes no stems; leave them out, or choose another --backend")
 
 
 class CannotHold(ExportError):

@@ -70,6 +70,7 @@ class Libav(Format):
             container.mux(stream.encode(None))
 
     def add_stream(self, container: OutputContainer) -> av.AudioStream:
+        """Add a stream to `container`, encoded as in a file of its own."""
         stream = container.add_stream(self.codec, rate=SAMPLE_RATE, options=self.codec_options)
         assert isinstance(stream, av.AudioStream)
         stream.layout, stream.format = "stereo", self.sample_format

@@ -236,13 +236,13 @@ def test_an_interruption_ends_a_codecs_work_in_its_own_thread(
 ) -> None:
     has_ended = threading.Event()
 
-    def work_until_closed(parts: list[Part], *others: object) -> None:
+    def work_until_closed(finish: object, files: list[tuple[Part, object]], *others: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        while not parts[0].file.closed:
+        while not files[0][0].file.closed:
             time.sleep(0.01)
         has_ended.set()
 
-    monkeypatch.setattr(export, "_master", work_until_closed)
+    monkeypatch.setattr(export._Finish, "fill", work_until_closed)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
     try:
         assert cli.main(["render", "focus", "--seconds", "1", "--out", str(folder / "x.ogg")]) == 1
@@ -266,7 +266,7 @@ def test_decoded_peaks_stay_below_the_limit(suffix: str) -> None:
     sound = Curved([music], level_for([music], -9.0, 0.0))
     write_audio(file, sound, FORMATS[suffix], {"comment": "a test"})
     assert true_peak_db(np.concatenate(list(read_audio(file)))) > -1.0  # what the codec makes of it
-    loudness = export.write_within_peak(file, sound, len(music), FORMATS[suffix], {"comment": "a test"}, -1.0)
+    loudness, _ = export.write_within_peak(file, sound, len(music), FORMATS[suffix], {"comment": "a test"}, -1.0)
     heard = np.concatenate(list(read_audio(file)))
     assert true_peak_db(heard) <= -1.0
     assert loudness == measure([heard])

@@ -11,10 +11,12 @@ from xml.etree import ElementTree
 from streaming.files.exchange.errors import BadMarkers
 from streaming.files.exchange.markers import Markers
 from streaming.files.exchange.markup import parse
-from streaming.files.exchange.otio_file import sequence_of, timeline_of
+from streaming.files.exchange.otio_file import OURS, sequence_of, timeline_of
 from streaming.files.exchange.sequence import EditedSequence
 from streaming.files.exchange.source import Source
 
+PREMIERE_COLOURS = {"hit": 4281740498, "section": 4294741314, "beat": 4292277273}
+"""By what a marker marks, red in the lowest byte; green is Premiere's own choice, for bars."""
 _ITEMS = ("clipitem", "generatoritem", "transitionitem")
 
 
@@ -111,6 +113,9 @@ def write(markers: Markers) -> str:
     timeline: Any = timeline_of(markers)
     timecode = {"displayformat": "DF" if markers.drop_frame else "NDF"}
     timeline.metadata["fcp_xml"] = {"timecode": timecode}
+    for marker in timeline.tracks.markers:
+        if (colour := PREMIERE_COLOURS.get(marker.metadata[OURS]["kind"])) is not None:
+            marker.metadata["fcp_xml"] = {"pproColor": colour}
     root = ElementTree.fromstring(otio.adapters.write_to_string(timeline, "fcp_xml"))
     for marker in root.iter("marker"):
         out = marker.find("./out")

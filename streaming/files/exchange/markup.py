@@ -12,7 +12,7 @@ from xml.parsers import expat
 
 from streaming.files.exchange.source import Source
 
-MAX_DEPTH = 200
+MAX_DEPTH, MAX_ELEMENTS = 200, 1_000_000
 
 
 class _Refused(Exception):
@@ -23,10 +23,15 @@ def root_of(source: Source) -> str:
     """The name of the root element, once the whole document is checked. Raises `BadExchange`."""
     parser = expat.ParserCreate()
     path: list[str] = []
-    root: list[str] = []
+    root = ""
+    num_elements = 0
 
     def start(name: str, attributes: object) -> None:
-        root[:] = root or [name]
+        nonlocal root, num_elements
+        root = root or name
+        num_elements += 1
+        if num_elements > MAX_ELEMENTS:
+            raise _Refused(f"it holds more than {MAX_ELEMENTS} elements", "export a part of it")
         path.append(name)
         if len(path) > MAX_DEPTH:
             raise _Refused(f"elements lie {len(path)} deep", f"allowed are {MAX_DEPTH}")
@@ -43,10 +48,12 @@ def root_of(source: Source) -> str:
         parser.Parse(source.document, True)
     except _Refused as error:
         raise source.bad(f"line {parser.CurrentLineNumber}", *error.args) from None
+    except (LookupError, ValueError) as error:
+        raise source.bad("line 1", f"its encoding cannot be read: {error}", "save it as UTF-8") from None
     except expat.ExpatError as error:
         problem = f"it is no XML: {expat.ErrorString(error.code)}"
         raise source.bad(f"line {error.lineno}", problem, "export it anew; it may have been cut off") from None
-    return root[0]
+    return root
 
 
 def parse(source: Source) -> ElementTree.Element:

@@ -5,6 +5,7 @@ The library is imported when a file is read: it takes a fifth of a second. Remem
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -92,8 +93,15 @@ class _Walk:
         for track in tracks:
             if track.kind != self._otio.schema.TrackKind.Video:
                 self._marks_of(track)
+        self._heed_colours()
         first = 0 if start is None else timebase.at(seconds_of(start))
         return EditedSequence(timebase, self._duration(gathered), first, gathered, marks=self._marks, notes=self._notes)
+
+    def _heed_colours(self) -> None:
+        """Red is also what OpenTimelineIO says where nobody has chosen: if all are red, it says nothing."""
+        if not self._is_fcp7 and len(self._marks) > 1 and all(mark.is_red for mark in self._marks):
+            self._marks = [replace(mark, is_red=False) for mark in self._marks]
+            self._notes.append("all its markers are red, which was taken for nobody's choice")
 
     def _duration(self, gathered: list[Track]) -> Fraction:
         ours = self._timeline.metadata.get(OURS, {})

@@ -23,7 +23,7 @@ from streaming.files.exchange.sequence import SEEN, EditedSequence, Mark
 from streaming.files.exchange.source import Source
 
 MAX_BYTES = 16 << 20
-MAX_NAME, MAX_PROMPTS = 200, 200
+MAX_NAME, MAX_PROMPT, MAX_PROMPTS = 200, 300, 200
 ENDINGS = ("json", "otio", "fcpxml", "xml", "edl", "csv", "tsv", "txt", "srt", "vtt")
 """What can be read; `txt` are Audacity's labels."""
 
@@ -123,7 +123,7 @@ class _Assembly:
             if len(self._prompts) == MAX_PROMPTS:
                 problem = f"its markers hold more than {MAX_PROMPTS} different free texts"
                 raise self._source.bad("", problem, "name moods in them, or leave some out")
-            self._prompts[text] = resolve_prompt(text).is_understood
+            self._prompts[text] = len(text) <= MAX_PROMPT and resolve_prompt(text).is_understood
         return self._prompts[text]
 
     def _asked(self, mark: Mark) -> Asked:

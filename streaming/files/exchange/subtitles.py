@@ -14,7 +14,7 @@ from streaming.files.exchange.timecode import Timebase
 
 MAX_CUES = 20_000
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,:](\d{1,3})"
-_CUE = re.compile(rf"[ \t]*{_TIME}[ \t]*-{{2,3}}>[ \t]*{_TIME}[^\n]*")
+_CUE = re.compile(rf"^[ \t]*{_TIME}[ \t]*-{{2,3}}>[ \t]*{_TIME}[^\n]*", re.MULTILINE)
 _TAG = re.compile(r"<[^>]*>|\{[^}]*\}")
 _SOUND = re.compile(r"[\[(（【♪♫#*].*[\])）】♪♫#*]|[♪♫\s-]*", re.DOTALL)
 """[applause], (door), ♪ a song ♪: heard, not spoken."""

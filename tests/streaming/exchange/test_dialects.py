@@ -109,12 +109,27 @@ def test_a_sequence_of_premiere() -> None:
 
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(25), Fraction(60000, 1001)], ids=str)
 def test_a_timeline_of_opentimelineio(rate: Fraction) -> None:
-    document = otio.adapters.write_to_string(otio_dialect.timeline(float(rate)), "otio_json").encode()
-    reading = read_exchange(document, "cut.otio")
+    reading = read_otio(otio_dialect.timeline(float(rate)))
     assert reading.timeline.frame_rate == rate
     assert cuts(reading) == otio_dialect.CUTS
     assert frames(reading, "hits") == otio_dialect.HITS
     assert frames(reading, "sections") == otio_dialect.SECTIONS
+
+
+def test_red_says_nothing_where_all_markers_of_opentimelineio_have_that_default() -> None:
+    whole = otio_dialect.timeline(25.0)
+    whole.tracks.markers.clear()
+    del whole.tracks[0][0].markers[1:]
+    assert frames(read_otio(whole), "hits") == [30]
+    whole.tracks.markers.append(otio.schema.Marker("zzz", otio.opentime.TimeRange(otio.opentime.RationalTime(95, 25))))
+    whole.tracks[0][4].markers.clear()
+    reading = read_otio(whole)
+    assert reading.timeline.hits == [] and {30, 95} < cuts(reading).keys()
+    assert reading.notes == ("all its markers are red, which was taken for nobody's choice",)
+
+
+def read_otio(whole: otio.schema.Timeline) -> Reading:
+    return read_exchange(otio.adapters.write_to_string(whole, "otio_json").encode(), "cut.otio")
 
 
 def test_what_opentimelineio_reads_of_a_plain_list_is_what_we_read() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from moods.fields import MoodFields
 from streaming.files.exchange import BadExchange, read_exchange
-from streaming.files.exchange.marks import Asked, read_mark
+from streaming.files.exchange.marks import NUMBERS, WORDS, Asked, read_mark
 from streaming.files.exchange.sequence import Mark
 
 
@@ -82,3 +85,14 @@ def test_two_markers_of_one_frame_are_one_section() -> None:
     table = "# duration: 20\n# fps: 25\nat,name\n4,epic\n4.01,bpm 120\n"
     section = read_exchange(table.encode(), "x.csv").timeline.sections[0]
     assert (section.at, section.mood, section.bpm) == (4.0, "epic", 120.0)
+
+
+def test_all_that_a_mood_is_made_of_can_be_said_but_gains_of_layers() -> None:
+    assert {*NUMBERS, *WORDS} == MoodFields.model_fields.keys() - {"layers", "strict"}
+
+
+def test_the_table_in_the_documentation_is_read() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "timelines.md").read_text(encoding="utf-8")
+    timeline = read_exchange(text.split("```")[1].lstrip("\n").encode(), "doc.csv").timeline
+    assert [section.mood for section in timeline.sections] == ["healing", "epic"]
+    assert ([hit.name for hit in timeline.hits], [cut.at for cut in timeline.cuts]) == (["door"], [12.04])

@@ -13,6 +13,7 @@ import opentimelineio as otio
 import pytest
 
 from streaming.files.exchange import BadMarkers, Marker, Markers, markers_document, read_exchange, write_markers
+from streaming.files.exchange.markers import KINDS
 from streaming.files.exchange.writing import FORMATS
 
 NTSC = Fraction(1000, 1001)
@@ -137,6 +138,17 @@ def test_a_frame_has_one_marker_in_a_list_for_resolve() -> None:
     )
     assert " |C:ResolveColorBlue |M:section: B |D:50\r\n" in text
     assert " |C:ResolveColorRed |M:hit: door / left, bar 3 |D:1\r\n" in text
+
+
+def test_hits_are_red_in_premiere_and_bars_green() -> None:
+    marks = tuple(Marker(Fraction(i), str(i), kind) for i, kind in enumerate(("hit", "section", "bar", "beat")))
+    document = markers_document(Markers(Fraction(25), False, None, Fraction(8), "a", marks), "xml", KINDS)
+    found = ElementTree.fromstring(document).iter("marker")
+    colours = [(marker.findtext("name"), marker.findtext("pproColor"), marker.findtext("out")) for marker in found]
+    assert colours == [
+        ("hit: 0", "4281740498", "-1"), ("section: 1", "4294741314", "-1"), ("bar 2", None, "-1"),
+        ("beat 3", "4292277273", "-1"),
+    ]  # fmt: skip
 
 
 def test_a_marker_of_the_end_is_not_written() -> None:
