@@ -1,7 +1,7 @@
 """What a sentence means, where no word says it. In: sentences in any of sixteen languages; out: moods and styles.
 
 A sentence encoder, whose weights come with its package, and two regressions over its 512 numbers, fitted by
-`engine.training.prompts.fit`. Remembers both from the first sentence on, which takes a second and 150 MB; any thread.
+offline on phrases of ours. Remembers both from the first sentence on, which takes a second and 150 MB; any thread.
 """
 
 from __future__ import annotations
