@@ -1,6 +1,6 @@
 """What a sentence means, where no word says it. In: sentences in any of sixteen languages; out: moods and styles.
 
-A sentence encoder, whose weights come with its package, and two regressions over its 512 numbers, fitted by
+A sentence encoder, whose weights come with its package, and two regressions over its 512 numbers, fitted
 offline on phrases of ours. Remembers both from the first sentence on, which takes a second and 150 MB; any thread.
 """
 
