@@ -69,6 +69,10 @@ class RenderRequest(MoodFields):
     markers: Annotated[list[MarkerFormat], AfterValidator(_once_each), Field(max_length=20)] = []
     """Files with the beats, bars, sections and hits, for editing programs: `xml` is Final Cut Pro 7's, which Premiere
     reads, `txt` are Audacity's labels."""
+    notices: bool = False
+    """One more file with what the music was made of, and under which licences."""
+    credentials: bool = True
+    """Content Credentials: files that can hold them say under a signature that a machine made the music."""
     variations: Annotated[int, Field(ge=1, le=MOST_VARIATIONS)] = 1
     """So many pieces, each with the next seed; their files are numbered from the second on."""
     video: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | Absent = Field(
