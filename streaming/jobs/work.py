@@ -100,13 +100,15 @@ def _piece_of(
     if request.take is not None:
         piece = _part_of_take(request, read_take(request.take), config)
         return piece if picture is None else replace(piece, num_frames=probe(picture).num_sound_frames)
-    asked = timeline_of(request) if request.timeline is None else request.timeline.asked()
-    if picture is None:
+    video = None if picture is None else probe(picture)
+    picture_s = None if video is None else float(video.duration)
+    asked = timeline_of(request, picture_s) if request.timeline is None else request.timeline.asked()
+    if video is None:
         timeline = parse_timeline({"duration": SECONDS_DEFAULT, **asked})
     else:
         watch = _watched(on_progress, is_cancelled, "reading the picture", 0.0, _READING_SHARE)
         watch(0.0)
-        timeline = timeline_for(asked, probe(picture), watch)
+        timeline = timeline_for(asked, video, watch)
     return _Piece(timeline, None, 0, timeline.num_frames)
 
 

@@ -142,6 +142,8 @@ def test_a_stations_take_is_kept_as_it_was_heard(renders: Running) -> None:
         ({"video": "0123456789abcdef"}, 404, "unknown_upload"),
         ({"formats": ["exe"]}, 422, "bad_control"),
         ({"formats": []}, 422, "bad_control"),
+        ({"preset": "17s"}, 422, "unknown_preset"),
+        ({"take": None}, 422, "bad_control"),
         ({"variations": 9}, 422, "bad_control"),
         ({"from": 3}, 422, "bad_control"),
         ([1], 422, "bad_control"),
