@@ -322,6 +322,15 @@ class Performance:
         state.made, state.is_up, state.is_restarting = [], False, False
         state.next_beat, state.told, state.told_at = 0, {}, None
 
+    def begin_anew(self) -> None:
+        """Begin the same opening again where its ending is over, within the next block, while what sounds rings on."""
+        end_frame, state = self.controller.end_frame, self._state
+        assert end_frame is not None and not state.made
+        self.controller = Controller(self._opening, self.controller.seed, **_limits_of(self.generator))
+        self.generator.begin_anew(self.slot, self.controller, end_frame)
+        state.silent_frames += end_frame
+        state.next_beat, state.told, state.told_at = 0, {}, None
+
     def skip(self, num_blocks: int) -> None:
         """Leave out blocks of the stream, as a pause would: the music goes on later, where it was."""
         state = self._state

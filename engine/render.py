@@ -14,7 +14,9 @@ import numpy as np
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE, Block
 from engine.backends import open_generator
 from engine.config import EngineConfig
+from engine.errors import BadTake
 from engine.generator import Generator, Made, Traits
+from engine.loops import can_loop, play_loop
 from engine.performance import Beat, Performance, Sound, step
 from engine.redo import Redoing, Region, regions_between
 from engine.take import Entry, Take
@@ -49,7 +51,8 @@ def perform(
 ) -> Iterator[Block]:
     """The blocks of `play`: float32 [1, 2, BLOCK_FRAMES or less] each."""
     for sound in play(performance, num_frames, before_block):
-        yield sound.pcm.T[None]
+        if len(sound.pcm):
+            yield sound.pcm.T[None]
 
 
 def play(
@@ -66,42 +69,61 @@ def play(
     `before_block` is called before each block is made; what a skip leaves out of the stream is silence. `regions`, as
     `regions_of` the take gives them, are composed once more; all else is as it is without.
     The generator's latency is cut off, so that frame 0 is the music's: beats lie in a file where the clock has them.
-    The last moment is brought to zero: an ending's own fade moves by whole blocks, and other music is cut off.
+    The last moment is brought to zero: an ending's own fade moves by whole blocks, and other music is cut off; but a
+    whole piece that loops leads into its beginning (`engine/loops.py`).
     The slot is free again when the iterator ends or is closed.
     """
+    try:
+        if num_frames is not None and can_loop(performance, num_frames):
+            yield from play_loop(performance, num_frames, before_block, stems=stems, notes=notes)
+        else:
+            yield from _play_once(performance, num_frames, before_block, regions, stems=stems, notes=notes)
+    finally:
+        performance.close()
+
+
+def _play_once(
+    performance: Performance,
+    num_frames: int | None,
+    before_block: Callable[[], None],
+    regions: Sequence[Region],
+    *,
+    stems: bool,
+    notes: bool,
+) -> Iterator[Sound]:
     generator, silence = performance.generator, np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
     first = generator.traits.latency_frames
     last = None if num_frames is None else first + num_frames
     frame, redoing = 0, Redoing(performance, regions, stems=stems, notes=notes)
-    try:
-        while last is None or frame < last:
-            sound = Sound(silence)
-            if performance.next_block * BLOCK_FRAMES == frame:
-                before_block()
-                sound = redoing.step()
-            start, end = max(0, first - frame), BLOCK_FRAMES
-            if last is not None and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
-                end = min(BLOCK_FRAMES, last - frame)
-                frames_left = np.arange(BLOCK_FRAMES - 1, -1, -1) + last - frame - BLOCK_FRAMES
-                sound = sound.under(np.clip(frames_left / _RAMP_FRAMES, 0.0, 1.0).astype(np.float32)[:, None])
-            if start < end:
-                yield replace(
-                    sound,
-                    pcm=sound.pcm[start:end],
-                    stems=None if sound.stems is None else sound.stems[:, :, start:end],
-                )
-            frame += BLOCK_FRAMES
-    finally:
-        performance.close()
+    while last is None or frame < last:
+        sound = Sound(silence)
+        if performance.next_block * BLOCK_FRAMES == frame:
+            before_block()
+            sound = redoing.step()
+        start, end = max(0, first - frame), BLOCK_FRAMES
+        if last is not None and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
+            end = min(BLOCK_FRAMES, last - frame)
+            frames_left = np.arange(BLOCK_FRAMES - 1, -1, -1) + last - frame - BLOCK_FRAMES
+            sound = sound.under(np.clip(frames_left / _RAMP_FRAMES, 0.0, 1.0).astype(np.float32)[:, None])
+        if start < end:
+            yield replace(
+                sound,
+                pcm=sound.pcm[start:end],
+                stems=None if sound.stems is None else sound.stems[:, :, start:end],
+            )
+        frame += BLOCK_FRAMES
 
 
 def regions_of(take: Take, traits: Traits, num_frames: int) -> tuple[Region, ...]:
     """The regions of a take of `num_frames` that are to be composed once more, from bar line to bar line.
 
-    Raises `BadTake` for a control that cannot be applied.
+    Raises `BadTake` for a control that cannot be applied, and for a loop.
     """
     if not take.redone:
         return ()
+    timeline = take.opening.timeline
+    if timeline is not None and timeline.ending == "loop":
+        raise BadTake("no region of a loop can be composed once more; take another seed for the whole of it")
     performance = Performance.of(cast(Generator, _Mute(traits)), 0, take)
     bars: list[tuple[int, int]] = []
     while performance.next_block * BLOCK_FRAMES < num_frames:

@@ -27,7 +27,7 @@ from moods.part import Change, Edge, Lent, Part, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
 from moods.targets import fader_db, opening_point
-from moods.timeline import LONGEST_S, Timeline
+from moods.timeline import LONGEST_S, Timeline, TimelineHit
 
 LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
 BLOCK_FRAMES = FRAMES_PER_SECOND // 50
@@ -66,6 +66,10 @@ class _Colour:
     gain_db: float = 0.0
     voice_room: float = 0.0
     texts: Texts = ()
+
+
+def _place_of(hit: TimelineHit) -> float:
+    return hit.at
 
 
 @cache
@@ -123,7 +127,7 @@ class Controller:
                 ramps.begin(fields)
             else:
                 controls.append(Steer(set=fields, over=section.over, at=At(seconds=section.at)))
-        controls += [Hit(at=At(seconds=hit.at), strength=hit.strength) for hit in timeline.hits]
+        controls += [Hit(at=At(seconds=hit.at), strength=hit.strength) for hit in sorted(timeline.hits, key=_place_of)]
         controls.append(End(how=timeline.ending, at=At(seconds=timeline.num_frames / FRAMES_PER_SECOND)))
         for control in controls:
             for part in self._parts:
@@ -198,6 +202,11 @@ class Controller:
     def end_frame(self) -> int | None:
         """Silence from this frame on; None while no ending is asked."""
         return self._ending.end_frame
+
+    @property
+    def loops(self) -> bool:
+        """The ending that was asked for leads into the music's own beginning."""
+        return self._ending.loops
 
     def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Cue, Position]]:
         """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""

@@ -80,6 +80,11 @@ class Ending:
         """Silence from this frame on; None while no ending is asked."""
         return None if self._planned is None else self._planned.end_frame
 
+    @property
+    def loops(self) -> bool:
+        """The music is to lead into its own beginning."""
+        return self._planned is not None and self._planned.control.how == "loop"
+
     def is_after(self, beat: int, frame: int) -> bool:
         """Whether nothing is struck any more on `beat`, at `frame`."""
         planned = self._planned

@@ -151,11 +151,12 @@ def _check_words(options: argparse.Namespace) -> None:
 
 def _job(options: argparse.Namespace, on_progress: Callable[[Progress], None]) -> tuple[RenderJob, Any]:
     """What the words ask for, and what makes its generator."""
+    from engine.backends import open_generator
     from streaming.files.export import RenderJob
 
     video = _video(options)
     config = engine_config(options)
-    make_generator = _opened_ahead(config) if video is not None else None
+    make_generator = open_generator if video is None else _opened_ahead(config)
     if options.take is not None:
         take = _read_take(options)
         num_frames = _take_frames(take, options)

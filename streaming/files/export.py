@@ -29,8 +29,9 @@ from moods.timeline import LoudnessGoal, Timeline, TimelineDuck
 from streaming.files.bed import bed_curve, mixed
 from streaming.files.charting import Chart
 from streaming.files.credentials import MEDIA_TYPES, Credentials, sign
-from streaming.files.errors import Cancelled, CannotKeep, CannotWrite, NoRoom, NoStems, TooLong, naming
+from streaming.files.errors import Cancelled, CannotKeep, CannotWrite, NoRoom, NoStems, TooLong, UnknownFormat, naming
 from streaming.files.exchange import markers_document
+from streaming.files.exchange.writing import FORMATS as MARKER_FORMATS
 from streaming.files.loudness import Loudness, level_for, measure
 from streaming.files.media import FORMATS, Format, format_of, read_audio, write_audio
 from streaming.files.mux import FILMS, check_container, mux
@@ -231,7 +232,10 @@ def _wanted(job: RenderJob, video: Video | None) -> list[_Deliverable]:
             wanted.append(sound(job.stems / f"{job.out.stem}.{layer}{suffix}", "stem", layer))
     if job.midi is not None:
         wanted.append(_Deliverable(job.midi, "midi", _SMALL_BYTES))
-    wanted += [_Deliverable(path, "markers", _SMALL_BYTES) for path in job.markers]
+    for path in job.markers:
+        if path.suffix.lower().removeprefix(".") not in MARKER_FORMATS:
+            raise UnknownFormat(path, [f".{ending}" for ending in MARKER_FORMATS])
+        wanted.append(_Deliverable(path, "markers", _SMALL_BYTES))
     if job.sheet is not None:
         wanted.append(_Deliverable(job.sheet, "sheet", _SMALL_BYTES))
     return wanted
