@@ -1,8 +1,8 @@
 """Is what a render reports of its loudness and peaks what an independent meter hears in its files?
 
-Every style at three loudness goals into wav, flac, mp3, m4a, opus and ogg; each file is decoded by libav and measured
-by pyloudnorm (BS.1770-4) and by an eight-fold oversampling. `error_lu` is the report less the meter, `goal_lu` the meter
-less the goal, `true_peak_db` the meter's highest.
+Every style at three loudness goals into wav, flac, mp3, m4a, opus and ogg; each file is decoded by libav and
+measured by pyloudnorm (BS.1770-4) and by an eight-fold oversampling. `error_lu` is the report less the meter, `goal_lu`
+the meter less the goal, `true_peak_db` the meter's highest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Do the stems of a file sum to it?
 
-Twelve seconds of every style, at -14 LUFS with its limiter, as wav of 24 bits: the level of what is left of the mix when
-the five stems are taken off, under that of the mix. The drive of the tape styles and the limiter are in it.
+Twelve seconds of every style, at -14 LUFS with its limiter, as wav of 24 bits: the level of what is left of the mix
+when the five stems are taken off, under that of the mix. The drive of the tape styles and the limiter are in it.
 """
 
 from __future__ import annotations
