@@ -26,7 +26,7 @@ from moods.part import Change, Edge, Lent, Part, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
 from moods.targets import fader_db, opening_point
-from moods.timeline import LONGEST_S, Timeline
+from moods.timeline import LONGEST_S, Timeline, TimelineHit
 
 LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
 BLOCK_FRAMES = FRAMES_PER_SECOND // 50
@@ -65,6 +65,10 @@ class _Colour:
     gain_db: float = 0.0
     voice_room: float = 0.0
     texts: Texts = ()
+
+
+def _place_of(hit: TimelineHit) -> float:
+    return hit.at
 
 
 @cache
@@ -121,7 +125,7 @@ class Controller:
                 ramps.begin(fields)
             else:
                 controls.append(Steer(set=fields, over=section.over, at=At(seconds=section.at)))
-        controls += [Hit(at=At(seconds=hit.at), strength=hit.strength) for hit in timeline.hits]
+        controls += [Hit(at=At(seconds=hit.at), strength=hit.strength) for hit in sorted(timeline.hits, key=_place_of)]
         controls.append(End(how=timeline.ending, at=At(seconds=timeline.num_frames / FRAMES_PER_SECOND)))
         for control in controls:
             for part in self._parts:
