@@ -70,7 +70,15 @@ def test_a_request_becomes_a_job_with_files(renders: Running) -> None:
     assert str(renders.conductor.jobs.store.folder) not in json.dumps(done)
     listed = renders.http.get("/v1/renders")
     TypeAdapter(messages.Jobs).validate_json(listed.content)
-    assert done in listed.json()["renders"]
+    assert {**done, "report": None} in listed.json()["renders"]
+
+
+def test_markers_lead_to_the_music_beside_them_and_not_into_the_server(renders: Running) -> None:
+    done = ended(renders, submit(renders, mood="epic", seconds=2, markers=["otio", "fcpxml", "csv"], midi=False))
+    assert [file["kind"] for file in done["files"]] == ["music", *["markers"] * 3]
+    for file in done["files"][1:3]:
+        document = renders.http.get(file["url"]).text
+        assert "./music.wav" in document and "file:" not in document
 
 
 def test_same_request_and_seed_same_music_and_each_variation_another(renders: Running) -> None:
