@@ -22,7 +22,7 @@ from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.performance import Performance
-from engine.render import begin, play
+from engine.render import begin, play, regions_of
 from engine.take import Take
 from moods.intent import LAYERS
 from moods.timeline import LoudnessGoal, Timeline, TimelineDuck
@@ -310,8 +310,11 @@ class _Composed:
         """Raises `Cancelled`, `CannotKeep`, `BadTake`."""
         job, chart, frame = self._job, self.chart, 0
         last = job.from_frame + job.num_frames
+        regions = regions_of(job.take, self._performance.generator.traits, last)
         has_notes = job.midi is not None and self._performance.generator.traits.has_notes
-        for sound in play(self._performance, last, chart.note_next, stems=bool(self.stems), notes=has_notes):
+        for sound in play(
+            self._performance, last, chart.note_next, stems=bool(self.stems), notes=has_notes, regions=regions
+        ):
             before = max(0, job.from_frame - frame)
             samples = sound.pcm[before:]
             frame += len(sound.pcm)
