@@ -5,6 +5,7 @@ Remembers the course from the last `forget_before` on, whatever the length of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,7 +20,7 @@ from moods.fields import At, MoodFields
 from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
-from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent, Recall
 from moods.mood import Mood, style_brightness
 from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, least
@@ -104,6 +105,7 @@ class Controller:
         self.revision = 0
         """Grows with every control: what was read of later frames may then be stale."""
         self._lead_frames = lead_frames
+        self._drawn_by: Sequence[tuple[range, int]] = ()
         plan = self.plan
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
         self._course = course = Course(self.seed, form, point, self.plan)
@@ -262,7 +264,7 @@ class Controller:
             section=position.section,
             bar_in_section=position.bar_in_section,
             bars_to_change=position.bars_to_change,
-            recall=position.recall,
+            recall=position.recall if not self._drawn_by else self._recall(position.recall, bar),
             cue=cue,
             beats_to_end=lent.beats_to_end,
             ring_beats=lent.ring_beats,
@@ -275,6 +277,22 @@ class Controller:
             stinger_over=lent.stinger_over,
             texts=colour.texts,
         )
+
+    def draw_by(self, beats: Sequence[tuple[range, int]]) -> None:
+        """Let some beats be composed by other seeds. No snapshot holds this."""
+        self._drawn_by = beats
+
+    def seed_of(self, beat: int) -> int:
+        """The seed by which the notes of `beat` are drawn."""
+        return next((seed for beats, seed in self._drawn_by if beat in beats), self.seed)
+
+    def _recall(self, recall: Recall, bar: int) -> Recall:
+        """What is composed once more recalls nothing from before: it would come out as it was."""
+        region = next((beats for beats, _ in self._drawn_by if bar * BEATS_PER_BAR in beats), None)
+        if region is None:
+            return recall
+        own_bars = bar - region.start // BEATS_PER_BAR
+        return tuple(lane if lane is None or lane[0] <= own_bars else None for lane in recall)
 
     # --- controls --------------------------------------------------------------------------------------------------
 

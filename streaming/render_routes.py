@@ -100,8 +100,8 @@ def jobs_of(request: Request) -> Jobs:
     operation_id="render",
     response_model=messages.Job,
     responses=refusals(
-        *BAD_BODY, *BAD_VALUE, UnknownClip, *_BAD_UPLOAD, BadExchange, BadParameter, UnknownStation, UnknownUpload, NothingToHear,
-        WebhookRefused, KeyReused, TooManyJobs,
+        *BAD_BODY, *BAD_VALUE, UnknownClip, *_BAD_UPLOAD, BadExchange, BadParameter, UnknownStation, UnknownUpload,
+        NothingToHear, WebhookRefused, KeyReused, TooManyJobs,
     ) | _ACCEPTED,
     openapi_extra=form(
         "RenderRequest",
