@@ -1,18 +1,24 @@
 /* The studio page: wires the parts together. In: the listener's hands and the station's events; out: controls and what
    is seen. Remembers what was asked (`wishes`), what the page is doing (`mode`) and fields not sent yet. */
 
+import { readAddress, writeAddress } from "./address.js";
 import { Problem, addressOf, createStation, dismiss, fetchMoods, fetchStation, stationPath } from "./api.js";
 import { FrameClock } from "./clock.js";
 import { Accent, colourOf } from "./colour.js";
-import { Controls, fill } from "./controls.js";
+import { Controls } from "./controls.js";
+import { fill } from "./elements.js";
 import { currentLanguage, keyName, nameOf, switchLanguage, t, translatePage } from "./i18n.js";
+import { Keep } from "./keep.js";
 import { Meters } from "./meters.js";
 import { describe, nameOfReading, presetAt } from "./naming.js";
 import { Outbox } from "./outbox.js";
 import { Output } from "./output.js";
+import { OwnMoods } from "./own.js";
 import { Pad } from "./pad.js";
 import { Player } from "./player.js";
 import { Readout } from "./readout.js";
+import { Steps } from "./steps.js";
+import { applyTheme, switchTheme } from "./theme.js";
 import { Wishes } from "./wishes.js";
 
 const DRAW_EVERY_MS = 30;
@@ -21,11 +27,11 @@ const RESUME_FADE_MS = 30;
 const UNSENT_AFTER_MS = 700;
 const BRIEF_MS = 4000;
 const PROMPT_CHARACTERS = 14;
+const FOLLOW_AFTER_MS = 400;
 const FIRST_MOOD = "focus";
 const COLOUR_FIELDS = ["valence", "energy", "brightness", "layers"];
 
 const $ = (selector) => document.querySelector(selector);
-const address = new URLSearchParams(location.search);
 
 let moods = [];
 let styles = [];
@@ -35,7 +41,9 @@ let told = null;
 let problem = null;
 let noticed = { key: null };
 let noticeTimer = 0;
-let isSilenced = false;
+let followTimer = 0;
+/** Why the station is silent although it is on: "paused", "silenced", or null. */
+let hush = null;
 let isWaking = false;
 let adoptsHeading = false;
 let lastDrawing_ms = 0;
@@ -43,12 +51,15 @@ let lastDrawing_ms = 0;
 let join = null;
 
 const wishes = new Wishes();
+const steps = new Steps();
+const keep = new Keep($("#keep"));
 const clock = new FrameClock();
 const readout = new Readout(clock);
 const accent = new Accent(document.documentElement);
 const output = new Output($("#audio"));
 const meters = new Meters($("#spectrum"), $("#level"));
 const controls = new Controls({ onSet: setFields, onPick: pickMood });
+const own = new OwnMoods($("#own"), { onPick: askFor, asked: () => wishes.fields, title, onRefused: notice });
 const pad = new Pad($("#pad"), { onMove: setFields, onPick: pickMood });
 const player = new Player(output, {
   state: showState,
@@ -89,11 +100,13 @@ window.undersong = {
 
 /** The listener has set some fields: show them at once, send them soon. */
 function setFields(fields) {
+  steps.mark(wishes.saved, Object.keys(fields).sort().join());
   wishes.set(fields);
   steer(fields);
 }
 
 function pickMood(mood) {
+  steps.mark(wishes.saved, `mood ${mood.name}`);
   wishes.choose(mood);
   tellReading(null);
   steer({ mood: mood.name });
@@ -101,14 +114,47 @@ function pickMood(mood) {
 
 /** Nothing is shown as asked before the server says what it has understood. */
 function askInWords(prompt) {
+  steps.mark(wishes.saved, `prompt ${prompt}`);
   wishes.ask(prompt);
   tellReading(null);
   if (player.state === "idle") play();
   else steer({ prompt });
 }
 
+/** Ask for all of these at once: a mood, a prompt or a point, and what is set over it. False: no such mood. */
+function askFor({ seed = null, mood: name, prompt, ...fields }) {
+  const mood = name && findMood(name);
+  if (name && !mood) notice("unknownMood", { name });
+  if (name && !mood) return false;
+  steps.mark(wishes.saved, "all");
+  if (seed !== null) wishes.seed = seed;
+  if (mood) wishes.choose(mood);
+  if (prompt) wishes.ask(prompt);
+  const styled = fields.style && Object.entries(fields.style).filter(([name]) => styles.some((each) => each.name === name));
+  if (styled) fields.style = Object.fromEntries(styled);
+  wishes.set(fields);
+  tellReading(null);
+  if (prompt) $("#prompt").value = prompt;
+  steer({ ...(mood && { mood: mood.name }), ...(prompt && { prompt }), ...fields });
+  return true;
+}
+
+function findMood(name) {
+  const wanted = name.trim().toLowerCase();
+  return moods.find(({ name, zh, aliases }) => [name, zh, ...aliases].includes(wanted));
+}
+
+/** Take the last step back, or again. */
+function goBack(saved) {
+  if (!saved) return;
+  const fields = wishes.goBack(saved, moods);
+  tellReading(wishes.reading);
+  steer(fields);
+}
+
 function steer(fields) {
   show();
+  follow();
   if (player.state === "idle") return;
   outbox.steer(fields);
   setTimeout(() => outbox.isWaiting && player.state === "playing" && notice("unsent"), UNSENT_AFTER_MS);
@@ -170,19 +216,22 @@ function title() {
 // --- playing ------------------------------------------------------------------------------------------------------
 
 function play() {
-  if (isSilenced && player.state !== "idle") {
-    if (!command({ type: "transport", do: "play" })) return;
-    isSilenced = false;
-    output.fadeTo(volume(), RESUME_FADE_MS);
-    showState(player.state);
+  if (hush && player.state !== "idle") {
+    if (command({ type: "transport", do: "play" })) meetMusic();
     return;
   }
   output.open();
   output.fadeTo(volume(), RESUME_FADE_MS);
   problem = null;
-  isSilenced = false;
+  hush = null;
   outbox.clear();
   player.play(openStation, join);
+  follow();
+}
+
+function pause() {
+  if (player.state === "idle" || hush) return;
+  if (command({ type: "transport", do: "pause" })) meetHush("paused");
 }
 
 /** A new station as asked. Nothing of a prompt understood: what the page showed before plays instead. */
@@ -197,7 +246,7 @@ async function openStation() {
 function stop(noticeAfter = null) {
   output.fadeTo(0, FADE_MS);
   setTimeout(() => {
-    if (!isSilenced && player.state !== "idle") {
+    if (!hush && player.state !== "idle") {
       if (player.isOurs && !player.isShared) join = null;
       player.stop();
     }
@@ -206,16 +255,40 @@ function stop(noticeAfter = null) {
 }
 
 function panic() {
-  if (player.state === "idle" || isSilenced) return;
+  if (player.state === "idle" || hush === "silenced") return;
   const isSent = command({ type: "panic" });
   output.fadeTo(0, RESUME_FADE_MS);
   if (!isSent) return; // silent here, though the station plays on
-  meetSilence();
+  meetHush("silenced");
 }
 
-function meetSilence() {
-  isSilenced = true;
+function meetHush(why) {
+  hush = why;
   showState(player.state);
+}
+
+function meetMusic() {
+  hush = null;
+  output.fadeTo(volume(), RESUME_FADE_MS);
+  showState(player.state);
+}
+
+/** Another seed is another piece: it begins at once where something plays that is ours alone. */
+function setSeed(seed) {
+  wishes.seed = seed;
+  if (player.state !== "idle" && player.isOurs && !player.isShared && seed !== null && seed !== player.station?.seed) {
+    output.fadeTo(0, FADE_MS);
+    setTimeout(beginAnew, FADE_MS);
+  }
+  show();
+  follow();
+}
+
+function beginAnew() {
+  if (player.state === "idle") return;
+  join = null;
+  player.stop();
+  play();
 }
 
 /** A stinger is chosen and played; the list shows its title again, so that the same one can be chosen once more. */
@@ -240,8 +313,9 @@ function meetStation(station, how) {
   clock.reset();
   adoptsHeading = how === "joined" && !player.isOurs;
   if (how !== "joined") join = null;
+  keep.offer(station);
   if (station.understood) meetReading(station.understood);
-  if (how === "joined" && station.state === "paused") isSilenced = true;
+  if (how === "joined" && station.state === "paused") hush = "paused";
   isWaking = station.state === "asleep";
   meetStatus(station);
   if (how === "replaced") notice("newStation");
@@ -273,8 +347,9 @@ function receive(event) {
     if (event.state === "asleep") clock.reset();
     else clock.observe(event.position.frame);
     meetRest(event.health.gives_way);
+    if (!hush && event.state === "paused" && (isWaking || readout.sounding?.state === "playing")) meetHush("paused");
+    if (hush && event.state === "playing" && readout.sounding?.state === "paused") meetMusic();
     meetStatus(event);
-    if (isWaking && event.state === "paused") meetSilence();
     if (event.state !== "asleep") isWaking = false;
     if (event.state === "ended" && player.state !== "idle") stop("ended");
   } else if (event.type === "error") {
@@ -321,10 +396,17 @@ function tellReading(understood) {
 }
 
 function wordsOfReading(understood) {
-  const { prompt, unknown = [], style } = understood;
+  const { prompt, unknown = [], style, bpm, key, layers = {}, instruments = [] } = understood;
   if (understood.understood === false) return t("nothingUnderstood", { prompt });
-  const styleNames = Object.keys(style).map((name) => nameOf(styles.find((each) => each.name === name)));
-  const heard = t("understood", { what: [nameOfReading(understood, moods), ...styleNames].join(" · ") });
+  const styleNames = Object.keys(style).map((name) => nameOf(styles.find((each) => each.name === name) ?? { name }));
+  const named = [
+    ...styleNames,
+    bpm && t("bpmValue", { bpm: Math.round(bpm) }),
+    key && keyName(key),
+    ...Object.entries(layers).map(([layer, gain]) => t(gain === "mute" ? "withoutLayer" : "withLayer", { layer: t(layer) })),
+    ...instruments.map((each) => (typeof each === "string" ? each : each.name)),
+  ];
+  const heard = t("understood", { what: [nameOfReading(understood, moods), ...named.filter(Boolean)].join(" · ") });
   return unknown.length ? `${heard} ${t("unknown", { words: unknown.join(", ") })}` : heard;
 }
 
@@ -354,17 +436,30 @@ function show() {
   $("#heading").textContent = moods.length ? name : "\u00a0";
   $("#asked").textContent = t(player.state === "idle" ? "toPlay" : "asked");
   controls.show(values, wishes.mood, readout.sounding?.mood);
+  own.show();
+  showSeed();
+  $("#undo").disabled = !steps.canUndo;
+  $("#redo").disabled = !steps.canRedo;
   readout.showNow(moods, styles);
   readout.showLatency();
 }
 
+/** The seed of what plays, or the one that was set for what comes next. */
+function showSeed() {
+  const field = $("#seed");
+  const isDrawn = wishes.seed === null;
+  if (document.activeElement !== field) field.value = (isDrawn ? player.station?.seed : wishes.seed) ?? "";
+  $("#seed-auto").setAttribute("aria-pressed", isDrawn);
+}
+
 function showState(state) {
-  const isOn = state !== "idle" && !isSilenced;
-  document.body.dataset.state = isSilenced && state !== "idle" ? "silenced" : state;
+  const isOn = state !== "idle" && !hush;
+  document.body.dataset.state = hush && state !== "idle" ? "silenced" : state;
   $("#play").setAttribute("aria-label", t(isOn ? "stop" : "play"));
-  for (const id of ["#end", "#panic", "#hit", "#stinger", "#voice"]) $(id).disabled = !isOn;
+  for (const id of ["#end", "#panic", "#hit", "#stinger", "#voice", "#pause"]) $(id).disabled = !isOn;
   if (state === "playing") problem = null;
   if (state === "idle") {
+    keep.withdraw();
     $("#voice").setAttribute("aria-pressed", false);
     readout.reset();
     pad.showSounding(null);
@@ -374,7 +469,7 @@ function showState(state) {
   }
   show();
   if (problem?.status && state !== "playing") return notice("said", { detail: problem.message });
-  if (isSilenced && state === "playing") return notice("silenced");
+  if (hush && state === "playing") return notice(hush);
   if (state === "playing" && noticed.key === "newStation") return;
   notice({ starting: "starting", reconnecting: problem ? "offline" : "reconnecting" }[state] ?? null);
 }
@@ -415,7 +510,7 @@ function animate(now_ms) {
   requestAnimationFrame(animate);
   accent.ease();
   const beat = clock.takeBeat(now_ms);
-  if (beat && !isSilenced) showBeat(beat);
+  if (beat && !hush) showBeat(beat);
   readout.showNext();
   if (now_ms - lastDrawing_ms < DRAW_EVERY_MS) return;
   lastDrawing_ms = now_ms;
@@ -429,11 +524,21 @@ const volume = () => $("#volume").valueAsNumber ** 2;
 
 /** What leads to this music: the station while it plays, else what it was asked with. */
 function linkToThis() {
-  const query = new URLSearchParams();
-  if (player.station) query.set("station", player.station.id);
-  else if (wishes.mood) query.set("mood", wishes.mood.name);
-  else if (wishes.reading) query.set("prompt", wishes.reading.prompt);
+  const query = player.station ? new URLSearchParams({ station: player.station.id }) : writeAddress(wishes.opening);
   return addressOf(`./?${query}`);
+}
+
+/** The page's own address says what is asked, so that a bookmark brings it back; a station that was joined stays named. */
+function follow() {
+  clearTimeout(followTimer);
+  followTimer = setTimeout(followNow, FOLLOW_AFTER_MS);
+}
+
+function followNow() {
+  clearTimeout(followTimer);
+  followTimer = 0;
+  if (player.state !== "idle" && !player.isOurs) return;
+  history.replaceState(null, "", addressOf(`./#${writeAddress(wishes.opening)}`));
 }
 
 async function share() {
@@ -459,21 +564,14 @@ function showLink(link) {
   $("#link-text").textContent = t(document.execCommand("copy") ? "linkCopied" : "linkByHand");
 }
 
-function switchTheme() {
-  const root = document.documentElement;
-  const isDark =
-    (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  root.dataset.theme = isDark ? "light" : "dark";
-  localStorage.setItem("theme", root.dataset.theme);
-}
-
 function translate() {
   translatePage();
   $("#language").textContent = currentLanguage() === "en" ? "中文" : "English";
   $("#language").lang = currentLanguage() === "en" ? "zh" : "en";
   if (noticed.key) notice(noticed.key, noticed.values);
   tellReading(told);
-  $("#play").setAttribute("aria-label", t(player.state !== "idle" && !isSilenced ? "stop" : "play"));
+  $("#play").setAttribute("aria-label", t(player.state !== "idle" && !hush ? "stop" : "play"));
+  keep.translate();
   pad.showMoods(moods);
   $("#stinger").replaceChildren(
     new Option(`${t("stinger")} …`, ""),
@@ -483,9 +581,17 @@ function translate() {
 }
 
 function listen() {
-  const toggle = () => (player.state === "idle" || isSilenced ? play() : stop());
+  const toggle = () => (player.state === "idle" || hush ? play() : stop());
+  const playOrPause = () => (player.state === "idle" || hush ? play() : pause());
+  const [undo, redo] = [() => goBack(steps.undo(wishes.saved)), () => goBack(steps.redo(wishes.saved))];
   $("#play").addEventListener("click", toggle);
   $("#panic").addEventListener("click", panic);
+  $("#pause").addEventListener("click", pause);
+  $("#undo").addEventListener("click", undo);
+  $("#redo").addEventListener("click", redo);
+  $("#seed").addEventListener("change", (event) => meetSeed(event.target.value.trim()));
+  $("#keep-open").addEventListener("click", () => keep.open());
+  $("#seed-auto").addEventListener("click", () => setSeed(wishes.seed === null ? (player.station?.seed ?? null) : null));
   $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }));
   $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }));
   $("#voice").addEventListener("click", makeRoomForVoice);
@@ -500,7 +606,7 @@ function listen() {
   $("#volume").addEventListener("input", (event) => {
     fill(event.target);
     localStorage.setItem("volume", event.target.value);
-    if (!isSilenced) output.fadeTo(volume(), RESUME_FADE_MS);
+    if (!hush) output.fadeTo(volume(), RESUME_FADE_MS);
   });
   $("#buffer").addEventListener("change", (event) => {
     localStorage.setItem("buffer", event.target.value);
@@ -514,12 +620,19 @@ function listen() {
   document.addEventListener("keydown", (event) => {
     if ($("dialog[open]")) return;
     if (event.key === "Escape") panic();
+    const isWriting = event.target.closest("input:not([type=range])");
+    if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !isWriting) {
+      event.preventDefault();
+      return event.shiftKey ? redo() : undo();
+    }
     const isTaken = event.target.closest("button, select, summary, input:not([type=range])");
     if (event.key !== " " || isTaken || event.repeat) return;
     event.preventDefault();
-    toggle();
+    playOrPause();
   });
+  window.addEventListener("hashchange", () => meetAddress(readAddress(location)));
   window.addEventListener("pagehide", () => {
+    if (followTimer) followNow();
     remember();
     player.leave();
   });
@@ -529,9 +642,16 @@ function listen() {
   accent.isInstant = stillness.matches;
 }
 
+/** A whole number is a seed; nothing gives the choice back; anything else is shown as it was. */
+function meetSeed(text) {
+  const seed = Number(text);
+  if (text === "") setSeed(null);
+  else if (/^\d+$/.test(text) && Number.isSafeInteger(seed)) setSeed(seed);
+  else notice("badSeed", { seed: text, most: Number.MAX_SAFE_INTEGER });
+}
+
 function restoreSettings() {
-  const theme = localStorage.getItem("theme");
-  if (theme) document.documentElement.dataset.theme = theme;
+  applyTheme();
   $("#volume").value = localStorage.getItem("volume") ?? $("#volume").value;
   $("#buffer").value = localStorage.getItem("buffer") ?? $("#buffer").value;
   player.setBuffer(Number($("#buffer").value));
@@ -541,32 +661,33 @@ function restoreSettings() {
 function remember() {
   const { station, isOurs, isShared } = player;
   const playing = station && { id: station.id, isOurs, isShared };
-  const kept = { search: location.search, wishes: wishes.saved, prompt: $("#prompt").value, playing };
+  const { saved, seed } = wishes;
+  const kept = { address: location.href, wishes: saved, seed, prompt: $("#prompt").value, playing };
   sessionStorage.setItem("studio", JSON.stringify(kept));
 }
 
 /** Go on as the tab was left, or as its address says. */
 function resume() {
   const kept = JSON.parse(sessionStorage.getItem("studio"));
-  const [id, prompt, name] = ["station", "prompt", "mood"].map((key) => address.get(key));
-  if (kept?.search === location.search) {
+  if (kept?.address === location.href) {
     wishes.restore(kept.wishes, moods);
+    wishes.seed = kept.seed;
     $("#prompt").value = kept.prompt;
     join = kept.playing;
     if (join) startOrOffer(t("waitingAgain"));
-  } else if (id) {
-    joinByLink(id);
-  } else if (prompt) {
-    $("#prompt").value = prompt;
-    wishes.ask(prompt);
-    startOrOffer(t("waitingPrompt", { prompt }));
-  } else if (name) {
-    const wanted = name.trim().toLowerCase();
-    const mood = moods.find(({ name, zh, aliases }) => [name, zh, ...aliases].includes(wanted));
-    if (mood) wishes.choose(mood);
-    else notice("unknownMood", { name });
+  } else {
+    meetAddress(readAddress(location));
   }
   show();
+}
+
+/** What an address asks for plays; `asked` as of `readAddress`. */
+function meetAddress(asked) {
+  if (!asked) return;
+  if (asked.station) return joinByLink(asked.station);
+  if (!askFor(asked)) return;
+  if (player.state !== "idle") return setSeed(wishes.seed);
+  startOrOffer(asked.prompt ? t("waitingPrompt", { prompt: asked.prompt }) : t("waitingMood", { mood: title() }));
 }
 
 async function joinByLink(id) {
