@@ -11,6 +11,7 @@ import { currentLanguage, keyName, nameOf, switchLanguage, t, translatePage } fr
 import { Keep } from "./keep.js";
 import { Meters } from "./meters.js";
 import { describe, nameOfReading, presetAt } from "./naming.js";
+import { Notice } from "./notice.js";
 import { Outbox } from "./outbox.js";
 import { Output } from "./output.js";
 import { OwnMoods } from "./own.js";
@@ -39,8 +40,6 @@ let stingers = [];
 /** How the prompt was understood of which the page tells, or null. */
 let told = null;
 let problem = null;
-let noticed = { key: null };
-let noticeTimer = 0;
 let followTimer = 0;
 /** Why the station is silent although it is on: "paused", "silenced", or null. */
 let hush = null;
@@ -53,6 +52,8 @@ let join = null;
 const wishes = new Wishes();
 const steps = new Steps();
 const keep = new Keep($("#keep"));
+const board = new Notice($("#notice"));
+const notice = (key, values) => board.say(key, values, key === "shared" ? BRIEF_MS : null);
 const clock = new FrameClock();
 const readout = new Readout(clock);
 const accent = new Accent(document.documentElement);
@@ -324,7 +325,7 @@ function meetStation(station, how) {
 
 function meetConnection() {
   outbox.opened();
-  if (noticed.key === "unsent") notice(null);
+  if (board.key === "unsent") notice(null);
 }
 
 async function hear(stream) {
@@ -362,7 +363,7 @@ function receive(event) {
 function meetRest(isResting) {
   if (isResting === (readout.sounding?.health?.gives_way ?? false)) return;
   if (isResting) notice("resting");
-  else if (noticed.key === "resting") notice(null);
+  else if (board.key === "resting") notice(null);
 }
 
 /** The station's own words on what sounds and where it is going; a station just opened has none yet. */
@@ -470,17 +471,8 @@ function showState(state) {
   show();
   if (problem?.status && state !== "playing") return notice("said", { detail: problem.message });
   if (hush && state === "playing") return notice(hush);
-  if (state === "playing" && noticed.key === "newStation") return;
+  if (state === "playing" && board.key === "newStation") return;
   notice({ starting: "starting", reconnecting: problem ? "offline" : "reconnecting" }[state] ?? null);
-}
-
-/** Say something where it is seen wherever the page is scrolled to; it stays until it is closed or no longer so. */
-function notice(key, values = {}) {
-  clearTimeout(noticeTimer);
-  noticed = { key, values };
-  $("#notice").hidden = !key;
-  $("#notice p").textContent = key ? t(key, values) : "";
-  if (key === "shared") noticeTimer = setTimeout(notice, BRIEF_MS, null);
 }
 
 /** One large button in the middle of the page, where nothing can go on without the listener. */
@@ -568,7 +560,7 @@ function translate() {
   translatePage();
   $("#language").textContent = currentLanguage() === "en" ? "中文" : "English";
   $("#language").lang = currentLanguage() === "en" ? "zh" : "en";
-  if (noticed.key) notice(noticed.key, noticed.values);
+  board.translate();
   tellReading(told);
   $("#play").setAttribute("aria-label", t(player.state !== "idle" && !hush ? "stop" : "play"));
   keep.translate();
@@ -595,7 +587,6 @@ function listen() {
   $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }));
   $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }));
   $("#voice").addEventListener("click", makeRoomForVoice);
-  $("#notice button").addEventListener("click", () => notice(null));
   $("#stinger").addEventListener("change", (event) => playStinger(event.target));
   $("#share").addEventListener("click", share);
   $("#theme").addEventListener("click", switchTheme);
@@ -718,7 +709,7 @@ async function loadMoods() {
       await new Promise((resolve) => setTimeout(resolve, pause_ms));
     }
   }
-  if (noticed.key === "offline") notice(null);
+  if (board.key === "offline") notice(null);
   controls.showCatalogue(moods, styles);
   wishes.choose(moods.find((mood) => mood.name === FIRST_MOOD) ?? moods[0]);
   translate();
