@@ -8,6 +8,9 @@ PACKED ?= runs/gpu/pieces.npz
 # An NVIDIA card is used where one is asked for (ARGS='--device cuda'), and its libraries are large: GPU=no leaves them out.
 GPU ?= $(if $(shell test -e /dev/nvidia0 || nvidia-smi -L 2>/dev/null | grep ^GPU),yes,no)
 
+# Files of tests go side by side, for most of them wait while music plays; one after another: make test ARGS='-n 0'.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+
 # Of the code that Python runs in the tests' own process, percent. What engine processes run is not counted.
 LEAST_COVERAGE := 85
 
@@ -30,7 +33,7 @@ play: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## this machine's lo
 
 test: $(DEV_READY) browser  ## everything, a real browser included; make test ARGS='-m "not slow"' in two minutes
 	$(BIN)/undersong warm
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 coverage: $(DEV_READY) browser  ## the same, and which lines they run: it takes a quarter longer, and fails below the floor
 	$(BIN)/undersong warm

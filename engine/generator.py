@@ -97,6 +97,11 @@ class Generator(Protocol):
         for from its first step on, as what rings in an effect is kept by layer only from then on.
         """
 
+    def programs(self, slot: int) -> tuple[int, ...]:
+        """The General MIDI programs (from 0) nearest to what plays each layer now, in the order of LAYERS; of drums
+        the kit. Asked only where the traits have notes.
+        """
+
     def revise(self, slot: int, changed_since: int) -> None:
         """The course has changed from this music frame on, which is not yet made: what was made ahead is stale."""
 

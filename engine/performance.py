@@ -23,7 +23,7 @@ from engine.errors import BadTake
 from engine.generator import Generator
 from engine.take import Act, Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
-from moods.control import Control, End, Hit, Panic, Stinger, Transport
+from moods.control import Control, Duck, End, Hit, Panic, Steer, Stinger, Transport
 from moods.controller import Controller
 from moods.errors import MoodsError, OutOfRange
 from moods.fields import At
@@ -33,6 +33,9 @@ from moods.opening import Opening
 _KEEP_FRAMES = 10 * SAMPLE_RATE
 """How much of the course's past a performance that forgets still knows."""
 _HEADING_FRAMES = 8 * SAMPLE_RATE
+
+_IN_SECONDS = (Steer, End, Hit, Stinger, Duck)
+"""Controls that may say at which second."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -169,7 +172,7 @@ class Performance:
         """Go on, in an empty slot, from where `snapshot` was taken."""
         performance = cls.__new__(cls)
         state = replace(snapshot["state"], made=list(snapshot["state"].made))
-        controller = Controller.restore(snapshot["controller"], **_limits_of(generator))
+        controller = Controller.restore(snapshot["controller"], opening, **_limits_of(generator))
         performance._enter(generator, slot, opening, controller, state, 0)
         generator.restore(slot, controller, snapshot["generator"])
         return performance
@@ -269,14 +272,14 @@ class Performance:
 
     def _in_music_time(self, control: Control) -> Control:
         """Clients count seconds of the stream, the controller those of the music."""
-        if isinstance(control, End | Hit | Stinger) and isinstance(control.at, At):
+        if isinstance(control, _IN_SECONDS) and isinstance(control.at, At):
             seconds = max(0.0, control.at.seconds - self._state.silent_frames / SAMPLE_RATE)
             return control.model_copy(update={"at": At(seconds=seconds)})
         return control
 
     def _in_stream_time(self, error: OutOfRange, control: Control) -> OutOfRange:
         """The same mistake in the asker's seconds."""
-        if not (isinstance(control, End | Hit | Stinger) and isinstance(control.at, At)):
+        if not (isinstance(control, _IN_SECONDS) and isinstance(control.at, At)):
             return error
         silent_s = self._state.silent_frames / SAMPLE_RATE
         return OutOfRange(error.field, control.at.seconds, error.low + silent_s, error.high + silent_s)

@@ -114,5 +114,10 @@ def length_of(take: Take, most_frames: int) -> int:
 def render(
     opening: Opening, seed: int, num_frames: int, config: EngineConfig, ending: str = "cadence"
 ) -> Iterator[Block]:
-    """`perform` with a generator of its own what `take_ending_at` says."""
-    yield from perform(begin(open_generator(config), take_ending_at(num_frames, ending, opening, seed)), num_frames)
+    """`perform` with a generator of its own what `take_ending_at` says; a timeline says its own length and ending."""
+    take = Take(opening, seed)
+    if opening.timeline is None:
+        take = take_ending_at(num_frames, ending, opening, seed)
+    else:
+        num_frames = opening.timeline.num_frames
+    yield from perform(begin(open_generator(config), take), num_frames)

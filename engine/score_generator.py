@@ -25,6 +25,7 @@ from engine.score.rules import strike_tick
 from engine.score.sampling import choose_events, pack_heads
 from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
 from engine.synth.errors import PatchError
+from engine.synth.general_midi import programs
 from engine.synth.mixer import compile_parts, render_slot
 from engine.synth.patching.tables import SHIPPED, PatchTables, load_tables, shipped_tables
 from engine.synth.ragged import Ragged
@@ -71,9 +72,11 @@ class ScoreGenerator:
         *,
         model: Model | None = None,
         device: str = "cpu",
+        tables: PatchTables | None = None,
         patches: str | None = None,
     ) -> None:
         self.max_slots = max_slots
+        self._tables = tables or shipped_tables()
         self.traits = Traits(
             name="score",
             latency_frames=synth.latency_frames,
@@ -133,6 +136,11 @@ class ScoreGenerator:
         block, layers = self._synth.render_rows(rows, colours, BLOCK_FRAMES, stems=stems)
         state.frame[rows] = ends
         return Made(block, layers if stems else None, begun)
+
+    def programs(self, slot: int) -> tuple[int, ...]:
+        controller = self._controllers[slot]
+        weights = controller.intent(int(self._slots.frame[slot])).style
+        return programs(self._tables, controller.seed, weights.index(max(weights)))
 
     def revise(self, slot: int, changed_since: int) -> None:
         self._composer.revise(slot, self._controllers[slot].clock.first_beat_from(changed_since))
@@ -245,4 +253,6 @@ def open_score(config: EngineConfig) -> ScoreGenerator:
     synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=tables)
     piece_slots = _CPU_PIECE_SLOTS if device == "cpu" else config.max_slots
     model = Model(Path(manifest["file"]).stem, manifest["sha256"])
-    return ScoreGenerator(composer, synth, config.max_slots, piece_slots, model=model, device=device, patches=patches)
+    return ScoreGenerator(
+        composer, synth, config.max_slots, piece_slots, model=model, device=device, tables=tables, patches=patches
+    )

@@ -48,8 +48,9 @@ class Steer(_Control):
     set: MoodFields
     over: Over = Field(default=None, examples=["2 bars"])
     """How long the change takes; null or left out: as is natural for each field."""
-    at: Beat | None = Field(default=None, examples=["bar"])
-    """Where it begins: now, or the next beat, bar or phrase. Null or left out: each field where it may."""
+    at: Beat | At | None = Field(default=None, examples=["bar"])
+    """Where it begins: now, or the next beat, bar or phrase; in seconds: colour exactly there, notes from the next beat
+    on. Null or left out: each field where it may."""
 
     @property
     def span(self) -> Span | None:
@@ -102,6 +103,8 @@ class Duck(_Control):
     """True takes 1–4 kHz back in the middle, false gives them back; left out, it stays as it is."""
     over: Over = 0.2
     """How long the change takes."""
+    at: Literal["now"] | At = "now"
+    """Where it begins."""
 
     @field_validator("voice", mode="before")
     @classmethod

@@ -10,21 +10,23 @@ from functools import cache
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
-from moods.control import Cancel, Control
+from moods.control import Cancel, Control, End, Hit, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
 from moods.ending import Ending
 from moods.errors import BadControl, shown
+from moods.fields import At, MoodFields
 from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
-from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_brightness
+from moods.mood import Mood, style_brightness
 from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
-from moods.targets import fader_db, point_of
+from moods.targets import fader_db, opening_point
+from moods.timeline import LONGEST_S, Timeline
 
 LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
 BLOCK_FRAMES = FRAMES_PER_SECOND // 50
@@ -43,6 +45,13 @@ class Applied:
     effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
     fields: dict[str, Position]  # where each field begins to change
     changed_since: int | None  # the music frame from which on notes may be composed otherwise; None: all are as before
+
+
+def _without_tempo(fields: MoodFields) -> MoodFields:
+    """The same but for the tempo, which the plan has taken up."""
+    copy = fields.model_copy()
+    copy.model_fields_set.discard("bpm")
+    return copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +91,43 @@ class Controller:
         block_frames: int = BLOCK_FRAMES,
     ) -> None:
         fields = opening if isinstance(opening, Opening) else Opening()
-        point = opening if isinstance(opening, Mood) else point_of(fields) or find_mood(DEFAULT_MOOD)
-        self.seed = seed if seed is not None else fields.seed or 0
+        timeline = fields.timeline
+        begun: MoodFields = fields if timeline is None else timeline
+        point = opening if isinstance(opening, Mood) else opening_point(begun)
+        self.seed = seed if seed is not None else fields.chosen_seed or 0
+        self.plan = None if timeline is None else timeline.plan
+        """What has been made of the opening's timeline; None: music without end."""
         self.revision = 0
         """Grows with every control: what was read of later frames may then be stale."""
         self._lead_frames = lead_frames
-        self._course = course = Course(self.seed, Form(self.seed), point)
-        ramps, self._ending = Ramps(course), Ending(course.clock, block_frames)
+        plan = self.plan
+        form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
+        self._course = course = Course(self.seed, form, point, self.plan)
+        ramps, self._ending = Ramps(course), Ending(course.clock, form, block_frames)
         self._cues = Cues(course.clock, self._ending)
         self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, Pivots(course))
-        ramps.begin(fields)
+        if timeline is None:
+            ramps.begin(fields)
+        else:
+            self._begin(timeline, ramps)
+
+    def _begin(self, timeline: Timeline, ramps: Ramps) -> None:
+        """Ask for all that the timeline says, before anything is made."""
+        ramps.begin(_without_tempo(timeline))
+        edge, controls = Edge(0, 0, LONGEST_S), list[Control]()
+        for section in timeline.sections:
+            fields = _without_tempo(section)
+            if section.at == 0:
+                ramps.begin(fields)
+            else:
+                controls.append(Steer(set=fields, over=section.over, at=At(seconds=section.at)))
+        controls += [Hit(at=At(seconds=hit.at), strength=hit.strength) for hit in timeline.hits]
+        controls.append(End(how=timeline.ending, at=At(seconds=timeline.num_frames / FRAMES_PER_SECOND)))
+        for control in controls:
+            for part in self._parts:
+                part.apply(control, edge)
+        for part in self._parts:
+            part.replan(edge)
 
     # --- reads -----------------------------------------------------------------------------------------------------
 
@@ -183,9 +219,10 @@ class Controller:
         held, position = course.held(beat), lent.position
         let_in = layers_let_in(position.section, position.bar_in_section, held.is_driving)
         is_over = lent.beats_to_end is not None and lent.beats_to_end < 0
+        playing = [*held.playing[:_LEAD], held.playing[_LEAD] or position.has_theme]
         active = [
-            playing and allowed and not is_over and not track[name].value(at) and layer != position.resting
-            for name, layer, playing, allowed in zip(MUTE_TRACKS, LAYERS, held.playing, let_in, strict=True)
+            plays and allowed and not is_over and not track[name].value(at) and layer != position.resting
+            for name, layer, plays, allowed in zip(MUTE_TRACKS, LAYERS, playing, let_in, strict=True)
         ]
         cue = lent.cue
         if cue == "none" and active[_DRUMS] and lent.beats_to_end is None:
@@ -274,10 +311,15 @@ class Controller:
 
     @classmethod
     def restore(
-        cls, snapshot: dict[str, Any], *, lead_frames: int = LEAD_FRAMES, block_frames: int = BLOCK_FRAMES
+        cls,
+        snapshot: dict[str, Any],
+        opening: Opening | None = None,
+        *,
+        lead_frames: int = LEAD_FRAMES,
+        block_frames: int = BLOCK_FRAMES,
     ) -> Controller:
-        """A controller that answers as the one that made `snapshot`."""
-        controller = cls(Opening(), snapshot["seed"], lead_frames=lead_frames, block_frames=block_frames)
+        """A controller that answers as the one that made `snapshot`, which was given `opening`: the plan is its."""
+        controller = cls(opening or Opening(), snapshot["seed"], lead_frames=lead_frames, block_frames=block_frames)
         for part in controller._parts:
             part.restore(snapshot[part.name])
         return controller

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from itertools import repeat
 from typing import Any
 
-from moods.clock import BEATS_PER_PHRASE, Clock
+from moods.clock import Clock
 from moods.form import Form
 from moods.glide import Moment, Track, crossfade
-from moods.intent import BEATS_PER_BAR, LAYERS
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
+from moods.plan import Plan
 
 LAYER_TRACKS = tuple(f"layer.{name}" for name in LAYERS)
 MUTE_TRACKS = tuple(f"mute.{name}" for name in LAYERS)
@@ -54,10 +55,12 @@ class Course:
 
     A name without prefix is what was asked (None: left to the mood), `mood.` what the preset asks, `colour.` the part
     of a field that is heard at once; `layer.` holds fader positions (1 is 0 dB), `mute.` is 1 where a layer is muted.
+
+    Where there is a plan it decides the tempo instead of the mood, to the frame, until a tempo is asked for.
     """
 
-    def __init__(self, seed: int, form: Form, point: Mood) -> None:
-        self.form = form
+    def __init__(self, seed: int, form: Form, point: Mood, plan: Plan | None = None) -> None:
+        self.form, self._plan = form, plan
         rng = random.Random(f"course/{seed}")
         self._tonic = rng.randrange(12)
         self._tempo_offset = rng.uniform(-0.12, 0.12)
@@ -66,6 +69,7 @@ class Course:
         self._held: list[Held] = []
         self._before: Held | None = None  # the beat before that one
         self.tracks = self._open_tracks(point)
+        self._keeps_to_plan = True
 
     def _open_tracks(self, point: Mood) -> dict[str, Track]:
         def track(base: Any, auto: Any = None, mix: Any = None) -> Track:
@@ -112,7 +116,17 @@ class Course:
         return self._held[beat - self._first]
 
     def bpm_of_beat(self, beat: int) -> float:
+        # A planned piece's end is asked for at once: nothing is worked out up to there but where beats lie.
+        if self._plan is not None and self._keeps_to_plan:
+            return self._plan.bpm_at(beat)
         return self.held(beat).bpm
+
+    def _look_for_tempo(self) -> None:
+        """Has no tempo been asked for but the plan's, and is none that was still being left?"""
+        track, before = self.tracks["bpm"], self._before
+        is_asked = track.base is not None or any(ramp.target is not None for ramp in track.ramps)
+        is_off = self._plan is None or (before is not None and before.bpm != self._plan.bpm_at(self._first - 1))
+        self._keeps_to_plan = not is_asked and not is_off
 
     def holds_until(self, at: Moment) -> int:
         """The first frame after `at` at which what is heard may be otherwise: a track or the tempo moves there, or a
@@ -125,6 +139,7 @@ class Course:
 
     def revise(self, beat: int | None, since: float) -> None:
         """Notes have changed from `beat` on (None: not at all), tracks from the beat `since` on: work out anew."""
+        self._look_for_tempo()
         if beat is not None:
             self.clock.revise(beat)
             del self._held[max(0, beat - self._first) :]
@@ -143,6 +158,7 @@ class Course:
             self._before = self._held[kept - self._first - 1]
             del self._held[: kept - self._first]
             self._first = kept
+        self._look_for_tempo()
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -159,6 +175,7 @@ class Course:
         self.clock.restart(self._first, snapshot["frame"])
         for name, track in self.tracks.items():
             track.restore(snapshot["tracks"][name])
+        self._look_for_tempo()
 
     def _hold(self, beat: int, previous: Held | None) -> Held:
         at = self.beat_moment(beat)
@@ -172,6 +189,8 @@ class Course:
         return Held(bpm, mood_bpm, scale, scale_index, style_index, on[:-1], on[-1])
 
     def _mood_bpm(self, beat: int, at: Moment, energy: float, previous: Held | None) -> float:
+        if self._plan is not None:
+            return self._plan.bpm_at(beat)
         if previous is not None and beat % BEATS_PER_BAR:
             return previous.mood_bpm
         preset: float | None = self.tracks["mood.bpm"].value(at)
@@ -189,6 +208,8 @@ class Course:
         asked = track.base if ramp is None else ramp.target
         if previous is None:
             return mood_bpm if asked is None else asked
+        if self._plan is not None and asked is None and previous.bpm == previous.mood_bpm:
+            return mood_bpm
         wanted, most, beats_left = mood_bpm, MOOD_TEMPO_STEP, 0.0
         if asked is not None:
             wanted, most = asked, MAX_TEMPO_STEP
@@ -200,7 +221,7 @@ class Course:
         return previous.bpm + min(limit, max(-limit, step))
 
     def _scale(self, beat: int, at: Moment, previous: Held | None) -> tuple[str, int, int]:
-        if previous is not None and beat % BEATS_PER_PHRASE:
+        if previous is not None and not self._begins_phrase(beat):
             return previous.scale, previous.scale_index, previous.style_index
         weights = self._style_ahead(beat)
         style_index = max(range(len(weights)), key=weights.__getitem__)
@@ -214,6 +235,11 @@ class Course:
             if previous.scale_index - zone < offset < previous.scale_index + 1 + zone:
                 index = previous.scale_index
         return scales[index], index, style_index
+
+    def _begins_phrase(self, beat: int) -> bool:
+        """Phrases are counted from where their section begins."""
+        bar, beat_in_bar = divmod(beat, BEATS_PER_BAR)
+        return beat_in_bar == 0 and self.form.position_at(bar).bar_in_section % BARS_PER_PHRASE == 0
 
     def _style_ahead(self, beat: int) -> tuple[float, ...]:
         """The style weights that a crossfade under way leads to: tempo and scale need not wait for its end."""

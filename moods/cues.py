@@ -170,7 +170,7 @@ class Cues:
         """
         if control.at == "now":
             return self._plan_over(control, edge.frame, edge.beat - 1)
-        return self._plan_into(control, edge.beat)
+        return self._plan_into(control, edge)
 
     def _plan_over(self, control: Hit | Stinger, frame: int, beat: int) -> Cue:
         """At once, over `beat`, the last that is not open: at its beginning if that is still ahead, for an accent
@@ -181,15 +181,15 @@ class Cues:
         offset = (frame - start) / (end - start)
         return Cue(self._num_asked, control.id, stinger, strength, beat, offset, frame, None, is_over=True)
 
-    def _plan_into(self, control: Hit | Stinger, earliest_beat: int) -> Cue:
+    def _plan_into(self, control: Hit | Stinger, edge: Edge) -> Cue:
         """Composed into a beat that is open."""
-        frame = None
+        frame, earliest_beat, ahead_s = None, edge.beat, max(MAX_AHEAD_SECONDS, edge.ahead_s)
         if isinstance(control.at, At):
             frame = round(control.at.seconds * FRAMES_PER_SECOND)
             soonest = self._clock.frame_of_beat(earliest_beat)
-            if not soonest <= frame <= soonest + MAX_AHEAD_SECONDS * FRAMES_PER_SECOND:
+            if not soonest <= frame <= soonest + ahead_s * FRAMES_PER_SECOND:
                 low = ceil(soonest / FRAMES_PER_SECOND * 100) / 100
-                raise OutOfRange("at.seconds", control.at.seconds, low, low + MAX_AHEAD_SECONDS)
+                raise OutOfRange("at.seconds", control.at.seconds, low, low + ahead_s)
             beat, offset = self._beat_and_offset(frame)
         else:
             beat, offset = -(-earliest_beat // BEATS_OF[control.at]) * BEATS_OF[control.at], 0.0

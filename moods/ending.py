@@ -12,7 +12,7 @@ from typing import Any
 from moods.clock import BEATS_OF, BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, End
 from moods.errors import BadControl, OutOfRange
-from moods.form import FormPosition
+from moods.form import Form, FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR, MUTE_DB, NO_RECALL
 from moods.part import Change, Edge, Lent, change_from, least
@@ -54,8 +54,8 @@ class Ending:
 
     name = "ending"
 
-    def __init__(self, clock: Clock, block_frames: int) -> None:
-        self._clock, self._block_frames = clock, block_frames
+    def __init__(self, clock: Clock, form: Form, block_frames: int) -> None:
+        self._clock, self._form, self._block_frames = clock, form, block_frames
         self._planned: PlannedEnding | None = None
 
     # --- reads -----------------------------------------------------------------------------------------------------
@@ -79,8 +79,9 @@ class Ending:
         lent.gain_db += planned.gain_db(at.frame, self._block_frames)
         beat = int(at.beat)
         if planned.first_beat is not None and planned.last_beat is not None and beat >= planned.first_beat:
-            bar_in_outro = beat // BEATS_PER_BAR - planned.first_beat // BEATS_PER_BAR
-            lent.position = FormPosition("outro", bar_in_outro, None, NO_RECALL)
+            if lent.position.section != "outro":
+                bar_in_outro = beat // BEATS_PER_BAR - planned.first_beat // BEATS_PER_BAR
+                lent.position = FormPosition("outro", bar_in_outro, None, NO_RECALL)
             lent.beats_to_end = planned.last_beat - beat
 
     def holds_until(self, at: Moment) -> int:
@@ -170,13 +171,14 @@ def plan_ending(control: End, clock: Clock, edge: Edge, planned: PlannedEnding |
     `planned` is the same ending as worked out before the tempo changed: what has begun stays as it was.
     Raises `OutOfRange` if all is to be over sooner than a click-free stop takes, or too far ahead.
     """
-    how, (frame, earliest_beat) = control.how, edge
+    how, frame, earliest_beat = control.how, edge.frame, edge.beat
     stop_frame = None
     if control.seconds is not None:
         stop_frame = round(control.seconds * FRAMES_PER_SECOND)
         soonest = (frame / FRAMES_PER_SECOND) + FADE_SECONDS["stop"]
-        if planned is None and not soonest <= control.seconds <= soonest + MAX_AHEAD_SECONDS:
-            raise OutOfRange("at.seconds", control.seconds, soonest, soonest + MAX_AHEAD_SECONDS)
+        furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)
+        if planned is None and not soonest <= control.seconds <= furthest:
+            raise OutOfRange("at.seconds", control.seconds, soonest, furthest)
     at = control.at if isinstance(control.at, str) else DEFAULT_AT[how]
     beat = -(-earliest_beat // BEATS_OF[at]) * BEATS_OF[at]
     begun_beat = None if planned is None else planned.first_beat

@@ -6,6 +6,7 @@ MoodsError
 │   ├── UnknownStyle
 │   ├── UnknownStinger
 │   └── UnknownKey
+├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
 ├── OutOfRange           a number outside its range, or not a number
 └── BadControl           a control whose shape cannot be read
 """
@@ -66,6 +67,20 @@ class UnknownStinger(UnknownName):
 
 class UnknownKey(UnknownName):
     code, noun = "unknown_key", "key"
+
+
+class NotUnderstood(MoodsError):
+    """Nothing of `prompt` was understood."""
+
+    code = "not_understood"
+
+    def __init__(self, prompt: str) -> None:
+        self.prompt = prompt
+        super().__init__(f"nothing of {shown(prompt)} was understood; name a mood, a style, an instrument or a feeling")
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"field": "prompt", "value": self.prompt}
 
 
 class OutOfRange(MoodsError):

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
-from moods.errors import BadControl, MoodsError, OutOfRange, shown
+from moods.errors import BadControl, MoodsError, NotUnderstood, OutOfRange, shown
 from moods.glide import Span
 from moods.harmony import SCALES, parse_key
 from moods.intent import BEATS_PER_BAR, LAYERS
@@ -147,6 +147,7 @@ class Model(BaseModel):
 def _mood_or_prompt(schema: dict[str, Any]) -> None:
     tidy(schema)
     schema["not"] = {"required": ["mood", "prompt"]}
+    schema["dependentRequired"] = {"strict": ["prompt"]}
 
 
 class MoodFields(Model):
@@ -159,7 +160,10 @@ class MoodFields(Model):
     prompt: Annotated[str, Field(max_length=2000)] | Absent = Field(
         default=None, examples=["rainy night, a little sad"]
     )
-    """A free text in English or Chinese; `understood` tells how it was read. Not together with `mood`."""
+    """A free text in any of sixteen languages; `understood` tells how it was read. What it says of tempo, key and
+    layers counts where no field of its own does. Not together with `mood`."""
+    strict: bool | Absent = None
+    """Beside a prompt: refuse it where nothing of it is understood, instead of leaving the mood as it is."""
     valence: Annotated[float, Number("valence", -1, 1)] | Absent = None
     """Dark … bright feeling: mode, harmony, register. Heard in the notes from the next bar, in the colour at once."""
     energy: Annotated[float, Number("energy", 0, 1)] | Absent = Field(default=None, examples=[0.8])
@@ -185,6 +189,8 @@ class MoodFields(Model):
     def model_post_init(self, context: object) -> None:
         if self.prompt is not None:
             self._understood = resolve_prompt(self.prompt)
+            if self.strict and not self._understood.is_understood:
+                raise NotUnderstood(self.prompt)
 
     @property
     def understood(self) -> Prompt | None:
@@ -221,6 +227,8 @@ class MoodFields(Model):
     def _one_source(self) -> MoodFields:
         if self.mood is not None and self.prompt is not None:
             raise BadControl("mood and prompt are both given; expected one of them")
+        if self.strict is not None and self.prompt is None:
+            raise BadControl("strict is given without a prompt; it says how a prompt is to be read")
         nullable = {"bpm", "key", "density", "brightness"}
         for field in sorted((self.model_fields_set & MoodFields.model_fields.keys()) - nullable):
             if getattr(self, field) is None:

@@ -1,18 +1,19 @@
-"""The plan of sections, and what each bar of them returns to. In: a seed; out: the `FormPosition` of each bar, its key,
-the fills between sections, the layers that a section lets in.
+"""The plan of sections, and what each bar of them returns to. In: a seed, and the sections of a piece of known length;
+out: the `FormPosition` of each bar, its key, the fills between sections, the layers that a section lets in.
 
-A `Form` remembers a few of the plans that it made last; one thread at a time.
+A `Form` remembers the piece and a few of the plans that it made last; one thread at a time.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
 from moods.intent import BARS_PER_PHRASE, LANES, LAYERS, NO_RECALL, Recall
+from moods.plan import PlannedSection
 
 INTRO_BARS = 4
 CYCLE_BARS = 32
@@ -45,6 +46,14 @@ _NEW_THEME_CHANCE, _OLD_THEME_CHANCE = 0.3, 0.3
 """After two statements of a theme a section brings a new one, or goes back to an older one."""
 _FILL_SHARE = 0.6
 """Share of the section changes that a drum fill leads into."""
+_SHORT_BARS = 48
+"""A piece that is not longer has one theme of each name, and its lead plays the first however still the mood."""
+_THEME_BARS = CYCLE_BARS * len(_CYCLES)
+"""As long as themes live: what is further back is forgotten by who composes."""
+_UNRESTING_BARS = 16
+"""At the beginning of a piece all play."""
+_ECHO = (None, 0.6, 0.5, 0.5, 0.5, 0.75)
+"""What an outro keeps of the theme, in the order of LANES: harmony goes its own way home."""
 _NUM_KEPT = 2
 """Plans that are remembered: the one that sounds and the one that is composed ahead."""
 
@@ -60,6 +69,7 @@ class FormPosition:
     bars_to_change: int | None  # bars of the section that follow; None: nobody knows
     recall: Recall  # in the order of LANES
     resting: str | None = None  # the layer that pauses in this phrase
+    has_theme: bool = False  # of a short piece: the lead plays, however still the mood
 
 
 @dataclass(slots=True)
@@ -70,28 +80,41 @@ class _Theme:
 
 
 class Form:
-    """The form that a seed makes, without end."""
+    """The form that a seed makes: of the sections of a piece of known length, then without end."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, sections: Sequence[PlannedSection] = (), end_beat: int | None = None) -> None:
+        self._seed, self.end_beat = seed, end_beat
+        self._piece = _plan_piece(seed, sections)
+        self.outro_bar = next((section.first_bar for section in sections if section.name == "outro"), None)
+        """Where the piece's own outro begins; None: it has none. Its last chord is on `end_beat`."""
         self._rounds: dict[int, tuple[FormPosition, ...]] = {}
         self._shifts: dict[int, int] = {}
         self._fills: dict[int, bool] = {}
 
     def position_at(self, bar: int) -> FormPosition:
-        """Where `bar` (from 0) stands. Never an outro: endings are asked for."""
+        """Where `bar` (from 0) stands. Never an outro but a piece's own: endings are asked for."""
+        if bar < len(self._piece):
+            return self._piece[bar]
+        if self._piece:
+            bar += INTRO_BARS - len(self._piece)
         if bar < INTRO_BARS:
             return FormPosition("intro", bar, INTRO_BARS - 1 - bar, NO_RECALL)
-        number, index = divmod(bar - INTRO_BARS, CYCLE_BARS * len(_CYCLES))
+        number, index = divmod(bar - INTRO_BARS, _THEME_BARS)
         return _kept(self._rounds, number, self._plan_round)[index]
 
     def key_shift(self, bar: int) -> int:
-        """Semitones from the home key to the key of the cycle that `bar` lies in."""
-        return _kept(self._shifts, (bar - INTRO_BARS) // CYCLE_BARS, self._plan_shift)
+        """Semitones from the home key to the key of the cycle that `bar` lies in. A piece ends at home."""
+        cycle = (bar - INTRO_BARS) // CYCLE_BARS
+        if (cycle + 1) * CYCLE_BARS + INTRO_BARS > len(self._piece) > bar:
+            return 0
+        return _kept(self._shifts, cycle, self._plan_shift)
 
     def is_filled(self, bar: int) -> bool:
         """Does a drum fill lead from `bar` (from 0) into a section that begins after it?"""
-        return self.position_at(bar).bars_to_change == 0 and _kept(self._fills, bar, self._plan_fill)
+        if self.position_at(bar).bars_to_change != 0:
+            return False
+        is_marked = bar + 1 < len(self._piece) and self._piece[bar + 1].section in ("A", "B")
+        return is_marked or _kept(self._fills, bar, self._plan_fill)
 
     def _plan_round(self, number: int) -> tuple[FormPosition, ...]:
         """All cycles once, shuffled. A round has themes of its own; within it they come back."""
@@ -124,6 +147,58 @@ class Form:
         if cycle < 1 or cycle % 2 == 0 or rng.random() >= _AWAY_CHANCE:
             return 0
         return rng.choices(list(_KEY_SHIFTS), list(_KEY_SHIFTS.values()))[0]
+
+
+def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosition, ...]:
+    """The bars of a piece. How a theme is stated depends on the seed alone, not on how long the piece is."""
+    num_bars = sum(section.num_bars for section in sections)
+    is_short = num_bars <= _SHORT_BARS
+    last = max((index for index, section in enumerate(sections) if section.name != "outro"), default=None)
+    themes: dict[str, list[_Theme]] = {}
+    positions: list[FormPosition] = []
+    for index, section in enumerate(sections):
+        rng, name, first, length = (
+            random.Random(f"section/{seed}/{index}"),
+            section.name,
+            len(positions),
+            section.num_bars,
+        )
+        assert section.first_bar == first, section
+        known = themes.setdefault("A" if name == "outro" else name, [])
+        known[:] = [theme for theme in known if first + length - theme.first_bar <= _THEME_BARS]
+        if name == "outro":
+            recalls = _echo_of(known, first, length)
+        elif known and (is_short or index == last):
+            recalls = _return_of(rng, known[0], first, length)
+        elif theme := _pick_theme(rng, known, first, length):
+            recalls = _return_of(rng, theme, first, length)
+        else:
+            recalls = _first_statement(random.Random(f"theme/{seed}/{name}/{len(known)}"), length)
+        may_rest = first >= _UNRESTING_BARS and name != "outro" and index != last
+        rests = [_rest(rng, name) if may_rest else None for _ in range(0, length, BARS_PER_PHRASE)]
+        positions += [
+            FormPosition(
+                name,
+                bar,
+                None if name == "outro" else length - 1 - bar,
+                recall,
+                rests[bar // BARS_PER_PHRASE],
+                has_theme=is_short and name == "A",
+            )
+            for bar, recall in enumerate(recalls)
+        ]
+    return tuple(positions)
+
+
+def _echo_of(known: list[_Theme], first_bar: int, num_bars: int) -> list[Recall]:
+    """The beginning of the theme once more while the music goes home, but for the last chord's bar."""
+    if not known:
+        return [NO_RECALL] * num_bars
+    recalls: list[Recall] = []
+    for bar in range(num_bars - 1):
+        back = first_bar + bar - (known[0].first_bar + bar % known[0].num_bars)
+        recalls.append(tuple(None if strength is None else (back, strength) for strength in _ECHO))
+    return [*recalls, NO_RECALL]
 
 
 def _kept(plans: dict[int, Plan], number: int, make: Callable[[int], Plan]) -> Plan:

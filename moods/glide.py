@@ -47,6 +47,7 @@ class Ramp:
     span: Span
     target: Value
     id: str | None  # of the control that asked for it
+    asked_frame: int | None = None  # where it was asked for in seconds: it stays there when the tempo changes
     start: Value = None  # the value at the start, once it has been needed
     is_start_known: bool = False
 
@@ -96,6 +97,12 @@ class Track:
         is_taken = index < len(self.ramps) and self.ramps[index].beat == ramp.beat
         self.ramps[index : index + is_taken] = [ramp]
 
+    def move(self, ramp: Ramp, beat: float) -> None:
+        """Let a ramp begin elsewhere; it replaces one that begins there."""
+        self.ramps = [other for other in self.ramps if other is not ramp]
+        ramp.beat = beat
+        self.insert(ramp)
+
     def remove(self, control_id: str, first_beat: float) -> list[Ramp]:
         """Take out and return the ramps of a control that begin at `first_beat` or later."""
         gone = [ramp for ramp in self.ramps if ramp.id == control_id and ramp.beat >= first_beat]
@@ -127,13 +134,13 @@ class Track:
             self.ramps = self.ramps[index:]
 
     def snapshot(self) -> dict[str, Any]:
-        ramps = [[r.beat, r.frame, list(r.span), r.target, r.id] for r in self.ramps]
+        ramps = [[r.beat, r.frame, list(r.span), r.target, r.id, r.asked_frame] for r in self.ramps]
         return {"base": self.base, "ramps": ramps}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self.base = _frozen(snapshot["base"])
         rows = snapshot["ramps"]
-        self.ramps = [Ramp(beat, frame, Span(*span), _frozen(target), i) for beat, frame, span, target, i in rows]
+        self.ramps = [Ramp(beat, frame, Span(*span), _frozen(target), *ids) for beat, frame, span, target, *ids in rows]
 
     def _value_before(self, count: int, at: Moment) -> Value:
         """The value at `at` as if only the first `count` ramps existed."""

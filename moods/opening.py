@@ -25,6 +25,11 @@ class Opening(MoodFields):
     timeline: Timeline | Absent = None
     """A piece of a known length instead of music without end; it says the mood itself."""
 
+    @property
+    def chosen_seed(self) -> int | None:
+        """The seed said here or in the timeline."""
+        return self.timeline.seed if self.seed is None and self.timeline is not None else self.seed
+
     @model_validator(mode="after")
     def _said_once(self) -> Opening:
         others = sorted(self.model_fields_set & MoodFields.model_fields.keys())

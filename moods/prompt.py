@@ -1,55 +1,45 @@
-"""Free text to a point in mood space. In: a prompt, English or Chinese; out: the nearest presets and the point.
+"""Free text to a point in mood space. In: a prompt in any language; out: what it asks for, and what it left unsaid.
 
-A lexicon of words, read once, and nothing cleverer. Any thread.
+What is exact is read by pattern, then words by a lexicon. Remembers the prompts read last; any thread.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Literal
 
-from moods.intent import STYLES
-from moods.mood import (
-    DEFAULT_MOOD,
-    Mood,
-    find_mood,
-    find_style,
-    list_moods,
-    read_preset,
-    style_weights,
-    styles,
-)
+from moods.harmony import Key
+from moods.intent import LAYERS, STYLES
+from moods.lexicon import Term, Word, find_instrument, read_words
+from moods.mood import DEFAULT_MOOD, Mood, find_mood, list_moods, style_names, style_thresholds, style_weights
+from moods.reader import Exact, read_exact
+from moods.spelling import spelled
 
-STRONG, WEAK, NEGATIVE = 1.6, 0.5, -0.6
 STYLE_SHARE = 0.8  # of named styles, where a mood brings styles of its own
 NEUTRAL = Mood("neutral", "中性", 0.15, 0.45, 0.15, style_weights("acoustic"))
-_WORD = re.compile(r"[a-z0-9]+(?:['&.-][a-z0-9]+)*|[\u3400-\u9fff]+")
-_BPM = re.compile(r"(?<!\d)(\d{2,3})\s*(?:bpm|拍/分)")
+INSTRUMENT_SHARE = 0.5  # of a style that is there for an instrument, beside a style that was named
+AUDIBLE = 0.02  # above the energy from which a layer plays
 
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """What one word does."""
-
-    mood: Mood | None = None
-    style: str | None = None
-    deltas: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of valence, energy, tension
-    factor: float | None = None  # of a modifier
+Gain = float | Literal["mute"]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt understood: `point` is where it leads."""
+    """A prompt understood. What no word names is None or empty."""
 
     text: str
-    moods: dict[str, float]  # nearest presets and their weights, sum 1
-    point: Mood
-    unknown: tuple[str, ...]  # words not understood
-    is_understood: bool  # False: no word of it says where to go
+    moods: Mapping[str, float]  # nearest presets and their weights, sum 1; none where no word leads to a point
+    point: Mood  # where it leads; what a station is opened with, too, of which the words say less
+    unknown: tuple[str, ...]  # words that changed nothing
+    is_understood: bool  # False: nothing of it was
+    bpm: float | None = None
+    key: Key | None = None
+    seconds: float | None = None
+    layers: Mapping[str, Gain] = field(default_factory=dict)
+    instruments: Mapping[str, str] = field(default_factory=dict)  # and the style in whose band each plays
 
 
 @dataclass(slots=True)
@@ -57,13 +47,32 @@ class _Found:
     moods: dict[str, float] = field(default_factory=dict)
     styles: dict[str, float] = field(default_factory=dict)
     deltas: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    layers: dict[str, Gain] = field(default_factory=dict)
+    layer_words: dict[str, str] = field(default_factory=dict)  # by which they were named
+    instruments: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
     @property
-    def is_empty(self) -> bool:
-        return not self.moods and not self.styles and not any(self.deltas)
+    def says_where(self) -> bool:
+        """Something of it leads to a point."""
+        return bool(self.moods or self.styles or self.instruments) or any(self.deltas)
 
-    def add(self, term: Term, factor: float) -> None:
+    @property
+    def asks_layers(self) -> bool:
+        return any(gain != "mute" for gain in self.layers.values())
+
+    def add(self, word: Word) -> None:
+        term = word.term
+        if term is None:
+            self.unknown.append(word.text)
+        elif term.layer is not None:
+            self._add_layer(term.layer, word)
+        elif term.instrument is not None:
+            self._add_instrument(term.instrument, word)
+        else:
+            self._lead(term, word.factor)
+
+    def _lead(self, term: Term, factor: float) -> None:
         if term.mood is not None and factor > 0:
             self.moods[term.mood.name] = self.moods.get(term.mood.name, 0) + factor
         if term.mood is not None and factor < 0:
@@ -73,103 +82,73 @@ class _Found:
             self.styles[term.style] = self.styles.get(term.style, 0) + factor
         self.deltas = [delta + factor * step for delta, step in zip(self.deltas, term.deltas, strict=True)]
 
+    def _add_layer(self, layer: str, word: Word) -> None:
+        assert word.term is not None
+        self.layer_words[layer] = word.text
+        if word.gain_db is not None:
+            self.layers[layer] = word.gain_db
+        else:
+            self.layers[layer] = "mute" if word.factor < 0 or word.term.is_out else 0.0
+        if word.is_only:
+            self.layers = {**dict.fromkeys(LAYERS, "mute"), **self.layers}
 
-@cache
-def _lexicon() -> tuple[dict[str, Term], frozenset[str]]:
-    """Terms by word or phrase, and the words that mean nothing here."""
-    table = read_preset("lexicon.toml")
-    terms: dict[str, Term] = {}
-    for kind, factor in (("strong", STRONG), ("weak", WEAK), ("negative", NEGATIVE)):
-        terms |= {word: Term(factor=factor) for word in table["modifiers"][kind]}
-    for row in table["words"]:
-        deltas = (row.get("valence", 0.0), row.get("energy", 0.0), row.get("tension", 0.0))
-        mood = find_mood(row["mood"]) if "mood" in row else None
-        style = find_style(row["style"]) if "style" in row else None
-        terms |= {word: Term(mood, style, deltas) for word in row["terms"]}
-    terms |= {name: Term(style=style.name) for style in styles() for name in (style.name, style.name_zh)}
-    for mood in reversed(list_moods()):
-        for name in mood.names:
-            also = terms.get(name.casefold())
-            terms[name.casefold()] = Term(mood, also.style if also else None)
-    return terms, frozenset(table["modifiers"]["ignored"])
+    def _add_instrument(self, instrument: str, word: Word) -> None:
+        if word.factor < 0:
+            self.unknown.append(word.text)  # which of its instruments a style takes is the seed's
+            return
+        self.instruments.append(instrument)
+        if word.is_only:
+            self.layers["drums"] = "mute"
 
 
-def _words(text: str) -> list[tuple[str, Term | None]]:
-    """The prompt cut into known terms, longest first, and the rest; ignored words are left out."""
-    terms, ignored = _lexicon()
-    pieces: list[str] = _WORD.findall(text)
-    out: list[tuple[str, Term | None]] = []
-    index = 0
-    while index < len(pieces):
-        if pieces[index][0] >= "\u3400":
-            out += _chinese(pieces[index], terms, ignored)
-            index += 1
-            continue
-        for count in (3, 2, 1):
-            phrase = " ".join(pieces[index : index + count])
-            term = terms.get(phrase) or (_stem(phrase, terms) if count == 1 else None)
-            if term is not None or count == 1:
-                if term is not None or phrase not in ignored:
-                    out.append((phrase, term))
-                index += count
-                break
+@lru_cache(maxsize=1024)
+def resolve_prompt(text: str) -> Prompt:
+    """Read a free text prompt. Nothing understood: the default mood, and every word in `unknown`."""
+    spelling = spelled(text)
+    exact = read_exact(spelling)
+    found = _Found()
+    for word in read_words(spelling.without(exact.spans)):
+        found.add(word)
+    return _prompt(text, exact, found)
+
+
+def _prompt(text: str, exact: Exact, found: _Found) -> Prompt:
+    instruments = _played(found)
+    point = _audible(_point(text, found, exact), found)
+    is_exact = any(value is not None for value in (exact.bpm, exact.key, exact.seconds))
+    return Prompt(
+        text,
+        _nearest(found, point) if found.says_where else {},
+        point,
+        tuple(dict.fromkeys([*exact.refused, *found.unknown])),
+        is_exact or found.says_where or bool(found.layers),
+        bpm=exact.bpm,
+        key=exact.key,
+        seconds=exact.seconds,
+        layers=found.layers,
+        instruments=instruments,
+    )
+
+
+def _played(found: _Found) -> dict[str, str]:
+    """The style that brings each instrument: one that leads there already, or else its likeliest, which is added."""
+    out: dict[str, str] = {}
+    led_to = found.styles or {name: 1.0 for mood in found.moods for name in style_names(find_mood(mood).style)}
+    asked = dict(found.styles)
+    for name in found.instruments:
+        homes = find_instrument(name).styles
+        out[name] = next((style for style in homes if style in led_to), homes[0])
+        if out[name] not in asked:
+            share = INSTRUMENT_SHARE if asked else 1.0
+            found.styles[out[name]] = found.styles.get(out[name], 0.0) + share
     return out
 
 
-def _stem(word: str, terms: dict[str, Term]) -> Term | None:
-    """sadness, sadly, horrors: the word without its ending."""
-    for ending in ("iness", "ness", "ly", "es", "s", "y"):
-        stem = word.removesuffix(ending)
-        if stem != word and len(stem) > 2:
-            term = terms.get(stem) or (terms.get(stem + "y") if ending == "iness" else None)
-            if term is not None:
-                return term
-    return None
-
-
-def _chinese(run: str, terms: dict[str, Term], ignored: Iterable[str]) -> list[tuple[str, Term | None]]:
-    out: list[tuple[str, Term | None]] = []
-    rest, index = "", 0
-    while index < len(run):
-        longest = next((run[index:end] for end in range(min(len(run), index + 6), index, -1)
-                        if run[index:end] in terms or run[index:end] in ignored), "")  # fmt: skip
-        if not longest:
-            rest, index = rest + run[index], index + 1
-            continue
-        if rest:
-            out.append((rest, None))
-            rest = ""
-        if longest in terms:
-            out.append((longest, terms[longest]))
-        index += len(longest)
-    return [*out, (rest, None)] if rest else out
-
-
-def resolve_prompt(text: str) -> Prompt:
-    """Read a free text prompt. Nothing understood: the default mood, and every word in `unknown`."""
-    clean = unicodedata.normalize("NFKC", text).casefold()
-    tempo = _BPM.search(clean)
-    bpm = float(tempo[1]) if tempo and 40 <= int(tempo[1]) <= 240 else None
-    found, factor = _Found(), 1.0
-    for word, term in _words(_BPM.sub(" ", clean) if bpm is not None else clean):
-        if term is not None and term.factor is not None:
-            factor *= term.factor
-            continue
-        if term is None:
-            found.unknown.append(word)
-        else:
-            found.add(term, factor)
-        factor = 1.0
-    point = _point(text, found, bpm)
-    is_understood = bpm is not None or not found.is_empty
-    return Prompt(text, _nearest(found, point), point, tuple(dict.fromkeys(found.unknown)), is_understood)
-
-
-def _point(text: str, found: _Found, bpm: float | None) -> Mood:
+def _point(text: str, found: _Found, exact: Exact) -> Mood:
     total = sum(found.moods.values())
     parts = [(find_mood(name), weight / total) for name, weight in found.moods.items()]
     if not parts:
-        parts = [(find_mood(DEFAULT_MOOD) if found.is_empty else NEUTRAL, 1.0)]
+        parts = [(NEUTRAL if found.says_where or found.asks_layers else find_mood(DEFAULT_MOOD), 1.0)]
     point = [sum(w * getattr(m, name) for m, w in parts) for name in ("valence", "energy", "tension")]
     valence, energy, tension = (a + b for a, b in zip(point, found.deltas, strict=True))
     style = tuple(sum(w * m.style[i] for m, w in parts) for i in range(len(STYLES)))
@@ -180,9 +159,23 @@ def _point(text: str, found: _Found, bpm: float | None) -> Mood:
     only = parts[0][0] if len(parts) == 1 else NEUTRAL
     return Mood(
         text, text, min(1.0, max(-1.0, valence)), min(1.0, max(0.0, energy)), min(1.0, max(0.0, tension)), style,
-        bpm=bpm or (None if found.styles else only.bpm), key=only.key, density=only.density,
+        bpm=exact.bpm or (None if found.styles else only.bpm), key=exact.key or only.key, density=only.density,
         brightness=only.brightness, temperature=only.temperature,
     )  # fmt: skip
+
+
+def _audible(point: Mood, found: _Found) -> Mood:
+    """The point with as much energy as the layers asked for need to play; what no energy brings is not understood."""
+    energy = point.energy
+    for layer, threshold in zip(LAYERS, style_thresholds(point.style), strict=True):
+        if found.layers.get(layer, "mute") == "mute":
+            continue
+        if threshold + AUDIBLE > 1:
+            del found.layers[layer]
+            found.unknown.append(found.layer_words[layer])
+        else:
+            energy = max(energy, threshold + AUDIBLE)
+    return replace(point, energy=energy)
 
 
 def _nearest(found: _Found, point: Mood) -> dict[str, float]:

@@ -6,21 +6,27 @@ Remembers nothing of its own: the tracks belong to the course. One thread at a t
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from moods.clock import BEATS_OF, FRAMES_PER_SECOND
 from moods.control import Cancel, Control, Duck, Steer
 from moods.course import COLOUR_TRACKS, Course
-from moods.fields import MoodFields
+from moods.errors import OutOfRange
+from moods.fields import At, MoodFields
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent
-from moods.targets import TRACKS, fader, targets_of
+from moods.targets import TRACKS, fader, gains_of, targets_of
 
 _STEPS = frozenset({"key", "mood.key", "mood.bpm"})
 _DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
 _TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
 _TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
+MAX_AHEAD_SECONDS = 3600.0
+"""How far ahead a position in seconds may lie: the tempo map is worked out up to there at once."""
+EARLY_FRAMES = FRAMES_PER_SECOND // 40
+"""Notes that are to change at a second change with a beat that begins so shortly before it, too."""
 
 
 class Ramps:
@@ -37,7 +43,7 @@ class Ramps:
         for field, target in targets_of(fields).items():
             for name, _ in TRACKS[field]:
                 tracks[name].base = target
-        for layer, gain in (fields.layers or {}).items():
+        for layer, gain in gains_of(fields).items():
             tracks[f"layer.{layer}"].base, tracks[f"mute.{layer}"].base = fader(gain), float(gain == "mute")
 
     def apply(self, control: Control, edge: Edge) -> Change | None:
@@ -75,22 +81,36 @@ class Ramps:
             for name, default_at in TRACKS[field]:
                 if field.startswith("mood.") and target is None and tracks[name].final() is None:
                     continue
-                ramp = self._ramp(name, control.at or default_at, edge, control.id)
+                ramp = self._ramp(name, default_at if control.at is None else control.at, edge, control.id)
                 ramp.target, ramp.span = target, self._span(name, control.span, target, ramp)
                 ramps.append((name, ramp))
-        for layer, gain in (control.set.layers or {}).items():
-            ramp = self._ramp(f"layer.{layer}", control.at or "now", edge, control.id)
+        for layer, gain in gains_of(control.set).items():
+            ramp = self._ramp(f"layer.{layer}", "now" if control.at is None else control.at, edge, control.id)
             ramp.target, ramp.span = fader(gain), control.span or AT_ONCE
             ramps.append((f"layer.{layer}", ramp))
             ramps += self._mute(layer, ramp, edge)
         return ramps
 
-    def _ramp(self, track: str, at: str, edge: Edge, control_id: str | None) -> Ramp:
-        """A ramp of `track` where it is to begin; colour can move between beats, notes cannot."""
+    def _ramp(self, track: str, at: str | At, edge: Edge, control_id: str | None) -> Ramp:
+        """A ramp of `track` where it is to begin; colour can move between beats, notes cannot.
+
+        Raises `OutOfRange` for a position in seconds that has passed or lies too far ahead.
+        """
+        if isinstance(at, At):
+            frame = _frame(at, edge)
+            is_colour = track in COLOUR_TRACKS
+            beat = self._beat_of(track, frame, edge)
+            return Ramp(beat, frame if is_colour else None, AT_ONCE, None, control_id, frame)
         if at == "now" and track in COLOUR_TRACKS:
             return Ramp(self._course.clock.beats_at(edge.frame), edge.frame, AT_ONCE, None, control_id)
-        beat = -(-edge.beat // BEATS_OF[at]) * BEATS_OF[at]
-        return Ramp(float(beat), None, AT_ONCE, None, control_id)
+        return Ramp(float(-(-edge.beat // BEATS_OF[at]) * BEATS_OF[at]), None, AT_ONCE, None, control_id)
+
+    def _beat_of(self, track: str, frame: int, edge: Edge) -> float:
+        """Where `track` begins to change if that is asked for at `frame`."""
+        clock = self._course.clock
+        if track in COLOUR_TRACKS:
+            return clock.beats_at(frame)
+        return float(max(edge.beat, clock.first_beat_from(max(edge.frame, frame - EARLY_FRAMES))))
 
     def _span(self, track: str, asked: Span | None, target: Any, ramp: Ramp) -> Span:
         if track in _STEPS:
@@ -105,25 +125,28 @@ class Ramps:
         mute = float(fade.target == 0)
         if mute == self._course.tracks[f"mute.{layer}"].final():
             return []
-        beat = fade.beat
+        track, clock = f"mute.{layer}", self._course.clock
         if mute and fade.span.in_beats:
-            beat += fade.span.length
-        elif mute:
-            clock = self._course.clock
-            start = clock.frame_of_beat(int(beat)) if fade.frame is None else fade.frame
-            beat = clock.beats_at(start + round(fade.span.length * FRAMES_PER_SECOND))
-        beat = max(math.ceil(beat), edge.beat)
-        return [(f"mute.{layer}", Ramp(float(beat), None, AT_ONCE, mute, fade.id))]
+            beat = max(math.ceil(fade.beat + fade.span.length), edge.beat)
+            return [(track, Ramp(float(beat), None, AT_ONCE, mute, fade.id))]
+        frame = clock.frame_of_beat(int(fade.beat)) if fade.frame is None else fade.frame
+        if mute:
+            frame += round(fade.span.length * FRAMES_PER_SECOND)
+        if fade.asked_frame is not None:
+            return [(track, Ramp(self._beat_of(track, frame, edge), None, AT_ONCE, mute, fade.id, frame))]
+        beat = max(math.ceil(clock.beats_at(frame)), edge.beat)
+        return [(track, Ramp(float(beat), None, AT_ONCE, mute, fade.id))]
 
     def _ducked(self, control: Duck, edge: Edge) -> list[tuple[str, Ramp]]:
-        beat = self._course.clock.beats_at(edge.frame)
         voice = None if control.voice is None else float(control.voice)
         asked = {"duck": control.gain_db, "voice": voice}
-        return [
-            (name, Ramp(beat, edge.frame, control.span, target, control.id))
-            for name, target in asked.items()
-            if target is not None
-        ]
+        ramps: list[tuple[str, Ramp]] = []
+        for name, target in asked.items():
+            if target is not None:
+                ramp = self._ramp(name, control.at, edge, control.id)
+                ramp.target, ramp.span = target, control.span
+                ramps.append((name, ramp))
+        return ramps
 
     def _cancelled(self, control: Cancel, edge: Edge) -> list[tuple[str, Ramp]]:
         now = self._course.clock.beats_at(edge.frame)
@@ -134,7 +157,31 @@ class Ramps:
         ]
 
     def replan(self, edge: Edge) -> Change | None:
-        return None
+        """Put what was asked for in seconds where it lies after a change of tempo, one after another: each may change
+        the tempo of what comes later."""
+        moved: list[tuple[str, Ramp]] = []
+        beats: list[int] = []
+        for name, ramp in self._waiting(edge):
+            before, beat = ramp.beat, self._beat_of(name, ramp.asked_frame or 0, edge)
+            if beat != before:
+                self._course.tracks[name].move(ramp, beat)
+                is_note = name not in COLOUR_TRACKS
+                self._course.revise(int(min(before, beat)) if is_note else None, min(before, beat))
+                moved.append((name, ramp))
+                beats += [int(before), int(beat)] if is_note else []
+        change = self._changed(moved)
+        return None if change is None else replace(change, first_beat=min(beats, default=None))
+
+    def _waiting(self, edge: Edge) -> list[tuple[str, Ramp]]:
+        """What is asked for in seconds and has not begun, in that order."""
+        waiting = [
+            (name, ramp)
+            for name, track in self._course.tracks.items()
+            for ramp in track.ramps
+            if ramp.asked_frame is not None
+            and (ramp.asked_frame >= edge.frame if name in COLOUR_TRACKS else ramp.beat >= edge.beat)
+        ]
+        return sorted(waiting, key=lambda row: row[1].asked_frame or 0)
 
     def lend(self, lent: Lent, at: Moment) -> None:
         """Nothing: what tracks hold, the course says."""
@@ -150,6 +197,15 @@ class Ramps:
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self._course.restore(snapshot)
+
+
+def _frame(at: At, edge: Edge) -> int:
+    """Where that second begins. Raises `OutOfRange`."""
+    frame, soonest = round(at.seconds * FRAMES_PER_SECOND), edge.frame / FRAMES_PER_SECOND
+    furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)
+    if not edge.frame <= frame <= furthest * FRAMES_PER_SECOND:
+        raise OutOfRange("at.seconds", at.seconds, math.ceil(soonest * 100) / 100, furthest)
+    return frame
 
 
 def _field_of(track: str) -> str:

@@ -6,12 +6,12 @@ Remembers nothing; any thread.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from moods.fields import MoodFields
 from moods.harmony import parse_key
 from moods.intent import MUTE_DB
-from moods.mood import Mood, find_mood, style_names, style_weights
+from moods.mood import DEFAULT_MOOD, Mood, find_mood, style_names, style_weights
 
 TRACKS: dict[str, tuple[tuple[str, str], ...]] = {
     "valence": (("colour.valence", "now"), ("valence", "bar")),
@@ -34,11 +34,23 @@ TRACKS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def point_of(fields: MoodFields) -> Mood | None:
-    """The preset, or the point that a prompt means; None where neither is named or nothing of the prompt understood."""
+    """The preset, or the point to which a prompt leads; None where there is none."""
     if fields.mood is not None:
         return find_mood(fields.mood)
     prompt = fields.understood
-    return prompt.point if prompt is not None and prompt.is_understood else None
+    return prompt.point if prompt is not None and prompt.moods else None
+
+
+def opening_point(fields: MoodFields) -> Mood:
+    """The point at which a station begins."""
+    prompt = fields.understood
+    return point_of(fields) or (find_mood(DEFAULT_MOOD) if prompt is None else prompt.point)
+
+
+def gains_of(fields: MoodFields) -> dict[str, float | Literal["mute"]]:
+    """The gains asked for, by layer; fields go before a prompt's words."""
+    prompt = fields.understood
+    return {**(prompt.layers if prompt is not None else {}), **(fields.layers or {})}
 
 
 def targets_of(fields: MoodFields) -> dict[str, Any]:
@@ -49,6 +61,11 @@ def targets_of(fields: MoodFields) -> dict[str, Any]:
         out |= {f"mood.{name}": getattr(point, name) for name in ("bpm", "density", "brightness", "temperature")}
         out["mood.texts"] = ((point.name, 1.0),)
         out["mood.key"] = None if point.key is None else (point.key.tonic, point.key.scale)
+    if (prompt := fields.understood) is not None:  # its tempo and key last until the next mood, as a preset's do
+        if prompt.bpm is not None:
+            out |= {"mood.bpm": prompt.bpm, "bpm": None}
+        if prompt.key is not None:
+            out |= {"mood.key": (prompt.key.tonic, prompt.key.scale), "key": None}
     given = fields.model_fields_set & TRACKS.keys()
     out |= {name: getattr(fields, name) for name in sorted(given)}
     if fields.style is not None:

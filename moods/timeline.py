@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
@@ -25,6 +26,8 @@ from moods.fields import (
     parse,
     range_schema,
 )
+from moods.fitting import fit
+from moods.plan import Plan
 
 SHORTEST_S, LONGEST_S = 1.0, 21_600.0
 FPS = (1.0, 240.0)
@@ -208,6 +211,17 @@ class Timeline(MoodFields):
         if self.fps is not None:
             seconds = max(1, round(seconds * self.frame_rate)) / self.frame_rate
         return round(seconds * FRAMES_PER_SECOND)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How it is performed. Worked out once, which may take seconds for hours of picture; pickled with the rest."""
+        return fit(self)
+
+    def model_copy(self, **kwargs: Any) -> Self:
+        """A copy that is planned anew: what it is updated with may change the plan."""
+        copy = super().model_copy(**kwargs)
+        copy.__dict__.pop("plan", None)
+        return copy
 
 
 def parse_timeline(obj: object) -> Timeline:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from engine.backends import GENERATORS
 from engine.config import DEVICES
 from engine.errors import EngineError
-from moods.errors import MoodsError, UnknownMood
+from moods.errors import MoodsError, NotUnderstood, UnknownMood, shown
 from streaming.errors import BadConfig, StreamingError
 from streaming.journal import LOG_LEVELS
 from streaming.terminal import note, prepare_streams, printable, tell
@@ -38,6 +38,7 @@ MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
 ENDINGS = ("cadence", "ring", "fade", "stop")
 PLAY_LEAD_BLOCKS = 15  # 300 ms: composing a bar on a busy machine fits in
 LONGEST_S = 7200.0
+DEFAULT_S = 30.0
 LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
 
 
@@ -155,7 +156,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     render.add_argument("--take", type=Path, metavar="FILE.jsonl", help="a station's take, performed again")
     render.add_argument(
-        "--seconds", type=float, metavar="S", help="length (default 30; of a take, all that it asks for)"
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="length (default: as the prompt says, or 30; of a take, all that it asks for)",
     )
     render.add_argument("--ending", choices=ENDINGS, help="how it ends (default cadence)")
     render.add_argument("--lufs", type=float, metavar="L", help="loudness of the file; default: the stream's own level")
@@ -164,9 +168,8 @@ def _parser() -> argparse.ArgumentParser:
     render.set_defaults(run=_render)
 
     moods = commands.add_parser("moods", help="the moods and styles, or what a prompt is taken to mean")
-    moods.add_argument(
-        "--explain", type=_text, metavar="PROMPT", help="how a free text, English or Chinese, is understood"
-    )
+    moods.add_argument("--explain", type=_text, metavar="PROMPT", help="how a free text is understood")
+    moods.add_argument("--strict", action="store_true", help="refuse it where nothing of it is understood")
     moods.add_argument("--json", action="store_true")
     moods.set_defaults(run=_moods)
 
@@ -218,6 +221,7 @@ def _add_mood_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", metavar="NAME=WEIGHT,…", help="such as lofi or lofi=0.7,jazz=0.3")
     parser.add_argument("--key", help='such as "A minor"')
     parser.add_argument("--seed", type=int, metavar="N", help="same seed, same words: same music")
+    parser.add_argument("--strict", action="store_true", help="refuse a prompt of which nothing is understood")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -281,8 +285,9 @@ def _render(options: argparse.Namespace) -> int:
         if options.take is None:
             from engine.render import take_ending_at
 
-            num_frames = _num_frames(30.0 if options.seconds is None else options.seconds)
-            take = take_ending_at(num_frames, options.ending or "cadence", *_opening(options))
+            opening, seed = _opening(options)
+            num_frames = _num_frames(_length_s(options, opening))
+            take = take_ending_at(num_frames, options.ending or "cadence", opening, seed)
         else:
             take = _read_take(options)
             num_frames = _take_frames(take, options)
@@ -370,11 +375,14 @@ def _moods(options: argparse.Namespace) -> int:
         from moods.prompt import resolve_prompt
         from streaming.messages import explained
 
-        meaning = explained(resolve_prompt(options.explain))
+        prompt = resolve_prompt(options.explain)
+        if options.strict and not prompt.is_understood:
+            raise NotUnderstood(options.explain)
+        meaning = explained(prompt)
         if options.json:
             tell(json.dumps(meaning))
         else:
-            tell("\n".join(f"{name:8} {printable(_words(value))}" for name, value in meaning.items()))
+            tell("\n".join(f"{name:11} {printable(_words(value))}" for name, value in meaning.items()))
         return 0
     from moods.listing import listing
     from moods.mood import list_moods, styles
@@ -396,7 +404,7 @@ def _moods(options: argparse.Namespace) -> int:
 
 def _words(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
+        return ", ".join(f"{name} {_words(weight)}" for name, weight in value.items()) or "–"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -462,7 +470,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _opening(options: argparse.Namespace) -> tuple[Any, int]:
     """The opening that the mood options ask for, and its seed: the one given or a fresh one."""
-    from moods.mood import find_mood
+    from moods.mood import DEFAULT_MOOD, find_mood
     from moods.opening import parse_opening
 
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
@@ -472,12 +480,22 @@ def _opening(options: argparse.Namespace) -> tuple[Any, int]:
             find_mood(options.mood)
             fields["mood"] = options.mood
         except UnknownMood:
-            fields["prompt"] = options.mood
+            fields |= {"prompt": options.mood} | ({"strict": True} if options.strict else {})
     fields |= {name: value for name in MOOD_FIELDS if (value := getattr(options, name)) is not None}
     opening = parse_opening(fields)
-    if opening.understood is not None and opening.understood.unknown:
-        note(f"not understood: {', '.join(opening.understood.unknown)}")
+    if (prompt := opening.understood) is not None and not prompt.is_understood:
+        note(f"nothing of {shown(prompt.text)} was understood; this is the mood {DEFAULT_MOOD}")
+    elif prompt is not None and prompt.unknown:
+        note(f"not understood: {', '.join(prompt.unknown)}")
     return opening, seed
+
+
+def _length_s(options: argparse.Namespace, opening: Any) -> float:
+    """What `--seconds` says, or else the prompt; 30 where neither does."""
+    if options.seconds is not None:
+        return float(options.seconds)
+    prompt = opening.understood
+    return DEFAULT_S if prompt is None or prompt.seconds is None else prompt.seconds
 
 
 def _num_frames(seconds: float) -> int:

@@ -20,6 +20,7 @@ from typing import Self
 
 from engine.audio import BLOCK_SECONDS
 from moods.control import Control, Steer
+from moods.errors import BadControl
 from moods.opening import Opening
 from streaming.config import Config
 from streaming.engines.link import Engines, FellAsleep, Link
@@ -129,13 +130,20 @@ class Conductor:
     async def open_station(self, opening: Opening) -> Station:
         """Open a station; it plays when this returns.
 
-        Raises `TooManyStations`, `EngineUnavailable`.
+        Raises `TooManyStations`, `EngineUnavailable`, and `BadControl` for what only a file can have.
         """
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
-        seed = opening.seed if opening.seed is not None else secrets.randbits(53)  # JavaScript keeps 53 bits
+        timeline = opening.timeline
+        if timeline is not None and timeline.redo:
+            raise BadControl("timeline.redo is for files: a station plays what it composes; render the timeline")
+        seed = opening.chosen_seed
+        if seed is None:
+            seed = secrets.randbits(53)  # JavaScript keeps 53 bits
         self._num_opening += 1
         try:
+            if timeline is not None:
+                await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
             link = await self._find_room()
             station = Station(secrets.token_hex(6), opening, seed, link, self._feeds, self._on_heard)
             await link.open(station)

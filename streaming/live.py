@@ -16,7 +16,7 @@ from streaming.conductor import Conductor
 from streaming.errors import BadRequest, StreamingError
 from streaming.journal import about
 from streaming.messages import Answer, Error
-from streaming.reading import parse_json
+from streaming.reading import parse_json, read_asked
 from streaming.session import LiveClient
 from streaming.station import Station
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 async def apply_control(conductor: Conductor, station: Station, message: Any) -> Answer:
     """Read and apply one control; a mistake is answered with an `Error` and never raised."""
     try:
-        return await conductor.control(station, parse_control(message))
+        return await conductor.control(station, await read_asked(parse_control, message))
     except (MoodsError, StreamingError) as error:
         log.info("control refused", extra=about(station=station.id, code=error.code, detail=str(error)))
         return _error(error.code, str(error), message)

@@ -113,31 +113,46 @@ class ExplainedPrompt(TypedDict):
     understood: bool
     """False: nothing was, and a steer by it leaves the mood as it is."""
     mood: dict[str, float]
-    """The presets nearest to it, and their weights."""
-    valence: Valence
-    energy: Unit
-    tension: Unit
-    style: Style
+    """The presets nearest to it, and their weights; none where it leads to no mood, and then no point is told."""
+    valence: NotRequired[Valence]
+    energy: NotRequired[Unit]
+    tension: NotRequired[Unit]
+    style: NotRequired[Style]
     bpm: NotRequired[float]
     """Where the words name one, or a preset has one."""
+    key: NotRequired[str]
+    """Where the words name one."""
+    layers: NotRequired[dict[Annotated[str, OneOf(LAYERS)], float | Literal["mute"]]]
+    """The layers that the words name: a gain in dB, or that they are left out."""
+    instruments: NotRequired[dict[str, Annotated[str, OneOf(STYLES)]]]
+    """The instruments that the words name, and the style brought in for each: it has them in its band, and the seed
+    chooses among those."""
+    seconds: NotRequired[float]
+    """The length that the words name; a file is made so long where nothing else says how long."""
     unknown: list[str]
-    """Words that were not understood."""
+    """Words that changed nothing."""
 
 
 def explained(prompt: Prompt) -> ExplainedPrompt:
     point = prompt.point
     out = ExplainedPrompt(
-        prompt=prompt.text,
-        understood=prompt.is_understood,
-        mood=prompt.moods,
-        valence=round(point.valence, 3),
-        energy=round(point.energy, 3),
-        tension=round(point.tension, 3),
-        style=style_names(point.style),
-        unknown=list(prompt.unknown),
+        prompt=prompt.text, understood=prompt.is_understood, mood=dict(prompt.moods), unknown=list(prompt.unknown)
     )
-    if point.bpm is not None:
-        out["bpm"] = point.bpm
+    if prompt.moods:
+        out["valence"], out["energy"], out["tension"] = (
+            round(value, 3) for value in (point.valence, point.energy, point.tension)
+        )
+        out["style"] = style_names(point.style)
+    if (bpm := prompt.bpm or (point.bpm if prompt.moods else None)) is not None:
+        out["bpm"] = bpm
+    if prompt.key is not None:
+        out["key"] = str(prompt.key)
+    if prompt.layers:
+        out["layers"] = dict(prompt.layers)
+    if prompt.instruments:
+        out["instruments"] = dict(prompt.instruments)
+    if prompt.seconds is not None:
+        out["seconds"] = prompt.seconds
     return out
 
 

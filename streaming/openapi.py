@@ -15,7 +15,16 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStinger, UnknownStyle
+from moods.errors import (
+    BadControl,
+    MoodsError,
+    NotUnderstood,
+    OutOfRange,
+    UnknownKey,
+    UnknownMood,
+    UnknownStinger,
+    UnknownStyle,
+)
 from streaming.errors import BadRequest, BadText, StreamingError, TooLarge, WrongContentType
 from streaming.messages import schemas
 
@@ -23,7 +32,7 @@ _COMPONENT = "#/components/schemas/{model}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(model="Problem")}}}
 
 BAD_BODY = (BadRequest, BadText, TooLarge, WrongContentType)
-BAD_VALUE = (OutOfRange, UnknownMood, UnknownStyle, UnknownKey, BadControl)
+BAD_VALUE = (OutOfRange, UnknownMood, UnknownStyle, UnknownKey, NotUnderstood, BadControl)
 BAD_CONTROL = (*BAD_VALUE, UnknownStinger)
 
 _DESCRIPTION = """

@@ -1,16 +1,23 @@
 """What clients send, read no further than is allowed. In: bodies and messages; out: bytes, JSON values.
 
-Remembers nothing. Event loop only.
+Remembers a thread of its own. Event loop only.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from fastapi import Request
 
 from streaming.errors import BadRequest, BadText, TooLarge, WrongContentType
+
+_T = TypeVar("_T")
+_PROMPT_READER = ThreadPoolExecutor(1, thread_name_prefix="prompts")
+"""One, as prompts that are read at once only take the time from one another."""
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """The longest body or message that a client may send."""
@@ -58,3 +65,19 @@ async def read_json(request: Request) -> Any:
     if content_type != "application/json":
         raise WrongContentType(content_type, "application/json")
     return parse_json(body)
+
+
+async def read_asked(read: Callable[[Any], _T], asked: Any) -> _T:
+    """What `read` makes of `asked`, beside the event loop where there is a prompt in it: that may take a second.
+
+    Raises what `read` raises.
+    """
+    if isinstance(asked, str) or _names_prompt(asked):
+        return await asyncio.get_running_loop().run_in_executor(_PROMPT_READER, read, asked)
+    return read(asked)
+
+
+def _names_prompt(asked: Any) -> bool:
+    if isinstance(asked, dict):
+        return "prompt" in asked or any(map(_names_prompt, asked.values()))
+    return isinstance(asked, list) and any(map(_names_prompt, asked))

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from moods.control import parse_control
+from moods.errors import NotUnderstood
 from moods.listing import listing
 from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
@@ -29,7 +30,7 @@ from streaming.errors import (
     UpgradeRequired,
 )
 from streaming.openapi import BAD_BODY, BAD_CONTROL, BAD_VALUE, answer, body, refusals, socket
-from streaming.reading import read_json
+from streaming.reading import read_asked, read_json
 from streaming.session import Session
 from streaming.station import Station
 from streaming.transports import http_audio, websocket
@@ -75,16 +76,20 @@ async def get_moods() -> JSONResponse:
     tags=["moods"],
     operation_id="explainPrompt",
     response_model=messages.ExplainedPrompt,
-    responses=refusals(BadParameter),
+    responses=refusals(BadParameter, NotUnderstood),
 )
 async def get_explanation(
-    prompt: Annotated[str, Query(max_length=2000, description="A free text, English or Chinese.", examples=["雨夜"])],
+    prompt: Annotated[str, Query(max_length=2000, description="A free text.", examples=["雨夜"])],
+    strict: Annotated[bool, Query(description="Refuse it where nothing of it is understood.")] = False,
 ) -> JSONResponse:
     """Explain what a prompt means.
 
     The point in mood space that it leads to, and the words that were not understood.
     """
-    return JSONResponse(messages.explained(resolve_prompt(prompt)))
+    understood = await read_asked(resolve_prompt, prompt)
+    if strict and not understood.is_understood:
+        raise NotUnderstood(prompt)
+    return JSONResponse(messages.explained(understood))
 
 
 @router.get("/v1/schema.json", tags=["server"], operation_id="getSchema")
@@ -116,7 +121,7 @@ async def post_station(request: Request) -> JSONResponse:
 
     It plays when this answers. Without a body it plays the mood `healing`.
     """
-    station = await conductor_of(request).open_station(parse_opening(await read_json(request)))
+    station = await conductor_of(request).open_station(await read_asked(parse_opening, await read_json(request)))
     prefix = prefix_of(request)
     return JSONResponse(station.state(prefix), 201, {"Location": station.links(prefix)["self"]})
 
@@ -158,7 +163,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    changes = parse_changes(await read_json(request))
+    changes = await read_asked(parse_changes, await read_json(request))
     if (steer := changes.steer()) is not None:
         await conductor.control(station, steer)
     if "name" in changes.model_fields_set:
@@ -216,7 +221,7 @@ async def post_controls(request: Request, station_id: StationId) -> JSONResponse
         if len(controls) > messages.MAX_CONTROLS:
             raise TooManyControls(len(controls), messages.MAX_CONTROLS)
         return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
-    return JSONResponse(await conductor.control(station, parse_control(controls)))
+    return JSONResponse(await conductor.control(station, await read_asked(parse_control, controls)))
 
 
 @router.get(

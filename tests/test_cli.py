@@ -100,6 +100,9 @@ def test_explain_says_how_a_prompt_is_taken(capsys: pytest.CaptureFixture[str]) 
     explained = json.loads(capsys.readouterr().out)
     assert {"prompt", "mood", "valence", "energy", "tension", "style", "unknown"} <= explained.keys()
     assert explained["valence"] < 0
+    assert main(["moods", "--explain", "sad, no drums, 90 bpm"]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (rows["layers"], rows["bpm"], rows["unknown"]) == ("drums mute", "90", "–")
 
 
 def test_settings_can_be_printed_edited_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

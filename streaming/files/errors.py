@@ -1,11 +1,14 @@
-"""What can be wrong with a file to be written.
+"""What can be wrong with a file to be written, or to be read for it.
 
 StreamingError
 └── ExportError
     ├── UnknownFormat        the file's suffix is none of ours
     ├── CannotWrite          the file system says no
     ├── CannotKeep           it says no to what is kept meanwhile
-    └── NoRoom               what is to be written does not fit
+    ├── NoRoom               what is to be written does not fit
+    ├── BadCredentials       what is to sign it cannot
+    ├── BadVideo             a clip that cannot be scored
+    └── CannotHold           a container that cannot take what the clip holds
 """
 
 from __future__ import annotations
@@ -52,6 +55,29 @@ class NoRoom(ExportError):
     def __init__(self, folder: Path, needed_bytes: int, free_bytes: float) -> None:
         sizes = f"{needed_bytes / 1e6:.1f} MB are needed in {str(folder)!r}, {free_bytes / 1e6:.1f} MB are free"
         super().__init__(f"{sizes}; make room, name another --out, or another folder for scratch in TMPDIR")
+
+
+class BadCredentials(ExportError):
+    code, status = "bad_credentials", 422
+
+    def __init__(self, what: Path | str, why: str) -> None:
+        super().__init__(f"{str(what)!r} cannot sign files: {why}; name a certificate and its key, both in PEM")
+
+
+class BadVideo(ExportError):
+    code, status, title = "bad_video", 422, "The clip cannot be scored"
+
+    def __init__(self, path: Path, what: str, way_out: str) -> None:
+        super().__init__(f"{path.name!r} {what}; {way_out}")
+
+
+class CannotHold(ExportError):
+    code, status = "cannot_hold", 422
+
+    def __init__(self, path: Path, codec: str, allowed: Iterable[str]) -> None:
+        super().__init__(
+            f"{path.name!r} cannot hold {codec} pictures as they are; end the name with one of: {', '.join(allowed)}"
+        )
 
 
 @contextmanager

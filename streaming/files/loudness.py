@@ -5,9 +5,9 @@ Remembers nothing; the calling thread does the work.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import av
 import numpy as np
@@ -111,15 +111,26 @@ def _chain(level: Level) -> list[tuple[str, str]]:
 
 def filtered(sound: Sound, chain: list[tuple[str, str]]) -> Iterator[av.AudioFrame]:
     """Sound through libavfilter's filters, each a name and its arguments."""
+    return filtered_frames(to_av_frames(sound), chain)
+
+
+def filtered_frames(frames: Iterator[av.AudioFrame], chain: list[tuple[str, str]]) -> Iterator[av.AudioFrame]:
+    """Frames of one kind, whichever it is, through libavfilter's filters."""
+    first = next(frames, None)
+    if first is None:
+        return
     graph = Graph()
-    time_base = Fraction(1, SAMPLE_RATE)
-    nodes = [graph.add_abuffer(format="flt", sample_rate=SAMPLE_RATE, layout="stereo", time_base=time_base)]
+    nodes = [
+        graph.add_abuffer(
+            format=first.format.name, sample_rate=first.sample_rate, layout=first.layout.name, time_base=first.time_base
+        )
+    ]
     nodes += [graph.add(name, arguments) for name, arguments in chain]
     nodes.append(graph.add("abuffersink"))
     for source, sink in zip(nodes, nodes[1:], strict=False):
         source.link_to(sink)
     graph.configure()
-    for frame in to_av_frames(sound):
+    for frame in itertools.chain([first], frames):
         graph.push(frame)
         yield from _pulled(graph)
     graph.push(None)

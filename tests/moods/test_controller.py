@@ -26,7 +26,7 @@ def opened(seed: int = 1, **fields: Any) -> Controller:
     return Controller(parse_opening(fields or {"mood": "focus"}), seed)
 
 
-def steer(controller: Controller, frame: int, /, *, over: Any = None, at: str | None = None, **fields: Any) -> Applied:
+def steer(controller: Controller, frame: int, /, *, over: Any = None, at: Any = None, **fields: Any) -> Applied:
     return controller.apply(parse_control({"type": "steer", "set": fields, "over": over, "at": at, "id": "c"}), frame)
 
 
@@ -44,7 +44,8 @@ def first_beat(controller: Controller, applied: Applied) -> int:
 
 def random_control(rng: random.Random, number: int) -> dict[str, Any]:
     if rng.random() < 0.1:
-        return {"type": "duck", "gain_db": rng.choice([-12, 0]), "over": rng.choice([0, 0.5])}
+        at = rng.choice(["now", {"seconds": rng.uniform(5, 150)}])
+        return {"type": "duck", "gain_db": rng.choice([-12, 0]), "over": rng.choice([0, 0.5]), "at": at}
     if rng.random() < 0.1:
         return {"type": "cancel", "id": f"c{rng.randrange(number + 1)}"}
     if rng.random() < 0.2:
@@ -70,7 +71,7 @@ def random_control(rng: random.Random, number: int) -> dict[str, Any]:
     }
     fields = {name: choices[name] for name in rng.sample(sorted(choices), rng.randint(1, 3))}
     over = rng.choice([None, 0, 1.5, "2 bars", "3 beats"])
-    at = rng.choice([None, "now", "beat", "bar", "phrase"])
+    at = rng.choice([None, "now", "beat", "bar", "phrase", {"seconds": rng.uniform(5, 150)}])
     return {"type": "steer", "set": fields, "over": over, "at": at, "id": f"c{number}"}
 
 
@@ -118,7 +119,7 @@ def test_reads_are_pure(seed: int) -> None:
             try:
                 controller.apply(parse_control(obj), frame)
             except MoodsError:
-                assert obj["type"] in ("cancel", "end", "hit", "stinger")
+                assert obj["type"] in ("cancel", "end", "hit", "stinger") or "seconds" in obj["at"]
         for _ in range(10):
             watched.intent(rng.randrange(300 * SECOND))
             watched.beat_intent(rng.randrange(400))

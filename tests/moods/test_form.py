@@ -1,0 +1,83 @@
+"""The form of a piece of known length: sections that fit, themes that are heard at once and come back."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from moods.form import Form
+from moods.outline import Mark, outro_bars, plan_sections
+from moods.plan import PlannedSection
+
+
+def _covers(sections: tuple[PlannedSection, ...], num_bars: int) -> bool:
+    ends = [section.first_bar + section.num_bars for section in sections]
+    return ends[-1] == num_bars and [section.first_bar for section in sections] == [0, *ends[:-1]]
+
+
+def test_sections_cover_the_piece_and_begin_where_the_picture_changes() -> None:
+    rng = random.Random(0)
+    for _ in range(500):
+        num_bars = rng.choice([rng.randint(1, 40), rng.randint(1, 2000)])
+        bars = rng.sample(range(1, num_bars + 5), min(num_bars, rng.randrange(6)))
+        marks = [Mark(bar, rng.random()) for bar in bars]
+        ending = rng.choice(["cadence", "ring", "fade", "stop", "loop"])
+        sections = plan_sections(num_bars, rng.random(), marks, ending)
+        assert _covers(sections, num_bars)
+        assert {bar for bar in bars if bar < num_bars} <= {section.first_bar for section in sections}
+        assert (sections[-1].name == "outro") == (ending in ("cadence", "ring"))
+        assert all(section.num_bars > 0 for section in sections)
+
+
+@pytest.mark.parametrize("num_bars", [*range(3, 60), 100, 1500])
+def test_the_theme_begins_at_once_and_is_the_last_that_is_heard(num_bars: int) -> None:
+    *body, outro = plan_sections(num_bars, 0.5)
+    assert outro.num_bars == outro_bars(num_bars, "cadence") <= max(2, num_bars / 4)
+    assert body[0].name == body[-1].name == "A"
+    if num_bars >= 8:
+        assert {section.name for section in body} > {"A"}
+        assert all(one.name != other.name for one, other in pairwise(body))
+
+
+def test_a_lift_of_energy_brings_the_other_theme_and_a_short_fall_a_break() -> None:
+    up = plan_sections(20, 0.3, [Mark(8, 0.8)])
+    assert [section.name for section in up] == ["A", "B", "A", "outro"]
+    down = plan_sections(32, 0.8, [Mark(8, 0.3), Mark(12, 0.9)])
+    assert [section.name for section in down][:3] == ["A", "break", "B"]
+
+
+def test_a_theme_is_stated_the_same_whatever_the_length() -> None:
+    for seed in range(20):
+        pieces = [Form(seed, plan_sections(num_bars, 0.5)) for num_bars in (12, 20, 30, 40)]
+        stated = [[form.position_at(bar).recall for bar in range(4)] for form in pieces]
+        assert stated.count(stated[0]) == len(stated)
+
+
+def test_the_theme_returns_and_an_outro_is_made_of_it() -> None:
+    for seed in range(20):
+        sections = plan_sections(30, 0.5)
+        form = Form(seed, sections)
+        last, outro = sections[-2], sections[-1]
+        lead = [form.position_at(bar).recall[-1] for bar in range(last.first_bar, outro.first_bar)]
+        assert [bar - back[0] for bar, back in enumerate(lead, last.first_bar) if back] == [
+            bar % sections[0].num_bars for bar in range(last.num_bars)
+        ]
+        echo = [form.position_at(outro.first_bar + bar).recall[-1] for bar in range(outro.num_bars)]
+        assert echo[0] is not None and echo[0][0] == outro.first_bar
+        assert echo[-1] is None
+
+
+def test_a_long_piece_brings_new_themes_and_recalls_nothing_that_is_forgotten() -> None:
+    form = Form(4, plan_sections(1500, 0.5))
+    plan = [form.position_at(bar) for bar in range(1500)]
+    backs = [lane[0] for at in plan for lane in at.recall if lane is not None]
+    assert max(backs) <= 224
+    assert sum(at.bar_in_section == 0 and at.recall[-1] is None for at in plan) > 20
+    assert {form.key_shift(bar) for bar in (0, 1499)} == {0}
+
+
+def test_after_a_piece_its_seed_goes_on_without_end() -> None:
+    form, endless = Form(5, plan_sections(10, 0.5)), Form(5)
+    assert [form.position_at(10 + bar) for bar in range(300)] == [endless.position_at(4 + bar) for bar in range(300)]
