@@ -53,6 +53,10 @@ let moods = [];
 let asksPlan = 0;
 let asksMusic = 0;
 let lastFollowed_s = -1;
+/** The track of the piece as it is now. */
+let wanted = null;
+/** It played before the play head was taken hold of. */
+let resumes = false;
 /** What went wrong while composing, or null. */
 let problem = null;
 /** By what they were asked for, the one heard last at the end. */
@@ -71,7 +75,7 @@ const picture = new Picture($("#video"), output, {
   progress: showUpload,
   problem: (found) => sayOfPicture("said", { detail: found.message }),
 });
-const inspector = new Inspector({ change, place, remove, piece: (fields) => edit({ ...piece, ...fields }, Object.keys(fields).join()) });
+const inspector = new Inspector({ change, place: move, remove, piece: (fields) => edit({ ...piece, ...fields }, Object.keys(fields).join()) });
 const strip = new Strip($("#strip"), { scrub, select, move, level, remove, add });
 
 window.undersong = { deck, picture, output, tracks };
@@ -107,7 +111,9 @@ function change(list, index, fields) {
   edit(changed(piece, list, index, fields), `${list} ${index} ${Object.keys(fields)}`);
 }
 
-const level = (index, value) => change("sections", index, { [$("#drawn").value]: value });
+function level(index, value) {
+  change("sections", index, { [$("#drawn").value]: value });
+}
 
 /** Answers the index that the moved one has now. */
 function move(list, index, at) {
@@ -118,8 +124,6 @@ function move(list, index, at) {
   edit(next, `move ${list}`);
   return selected.index;
 }
-
-const place = (list, index, at) => move(list, index, at);
 
 function remove(list, index) {
   edit(removed(piece, list, index), `remove ${list} ${index}`);
@@ -267,9 +271,6 @@ function hear(key) {
   showDeck();
 }
 
-/** The track of the piece as it is now. */
-let wanted = null;
-
 function meetMusic(track) {
   if (track !== wanted) return;
   deck.wake();
@@ -315,9 +316,6 @@ function scrub(position_s, isOver) {
   if (isOver) resumes = false;
 }
 
-/** It played before the play head was taken hold of. */
-let resumes = false;
-
 /** Another version is the same piece of another seed. */
 function chooseVersion(chosen) {
   if (chosen !== piece.chosen) become({ ...piece, chosen });
@@ -354,6 +352,7 @@ function show() {
   $("#undo").disabled = !steps.canUndo;
   $("#redo").disabled = !steps.canRedo;
   $("#own-sound-row").hidden = $("#video").hidden;
+  offerFilm(picture.known !== null);
   showVersions();
   showPlan();
   showDeck();
@@ -435,10 +434,19 @@ function translate() {
 }
 
 function buildChoices() {
-  const tick = (value, text, isOn = false) =>
-    make("label", { className: "tick" }, make("input", { type: "checkbox", value, checked: isOn }), ` ${text}`);
-  $("#formats").append(...FORMATS.map((each) => tick(each, each.toUpperCase(), each === "wav")), tick("stems", t("stems")), tick("midi", "MIDI"));
+  const tick = (value, name, isOn = false) =>
+    make("label", { className: "tick" }, make("input", { type: "checkbox", value, checked: isOn }), name);
+  const stems = make("span", { dataset: { i18n: "stems" } });
+  $("#formats").append(...FORMATS.map((each) => tick(each, each.toUpperCase(), each === "wav")), tick("stems", stems), tick("midi", "MIDI"));
   $("#markers").append(...MARKERS.map((each) => tick(each, { xml: "FCP7 XML", txt: "Audacity" }[each] ?? each.toUpperCase())));
+}
+
+/** A film needs a picture. */
+function offerFilm(isThere) {
+  const film = $("#formats [value=mp4]");
+  if (film.parentElement.hidden === !isThere) return;
+  film.parentElement.hidden = !isThere;
+  film.checked = isThere;
 }
 
 function listen() {
