@@ -17,15 +17,16 @@ export class Picture {
   #abort = null;
   #source = null;
 
-  /** `on`: { found(report), said(key, values), progress(share or null), problem(problem) }. */
+  /** `on`: { found(report), said(key, values), progress(share or null), problem(problem), seen() }. */
   constructor(video, output, on) {
     this.video = video;
     this.output = output;
     this.on = on;
-    video.addEventListener("loadedmetadata", () => (video.hidden = false));
+    video.addEventListener("loadedmetadata", () => this.#show(true));
     video.addEventListener("error", () => {
-      video.hidden = true;
-      if (video.src) this.on.said("pictureUnseen", {});
+      if (!video.src) return;
+      this.#show(false);
+      this.on.said("pictureUnseen", {});
     });
   }
 
@@ -58,6 +59,14 @@ export class Picture {
   forget() {
     this.#abort?.abort();
     this.known = null;
+    this.video.removeAttribute("src");
+    this.video.load();
+    this.#show(false);
+  }
+
+  #show(isSeen) {
+    this.video.hidden = !isSeen;
+    this.on.seen();
   }
 
   /** True where the server still has what was uploaded. */

@@ -31,7 +31,7 @@ import { Strip, timeName } from "./strip.js";
 import { applyTheme, switchTheme } from "./theme.js";
 import { RATE, Track } from "./track.js";
 
-const KEY = "score";
+const [KEY, WAVE_KEY] = ["score", "score-wave"];
 const COMPOSE_AFTER_MS = 350;
 const PLAN_AFTER_MS = 120;
 const AGAIN_AFTER_MS = 2000;
@@ -73,6 +73,7 @@ const picture = new Picture($("#video"), output, {
   found: meetPicture,
   said: sayOfPicture,
   progress: showUpload,
+  seen: show,
   problem: (found) => sayOfPicture("said", { detail: found.message }),
 });
 const inspector = new Inspector({ change, place: move, remove, piece: (fields) => edit({ ...piece, ...fields }, Object.keys(fields).join()) });
@@ -92,7 +93,7 @@ function edit(next, kind) {
 function become(next) {
   piece = next;
   if (!piece[selected.list][selected.index]) selected = { list: "sections", index: 0 };
-  localStorage.setItem(KEY, JSON.stringify({ piece, wave, picture: picture.known }));
+  localStorage.setItem(KEY, JSON.stringify({ piece, picture: picture.known }));
   show();
   askPlan();
   askMusic();
@@ -171,9 +172,22 @@ function nameOfSection(section) {
 // --- the picture --------------------------------------------------------------------------------------------------
 
 function meetPicture(report) {
-  wave = report.waveform ?? [];
+  keepWave(report.waveform ?? []);
   edit(withPicture(piece, report), "picture");
   if (!report.has_audio) notice.say("noSound");
+}
+
+function keepWave(found) {
+  wave = found;
+  localStorage.setItem(WAVE_KEY, JSON.stringify(wave));
+}
+
+/** Score a length without a picture. */
+function forgetPicture() {
+  picture.forget();
+  keepWave([]);
+  sayOfPicture(null);
+  edit({ ...piece, fps: null, cuts: [], speech: [] }, "picture");
 }
 
 function sayOfPicture(key, values) {
@@ -256,8 +270,8 @@ async function load(key, track) {
   }
 }
 
+/** One that is heard sounds on until the next one is there. */
 function forget(key) {
-  if (tracks.get(key) === deck.track) return; // it sounds on until the next one is there
   tracks.get(key).drop();
   tracks.delete(key);
 }
@@ -352,6 +366,7 @@ function show() {
   $("#undo").disabled = !steps.canUndo;
   $("#redo").disabled = !steps.canRedo;
   $("#own-sound-row").hidden = $("#video").hidden;
+  $("#unpick").hidden = picture.known === null;
   offerFilm(picture.known !== null);
   showVersions();
   showPlan();
@@ -379,8 +394,7 @@ function showVersions() {
   $("#versions").replaceChildren(
     ...letters.map(({ letter, seed, index }) => {
       const isOn = index === piece.chosen;
-      const chip = make("button", { type: "button", textContent: letter, role: "radio", title: t("seedIs", { seed }) });
-      chip.setAttribute("aria-checked", isOn);
+      const chip = make("button", { type: "button", textContent: letter, title: t("seedIs", { seed }) });
       chip.setAttribute("aria-pressed", isOn);
       chip.addEventListener("click", () => chooseVersion(index));
       return chip;
@@ -470,6 +484,7 @@ function listen() {
     output.fadeTo(volume(), FADE_MS);
   });
   $("#pick").addEventListener("click", () => $("#video-file").click());
+  $("#unpick").addEventListener("click", forgetPicture);
   for (const [picker, take] of [["#video-file", takeFile], ["#import-file", importTimeline]]) {
     $(picker).addEventListener("change", ({ target }) => {
       const [file] = target.files;
@@ -530,7 +545,8 @@ async function restore() {
     return; // cut off
   }
   if (!kept?.piece) return;
-  ({ piece, wave } = kept);
+  piece = kept.piece;
+  wave = JSON.parse(localStorage.getItem(WAVE_KEY)) ?? [];
   picture.known = kept.picture;
   if (!picture.known) return;
   const { name } = picture.known;
@@ -555,7 +571,8 @@ async function begin() {
   if (notice.key === "offline") notice.say(null);
   inspector.showCatalogue(moods);
   await restore();
-  become(piece);
+  show();
+  askPlan();
   requestAnimationFrame(animate);
 }
 

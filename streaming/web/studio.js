@@ -246,9 +246,10 @@ async function openStation() {
 
 function stop(noticeAfter = null) {
   output.fadeTo(0, FADE_MS);
-  setTimeout(() => {
+  setTimeout(async () => {
     if (!hush && player.state !== "idle") {
       if (player.isOurs && !player.isShared) join = null;
+      await keep.hold(readout.sounding?.position.seconds ?? 0);
       player.stop();
     }
     notice(noticeAfter);

@@ -30,7 +30,7 @@ export class Track {
     const { signal } = this.#abort;
     try {
       this.#job = await startRender(this.asked);
-      if (signal.aborted) return;
+      if (signal.aborted) return; // and the job goes as well
       const response = await request(auditionPath(this.#job), { signal });
       const reader = response.body.getReader();
       for (let part = await reader.read(); !part.done; part = await reader.read()) this.#take(part.value);
@@ -40,13 +40,14 @@ export class Track {
     } catch (error) {
       if (!signal.aborted) throw error instanceof Problem ? error : new Problem(0, error.message);
     } finally {
-      if (this.#job) dismissRender(this.#job);
+      this.#dismiss();
     }
   }
 
-  /** Stop composing. */
+  /** Stop composing; what is there stays. */
   drop() {
     this.#abort.abort();
+    this.#dismiss();
   }
 
   /** `length` frames from `frame` on, [left, right]; what is not there yet is silent. */
@@ -64,6 +65,11 @@ export class Track {
       index += run;
     }
     return sides;
+  }
+
+  #dismiss() {
+    if (this.#job) dismissRender(this.#job);
+    this.#job = null;
   }
 
   async #whatWentWrong() {

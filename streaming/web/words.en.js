@@ -156,7 +156,7 @@ export const en = {
   inWords: "In words",
   goesOn: "goes on as before",
   inOwnWords: "in your own words …",
-  over: "Change takes",
+  over: "Change",
   overNatural: "as is natural",
   overAtOnce: "no time",
   overSeconds: "{s} s",
@@ -164,7 +164,7 @@ export const en = {
   unit_beat: "beats",
   nothingHeard: "Nothing of “{prompt}” was understood.",
   energy: "Energy",
-  valence: "Brightness of mood",
+  valence: "Valence",
   strength: "Strength",
   place: "Begins at",
   remove: "Remove",
@@ -216,4 +216,5 @@ export const en = {
   anchor_cut: "cut",
   anchor_section: "section",
   anchor_end: "end",
+  unpick: "Score without it",
 };

@@ -156,7 +156,7 @@ export const zh = {
   inWords: "文字描述",
   goesOn: "延续之前",
   inOwnWords: "用自己的话……",
-  over: "变化用时",
+  over: "变化",
   overNatural: "自然",
   overAtOnce: "立即",
   overSeconds: "{s} 秒",
@@ -216,4 +216,5 @@ export const zh = {
   anchor_cut: "剪辑点",
   anchor_section: "分段",
   anchor_end: "结尾",
+  unpick: "不用画面",
 };
