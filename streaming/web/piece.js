@@ -30,29 +30,32 @@ const pick = (source, names) => Object.fromEntries(names.filter((name) => source
 
 const byPlace = (a, b) => a.at - b.at;
 
-/** A timeline of the server's, with what stands in `piece` where it says nothing. */
+/** A timeline of the server's; where it says nothing, as a list of cuts says nothing of moods, `piece` stays. */
 export function fromTimeline(timeline, piece) {
-  const begins = timeline.sections?.find(({ at }) => at === 0) ?? { at: 0 };
-  const first = { ...pick(timeline, MOOD_FIELDS), ...begins };
-  if (first.mood && first.prompt) delete first[begins.prompt ? "mood" : "prompt"];
-  if (!MOOD_FIELDS.some((name) => name in first)) first.mood = FIRST_MOOD;
-  const others = (timeline.sections ?? []).filter(({ at }) => at > 0);
-  const { cuts, speech } = timeline;
+  const { cuts, speech, hits, seed } = timeline;
   return {
     ...piece,
-    duration: timeline.duration ?? piece.duration,
-    fps: timeline.fps ?? piece.fps,
-    sections: [first, ...others].sort(byPlace),
-    hits: (timeline.hits ?? []).map((hit) => (typeof hit === "number" ? { at: hit, strength: 1 } : hit)),
+    ...pick(timeline, ["duration", "fps", "ending"]),
+    sections: sectionsOf(timeline) ?? piece.sections,
+    hits: hits?.length ? hits.map((hit) => (typeof hit === "number" ? { at: hit, strength: 1 } : hit)) : piece.hits,
     cuts: cuts?.length ? cuts.map((cut) => (typeof cut === "number" ? { at: cut } : cut)) : piece.cuts,
     speech: speech?.length ? speech : piece.speech,
-    ending: timeline.ending ?? piece.ending,
-    lufs: timeline.loudness ? (timeline.loudness.lufs ?? -14) : piece.lufs,
+    lufs: timeline.loudness ? (timeline.loudness.lufs ?? LOUDNESS[0]) : piece.lufs,
     ducks: timeline.duck ? timeline.duck.under !== "nothing" : piece.ducks,
-    seeds: timeline.seed != null ? [timeline.seed] : piece.seeds,
-    chosen: timeline.seed != null ? 0 : piece.chosen,
+    ...(seed != null && { seeds: [seed], chosen: 0 }),
     others: pick(timeline, OTHERS),
   };
+}
+
+/** The sections of a timeline, the first with what it says of the whole; null where it says nothing of the music. */
+function sectionsOf({ sections = [], ...timeline }) {
+  const begins = sections.find(({ at }) => at === 0) ?? { at: 0 };
+  const first = { ...pick(timeline, MOOD_FIELDS), ...begins };
+  if (first.mood && first.prompt) delete first[begins.prompt ? "mood" : "prompt"];
+  const isMusical = MOOD_FIELDS.some((name) => name in first);
+  if (!isMusical && !sections.length) return null;
+  if (!isMusical) first.mood = FIRST_MOOD;
+  return [first, ...sections.filter(({ at }) => at > 0)].sort(byPlace);
 }
 
 /** What the server makes music of; `version` is one of the seeds. */

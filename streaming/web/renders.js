@@ -18,7 +18,7 @@ export const startRender = (asked) => postJson("v1/renders", asked);
 export async function followRender(job, onState, signal) {
   for (let failures = 0; !signal?.aborted; await sleep(ASK_EVERY_MS)) {
     try {
-      job = await (await request(pathOf(job), { signal })).json();
+      job = await fetchRender(job, signal);
       failures = 0;
     } catch (problem) {
       if (signal?.aborted) break;
@@ -30,6 +30,8 @@ export async function followRender(job, onState, signal) {
   }
   return job;
 }
+
+export const fetchRender = async (job, signal) => (await request(pathOf(job), { signal })).json();
 
 /** Cancel a job and forget what it has made. */
 export const dismissRender = (job) => dismiss(pathOf(job));

@@ -14,6 +14,7 @@ import {
   DUCK_GAIN_DB,
   added,
   changed,
+  frameOf,
   fromTimeline,
   moved,
   newPiece,
@@ -210,11 +211,14 @@ function takeFile(file) {
 /** What a program of editors wrote; the picture's cuts and speech stay where it says none. */
 async function importTimeline(file) {
   if (!file) return;
-  const query = new URLSearchParams({ format: file.name.split(".").at(-1).toLowerCase() });
+  const { duration } = piece;
+  const query = new URLSearchParams({ format: file.name.split(".").at(-1).toLowerCase(), duration });
+  if (piece.fps !== null) query.set("fps", 1 / frameOf(piece));
   const headers = { "Content-Type": "application/octet-stream" };
   try {
     const answer = await request(`v1/timelines?${query}`, { method: "POST", headers, body: file });
-    edit(fromTimeline(await answer.json(), piece), "import");
+    const timeline = await answer.json();
+    edit(fromTimeline(picture.known ? { ...timeline, duration, fps: piece.fps } : timeline, piece), "import");
   } catch (found) {
     if (!(found instanceof Problem)) throw found;
     notice.say("said", { detail: found.message });

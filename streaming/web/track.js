@@ -2,7 +2,7 @@
    Remembers its samples, 16 bits each, in chunks of a second. */
 
 import { Problem, request } from "./api.js";
-import { auditionPath, dismissRender, startRender } from "./renders.js";
+import { auditionPath, dismissRender, fetchRender, startRender } from "./renders.js";
 
 export const RATE = 48_000;
 const HEADER_BYTES = 44;
@@ -31,10 +31,10 @@ export class Track {
     try {
       this.#job = await startRender(this.asked);
       if (signal.aborted) return; // and the job goes as well
-      const response = await request(auditionPath(this.#job), { signal });
+      const response = await request(auditionPath(this.#job), { signal }).catch((problem) => this.#explain(problem));
       const reader = response.body.getReader();
       for (let part = await reader.read(); !part.done; part = await reader.read()) this.#take(part.value);
-      if (this.numFrames === null || this.composed < this.numFrames) throw new Problem(0, await this.#whatWentWrong());
+      if (this.numFrames === null || this.composed < this.numFrames) await this.#explain(new Problem(0, "the music broke off"));
       this.isWhole = true;
       this.onMore();
     } catch (error) {
@@ -72,9 +72,10 @@ export class Track {
     this.#job = null;
   }
 
-  async #whatWentWrong() {
-    const job = await request(`v1/renders/${encodeURIComponent(this.#job.id)}`).then((response) => response.json());
-    return job.error?.detail ?? job.state;
+  /** Throws what the job says of its end, or else `problem`. */
+  async #explain(problem) {
+    const { error } = this.#job ? await fetchRender(this.#job) : {};
+    throw error ? new Problem(error.status, error.detail) : problem;
   }
 
   #take(bytes) {
