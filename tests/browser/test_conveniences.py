@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -92,3 +93,21 @@ def test_the_address_says_what_plays_and_plays_what_it_says(page: Page, server: 
     page.evaluate("location.hash = 'prompt=sad+rainy+night'")
     expect(page.locator("#understood")).to_contain_text("Heard as")
     assert take(page, 3)[-1]["set"] == {"prompt": "sad rainy night"}
+
+
+def test_what_was_heard_is_kept_while_it_plays_and_when_it_has_been_stopped(page: Page, server: Server) -> None:
+    open_studio(page, server)
+    play(page)
+    page.wait_for_timeout(1500)
+    for is_playing in (True, False):
+        if not is_playing:
+            page.click("#play")
+            expect(page.locator("body")).to_have_attribute("data-state", "idle")
+        page.click("#keep-open")
+        kept = page.evaluate("fetch(document.querySelector('#keep-take').href).then((answer) => answer.text())")
+        assert json.loads(kept.splitlines()[0])["type"] == "opening"
+        page.click("#keep-form [type=submit]")
+        expect(page.locator("#keep .renders")).to_have_attribute("data-state", "done")
+        (address,) = page.locator("#keep .files a").evaluate_all("all => all.map((each) => each.href)")
+        assert httpx.get(address).content[:4] == b"RIFF"
+        page.click("#keep form[method=dialog] button")

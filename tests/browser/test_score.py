@@ -119,46 +119,47 @@ def test_a_dropped_picture_is_scored_heard_in_step_and_kept(page: Page, server: 
     expect(page.locator(".section")).to_have_count(2)
 
 
-def test_an_edit_is_heard_at_the_same_place_and_taken_back(page: Page, server: Server, tmp_path: Path) -> None:
-    open_score(page, server)
-    page.fill("#duration", "6")
-    page.locator("#duration").press("Enter")
-    page.wait_for_function(WHOLE)
-    page.click("#add-version")
-    page.wait_for_function("window.undersong.tracks.size === 2 && " + WHOLE.removeprefix("() => "))
-    _, loudest = page.evaluate(PLAY_FROM, [1, 1.2])
-    assert loudest > 0.01
-    both = page.evaluate("""async () => {
-      const { deck } = window.undersong;
-      const [b, before_s] = [deck.track, deck.position_s];
-      document.querySelector("#versions button").click();
-      while (deck.track === b) await new Promise((resolve) => setTimeout(resolve, 10));
-      return [before_s, deck.position_s, deck.isPlaying];
-    }""")
-    assert both[2] and 0 <= both[1] - both[0] < 1, both
-    page.keyboard.press("Escape")
-    page.locator(".level").focus()
-    page.keyboard.press("ArrowUp")
-    expect(page.locator("#section-energy")).not_to_have_class("loose")
-    page.keyboard.press("h")
-    page.locator(".hit").press("Shift+ArrowRight")
-    page.locator(".hit").press("Delete")
-    expect(page.locator(".hit")).to_have_count(0)
-    page.keyboard.press("Control+z")
-    expect(page.locator(".hit")).to_have_count(1)
+def test_an_edit_is_heard_at_the_same_place_and_taken_back(browser: Browser, server: Server, tmp_path: Path) -> None:
+    with page_of(browser, expected="415") as page:
+        open_score(page, server)
+        page.fill("#duration", "6")
+        page.locator("#duration").press("Enter")
+        page.wait_for_function(WHOLE)
+        page.click("#add-version")
+        page.wait_for_function("window.undersong.tracks.size === 2 && " + WHOLE.removeprefix("() => "))
+        _, loudest = page.evaluate(PLAY_FROM, [1, 1.2])
+        assert loudest > 0.01
+        both = page.evaluate("""async () => {
+          const { deck } = window.undersong;
+          const [b, before_s] = [deck.track, deck.position_s];
+          document.querySelector("#versions button").click();
+          while (deck.track === b) await new Promise((resolve) => setTimeout(resolve, 10));
+          return [before_s, deck.position_s, deck.isPlaying];
+        }""")
+        assert both[2] and 0 <= both[1] - both[0] < 1, both
+        page.keyboard.press("Escape")
+        page.locator(".level").focus()
+        page.keyboard.press("ArrowUp")
+        expect(page.locator("#section-energy")).not_to_have_class("loose")
+        page.keyboard.press("h")
+        page.locator(".hit").press("Shift+ArrowRight")
+        page.locator(".hit").press("Delete")
+        expect(page.locator(".hit")).to_have_count(0)
+        page.keyboard.press("Control+z")
+        expect(page.locator(".hit")).to_have_count(1)
 
-    (tmp_path / "cut.csv").write_text("at\n2.0\n4.0\n")
-    page.set_input_files("#import-file", tmp_path / "cut.csv")
-    page.wait_for_function("JSON.parse(localStorage.getItem('score')).piece.cuts.length > 0")
-    page.set_input_files("#video-file", tmp_path / "cut.csv")
-    expect(page.locator("#picture-said")).to_contain_text("cannot be read")
+        (tmp_path / "cut.csv").write_text("at\n2.0\n4.0\n")
+        page.set_input_files("#import-file", tmp_path / "cut.csv")
+        page.wait_for_function("JSON.parse(localStorage.getItem('score')).piece.cuts.length > 0")
+        page.set_input_files("#video-file", tmp_path / "cut.csv")
+        expect(page.locator("#picture-said")).to_contain_text("cannot be read")
 
 
 def test_the_score_page_fits_a_phone_and_can_be_read(browser: Browser, server: Server) -> None:
     with page_of(browser, viewport={"width": 360, "height": 640}, **PHONE) as page:
         open_score(page, server)
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             for _ in range(2):
                 page.evaluate(TWO_FRAMES)
                 assert (page.evaluate(TOO_SMALL), page.evaluate(CONTRAST)) == ([], []), theme
