@@ -14,4 +14,4 @@ Block = npt.NDArray[np.float32]
 """float32 [S, C, T]: slots, channels, frames; full scale is ±1."""
 
 Stems = npt.NDArray[np.float32]
-"""float32 [S, L, C, T]: every layer, in the order of moods.intent.LAYERS, before the master; their sum is its mix."""
+"""float32 [S, L, C, T]: every layer, in the order of moods.intent.LAYERS; their sum is the block."""

@@ -38,6 +38,8 @@ class Traits:
     """A step makes so many times BLOCK_FRAMES."""
     has_notes: bool
     has_stems: bool
+    has_loops: bool = False
+    """The music can begin anew while what sounds rings on."""
     model: Model | None = None
     """What it composes with, where that is learnt."""
     device: str = "cpu"
@@ -79,6 +81,11 @@ class Generator(Protocol):
 
     def open(self, slot: int, controller: Controller) -> None:
         """Begin at frame 0 in an empty slot. Cheap: nothing is composed yet."""
+
+    def begin_anew(self, slot: int, controller: Controller, at_frame: int) -> None:
+        """Begin the music of `controller` where the slot's has come to `at_frame`, within the next step, while what
+        sounds rings on. Asked only where the traits have loops.
+        """
 
     def work(self, slots: Sequence[int]) -> bool:
         """Do one small piece, about a millisecond, of what `slots` will need, the most urgent first.

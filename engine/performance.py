@@ -58,9 +58,14 @@ class Sound:
     pcm: Samples
     """[960, 2], faded where the performance begins or stops to sound."""
     stems: Samples | None = None
-    """[5, 2, 960], not faded; None where none were asked for or there is no music."""
+    """[5, 2, 960], faded alike: their sum is `pcm`; None where none were asked for or there is no music."""
     notes: npt.NDArray[np.void] | None = None
     """The notes that begin in this block, in stream frames; None as above."""
+
+    def under(self, gain: npt.NDArray[np.floating]) -> Sound:
+        """The same under a gain, [960, 1]."""
+        stems = None if self.stems is None else self.stems * gain[:, 0]
+        return replace(self, pcm=self.pcm * gain, stems=stems)
 
 
 _SILENCE = Sound(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
@@ -304,6 +309,15 @@ class Performance:
         state.made, state.is_up, state.is_restarting = [], False, False
         state.next_beat, state.told, state.told_at = 0, {}, None
 
+    def begin_anew(self) -> None:
+        """Begin the same opening again where its ending is over, within the next block, while what sounds rings on."""
+        end_frame, state = self.controller.end_frame, self._state
+        assert end_frame is not None and not state.made
+        self.controller = Controller(self._opening, self.controller.seed, **_limits_of(self.generator))
+        self.generator.begin_anew(self.slot, self.controller, end_frame)
+        state.silent_frames += end_frame
+        state.next_beat, state.told, state.told_at = 0, {}, None
+
     def skip(self, num_blocks: int) -> None:
         """Leave out blocks of the stream, as a pause would: the music goes on later, where it was."""
         state = self._state
@@ -403,9 +417,9 @@ class Performance:
                 notes["frame"] += state.silent_frames
                 sound = replace(sound, notes=notes)
             if not state.is_up:
-                sound = replace(sound, pcm=sound.pcm * _IN)
+                sound = sound.under(_IN)
             elif not is_to_sound:
-                sound = replace(sound, pcm=sound.pcm * (_ABRUPTLY_OUT if state.is_abrupt else _OUT))
+                sound = sound.under(_ABRUPTLY_OUT if state.is_abrupt else _OUT)
             state.next_block += 1
             state.is_up = is_to_sound and not self.is_over
             if state.is_restarting:

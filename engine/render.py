@@ -6,6 +6,7 @@ In: a take and a length; out: blocks. Remembers nothing between calls; the calli
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -14,7 +15,8 @@ from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE, Block
 from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator, Made, Traits
-from engine.performance import Performance, step
+from engine.loops import can_loop, play_loop
+from engine.performance import Performance, Sound, step
 from engine.take import Entry, Take
 from moods.control import parse_control
 from moods.controller import Controller
@@ -44,33 +46,61 @@ def begin(generator: Generator, take: Take) -> Performance:
 def perform(
     performance: Performance, num_frames: int | None = None, before_block: Callable[[], None] = lambda: None
 ) -> Iterator[Block]:
-    """Play on to the frame `num_frames`, or for ever: float32 [1, 2, BLOCK_FRAMES or less] each.
+    """The blocks of `play`: float32 [1, 2, BLOCK_FRAMES or less] each."""
+    for sound in play(performance, num_frames, before_block):
+        if len(sound.pcm):
+            yield sound.pcm.T[None]
+
+
+def play(
+    performance: Performance,
+    num_frames: int | None = None,
+    before_block: Callable[[], None] = lambda: None,
+    *,
+    stems: bool = False,
+    notes: bool = False,
+) -> Iterator[Sound]:
+    """Play on to the frame `num_frames`, or for ever, in sounds of BLOCK_FRAMES or less.
 
     `before_block` is called before each block is made; what a skip leaves out of the stream is silence.
     The generator's latency is cut off, so that frame 0 is the music's: beats lie in a file where the clock has them.
-    The last moment is brought to zero: an ending's own fade moves by whole blocks, and other music is cut off.
+    The last moment is brought to zero: an ending's own fade moves by whole blocks, and other music is cut off; but a
+    whole piece that loops leads into its beginning (`engine/loops.py`).
     The slot is free again when the iterator ends or is closed.
     """
+    try:
+        if num_frames is not None and can_loop(performance, num_frames):
+            yield from play_loop(performance, num_frames, before_block, stems=stems, notes=notes)
+        else:
+            yield from _play_once(performance, num_frames, before_block, stems=stems, notes=notes)
+    finally:
+        performance.close()
+
+
+def _play_once(
+    performance: Performance, num_frames: int | None, before_block: Callable[[], None], *, stems: bool, notes: bool
+) -> Iterator[Sound]:
     generator, silence = performance.generator, np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
     first = generator.traits.latency_frames
     last = None if num_frames is None else first + num_frames
     frame = 0
-    try:
-        while last is None or frame < last:
-            pcm = silence
-            if performance.next_block * BLOCK_FRAMES == frame:
-                before_block()
-                pcm = step(generator, [performance])[0].pcm
-            block = pcm.T[None, :, max(0, first - frame) :]
-            if last is not None and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
-                block = block[:, :, : block.shape[2] - max(0, frame + BLOCK_FRAMES - last)]
-                frames_left = np.arange(block.shape[2] - 1, -1, -1) + max(0, last - frame - BLOCK_FRAMES)
-                block = block * np.minimum(frames_left / _RAMP_FRAMES, 1.0).astype(np.float32)
-            if block.shape[2]:
-                yield block
-            frame += BLOCK_FRAMES
-    finally:
-        performance.close()
+    while last is None or frame < last:
+        sound = Sound(silence)
+        if performance.next_block * BLOCK_FRAMES == frame:
+            before_block()
+            sound = step(generator, [performance], stems=stems, notes=notes)[0]
+        start, end = max(0, first - frame), BLOCK_FRAMES
+        if last is not None and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
+            end = min(BLOCK_FRAMES, last - frame)
+            frames_left = np.arange(BLOCK_FRAMES - 1, -1, -1) + last - frame - BLOCK_FRAMES
+            sound = sound.under(np.clip(frames_left / _RAMP_FRAMES, 0.0, 1.0).astype(np.float32)[:, None])
+        if start < end:
+            yield replace(
+                sound,
+                pcm=sound.pcm[start:end],
+                stems=None if sound.stems is None else sound.stems[:, :, start:end],
+            )
+        frame += BLOCK_FRAMES
 
 
 class _Mute:

@@ -50,7 +50,8 @@ _NONE_NOTICED = -1
 class _Slots(NamedTuple):
     """What is known of each slot's course; frames count its music."""
 
-    frame: Annotated[Ints, Column()]  # the next to be made
+    frame: Annotated[Ints, Column()]  # the next to be made; below 0 where the music begins within a block
+    origin: Annotated[Ints, Column()]  # the synth's frame at which the music began
     revised: Annotated[Ints, Column(initial=-_SETTLE_FRAMES)]  # the frame at which the course was revised last
     beat_begins: Annotated[Ints, Column()]  # the beat that the composer hands over next
     beat_frames: Annotated[Ints, Column()]  # how long the one before it is
@@ -84,6 +85,7 @@ class ScoreGenerator:
             block_multiple=1,
             has_notes=True,
             has_stems=True,
+            has_loops=True,
             model=model,
             device=device,
             patches=patches,
@@ -103,6 +105,19 @@ class ScoreGenerator:
         self._overlay.open(slot, controller)
         self._composer.open(slot, controller)
         self._synth.open(slot, controller.seed)
+
+    def begin_anew(self, slot: int, controller: Controller, at_frame: int) -> None:
+        state = self._slots
+        frame, origin = int(state.frame[slot]), int(state.origin[slot])
+        assert frame <= at_frame < frame + BLOCK_FRAMES, (frame, at_frame)
+        self._composer.close(slot)
+        self._overlay.close(slot)
+        reset_row(state, slot)
+        state.frame[slot], state.origin[slot] = frame - at_frame, origin + at_frame
+        state.beat_frames[slot] = controller.frame_of_beat(1)
+        self._controllers[slot] = controller
+        self._overlay.open(slot, controller)
+        self._composer.open(slot, controller)
 
     def work(self, slots: Sequence[int]) -> bool:
         state, behind = self._slots, self._composer.behind(slots)
@@ -131,9 +146,9 @@ class ScoreGenerator:
             self._sound_beats(due, self._composer.take_all(due))
         for slot in rows[state.is_laid_over[rows]].tolist():
             self._lay_over(slot)
-        begun = [self._synth.due(slot, BLOCK_FRAMES) for slot in slots] if notes else None
+        begun = [self._due(slot) for slot in slots] if notes else None
         colours = Ragged(self._colours(rows), np.arange(len(rows) + 1))
-        block, layers = self._synth.render_rows(rows, colours, BLOCK_FRAMES, stems=stems)
+        block, layers = self._synth.render_rows(rows, colours, BLOCK_FRAMES, stems=stems, is_mastered=True)
         state.frame[rows] = ends
         return Made(block, layers if stems else None, begun)
 
@@ -192,19 +207,28 @@ class ScoreGenerator:
             struck = begins + np.rint(beats.hit_offset * TICKS_PER_BEAT * frames_per_tick).astype(np.int64)
             notes["frame"][is_struck], notes["is_struck"][is_struck] = struck[of][is_struck], 1
         state.beat_begins[slots], state.beat_frames[slots] = ends, ends - begins
+        notes["frame"] += state.origin[slots][of]
         self._overlay.hear(slots, beats)
         self._synth.play_all(slots[of], notes)
+
+    def _due(self, slot: int) -> npt.NDArray[np.void]:
+        """The notes that begin in the next block, in music frames."""
+        notes = self._synth.due(slot, BLOCK_FRAMES)
+        notes["frame"] -= self._slots.origin[slot]
+        return notes
 
     def _lay_over(self, slot: int) -> None:
         """Give the synth what is laid over the music and begins in the next block."""
         frame = int(self._slots.frame[slot])
-        self._synth.play(slot, self._overlay.sounds(slot, frame, frame + BLOCK_FRAMES))
+        sounds = self._overlay.sounds(slot, frame, frame + BLOCK_FRAMES)
+        sounds["frame"] += self._slots.origin[slot]
+        self._synth.play(slot, sounds)
         self._slots.is_laid_over[slot] = not self._overlay.is_empty(slot)
 
     def _colours(self, slots: Ints) -> npt.NDArray[np.float64]:
         """The synth's rows [N, NUM_COLOURS]; a course is asked only where its colour may have changed."""
         state = self._slots
-        frames = state.frame[slots]
+        frames = np.maximum(0, state.frame[slots])
         is_stale = frames >= state.colour_holds_until[slots]
         for slot, frame in zip(slots[is_stale].tolist(), frames[is_stale].tolist(), strict=True):
             controller = self._controllers[slot]

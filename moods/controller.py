@@ -197,6 +197,11 @@ class Controller:
         """Silence from this frame on; None while no ending is asked."""
         return self._ending.end_frame
 
+    @property
+    def loops(self) -> bool:
+        """The ending that was asked for leads into the music's own beginning."""
+        return self._ending.loops
+
     def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Cue, Position]]:
         """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""
         return [(cue, self.position(self._cues.frame_of(cue))) for cue in self._cues.within(first_beat, last_beat)]
@@ -256,6 +261,8 @@ class Controller:
             recall=position.recall,
             cue=cue,
             beats_to_end=lent.beats_to_end,
+            ring_beats=lent.ring_beats,
+            calls_lead=position.has_theme and beat == 0,
             hit_offset=lent.hit_offset,
             hit_strength=lent.hit_strength,
             key_ahead=None if lent.key_ahead is None else _key(*lent.key_ahead),

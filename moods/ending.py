@@ -21,6 +21,14 @@ DEFAULT_AT = {"cadence": "phrase", "ring": "bar", "fade": "now", "stop": "now", 
 RING_SECONDS = {"cadence": 4.0, "ring": 6.0}
 FADE_SECONDS = {"fade": 4.0, "stop": 0.04}
 SHORTEST_RING_SECONDS = 1.5
+LONGEST_RING_SECONDS = 8.0
+"""A piece's own last chord is kept for an end that leaves it so long at most."""
+_CHORD_WINDOWS = {"cadence": (1.5, 2.2, 3.5), "ring": (2.5, 4.0, 6.0)}
+_SHORT_PIECE_SECONDS = 20.0
+_FADED = 0.06
+"""Amplitude that a fade comes down to (-24 dB) before it falls silent in its last moment, so that it is heard to its
+end."""
+_RELEASE_FRAMES = FRAMES_PER_SECOND * 60 // 1000
 MAX_AHEAD_SECONDS = 7200.0
 """How far ahead an ending may lie: the tempo map is worked out up to there at once."""
 
@@ -34,16 +42,23 @@ class PlannedEnding:
     last_beat: int | None  # the last chord's beat, or where a loop is cut; None: there is none
     fade_frame: int
     end_frame: int  # silence from here on
+    ring_beats: float = 0.0  # how long the last chord rings
 
     def gain_db(self, frame: int, block_frames: int) -> float:
-        """Gain of the fade that is reached a block after `frame`, MUTE_DB … 0 dB: a straight line of the fader,
-        40 log10. It is silent at `end_frame`, and nothing changes before `fade_frame`."""
+        """Gain of the fade that is reached a block after `frame`, MUTE_DB … 0 dB: a straight line of amplitude.
+
+        It is silent at `end_frame`, and nothing changes before `fade_frame`.
+        """
         left_frames = self.end_frame - frame - block_frames
-        if frame >= self.fade_frame and left_frames <= 0:
-            return MUTE_DB
         if frame < self.fade_frame:
             return 0.0
-        return max(MUTE_DB, 40 * math.log10(left_frames / (self.end_frame - self.fade_frame)))
+        if left_frames <= 0:
+            return MUTE_DB
+        length = self.end_frame - self.fade_frame
+        amplitude = (_FADED + (1 - _FADED) * left_frames / length) * min(
+            1.0, left_frames / min(_RELEASE_FRAMES, length)
+        )
+        return max(MUTE_DB, 20 * math.log10(amplitude))
 
 
 class Ending:
@@ -65,6 +80,11 @@ class Ending:
         """Silence from this frame on; None while no ending is asked."""
         return None if self._planned is None else self._planned.end_frame
 
+    @property
+    def loops(self) -> bool:
+        """The music is to lead into its own beginning."""
+        return self._planned is not None and self._planned.control.how == "loop"
+
     def is_after(self, beat: int, frame: int) -> bool:
         """Whether nothing is struck any more on `beat`, at `frame`."""
         planned = self._planned
@@ -83,6 +103,8 @@ class Ending:
                 bar_in_outro = beat // BEATS_PER_BAR - planned.first_beat // BEATS_PER_BAR
                 lent.position = FormPosition("outro", bar_in_outro, None, NO_RECALL)
             lent.beats_to_end = planned.last_beat - beat
+            if lent.beats_to_end == 0:
+                lent.ring_beats = planned.ring_beats
 
     def holds_until(self, at: Moment) -> int:
         planned = self._planned
@@ -110,10 +132,10 @@ class Ending:
             way_out = "" if old.fade_frame <= frame else "; it can still be cut short with fade or stop"
             seconds = old.end_frame / FRAMES_PER_SECOND
             raise BadControl(f"end comes too late: an ending has begun and is over at {seconds:.2f} s{way_out}")
-        planned = plan_ending(control, self._clock, edge)
+        planned = plan_ending(control, self._clock, self._form, edge)
         first_frame, changed = self._first_frame(planned), [planned.first_beat]
         if old is not None and is_outro:
-            planned = replace(planned, first_beat=old.first_beat, last_beat=old.last_beat)
+            planned = replace(planned, first_beat=old.first_beat, last_beat=old.last_beat, ring_beats=old.ring_beats)
         elif old is not None:
             first_frame = min(first_frame, self._first_frame(old))
             changed.append(old.first_beat)
@@ -135,7 +157,7 @@ class Ending:
             return None
         if old.last_beat < edge.beat or old.fade_frame <= edge.frame:
             return None
-        self._planned = planned = plan_ending(old.control, self._clock, edge, old)
+        self._planned = planned = plan_ending(old.control, self._clock, self._form, edge, old)
         if planned.first_beat == old.first_beat and planned.last_beat == old.last_beat:
             return None
         beats = [beat for beat in (planned.first_beat, old.first_beat) if beat is not None]
@@ -156,7 +178,8 @@ class Ending:
         if planned is None:
             return None
         control = planned.control.model_dump()
-        return [control, planned.first_beat, planned.last_beat, planned.fade_frame, planned.end_frame]
+        where = planned.first_beat, planned.last_beat, planned.fade_frame, planned.end_frame, planned.ring_beats
+        return [control, *where]
 
     def restore(self, snapshot: list[Any] | None) -> None:
         self._planned = None
@@ -165,7 +188,19 @@ class Ending:
             self._planned = PlannedEnding(End(**control), *where)
 
 
-def plan_ending(control: End, clock: Clock, edge: Edge, planned: PlannedEnding | None = None) -> PlannedEnding:
+def chord_window(how: str, duration_s: float) -> tuple[float, float, float] | None:
+    """How long before the end of a piece of `duration_s` the last chord may fall, in seconds: at least, best and at
+    most. None: the ending has none."""
+    if how not in _CHORD_WINDOWS:
+        return None
+    least, best, most = _CHORD_WINDOWS[how]
+    share = min(1.0, duration_s / _SHORT_PIECE_SECONDS)
+    return least * share, best * share, most * share
+
+
+def plan_ending(
+    control: End, clock: Clock, form: Form, edge: Edge, planned: PlannedEnding | None = None
+) -> PlannedEnding:
     """Work out an ending that is asked for at `edge`.
 
     `planned` is the same ending as worked out before the tempo changed: what has begun stays as it was.
@@ -193,27 +228,36 @@ def plan_ending(control: End, clock: Clock, edge: Edge, planned: PlannedEnding |
         return PlannedEnding(control, None, beat if stop_frame is None else None, end_frame, end_frame)
     last_beat: int | None = beat
     if stop_frame is not None and begun_beat is None:
-        last_beat = _last_beat(clock, earliest_beat, stop_frame)
+        last_beat = _last_beat(clock, form, earliest_beat, stop_frame)
     if last_beat is None:
         return _fade(control, frame, frame, stop_frame)
     last_frame = clock.frame_of_beat(last_beat)
     end_frame = last_frame + round(RING_SECONDS[how] * FRAMES_PER_SECOND) if stop_frame is None else stop_frame
     first_beat = last_beat if how == "ring" else max(earliest_beat, last_beat - BEATS_PER_PHRASE)
+    if last_beat == form.end_beat and form.outro_bar is not None:
+        first_beat = max(earliest_beat, min(last_beat, form.outro_bar * BEATS_PER_BAR))
     if begun_beat is not None:
         first_beat = begun_beat
-    fade_frame = max(frame, (min(last_frame, end_frame) + end_frame) // 2)
-    return PlannedEnding(control, first_beat, last_beat, fade_frame, end_frame)
+    fade_frame = max(frame, (3 * min(last_frame, end_frame) + end_frame) // 4)
+    ring_beats = clock.beats_at(max(last_frame, end_frame)) - last_beat
+    return PlannedEnding(control, first_beat, last_beat, fade_frame, end_frame, ring_beats)
 
 
 def _fade(control: End, start_frame: int, frame: int, stop_frame: int | None) -> PlannedEnding:
     length = round(FADE_SECONDS.get(control.how, FADE_SECONDS["fade"]) * FRAMES_PER_SECOND)
     if stop_frame is not None:
+        length = min(length, stop_frame // 5)
         return PlannedEnding(control, None, None, max(frame, stop_frame - length), stop_frame)
     return PlannedEnding(control, None, None, start_frame, start_frame + length)
 
 
-def _last_beat(clock: Clock, earliest_beat: int, stop_frame: int) -> int | None:
-    """The last bar that leaves the chord time to ring until `stop_frame`; failing that a beat; None: no room."""
+def _last_beat(clock: Clock, form: Form, earliest_beat: int, stop_frame: int) -> int | None:
+    """The piece's own last beat; without such the last bar that leaves the chord time to ring until `stop_frame`;
+    failing that a beat; None: no room."""
+    if form.end_beat is not None and form.end_beat >= earliest_beat:
+        ring_frames = stop_frame - clock.frame_of_beat(form.end_beat)
+        if 0 < ring_frames <= LONGEST_RING_SECONDS * FRAMES_PER_SECOND:
+            return form.end_beat
     ring_frame = stop_frame - round(SHORTEST_RING_SECONDS * FRAMES_PER_SECOND)
     if ring_frame >= clock.frame_of_beat(earliest_beat):
         beat = clock.beat_at(ring_frame)

@@ -5,6 +5,7 @@ MoodsError
 │   ├── UnknownMood
 │   ├── UnknownStyle
 │   ├── UnknownStinger
+│   ├── UnknownClip
 │   └── UnknownKey
 ├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
 ├── OutOfRange           a number outside its range, or not a number
@@ -63,6 +64,10 @@ class UnknownStyle(UnknownName):
 
 class UnknownStinger(UnknownName):
     code, noun = "unknown_stinger", "stinger"
+
+
+class UnknownClip(UnknownName):
+    code, noun = "unknown_preset", "preset"
 
 
 class UnknownKey(UnknownName):

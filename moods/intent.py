@@ -67,6 +67,8 @@ class Intent:
     cue: str  # of this beat, one of CUES
     # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
     beats_to_end: int | None
+    ring_beats: float = 0.0  # how long the last chord rings from this beat on, where it is struck
+    calls_lead: bool = False  # the theme of a short piece is to begin within this beat
     voice_room: float = 0.0  # 0 … 1, how far 1–4 kHz makes room for a voice
     hit_offset: float = 0.0  # where in the beat all strike, 0 … 1, if the cue is a hit
     hit_strength: float = 0.0  # 0 … 1

@@ -69,6 +69,19 @@ def pace_of(timeline: Timeline) -> Pace:
     return Pace(steps or [(0.0, wanted.bpm)])
 
 
+def energies_of(timeline: Timeline) -> tuple[float, list[tuple[float, float]]]:
+    """The energy at the beginning, and from which second on which, for each later section."""
+    wanted = _Wanted(timeline)
+    energy, later = wanted.energy, list[tuple[float, float]]()
+    for section in timeline.sections:
+        wanted.hear(section)
+        if section.at == 0:
+            energy = wanted.energy
+        else:
+            later.append((section.at, wanted.energy))
+    return energy, later
+
+
 class _Wanted:
     """What the fields heard so far ask of the tempo."""
 
@@ -92,6 +105,10 @@ class _Wanted:
     def settle(self) -> None:
         """There is no tempo before this one, that a small change could leave as it is."""
         self.bpm = self._now()
+
+    @property
+    def energy(self) -> float:
+        return self._energy
 
     @property
     def _is_left_open(self) -> bool:

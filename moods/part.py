@@ -50,6 +50,7 @@ class Lent:
 
     position: FormPosition
     beats_to_end: int | None = None
+    ring_beats: float = 0.0
     gain_db: float = 0.0
     cue: str = "none"
     hit_offset: float = 0.0

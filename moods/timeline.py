@@ -32,7 +32,8 @@ from moods.plan import Plan
 SHORTEST_S, LONGEST_S = 1.0, 21_600.0
 FPS = (1.0, 240.0)
 FPS_DEFAULT = Fraction(30)
-TEMPO_RANGE = 0.08
+ASKED_TEMPO_RANGE, OPEN_TEMPO_RANGE = 0.08, 0.15
+"""Of a tempo that is asked for in numbers, and of one that the mood decides."""
 MOST_SECTIONS, MOST_HITS, MOST_CUTS, MOST_SPANS, MOST_REDONE = 1000, 2000, 20_000, 20_000, 20
 HOWS = ("cadence", "ring", "fade", "stop", "loop")
 
@@ -169,8 +170,9 @@ class Timeline(MoodFields):
     """Left out: the stream's own level."""
     duck: TimelineDuck | Absent = None
     """Left out: the music gives way where there is speech, as by default."""
-    tempo_range: Annotated[float, Number("tempo_range", 0, 0.25)] = TEMPO_RANGE
-    """How far the tempo may depart from what the mood asks for, as a share, so that beats fall on cuts and hits."""
+    tempo_range: Annotated[float, Number("tempo_range", 0, 0.25)] | None = Field(default=None, examples=[0.08])
+    """How far the tempo may depart from what is asked for, as a share, so that beats fall on cuts and hits. Null or
+    left out: 0.08 where a tempo is asked for in numbers, 0.15 where the mood decides."""
     redo: Annotated[list[Redo], Field(max_length=MOST_REDONE)] = []
     """Regions composed once more."""
 
@@ -211,6 +213,16 @@ class Timeline(MoodFields):
         if self.fps is not None:
             seconds = max(1, round(seconds * self.frame_rate)) / self.frame_rate
         return round(seconds * FRAMES_PER_SECOND)
+
+    @property
+    def tempo_width(self) -> float:
+        """How far the tempo may depart, as a share."""
+        if self.tempo_range is not None:
+            return self.tempo_range
+        prompts = [fields.understood for fields in (self, *self.sections)]
+        is_asked = any(fields.bpm is not None for fields in (self, *self.sections))
+        is_asked |= any(prompt is not None and prompt.bpm is not None for prompt in prompts)
+        return ASKED_TEMPO_RANGE if is_asked else OPEN_TEMPO_RANGE
 
     @cached_property
     def plan(self) -> Plan:

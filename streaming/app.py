@@ -34,10 +34,10 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from moods.errors import MoodsError, shown
-from streaming import messages, routes, whep
+from streaming import messages, render_routes, routes, whep
 from streaming.conductor import Conductor
 from streaming.config import Config
-from streaming.errors import BadParameter, EngineFailed, PortUnavailable, StreamingError
+from streaming.errors import BadConfig, BadParameter, EngineFailed, PortUnavailable, StreamingError
 from streaming.journal import about, open_journal
 from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
@@ -73,6 +73,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     app.state.conductor = conductor
     describe(app)
     app.include_router(routes.router)
+    app.include_router(render_routes.router)
     app.include_router(whep.router)
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
@@ -325,7 +326,7 @@ def serve(config: Config) -> int:
     try:
         conductor = Conductor(config)
         asyncio.run(_serve(config, conductor, create_app(config, conductor)))  # while the engine starts
-    except (PortUnavailable, EngineFailed) as error:
+    except (PortUnavailable, EngineFailed, BadConfig) as error:
         log.error(str(error))
         return 1
     except KeyboardInterrupt:

@@ -8,54 +8,38 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from engine.backends import GENERATORS
-from engine.config import DEVICES
 from engine.errors import EngineError
-from moods.errors import MoodsError, NotUnderstood, UnknownMood, shown
+from moods.errors import MoodsError, NotUnderstood
+from streaming.command import (
+    CommandParser,
+    Failure,
+    UsageError,
+    add_engine_options,
+    add_mood_options,
+    engine_config,
+    num_frames_of,
+    opening_of,
+    starting,
+    typed_text,
+)
 from streaming.errors import BadConfig, StreamingError
 from streaming.journal import LOG_LEVELS
+from streaming.render_command import add_render
 from streaming.terminal import note, prepare_streams, printable, tell
 from undersong_launch import child_command, child_environment
 
-if TYPE_CHECKING:  # importing it takes a moment, which most commands can do without
-    from engine.take import Take
-
-MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
-MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
-ENDINGS = ("cadence", "ring", "fade", "stop")
-PLAY_LEAD_BLOCKS = 15  # 300 ms: composing a bar on a busy machine fits in
-LONGEST_S = 7200.0
-DEFAULT_S = 30.0
-LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
-
-
-class UsageError(Exception):
-    """A usage error; the text names the value and the way out."""
-
-
-class Failure(Exception):
-    """The command could not do what it was asked."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        tell(message.rstrip("\n"))  # argparse would not mind that nobody can read it
+_PLAY_LEAD_BLOCKS = 15  # 300 ms: composing a bar on a busy machine fits in
 
 
 class _Version(argparse.Action):
@@ -103,32 +87,15 @@ def _ends_as_by_ctrl_c() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-@contextmanager
-def _starting() -> Iterator[Callable[[], None]]:
-    """Tell of compilation until the function that this yields is called, and of warnings in a line each."""
-    import logging
-
-    from engine.compile import reported_to
-    from streaming.starting import StartNotice
-
-    logging.basicConfig(format="undersong: %(message)s", level=logging.WARNING)
-    notice = StartNotice()
-    with reported_to(notice):
-        try:
-            yield notice.end
-        finally:
-            notice.end()
-
-
 def _complain(error: object, status: int) -> int:
     note(error)
     return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="undersong", description="Endless background music that follows a mood.")
+    parser = CommandParser(prog="undersong", description="Endless background music that follows a mood.")
     parser.add_argument("--version", action=_Version, nargs=0, help="name the version, and leave")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
 
     serve = commands.add_parser("serve", help="the server and its studio page")
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1)")
@@ -139,36 +106,20 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--log-json", action="store_true", default=None, help="log JSON, an object a line")
     serve.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options given here win")
     serve.add_argument("--print-config", action="store_true", help="write the settings as a commented file, and leave")
-    _add_engine_options(serve)
+    add_engine_options(serve)
     serve.set_defaults(run=_serve)
 
     play = commands.add_parser("play", help="music on this machine's loudspeaker, until Ctrl-C")
-    _add_mood_options(play)
+    add_mood_options(play)
     play.add_argument("--seconds", type=float, metavar="S", help="end after so many seconds, with a cadence")
     play.add_argument("--list-devices", action="store_true", help="name the devices that can play, and leave")
-    _add_engine_options(play)
+    add_engine_options(play)
     play.set_defaults(run=_play)
 
-    render = commands.add_parser("render", help="music into a file, exact to the frame")
-    _add_mood_options(render)
-    render.add_argument(
-        "--out", type=_file, required=True, metavar="FILE", help="a name in wav, flac, mp3, m4a, mp4, opus, ogg or oga"
-    )
-    render.add_argument("--take", type=Path, metavar="FILE.jsonl", help="a station's take, performed again")
-    render.add_argument(
-        "--seconds",
-        type=float,
-        metavar="S",
-        help="length (default: as the prompt says, or 30; of a take, all that it asks for)",
-    )
-    render.add_argument("--ending", choices=ENDINGS, help="how it ends (default cadence)")
-    render.add_argument("--lufs", type=float, metavar="L", help="loudness of the file; default: the stream's own level")
-    render.add_argument("--json", action="store_true", help="report on stdout as one JSON object")
-    _add_engine_options(render)
-    render.set_defaults(run=_render)
+    add_render(commands)
 
     moods = commands.add_parser("moods", help="the moods and styles, or what a prompt is taken to mean")
-    moods.add_argument("--explain", type=_text, metavar="PROMPT", help="how a free text is understood")
+    moods.add_argument("--explain", type=typed_text, metavar="PROMPT", help="how a free text is understood")
     moods.add_argument("--strict", action="store_true", help="refuse it where nothing of it is understood")
     moods.add_argument("--json", action="store_true")
     moods.set_defaults(run=_moods)
@@ -193,35 +144,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _engines(text: str) -> int | str:
     return int(text) if text.lstrip("-").isdecimal() else text
-
-
-def _file(text: str) -> Path:
-    if text.endswith(os.sep):
-        raise argparse.ArgumentTypeError(f"{text!r} names a folder; name a file")
-    return Path(text)
-
-
-def _text(text: str) -> str:
-    """Words as they were typed where they are UTF-8 and the locale took them for something else."""
-    try:
-        return os.fsencode(text).decode("utf-8")
-    except UnicodeError:
-        return text
-
-
-def _add_engine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=DEVICES, help="where the model runs (default auto)")
-    parser.add_argument("--backend", choices=tuple(GENERATORS), help="what makes the music (default score)")
-
-
-def _add_mood_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mood", type=_text, nargs="?", metavar='MOOD|"PROMPT"', help="a mood's name or free text")
-    for name in MOOD_NUMBERS:
-        parser.add_argument(f"--{name}", type=float, metavar="X")
-    parser.add_argument("--style", metavar="NAME=WEIGHT,…", help="such as lofi or lofi=0.7,jazz=0.3")
-    parser.add_argument("--key", help='such as "A minor"')
-    parser.add_argument("--seed", type=int, metavar="N", help="same seed, same words: same music")
-    parser.add_argument("--strict", action="store_true", help="refuse a prompt of which nothing is understood")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -250,7 +172,7 @@ def _play(options: argparse.Namespace) -> int:
         if options.list_devices:
             tell(device.list_devices())
             return 0
-        late = device.play(_live_blocks(options), lead_blocks=PLAY_LEAD_BLOCKS)
+        late = device.play(_live_blocks(options), lead_blocks=_PLAY_LEAD_BLOCKS)
     except KeyboardInterrupt:
         return 0
     if late:
@@ -263,111 +185,16 @@ def _live_blocks(options: argparse.Namespace) -> Any:
     from engine.render import begin, perform, take_ending_at
     from engine.take import Take
 
-    opening, seed = _opening(options)
+    opening, seed = opening_of(options)
     take, num_frames = Take(opening, seed), None
     if options.seconds is not None:
-        num_frames = _num_frames(options.seconds)
+        num_frames = num_frames_of(options.seconds)
         take = take_ending_at(num_frames, "cadence", opening, seed)
-    with _starting() as has_begun:
-        performance = begin(open_generator(_engine_config(options)), take)
+    with starting() as has_begun:
+        performance = begin(open_generator(engine_config(options)), take)
         for block in perform(performance, num_frames, performance.forget):
             has_begun()
             yield block
-
-
-def _render(options: argparse.Namespace) -> int:
-    if options.lufs is not None and not LOWEST_LUFS <= options.lufs <= HIGHEST_LUFS:
-        raise UsageError(f"--lufs is {options.lufs:g}; allowed is {LOWEST_LUFS:g} … {HIGHEST_LUFS:g}")
-    from streaming.export import RenderJob, export
-    from streaming.files.errors import UnknownFormat
-
-    with _naming_take(options):
-        if options.take is None:
-            from engine.render import take_ending_at
-
-            opening, seed = _opening(options)
-            num_frames = _num_frames(_length_s(options, opening))
-            take = take_ending_at(num_frames, options.ending or "cadence", opening, seed)
-        else:
-            take = _read_take(options)
-            num_frames = _take_frames(take, options)
-        job = RenderJob(take, num_frames, options.out, options.lufs, _engine_config(options))
-        try:
-            report = _with_progress(num_frames, lambda on_progress: export(job, on_progress))
-        except UnknownFormat as error:
-            raise UsageError(error) from error
-    if options.json:
-        tell(json.dumps(report))
-    else:
-        loudness = report["loudness"]
-        level = "silence" if loudness["lufs"] is None else f"{loudness['lufs']:.1f} LUFS"
-        tell(
-            f"{printable(report['out'])}: {report['seconds']:g} s, {report['key']}, {report['bpm']:g} bpm, {level}, "
-            f"seed {take.seed}, made in {report['wall_seconds']:.1f} s"
-        )
-    return 0
-
-
-@contextmanager
-def _naming_take(options: argparse.Namespace) -> Iterator[None]:
-    """Say of which file a bad take is."""
-    from engine.errors import BadTake
-
-    try:
-        yield
-    except BadTake as error:
-        raise Failure(f"{options.take}: {error}") from error
-
-
-def _read_take(options: argparse.Namespace) -> Take:
-    """The take that `--take` names. Raises `BadTake`, and `UsageError` where other words say what is to be played."""
-    from engine.device import choose_device
-    from engine.take import read_take
-
-    others = [name for name in ("mood", *MOOD_FIELDS, "seed", "ending") if getattr(options, name) is not None]
-    if others:
-        words = ", ".join("MOOD" if name == "mood" else f"--{name}" for name in others)
-        raise UsageError(f"{words} and --take are both given; a take says itself what is played")
-    take = read_take(options.take.read_bytes())
-    assert take.header is not None, "it was read from a file"
-    if (device := choose_device(options.device or "auto")) != take.header.device:
-        note(f"{options.take} was made on {take.header.device}; {device} rounds otherwise: samples may differ a little")
-    return take
-
-
-def _take_frames(take: Take, options: argparse.Namespace) -> int:
-    """How much of a take is rendered."""
-    from engine.audio import SAMPLE_RATE
-    from engine.render import length_of
-
-    if options.seconds is not None:
-        return _num_frames(options.seconds)
-    most_frames = round(LONGEST_S * SAMPLE_RATE)
-    num_frames = length_of(take, most_frames)
-    if num_frames > most_frames:
-        raise UsageError(f"the take is longer than {LONGEST_S:g} s; say with --seconds how much of it is rendered")
-    return num_frames
-
-
-def _with_progress(num_frames: int, work: Callable[[Callable[[int], None]], dict[str, Any]]) -> dict[str, Any]:
-    with _starting() as has_begun:
-        if not sys.stderr.isatty():
-            return work(lambda frames: has_begun())
-        from rich.console import Console
-        from rich.progress import Progress
-
-        progress = Progress(console=Console(stderr=True), transient=True)
-        task = progress.add_task("composing", total=num_frames)
-
-        def on_progress(frames: int) -> None:
-            has_begun()
-            progress.start()  # not before: until then the line belongs to the notice
-            progress.update(task, completed=frames)
-
-        try:
-            return work(on_progress)
-        finally:
-            progress.stop()
 
 
 def _moods(options: argparse.Namespace) -> int:
@@ -414,7 +241,7 @@ def _warm(options: argparse.Namespace) -> int:
     import time
 
     begun_s = time.monotonic()
-    with _starting():
+    with starting():
         from engine.backends import open_generator
         from engine.code_cache import kept_in
         from engine.config import EngineConfig
@@ -466,50 +293,6 @@ def _bench(options: argparse.Namespace) -> int:
         raise Failure(f"a benchmark needs {' and '.join(missing)}, of the extra dev: make bench NAME={options.name}")
     command = child_command(f"benchmarks.{options.name}:main")
     return subprocess.run(command, cwd=root, env=child_environment()).returncode
-
-
-def _opening(options: argparse.Namespace) -> tuple[Any, int]:
-    """The opening that the mood options ask for, and its seed: the one given or a fresh one."""
-    from moods.mood import DEFAULT_MOOD, find_mood
-    from moods.opening import parse_opening
-
-    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
-    fields: dict[str, Any] = {"seed": seed}
-    if options.mood is not None:
-        try:
-            find_mood(options.mood)
-            fields["mood"] = options.mood
-        except UnknownMood:
-            fields |= {"prompt": options.mood} | ({"strict": True} if options.strict else {})
-    fields |= {name: value for name in MOOD_FIELDS if (value := getattr(options, name)) is not None}
-    opening = parse_opening(fields)
-    if (prompt := opening.understood) is not None and not prompt.is_understood:
-        note(f"nothing of {shown(prompt.text)} was understood; this is the mood {DEFAULT_MOOD}")
-    elif prompt is not None and prompt.unknown:
-        note(f"not understood: {', '.join(prompt.unknown)}")
-    return opening, seed
-
-
-def _length_s(options: argparse.Namespace, opening: Any) -> float:
-    """What `--seconds` says, or else the prompt; 30 where neither does."""
-    if options.seconds is not None:
-        return float(options.seconds)
-    prompt = opening.understood
-    return DEFAULT_S if prompt is None or prompt.seconds is None else prompt.seconds
-
-
-def _num_frames(seconds: float) -> int:
-    from engine.audio import SAMPLE_RATE
-
-    if not 1.0 <= seconds <= LONGEST_S:
-        raise UsageError(f"--seconds is {seconds:g}; allowed is 1 … {LONGEST_S:g}")
-    return round(seconds * SAMPLE_RATE)
-
-
-def _engine_config(options: argparse.Namespace) -> Any:
-    from engine.config import EngineConfig
-
-    return EngineConfig(backend=options.backend or "score", device=options.device or "auto", max_slots=1)
 
 
 if __name__ == "__main__":

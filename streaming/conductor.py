@@ -28,6 +28,7 @@ from streaming.engines.local import LocalEngines
 from streaming.engines.wire import Applied
 from streaming.errors import EngineFailed, EngineUnavailable, TooManyStations, UnknownStation
 from streaming.feed import Feeds
+from streaming.jobs.jobs import Jobs
 from streaming.journal import about
 from streaming.messages import Ack, explained
 from streaming.metrics import Metrics
@@ -52,12 +53,15 @@ _GRACE_S = 0.5
 class Conductor:
     """All stations of a server, and its engines. Use as `async with Conductor(config)`.
 
-    Entering raises `EngineFailed` where no engine can start at all.
+    Entering raises `EngineFailed` where no engine can start at all, `BadConfig` where the folder for renders cannot be
+    had.
     """
 
     def __init__(self, config: Config, make_engines: Callable[[Config], Engines] = LocalEngines) -> None:
         self.config, self._make_engines = config, make_engines
         self.metrics = Metrics()
+        self.jobs = Jobs(config, self.metrics)
+        """What is done for files, beside the stations."""
         self.stations: dict[str, Station] = {}
         self._num_opening = 0
         self._num_kept_controls: dict[str, int] = {}
@@ -79,6 +83,7 @@ class Conductor:
         self._feeds = Feeds(self.metrics, self.config.opus_bit_rate, self._filler_thread)
         self._engines = self._make_engines(self.config)
         try:
+            await self.jobs.start()
             await self._start_engine()
         except BaseException:
             await self.stop()
@@ -97,7 +102,7 @@ class Conductor:
         self._tasks.clear()
         for station in list(self.stations.values()):
             self.close_station(station, SHUT_DOWN)
-        await asyncio.gather(*(link.stop() for link in self._links))
+        await asyncio.gather(self.jobs.stop(), *(link.stop() for link in self._links))
         self._engines.close()
         await asyncio.to_thread(self._filler_thread.shutdown)
 

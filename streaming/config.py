@@ -134,6 +134,28 @@ class Config(_Settings):
     a listener."""
     patches: str = ""
     """A folder of patch files beside the shipped ones; see docs/sound.md."""
+    renders: str = ""
+    """A folder of this server's own for renders and uploads, so that they outlast it; by default a temporary one, gone
+    when the server ends."""
+    render_workers: int = Field(1, ge=1, le=16)
+    """How many renders may be made at a time, each by a process of its own."""
+    max_renders_waiting: int = Field(32, ge=1, le=10_000)
+    """How many renders, and how many analyses, may wait for their turn."""
+    keep_renders_s: float = Field(86_400.0, ge=60, le=31_536_000)
+    """What a render has made, and an upload, is removed so long after it was wanted last."""
+    max_renders_mb: int = Field(20_000, ge=100, le=100_000_000)
+    """How much renders and uploads may keep together; what has been kept for longest goes first."""
+    max_upload_mb: int = Field(2_000, ge=1, le=1_000_000)
+    """The largest picture that may be sent."""
+    max_picture_s: float = Field(7_200.0, ge=1, le=21_600)
+    """The longest picture that may be sent."""
+    max_render_s: float = Field(7_200.0, ge=1, le=21_600)
+    """The longest piece that may be asked for."""
+    webhook_secret: str = Field("", pattern=r"^[ -~]*$")
+    """The key that webhooks are signed with where a request brings none of its own."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts that webhooks may go to, such as "hooks.example.org" or "192.168.1.20"; by default any of the internet,
+    and none of this machine or its networks."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
@@ -153,6 +175,13 @@ class Config(_Settings):
         if not isinstance(servers, list | tuple):
             raise BadConfig(f"ice_servers is {shown(servers)}; a list is expected", field="ice_servers")
         return tuple(servers)
+
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _are_hosts(cls, hosts: object) -> object:
+        if not isinstance(hosts, list | tuple) or not all(isinstance(host, str) and host for host in hosts):
+            raise BadConfig(f"webhook_hosts is {shown(hosts)}; a list of host names is expected", field="webhook_hosts")
+        return tuple(host.lower() for host in hosts)
 
     @field_validator("public_url")
     @classmethod
@@ -198,6 +227,8 @@ class Config(_Settings):
         range_ = _range_of(name)
         comment = textwrap.wrap(f"{described}{f' Allowed: {range_}.' if range_ else ''}", 110)
         value = getattr(self, name)
+        if isinstance(value, tuple):
+            value = list(value)
         if name == "ice_servers":
             value = [server.model_dump(exclude_none=True) for server in value]
         return "".join(f"# {line}\n" for line in comment) + f"{name} = {_toml(value)}\n"

@@ -17,6 +17,14 @@ StreamingError
 ├── IceRestartRefused                        422
 ├── PreconditionMissing, PreconditionFailed  428, 412
 ├── EngineFailed                             the engine process could not start
+├── UnknownJob, UnknownJobFile, UnknownUpload 404
+├── TooManyJobs                              503, with the seconds after which to try again
+├── NoRoomForJobs                            507: the disk is full, or what jobs may keep of it
+├── KeyReused                                422: an Idempotency-Key that came with another request before
+├── WebhookRefused                           403: an address that webhooks may not go to, or no secret
+├── NothingToHear                            409: a job that ended before anything was composed
+├── TooSlow                                  408: an upload that does not come on
+├── NotAPicture                              415: an upload that is no film clip
 ├── BadConfig                                a setting that is unknown or out of range
 ├── PortUnavailable                          the address to listen on cannot be had
 └── DeviceUnavailable                        no PortAudio, no output device, or it has gone
@@ -120,6 +128,7 @@ class BadText(StreamingError):
 
 class TooLarge(StreamingError):
     code, status, title = "too_large", 413, "Too large"
+    headers = {"Connection": "close"}  # or the server would read on, only to throw it away
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"more than {limit_bytes} bytes were sent; {limit_bytes} are allowed", limit=limit_bytes)
@@ -180,6 +189,79 @@ class PreconditionFailed(StreamingError):
 
     def __init__(self, value: str) -> None:
         super().__init__(f"If-Match is {shown(value)}, which is not this session's ETag", field="If-Match", value=value)
+
+
+class UnknownJob(StreamingError):
+    code, status, title = "unknown_render", 404, "No such job"
+
+    def __init__(self, job: str) -> None:
+        super().__init__(
+            f"there is no job {shown(job)}; GET /v1/renders lists them, and each is forgotten after a while",
+            field="job", value=job,
+        )  # fmt: skip
+
+
+class UnknownJobFile(StreamingError):
+    code, status, title = "unknown_file", 404, "No such file"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"the job has no file {shown(name)}; it has {', '.join(known) or 'none yet'}", field="name", value=name
+        )
+
+
+class UnknownUpload(StreamingError):
+    code, status, title = "unknown_upload", 404, "No such upload"
+
+    def __init__(self, upload: str) -> None:
+        super().__init__(
+            f"there is no upload {shown(upload)}; it may have been forgotten: send the picture again",
+            field="video", value=upload,
+        )  # fmt: skip
+
+
+class TooManyJobs(StreamingError):
+    code, status, title, retry_after_s = "too_many_renders", 503, "All places in the queue are taken", 30
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs wait, which is the limit max_renders_waiting; try later", limit=limit)
+
+
+class NoRoomForJobs(StreamingError):
+    code, status, title = "no_room", 507, "No room to keep this"
+
+
+class KeyReused(StreamingError):
+    code, status, title = "key_reused", 422, "The Idempotency-Key belongs to another request"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"Idempotency-Key is {shown(key)}, which came with another request before; send a new one",
+            field="Idempotency-Key", value=key,
+        )  # fmt: skip
+
+
+class WebhookRefused(StreamingError):
+    code, status, title = "webhook_refused", 403, "This webhook is not allowed"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail, field="webhook", **members)
+
+
+class NothingToHear(StreamingError):
+    code, status, title = "nothing_to_hear", 409, "There is nothing to hear"
+
+
+class TooSlow(StreamingError):
+    code, status, title = "too_slow", 408, "The upload came too slowly"
+    headers = {"Connection": "close"}
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__(f"nothing came for {patience_s:g} s; send it again", limit=round(patience_s))
+
+
+class NotAPicture(StreamingError):
+    code, status, title = "not_a_picture", 415, "This is no film clip"
 
 
 class EngineFailed(StreamingError):

@@ -21,6 +21,8 @@ from moods.intent import LAYERS, SECTIONS, STYLES
 from moods.mood import style_names
 from moods.opening import Changes, Opening
 from moods.prompt import Prompt
+from moods.timeline import Timeline
+from streaming.jobs.asked import RenderRequest
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
 STREAM_KINDS = ("ogg", "mp3", "wav")
@@ -452,6 +454,131 @@ class Moods(TypedDict):
     stingers: list[StingerName]
 
 
+# --- timelines --------------------------------------------------------------------------------------------------------
+
+
+@_exact
+class PlannedSection(TypedDict):
+    """A section of the form."""
+
+    at: Annotated[float, Field(ge=0)]
+    name: Annotated[str, OneOf(SECTIONS)]
+
+
+@_exact
+class Anchor(TypedDict):
+    """A place of the timeline that a beat should fall on."""
+
+    at: Annotated[float, Field(ge=0)]
+    kind: Literal["hit", "cut", "section", "end"]
+    error_ms: float
+    """How much later the nearest beat begins; below 0, earlier."""
+
+
+@_exact
+class TempoRange(TypedDict):
+    """The trade-off made, beats a minute."""
+
+    asked: float
+    lowest: float
+    highest: float
+
+
+@_exact
+class Plan(TypedDict):
+    """What is made of a timeline; places are seconds."""
+
+    duration: float
+    beats: list[float]
+    bars: list[float]
+    sections: list[PlannedSection]
+    anchors: list[Anchor]
+    tempo: TempoRange
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+FileKind = Literal["music", "video", "unducked", "stem", "midi", "markers", "notices"]
+
+
+@_exact
+class JobLinks(TypedDict):
+    """Where everything of a job is found."""
+
+    self: str
+    events: str
+    """Server-sent events: the job, whenever it has changed."""
+    audition: NotRequired[str]
+    """Of a render: the music as WAV while it is composed, before it is brought to its level."""
+
+
+@_exact
+class JobFile(TypedDict):
+    """A file that a job has made."""
+
+    name: str
+    kind: FileKind
+    """`video`: the clip with its music; `stem`: one layer; `notices`: licences and sources."""
+    bytes: Annotated[int, Field(ge=0)]
+    media_type: str
+    url: str
+
+
+@_exact
+class WebhookState(TypedDict):
+    """Whether somebody has been told."""
+
+    state: Literal["waiting", "delivered", "failed"]
+    attempts: Annotated[int, Field(ge=0)]
+    detail: NotRequired[str]
+    """Why the last attempt failed."""
+
+
+@_exact
+class JobError(TypedDict):
+    """Why a job failed, as a problem would say it."""
+
+    code: str
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: str
+
+
+@_exact
+class Job(TypedDict):
+    """Work that takes longer than an answer may: a render, or an analysis of a picture."""
+
+    id: str
+    kind: Literal["render", "analysis"]
+    state: JobState
+    """`cancelled` is said once, as the last event of a job that has been deleted."""
+    progress: Unit
+    stage: str
+    """What is being done, for people; empty before and after."""
+    ahead: NotRequired[Annotated[int, Field(ge=0)]]
+    """Of one that is queued: so many jobs come first."""
+    created: str
+    """RFC 3339, UTC."""
+    seed: NotRequired[Annotated[int, Field(ge=0)]]
+    """Of a render."""
+    upload: NotRequired[str]
+    """The picture, for a `video` of further renders."""
+    report: dict[str, JsonValue] | None
+    """What was made, or found: null until it is done."""
+    files: list[JobFile]
+    error: JobError | None
+    webhook: NotRequired[WebhookState]
+    links: JobLinks
+
+
+@_exact
+class Jobs(TypedDict):
+    """All jobs, the newest first."""
+
+    renders: list[Job]
+
+
 # --- the server ------------------------------------------------------------------------------------------------------
 
 
@@ -496,12 +623,14 @@ class Problem(TypedDict):
 # --- schemas ---------------------------------------------------------------------------------------------------------
 
 GROUPS: dict[str, dict[str, Any]] = {
-    "sent by clients": {"Control": Control, "Controls": Controls, "Opening": Opening, "Changes": Changes},
+    "sent by clients": {"Control": Control, "Controls": Controls, "Opening": Opening, "Changes": Changes}
+    | {"RenderRequest": RenderRequest, "Timeline": Timeline},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
     "sent first over an audio WebSocket": {"AudioHeader": AudioHeader},
     "lines of a take": {"TakeOpening": TakeOpening, "TakeLine": TakeLine},
     "answers over HTTP": {
-        each.__name__: each for each in (Station, Stations, Moods, ExplainedPrompt, Alive, Readiness, Problem)
+        each.__name__: each
+        for each in (Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs, Alive, Readiness, Problem)
     },
 }
 """The messages by who sends them, each under its public name."""

@@ -7,6 +7,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _STEP_BUCKETS_MS = (1, 2, 4, 6, 8, 10, 15, 20, 30, 50, 100, 250, 1000)
+_RENDER_BUCKETS_S = (1, 2, 5, 10, 20, 60, 180, 600, 1800)
 _LATENCY_BUCKETS_MS = (10, 20, 30, 40, 50, 60, 80, 100, 150, 250, 500, 1000)
 
 
@@ -39,6 +40,13 @@ class Metrics:
             "undersong_control_latency_milliseconds",
             "From the arrival of a control to the first packet it can change",
             buckets=_LATENCY_BUCKETS_MS,
+        )
+        self.renders_waiting = gauge("undersong_renders_waiting", "Jobs that wait for their turn", ["kind"])
+        self.renders_running = gauge("undersong_renders_running", "Jobs that are being done")
+        self.renders_kept_bytes = gauge("undersong_renders_kept_bytes", "What jobs and uploads keep on the disk")
+        self.renders_ended = counter("undersong_renders_ended", "Jobs that are done or failed", ["kind", "state"])
+        self.render_seconds = histogram(
+            "undersong_render_seconds", "From a job's turn to its end", ["kind"], buckets=_RENDER_BUCKETS_S
         )
 
     def text(self) -> bytes:

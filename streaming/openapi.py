@@ -54,6 +54,7 @@ _TAGS = {
     "audio": "What a station sounds like: endless streams for media players, frames over a WebSocket.",
     "whep": "WebRTC for browsers and players, by the WebRTC-HTTP egress protocol; audio is Opus, 48 kHz, stereo. "
     "The data channel `live`, if offered, carries what the live WebSocket does.",
+    "renders": "Music into files: what takes longer than an answer may is a job, with progress, files and a queue.",
     "moods": "What can be asked for by name, and what a prompt means.",
     "server": "For whoever runs it.",
 }
@@ -91,6 +92,23 @@ def body(*messages: str, is_required: bool = False, **examples: Any) -> dict[str
         "examples": {name.replace("_", " "): {"value": value} for name, value in examples.items()},
     }
     return {"requestBody": {"required": is_required, "content": {"application/json": content}}}
+
+
+def form(message: str | None, parts: dict[str, str], **examples: Any) -> dict[str, Any]:
+    """A body that is a form with `parts`, by what they mean; or, where there is a message, this as JSON."""
+    properties: dict[str, Any] = {
+        name: {"type": "string", "format": "binary", "description": text} for name, text in parts.items()
+    }
+    encoding = {name: {"contentType": "application/octet-stream"} for name in parts}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    contents: dict[str, Any] = {"multipart/form-data": {"schema": schema, "encoding": encoding}}
+    if message is None:
+        schema["required"] = list(parts)
+    else:
+        properties["request"] = {"$ref": _COMPONENT.format(model=message)}
+        encoding["request"] = {"contentType": "application/json"}
+        contents = body(message, **examples)["requestBody"]["content"] | contents
+    return {"requestBody": {"required": True, "content": contents}}
 
 
 def text_body(media_type: str, description: str) -> dict[str, Any]:

@@ -20,17 +20,17 @@ _PROMPT_READER = ThreadPoolExecutor(1, thread_name_prefix="prompts")
 """One, as prompts that are read at once only take the time from one another."""
 
 MAX_MESSAGE_BYTES = 64 * 1024
-"""The longest body or message that a client may send."""
+"""The longest message that a client may send, and the longest body where no more is expected."""
 
 
-def parse_json(message: str | bytes) -> Any:
+def parse_json(message: str | bytes, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
     """Read what a client sent; all text in the result can be sent on as UTF-8.
 
     Raises `TooLarge`, `BadRequest` (not JSON) and `BadText` (half of a surrogate pair, written as an escape).
     """
     encoded = message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
-    if len(encoded) > MAX_MESSAGE_BYTES:
-        raise TooLarge(MAX_MESSAGE_BYTES)
+    if len(encoded) > max_bytes:
+        raise TooLarge(max_bytes)
     try:
         parsed = json.loads(encoded.decode("utf-8-sig"))  # some clients begin with a mark
         text = json.dumps(parsed, ensure_ascii=False)
@@ -43,41 +43,43 @@ def parse_json(message: str | bytes) -> Any:
     return parsed
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
     """The body, read no further than is allowed. Raises `TooLarge`."""
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MAX_MESSAGE_BYTES:
-        raise TooLarge(MAX_MESSAGE_BYTES)
+    if length.isdigit() and int(length) > max_bytes:
+        raise TooLarge(max_bytes)
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MAX_MESSAGE_BYTES:
-            raise TooLarge(MAX_MESSAGE_BYTES)
+        if len(body) > max_bytes:
+            raise TooLarge(max_bytes)
     return bytes(body)
 
 
-async def read_json(request: Request) -> Any:
+async def read_json(request: Request, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
     """The body as JSON; an empty one is an empty object. Raises `WrongContentType` and as `parse_json`."""
-    body = await read_body(request)
+    body = await read_body(request, max_bytes)
     if not body.strip():
         return {}
     content_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if content_type != "application/json":
         raise WrongContentType(content_type, "application/json")
-    return parse_json(body)
+    if len(body) <= MAX_MESSAGE_BYTES:
+        return parse_json(body)
+    return await asyncio.to_thread(parse_json, body, max_bytes)
 
 
 async def read_asked(read: Callable[[Any], _T], asked: Any) -> _T:
-    """What `read` makes of `asked`, beside the event loop where there is a prompt in it: that may take a second.
+    """What `read` makes of `asked`, beside the event loop where it may take a second: a prompt, a timeline.
 
     Raises what `read` raises.
     """
-    if isinstance(asked, str) or _names_prompt(asked):
+    if isinstance(asked, str) or _takes_long(asked):
         return await asyncio.get_running_loop().run_in_executor(_PROMPT_READER, read, asked)
     return read(asked)
 
 
-def _names_prompt(asked: Any) -> bool:
+def _takes_long(asked: Any) -> bool:
     if isinstance(asked, dict):
-        return "prompt" in asked or any(map(_names_prompt, asked.values()))
-    return isinstance(asked, list) and any(map(_names_prompt, asked))
+        return not asked.keys().isdisjoint(("prompt", "timeline")) or any(map(_takes_long, asked.values()))
+    return isinstance(asked, list) and any(map(_takes_long, asked))

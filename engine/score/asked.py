@@ -47,6 +47,8 @@ ASKED = np.dtype(
         ("beats_to_key", np.float64),  # 0 where the key stays
         ("has_stinger", np.float64),
         ("stinger_beats", np.float64),  # since the stinger began
+        ("ring_beats", np.float64),  # of the last chord
+        ("calls_lead", np.float64),
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
@@ -75,7 +77,8 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         NEVER if intent.beats_to_end is None else intent.beats_to_end,
         _CUE_INDEX[intent.cue], *_recall_numbers(intent.recall), intent.hit_offset, intent.hit_strength,
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
-        *((0, 0) if stinger is None else (1, stinger[1])),
+        *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
+        intent.calls_lead,
     )  # fmt: skip
 
 

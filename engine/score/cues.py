@@ -3,7 +3,8 @@
 In: the rows' composing state and the rules of the beat; out: masks, caps and bounds. Remembers nothing. numba.
 
 A strike has one position and exact contents: the drums asked for, the chord's root in the bass, every tone of the chord
-in the harmony, one chord tone each of texture and lead. A lead-in has so many onsets at least, and they grow louder.
+in the harmony, one chord tone each of texture and lead. A lead-in has so many onsets at least, and they grow louder;
+one that is asked for a single onset only has it.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def velocity_bounds(rows: Rows, rules: Rules, row: int, layer: int, position: in
     loudest = NUM_VELOCITIES - 1
     if rules.strike[row] >= 0:
         return rules.strike_velocity[row], loudest
-    if layer != rules.lead_in[row]:
+    if layer != rules.lead_in[row] or rules.lead_in_onsets[row] == 1:
         return 0, loudest
     before, velocity = _last_onset(rows, row, layer)
     if before < 0:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from engine.notes import TICKS_PER_BEAT
 from engine.score.asked import CUT, FILL, HIT, NO_TONIC
 from engine.score.columns import Bools, Column, Floats, Ints
-from engine.score.vocabulary import DRUM_NOTES, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
+from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
 from moods.harmony import CHORD_QUALITIES, SCALE_NAMES, SCALES, Key
 from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
 
@@ -46,10 +46,11 @@ _HOME_PENALTY = 0.15
 
 ENDLESS, LAST_CHORD, SILENT = 0, 1, 2
 
-_DRUMS, _HARMONY = LAYERS.index("drums"), LAYERS.index("harmony")
+_DRUMS, _HARMONY, _LEAD = LAYERS.index("drums"), LAYERS.index("harmony"), LAYERS.index("lead")
 _LEAD_IN_LAYERS = np.array([LAYERS.index(name) for name in ("drums", "lead", "bass", "texture", "harmony")])
 """Who leads into a hit or a section: the first of these that plays."""
 _FEWEST_LEAD_IN_NOTES = 6
+_BAR_TICKS = BEATS_PER_BAR * TICKS_PER_BEAT
 _SOFTEST_STRIKE = NUM_VELOCITIES // 2
 """Velocity class below which nothing is struck at strength 0."""
 _FILL_PULL, _TIME_PULL = 1.5, -4.0
@@ -87,7 +88,8 @@ class Rules(NamedTuple):
     strike_drums: Annotated[Bools, Column(NUM_DRUMS)]  # what the drums strike
     strike_velocity: Annotated[Ints, Column()]  # lowest velocity class of a strike
     ring_ticks: Annotated[Ints, Column()]  # least length of pitched notes
-    lead_in: Annotated[Ints, Column()]  # the layer that leads into what follows, -1 where none does
+    # The layer that leads into what follows, or that has one onset at least; -1 where none does.
+    lead_in: Annotated[Ints, Column()]
     lead_in_onsets: Annotated[Ints, Column()]  # onsets that it has at least
     drum_bias: Annotated[Floats, Column(NUM_DRUMS)]  # added to the drums' logits
 
@@ -277,6 +279,8 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     lead_in[fills] = _LEAD_IN_LAYERS[(max_notes[fills][:, _LEAD_IN_LAYERS] > 0).argmax(axis=1)]
     max_notes[fills, lead_in[fills]] = np.maximum(max_notes[fills, lead_in[fills]], _FEWEST_LEAD_IN_NOTES)
     drum_bias[lead_in == _DRUMS] = _FILL_BIAS
+    is_called = (asked["calls_lead"] > 0) & (max_notes[:, _LEAD] > 0) & (lead_in < 0) & is_endless
+    lead_in[is_called] = _LEAD
 
     strength = asked["hit_strength"]
     tick = strike_tick(asked["hit_offset"])
@@ -296,7 +300,9 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     rules.strike[slots] = np.where(is_hit, tick, -1)
     rules.strike_drums[slots] = struck_drums(asked, strength) & is_hit[:, None]
     rules.strike_velocity[slots] = strike_velocity(strength)
-    rules.ring_ticks[slots] = np.where(is_hit, (1 + cut_beats) * TICKS_PER_BEAT - tick, 0)
+    ring_ticks = np.where(is_hit, (1 + cut_beats) * TICKS_PER_BEAT - tick, 0)
+    rests_until = np.clip(np.ceil(asked["ring_beats"] * TICKS_PER_BEAT), _BAR_TICKS, DURATIONS[-1]).astype(np.int64)
+    rules.ring_ticks[slots] = np.where(ending == LAST_CHORD, rests_until, ring_ticks)
     rules.lead_in[slots] = lead_in
-    rules.lead_in_onsets[slots] = 2 + np.rint(2 * asked["energy"]).astype(np.int64)
+    rules.lead_in_onsets[slots] = np.where(is_called, 1, 2 + np.rint(2 * asked["energy"]).astype(np.int64))
     rules.drum_bias[slots] = drum_bias

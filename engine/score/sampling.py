@@ -18,7 +18,7 @@ from engine.score.cues import NUM_LAYERS, velocity_bounds
 from engine.score.kernels import F32, Bits, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import copy_event, lane_of, show_next
-from engine.score.rules import LAST_CHORD, Rules
+from engine.score.rules import Rules
 from engine.score.vocabulary import (
     BAR,
     BEAT,
@@ -50,7 +50,6 @@ _STAY_PENALTY = 0.6
 """Taken from the logit of the chord that sounds already: left alone, small models come to rest on the tonic."""
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
-_LONG = int(np.searchsorted(DURATIONS, 96))
 
 
 class Heads(NamedTuple):
@@ -227,9 +226,7 @@ def _choose_note(
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
     allowed[:] = True
-    if rules.ending[row] == LAST_CHORD and layer > 0:
-        allowed[:_LONG] = False
-    elif layer > 0:
+    if layer > 0:
         for duration in range(len(DURATIONS)):
             allowed[duration] = DURATIONS[duration] >= rules.ring_ticks[row]
     _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)

@@ -49,12 +49,13 @@ class CpuRenderer:
         controls: Ragged,
         num_frames: int,
         stem_frames: int,
+        is_mastered: bool,
     ) -> tuple[Block, Block]:
         block = np.empty((len(slots), CHANNELS, num_frames), np.float32)
         stems = np.empty((len(slots), NUM_LAYERS, CHANNELS, stem_frames), np.float32)
         jobs: list[tuple[Any, ...]] = [
             (self._states[slot], self._tables, sounds.of(row), controls.of(row), self._scratch[slot], block[row],
-             stems[row])
+             stems[row], is_mastered)
             for row, slot in enumerate(slots)
         ]  # fmt: skip
         if self._pool is None or len(jobs) == 1:

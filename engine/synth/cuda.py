@@ -127,12 +127,13 @@ def _render_slots(
     first_colours: np.ndarray,
     out: np.ndarray,
     stems: np.ndarray,
+    is_mastered: bool,
 ) -> None:
     """Render the next frames of slots[b] into out[b] [2, T]; b counts the blocks of threads.
 
     Its notes are those from first_notes[b] to first_notes[b + 1], its colours begin at first_colours[b] with a row for
     every multiple of BLOCK_FRAMES among these frames. stems[b] is [layers, 2, T], or [layers, 2, 1] where none are
-    wanted.
+    wanted; they are taken behind the master if `is_mastered`, or else before it.
     """
     row, is_first = cuda.blockIdx.x, cuda.threadIdx.x == 0
     slot = slots[row]
@@ -170,14 +171,16 @@ def _render_slots(
         if is_first:
             add_effects(state, scratch, frame, num_frames)
         cuda.syncthreads()
-        if stems.shape[3] == out.shape[2]:
+        has_stems = stems.shape[3] == out.shape[2]
+        if has_stems and not is_mastered:
             for i in range(cuda.threadIdx.x, num_frames, cuda.blockDim.x):
                 for layer in range(NUM_LAYERS):
                     for channel in range(CHANNELS):
                         stems[row, layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
         cuda.syncthreads()
         if is_first:
-            finish(state, scratch.buses[0], scratch.taps[0], out[row], frame - start, frame, num_frames)
+            num_mastered = NUM_LAYERS if has_stems and is_mastered else 0
+            finish(state, scratch, num_mastered, out[row], stems[row], frame - start, frame, num_frames)
         frame += num_frames
     if is_first:
         state.clock[FRAME] = frame
@@ -295,6 +298,7 @@ class CudaRenderer:
         controls: Ragged,
         num_frames: int,
         stem_frames: int,
+        is_mastered: bool,
     ) -> tuple[Block, Block]:
         num_slots, num_notes, num_rows = len(slots), len(sounds.rows), len(controls.rows)
         (rows, first_notes, first_colours, colours, notes), up = self._up.arrays(
@@ -312,7 +316,7 @@ class CudaRenderer:
         rows_on_card, first_notes_on_card, first_colours_on_card, colours_on_card, notes_on_card = up
         render_slots[num_slots, self._num_threads](
             rows_on_card, self._states, self._tables, self._scratch, self._voice_rows, notes_on_card,
-            first_notes_on_card, colours_on_card, first_colours_on_card, *down,
+            first_notes_on_card, colours_on_card, first_colours_on_card, *down, is_mastered,
         )  # fmt: skip
         self._down.fetch(block.nbytes + (stems.nbytes if stem_frames > 0 else 0))
         return block.copy(), stems[..., :stem_frames].copy()

@@ -19,10 +19,10 @@ from engine.synth.effects.ambience import AUDIBLE, add_ambience
 from engine.synth.effects.chorus import add_chorus
 from engine.synth.effects.delay import add_delay, advance_delay, set_delay_time
 from engine.synth.effects.dynamics import aim_speech, compress_bus, leave_room_for_speech
-from engine.synth.effects.limiter import limit, mean_gain
+from engine.synth.effects.limiter import limit, limit_alike, mean_gain
 from engine.synth.effects.loudness import REFERENCE_LUFS, follow_loudness, measure_loudness
 from engine.synth.effects.reverb import REVERB_LINES, add_reverb, aim_reverb, set_room
-from engine.synth.effects.saturation import LEAST_DRIVE, saturate, wobble
+from engine.synth.effects.saturation import LEAST_DRIVE, aim_share, saturate, take_share, wobble
 from engine.synth.effects.strip import is_strip_active, shape_layer
 from engine.synth.effects.tone import shape_tone, shelf_gain
 from engine.synth.envelopes import FREE
@@ -237,24 +237,54 @@ def add_effects(state: SlotState, scratch: Scratch, frame: int, num_frames: int)
                         scratch.buses[e, channel, i] += wet[channel, i]
 
 
+@kernel
+def share_saturation(state: SlotState, into: int) -> None:
+    """At a control point, let each stem's part in what saturation adds go on."""
+    if into > 0:
+        return
+    total = 0.0
+    for layer in range(NUM_LAYERS):
+        share = state.mastered[1 + layer].share
+        aim_share(share)
+        total += share.level
+    for layer in range(NUM_LAYERS):
+        share = state.mastered[1 + layer].share
+        share.share_before = share.share
+        share.share = share.level / total if total > 0.0 else 1.0 / NUM_LAYERS
+        if share.share_before == 0.0 and total <= 0.0:
+            share.share_before = share.share
+
+
 @part
 def finish(
-    state: SlotState, mix: np.ndarray, scratch_row: np.ndarray, out: np.ndarray, first: int, frame: int, num_frames: int
-) -> None:
-    """Master the mix of one chunk into out[:, first:]: tape, tone, compressor, loudness, room for speech, limiter."""
-    master, targets = state.master[0], state.targets
+    state: SlotState, scratch: Scratch, num_stems: int, out: np.ndarray, stems: np.ndarray, first: int, frame: int,
+    num_frames: int,
+) -> None:  # fmt: skip
+    """Master the mix of one chunk into out[:, first:]: tape, tone, compressor, loudness, room for speech, limiter.
+
+    The same happens to the first `num_stems` layers, into stems[:, :, first:]: what is done to the mix is linear at any
+    moment but for the saturation, and of what that adds they have their shares. So they still sum to it.
+    """
+    master, targets, mix = state.master[0], state.targets, scratch.buses[0]
     offset = frame % BLOCK_FRAMES
     into = offset % CONTROL_FRAMES
     base, end = offset - into, offset - into + CONTROL_FRAMES
-    wobble(state.tape, mix, value(targets, WOW_CENTS, base), value(targets, WOW_CENTS, end), frame, num_frames)
+    wow, next_wow = value(targets, WOW_CENTS, base), value(targets, WOW_CENTS, end)
+    for e in range(1 + num_stems):
+        wobble(state.tape[e], scratch.buses[e], wow, next_wow, frame, num_frames)
+    if num_stems > 0:
+        share_saturation(state, into)
     drive, next_drive = value(targets, DRIVE, base), value(targets, DRIVE, end)
     if max(drive, next_drive) > LEAST_DRIVE:
         for channel in range(2):
-            row, plain = mix[channel, :num_frames], scratch_row[:num_frames]
+            row, plain = mix[channel, :num_frames], scratch.taps[0, :num_frames]
             saturate(master.tape.before, channel, row, plain, drive, (next_drive - drive) / CONTROL_FRAMES, 0.0, into)
+            for e in range(1, 1 + num_stems):
+                take_share(state.mastered[e].share, scratch.buses[e, channel], plain, row, into, num_frames)
     shelf = shelf_gain(value(targets, BRIGHTNESS, base))
     shelf_slope = (shelf_gain(value(targets, BRIGHTNESS, end)) - shelf) / CONTROL_FRAMES
-    shape_tone(master.tone, mix, shelf, shelf_slope, into, num_frames)
+    for e in range(1 + num_stems):
+        shape_tone(state.mastered[e].tone, scratch.buses[e], shelf, shelf_slope, into, num_frames)
     meter, bus = master.meter, master.bus
     if into == 0:
         power = meter.power / CONTROL_FRAMES
@@ -269,11 +299,19 @@ def finish(
     here = 10.0 ** (here_db / 20) * value(targets, GAIN, base)
     there = 10.0 ** (there_db / 20) * value(targets, GAIN, end)
     slope = (there - here) / CONTROL_FRAMES
-    for channel in range(2):
-        for i in range(num_frames):
-            mix[channel, i] *= here + slope * (into + i)
-    leave_room_for_speech(master.speech, mix, into, num_frames)
-    limit(master.limiter, state.lookahead, state.limits, state.smoothing, mix, out, first, frame, num_frames)
+    for e in range(1 + num_stems):
+        for channel in range(2):
+            for i in range(num_frames):
+                scratch.buses[e, channel, i] *= here + slope * (into + i)
+        leave_room_for_speech(master.speech, state.mastered[e].band, scratch.buses[e], e == 0, into, num_frames)
+    gains = scratch.taps[1]
+    limit(
+        master.limiter, state.lookahead[0], state.limits, state.smoothing, mix, gains, out, first, frame, num_frames
+    )  # fmt: skip
+    for layer in range(num_stems):
+        limit_alike(
+            state.lookahead[1 + layer], gains, scratch.buses[1 + layer], stems[layer], first, frame, num_frames
+        )  # fmt: skip
 
 
 @kernel
@@ -338,12 +376,15 @@ def render_slot(
     scratch: Scratch,
     out: np.ndarray,
     stems: np.ndarray,
+    is_mastered: bool,
 ) -> None:
     """Render the slot's next frames into `out` [2, T] float32.
 
     `notes` [N] SOUND are those that begin in these frames, in order. `colours` [B, NUM_COLOURS] has a row for
-    every multiple of BLOCK_FRAMES in the call. `stems` is [layers, 2, T], or has T = 0 where none are wanted.
+    every multiple of BLOCK_FRAMES in the call. `stems` is [layers, 2, T], or has T = 0 where none are wanted; they are
+    taken behind the master if `is_mastered`, or else before it.
     """
+    num_stems = NUM_LAYERS if stems.shape[2] > 0 else 0
     start, block, next_note = state.clock[FRAME], 0, 0
     frame, end = start, start + out.shape[1]
     while frame < end:
@@ -353,11 +394,11 @@ def render_slot(
         next_note = start_due_notes(state, tables, notes, next_note, frame)
         length = chunk_length(notes, next_note, frame, end)
         _render_chunk(state, tables, scratch, frame, length)
-        for layer in range(NUM_LAYERS if stems.shape[2] > 0 else 0):
+        for layer in range(0 if is_mastered else num_stems):
             for channel in range(2):
                 for i in range(length):
                     stems[layer, channel, frame - start + i] = scratch.buses[1 + layer, channel, i]
-        finish(state, scratch.buses[0], scratch.taps[0], out, frame - start, frame, length)
+        finish(state, scratch, num_stems if is_mastered else 0, out, stems, frame - start, frame, length)
         frame += length
     state.clock[FRAME] = frame
 
@@ -365,11 +406,11 @@ def render_slot(
 def compile_parts() -> None:
     """Compile what `render_slot` calls last, so that a process that compiles the rest of it finds it on disk."""
     scratch = new_scratch()
-    slot, rows, mix, row, out = map(
-        typeof, (new_state(0), scratch, scratch.buses[0], scratch.taps[0], np.zeros((2, 1), np.float32))
+    slot, rows, out, stems = map(
+        typeof, (new_state(0), scratch, np.zeros((2, 1), np.float32), np.zeros((NUM_LAYERS, 2, 1), np.float32))
     )
     signatures: list[tuple[Any, tuple[Any, ...]]] = [
-        (mix_layers, (slot, rows, int64, int64, int64)), (finish, (slot, mix, row, out, int64, int64, int64)),
+        (mix_layers, (slot, rows, int64, int64, int64)), (finish, (slot, rows, int64, out, stems, int64, int64, int64)),
     ]  # fmt: skip
     for compiled, signature in signatures:
         compiled.compile(signature)

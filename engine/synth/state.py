@@ -13,11 +13,11 @@ import numpy.typing as npt
 from engine.synth.effects.ambience import new_ambience
 from engine.synth.effects.chorus import new_chorus
 from engine.synth.effects.delay import DELAY, DELAY_FILTERS, new_delay
-from engine.synth.effects.dynamics import BUS, SPEECH
+from engine.synth.effects.dynamics import BAND, BUS, SPEECH
 from engine.synth.effects.limiter import LIMITER, new_limiter
 from engine.synth.effects.loudness import METER
 from engine.synth.effects.reverb import REVERB, REVERB_FILTERS, new_reverb
-from engine.synth.effects.saturation import TAPE, new_tape
+from engine.synth.effects.saturation import SHARE, TAPE, new_tape
 from engine.synth.effects.strip import new_strips
 from engine.synth.effects.tone import TONE
 from engine.synth.sizes import NUM_LAYERS, NUM_VOICES
@@ -32,9 +32,10 @@ SENDS = np.dtype([("reverb", REVERB), ("delay", DELAY)])
 """What the effects behind sends aim at; one for all buses."""
 FILTERS = np.dtype([("reverb", REVERB_FILTERS), ("delay", DELAY_FILTERS)])
 """What their filters keep, of every bus."""
-MASTER = np.dtype(
-    [("tape", TAPE), ("tone", TONE), ("meter", METER), ("bus", BUS), ("speech", SPEECH), ("limiter", LIMITER)]
-)
+MASTER = np.dtype([("tape", TAPE), ("meter", METER), ("bus", BUS), ("speech", SPEECH), ("limiter", LIMITER)])
+"""What the master decides, of the mix."""
+MASTERED = np.dtype([("tone", TONE), ("band", BAND), ("share", SHARE)])
+"""What its filters keep, of every bus."""
 
 # Indices of SlotState.clock.
 FRAME, NUM_STARTED, SEED = range(3)
@@ -61,13 +62,14 @@ class SlotState(NamedTuple):
     delay: npt.NDArray[np.float32]  # [E, 2, DELAY_FRAMES]
     chorus: npt.NDArray[np.float32]  # [E, 2, CHORUS_FRAMES]
     master: npt.NDArray[np.void]  # [1] MASTER
-    tape: npt.NDArray[np.float32]  # [2, TAPE_FRAMES]
-    lookahead: npt.NDArray[np.float64]  # [2, 2 * RING_FRAMES]
+    mastered: npt.NDArray[np.void]  # [E] MASTERED
+    tape: npt.NDArray[np.float32]  # [E, 2, TAPE_FRAMES]
+    lookahead: npt.NDArray[np.float64]  # [E, 2, 2 * RING_FRAMES]
     limits: npt.NDArray[np.float64]  # [RING_FRAMES] limiter targets
     smoothing: npt.NDArray[np.int64]  # [RING_FRAMES] limiter gains
 
 
-PER_BUS = ("filters", "reverb", "diffusers", "predelay", "delay", "chorus")
+PER_BUS = ("filters", "reverb", "diffusers", "predelay", "delay", "chorus", "mastered", "tape", "lookahead")
 """The arrays whose first axis is E."""
 
 
@@ -96,6 +98,7 @@ def new_state(seed: int) -> SlotState:
         delay=new_delay(),
         chorus=new_chorus(),
         master=np.zeros(1, MASTER),
+        mastered=np.zeros(1, MASTERED),
         tape=new_tape(),
         lookahead=lookahead,
         limits=limits,

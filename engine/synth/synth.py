@@ -57,11 +57,13 @@ class Renderer(Protocol):
         controls: Ragged,
         num_frames: int,
         stem_frames: int,
+        is_mastered: bool,
     ) -> tuple[Block, Block]:
         """Make the next frames: the block [S, 2, num_frames] and stems [S, layers, 2, stem_frames].
 
         `sounds` [N] SOUND of each slot begin in these frames; `controls` [B, NUM_COLOURS] has a row for every multiple
-        of BLOCK_FRAMES among them. `stem_frames` is `num_frames`, or 0 for none.
+        of BLOCK_FRAMES among them. `stem_frames` is `num_frames`, or 0 for none; stems are
+        taken behind the master if `is_mastered`, or else before it.
         """
 
 
@@ -153,17 +155,23 @@ class Synth:
         return Ragged(np.array(rows, np.float64).reshape(-1, NUM_COLOURS), np.array(first))
 
     def render_rows(
-        self, slots: Sequence[int] | npt.NDArray[np.int64], colours: Ragged, num_frames: int, *, stems: bool = False
+        self,
+        slots: Sequence[int] | npt.NDArray[np.int64],
+        colours: Ragged,
+        num_frames: int,
+        *,
+        stems: bool = False,
+        is_mastered: bool = False,
     ) -> tuple[Block, Stems]:
         """The same from rows of colour: `colour_row` of every multiple of BLOCK_FRAMES in these frames. Stems have no
-        frames where they are not wanted."""
+        frames where they are not wanted; if `is_mastered`, they have gone through the master and sum to the block."""
         slots = np.asarray(slots, np.int64)
         if stems:
             self._renderer.keep_stems(slots.tolist())
         ends = self._frames[slots] + num_frames
         self._frames[slots] = ends
         return self._renderer.render(
-            slots.tolist(), self._queue.take(slots, ends), colours, num_frames, num_frames if stems else 0
+            slots.tolist(), self._queue.take(slots, ends), colours, num_frames, num_frames if stems else 0, is_mastered
         )
 
     def snapshot(self, slot: int) -> dict[str, Any]:

@@ -22,16 +22,19 @@ def to_f32le(pcm: npt.NDArray[np.float32]) -> bytes:
     return np.ascontiguousarray(pcm, "<f4").tobytes()
 
 
+def wav_header(num_frames: int) -> bytes:
+    """The 44 bytes before so many frames of signed 16-bit stereo at 48 kHz."""
+    num_bytes = num_frames * 2 * CHANNELS
+    return _wav_header(num_bytes + 36, num_bytes)
+
+
 def endless_wav_header() -> bytes:
-    """The 44 bytes before endless signed 16-bit stereo at 48 kHz."""
+    """The same where the end is not known."""
+    return _wav_header(ENDLESS, ENDLESS)
+
+
+def _wav_header(riff_bytes: int, num_bytes: int) -> bytes:
     frame_bytes = 2 * CHANNELS
     fmt = struct.pack("<HHIIHH", 1, CHANNELS, SAMPLE_RATE, SAMPLE_RATE * frame_bytes, frame_bytes, 16)
-    return (
-        b"RIFF"
-        + struct.pack("<I", ENDLESS)
-        + b"WAVEfmt "
-        + struct.pack("<I", 16)
-        + fmt
-        + b"data"
-        + struct.pack("<I", ENDLESS)
-    )
+    size, riff = struct.pack("<I", num_bytes), struct.pack("<I", riff_bytes)
+    return b"RIFF" + riff + b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + b"data" + size

@@ -1,7 +1,6 @@
 """An engine on this machine: a process of ours, a pipe to it, and a ring of blocks for each of its stations.
 
-In: requests; out: reports, blocks. Remembers the process and the rings. Event loop only; a thread writes and a thread
-reads the pipe, so that the event loop never waits for the engine.
+In: requests; out: reports, blocks. Remembers the process and the rings. Event loop only.
 """
 
 from __future__ import annotations
@@ -10,21 +9,16 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import queue
 import shutil
-import socket
-import subprocess
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from engine.config import SPARE_CODE_FOLDER
+from streaming.children import Child, ChildProcess, remove_folders
 from streaming.config import Config
 from streaming.engines.link import Link, Owner
 from streaming.engines.ring import RING_BYTES, Chunk, Ring
-from streaming.engines.wire import Pipe, Ready, Report, Request
+from streaming.engines.wire import Ready, Report, Request
 from streaming.errors import EngineUnavailable
 from streaming.scratch import (
     SHARED_MEMORY,
@@ -35,31 +29,22 @@ from streaming.scratch import (
     snapshot_path,
     temporary_folder,
 )
-from undersong_launch import child_command, child_environment
 
 _GOODBYE_S = 2.0
 _SNAPSHOT_BYTES = 2_800_000
 """About what is kept of a station, for its engine's death or while it sleeps."""
 
 
-class _Child:
-    """A process that has been started and told its settings. Raises OSError where none can be had."""
+class _Child(Child):
+    """An engine process that has been started and told its settings. Raises OSError where none can be had."""
 
     def __init__(self, config: Config, runtime_folder: Path, sleepers_folder: Path) -> None:
         self.config, self.runtime_folder, self.sleepers_folder = config, runtime_folder, sleepers_folder
-        self.socket, theirs = socket.socketpair()
-        with contextlib.ExitStack() as on_failure, theirs:
-            on_failure.enter_context(self.socket)
-            self.pipe = on_failure.enter_context(contextlib.closing(Pipe(os.dup(self.socket.fileno()))))
-            self.process = subprocess.Popen(
-                child_command("streaming.engines.process:main", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                env=child_environment() | {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
-                process_group=0,  # Ctrl-C is for the server process, which ends it in its own time
-            )
-            on_failure.pop_all()
-        with contextlib.suppress(OSError):  # that it has ended already is noticed by whoever reads
-            self.pipe.send((config, runtime_folder, sleepers_folder, os.getpid()))
+        super().__init__(
+            "streaming.engines.process:main",
+            {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
+            (config, runtime_folder, sleepers_folder, os.getpid()),
+        )
 
 
 _ahead: _Child | None = None
@@ -77,12 +62,8 @@ def abandon_ahead() -> None:
     if _ahead is None:
         return
     child, _ahead = _ahead, None
-    child.process.kill()
-    child.process.wait()
-    child.pipe.close()
-    child.socket.close()
-    for folder in (child.runtime_folder, child.sleepers_folder):
-        shutil.rmtree(folder, ignore_errors=True)
+    child.abandon()
+    remove_folders(child.runtime_folder, child.sleepers_folder)
 
 
 def _take_ahead(config: Config) -> _Child | None:
@@ -144,7 +125,8 @@ class LocalEngine(Link):
         super().__init__(name, owner)
         self._folder = _make_runtime_folder(self._config) if ahead is None else ahead.runtime_folder
         self._sleepers_folder, self._ahead = sleepers_folder, ahead
-        self._process: _Process | None = None
+        self._process: ChildProcess | None = None
+        self._is_working = False
         self._rings: dict[str, Ring] = {}
 
     @property
@@ -161,16 +143,18 @@ class LocalEngine(Link):
 
     def _begin(self) -> None:
         child, self._ahead = self._ahead or self._start_child(), None
-        self._process = _Process(child, self._on_report, self._on_exit)
+        self._is_working = False
+        self._process = ChildProcess(child, self._on_report, self._on_exit)
 
     def _start_child(self) -> _Child:
         return _Child(self._config, self._folder, self._sleepers_folder)
 
-    def _on_report(self, process: _Process, report: Report, sent_s: float) -> None:
+    def _on_report(self, process: ChildProcess, report: Report, sent_s: float) -> None:
         if process is self._process:
+            self._is_working = self._is_working or isinstance(report, Ready)
             self._hear(report, sent_s)
 
-    def _on_exit(self, process: _Process) -> None:
+    def _on_exit(self, process: ChildProcess) -> None:
         if process is self._process:
             self._on_end()
 
@@ -185,7 +169,7 @@ class LocalEngine(Link):
     async def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            await asyncio.to_thread(process.stop)
+            await asyncio.to_thread(process.stop, _GOODBYE_S if self._is_working else 0.0)
 
     def _make_room(self, station_id: str) -> None:
         try:
@@ -206,68 +190,3 @@ class LocalEngine(Link):
 
     def forget(self, station_id: str) -> None:
         remove_kept(sleeper_path(self._sleepers_folder, station_id))
-
-
-class _Process:
-    """One run of the engine process. Made on the event loop, where `on_report` and `on_exit` are called."""
-
-    def __init__(
-        self,
-        child: _Child,
-        on_report: Callable[[_Process, Report, float], None],
-        on_exit: Callable[[_Process], None],
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._on_report, self._on_exit = on_report, on_exit
-        self._socket, self._process, self._pipe = child.socket, child.process, child.pipe
-        self._is_working = False
-        self._requests: queue.SimpleQueue[tuple[Request, float] | None] = queue.SimpleQueue()
-        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def send(self, request: Request, sent_s: float) -> None:
-        """Queue a request; requests arrive in order."""
-        self._requests.put((request, sent_s))
-
-    def kill(self) -> None:
-        """End it at once; `on_exit` follows."""
-        self._process.kill()
-
-    def stop(self) -> None:
-        """End it in good order, or at once if it has not begun to work; waits, so not for the event loop's thread."""
-        self._requests.put(None)
-        if not self._is_working:
-            self._process.kill()
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        try:
-            self._process.wait(_GOODBYE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        for thread in self._threads:
-            thread.join()
-        self._pipe.close()
-        self._socket.close()
-
-    def _write(self) -> None:
-        with contextlib.suppress(OSError):
-            while (queued := self._requests.get()) is not None:
-                self._pipe.send(*queued)
-
-    def _read(self) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                sent_s, report = self._pipe.receive()
-                self._is_working = self._is_working or isinstance(report, Ready)
-                self._call(self._on_report, report, sent_s)
-        self._process.wait()
-        self._call(self._on_exit)
-
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to hear it
-            self._loop.call_soon_threadsafe(function, self, *arguments)

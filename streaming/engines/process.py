@@ -9,7 +9,6 @@ import contextlib
 import gc
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -28,6 +27,7 @@ from engine.performance import Performance, step
 from moods.control import Steer
 from moods.fields import MoodFields
 from moods.opening import Opening
+from streaming.children import end_with_parent, remove_folders
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
 from streaming.engines.wire import Compiling, Failed, Pipe
@@ -76,14 +76,6 @@ def warm_up(generator: Generator) -> None:
     OpusEncoder().encode(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
 
 
-def _end_with_parent(parent: int, *folders: Path) -> None:
-    """The server process may be killed while the loop is deep in a compiler: then nobody reads the pipe."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    _remove(*folders)
-    os._exit(0)
-
-
 def _remove_after_parent(parent: int, *folders: Path) -> None:
     """Clean up for a server process that was killed; one that lives does it when its last engine has ended."""
     until_s = time.monotonic() + _DEATH_S
@@ -91,12 +83,7 @@ def _remove_after_parent(parent: int, *folders: Path) -> None:
         if time.monotonic() > until_s:
             return
         time.sleep(0.01)
-    _remove(*folders)
-
-
-def _remove(*folders: Path) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    remove_folders(*folders)
 
 
 def main(descriptor: str) -> int:
@@ -109,7 +96,7 @@ def main(descriptor: str) -> int:
     pipe = Pipe(int(descriptor))
     _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
-    threading.Thread(target=_end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
 
     def report(done: int, total: int) -> None:
         with contextlib.suppress(OSError):  # a server process that has gone is noticed elsewhere

@@ -6,9 +6,12 @@ StreamingError
     ├── CannotWrite          the file system says no
     ├── CannotKeep           it says no to what is kept meanwhile
     ├── NoRoom               what is to be written does not fit
+    ├── TooLong              its format cannot hold so much
     ├── BadCredentials       what is to sign it cannot
     ├── BadVideo             a clip that cannot be scored
-    └── CannotHold           a container that cannot take what the clip holds
+    ├── CannotHold           a container that cannot take what the clip holds
+    ├── NoStems              the generator makes the mix alone
+    └── Cancelled            whoever wanted it does not any more
 """
 
 from __future__ import annotations
@@ -57,6 +60,22 @@ class NoRoom(ExportError):
         super().__init__(f"{sizes}; make room, name another --out, or another folder for scratch in TMPDIR")
 
 
+class TooLong(ExportError):
+    code, status = "too_long", 422
+
+    def __init__(self, path: Path, seconds: float, most_s: float) -> None:
+        super().__init__(
+            f"{path.name!r} would hold {seconds:g} s; a file of this format holds {most_s:.0f} s at most; choose flac"
+        )
+
+
+class Cancelled(ExportError):
+    code, title = "cancelled", "The work was given up"
+
+    def __init__(self) -> None:
+        super().__init__("it was cancelled; nothing of it is left")
+
+
 class BadCredentials(ExportError):
     code, status = "bad_credentials", 422
 
@@ -69,6 +88,13 @@ class BadVideo(ExportError):
 
     def __init__(self, path: Path, what: str, way_out: str) -> None:
         super().__init__(f"{path.name!r} {what}; {way_out}")
+
+
+class NoStems(ExportError):
+    code, status = "no_stems", 422
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(f"the generator {backend!r} makes no stems; leave them out, or choose another --backend")
 
 
 class CannotHold(ExportError):

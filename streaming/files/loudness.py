@@ -1,28 +1,34 @@
-"""How loud sound is, and how to make it as loud as asked. In: sound; out: figures, or sound.
+"""How loud sound is, and how to make it as loud as asked. In: sound; out: figures, or a gain curve.
 
 Remembers nothing; the calling thread does the work.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import av
 import numpy as np
-from av.filter import Graph
 
-from engine.audio import CHANNELS, SAMPLE_RATE
-from streaming.files.sound import Samples, Sound, from_av_frame, to_av_frames
+from moods.timeline import LoudnessGoal
+from streaming.files.filters import filtered
+from streaming.files.peaks import Curve, Curved, limiting, true_peaks
+from streaming.files.sound import Sound
 
-TRUE_PEAK_DB = -1.0
-LIMITER_MARGIN_DB = 0.2
-"""The limiter sees peaks at four times the rate; what lies between those samples and the way back down fits in here."""
+CEILING_MARGIN_DB = 0.2
+"""Peaks are seen at four times the rate; what lies between those samples fits in here."""
 SILENCE_LUFS = -70.0
 """The absolute gate of ITU-R BS.1770-4: at or below it there is no loudness to speak of."""
-_NEAR_ENOUGH_LU = 0.1
+_NEAR_ENOUGH_LU = 0.05
 _MAX_PASSES = 5
+
+PRESETS = {
+    "youtube": LoudnessGoal(lufs=-14.0),
+    "spotify": LoudnessGoal(lufs=-14.0),
+    "apple": LoudnessGoal(lufs=-16.0),
+    "podcast": LoudnessGoal(lufs=-16.0),
+    "ebu": LoudnessGoal(lufs=-23.0),
+}
+"""What platforms bring music to, by name; a file at that level is left as it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,115 +39,52 @@ class Loudness:
     true_peak_db: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A gain into a limiter of peaks; without a ceiling there is no limiter."""
-
-    gain_db: float = 0.0
-    ceiling_db: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Levelled:
-    """`sound` at a level, of the same length; made anew whenever it is gone through."""
-
-    sound: Sound
-    level: Level
-
-    def __iter__(self) -> Iterator[Samples]:
-        if self.level == Level():
-            yield from self.sound
-            return
-        num_given = num_made = 0
-
-        def given() -> Iterator[Samples]:
-            nonlocal num_given
-            for samples in self.sound:
-                num_given += len(samples)
-                yield samples
-
-        for frame in filtered(given(), _chain(self.level)):
-            samples = from_av_frame(frame)[: num_given - num_made]
-            num_made += len(samples)
-            yield samples
-        if num_made < num_given:
-            yield np.zeros((num_given - num_made, CHANNELS), np.float32)
-
-
 def measure(sound: Sound) -> Loudness:
-    """Loudness of the whole, by libavfilter's ebur128."""
-    found: dict[str, str] = {}
-    for frame in filtered(sound, [("ebur128", "peak=true:metadata=1")]):
-        found = dict(frame.metadata) or found  # it speaks every 100 ms; a shorter rest at the end says nothing
-    lufs = float(found.get("lavfi.r128.I", SILENCE_LUFS))
+    """Loudness and true peak of the whole, by libavfilter's ebur128."""
+    found = _ebur128(sound, "peak=true:metadata=1")
     peak = float(found.get("lavfi.r128.true_peak", 0.0))
+    lufs = _lufs_of(found)
     return Loudness(
-        lufs=round(lufs, 2) if lufs > SILENCE_LUFS else None,
+        lufs=None if lufs is None else round(lufs, 2),
         true_peak_db=round(20 * float(np.log10(peak)), 2) if peak > 0 else None,
     )
 
 
-def level_for(sound: Sound, lufs: float) -> Level:
-    """The level that brings the whole to `lufs` with peaks of TRUE_PEAK_DB at most; silence stays silence."""
-    level, measured = Level(), measure(sound).lufs
+def _ebur128(sound: Sound, options: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for frame in filtered(sound, [("ebur128", options)]):
+        found = dict(frame.metadata) or found  # it speaks every 100 ms; a shorter rest at the end says nothing
+    return found
+
+
+def _lufs_of(found: dict[str, str]) -> float | None:
+    lufs = float(found.get("lavfi.r128.I", SILENCE_LUFS))
+    return lufs if lufs > SILENCE_LUFS else None
+
+
+def _lufs(sound: Sound) -> float | None:
+    return _lufs_of(_ebur128(sound, "metadata=1"))
+
+
+def level_for(sound: Sound, lufs: float | None, true_peak_db: float) -> Curve:
+    """The gain curve that brings the whole to `lufs` with peaks of `true_peak_db` at most; silence stays silence.
+
+    Without `lufs` it only keeps the peaks down.
+    """
+    peaks, ceiling_db = true_peaks(sound), true_peak_db - CEILING_MARGIN_DB
+    curve = limiting(peaks, ceiling_db)
+    if lufs is None:
+        return curve
+    gain_db, measured = 0.0, _lufs(Curved(sound, curve))
     slope = 1.0  # by how much the loudness rises with the gain; the limiter takes some of it away
     for _ in range(_MAX_PASSES):
         if measured is None or abs(lufs - measured) < _NEAR_ENOUGH_LU:
             break
         step_db = (lufs - measured) / slope
-        level = Level(level.gain_db + step_db, TRUE_PEAK_DB - LIMITER_MARGIN_DB)
-        before, measured = measured, measure(Levelled(sound, level)).lufs
+        gain_db += step_db
+        gain = np.float32(10 ** (gain_db / 20))
+        curve = gain * limiting(gain * peaks, ceiling_db)
+        before, measured = measured, _lufs(Curved(sound, curve))
         if measured is not None:
             slope = float(np.clip((measured - before) / step_db, 0.25, 1.0))
-    return level
-
-
-def _chain(level: Level) -> list[tuple[str, str]]:
-    """libavfilter's filters that bring sound to `level`."""
-    chain = [("volume", f"{level.gain_db}dB:precision=float")]
-    if level.ceiling_db is not None:
-        limit = 10 ** (level.ceiling_db / 20)
-        chain += [
-            ("aresample", f"{4 * SAMPLE_RATE}"),
-            ("alimiter", f"limit={limit:.6f}:level=false:latency=true:attack=5:release=80"),
-            ("aresample", f"{SAMPLE_RATE}"),
-        ]
-    return [*chain, ("aformat", f"flt:{SAMPLE_RATE}:stereo")]
-
-
-def filtered(sound: Sound, chain: list[tuple[str, str]]) -> Iterator[av.AudioFrame]:
-    """Sound through libavfilter's filters, each a name and its arguments."""
-    return filtered_frames(to_av_frames(sound), chain)
-
-
-def filtered_frames(frames: Iterator[av.AudioFrame], chain: list[tuple[str, str]]) -> Iterator[av.AudioFrame]:
-    """Frames of one kind, whichever it is, through libavfilter's filters."""
-    first = next(frames, None)
-    if first is None:
-        return
-    graph = Graph()
-    nodes = [
-        graph.add_abuffer(
-            format=first.format.name, sample_rate=first.sample_rate, layout=first.layout.name, time_base=first.time_base
-        )
-    ]
-    nodes += [graph.add(name, arguments) for name, arguments in chain]
-    nodes.append(graph.add("abuffersink"))
-    for source, sink in zip(nodes, nodes[1:], strict=False):
-        source.link_to(sink)
-    graph.configure()
-    for frame in itertools.chain([first], frames):
-        graph.push(frame)
-        yield from _pulled(graph)
-    graph.push(None)
-    yield from _pulled(graph)
-
-
-def _pulled(graph: Graph) -> Iterator[av.AudioFrame]:
-    while True:
-        try:
-            frame = graph.pull()
-            assert isinstance(frame, av.AudioFrame)
-            yield frame
-        except (BlockingIOError, EOFError):
-            return
+    return curve

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from streaming.files.loudness import filtered
+from streaming.files.filters import filtered
 from streaming.files.sound import Sound
 
 _RATE = 16_000

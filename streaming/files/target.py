@@ -12,8 +12,9 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,15 +28,15 @@ class Target:
     def __init__(self, path: Path) -> None:
         self.path = path
         with naming(path):
-            self._real = Path(os.path.realpath(path))  # a link stays; what it leads to is written
+            self.real = Path(os.path.realpath(path))  # a link stays; what it leads to is written
             try:
                 self._old: os.stat_result | None = os.stat(path)
             except FileNotFoundError:
                 self._old = None
-                _try_new(path, self._real)
+                _try_new(path, self.real)
             else:
                 _try_old(path, self._old)
-        self.folder = self._real.parent
+        self.folder = self.real.parent
         self.is_replaced = self._old is None or (_is_plain(self._old) and os.access(self.folder, os.W_OK | os.X_OK))
         """A file made beside it takes its place; otherwise the bytes are copied into what is there."""
 
@@ -45,20 +46,23 @@ class Target:
 
         Raises `CannotWrite`, `CannotKeep`.
         """
-        part = self.folder / f".undersong-{secrets.token_hex(4)}" if self.is_replaced else None
+        with open_together([self], scratch_folder) as parts:
+            yield parts[0].file
+
+    @contextmanager
+    def part(self, scratch_folder: Path) -> Iterator[Part]:
+        """Yield what is on its way to the target, and is gone after the block unless it was delivered."""
+        path = self.folder / f".undersong-{secrets.token_hex(4)}" if self.is_replaced else None
         try:
-            file = self._nameless(scratch_folder) if part is None else self._create(part)
+            file = self._nameless(scratch_folder) if path is None else self._create(path)
             try:
-                yield file
-                with naming(self.path):
-                    file.flush()
-                    self._deliver(file, part)
+                yield Part(self, file, path, scratch_folder)
             finally:
                 with contextlib.suppress(OSError):  # what could not be written cannot be flushed either
                     file.close()
         finally:
-            if part is not None:
-                part.unlink(missing_ok=True)
+            if path is not None:
+                path.unlink(missing_ok=True)
 
     def _nameless(self, scratch_folder: Path) -> BinaryIO:
         with naming(scratch_folder, CannotKeep):
@@ -69,12 +73,13 @@ class Target:
         with naming(self.path):
             return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b")
 
-    def _deliver(self, file: BinaryIO, part: Path | None) -> None:
+    def take(self, file: BinaryIO, part: Path | None) -> None:
+        """Have the content of `file`, whose name is `part`, at the path. Raises OSError."""
         if part is not None:
             if self._old is not None:
                 _make_like(file, self._old)
             try:
-                os.replace(part, self._real)
+                os.replace(part, self.real)
                 return
             except OSError:  # a file that is mounted by itself is busy, but can be filled
                 if self._old is None:
@@ -82,6 +87,51 @@ class Target:
         file.seek(0)
         with open(self.path, "wb") as there:
             shutil.copyfileobj(file, there, 2**20)
+
+    def take_back(self) -> None:
+        """Remove what was delivered, where there was nothing before."""
+        if self._old is None:
+            self.real.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file on its way to its target."""
+
+    target: Target
+    file: BinaryIO
+    path: Path | None
+    """Its name meanwhile; None where it has none and lies in `scratch_folder`."""
+    scratch_folder: Path
+
+    def naming(self) -> AbstractContextManager[None]:
+        """Turn an OSError that comes of filling the file into one of ours."""
+        return naming(self.target.path) if self.path is not None else naming(self.scratch_folder, CannotKeep)
+
+
+@contextmanager
+def open_together(targets: Sequence[Target], scratch_folder: Path) -> Iterator[list[Part]]:
+    """Yield files to fill, one for each target, to appear together when the block ends; an error leaves all as it was.
+
+    As far as a file system can: what has been replaced already when another target fails stays. Raises `CannotWrite`,
+    `CannotKeep`.
+    """
+    with ExitStack() as stack:
+        parts = [stack.enter_context(target.part(scratch_folder)) for target in targets]
+        yield parts
+        for part in parts:
+            with naming(part.target.path):
+                part.file.flush()
+        delivered: list[Target] = []
+        try:
+            for part in sorted(parts, key=lambda part: part.path is not None):  # a pipe's reader may leave
+                with naming(part.target.path):
+                    part.target.take(part.file, part.path)
+                delivered.append(part.target)
+        except BaseException:
+            for target in delivered:
+                target.take_back()
+            raise
 
 
 def _is_plain(status: os.stat_result) -> bool:

@@ -22,7 +22,7 @@ from av.stream import Disposition
 from engine.audio import CHANNELS, SAMPLE_RATE
 from moods.timeline import LONGEST_S, SHORTEST_S, read_fps
 from streaming.files.errors import BadVideo
-from streaming.files.loudness import filtered_frames
+from streaming.files.filters import filtered_frames
 from streaming.files.sound import CHUNK_FRAMES, Samples, from_av_frame
 
 MOST_PIXELS = 8192 * 8192
@@ -32,8 +32,10 @@ _USUAL_FPS = [
     *(Fraction(whole * 1000, 1001) for whole in (24, 30, 48, 60, 120)),
     *(Fraction(whole) for whole in (24, 25, 30, 48, 50, 60, 100, 120)),
 ]
-_MOST_MISSING = Fraction(1)
+_MOST_MISSING_S = 1
 """Seconds by which a file may be shorter than it says; containers round, and sound may end later than the picture."""
+_JITTER_S = 1.01e-3
+"""By how much frames at a steady rate may be told wrong: some containers count milliseconds."""
 _NEGLIGIBLE_GAP_S = 0.02
 """Timestamps of sound are often rounded to milliseconds."""
 
@@ -54,6 +56,10 @@ class Video:
     time_base: Fraction
     ticks: npt.NDArray[np.int64] = field(repr=False, compare=False)
     """[num_frames + 1] When each frame begins and when the last one ends, on the container's clock."""
+    has_preroll: bool
+    """Pictures stand before the first one shown, only because others need them to be decoded."""
+    most_waiting: int | None
+    """How many pictures are decoded before one that is shown before them; None: the container says when to decode."""
     stream_index: int
     sound_index: int | None
     """The stream with the sound that players play; None: the clip is silent."""
@@ -96,6 +102,14 @@ class Video:
             return frame / self.fps
         return int(self.ticks[frame] - self.ticks[0]) * self.time_base
 
+    def decode_ticks(self) -> Iterator[int]:
+        """When the pictures are to be decoded, one after another, where the container does not say it."""
+        waiting = self.most_waiting or 0
+        usual = int(np.median(np.diff(self.ticks)))
+        return itertools.chain(
+            range(int(self.ticks[0]) - waiting * usual, int(self.ticks[0]), usual), map(int, self.ticks)
+        )
+
     def frame_at(self, tick: int) -> int:
         """The frame whose picture is shown at a tick of the container's clock."""
         return int(np.clip(np.searchsorted(self.ticks, tick, "right") - 1, 0, self.num_frames - 1))
@@ -132,8 +146,9 @@ def probe(path: Path) -> Video:
         assert time_base is not None
         heard = _default_sound(container)
         starts = [] if heard is None or heard.start_time is None else [heard.start_time * (heard.time_base or 1)]
-        ticks = _ticks(path, container, shown)
-        duration = int(ticks[-1] - ticks[0]) * time_base
+        clock = _read_clock(path, container, shown)
+        first = int(clock.ticks[0])
+        duration = (int(clock.ticks[-1]) - first) * time_base
         if not SHORTEST_S <= duration <= LONGEST_S:
             raise BadVideo(path, f"is {float(duration):g} s long", f"{SHORTEST_S:g} … {LONGEST_S:g} s are allowed")
         rates = [shown.guessed_rate, shown.base_rate, shown.average_rate]
@@ -143,12 +158,14 @@ def probe(path: Path) -> Video:
             width=shown.width,
             height=shown.height,
             rotation=_rotation(path),
-            fps=_steady_rate(ticks, time_base, [rate for rate in rates if rate]),
+            fps=_steady_rate(clock.ticks, time_base, [rate for rate in rates if rate]),
             time_base=time_base,
-            ticks=ticks,
+            ticks=clock.ticks,
+            has_preroll=clock.has_preroll,
+            most_waiting=clock.most_waiting,
             stream_index=shown.index,
             sound_index=None if heard is None else heard.index,
-            sound_starts_s=float(starts[0] - int(ticks[0]) * time_base) if starts else 0.0,
+            sound_starts_s=float(starts[0] - first * time_base) if starts else 0.0,
         )
 
 
@@ -160,40 +177,58 @@ def _default_sound(container: InputContainer) -> av.AudioStream | None:
     return next((stream for stream in streams if stream.disposition & Disposition.default), next(iter(streams), None))
 
 
-def _ticks(path: Path, container: InputContainer, shown: av.VideoStream) -> npt.NDArray[np.int64]:
-    """When each frame begins and the last one ends. Raises `BadVideo` for a file that is cut off."""
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """What the packets say of time; the fields are those of `Video`."""
+
+    ticks: npt.NDArray[np.int64]
+    has_preroll: bool
+    most_waiting: int | None
+
+
+def _read_clock(path: Path, container: InputContainer, shown: av.VideoStream) -> _Clock:
+    """Go through all packets. Raises `BadVideo` for a file that is cut off."""
     indexed_bytes = max((entry.pos + entry.size for entry in shown.index_entries), default=0)
-    if indexed_bytes > (there := path.stat().st_size):
-        raise BadVideo(path, f"is cut off: {there} bytes are there of {indexed_bytes} at least", "copy it again")
-    promised = None if container.duration is None else Fraction(container.duration, av.time_base)
+    if indexed_bytes > (there_bytes := path.stat().st_size):
+        raise BadVideo(path, f"is cut off: of {indexed_bytes} bytes or more {there_bytes} are there", "copy it again")
     begins: list[int] = []
-    last_s = Fraction(0)
     last, lasts = -1, 0
+    end_s = Fraction(0)
+    has_preroll, is_told_when_to_decode = False, True
     for packet in container.demux():
-        if packet.pts is None or packet.is_discard or packet.time_base is None:
+        if packet.pts is None or packet.time_base is None:
             continue
-        last_s = max(last_s, (packet.pts + (packet.duration or 0)) * packet.time_base)
-        if packet.stream_index == shown.index:
-            begins.append(packet.pts)
-            last, lasts = max((last, lasts), (packet.pts, packet.duration or 0))
-    if not begins:
-        raise BadVideo(path, "holds no pictures", "it is empty or cut off; export it again")
-    starts_s = Fraction(container.start_time or 0, av.time_base)
-    if promised is not None and last_s - starts_s < promised - _MOST_MISSING:
-        found = f"{float(last_s - starts_s):.1f} s are there of {float(promised):.1f}"
+        end_s = max(end_s, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        if packet.stream_index != shown.index:
+            continue
+        if packet.is_discard:
+            has_preroll = True
+            continue
+        begins.append(packet.pts)
+        last, lasts = max((last, lasts), (packet.pts, packet.duration or 0))
+        is_told_when_to_decode &= packet.dts is not None
+    if len(begins) < 2:
+        raise BadVideo(path, f"holds {len(begins)} pictures", "it is empty, cut off or a still; export it again")
+    read_s = end_s - Fraction(container.start_time or 0, av.time_base)
+    promised_s = Fraction(container.duration or 0, av.time_base)
+    if read_s < promised_s - _MOST_MISSING_S:
+        found = f"of {float(promised_s):.1f} s {float(read_s):.1f} are there"
         raise BadVideo(path, f"is cut off: {found}", "copy it again")
-    ticks = np.unique(np.array(begins, np.int64))
-    usual = int(np.median(np.diff(ticks))) if len(ticks) > 1 else 1
-    return np.append(ticks, ticks[-1] + (lasts or usual))
+    ticks, ranks = np.unique(np.array(begins, np.int64), return_inverse=True)
+    return _Clock(
+        ticks=np.append(ticks, ticks[-1] + (lasts or int(np.median(np.diff(ticks))))),
+        has_preroll=has_preroll,
+        most_waiting=None if is_told_when_to_decode else int((np.arange(len(ranks)) - ranks).max()),
+    )
 
 
 def _steady_rate(ticks: npt.NDArray[np.int64], time_base: Fraction, told: list[Fraction]) -> Fraction | None:
-    """The rate at which the frames come, if each is where that puts it, as near as the container's clock can tell."""
+    """The rate at which the frames come, if each is where that puts it, as near as a container's clock tells it."""
     begins = (ticks[:-1] - ticks[0]) * float(time_base)
     for rate in [*told, *_USUAL_FPS]:
         if 1 <= rate <= 240 and read_fps(float(rate)) == rate:
             away_s = np.abs(begins - np.arange(len(begins)) / float(rate))
-            if len(begins) > 1 and away_s.max() <= 1.01 * float(time_base):
+            if away_s.max() <= max(_JITTER_S, 1.01 * float(time_base)):
                 return rate
     return None
 

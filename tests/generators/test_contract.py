@@ -228,7 +228,8 @@ def test_it_makes_what_its_traits_say(stage: Stage) -> None:
     if traits.has_stems:
         layers = np.concatenate([made.stems[0] for made in steps], 2)
         assert layers.shape == (len(LAYERS), *block.shape)
-        assert first_sound(block) - first_sound(layers.sum(0)) == traits.latency_frames
+        rest = layers.sum(0, dtype=np.float64) - block
+        assert np.abs(rest).max() < 1e-5 and (rest**2).mean() < 1e-10 * (block.astype(np.float64) ** 2).mean()
     if traits.has_notes:
         for index, made in enumerate(steps):
             (notes,) = made.notes

@@ -21,6 +21,7 @@ from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.engines.link import Engines
 from streaming.engines.local import LocalEngines
+from streaming.jobs.jobs import Jobs
 from tests.streams import stream_up_to
 
 Result = TypeVar("Result")
@@ -126,3 +127,21 @@ def no_stations_left(request: pytest.FixtureRequest) -> Iterator[None]:
         server: Running = request.getfixturevalue("server")
         for station in server.http.get("/v1/stations").json()["stations"]:
             server.http.delete(f"/v1/stations/{station['id']}")
+
+
+@pytest.fixture(autouse=True)
+def no_jobs_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test finds the server for renders without jobs and uploads, and what it has cancelled leaves nothing."""
+    yield
+    if "renders" in request.fixturenames:
+        server: Running = request.getfixturevalue("renders")
+        server.call(_forget_all(server.conductor.jobs))
+
+
+async def _forget_all(jobs: Jobs) -> None:
+    for job in list(jobs.all.values()):
+        jobs.forget(job)
+    for upload in list(jobs.uploads.values()):
+        await jobs._drop(upload)
+    while any((jobs.store.folder / "jobs").iterdir()):
+        await asyncio.sleep(0.01)

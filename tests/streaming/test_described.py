@@ -185,7 +185,7 @@ CONTROLS = [
         )
     ]
     + [(Changes, parse_changes, each) for each in ({"name": None}, {"seed": 1}, {"energy": 1}, {"energy": None})],
-    ids=lambda value: str(value)[:60],
+    ids=lambda value: getattr(value, "__name__", str(value))[:60],
 )
 def test_what_is_documented_is_what_is_read(message: Any, read: Any, sent: Any) -> None:
     is_documented = jsonschema_rs.Draft202012Validator(TypeAdapter(message).json_schema()).is_valid(sent)

@@ -33,7 +33,7 @@ def provenance(seed: int = 7, **fields: Any) -> Provenance:
 
 def signed(suffix: str, credentials: Credentials) -> tuple[io.BytesIO, bytes]:
     file = io.BytesIO()
-    write_audio(file, [SOUND], FORMATS[suffix], "plain")
+    write_audio(file, [SOUND], FORMATS[suffix], {"comment": "plain"})
     before = file.getvalue()
     sign(file, suffix, provenance().manifest("take"), credentials, io.BytesIO())
     return file, before

@@ -81,7 +81,7 @@ def compile_for_card() -> str:
     block, stems = np.zeros((1, 2, 960), np.float32), np.zeros((1, 5, 2, 1), np.float32)
     arguments = (
         numbers, of_slots(new_state(0)), tables, of_slots(new_scratch()), voice_rows, np.zeros(1, SOUND), numbers,
-        controls, numbers, block, stems,
+        controls, numbers, block, stems, False,
     )  # fmt: skip
     # Device functions ask the card for its capability, whatever the caller names.
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))

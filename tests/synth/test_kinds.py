@@ -68,7 +68,7 @@ def play(depth):
     colours = np.zeros((2, NUM_COLOURS))
     colours[:, C_BPM], colours[:, C_STYLES] = 100, 1
     out, stems = np.zeros((2, 1920), np.float32), np.zeros((5, 2, 1920), np.float32)
-    render_slot(state, tables, notes, colours, new_scratch(), out, stems)
+    render_slot(state, tables, notes, colours, new_scratch(), out, stems, False)
     return stems[4, 0]
 
 

@@ -41,11 +41,12 @@ def through_reverb(state: SlotState, wave: np.ndarray, reverb_s: float, low_rati
 
 @njit(error_model="numpy")
 def through_limiter(state: SlotState, wave: np.ndarray, out: np.ndarray) -> None:
+    gains = np.zeros(CONTROL_FRAMES)
     for chunk in range(wave.shape[1] // CONTROL_FRAMES):
         first = chunk * CONTROL_FRAMES
         row = wave[:, first : first + CONTROL_FRAMES]
         limit(
-            state.master[0].limiter, state.lookahead, state.limits, state.smoothing, row, out, first, first,
+            state.master[0].limiter, state.lookahead[0], state.limits, state.smoothing, row, gains, out, first, first,
             CONTROL_FRAMES,
         )  # fmt: skip
 

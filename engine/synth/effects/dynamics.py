@@ -30,6 +30,8 @@ _LEAST_CUT_DB, _MOST_CUT_DB, _FULL_CUT_DB = 4.0, 9.0, -24.0
 _SPEECH_GLIDE = 1.0 - math.exp(-_PERIOD_S / 0.08)
 
 
+BAND = np.dtype([("one", np.float64), ("two", np.float64)])
+"""The state-variable filter of the band of speech."""
 BUS = np.dtype(
     [
         ("level", np.float64),  # the compressor's detector, a power
@@ -39,7 +41,6 @@ BUS = np.dtype(
 )
 SPEECH = np.dtype(
     [
-        ("band", np.float64, (2,)),  # state-variable filter of the band
         ("power", np.float64),  # sum of the band over the control period so far
         ("level", np.float64),  # its mean
         ("cut", np.float64),  # share of the band taken off, at the next control point
@@ -78,22 +79,26 @@ def aim_speech(speech: Record, amount: float) -> None:
     share = min(1.0, max(0.0, 1.0 + (level_db - _FULL_CUT_DB) / 24.0))
     cut_db = _LEAST_CUT_DB + (_MOST_CUT_DB - _LEAST_CUT_DB) * share
     speech.cut = amount * (1.0 - 10.0 ** (-cut_db / 20))
-    if amount == 0.0 and speech.cut_before == 0.0:
-        speech.band[:] = 0.0
 
 
 @kernel
-def leave_room_for_speech(speech: Record, mix: np.ndarray, into: int, num_frames: int) -> None:
-    """Take the band of speech off the middle, where who speaks stands, in place. The band is that of filters.py."""
+def leave_room_for_speech(
+    speech: Record, filtering: Record, bus: np.ndarray, is_mix: bool, into: int, num_frames: int
+) -> None:
+    """Take the band of speech off the middle, where who speaks stands, in place. The band is that of filters.py.
+
+    How much of it, the mix decides; `filtering` is a BAND of the bus's own.
+    """
     before, after = speech.cut_before, speech.cut
     if before == 0.0 and after == 0.0:
+        filtering.one, filtering.two = 0.0, 0.0
         return
     slope = (after - before) / CONTROL_FRAMES
     g = math.tan(0.5 * TAU * SPEECH_HZ / SAMPLE_RATE)
     a1 = 1.0 / (1.0 + g * (g + SPEECH_DAMPING))
     p1, p2, p3 = 2.0 * a1 - 1.0, 2.0 * g * a1, 1.0 - 2.0 * g * g * a1
-    one, two, power = speech.band[0], speech.band[1], speech.power
-    left, right = mix[0, :num_frames], mix[1, :num_frames]
+    one, two, power = filtering.one, filtering.two, speech.power
+    left, right = bus[0, :num_frames], bus[1, :num_frames]
     for i in range(num_frames):
         middle = 0.5 * (left[i] + right[i])
         next_one, next_two = p1 * one + p2 * (middle - two), p2 * one + p3 * (two - middle) + middle
@@ -103,4 +108,6 @@ def leave_room_for_speech(speech: Record, mix: np.ndarray, into: int, num_frames
         cut = (before + slope * (into + i)) * band
         left[i] -= cut
         right[i] -= cut
-    speech.band[0], speech.band[1], speech.power = one, two, power
+    filtering.one, filtering.two = one, two
+    if is_mix:
+        speech.power = power

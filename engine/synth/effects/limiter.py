@@ -59,13 +59,13 @@ LIMITER = np.dtype(
 def new_limiter() -> tuple[
     npt.NDArray[np.void], npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]
 ]:
-    """At rest, the gain 1: its record; [2, 2 * RING_FRAMES] of sound, written twice so that a window is one piece;
+    """At rest, the gain 1: its record; [1, 2, 2 * RING_FRAMES] of sound, written twice so that a window is one piece;
     [RING_FRAMES] of targets; and [RING_FRAMES] of gains in fixed point."""
     limiter = np.zeros(1, LIMITER)
     for field in ("limit", "habit", "lowest"):
         limiter[field] = 1.0
     limiter["gain_sum"] = FIXED_POINT * WINDOW_FRAMES
-    lookahead = np.zeros((CHANNELS, 2 * RING_FRAMES))
+    lookahead = np.zeros((1, CHANNELS, 2 * RING_FRAMES))
     return limiter, lookahead, np.ones(RING_FRAMES), np.full(RING_FRAMES, FIXED_POINT)
 
 
@@ -136,35 +136,42 @@ def _update_limit(limiter: Record, lookahead: np.ndarray, limits: np.ndarray, sa
 
 
 @kernel
+def _take_in(lookahead: np.ndarray, bus: np.ndarray, frame: int, num_frames: int) -> None:
+    for channel in range(2):
+        for i in range(num_frames):
+            at = (frame + i) & (RING_FRAMES - 1)
+            lookahead[channel, at] = bus[channel, i]
+            lookahead[channel, at + RING_FRAMES] = bus[channel, i]
+
+
+@kernel
 def limit(
     limiter: Record,
     lookahead: np.ndarray,
     limits: np.ndarray,
     smoothing: np.ndarray,
     mix: np.ndarray,
+    gains: np.ndarray,
     out: np.ndarray,
     first: int,
     frame: int,
     num_frames: int,
 ) -> None:
-    """Write `mix` to out[:, first:] LATENCY_FRAMES later, at most CEILING.
+    """Write `mix` to out[:, first:] LATENCY_FRAMES later, at most CEILING; `gains` [num_frames] tells how.
 
     Least target over the window, slow release, then a moving average as long as the window: the gain arrives
     before the peak does and has no corner. The running sum is in fixed point, so it never drifts.
     """
     mask = RING_FRAMES - 1
     idle = _is_idle(limiter, mix, num_frames)
-    for channel in range(2):
-        for i in range(num_frames):
-            at = (frame + i) & mask
-            lookahead[channel, at] = mix[channel, i]
-            lookahead[channel, at + RING_FRAMES] = mix[channel, i]
+    _take_in(lookahead, mix, frame, num_frames)
     if idle:
         limiter.quiet_frames += num_frames
         limiter.lowest_age = 0
         for i in range(num_frames):
             limits[(frame + i) & mask] = 1.0
             smoothing[(frame + i) & mask] = FIXED_POINT
+            gains[i] = 1.0
             for channel in range(2):
                 out[channel, first + i] = lookahead[channel, (frame + i - LATENCY_FRAMES) & mask]
         return
@@ -175,5 +182,18 @@ def limit(
         limiter.gain_sum += fixed - smoothing[(at - WINDOW_FRAMES) & mask]
         smoothing[at & mask] = fixed
         gain = mean_gain(limiter)
+        gains[i] = gain
         for channel in range(2):
             out[channel, first + i] = gain * lookahead[channel, (at - LATENCY_FRAMES) & mask]
+
+
+@kernel
+def limit_alike(
+    lookahead: np.ndarray, gains: np.ndarray, bus: np.ndarray, out: np.ndarray, first: int, frame: int, num_frames: int
+) -> None:
+    """Write `bus` to out[:, first:] as late as the mix, and under the same `gains` [num_frames]."""
+    _take_in(lookahead, bus, frame, num_frames)
+    for channel in range(2):
+        for i in range(num_frames):
+            sample = lookahead[channel, (frame + i - LATENCY_FRAMES) & (RING_FRAMES - 1)]
+            out[channel, first + i] = gains[i] * sample

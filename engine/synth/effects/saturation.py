@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from engine.synth.compile import kernel
+from engine.synth.compile import Record, kernel
 from engine.synth.effects.lines import read_moving, turn, write_line
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import CENT, TAU, sine
@@ -27,13 +27,23 @@ FLUTTER_SHARE = 0.25
 """The flutter's swing of pitch over the wow's."""
 
 
+SHARE = np.dtype(
+    [
+        ("power", np.float64),  # sum over the control period so far
+        ("level", np.float64),  # its mean of late
+        ("share", np.float64),  # of all layers' levels, at the next control point
+        ("share_before", np.float64),  # and at the last
+    ]
+)
+"""A stem's part in what saturation adds to the mix."""
+_SHARE_GLIDE = 1.0 - math.exp(-CONTROL_FRAMES / (0.01 * SAMPLE_RATE))
 TAPE = np.dtype([("before", np.float64, (CHANNELS,))])
 """The sample before, that the drive needs."""
 
 
 def new_tape() -> npt.NDArray[np.float32]:
-    """The tape's delay line: [2, TAPE_FRAMES]."""
-    return np.zeros((CHANNELS, TAPE_FRAMES), np.float32)
+    """The tape's delay line: [1, 2, TAPE_FRAMES]."""
+    return np.zeros((1, CHANNELS, TAPE_FRAMES), np.float32)
 
 
 @kernel
@@ -61,6 +71,28 @@ def saturate(
     for i in range(1, len(row)):
         row[i] = _drive(plain[i], plain[i - 1], max(drive + slope * (into + i), LEAST_DRIVE), bias)
     memory[channel] = plain[len(row) - 1]
+
+
+@kernel
+def aim_share(share: Record) -> None:
+    """At a control point, take in how loud the stem was in the period before."""
+    share.level += _SHARE_GLIDE * (share.power / CONTROL_FRAMES - share.level)
+    share.power = 0.0
+
+
+@kernel
+def take_share(
+    share: Record, stem: np.ndarray, plain: np.ndarray, saturated: np.ndarray, into: int, num_frames: int
+) -> None:
+    """Add to one channel of a stem its part of what the mix has become beside what it was.
+
+    The shares of all stems sum to 1, so that the stems go on summing to the mix, and follow who is loud: to saturate
+    each by itself would give other overtones than those of the mix.
+    """
+    slope = (share.share - share.share_before) / CONTROL_FRAMES
+    for i in range(num_frames):
+        share.power += stem[i] * stem[i]
+        stem[i] += (share.share_before + slope * (into + i)) * (saturated[i] - plain[i])
 
 
 @kernel
