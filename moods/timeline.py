@@ -5,6 +5,7 @@ Remembers nothing; any thread. All places are seconds of the picture, whose firs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
@@ -37,6 +38,8 @@ ASKED_TEMPO_RANGE, OPEN_TEMPO_RANGE = 0.08, 0.15
 MOST_SECTIONS, MOST_HITS, MOST_CUTS, MOST_SPANS, MOST_REDONE = 1000, 2000, 20_000, 20_000, 20
 HOWS = ("cadence", "ring", "fade", "stop", "loop")
 
+_FPS_TEXT = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}|/[1-9][0-9]{0,5})?")
+_NTSC_DROP = Fraction(30_000, 1001)
 _At = Annotated[float, Number("at", 0, LONGEST_S)]
 _Label = Annotated[str, Field(max_length=200)]
 
@@ -44,10 +47,9 @@ _Label = Annotated[str, Field(max_length=200)]
 def read_fps(fps: object) -> Fraction:
     """Frames a second: a number 1 … 240, or "30000/1001"; 23.976, 29.97, 59.94 and the like mean the rates of NTSC."""
     if isinstance(fps, str):
-        try:
-            rate = Fraction(fps)
-        except (ValueError, ZeroDivisionError):
-            raise BadControl(f'fps is {shown(fps)}; expected a number or for example "30000/1001"') from None
+        if _FPS_TEXT.fullmatch(fps) is None:  # Fraction would also read 1e999999999, for ever
+            raise BadControl(f'fps is {shown(fps)}; expected a number or for example "30000/1001"')
+        rate = Fraction(fps)
         if not FPS[0] <= rate <= FPS[1]:
             raise OutOfRange("fps", fps, *FPS)
         return rate if rate.denominator in (1, 1001) else _nearest_rate(float(rate))
@@ -197,7 +199,7 @@ class Timeline(MoodFields):
         for index, (start, end) in enumerate(self.speech):
             if not 0 <= start < end:
                 raise BadControl(f"speech.{index} is {start:g} … {end:g}; expected a start and a later end in seconds")
-        if self.drop_frame and self.frame_rate.denominator != 1001:
+        if self.drop_frame and self.frame_rate % _NTSC_DROP:
             raise BadControl(f"drop_frame is true at {shown(self.fps)} fps; only 29.97 and 59.94 are counted so")
         return self
 

@@ -9,7 +9,7 @@ import pytest
 
 from moods.control import parse_control
 from moods.controller import Applied, Controller
-from moods.errors import OutOfRange
+from moods.errors import BadControl, OutOfRange
 from moods.opening import parse_opening
 
 SECOND = 48_000
@@ -44,6 +44,19 @@ def test_it_begins_changes_strikes_and_ends_where_it_says() -> None:
     struck = [cue.frame for cue, _ in controller.cues_within(0, 200)]
     assert struck == [round(4.2 * SECOND), at]
     assert [controller.beat_intent(b).cue for b in beats_of(controller)].count("hit") == 2
+
+
+@pytest.mark.parametrize("fps", ["1e999999999", "30000/0", "nan", "-25", " 25", "1/3/3", "9999999"])
+def test_frame_rates_in_words_are_plain_numbers_or_ratios(fps: str) -> None:
+    with pytest.raises(BadControl, match="fps is"):
+        parse_opening({"timeline": TIMELINE | {"fps": fps}})
+
+
+@pytest.mark.parametrize("fps", [23.976, 30, "60"])
+def test_drop_frame_is_for_rates_that_have_it(fps: float | str) -> None:
+    with pytest.raises(BadControl, match="only 29.97 and 59.94"):
+        parse_opening({"timeline": TIMELINE | {"fps": fps, "drop_frame": True}})
+    parse_opening({"timeline": TIMELINE | {"fps": "60000/1001", "drop_frame": True}})
 
 
 def test_a_seed_beside_the_timeline_wins() -> None:

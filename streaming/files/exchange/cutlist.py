@@ -43,8 +43,8 @@ _ALIASES = {
 COLUMNS: Mapping[str, str] = MappingProxyType({alias: name for name, of in _ALIASES.items() for alias in of.split()})
 
 _TIMECODE = re.compile(TIMECODE)
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-_CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:[.,]\d+)?)")
+_NUMBER = re.compile(r"\d{1,9}(?:[.,]\d{1,12})?")
+_CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:[.,]\d{1,12})?)")
 _SAID = re.compile(r"#\s*(fps|duration|start)\s*[:=]\s*(\S+)", re.IGNORECASE)
 _FIELDS = (*NUMBERS, *WORDS, "over")
 
@@ -233,7 +233,7 @@ class _Rows:
         cell = row.get(frames)
         if cell is None:
             return None
-        if not cell.isdigit() or self._timebase is None:
+        if re.fullmatch(r"\d{1,9}", cell) is None or self._timebase is None:
             raise self._source.bad(where, f"{frames} is {shown(cell)}", "write a whole number")
         return self._timebase.seconds(int(cell))
 

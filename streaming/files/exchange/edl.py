@@ -25,7 +25,7 @@ MAX_EVENTS = 20_000
 
 _EVENT = re.compile(
     rf"\s*(?P<number>\d+)\s+(?:(?P<reel>.*?)\s+)?(?P<channel>\S+)\s+(?P<how>C|D|W\d+|K(?:\s?[BO])?)"
-    rf"(?:\s+(?P<length>\d+))?\s+{TIMECODE}\s+{TIMECODE}\s+(?P<start>{TIMECODE})\s+(?P<end>{TIMECODE})\s*"
+    rf"(?:\s+(?P<length>\d{{1,4}}))?\s+{TIMECODE}\s+{TIMECODE}\s+(?P<start>{TIMECODE})\s+(?P<end>{TIMECODE})\s*"
 )
 _FCM = re.compile(r"\s*FCM\s*:\s*(NON[- ]?DROP|DROP)", re.IGNORECASE)
 _FPS = re.compile(r"\s*\*?\s*(?:FPS|FRAME ?RATE)\s*[:=]?\s*(\d+(?:[./]\d+)?)", re.IGNORECASE)

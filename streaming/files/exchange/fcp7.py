@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from streaming.files.exchange.errors import BadMarkers
 from streaming.files.exchange.markers import Markers
-from streaming.files.exchange.markup import parse
+from streaming.files.exchange.markup import MAX_DEPTH, MAX_ELEMENTS, parse
 from streaming.files.exchange.otio_file import OURS, sequence_of, timeline_of
 from streaming.files.exchange.sequence import EditedSequence
 from streaming.files.exchange.source import Source
@@ -51,6 +51,7 @@ def _first_sequence(root: ElementTree.Element, source: Source) -> ElementTree.El
 def _prepare(root: ElementTree.Element, source: Source) -> list[str]:
     """Put right what the adapter stumbles over, leave out what it does not need; refuse what it would misplace."""
     _first_sequence(root, source)
+    _check_references(root, source)
     notes = []
     num_misplaced = 0
     for parent in list(root.iter()):
@@ -73,6 +74,24 @@ def _prepare(root: ElementTree.Element, source: Source) -> list[str]:
     if num_misplaced:
         notes.append(f"markers that do not say where were left out: {num_misplaced}")
     return notes
+
+
+def _check_references(root: ElementTree.Element, source: Source) -> None:
+    """The adapter puts an element in the place of each that has its id, in one another: that may not go on for ever."""
+    first = {str(element.get("id")): element for element in reversed(list(root.iter())) if element.get("id")}
+    sizes: dict[ElementTree.Element, int] = {}
+
+    def size(element: ElementTree.Element, depth: int) -> int:
+        element = first.get(element.get("id", ""), element)
+        if element not in sizes:
+            if depth > MAX_DEPTH:
+                raise source.bad(str(element.tag), f"elements refer {depth} deep", f"allowed are {MAX_DEPTH}")
+            sizes[element] = MAX_ELEMENTS + 1  # of one within itself
+            sizes[element] = 1 + sum(size(child, depth + 1) for child in element)
+        return sizes[element]
+
+    if size(root, 0) > MAX_ELEMENTS:
+        raise source.bad("", f"its elements are more than {MAX_ELEMENTS}, with those they refer to", "export a part")
 
 
 def _check_track(track: ElementTree.Element, source: Source) -> None:

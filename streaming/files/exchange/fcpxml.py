@@ -25,7 +25,7 @@ from streaming.files.exchange.timecode import Timebase, can_drop
 MAX_ITEMS, MAX_DEPTH = 100_000, 30
 _CONTAINERS = ("clip", "asset-clip", "ref-clip", "sync-clip", "mc-clip")
 _CLIPS = (*_CONTAINERS, "video", "title", "audio", "gap")
-_TIME = re.compile(r"(-?\d+(?:\.\d+)?)(?:/(\d+))?s?")
+_TIME = re.compile(r"(-?\d{1,18}(?:\.\d{1,12})?)(?:/(\d{1,12}))?s?")
 _MARKERS = ("marker", "chapter-marker")
 
 

@@ -38,7 +38,7 @@ def read(source: Source, whole: dict[str, Any]) -> EditedSequence:
             Mark(timebase.seconds(int(row["frame"])), str(row["name"]), kind=str(row["kind"]))
             for row in whole["markers"]
         ]
-        start, duration = str(whole.get("start_timecode") or "00:00:00:00"), Fraction(whole["duration"])
+        start, duration = str(whole.get("start_timecode") or "00:00:00:00"), Fraction(float(whole["duration"]))
     except (KeyError, TypeError, ValueError, OverflowError, MoodsError) as error:
         problem = f"its markers are not as we write them ({type(error).__name__}: {error})"
         raise source.bad("", problem, "give a timeline, or markers as they were written") from None

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from streaming.files.exchange.timecode import Timebase
+from streaming.files.exchange.timecode import Timebase, can_drop
 
 Kind = Literal["beat", "bar", "section", "hit"]
 KINDS: tuple[Kind, ...] = ("hit", "section", "bar", "beat")
@@ -52,7 +52,7 @@ class Markers:
 
     @property
     def timebase(self) -> Timebase:
-        return Timebase(self.frame_rate, self.drop_frame)
+        return Timebase(self.frame_rate, self.drop_frame and can_drop(self.frame_rate))
 
     @property
     def start_frame(self) -> int:

@@ -32,7 +32,7 @@ _OURS = re.compile(r"(?:bar|beat)\s+\d+(?:[.:]\d+)?", re.IGNORECASE)
 _UNNAMED = re.compile(
     r"(?:marker|chapter|to-?do|标记|標記|マーカー|마커|marcador|marqueur|marke)?\s*[\d.:;]*", re.IGNORECASE
 )
-_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
+_NUMBER = re.compile(r"[-+]?\d{1,6}(?:[.,]\d{1,6})?")
 _WEIGHTED = re.compile(r"[a-z]+=\d+(?:\.\d+)?(?:[\s+/]+[a-z]+=\d+(?:\.\d+)?)*", re.IGNORECASE)
 
 

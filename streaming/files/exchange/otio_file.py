@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 from moods.errors import MoodsError
@@ -106,7 +107,7 @@ class _Walk:
     def _duration(self, gathered: list[Track]) -> Fraction:
         ours = self._timeline.metadata.get(OURS, {})
         if "duration" in ours:
-            return Fraction(str(ours["duration"]))
+            return int(ours["duration"]) / self._rate()
         return max(extent(gathered), seconds_of(self._timeline.tracks.duration()))
 
     def _video_tracks(self, stack: Any) -> list[Any]:
@@ -121,9 +122,9 @@ class _Walk:
     def _rate(self) -> Fraction:
         """Of the sequence: of its start, else of the first thing in it."""
         tracks = sorted(self._timeline.tracks, key=lambda track: track.kind != self._otio.schema.TrackKind.Video)
-        children = (child for track in tracks for child in track if isinstance(child, self._otio.core.Item))
-        start, first = self._timeline.global_start_time, next(children, None)
-        times = [time for time in (start, first and first.duration()) if time is not None and time.rate > 1]
+        items = (child for track in tracks for child in track if isinstance(child, self._otio.core.Item))
+        times = [self._timeline.global_start_time, *(item.duration() for item in islice(items, 1))]
+        times = [time for time in times if time is not None and time.rate > 1]
         if not times and self._source.fps is not None:
             return self._source.fps
         rate = times[0].rate if times else 0.0
@@ -141,11 +142,11 @@ class _Walk:
     def _track(self, track: Any, offset: Fraction, into: Track, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise self._source.bad("", f"its sequences are nested {depth} deep", f"allowed are {MAX_DEPTH}")
-        self._marks_of(track, offset)
         trim = track.source_range
         zero = Fraction(0) if trim is None else seconds_of(trim.start_time)
         end = None if trim is None else offset + seconds_of(trim.duration)
         place = offset - zero
+        self._marks_of(track, place)
         children = list(track)
         for index, child in enumerate(children):
             self._num_items += 1
@@ -254,9 +255,7 @@ def timeline_of(markers: Markers) -> Any:
     timeline = otio.schema.Timeline(
         markers.title,
         global_start_time=time(markers.start_frame),
-        metadata={
-            OURS: {"drop_frame": markers.drop_frame, "duration": str(markers.length_frames / markers.frame_rate)}
-        },
+        metadata={OURS: {"drop_frame": markers.drop_frame, "duration": markers.length_frames}},
     )
     timeline.tracks.append(otio.schema.Track("Music", [music], kind=otio.schema.TrackKind.Audio))
     timeline.tracks.markers.extend(

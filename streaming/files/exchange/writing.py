@@ -56,5 +56,9 @@ def markers_document(markers: Markers, ending: str, kinds: Iterable[str] | None 
     form = FORMATS.get(ending.removeprefix(".").casefold())
     if form is None:
         raise BadMarkers(f"markers cannot be written as {shown(ending)}; expected {', '.join(FORMATS)}")
+    try:
+        _ = markers.start_frame
+    except ValueError as error:
+        raise BadMarkers(f"start_timecode: {error}") from None
     kept = markers.of(form.kinds if kinds is None else kinds)
     return form.mark + form.write(kept).encode()

@@ -85,6 +85,8 @@ def xmeml(*items: tuple[object, int]) -> str:
         ("a.csv", "1,4\n2,8\n", "its second column are bare numbers"),
         ("a.csv", "# fps: 900\nat\n1\n", "# fps: fps is"),
         ("a.csv", "at\n" + "1" * 200_000, "line 2: it is no table: field larger"),
+        ("a.csv", "at\n" + "9" * 5000, "is no place"),
+        ("a.json", '{"duration": "1e999999999", "fps": 25, "markers": []}', "not as we write them"),
         ("a.srt", "hello", "it has no line such as 00:00:01,000 --> 00:00:03,500"),
         ("a.srt", "1\n00:00:05,000 --> 00:00:01,000\nx\n", "line 2: 00:00:05,000 --> 00:00:01,000 ends before"),
     ],
@@ -110,6 +112,16 @@ def test_a_compound_clip_within_itself_ends() -> None:
     )
     with pytest.raises(BadExchange, match="nested 31 deep"):
         read_exchange(document.encode(), "a.fcpxml")
+
+
+def test_sequences_that_multiply_by_reference_are_refused() -> None:
+    """Each holds the one before ten times: what a file says in a page would fill any memory."""
+    inner = "<sequence id='s0'/>"
+    for level in range(12):
+        clips = f"<clipitem>{inner}</clipitem>" + f"<clipitem><sequence id='s{level}'/></clipitem>" * 9
+        inner = f"<sequence id='s{level + 1}'><media><video><track>{clips}</track></video></media></sequence>"
+    with pytest.raises(BadExchange, match="elements are more than 1000000, with those they refer to"):
+        read_exchange(f"<xmeml>{inner}</xmeml>".encode(), "a.xml")
 
 
 @pytest.mark.parametrize("path", sorted(DIALECTS.iterdir()), ids=lambda path: path.name)
