@@ -22,7 +22,11 @@ export function readAddress({ search, hash }) {
 export function writeAddress(asked) {
   const query = new URLSearchParams();
   for (const name of [...TEXTS, ...NUMBERS]) if (asked[name] != null) query.set(name, asked[name]);
-  if (asked.style) query.set("style", Object.entries(asked.style).map((pair) => pair.join("=")));
+  if (asked.style)
+    query.set(
+      "style",
+      Object.entries(asked.style).map((pair) => pair.join("=")),
+    );
   return query;
 }
 

@@ -2,10 +2,9 @@
    Remembers its elements. */
 
 import { fill, make } from "./elements.js";
-import { keyName, nameOf, t } from "./i18n.js";
-import { grouped, nameOfReading } from "./naming.js";
+import { nameOf, t } from "./i18n.js";
+import { grouped, wordsOfReading } from "./naming.js";
 import { DRAWN_FIELDS, HOWS, LOUDNESS } from "./piece.js";
-
 
 const RANGES = { energy: [0, 1], valence: [-1, 1], tension: [0, 1] };
 const OVERS = [null, 0, 0.5, 1, 2, 4, "1 bar", "2 bars", "4 bars"];
@@ -17,6 +16,9 @@ const $ = (selector) => document.querySelector(selector);
 export class Inspector {
   #rows = {};
   #moods = [];
+  #styles = [];
+  /** Words are wanted for the section selected, and there are none yet. */
+  #asksWords = false;
 
   /** `on`: { change(list, index, fields), place(list, index, at), remove(list, index), piece(fields) }. */
   constructor(on) {
@@ -27,7 +29,9 @@ export class Inspector {
       const prompt = target.value.trim();
       if (prompt) this.#set({ prompt, mood: undefined });
     });
-    $("#section-over").addEventListener("change", ({ target }) => this.#set({ over: JSON.parse(target.value) ?? undefined }));
+    $("#section-over").addEventListener("change", ({ target }) =>
+      this.#set({ over: JSON.parse(target.value) ?? undefined }),
+    );
     $("#hit-strength").addEventListener("input", ({ target }) => this.#set({ strength: target.valueAsNumber }));
     $("#place").addEventListener("change", ({ target }) => {
       const { list, index } = this.selected;
@@ -45,8 +49,8 @@ export class Inspector {
     $("#duck").addEventListener("change", ({ target }) => this.on.piece({ ducks: target.checked }));
   }
 
-  showCatalogue(moods) {
-    this.#moods = moods;
+  showCatalogue(moods, styles) {
+    [this.#moods, this.#styles] = [moods, styles];
     this.translate();
   }
 
@@ -54,14 +58,23 @@ export class Inspector {
     const groups = grouped(this.#moods).map(({ group, moods }) =>
       make("optgroup", { label: t(`group_${group}`) }, ...moods.map((mood) => new Option(nameOf(mood), mood.name))),
     );
-    $("#section-mood").replaceChildren(new Option(t("goesOn"), GOES_ON), new Option(t("inOwnWords"), IN_WORDS), ...groups);
+    $("#section-mood").replaceChildren(
+      new Option(t("goesOn"), GOES_ON),
+      new Option(t("inOwnWords"), IN_WORDS),
+      ...groups,
+    );
     $("#section-over").replaceChildren(...OVERS.map((over) => new Option(overName(over), JSON.stringify(over))));
     $("#ending").replaceChildren(...HOWS.map((how) => new Option(t(`how_${how}`), how)));
-    $("#loudness").replaceChildren(...LOUDNESS.map((lufs) => new Option(t(lufs === null ? "loudness_live" : `loudness_${-lufs}`), JSON.stringify(lufs))));
+    $("#loudness").replaceChildren(
+      ...LOUDNESS.map(
+        (lufs) => new Option(t(lufs === null ? "loudness_live" : `loudness_${-lufs}`), JSON.stringify(lufs)),
+      ),
+    );
   }
 
   /** `values`: of each section in full; `meaning(section)`: of its mood or prompt; `hasPicture`: the length is its. */
   show(piece, selected, values, meaning, hasPicture) {
+    if (this.selected?.list !== selected.list || this.selected.index !== selected.index) this.#asksWords = false;
     this.selected = selected;
     const { list, index } = selected;
     const item = piece[list][index];
@@ -87,8 +100,7 @@ export class Inspector {
   }
 
   #showSection(section, index, values, meaning) {
-    const isAsking = this.asksWords === `${index}` && !section.prompt;
-    const mood = section.mood ?? (section.prompt || isAsking ? IN_WORDS : GOES_ON);
+    const mood = section.prompt || this.#asksWords ? IN_WORDS : (section.mood ?? GOES_ON);
     $("#section-mood").value = mood;
     $(`#section-mood option[value="${GOES_ON}"]`).disabled = index === 0;
     $("#words-row").hidden = mood !== IN_WORDS;
@@ -112,14 +124,11 @@ export class Inspector {
   }
 
   #wordsOf(meaning, prompt) {
-    if (!meaning.understood) return t("nothingHeard", { prompt });
-    const named = [nameOfReading(meaning, this.#moods), meaning.bpm && t("bpmValue", { bpm: Math.round(meaning.bpm) }), meaning.key && keyName(meaning.key)];
-    const heard = t("understood", { what: named.filter(Boolean).join(" · ") });
-    return meaning.unknown.length ? `${heard} ${t("unknown", { words: meaning.unknown.join(", ") })}` : heard;
+    return meaning.understood ? wordsOfReading(meaning, this.#moods, this.#styles) : t("nothingHeard", { prompt });
   }
 
   #chooseMood(mood) {
-    this.asksWords = mood === IN_WORDS ? `${this.selected.index}` : null;
+    this.#asksWords = mood === IN_WORDS;
     const loose = Object.fromEntries(DRAWN_FIELDS.map((field) => [field, undefined]));
     if (mood === IN_WORDS) {
       $("#words-row").hidden = false;
@@ -161,4 +170,3 @@ function overName(over) {
 function set(field, value) {
   if (document.activeElement !== field) field.value = value;
 }
-

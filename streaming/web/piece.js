@@ -23,10 +23,21 @@ export const newSeed = () => Math.floor(Math.random() * Number.MAX_SAFE_INTEGER)
 export function newPiece(duration = 30) {
   const sections = [{ at: 0, mood: FIRST_MOOD }];
   const nothing = { hits: [], cuts: [], speech: [], others: {} };
-  return { duration, fps: null, sections, ...nothing, ending: "cadence", lufs: -14, ducks: true, seeds: [newSeed()], chosen: 0 };
+  return {
+    duration,
+    fps: null,
+    sections,
+    ...nothing,
+    ending: "cadence",
+    lufs: -14,
+    ducks: true,
+    seeds: [newSeed()],
+    chosen: 0,
+  };
 }
 
-const pick = (source, names) => Object.fromEntries(names.filter((name) => source[name] != null).map((name) => [name, source[name]]));
+const pick = (source, names) =>
+  Object.fromEntries(names.filter((name) => source[name] != null).map((name) => [name, source[name]]));
 
 const byPlace = (a, b) => a.at - b.at;
 
@@ -82,7 +93,9 @@ export function withPicture(piece, { duration, fps, cuts, speech }) {
 
 /** The length of a frame of the picture in seconds, or a hundredth where there is no picture. */
 export function frameOf({ fps }) {
-  const [frames, seconds = 1] = String(fps ?? 100).split("/").map(Number);
+  const [frames, seconds = 1] = String(fps ?? 100)
+    .split("/")
+    .map(Number);
   return seconds / frames;
 }
 
@@ -97,7 +110,10 @@ export function onFrame(piece, at) {
 export function moved(piece, list, index, at) {
   const taken = piece[list].some((other, each) => each !== index && other.at === at);
   if (taken || (list === "sections" && (index === 0 || at <= 0))) return piece;
-  return { ...piece, [list]: piece[list].map((each, other) => (other === index ? { ...each, at } : each)).sort(byPlace) };
+  return {
+    ...piece,
+    [list]: piece[list].map((each, other) => (other === index ? { ...each, at } : each)).sort(byPlace),
+  };
 }
 
 export function added(piece, list, item) {
@@ -112,14 +128,18 @@ export function removed(piece, list, index) {
 
 /** Fields of one section or hit; undefined takes a field away. */
 export function changed(piece, list, index, fields) {
-  const change = (each) => Object.fromEntries(Object.entries({ ...each, ...fields }).filter(([, value]) => value !== undefined));
+  const change = (each) =>
+    Object.fromEntries(Object.entries({ ...each, ...fields }).filter(([, value]) => value !== undefined));
   return { ...piece, [list]: piece[list].map((each, other) => (other === index ? change(each) : each)) };
 }
 
 /** The values of each section in full, [{ valence, energy, tension }]; `meaning(section)`: of its mood or prompt. */
 export function valuesOf(piece, meaning) {
   let before = NEUTRAL;
-  return piece.sections.map((section) => (before = { ...before, ...pick(meaning(section) ?? {}, DRAWN_FIELDS), ...pick(section, DRAWN_FIELDS) }));
+  return piece.sections.map(
+    (section) =>
+      (before = { ...before, ...pick(meaning(section) ?? {}, DRAWN_FIELDS), ...pick(section, DRAWN_FIELDS) }),
+  );
 }
 
 /** Seconds that a change takes where they are known before it is composed. */

@@ -6,7 +6,7 @@ import { Deck } from "./deck.js";
 import { fill, make, saveText } from "./elements.js";
 import { currentLanguage, nameOf, switchLanguage, t, translatePage } from "./i18n.js";
 import { Inspector } from "./inspector.js";
-import { nameOfReading } from "./naming.js";
+import { leadsSomewhere, nameOfReading } from "./naming.js";
 import { Notice } from "./notice.js";
 import { Output } from "./output.js";
 import { Picture } from "./picture.js";
@@ -51,6 +51,7 @@ let selected = { list: "sections", index: 0 };
 let wave = [];
 let plan = null;
 let moods = [];
+let styles = [];
 let asksPlan = 0;
 let asksMusic = 0;
 let lastFollowed_s = -1;
@@ -77,7 +78,12 @@ const picture = new Picture($("#video"), output, {
   seen: show,
   problem: (found) => sayOfPicture("said", { detail: found.message }),
 });
-const inspector = new Inspector({ change, place: move, remove, piece: (fields) => edit({ ...piece, ...fields }, Object.keys(fields).join()) });
+const inspector = new Inspector({
+  change,
+  place: move,
+  remove,
+  piece: (fields) => edit({ ...piece, ...fields }, Object.keys(fields).join()),
+});
 const strip = new Strip($("#strip"), { scrub, select, move, level, remove, add });
 
 window.undersong = { deck, picture, output, tracks };
@@ -166,7 +172,8 @@ function nameOfSection(section) {
   const known = meaning(section);
   if (section.name) return section.name;
   if (section.mood) return known ? nameOf(known) : section.mood;
-  if (section.prompt) return known?.understood ? nameOfReading(known, moods) : `“${section.prompt}”`;
+  if (section.prompt)
+    return known?.understood && leadsSomewhere(known) ? nameOfReading(known, moods) : `“${section.prompt}”`;
   return t("goesOn");
 }
 
@@ -352,7 +359,13 @@ async function keep(event) {
   const markers = [...document.querySelectorAll("#markers input:checked")].map(({ value }) => value);
   const formats = chosen.filter((each) => FORMATS.includes(each));
   if (!formats.length) return notice.say("noFormat");
-  const asked = { timeline: toTimeline(piece), formats, markers, stems: chosen.includes("stems"), midi: chosen.includes("midi") };
+  const asked = {
+    timeline: toTimeline(piece),
+    formats,
+    markers,
+    stems: chosen.includes("stems"),
+    midi: chosen.includes("midi"),
+  };
   if (picture.known) asked.video = picture.known.upload;
   await renders.begin(() => startRender(asked));
   if (picture.known && !(await picture.isKept())) sayOfPicture("pictureGone", { name: picture.known.name });
@@ -365,7 +378,16 @@ function show() {
   const names = piece.sections.map(nameOfSection);
   const field = $("#drawn").value;
   strip.snaps = $("#snap").checked;
-  strip.show(piece, { field, values, names, wave, beats: plan?.beats, bars: plan?.bars, composed_s: composed_s(), selected });
+  strip.show(piece, {
+    field,
+    values,
+    names,
+    wave,
+    beats: plan?.beats,
+    bars: plan?.bars,
+    composed_s: composed_s(),
+    selected,
+  });
   inspector.show(piece, selected, values, meaning, picture.known !== null);
   $("#undo").disabled = !steps.canUndo;
   $("#redo").disabled = !steps.canRedo;
@@ -455,8 +477,14 @@ function buildChoices() {
   const tick = (value, name, isOn = false) =>
     make("label", { className: "tick" }, make("input", { type: "checkbox", value, checked: isOn }), name);
   const stems = make("span", { dataset: { i18n: "stems" } });
-  $("#formats").append(...FORMATS.map((each) => tick(each, each.toUpperCase(), each === "wav")), tick("stems", stems), tick("midi", "MIDI"));
-  $("#markers").append(...MARKERS.map((each) => tick(each, { xml: "FCP7 XML", txt: "Audacity" }[each] ?? each.toUpperCase())));
+  $("#formats").append(
+    ...FORMATS.map((each) => tick(each, each.toUpperCase(), each === "wav")),
+    tick("stems", stems),
+    tick("midi", "MIDI"),
+  );
+  $("#markers").append(
+    ...MARKERS.map((each) => tick(each, { xml: "FCP7 XML", txt: "Audacity" }[each] ?? each.toUpperCase())),
+  );
 }
 
 /** A film needs a picture. */
@@ -489,7 +517,10 @@ function listen() {
   });
   $("#pick").addEventListener("click", () => $("#video-file").click());
   $("#unpick").addEventListener("click", forgetPicture);
-  for (const [picker, take] of [["#video-file", takeFile], ["#import-file", importTimeline]]) {
+  for (const [picker, take] of [
+    ["#video-file", takeFile],
+    ["#import-file", importTimeline],
+  ]) {
     $(picker).addEventListener("change", ({ target }) => {
       const [file] = target.files;
       target.value = "";
@@ -566,14 +597,14 @@ async function begin() {
   translate();
   for (let pause_ms = 500; !moods.length; pause_ms = Math.min(5000, pause_ms * 2)) {
     try {
-      ({ moods } = await fetchMoods());
+      ({ moods, styles } = await fetchMoods());
     } catch {
       notice.say("offline");
       await new Promise((resolve) => setTimeout(resolve, pause_ms));
     }
   }
   if (notice.key === "offline") notice.say(null);
-  inspector.showCatalogue(moods);
+  inspector.showCatalogue(moods, styles);
   await restore();
   show();
   askPlan();

@@ -135,7 +135,12 @@ export class Strip {
       const [begin, end] = [this.#share(section.at), this.#share(this.#endOf(index))];
       const name = this.#shown.names[index];
       const { hue, chroma } = colourOf(values);
-      Object.assign(block.style, { left: `${begin}%`, width: `${end - begin}%`, top: `${MOOD_TOP_PX}px`, height: `${MOOD_PX}px` });
+      Object.assign(block.style, {
+        left: `${begin}%`,
+        width: `${end - begin}%`,
+        top: `${MOOD_TOP_PX}px`,
+        height: `${MOOD_PX}px`,
+      });
       block.style.setProperty("--hue", hue);
       block.style.setProperty("--chroma", chroma);
       block.firstChild.textContent = name;
@@ -144,7 +149,14 @@ export class Strip {
       block.setAttribute("aria-label", t("sectionName", { number: index + 1, name, at: timeName(section.at) }));
       border.hidden = index === 0;
       Object.assign(border.style, { left: `${begin}%`, top: `${MOOD_TOP_PX}px`, height: `${MOOD_PX}px` });
-      describe(border, t("borderName", { number: index + 1, name }), section.at, 0, this.#piece.duration, timeName(section.at));
+      describe(
+        border,
+        t("borderName", { number: index + 1, name }),
+        section.at,
+        0,
+        this.#piece.duration,
+        timeName(section.at),
+      );
       const value = values[this.#shown.field];
       Object.assign(level.style, { left: `${(begin + end) / 2}%`, top: `${this.#height(value)}px` });
       const label = t("levelName", { field: t(this.#shown.field), number: index + 1 });

@@ -10,7 +10,7 @@ import { fill } from "./elements.js";
 import { currentLanguage, keyName, nameOf, switchLanguage, t, translatePage } from "./i18n.js";
 import { Keep } from "./keep.js";
 import { Meters } from "./meters.js";
-import { describe, nameOfReading, presetAt } from "./naming.js";
+import { describe, leadsSomewhere, nameOfReading, presetAt, wordsOfReading } from "./naming.js";
 import { Notice } from "./notice.js";
 import { Outbox } from "./outbox.js";
 import { Output } from "./output.js";
@@ -131,7 +131,8 @@ function askFor({ seed = null, mood: name, prompt, ...fields }) {
   if (seed !== null) wishes.seed = seed;
   if (mood) wishes.choose(mood);
   if (prompt) wishes.ask(prompt);
-  const styled = fields.style && Object.entries(fields.style).filter(([name]) => styles.some((each) => each.name === name));
+  const styled =
+    fields.style && Object.entries(fields.style).filter(([name]) => styles.some((each) => each.name === name));
   if (styled) fields.style = Object.fromEntries(styled);
   wishes.set(fields);
   tellReading(null);
@@ -313,10 +314,12 @@ function meetProblem(found) {
 function meetStation(station, how) {
   readout.reset();
   clock.reset();
-  adoptsHeading = how === "joined" && !player.isOurs;
+  const { understood } = station;
+  const isUntold = understood && how !== "joined" && !leadsSomewhere(understood); // the server has chosen the mood
+  adoptsHeading = isUntold || (how === "joined" && !player.isOurs);
   if (how !== "joined") join = null;
   keep.offer(station);
-  if (station.understood) meetReading(station.understood);
+  if (understood) meetReading(understood);
   if (how === "joined" && station.state === "paused") hush = "paused";
   isWaking = station.state === "asleep";
   meetStatus(station);
@@ -394,23 +397,13 @@ function meetReading(understood) {
 
 function tellReading(understood) {
   told = understood;
-  $("#understood").textContent = understood ? wordsOfReading(understood) : "";
+  $("#understood").textContent = understood ? wordsOf(understood) : "";
 }
 
-function wordsOfReading(understood) {
-  const { prompt, unknown = [], style, bpm, key, layers = {}, instruments = [] } = understood;
-  if (understood.understood === false) return t("nothingUnderstood", { prompt });
-  const styleNames = Object.keys(style).map((name) => nameOf(styles.find((each) => each.name === name) ?? { name }));
-  const named = [
-    ...styleNames,
-    bpm && t("bpmValue", { bpm: Math.round(bpm) }),
-    key && keyName(key),
-    ...Object.entries(layers).map(([layer, gain]) => t(gain === "mute" ? "withoutLayer" : "withLayer", { layer: t(layer) })),
-    ...instruments.map((each) => (typeof each === "string" ? each : each.name)),
-  ];
-  const heard = t("understood", { what: [nameOfReading(understood, moods), ...named.filter(Boolean)].join(" · ") });
-  return unknown.length ? `${heard} ${t("unknown", { words: unknown.join(", ") })}` : heard;
-}
+const wordsOf = (understood) =>
+  understood.understood === false
+    ? t("nothingUnderstood", { prompt: understood.prompt })
+    : wordsOfReading(understood, moods, styles);
 
 /** A control that was refused changed nothing: say so, and show what is so. */
 function meetRefusal(control, detail) {
@@ -584,7 +577,9 @@ function listen() {
   $("#redo").addEventListener("click", redo);
   $("#seed").addEventListener("change", (event) => meetSeed(event.target.value.trim()));
   $("#keep-open").addEventListener("click", () => keep.open());
-  $("#seed-auto").addEventListener("click", () => setSeed(wishes.seed === null ? (player.station?.seed ?? null) : null));
+  $("#seed-auto").addEventListener("click", () =>
+    setSeed(wishes.seed === null ? (player.station?.seed ?? null) : null),
+  );
   $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }));
   $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }));
   $("#voice").addEventListener("click", makeRoomForVoice);

@@ -34,7 +34,8 @@ export class Track {
       const response = await request(auditionPath(this.#job), { signal }).catch((problem) => this.#explain(problem));
       const reader = response.body.getReader();
       for (let part = await reader.read(); !part.done; part = await reader.read()) this.#take(part.value);
-      if (this.numFrames === null || this.composed < this.numFrames) await this.#explain(new Problem(0, "the music broke off"));
+      if (this.numFrames === null || this.composed < this.numFrames)
+        await this.#explain(new Problem(0, "the music broke off"));
       this.isWhole = true;
       this.onMore();
     } catch (error) {
@@ -53,7 +54,7 @@ export class Track {
   /** `length` frames from `frame` on, [left, right]; what is not there yet is silent. */
   read(frame, length) {
     const sides = [new Float32Array(length), new Float32Array(length)];
-    for (let index = 0; index < length; ) {
+    for (let index = 0; index < length;) {
       const [chunk, offset] = [this.#chunks[Math.floor((frame + index) / RATE)], (frame + index) % RATE];
       const run = Math.min(length - index, RATE - offset);
       if (chunk) {
@@ -96,7 +97,7 @@ export class Track {
   }
 
   #append(samples) {
-    for (let index = 0; index < samples.length; ) {
+    for (let index = 0; index < samples.length;) {
       const offset = this.composed % RATE;
       if (offset === 0) this.#chunks.push(new Int16Array(2 * RATE));
       const run = Math.min(samples.length - index, 2 * (RATE - offset));

@@ -15,7 +15,7 @@ const NEUTRAL = {
 };
 
 /** What the words of a prompt may name besides a place in mood space; it stays set as if it had been given as a field. */
-const NAMED_FIELDS = ["bpm", "key", "layers"];
+const NAMED_FIELDS = ["key", "layers"];
 
 const isBase = (name) => BASE_FIELDS.includes(name);
 
@@ -61,10 +61,12 @@ export class Wishes {
     const { prompt, set } = this.#question;
     this.#question = null;
     if (understood.understood === false) return true;
-    this.#rebase({ prompt }, understood);
-    const named = Object.entries(understood).filter(([name]) => NAMED_FIELDS.includes(name));
-    this.#overrides = merged(merged(this.#overrides, Object.fromEntries(named)), set);
-    if (!Object.keys(set).some(isBase)) this.reading = understood;
+    const isPlace = Object.keys(understood.mood).length > 0;
+    const names = isPlace ? NAMED_FIELDS : [...NAMED_FIELDS, "bpm"]; // the tempo of a mood is no field that was set
+    const named = Object.fromEntries(Object.entries(understood).filter(([name]) => names.includes(name)));
+    if (isPlace) this.#rebase({ prompt }, understood);
+    this.#overrides = merged(merged(this.#overrides, named), set);
+    if (isPlace && !Object.keys(set).some(isBase)) this.reading = understood;
     return true;
   }
 

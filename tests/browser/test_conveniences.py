@@ -93,6 +93,11 @@ def test_the_address_says_what_plays_and_plays_what_it_says(page: Page, server: 
     page.evaluate("location.hash = 'prompt=sad+rainy+night'")
     expect(page.locator("#understood")).to_contain_text("Heard as")
     assert take(page, 3)[-1]["set"] == {"prompt": "sad rainy night"}
+    title = page.locator("#heading").inner_text()
+    page.fill("#prompt", "120 bpm, no drums")
+    page.press("#prompt", "Enter")
+    expect(page.locator("#understood")).to_contain_text("Heard as without Drums · 120")
+    expect(page.locator("#heading")).to_have_text(title)
 
 
 def test_what_was_heard_is_kept_while_it_plays_and_when_it_has_been_stopped(page: Page, server: Server) -> None:

@@ -101,6 +101,9 @@ def test_a_dropped_picture_is_scored_heard_in_step_and_kept(page: Page, server: 
         page.wait_for_function(WHOLE)
     page.click("#play")
 
+    gains = page.evaluate("[1, 6].map((at) => window.undersong.deck.curve(48000 * at, 1)?.[0] ?? 1)")
+    assert gains[0] == 1 and gains[1] < 0.26, gains  # 12 dB under speech
+
     for each in ("#formats [value=midi]", "#markers [value=csv]"):
         page.check(each)
     expect(page.locator("#formats [value=mp4]")).to_be_checked()
