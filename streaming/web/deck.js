@@ -1,5 +1,5 @@
-/* Plays tracks at one play head. In: a track, places in seconds; out: sound, and where it is. Remembers the track that is
-   heard, which frame sounds when, and the blocks that are scheduled. No AudioWorklet, as in pcm.js. */
+/* Plays tracks at one play head. In: a track, places in seconds; out: sound, and where it is. Remembers the track that
+   is heard, which frame sounds when, and the blocks that are scheduled. No AudioWorklet, as in pcm.js. */
 
 import { RATE } from "./track.js";
 

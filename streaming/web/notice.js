@@ -1,5 +1,5 @@
-/* A line that is seen wherever the page is scrolled to. In: a word and its values; out: the line, until it is closed or no
-   longer so. Remembers what it says, so that it can say it in the other language. */
+/* A line that is seen wherever the page is scrolled to. In: a word and its values; out: the line, until it is closed or
+   no longer so. Remembers what it says, so that it can say it in the other language. */
 
 import { t } from "./i18n.js";
 

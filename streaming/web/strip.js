@@ -1,5 +1,5 @@
-/* The timeline as it is drawn and edited by hand. In: a piece, what was found and planned, the play head; out: edits and
-   places, by callback. Remembers its elements, what is selected, and a drag while it lasts.
+/* The timeline as it is drawn and edited by hand. In: a piece, what was found and planned, the play head; out: edits
+   and places, by callback. Remembers its elements, what is selected, and a drag while it lasts.
 
    A handle is a slider for the keyboard too: arrows move it by a frame of the picture, with Shift by a second. */
 
@@ -35,8 +35,8 @@ export class Strip {
   #drag = null;
   #position_s = 0;
 
-  /** `on`: { scrub(seconds, isOver), select(list, index), move(list, index, at), level(index, value), remove(list, index),
-   *  add(list, at) }. */
+  /** `on`: { scrub(seconds, isOver), select(list, index), move(list, index, at), level(index, value),
+   *  remove(list, index), add(list, at) }; `move` answers the index that the moved one has now. */
   constructor(element, on) {
     this.element = element;
     this.content = element.querySelector(".content");

@@ -514,7 +514,7 @@ function linkToThis() {
   return addressOf(`./?${query}`);
 }
 
-/** The page's own address says what is asked, so that a bookmark brings it back; a station that was joined stays named. */
+/** The page's own address says what is asked, so that a bookmark brings it back; one that was joined stays named. */
 function follow() {
   clearTimeout(followTimer);
   followTimer = setTimeout(followNow, FOLLOW_AFTER_MS);

@@ -14,7 +14,7 @@ const NEUTRAL = {
   density: null,
 };
 
-/** What the words of a prompt may name besides a place in mood space; it stays set as if it had been given as a field. */
+/** What the words of a prompt may name besides a place in mood space; it stays set as if given as a field. */
 const NAMED_FIELDS = ["key", "layers"];
 
 const isBase = (name) => BASE_FIELDS.includes(name);
