@@ -21,6 +21,7 @@ from moods.control import Control, parse_control
 from moods.errors import BadControl, MoodsError, shown
 from moods.fields import MAX_SEED
 from moods.opening import Opening, parse_opening
+from moods.timeline import Redo
 
 VERSION: Literal[1] = 1
 _WHOLE = "expected the whole answer of GET /v1/stations/{id}/take"
@@ -132,6 +133,15 @@ class Take:
     seed: int
     entries: tuple[Entry, ...] = ()
     header: TakeOpening | None = None
+    redo: tuple[Redo, ...] = ()
+    """Regions of the stream composed once more, beside those of a timeline."""
+
+    @property
+    def redone(self) -> tuple[Redo, ...]:
+        """All regions that are to be composed once more, by where they begin."""
+        timeline = self.opening.timeline
+        of_timeline = () if timeline is None else tuple(timeline.redo)
+        return tuple(sorted((*of_timeline, *self.redo), key=lambda redo: redo.start))
 
     def check_performable(self, traits: Traits) -> None:
         """Raises `BadTake` where a generator of these traits would make other music of it, with what differs."""

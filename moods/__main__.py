@@ -65,7 +65,7 @@ def _table(controller: Controller, seconds: float) -> Table:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m moods", description="Show the course of a mood, bar by bar.")
-    parser.add_argument("mood", nargs="?", default="healing", help="a preset, or free text in English or Chinese")
+    parser.add_argument("mood", nargs="?", default="healing", help="a preset, or free text")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE@SECONDS", help="a steer on the way")

@@ -61,8 +61,9 @@ def _begun(planned: Cue) -> tuple[float, int]:
 class Cues:
     """Implements `moods.part.Part`: all hits and stingers of a station that are not yet over.
 
-    At one beat there is one hit and one stinger composed into it: a later one replaces an earlier one.
-    What is asked for now is laid over the running beat, at its own frame.
+    At one beat there is one hit and one stinger composed into it: a later one replaces an earlier one. What is asked
+    for now is laid over the running beat, at its own frame; so is a hit in seconds where no beat can be composed around
+    it: the second in a beat, within the very first, over the last chord.
     """
 
     name = "cues"
@@ -197,8 +198,19 @@ class Cues:
             return Cue(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)
         # A pickup that has begun stays, though the hit it belonged to is replaced.
         planned = Cue(self._num_asked, control.id, None, control.strength, beat, offset, frame, None)
+        if self._must_lie_over(planned):
+            return replace(planned, is_over=True)
         fill_beats = [p.fill_beat for p in self._likes_of(planned)] if beat == earliest_beat else [beat - 1]
         return replace(planned, fill_beat=next(iter(fill_beats), None))
+
+    def _must_lie_over(self, hit: Cue) -> bool:
+        """Does a beat that is open leave no room to be composed around the hit?"""
+        if hit.frame is None:
+            return False
+        if (hit.beat == 0 and hit.offset > 0) or self._ending.is_after(hit.beat, hit.frame):
+            return True
+        others = (p for p in self._planned if p.stinger is None and not p.is_over and p.number != hit.number)
+        return any(p.beat == hit.beat and p.frame is not None and p.frame < hit.frame for p in others)
 
     def _add(self, planned: Cue) -> None:
         """Add what was planned; it replaces its like at the same beat, or frame where it is laid over."""
@@ -217,14 +229,17 @@ class Cues:
     def replan(self, edge: Edge) -> Change | None:
         """Fit what was asked for in seconds to a changed tempo."""
         changed: list[int] = []
-        for index, old in enumerate(self._planned):
+        for index in sorted(range(len(self._planned)), key=lambda index: _begun(self._planned[index])):
+            old = self._planned[index]
             if old.frame is None or old.beat < edge.beat:
                 continue
             beat, offset = self._beat_and_offset(old.frame)
-            fill_beat = old.fill_beat
-            if old.stinger is None and (fill_beat is None or fill_beat >= edge.beat):
-                fill_beat = beat - 1 if beat > edge.beat else None
-            new = replace(old, beat=beat, offset=offset, fill_beat=fill_beat)
+            new = replace(old, beat=beat, offset=offset)
+            if old.stinger is None:
+                is_over, fill_beat = self._must_lie_over(new), old.fill_beat
+                if fill_beat is None or fill_beat >= edge.beat:
+                    fill_beat = beat - 1 if beat > edge.beat and not is_over else None
+                new = replace(new, fill_beat=fill_beat, is_over=is_over)
             if new != old:
                 self._planned[index] = new
                 changed += [beat for p in (old, new) for beat in (p.beat, p.first_beat) if beat >= edge.beat]

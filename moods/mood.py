@@ -5,6 +5,7 @@ Remembers the presets, read once; any thread.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
@@ -72,7 +73,17 @@ class Style:
 
 def read_preset(name: str) -> dict[str, Any]:
     """The table of one file in `presets/`."""
-    return tomllib.loads((resources.files("moods") / "presets" / name).read_text(encoding="utf-8"))
+    return tomllib.loads(_preset_text(name))
+
+
+def read_json_preset(name: str) -> dict[str, Any]:
+    """The table of one file in `presets/` that a program has written."""
+    table: dict[str, Any] = json.loads(_preset_text(name))
+    return table
+
+
+def _preset_text(name: str) -> str:
+    return (resources.files("moods") / "presets" / name).read_text(encoding="utf-8")
 
 
 @cache

@@ -1,6 +1,7 @@
 """Free text to a point in mood space. In: a prompt in any language; out: what it asks for, and what it left unsaid.
 
-What is exact is read by pattern, then words by a lexicon. Remembers the prompts read last; any thread.
+What is exact is read by pattern, then words by a lexicon; what that does not have, by a sentence encoder. Remembers
+the prompts read last; any thread.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ from moods.intent import LAYERS, STYLES
 from moods.lexicon import Term, Word, find_instrument, read_words
 from moods.mood import DEFAULT_MOOD, Mood, find_mood, list_moods, style_names, style_thresholds, style_weights
 from moods.reader import Exact, read_exact
-from moods.spelling import spelled
+from moods.sentence import NOTHING, Meaning, understand
+from moods.spelling import Spelling, spelled
 
 STYLE_SHARE = 0.8  # of named styles, where a mood brings styles of its own
 NEUTRAL = Mood("neutral", "中性", 0.15, 0.45, 0.15, style_weights("acoustic"))
 INSTRUMENT_SHARE = 0.5  # of a style that is there for an instrument, beside a style that was named
+SENTENCE_WEIGHT = 2.0  # of a sentence, beside a word that names a mood
+MAX_NOTHING = 0.2  # share of a sentence's meaning that may be nothing, where it is understood
+SURE_OF_STYLE = 0.5
+SURE_OF_MOOD = 0.45  # share from which one new word counts beside those of the lexicon
+MANY_WORDS = 3  # new ones that are a sentence, whatever each means alone
+MAX_WORDS = 24  # of those that the lexicon does not have
 AUDIBLE = 0.02  # above the energy from which a layer plays
 
 Gain = float | Literal["mute"]
@@ -61,18 +69,15 @@ class _Found:
     def asks_layers(self) -> bool:
         return any(gain != "mute" for gain in self.layers.values())
 
-    def add(self, word: Word) -> None:
-        term = word.term
-        if term is None:
-            self.unknown.append(word.text)
-        elif term.layer is not None:
+    def add(self, word: Word, term: Term) -> None:
+        if term.layer is not None:
             self._add_layer(term.layer, word)
         elif term.instrument is not None:
             self._add_instrument(term.instrument, word)
         else:
-            self._lead(term, word.factor)
+            self.lead(term, word.factor)
 
-    def _lead(self, term: Term, factor: float) -> None:
+    def lead(self, term: Term, factor: float) -> None:
         if term.mood is not None and factor > 0:
             self.moods[term.mood.name] = self.moods.get(term.mood.name, 0) + factor
         if term.mood is not None and factor < 0:
@@ -106,10 +111,56 @@ def resolve_prompt(text: str) -> Prompt:
     """Read a free text prompt. Nothing understood: the default mood, and every word in `unknown`."""
     spelling = spelled(text)
     exact = read_exact(spelling)
+    rest = spelling.without(exact.spans)
+    words = read_words(rest)
     found = _Found()
-    for word in read_words(spelling.without(exact.spans)):
-        found.add(word)
+    for word in words:
+        if word.term is not None:
+            found.add(word, word.term)
+    _add_meaning(found, rest, words)
     return _prompt(text, exact, found)
+
+
+def _add_meaning(found: _Found, text: Spelling, words: list[Word]) -> None:
+    """What the words mean that the lexicon does not have, alone and in their sentence."""
+    new = [word for word in words if word.term is None]
+    legible = [word for word in new if any(letter.isalpha() for letter in word.text)][:MAX_WORDS]
+    if not legible:
+        found.unknown += [word.text for word in new]
+        return
+    unwanted = [word.span for word in words if word.factor < 0 or (word.term is not None and word.term.is_part)]
+    sentence, *alone = understand([text.without(unwanted).lower, *(word.text for word in legible)])
+    says = {id(word): meaning for word, meaning in zip(legible, alone, strict=True) if _says_something(meaning)}
+    for word in legible:
+        if word.factor < 0 and id(word) in says:
+            found.lead(Term(mood=find_mood(_likeliest(says[id(word)].moods)[0][0])), word.factor)
+    wanted = [word for word in legible if word.factor > 0]
+    is_sure = any(_likeliest_share(says[id(word)]) >= SURE_OF_MOOD for word in wanted if id(word) in says)
+    is_asked = bool(wanted) and (is_sure or len(wanted) >= MANY_WORDS or not found.says_where)
+    is_heard = is_asked and _says_something(sentence)
+    found.unknown += [word.text for word in new if id(word) not in says or not (is_heard or word.factor < 0)]
+    if is_heard:
+        for name, share in _likeliest(sentence.moods):
+            found.moods[name] = found.moods.get(name, 0.0) + SENTENCE_WEIGHT * share
+        style, share = max(sentence.styles.items(), key=lambda item: item[1])
+        if style != NOTHING and share >= SURE_OF_STYLE and not found.styles:
+            found.styles[style] = 1.0
+
+
+def _says_something(meaning: Meaning) -> bool:
+    return meaning.moods[NOTHING] < MAX_NOTHING
+
+
+def _likeliest_share(meaning: Meaning) -> float:
+    return max(share for name, share in meaning.moods.items() if name != NOTHING)
+
+
+def _likeliest(shares: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The best few moods; their shares sum to 1."""
+    best = sorted(((s, n) for n, s in shares.items() if n != NOTHING), reverse=True)[:3]
+    best = [(share, name) for share, name in best if share >= best[0][0] / 3]
+    total = sum(share for share, _ in best)
+    return [(name, share / total) for share, name in best]
 
 
 def _prompt(text: str, exact: Exact, found: _Found) -> Prompt:

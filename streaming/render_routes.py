@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.errors import BadTake
 from engine.take import read_take
-from moods.errors import OutOfRange
+from moods.errors import OutOfRange, UnknownClip
 from moods.timeline import FPS, LONGEST_S, SHORTEST_S, Timeline, parse_timeline, read_fps
 from streaming import messages
 from streaming.errors import (
@@ -100,14 +100,15 @@ def jobs_of(request: Request) -> Jobs:
     operation_id="render",
     response_model=messages.Job,
     responses=refusals(
-        *BAD_BODY, *BAD_VALUE, *_BAD_UPLOAD, BadExchange, BadParameter, UnknownStation, UnknownUpload, NothingToHear,
-        WebhookRefused, KeyReused, TooManyJobs,
+        *BAD_BODY, *BAD_VALUE, UnknownClip, *_BAD_UPLOAD, BadExchange, BadParameter, UnknownStation, UnknownUpload,
+        NothingToHear, WebhookRefused, KeyReused, TooManyJobs,
     ) | _ACCEPTED,
     openapi_extra=form(
         "RenderRequest",
         parts={"request": "The request as JSON.", "video": "A film clip.", "timeline": "An editing program's file."},
         a_mood={"mood": "epic", "seconds": 15, "formats": ["wav", "mp3"]},
         a_timeline={"timeline": {"duration": 12, "mood": "healing", "sections": [{"at": 6, "mood": "epic"}]}},
+        a_clip={"mood": "sport", "preset": "15s", "loudness": {"lufs": -14}},
         variations={"prompt": "rainy night", "seconds": 8, "seed": 7, "variations": 2},
     ),
 )  # fmt: skip
@@ -337,9 +338,12 @@ async def post_plan(request: Request) -> JSONResponse:
 
 @router.get("/v1/renders", tags=["renders"], operation_id="listRenders", response_model=messages.Jobs)
 async def get_renders(request: Request) -> JSONResponse:
-    """List all jobs, the newest first."""
+    """List all jobs, the newest first.
+
+    Without their reports, which may be long: each job tells its own.
+    """
     jobs = sorted(jobs_of(request).all.values(), key=lambda job: job.created_s, reverse=True)
-    return JSONResponse({"renders": [_message(request, job) for job in jobs]})
+    return JSONResponse({"renders": [{**_message(request, job), "report": None} for job in jobs]})
 
 
 @router.get(

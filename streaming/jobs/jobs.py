@@ -20,7 +20,9 @@ from typing import Any, Literal, TypeVar
 
 from moods.errors import shown
 from streaming.config import Config
-from streaming.errors import KeyReused, NoRoomForJobs, TooManyJobs, UnknownJob, UnknownJobFile, UnknownUpload
+from streaming.errors import BadConfig, KeyReused, NoRoomForJobs, TooManyJobs, UnknownJob, UnknownJobFile, UnknownUpload
+from streaming.files.credentials import read_credentials
+from streaming.files.errors import BadCredentials
 from streaming.jobs.job import PICTURE, Job, Upload
 from streaming.jobs.store import Shelf, Store
 from streaming.jobs.webhooks import Webhooks
@@ -70,6 +72,11 @@ class Jobs:
     async def start(self) -> None:
         """Raises `BadConfig` where the folder cannot be had."""
         self._disk = ThreadPoolExecutor(1, "renders")
+        if self.config.c2pa_certificate:
+            try:
+                await self._on_disk(read_credentials, Path(self.config.c2pa_certificate), Path(self.config.c2pa_key))
+            except BadCredentials as error:
+                raise BadConfig(f"c2pa_certificate, c2pa_key: {error}", field="c2pa_certificate") from None
         self.store = await self._on_disk(Store, self.config.renders)
         for record in await self._on_disk(lambda: list(self.store.load("uploads"))):
             upload = Upload(**record)
@@ -220,6 +227,8 @@ class Jobs:
                 await self._do(job, worker)
             finally:
                 del self._working[job.id]
+                if self.all.get(job.id) is not job:
+                    self._leave(self._on_disk(self.store.remove, "jobs", job.id), self._removals)
                 self._measure()
 
     async def _do(self, job: Job, worker: Worker) -> None:
@@ -241,32 +250,31 @@ class Jobs:
             ended = await worker.perform(work, on_progress)
         except OSError as error:
             ended = Failed(job.id, _error_of(_no_room(error)))
-        finally:
-            is_wanted = self.all.get(job.id) is job
-            if not is_wanted:
-                self._leave(self._on_disk(self.store.remove, "jobs", job.id), self._removals)
-        if not is_wanted:
+        if self.all.get(job.id) is not job:
             return
         self._metrics.render_seconds.labels(job.kind).observe(time.monotonic() - began_s)
         await self._end(job, ended)
 
     async def _end(self, job: Job, ended: Done | Failed) -> None:
+        if isinstance(ended, Failed):
+            await self._on_disk(self.store.empty, "jobs", job.id)
+        num_bytes = await self._on_disk(self.store.size, "jobs", job.id)
+        if self.all.get(job.id) is not job:  # it was forgotten in this moment
+            return
         if isinstance(ended, Done):
             job.state, job.report, job.files = "done", ended.report, ended.files
         else:
             job.state, job.error = "failed", ended.error
-            await self._on_disk(self.store.empty, "jobs", job.id)
-        job.stage, job.wanted_s = "", time.time()
-        job.bytes = await self._on_disk(self.store.size, "jobs", job.id)
+        job.stage, job.wanted_s, job.bytes = "", time.time(), num_bytes
+        self._notify(job)
+        job.tell()
+        self._metrics.renders_ended.labels(job.kind, job.state).inc()
+        detail = None if job.error is None else job.error["detail"]
+        log.info("job ended", extra=about(job=job.id, kind=job.kind, state=job.state, bytes=job.bytes, detail=detail))
         try:
             await self._save(job)
         except OSError as error:
             log.warning("the end of a job cannot be kept: %s", error)
-        self._metrics.renders_ended.labels(job.kind, job.state).inc()
-        detail = None if job.error is None else job.error["detail"]
-        log.info("job ended", extra=about(job=job.id, kind=job.kind, state=job.state, bytes=job.bytes, detail=detail))
-        job.tell()
-        self._notify(job)
         self._evict(0)
 
     def _notify(self, job: Job) -> None:

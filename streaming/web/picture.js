@@ -1,5 +1,5 @@
-/* The picture: chosen or dropped, uploaded and looked at by the server, and kept in step with the music. In: a file, the
-   music's place; out: what was found, by callback. Remembers the file's address in this page, its upload and its
+/* The picture: chosen or dropped, uploaded and looked at by the server, and kept in step with the music. In: a file,
+   the music's place; out: what was found, by callback. Remembers the file's address in this page, its upload and its
    analysis; the bytes themselves are gone with the page. */
 
 import { Problem, addressOf, isThere } from "./api.js";

@@ -1,5 +1,5 @@
-/* The Score page: wires the parts together. In: hands, a picture, what the server makes; out: music at the play head, and
-   files. Remembers the piece and its steps, the tracks that were composed lately, and what prompts mean. */
+/* The Score page: wires the parts together. In: hands, a picture, what the server makes; out: music at the play head,
+   and files. Remembers the piece and its steps, the tracks that were composed lately, and what prompts mean. */
 
 import { Problem, fetchMoods, postJson, request } from "./api.js";
 import { Deck } from "./deck.js";

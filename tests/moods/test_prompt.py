@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.training.prompts.fit import FOLDER, SOURCES, read_phrases
 from moods.controller import Controller
 from moods.errors import BadControl, NotUnderstood
 from moods.intent import LAYERS, MUTE_DB
-from moods.mood import read_preset
+from moods.mood import find_mood, read_json_preset, read_preset
 from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
+from moods.sentence import NOTHING
 from moods.targets import gains_of, targets_of
 
 PATCHES = Path(__file__).resolve().parents[2] / "engine" / "synth" / "patches"
@@ -143,6 +146,41 @@ def test_fields_go_before_words() -> None:
     assert gains_of(opening) == {"drums": -3}
     intent = Controller(opening).beat_intent(0)
     assert (intent.bpm, str(intent.key)) == (90, "A minor")
+
+
+HELD_OUT = [phrase for phrase in read_phrases() if phrase.is_held_out]
+
+
+def test_sentences_lead_to_moods_that_fit_them() -> None:
+    """The whole figure is the benchmark's; here a sixth of it, and a floor far below."""
+    phrases = [phrase for phrase in HELD_OUT if phrase.moods != (NOTHING,)][::6]
+    right = [max(resolve_prompt(each.text).moods, key=lambda n: resolve_prompt(each.text).moods[n], default="")
+             in each.moods for each in phrases]  # fmt: skip
+    assert len(right) >= 35 and sum(right) / len(right) > 0.6
+
+
+def test_what_is_not_about_music_is_not_understood() -> None:
+    phrases = [phrase for phrase in HELD_OUT if phrase.moods == (NOTHING,)]
+    assert sum(not resolve_prompt(each.text).is_understood for each in phrases) / len(phrases) > 0.8
+
+
+def test_the_map_of_sentences_is_fitted_on_the_phrases_that_are_here() -> None:
+    sources = b"".join((FOLDER / name).read_bytes() for name in SOURCES)
+    assert read_json_preset("sentences.json")["learnt_from"] == hashlib.sha256(sources).hexdigest()
+
+
+def test_kin_are_on_one_side_of_the_split() -> None:
+    phrases = read_phrases()
+    assert len({phrase.text for phrase in phrases}) == len(phrases) >= 600
+    assert 0.25 < len(HELD_OUT) / len(phrases) < 0.45
+    assert all(find_mood(name).name == name for each in phrases for name in each.moods if name != NOTHING)
+
+
+def test_a_sentence_moves_what_words_say_and_no_more() -> None:
+    prompt = resolve_prompt("a bride and a groom, 90 bpm, no drums, not a funeral")
+    assert max(prompt.moods, key=lambda name: prompt.moods[name]) == "wedding"
+    assert prompt.bpm == 90 and prompt.layers == {"drums": "mute"}
+    assert resolve_prompt("sad girl").moods == {"sad": 1.0} and resolve_prompt("sad girl").unknown == ("girl",)
 
 
 def test_a_long_prompt_is_read() -> None:

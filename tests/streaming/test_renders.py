@@ -70,7 +70,15 @@ def test_a_request_becomes_a_job_with_files(renders: Running) -> None:
     assert str(renders.conductor.jobs.store.folder) not in json.dumps(done)
     listed = renders.http.get("/v1/renders")
     TypeAdapter(messages.Jobs).validate_json(listed.content)
-    assert done in listed.json()["renders"]
+    assert {**done, "report": None} in listed.json()["renders"]
+
+
+def test_markers_lead_to_the_music_beside_them_and_not_into_the_server(renders: Running) -> None:
+    done = ended(renders, submit(renders, mood="epic", seconds=2, markers=["otio", "fcpxml", "csv"], midi=False))
+    assert [file["kind"] for file in done["files"]] == ["music", *["markers"] * 3]
+    for file in done["files"][1:3]:
+        document = renders.http.get(file["url"]).text
+        assert "./music.wav" in document and "file:" not in document
 
 
 def test_same_request_and_seed_same_music_and_each_variation_another(renders: Running) -> None:
@@ -142,6 +150,8 @@ def test_a_stations_take_is_kept_as_it_was_heard(renders: Running) -> None:
         ({"video": "0123456789abcdef"}, 404, "unknown_upload"),
         ({"formats": ["exe"]}, 422, "bad_control"),
         ({"formats": []}, 422, "bad_control"),
+        ({"preset": "17s"}, 422, "unknown_preset"),
+        ({"take": None}, 422, "bad_control"),
         ({"variations": 9}, 422, "bad_control"),
         ({"from": 3}, 422, "bad_control"),
         ([1], 422, "bad_control"),
@@ -275,7 +285,7 @@ async def test_the_queue_outlasts_a_restart_and_what_was_begun_is_made_again(tmp
         Store(str(tmp_path))
     await first.stop()
     running.asked["seconds"] = 1
-    first_sum = hashlib.sha256(first_file(tmp_path, done).read_bytes()).hexdigest()
+    music = soundfile.read(first_file(tmp_path, done))[0]
 
     record = json.loads((tmp_path / "jobs" / running.id / "record.json").read_text())
     assert (record["state"], record["starts"]) == ("queued", 0)
@@ -286,7 +296,7 @@ async def test_the_queue_outlasts_a_restart_and_what_was_begun_is_made_again(tmp
     for job in second.all.values():
         await job.end()
         assert job.state == "done", job.error
-        assert hashlib.sha256(first_file(tmp_path, job).read_bytes()).hexdigest() == first_sum
+        assert np.array_equal(soundfile.read(first_file(tmp_path, job))[0], music)
     await second.stop()
     second = Jobs(config_in(tmp_path), Metrics())
     await second.start()

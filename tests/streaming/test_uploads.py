@@ -234,14 +234,21 @@ def test_no_name_reaches_the_disk_and_each_is_shown_harmless(renders: Running, c
     assert names <= ours | {done["id"], answered.json()["id"], done["upload"]}
 
 
-def test_a_name_keeps_what_people_need() -> None:
+def test_a_name_keeps_what_people_need_and_nothing_else() -> None:
     assert shown_name("C:\\films\\Ünïcode 視頻.mp4") == "Ünïcode 視頻.mp4"
-    assert shown_name("a\r\nSet-Cookie: x") == "aSet-Cookie: x"
+    assert shown_name("a\r\nSet-Cookie: x\x00") == "aSet-Cookie: x"
+    assert [shown_name(name) for name in ("a\\..\\b.mp4", "..", "/", "", "\u202egpm.exe")] == [
+        "b.mp4",
+        "",
+        "",
+        "",
+        "gpm.exe",
+    ]
 
 
 # --- timelines --------------------------------------------------------------------------------------------------------
 
-CUT_LIST = b"time,name\n1.5,first\n4,second\n"
+CUT_LIST = b"time\n1.5\n4\n"
 
 
 def test_an_editing_programs_file_becomes_a_timeline(renders: Running) -> None:
