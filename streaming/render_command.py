@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ from streaming.terminal import note, printable, tell
 
 if TYPE_CHECKING:  # importing it takes a moment, which most commands can do without
     from engine.take import Take
-    from moods.timeline import LoudnessGoal, Timeline
+    from moods.timeline import LoudnessGoal, Redo, Timeline
     from streaming.files.credentials import Credentials
     from streaming.files.export import Progress, RenderJob
     from streaming.files.video import Video
@@ -62,7 +63,14 @@ def add_render(commands: Any) -> None:
     what.add_argument("--video", type=Path, metavar="FILE", help="a clip: its length, its cuts, its speech")
     what.add_argument("--take", type=Path, metavar="FILE.jsonl", help="a station's take, performed again")
     what.add_argument(
-        "--variations", type=_count, default=1, metavar="N", help="so many pieces, by one seed after another: x-2.wav …"
+        "--variations", type=_count, default=1, metavar="N", help="so many pieces to the same plan: x-2.wav …"
+    )
+    what.add_argument(
+        "--redo",
+        type=_redo,
+        action="append",
+        metavar="FROM-TO[:SEED]",
+        help="seconds to compose once more, while all else stays as it is",
     )
     what.add_argument("--ending", choices=ENDINGS, help="how it ends (default cadence)")
     what.add_argument("--preset", metavar="NAME", help="a clip for the platforms: 15s, 30s or 60s")
@@ -104,6 +112,26 @@ def _count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r}; expected 1 … {MOST_VARIATIONS}")
 
 
+def _redo(text: str) -> tuple[float, float, int | None]:
+    """Where it begins and ends, and its seed."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(?::(\d{1,19}))?", text)
+    if match is None or float(match[2]) <= float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected for example 8-16 or 8-16:3, in seconds and a seed")
+    return float(match[1]), float(match[2]), None if match[3] is None else int(match[3])
+
+
+def _redone(options: argparse.Namespace, seed: int) -> tuple[Redo, ...]:
+    """What `--redo` says; the seed is that of the first variation where none is given. Raises `MoodsError`."""
+    from moods.fields import parse
+    from moods.timeline import Redo
+    from moods.variation import variation_seed
+
+    return tuple(
+        parse(Redo, {"start": start, "end": end, "seed": variation_seed(seed, 1) if own is None else own})
+        for start, end, own in options.redo or ()
+    )
+
+
 def _render(options: argparse.Namespace) -> int:
     from streaming.files.errors import ExportError
     from streaming.files.export import export
@@ -130,17 +158,17 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _variation(job: RenderJob, number: int) -> RenderJob:
-    """The same by the `number`th seed from its own on, into files of other names; the first is itself."""
+    """The same by the `number`th seed that its own leads to, into files of other names; the first is itself."""
     if number == 1:
         return job
-    from moods.fields import MAX_SEED
+    from moods.variation import variation_seed
 
     def other(path: Path) -> Path:
         return path.with_stem(f"{path.stem}-{number}")
 
     return replace(
         job,
-        take=replace(job.take, seed=(job.take.seed + number - 1) % (MAX_SEED + 1)),
+        take=replace(job.take, seed=variation_seed(job.take.seed, number - 1)),
         out=other(job.out),
         also=tuple(map(other, job.also)),
         markers=tuple(map(other, job.markers)),
@@ -175,9 +203,10 @@ def _check_words(options: argparse.Namespace) -> None:
     if options.loop and options.ending not in (None, "loop"):
         raise UsageError(f"--loop and --ending {options.ending} are both given; leave one out")
     if options.take is not None:
-        others = [name for name in ("mood", *MOOD_FIELDS, "seed", "ending") if getattr(options, name) is not None]
+        others = [name for name in ("mood", *MOOD_FIELDS, "seed") if getattr(options, name) is not None]
         others += ["timeline"] if options.timeline is not None else []
-        others += ["loop"] if options.loop else []
+        others += ["loop"] if options.loop or options.ending == "loop" else []
+        others += ["ending"] if options.ending is not None and options.seconds is None else []
         others += ["preset"] if options.preset is not None else []
         others += ["variations"] if options.variations > 1 else []
         if others:
@@ -193,6 +222,7 @@ def _check_words(options: argparse.Namespace) -> None:
 def _job(options: argparse.Namespace, on_progress: Callable[[Progress], None]) -> tuple[RenderJob, Any]:
     """What the words ask for, and what makes its generator."""
     from engine.backends import open_generator
+    from engine.take import refitted
     from streaming.files.export import RenderJob
 
     video = _video(options)
@@ -201,10 +231,13 @@ def _job(options: argparse.Namespace, on_progress: Callable[[Progress], None]) -
     if options.take is not None:
         take = _read_take(options)
         num_frames = _take_frames(take, options)
+        if options.ending is not None:
+            take = refitted(take, num_frames, options.ending)
     else:
         take, num_frames = _new_take(options, video, on_progress)
     if video is not None:
         num_frames = video.num_sound_frames
+    take = replace(take, redo=_redone(options, take.seed))
     job = RenderJob(
         take=take,
         num_frames=num_frames,

@@ -29,6 +29,7 @@ class Chart:
     ) -> None:
         self._performance, self._timeline, self._title = performance, timeline, title
         self._opening_mood = performance.controller.beat_intent(0)
+        self._opening_bpm = performance.controller.position(0).bpm
         self._from_frame, self._num_frames = from_frame, num_frames
         self._beats: list[Beat] = []
         self._sections: list[Section] = []
@@ -72,7 +73,7 @@ class Chart:
     def facts(self) -> dict[str, Any]:
         """The report's fields."""
         facts = {
-            "bpm": round(self._opening_mood.bpm, 3),
+            "bpm": round(self._opening_bpm, 3),
             "key": str(self._opening_mood.key),
             "beats": [self._seconds(beat.at.frame) for beat in self._beats],
             "sections": [
