@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.audio import BLOCK_FRAMES
+from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.errors import BadTake
 from engine.generator import Model, Traits
-from moods.control import Control, parse_control
+from moods.control import Control, End, Panic, Transport, parse_control
 from moods.errors import BadControl, MoodsError, shown
 from moods.fields import MAX_SEED
 from moods.opening import Opening, parse_opening
@@ -54,6 +54,8 @@ class Resume:
         return {"type": "resume"}
 
 
+_SILENCES = (Skip, Rest, Resume, Transport, Panic)
+"""What moves the music against the stream."""
 Act = Control | Skip | Rest | Resume
 """What is done to a performance: what was asked of it, or what an engine that has too much to do does."""
 
@@ -159,6 +161,31 @@ class Take:
                     f"it was made with {name} {_short(wanted)}, here is {_short(found)}; "
                     "perform it with the Undersong that made it, set up in the same way"
                 )
+
+
+def refitted(take: Take, num_frames: int, ending: str) -> Take:
+    """The same music with another length: it is over at `num_frames` of the stream.
+
+    Of a timeline what lies beyond is left out, and its tempo and form are fitted anew; of what was heard live all stays
+    as it was until the ending begins. Raises `moods.errors.MoodsError`.
+    """
+    seconds, timeline = num_frames / SAMPLE_RATE, take.opening.timeline
+    redo = tuple(redo for redo in take.redo if redo.end <= seconds)
+    kept = [entry.control for entry in take.entries if not isinstance(entry.control, End)]
+    blocks = [entry.block for entry in take.entries if not isinstance(entry.control, End)]
+    num_kept = sum(block * BLOCK_FRAMES < num_frames for block in blocks)
+    acts: list[tuple[int, Act]] = list(zip(blocks[:num_kept], kept[:num_kept], strict=True))
+    opening = take.opening
+    if timeline is not None:
+        opening = opening.model_copy(update={"timeline": timeline.refitted(seconds, ending)})
+    else:
+        # A pause moves what was asked for in seconds of the stream, so that the end is asked for after the last.
+        silences = [index for index, (_, act) in enumerate(acts) if isinstance(act, _SILENCES)]
+        place = silences[-1] + 1 if silences else 0
+        end = parse_control({"type": "end", "how": ending, "at": {"seconds": seconds}})
+        acts.insert(place, (acts[place - 1][0] if place else 0, end))
+    entries = tuple(Entry(index, block, act) for index, (block, act) in enumerate(acts))
+    return Take(opening, take.seed, entries, take.header, redo)
 
 
 def _short(value: object) -> str:

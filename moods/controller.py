@@ -66,6 +66,7 @@ class _Colour:
     gain_db: float = 0.0
     voice_room: float = 0.0
     texts: Texts = ()
+    composed_bpm: float | None = None
 
 
 def _place_of(hit: TimelineHit) -> float:
@@ -155,7 +156,8 @@ class Controller:
     def beat_intent(self, beat: int) -> Intent:
         """What the notes of `beat` (from 0) are composed from. It changes only from an `Applied.changed_since` on.
 
-        No gains here but mutes, no texts, and brightness as the style has it: how notes are mixed does not change them.
+        No gains here but mutes, no texts, the tempo that is asked for and not that of a plan, and brightness as the
+        style has it: how notes are mixed does not change them.
         """
         at = self._course.beat_moment(beat)
         track = self._course.tracks
@@ -165,6 +167,7 @@ class Controller:
             energy=energy,
             brightness=style_brightness(track["style"].value(at), energy, valence),
             layer_gains_db=tuple([MUTE_DB if track[name].value(at) else 0.0 for name in MUTE_TRACKS]),
+            composed_bpm=self._course.composed_bpm(beat),
         )
         return self._assemble(at, self._lent(at), colour)
 
@@ -249,7 +252,7 @@ class Controller:
             energy=colour.energy,
             tension=track["tension"].value(at),
             style=track["style"].value(at),
-            bpm=held.bpm,
+            bpm=held.bpm if colour.composed_bpm is None else colour.composed_bpm,
             key=_key(*course.key_at(at)),
             density=track["density"].value(at),
             brightness=colour.brightness,

@@ -70,8 +70,10 @@ def fit(timeline: Timeline) -> Plan:
         end_beat = beat if spot.is_last else None
     steps = _tempo_of(frames)
     heard = [bpm for beat, bpm in steps if frames[beat] < timeline.num_frames]
+    asked = [float(round(pace.bpm_at(frame / FRAMES_PER_SECOND))) for frame in frames]
     return Plan(
         steps,
+        tuple((beat, bpm) for beat, bpm in enumerate(asked) if beat == 0 or bpm != asked[beat - 1]),
         _sections(timeline, frames, end_beat),
         end_beat,
         _anchors(wishes, frames, end_beat),

@@ -216,6 +216,15 @@ class Timeline(MoodFields):
             seconds = max(1, round(seconds * self.frame_rate)) / self.frame_rate
         return round(seconds * FRAMES_PER_SECOND)
 
+    def refitted(self, duration: float, ending: str | None = None) -> Timeline:
+        """The same with another length, be it longer; what lies beyond is left out. Raises `OutOfRange`."""
+        asked = self.asked() | {"duration": duration}
+        for field in ("sections", "hits", "cuts"):
+            asked[field] = [place.asked() for place in getattr(self, field) if place.at < duration]
+        asked["speech"] = [(start, min(end, duration)) for start, end in self.speech if start < duration]
+        asked["redo"] = [redo.asked() for redo in self.redo if redo.end <= duration]
+        return parse_timeline(asked if ending is None else asked | {"ending": ending})
+
     @property
     def tempo_width(self) -> float:
         """How far the tempo may depart, as a share."""

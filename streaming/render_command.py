@@ -11,6 +11,8 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,7 @@ ENDINGS = ("cadence", "ring", "fade", "stop", "loop")
 LOUDNESS = ("youtube", "spotify", "apple", "podcast", "ebu")
 LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
 BITS = (16, 24)
+MOST_VARIATIONS = 8
 _DUCK_OFF = "off"
 _MET_MS = 20.0
 """About a frame of the picture."""
@@ -58,7 +61,11 @@ def add_render(commands: Any) -> None:
     what.add_argument("--timeline", type=Path, metavar="FILE", help="a json, otio, fcpxml, xml, edl or csv to follow")
     what.add_argument("--video", type=Path, metavar="FILE", help="a clip: its length, its cuts, its speech")
     what.add_argument("--take", type=Path, metavar="FILE.jsonl", help="a station's take, performed again")
+    what.add_argument(
+        "--variations", type=_count, default=1, metavar="N", help="so many pieces, by one seed after another: x-2.wav …"
+    )
     what.add_argument("--ending", choices=ENDINGS, help="how it ends (default cadence)")
+    what.add_argument("--preset", metavar="NAME", help="a clip for the platforms: 15s, 30s or 60s")
     what.add_argument("--loop", action="store_true", help="the same as --ending loop: the end leads into the beginning")
     what.add_argument("--speech", type=Path, metavar="FILE", help="an srt or vtt: where somebody speaks")
     what.add_argument("--duck", metavar="DB|off", help="how far the music steps back under speech (default -12)")
@@ -91,6 +98,12 @@ def add_render(commands: Any) -> None:
     render.set_defaults(run=_render)
 
 
+def _count(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= MOST_VARIATIONS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}; expected 1 … {MOST_VARIATIONS}")
+
+
 def _render(options: argparse.Namespace) -> int:
     from streaming.files.errors import ExportError
     from streaming.files.export import export
@@ -99,7 +112,12 @@ def _render(options: argparse.Namespace) -> int:
     try:
         with _naming_take(options), _progress() as on_progress:
             job, make_generator = _job(options, on_progress)
-            report = export(job, on_progress, make_generator=make_generator)
+            generator = cache(make_generator)
+            reports = [
+                export(_variation(job, number), on_progress, make_generator=generator)
+                for number in range(1, options.variations + 1)
+            ]
+            report = reports[0] if len(reports) == 1 else {**reports[0], "variations": reports}
     except ExportError as error:
         if error.status == 422:  # what was asked for cannot be, whatever the machine
             raise UsageError(error) from error
@@ -107,8 +125,29 @@ def _render(options: argparse.Namespace) -> int:
     if options.json:
         tell(json.dumps(report))
     else:
-        tell(_summary(report))
+        tell("\n".join(map(_summary, reports)))
     return 0
+
+
+def _variation(job: RenderJob, number: int) -> RenderJob:
+    """The same by the `number`th seed from its own on, into files of other names; the first is itself."""
+    if number == 1:
+        return job
+    from moods.fields import MAX_SEED
+
+    def other(path: Path) -> Path:
+        return path.with_stem(f"{path.stem}-{number}")
+
+    return replace(
+        job,
+        take=replace(job.take, seed=(job.take.seed + number - 1) % (MAX_SEED + 1)),
+        out=other(job.out),
+        also=tuple(map(other, job.also)),
+        markers=tuple(map(other, job.markers)),
+        unducked=job.unducked and other(job.unducked),
+        midi=job.midi and other(job.midi),
+        sheet=job.sheet and other(job.sheet),
+    )
 
 
 def _summary(report: dict[str, Any]) -> str:
@@ -139,6 +178,8 @@ def _check_words(options: argparse.Namespace) -> None:
         others = [name for name in ("mood", *MOOD_FIELDS, "seed", "ending") if getattr(options, name) is not None]
         others += ["timeline"] if options.timeline is not None else []
         others += ["loop"] if options.loop else []
+        others += ["preset"] if options.preset is not None else []
+        others += ["variations"] if options.variations > 1 else []
         if others:
             words = ", ".join("MOOD" if name == "mood" else f"--{name}" for name in others)
             raise UsageError(f"{words} and --take are both given; a take says itself what is played")
@@ -220,6 +261,7 @@ def _new_take(
 
 
 def _timeline(options: argparse.Namespace, video: Video | None, on_progress: Callable[[Progress], None]) -> Timeline:
+    from moods.clip import clip_timeline
     from moods.timeline import parse_timeline
 
     asked = {} if options.timeline is None else _read_timeline(options.timeline, video)
@@ -239,20 +281,24 @@ def _timeline(options: argparse.Namespace, video: Video | None, on_progress: Cal
         from streaming.files.export import Progress
         from streaming.files.preparing import timeline_for
 
+        if options.preset is not None:
+            asked = clip_timeline(options.preset, {"duration": float(video.duration)} | asked)
         return timeline_for(asked, video, lambda share: on_progress(Progress("reading", share)))
-    if "duration" not in asked:
-        asked["duration"] = _length_s(options, asked)
-    return parse_timeline(asked)
+    if "duration" not in asked and (seconds := _length_s(options, asked)) is not None:
+        asked["duration"] = seconds
+    if options.preset is not None:
+        asked = clip_timeline(options.preset, asked)
+    return parse_timeline({"duration": DEFAULT_S} | asked)
 
 
-def _length_s(options: argparse.Namespace, asked: dict[str, Any]) -> float:
-    """What `--seconds` says, or else the prompt; 30 where neither does."""
+def _length_s(options: argparse.Namespace, asked: dict[str, Any]) -> float | None:
+    """What `--seconds` says, or else the prompt."""
     if options.seconds is not None:
         return float(options.seconds)
     from moods.prompt import resolve_prompt
 
     prompt = resolve_prompt(asked["prompt"]) if "prompt" in asked else None
-    return DEFAULT_S if prompt is None or prompt.seconds is None else prompt.seconds
+    return None if prompt is None else prompt.seconds
 
 
 def _read_timeline(path: Path, video: Video | None) -> dict[str, Any]:
@@ -339,7 +385,7 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
     """Show how far it is, on a terminal."""
     with starting() as has_begun:
         if not sys.stderr.isatty():
-            yield lambda progress: has_begun()
+            yield lambda progress: None
             return
         from rich import progress as bars
         from rich.console import Console
@@ -348,6 +394,8 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task("composing", total=1.0)
 
         def on_progress(now: Progress) -> None:
+            if now.stage == "reading":  # the generator may still be starting beside it
+                return
             has_begun()
             bar.start()  # not before: until then the line belongs to the notice
             bar.update(task, completed=now.share, description=now.stage)

@@ -338,9 +338,12 @@ async def post_plan(request: Request) -> JSONResponse:
 
 @router.get("/v1/renders", tags=["renders"], operation_id="listRenders", response_model=messages.Jobs)
 async def get_renders(request: Request) -> JSONResponse:
-    """List all jobs, the newest first."""
+    """List all jobs, the newest first.
+
+    Without their reports, which may be long: each job tells its own.
+    """
     jobs = sorted(jobs_of(request).all.values(), key=lambda job: job.created_s, reverse=True)
-    return JSONResponse({"renders": [_message(request, job) for job in jobs]})
+    return JSONResponse({"renders": [{**_message(request, job), "report": None} for job in jobs]})
 
 
 @router.get(

@@ -96,6 +96,11 @@ class RenderJob:
     def timeline(self) -> Timeline | None:
         return self.take.opening.timeline
 
+    @property
+    def is_loop(self) -> bool:
+        """The files end where they begin."""
+        return self.timeline is not None and self.timeline.ending == "loop"
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -380,7 +385,7 @@ class _Finish:
         self._curve: Curve | None = None
         if job.goal is not None or self.original is not None:
             lufs = None if job.goal is None else job.goal.lufs
-            self._curve = level_for(self._mix, lufs, self._goal.true_peak_db)
+            self._curve = level_for(self._mix, lufs, self._goal.true_peak_db, is_loop=job.is_loop)
 
     def _levelled(self, sound: Sound) -> Sound:
         return sound if self._curve is None else Curved(sound, self._curve)
@@ -392,7 +397,9 @@ class _Finish:
                 self._fill_sound(file, wanted, self._levelled(self._mix))
             case "unducked":
                 music = self._composed.music
-                curve = None if self._job.goal is None else level_for(music, self._goal.lufs, self._goal.true_peak_db)
+                curve = None
+                if self._job.goal is not None:
+                    curve = level_for(music, self._goal.lufs, self._goal.true_peak_db, is_loop=self._job.is_loop)
                 self._fill_sound(file, wanted, music if curve is None else Curved(music, curve))
             case "stem":
                 assert wanted.layer is not None
@@ -415,8 +422,7 @@ class _Finish:
         tags = self._origin.tags() if wanted.format.has_free_tags else {"comment": self._origin.comment_with_aigc()}
         frames, limit_db = self._job.num_frames, self._goal.true_peak_db
         self.levels[wanted.path], _ = write_within_peak(file, sound, frames, wanted.format, tags, limit_db)
-        timeline = self._job.timeline
-        if timeline is not None and timeline.ending == "loop" and wanted.format.has_loops:
+        if self._job.is_loop and wanted.format.has_loops:
             append_loop(file, frames)
 
     def _fill_film(self, file: BinaryIO, wanted: _Deliverable, scratch: Path) -> None:

@@ -44,7 +44,8 @@ def find_speech(sound: Sound) -> list[Span]:
         time_s += _CHUNK_S
     length_s = time_s - _CHUNK_S
     long_enough = [span for span in voiced if span[1] - span[0] >= _LEAST_SPEECH_S]
-    return [(max(0.0, start - _EARLIER_S), min(length_s, end + _LATER_S)) for start, end in long_enough]
+    widened = ((max(0.0, start - _EARLIER_S), min(length_s, end + _LATER_S)) for start, end in long_enough)
+    return [(round(start, 3), round(end, 3)) for start, end in widened]
 
 
 def _probabilities(sound: Sound) -> Iterator[float]:

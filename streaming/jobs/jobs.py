@@ -256,24 +256,25 @@ class Jobs:
         await self._end(job, ended)
 
     async def _end(self, job: Job, ended: Done | Failed) -> None:
+        if isinstance(ended, Failed):
+            await self._on_disk(self.store.empty, "jobs", job.id)
+        num_bytes = await self._on_disk(self.store.size, "jobs", job.id)
+        if self.all.get(job.id) is not job:  # it was forgotten in this moment
+            return
         if isinstance(ended, Done):
             job.state, job.report, job.files = "done", ended.report, ended.files
         else:
             job.state, job.error = "failed", ended.error
-            await self._on_disk(self.store.empty, "jobs", job.id)
-        job.stage, job.wanted_s = "", time.time()
-        job.bytes = await self._on_disk(self.store.size, "jobs", job.id)
-        if self.all.get(job.id) is not job:  # it was forgotten in this moment
-            return
+        job.stage, job.wanted_s, job.bytes = "", time.time(), num_bytes
+        self._notify(job)
+        job.tell()
+        self._metrics.renders_ended.labels(job.kind, job.state).inc()
+        detail = None if job.error is None else job.error["detail"]
+        log.info("job ended", extra=about(job=job.id, kind=job.kind, state=job.state, bytes=job.bytes, detail=detail))
         try:
             await self._save(job)
         except OSError as error:
             log.warning("the end of a job cannot be kept: %s", error)
-        self._metrics.renders_ended.labels(job.kind, job.state).inc()
-        detail = None if job.error is None else job.error["detail"]
-        log.info("job ended", extra=about(job=job.id, kind=job.kind, state=job.state, bytes=job.bytes, detail=detail))
-        job.tell()
-        self._notify(job)
         self._evict(0)
 
     def _notify(self, job: Job) -> None:

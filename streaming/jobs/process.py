@@ -104,7 +104,7 @@ def main(descriptor: str) -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server process ends us in its own time
     let_others_first()
-    os.nice(_NICENESS)  # live music goes first
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)  # live music goes first; what we inherit is the server's own
     pipe = Pipe(int(descriptor))
     config: Config
     folders: tuple[Path, ...]

@@ -75,6 +75,7 @@ def render(work: Work, config: Config, on_progress: OnProgress, is_cancelled: Ca
                 job, tell, is_cancelled, on_sound=audition.write,
                 make_generator=functools.partial(_generator, config.generator),
             )  # fmt: skip
+        _lead_beside(job.markers)
         reports.append(_without_folder(report, folder))
     whole = reports[0] if len(reports) == 1 else {**reports[0], "variations": reports}
     return whole, tuple(_made(folder, kinds))
@@ -187,6 +188,15 @@ def _engine_config(config: Config) -> EngineConfig:
 def _generator(factory: str, config: EngineConfig) -> Generator:
     """Loaded once: each job frees its slot."""
     return find_factory(factory)(config)
+
+
+def _lead_beside(markers: tuple[Path, ...]) -> None:
+    """Have markers lead to the music beside them, wherever both are saved, and not to where it is on this server."""
+    for path in markers:
+        if path.suffix in (".otio", ".fcpxml"):
+            document = path.read_text(encoding="utf-8")
+            with naming(path, CannotKeep):
+                path.write_text(document.replace(f"{path.parent.absolute().as_uri()}/", "./"), encoding="utf-8")
 
 
 def _without_folder(report: Any, folder: Path) -> Any:

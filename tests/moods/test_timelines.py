@@ -82,10 +82,10 @@ def test_a_tempo_asked_for_takes_over_until_it_is_given_back() -> None:
     assert [controller.frame_of_beat(b) for b in range(60)] == [planned.frame_of_beat(b) for b in range(60)]
     send(controller, 5 * SECOND, type="steer", set={"bpm": 60}, over=0)
     send(controller, 9 * SECOND, type="steer", set={"bpm": None}, over=0)
-    tempi = [controller.beat_intent(beat).bpm for beat in range(40)]
-    assert tempi[:6] == [planned.beat_intent(beat).bpm for beat in range(6)]
+    tempi = [controller.position(controller.frame_of_beat(beat)).bpm for beat in range(40)]
+    assert tempi[:6] == [planned.position(planned.frame_of_beat(beat)).bpm for beat in range(6)]
     assert min(tempi) < 75 < 89 < max(tempi)
-    assert tempi[-1] == pytest.approx(planned.beat_intent(39).bpm)
+    assert tempi[-1] == pytest.approx(planned.position(planned.frame_of_beat(39)).bpm)
     ratios = [after / before for before, after in zip(tempi, tempi[1:], strict=False)]
     assert min(ratios) > 0.89 and max(ratios) < 1.11
 

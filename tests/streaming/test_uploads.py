@@ -248,7 +248,7 @@ def test_a_name_keeps_what_people_need_and_nothing_else() -> None:
 
 # --- timelines --------------------------------------------------------------------------------------------------------
 
-CUT_LIST = b"time,name\n1.5,first\n4,second\n"
+CUT_LIST = b"time\n1.5\n4\n"
 
 
 def test_an_editing_programs_file_becomes_a_timeline(renders: Running) -> None:
