@@ -237,7 +237,7 @@ def test_operation_endpoints(server: Running) -> None:
 def test_head_is_answered_where_get_is(server: Running) -> None:
     links = server.open()["links"]
     pages = ["/", "/web/live.js", "/healthz", "/readyz", "/metrics", "/v1/moods", "/v1/stations", links["self"]]
-    for path in [*pages, links["take"], links["wav"], links["ogg"], links["mp3"]]:
+    for path in [*pages, "/score", links["take"], links["wav"], links["ogg"], links["mp3"]]:
         head = server.http.head(path)
         assert (head.status_code, head.content) == (200, b""), path
         if path not in pages:
