@@ -36,13 +36,13 @@ def played(generator: Generator, ending: str, **fields: object) -> tuple[np.ndar
     return np.concatenate([sound.pcm for sound in sounds]), sounds, beats
 
 
-@pytest.mark.parametrize("style", ["synthwave", "ambient"])
+@pytest.mark.parametrize("style", ["ambient", "suspense"])
 def test_a_loop_sounds_on_over_its_seam(generator: Generator, style: str) -> None:
     looped, sounds, beats = played(generator, "loop", style=style, energy=0.5)
     stopped, _, _ = played(generator, "stop", style=style, energy=0.5)
     assert len(looped) == 4 * 48_000
-    # What rings over the end is heard over the beginning, which of itself begins in silence.
-    assert rms_db(looped[:240]) > rms_db(stopped[:240]) + 6
+    # What rings over the end is heard over the beginning, which of itself begins softly.
+    assert rms_db(looped[:24]) > rms_db(stopped[:24]) + 6
     assert abs(rms_db(looped[-960:]) - rms_db(looped[-1920:-960])) < 6
     steps = np.abs(np.diff(np.concatenate([looped[-4800:], looped[:4800]]).mean(axis=1)))
     assert steps[4799] <= np.quantile(steps, 0.999)
