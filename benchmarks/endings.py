@@ -1,8 +1,8 @@
 """How long is it quiet at the end of a piece, and how does a loop go over its seam?
 
 Pieces of twelve seconds in all styles, still and driving. `silent_s` is what lies behind the last 50 ms above -50 dBFS.
-A loop is laid end to end: `level_db` is how much louder the half second after the seam is than the one before, `flux_db` how
-much spectrum begins there, against what there was; both less the most of the same at the piece's bar lines.
+A loop is laid end to end: `level_db` is how much louder the half second after the seam is than the one before,
+`flux_db` how much spectrum begins there, against what there was; both less the most of the same at its bar lines.
 """
 
 from __future__ import annotations
