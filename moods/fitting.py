@@ -199,7 +199,8 @@ def _anchors(wishes: list[_Wish], frames: list[int], end_beat: int | None) -> tu
         frame = round(wish.at_s * FRAMES_PER_SECOND)
         beat = _nearest(frames, frame)
         error_s = (frames[beat] - frame) / FRAMES_PER_SECOND
-        is_met = abs(error_s) <= wish.tolerance_s
+        rounding_s = 1 / FRAMES_PER_SECOND if wish.tolerance_s else 0.0
+        is_met = abs(error_s) <= wish.tolerance_s + rounding_s
         anchors.append(Anchor(wish.at_s, wish.kind, wish.weight, beat if is_met else None, round(error_s * 1000, 3)))
     if end_beat is not None:
         anchors.append(Anchor(frames[end_beat] / FRAMES_PER_SECOND, "end", SECTION_WEIGHT, end_beat, 0.0))

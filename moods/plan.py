@@ -34,7 +34,7 @@ class Plan:
     bpm_of_beat: tuple[tuple[int, float], ...]
     """From which beat on which tempo; beats after the last row keep its tempo."""
     asked_of_beat: tuple[tuple[int, float], ...]
-    """The same of the tempo that is asked for. Notes are composed to it, whatever the length does to the piece's own."""
+    """The same of the tempo asked for. Notes are composed to it, whatever the length does to the piece's own."""
     sections: tuple[PlannedSection, ...]
     """They cover the piece; after them the seed's own form goes on."""
     end_beat: int | None

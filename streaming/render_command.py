@@ -62,8 +62,12 @@ def add_render(commands: Any) -> None:
     what.add_argument("--video", type=Path, metavar="FILE", help="a clip: its length, its cuts, its speech")
     what.add_argument("--take", type=Path, metavar="FILE.jsonl", help="a station's take, performed again")
     what.add_argument(
-        "--variations", type=_count, default=1, metavar="N", help="so many pieces, by one seed after another: x-2.wav …"
+        "--variations", type=_count, default=1, metavar="N", help="so many pieces on one plan: x.wav, x-2.wav …"
     )
+    what.add_argument(
+        "--redo", type=_region, action="append", metavar="A-B[:SEED]",
+        help="compose the seconds A to B once more, from bar line to bar line; all else stays to the sample",
+    )  # fmt: skip
     what.add_argument("--ending", choices=ENDINGS, help="how it ends (default cadence)")
     what.add_argument("--preset", metavar="NAME", help="a clip for the platforms: 15s, 30s or 60s")
     what.add_argument("--loop", action="store_true", help="the same as --ending loop: the end leads into the beginning")
@@ -98,6 +102,17 @@ def add_render(commands: Any) -> None:
     render.set_defaults(run=_render)
 
 
+def _region(text: str) -> dict[str, Any]:
+    """Of `A-B` or `A-B:SEED`, as a timeline has it."""
+    seconds, _, seed = text.partition(":")
+    start, _, end = seconds.partition("-")
+    try:
+        chosen = int(seed) if seed else secrets.randbelow(2**32)
+        return {"start": float(start), "end": float(end), "seed": chosen}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected seconds such as 8-16, or 8-16:7 with a seed") from None
+
+
 def _count(text: str) -> int:
     if text.isdecimal() and 1 <= int(text) <= MOST_VARIATIONS:
         return int(text)
@@ -130,17 +145,17 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _variation(job: RenderJob, number: int) -> RenderJob:
-    """The same by the `number`th seed from its own on, into files of other names; the first is itself."""
+    """The same plan by another seed, into files of other names; the first is itself."""
     if number == 1:
         return job
-    from moods.fields import MAX_SEED
+    from moods.variation import variation_seed
 
     def other(path: Path) -> Path:
         return path.with_stem(f"{path.stem}-{number}")
 
     return replace(
         job,
-        take=replace(job.take, seed=(job.take.seed + number - 1) % (MAX_SEED + 1)),
+        take=replace(job.take, seed=variation_seed(job.take.seed, number - 1)),
         out=other(job.out),
         also=tuple(map(other, job.also)),
         markers=tuple(map(other, job.markers)),
@@ -175,9 +190,8 @@ def _check_words(options: argparse.Namespace) -> None:
     if options.loop and options.ending not in (None, "loop"):
         raise UsageError(f"--loop and --ending {options.ending} are both given; leave one out")
     if options.take is not None:
-        others = [name for name in ("mood", *MOOD_FIELDS, "seed", "ending") if getattr(options, name) is not None]
+        others = [name for name in ("mood", *MOOD_FIELDS, "seed") if getattr(options, name) is not None]
         others += ["timeline"] if options.timeline is not None else []
-        others += ["loop"] if options.loop else []
         others += ["preset"] if options.preset is not None else []
         others += ["variations"] if options.variations > 1 else []
         if others:
@@ -199,8 +213,7 @@ def _job(options: argparse.Namespace, on_progress: Callable[[Progress], None]) -
     config = engine_config(options)
     make_generator = open_generator if video is None else _opened_ahead(config)
     if options.take is not None:
-        take = _read_take(options)
-        num_frames = _take_frames(take, options)
+        take, num_frames = _kept_take(options)
     else:
         take, num_frames = _new_take(options, video, on_progress)
     if video is not None:
@@ -275,6 +288,8 @@ def _timeline(options: argparse.Namespace, video: Video | None, on_progress: Cal
         asked["ending"] = "loop" if options.loop else options.ending
     if options.speech is not None:
         asked["speech"] = _read_timeline(options.speech, video).get("speech", [])
+    if options.redo:
+        asked["redo"] = options.redo
     if options.duck is not None:
         asked["duck"] = _duck(options.duck)
     if video is not None:
@@ -364,6 +379,19 @@ def _read_take(options: argparse.Namespace) -> Take:
     if (device := choose_device(options.device or "auto")) != take.header.device:
         note(f"{options.take} was made on {take.header.device}; {device} rounds otherwise: samples may differ a little")
     return take
+
+
+def _kept_take(options: argparse.Namespace) -> tuple[Take, int]:
+    """The take that was kept, at the length and with the ending and the regions anew that the words ask for."""
+    from engine.take import refitted
+    from moods.fields import parse
+    from moods.timeline import Redo
+
+    take = _read_take(options)
+    num_frames = _take_frames(take, options)
+    if options.ending is not None or options.loop:
+        take = refitted(take, num_frames, "loop" if options.loop else options.ending)
+    return replace(take, redo=tuple(parse(Redo, region) for region in options.redo or ())), num_frames
 
 
 def _take_frames(take: Take, options: argparse.Namespace) -> int:

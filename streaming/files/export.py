@@ -22,7 +22,8 @@ from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.performance import Performance
-from engine.render import begin, play
+from engine.redo import Region
+from engine.render import begin, play, regions_of
 from engine.take import Take
 from moods.intent import LAYERS
 from moods.timeline import LoudnessGoal, Timeline, TimelineDuck
@@ -173,6 +174,7 @@ def export(
         "seconds": job.num_frames / SAMPLE_RATE,
         "seed": job.take.seed,
         **composed.chart.facts(),
+        **composed.redone(),
         "backend": job.config.backend,
         "loudness": asdict(finish.levels[job.out]),
         "levels": {str(path): asdict(level) for path, level in finish.levels.items()},
@@ -304,6 +306,7 @@ class _Composed:
         self._job, self._performance = job, performance
         self.music = store()
         self.stems = {layer: store() for layer in LAYERS} if job.stems is not None else {}
+        self.regions: tuple[Region, ...] = ()
         self.chart = Chart(performance, job.timeline, job.out.stem, job.from_frame, job.num_frames)
 
     def compose(self, reins: _Reins) -> None:
@@ -311,7 +314,11 @@ class _Composed:
         job, chart, frame = self._job, self.chart, 0
         last = job.from_frame + job.num_frames
         has_notes = job.midi is not None and self._performance.generator.traits.has_notes
-        for sound in play(self._performance, last, chart.note_next, stems=bool(self.stems), notes=has_notes):
+        self.regions = regions_of(job.take, self._performance.generator.traits, last)
+        sounds = play(
+            self._performance, last, chart.note_next, stems=bool(self.stems), notes=has_notes, regions=self.regions
+        )
+        for sound in sounds:
             before = max(0, job.from_frame - frame)
             samples = sound.pcm[before:]
             frame += len(sound.pcm)
@@ -324,6 +331,12 @@ class _Composed:
             if sound.notes is not None:
                 chart.note_notes(sound.notes)
             reins.tell("composing", frame / last)
+
+    def redone(self) -> dict[str, Any]:
+        """The report's word on what was composed once more: from which second to which."""
+        last = self._job.from_frame + self._job.num_frames
+        spans = [(region.start_frame, region.end_frame or last) for region in self.regions]
+        return {"redo": [[frame / SAMPLE_RATE for frame in span] for span in spans]} if spans else {}
 
 
 # --- afterwards ------------------------------------------------------------------------------------------------------

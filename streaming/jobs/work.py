@@ -20,9 +20,9 @@ from engine.generator import Generator
 from engine.render import length_of
 from engine.take import Take, read_take
 from moods.errors import OutOfRange
-from moods.fields import MAX_SEED
 from moods.opening import Opening
 from moods.timeline import SHORTEST_S, LoudnessGoal, Timeline, parse_timeline
+from moods.variation import variation_seed
 from streaming.config import Config
 from streaming.encoders.pcm import to_s16le, wav_header
 from streaming.errors import BadParameter
@@ -151,7 +151,7 @@ def _job(
     kinds |= {path: kind for path, kind in others if path is not None}
     take = piece.take
     if take is None:
-        seed = (_seed_of(request) + variation - 1) % (MAX_SEED + 1)
+        seed = variation_seed(_seed_of(request), variation - 1)
         take = Take(Opening(timeline=piece.timeline), seed, ())
     goal: LoudnessGoal | None = request.loudness
     if goal is None and piece.timeline is not None:

@@ -37,6 +37,7 @@ const COMPOSE_AFTER_MS = 350;
 const PLAN_AFTER_MS = 120;
 const AGAIN_AFTER_MS = 2000;
 const MOST_TRACKS = 6;
+const MOST_KEPT_S = 1200;
 const MOST_VERSIONS = 8;
 const FADE_MS = 30;
 const DUCK_ATTACK_S = 0.2;
@@ -100,10 +101,19 @@ function edit(next, kind) {
 function become(next) {
   piece = next;
   if (!piece[selected.list][selected.index]) selected = { list: "sections", index: 0 };
-  localStorage.setItem(KEY, JSON.stringify({ piece, picture: picture.known }));
+  keepHere(KEY, { piece, picture: picture.known });
   show();
   askPlan();
   askMusic();
+}
+
+/** For when the page is loaded again; a browser that has no room for it forgets. */
+function keepHere(key, value) {
+  try {
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    localStorage.removeItem(key);
+  }
 }
 
 function goBack(earlier) {
@@ -187,7 +197,7 @@ function meetPicture(report) {
 
 function keepWave(found) {
   wave = found;
-  localStorage.setItem(WAVE_KEY, JSON.stringify(wave));
+  keepHere(WAVE_KEY, wave);
 }
 
 /** Score a length without a picture. */
@@ -254,14 +264,16 @@ function askPlan() {
 /** The music of the piece as it is now: at hand, or composed as soon as the hands rest. */
 function askMusic() {
   clearTimeout(asksMusic);
-  const body = { timeline: toTimeline(piece), formats: ["wav"] };
+  const { loudness, duck, ...timeline } = toTimeline(piece); // of the file's level, not of the music
+  const body = { timeline, formats: ["wav"] };
   const key = JSON.stringify(body);
   for (const [other, track] of tracks) if (other !== key && !track.isWhole) forget(other);
   if (tracks.has(key)) return hear(key);
   asksMusic = setTimeout(() => {
     const track = new Track(body, () => meetMusic(track));
     tracks.set(key, track);
-    for (const other of [...tracks.keys()].slice(0, -MOST_TRACKS)) forget(other);
+    const room = Math.max(1, Math.min(MOST_TRACKS, Math.floor(MOST_KEPT_S / piece.duration)));
+    for (const other of [...tracks.keys()].slice(0, -room)) forget(other);
     hear(key);
     load(key, track);
   }, COMPOSE_AFTER_MS);
@@ -292,6 +304,7 @@ function hear(key) {
   tracks.delete(key);
   tracks.set(key, track);
   wanted = track;
+  if (track === deck.track) deck.refresh();
   deck.load(track);
   showDeck();
 }
