@@ -1,9 +1,8 @@
 """How long is it quiet at the end of a piece, and how does a loop go over its seam?
 
 Pieces of twelve seconds in all styles, still and driving. `silent_s` is what lies behind the last 50 ms above -50 dBFS.
-A loop is laid end to end: `level_db` is how much louder the half second after the seam is than the one before, less the
-same at the piece's bar lines (their median); `flux_db` is how much spectrum begins there, against what there was, less
-the most that begins at a bar line.
+A loop is laid end to end: `level_db` is how much louder the half second after the seam is than the one before,
+`flux_db` how much spectrum begins there, against what there was; both less the most of the same at its bar lines.
 """
 
 from __future__ import annotations
@@ -66,10 +65,10 @@ def seam(generator: Generator, opening: Opening, seed: int) -> tuple[float, floa
         controller.frame_of_beat(beat) for beat in range(BEATS_PER_BAR, controller.beat_at(len(once) - SAMPLE_RATE), 4)
     ]
 
-    def beside(measure: Callable[[Mono, int], float], of: Callable[[list[float]], float]) -> float:
-        return measure(sound, len(once)) - of([measure(sound, bar) for bar in bars])
+    def beside(measure: Callable[[Mono, int], float]) -> float:
+        return measure(sound, len(once)) - max(measure(sound, bar) for bar in bars)
 
-    return beside(level_step_db, lambda values: float(np.median(values))), beside(flux_db, max)
+    return beside(level_step_db), beside(flux_db)
 
 
 def main(num_seeds: int = 1) -> None:
@@ -84,7 +83,7 @@ def main(num_seeds: int = 1) -> None:
                     sound = hear(generator, parse_opening({"timeline": fields | {"ending": how}}), seed)
                     silence.setdefault(how, []).append(silent_s(sound))
                 level, flux = seam(generator, parse_opening({"timeline": fields | {"ending": "loop"}}), seed)
-                levels.append(abs(level))
+                levels.append(level)
                 fluxes.append(flux)
     record("endings", {
         "pieces": sum(map(len, silence.values())),
