@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ from streaming.terminal import note, printable, tell
 
 if TYPE_CHECKING:  # importing it takes a moment, which most commands can do without
     from engine.take import Take
-    from moods.timeline import LoudnessGoal, Redo, Timeline
+    from moods.timeline import LoudnessGoal, Timeline
     from streaming.files.credentials import Credentials
     from streaming.files.export import Progress, RenderJob
     from streaming.files.video import Video
@@ -63,15 +62,12 @@ def add_render(commands: Any) -> None:
     what.add_argument("--video", type=Path, metavar="FILE", help="a clip: its length, its cuts, its speech")
     what.add_argument("--take", type=Path, metavar="FILE.jsonl", help="a station's take, performed again")
     what.add_argument(
-        "--variations", type=_count, default=1, metavar="N", help="so many pieces to the same plan: x-2.wav …"
+        "--variations", type=_count, default=1, metavar="N", help="so many pieces on one plan: x.wav, x-2.wav …"
     )
     what.add_argument(
-        "--redo",
-        type=_redo,
-        action="append",
-        metavar="FROM-TO[:SEED]",
-        help="seconds to compose once more, while all else stays as it is",
-    )
+        "--redo", type=_region, action="append", metavar="A-B[:SEED]",
+        help="compose the seconds A to B once more, from bar line to bar line; all else stays to the sample",
+    )  # fmt: skip
     what.add_argument("--ending", choices=ENDINGS, help="how it ends (default cadence)")
     what.add_argument("--preset", metavar="NAME", help="a clip for the platforms: 15s, 30s or 60s")
     what.add_argument("--loop", action="store_true", help="the same as --ending loop: the end leads into the beginning")
@@ -106,30 +102,21 @@ def add_render(commands: Any) -> None:
     render.set_defaults(run=_render)
 
 
+def _region(text: str) -> dict[str, Any]:
+    """Of `A-B` or `A-B:SEED`, as a timeline has it."""
+    seconds, _, seed = text.partition(":")
+    start, _, end = seconds.partition("-")
+    try:
+        chosen = int(seed) if seed else secrets.randbelow(2**32)
+        return {"start": float(start), "end": float(end), "seed": chosen}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected seconds such as 8-16, or 8-16:7 with a seed") from None
+
+
 def _count(text: str) -> int:
     if text.isdecimal() and 1 <= int(text) <= MOST_VARIATIONS:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r}; expected 1 … {MOST_VARIATIONS}")
-
-
-def _redo(text: str) -> tuple[float, float, int | None]:
-    """Where it begins and ends, and its seed."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(?::(\d{1,19}))?", text)
-    if match is None or float(match[2]) <= float(match[1]):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected for example 8-16 or 8-16:3, in seconds and a seed")
-    return float(match[1]), float(match[2]), None if match[3] is None else int(match[3])
-
-
-def _redone(options: argparse.Namespace, seed: int) -> tuple[Redo, ...]:
-    """What `--redo` says; the seed is that of the first variation where none is given. Raises `MoodsError`."""
-    from moods.fields import parse
-    from moods.timeline import Redo
-    from moods.variation import variation_seed
-
-    return tuple(
-        parse(Redo, {"start": start, "end": end, "seed": variation_seed(seed, 1) if own is None else own})
-        for start, end, own in options.redo or ()
-    )
 
 
 def _render(options: argparse.Namespace) -> int:
@@ -158,7 +145,7 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _variation(job: RenderJob, number: int) -> RenderJob:
-    """The same by the `number`th seed that its own leads to, into files of other names; the first is itself."""
+    """The same plan by another seed, into files of other names; the first is itself."""
     if number == 1:
         return job
     from moods.variation import variation_seed
@@ -205,8 +192,6 @@ def _check_words(options: argparse.Namespace) -> None:
     if options.take is not None:
         others = [name for name in ("mood", *MOOD_FIELDS, "seed") if getattr(options, name) is not None]
         others += ["timeline"] if options.timeline is not None else []
-        others += ["loop"] if options.loop or options.ending == "loop" else []
-        others += ["ending"] if options.ending is not None and options.seconds is None else []
         others += ["preset"] if options.preset is not None else []
         others += ["variations"] if options.variations > 1 else []
         if others:
@@ -222,22 +207,17 @@ def _check_words(options: argparse.Namespace) -> None:
 def _job(options: argparse.Namespace, on_progress: Callable[[Progress], None]) -> tuple[RenderJob, Any]:
     """What the words ask for, and what makes its generator."""
     from engine.backends import open_generator
-    from engine.take import refitted
     from streaming.files.export import RenderJob
 
     video = _video(options)
     config = engine_config(options)
     make_generator = open_generator if video is None else _opened_ahead(config)
     if options.take is not None:
-        take = _read_take(options)
-        num_frames = _take_frames(take, options)
-        if options.ending is not None:
-            take = refitted(take, num_frames, options.ending)
+        take, num_frames = _kept_take(options)
     else:
         take, num_frames = _new_take(options, video, on_progress)
     if video is not None:
         num_frames = video.num_sound_frames
-    take = replace(take, redo=_redone(options, take.seed))
     job = RenderJob(
         take=take,
         num_frames=num_frames,
@@ -308,6 +288,8 @@ def _timeline(options: argparse.Namespace, video: Video | None, on_progress: Cal
         asked["ending"] = "loop" if options.loop else options.ending
     if options.speech is not None:
         asked["speech"] = _read_timeline(options.speech, video).get("speech", [])
+    if options.redo:
+        asked["redo"] = options.redo
     if options.duck is not None:
         asked["duck"] = _duck(options.duck)
     if video is not None:
@@ -397,6 +379,19 @@ def _read_take(options: argparse.Namespace) -> Take:
     if (device := choose_device(options.device or "auto")) != take.header.device:
         note(f"{options.take} was made on {take.header.device}; {device} rounds otherwise: samples may differ a little")
     return take
+
+
+def _kept_take(options: argparse.Namespace) -> tuple[Take, int]:
+    """The take that was kept, at the length and with the ending and the regions anew that the words ask for."""
+    from engine.take import refitted
+    from moods.fields import parse
+    from moods.timeline import Redo
+
+    take = _read_take(options)
+    num_frames = _take_frames(take, options)
+    if options.ending is not None or options.loop:
+        take = refitted(take, num_frames, "loop" if options.loop else options.ending)
+    return replace(take, redo=tuple(parse(Redo, region) for region in options.redo or ())), num_frames
 
 
 def _take_frames(take: Take, options: argparse.Namespace) -> int:
