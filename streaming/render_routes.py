@@ -196,7 +196,7 @@ async def _keep(jobs: Jobs, part: Part) -> Upload:
         raise NotAPicture("video is empty; send a film clip", field="video")
     async with jobs.probing:
         seconds = await asyncio.to_thread(probing.seconds_of, part.path, jobs.config.max_picture_s)
-    return await jobs.keep(part.path, part.filename, part.num_bytes, part.sha256, seconds)
+    return await jobs.keep(part, seconds)
 
 
 async def _completed(request: Request, wanted: RenderRequest, upload: Upload | None) -> tuple[dict[str, Any], str]:

@@ -25,6 +25,7 @@ from streaming.files.credentials import read_credentials
 from streaming.files.errors import BadCredentials
 from streaming.jobs.job import PICTURE, Job, Upload
 from streaming.jobs.store import Shelf, Store
+from streaming.jobs.uploads import Part
 from streaming.jobs.webhooks import Webhooks
 from streaming.jobs.wire import Done, Failed, Progress, Work, audition_path, files_folder
 from streaming.jobs.worker import Worker
@@ -136,15 +137,23 @@ class Jobs:
         return job
 
     async def submit(self, job: Job) -> Job:
-        """Take on a job; answers the one that has its key if there is such. Raises `TooManyJobs`, `NoRoomForJobs`."""
+        """Take on a job; answers the one that has its key if there is such.
+
+        Raises `TooManyJobs`, `NoRoomForJobs`, and `UnknownUpload` where its picture has had to make room since.
+        """
         if (earlier := self.find_again(job.key, job.fingerprint)) is not None:
             return earlier
         self.check_room_in_queue(job.kind)
-        self._make_room(0)
-        self._add(job)
-        self._waiting[job.kind].append(job)
+        if job.upload is not None:
+            self.upload(job.upload)
+        self._add(job)  # before there is room: its upload is in use, and does not make any
         try:
+            self._make_room(0)
+            self._waiting[job.kind].append(job)
             await self._save(job)
+        except NoRoomForJobs:
+            self.forget(job)
+            raise
         except OSError as error:
             self.forget(job)
             raise _no_room(error) from error
@@ -246,6 +255,8 @@ class Jobs:
         picture = None if job.upload is None else self.picture(job.upload)
         try:
             await self._save(job)
+            if self.all.get(job.id) is not job:  # it was forgotten in this moment
+                return
             work = Work(job.id, job.kind, job.asked, self._folder(job), picture)
             ended = await worker.perform(work, on_progress)
         except OSError as error:
@@ -306,18 +317,19 @@ class Jobs:
     def picture(self, upload_id: str) -> Path:
         return self.store.folder_of("uploads", upload_id) / PICTURE
 
-    async def keep(self, path: Path, name: str, num_bytes: int, sha256: str, seconds: float) -> Upload:
-        """Take in a picture that has been received in `path`; one that is here already is kept once."""
+    async def keep(self, part: Part, seconds: float) -> Upload:
+        """Take in a picture that has been received; one that is here already is kept once. Raises `NoRoomForJobs`."""
         for upload in self.uploads.values():
-            if upload.sha256 == sha256:
-                upload.wanted_s, upload.name = time.time(), name
+            if upload.sha256 == part.sha256:
+                upload.wanted_s, upload.name = time.time(), part.filename
                 return upload
-        upload = Upload(secrets.token_hex(8), name, num_bytes, sha256, seconds, time.time())
+        upload = Upload(secrets.token_hex(8), part.filename, part.num_bytes, part.sha256, seconds, time.time())
         self.uploads[upload.id] = upload
+        self.reserve(-part.take())  # from now on it counts as kept
 
         def move() -> None:
             self.store.save("uploads", upload.id, upload.record())
-            path.replace(self.picture(upload.id))
+            part.path.replace(self.picture(upload.id))
 
         try:
             await self._on_disk(move)
@@ -371,9 +383,10 @@ class Jobs:
         else:
             self._leave(self._drop(kept), self._removals)
 
-    async def _drop(self, upload: Upload) -> None:
+    def _drop(self, upload: Upload) -> Coroutine[Any, Any, None]:
+        """Forget it at once; await what this gives for its removal."""
         self.uploads.pop(upload.id, None)
-        await self._on_disk(self.store.remove, "uploads", upload.id)
+        return self._on_disk(self.store.remove, "uploads", upload.id)
 
     async def _tidy_now_and_then(self) -> None:
         while True:

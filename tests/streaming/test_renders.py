@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import io
@@ -29,13 +30,14 @@ from moods.variation import variation_seed
 from streaming import messages
 from streaming.config import Config
 from streaming.encoders.pcm import to_s16le
-from streaming.errors import BadConfig, TooManyJobs, WebhookRefused
+from streaming.errors import BadConfig, TooManyJobs, UnknownUpload, WebhookRefused
 from streaming.jobs import jobs as queue_of_jobs
 from streaming.jobs import webhooks
 from streaming.jobs.asked import Webhook
 from streaming.jobs.job import Job
 from streaming.jobs.jobs import Jobs
 from streaming.jobs.store import Store
+from streaming.jobs.uploads import Part
 from streaming.metrics import Metrics
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.jobs import ended, events, kept, music_of, submit
@@ -341,6 +343,47 @@ async def test_what_was_wanted_longest_ago_makes_room_and_what_is_old_goes(tmp_p
     assert set(jobs.all) == {third.id}
     await jobs.stop()
     assert [path.name for path in (tmp_path / "jobs").iterdir()] == [third.id]
+
+
+async def test_an_upload_counts_once_and_makes_no_room_for_its_own_job(tmp_path: Path) -> None:
+    jobs = Jobs(config_in(tmp_path, max_renders_mb=100), Metrics())
+    await jobs.start()
+    await jobs.submit(finished := a_job())
+    await finished.end()
+    (tmp_path / "incoming" / "part").write_bytes(b"a clip")
+    part = Part(tmp_path / "incoming" / "part", 90_000_000, "clip.mp4", 60_000_000)
+    jobs.reserve(part.num_bytes)
+    upload = await jobs.keep(part, 1.0)
+    assert (part.kept_bytes, jobs.kept_bytes) == (60_000_000, 60_000_000 + finished.bytes)
+    jobs.all[finished.id].bytes = 50_000_000
+    upload.wanted_s = 0.0
+    picture = Job(os.urandom(8).hex(), "analysis", {}, upload=upload.id)
+    await jobs.submit(picture)
+    assert set(jobs.uploads) == {upload.id} and set(jobs.all) == {picture.id}
+    jobs.forget(picture)
+    jobs._let_go(upload)
+    assert jobs.kept_bytes == 0, "what makes room has made it at once"
+    with pytest.raises(UnknownUpload):
+        await jobs.submit(Job(os.urandom(8).hex(), "analysis", {}, upload=upload.id))
+    await jobs.stop()
+
+
+async def test_a_job_forgotten_while_it_begins_is_not_made(tmp_path: Path) -> None:
+    jobs = Jobs(config_in(tmp_path, **SLOW), Metrics())
+    await jobs.start()
+    worker = jobs._workers[0]
+    for is_at_moment in (lambda: bool(jobs._working), lambda: worker._ended is not None):
+        await jobs.submit(forgotten := a_job(seconds=500))
+        while not is_at_moment():
+            await asyncio.sleep(0)
+        assert worker.pid is None, "its process has not been started"
+        jobs.forget(forgotten)
+        async with asyncio.timeout(30):  # not the minutes that it would take
+            while jobs._working:
+                await asyncio.sleep(0.02)
+        await worker.stop()
+    await jobs.stop()
+    assert not list((tmp_path / "jobs").iterdir())
 
 
 async def test_a_full_queue_and_a_full_disk_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
