@@ -67,6 +67,8 @@ class Jobs:
         self.check_webhook = self._webhooks.check
         self.probing = asyncio.Semaphore(_MOST_PROBES)
         """Held by whoever has a picture looked into."""
+        self.reading = asyncio.Semaphore(1)
+        """Held by whoever reads or plans a timeline, which may take seconds: two would take the time from the music."""
         self._reserved_bytes = 0
         """For uploads that are being received."""
 
@@ -234,6 +236,9 @@ class Jobs:
             self._working[job.id] = worker
             try:
                 await self._do(job, worker)
+            except Exception:  # whatever becomes of one, others are waiting
+                log.exception("a job cannot be ended", extra=about(job=job.id))
+                self._fail(job)
             finally:
                 del self._working[job.id]
                 if self.all.get(job.id) is not job:
@@ -266,6 +271,16 @@ class Jobs:
         self._metrics.render_seconds.labels(job.kind).observe(time.monotonic() - began_s)
         await self._end(job, ended)
 
+    def _fail(self, job: Job) -> None:
+        """By a fault of our own, of which nothing is kept."""
+        if self.all.get(job.id) is job and not job.is_final:
+            job.state, job.stage, job.wanted_s = "failed", "", time.time()
+            job.error = JobError(code="internal_error", title="The server failed", status=500,
+                                 detail="this is a fault of the server's own")  # fmt: skip
+            job.put_away()
+            self._notify(job)
+            job.tell()
+
     async def _end(self, job: Job, ended: Done | Failed) -> None:
         if isinstance(ended, Failed):
             await self._on_disk(self.store.empty, "jobs", job.id)
@@ -277,6 +292,7 @@ class Jobs:
         else:
             job.state, job.error = "failed", ended.error
         job.stage, job.wanted_s, job.bytes = "", time.time(), num_bytes
+        job.put_away()
         self._notify(job)
         job.tell()
         self._metrics.renders_ended.labels(job.kind, job.state).inc()
@@ -319,8 +335,8 @@ class Jobs:
 
     async def keep(self, part: Part, seconds: float) -> Upload:
         """Take in a picture that has been received; one that is here already is kept once. Raises `NoRoomForJobs`."""
-        for upload in self.uploads.values():
-            if upload.sha256 == part.sha256:
+        for upload in list(self.uploads.values()):
+            if upload.sha256 == part.sha256 and await self._on_disk(self.picture(upload.id).exists):
                 upload.wanted_s, upload.name = time.time(), part.filename
                 return upload
         upload = Upload(secrets.token_hex(8), part.filename, part.num_bytes, part.sha256, seconds, time.time())
@@ -328,8 +344,9 @@ class Jobs:
         self.reserve(-part.take())  # from now on it counts as kept
 
         def move() -> None:
-            self.store.save("uploads", upload.id, upload.record())
+            self.picture(upload.id).parent.mkdir(mode=0o700)
             part.path.replace(self.picture(upload.id))
+            self.store.save("uploads", upload.id, upload.record())  # last: what has a record is whole
 
         try:
             await self._on_disk(move)

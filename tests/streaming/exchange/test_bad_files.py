@@ -64,6 +64,7 @@ def xmeml(*items: tuple[object, int]) -> str:
         ("a.fcpxml", SPINE.format("1/25s", ""), "it is 0.04 s long; allowed is 1 s or more"),
         ("a.fcpxml", SPINE.format("9999999s", ""), "allowed is 1 … 21600"),
         ("a.xml", "<xmeml/>", "it holds no sequence"),
+        ("a.xml", "<!DOCTYPE xmeml SYSTEM 'x'><xmeml>&nope;</xmeml>", "it is no XML by itself: undefined entity"),
         ("a.xml", xmeml((0, 50), (40, 90)), "clipitem 'c1': it starts at frame 40, before the clip before"),
         ("a.xml", xmeml((50, 90), (0, 50)), "order the clips"),
         ("a.xml", xmeml((-1, 50)), "its place is left to a transition, and there is none"),
