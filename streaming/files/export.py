@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -44,7 +44,7 @@ from streaming.files.errors import (
 from streaming.files.exchange import markers_document
 from streaming.files.exchange.writing import FORMATS as MARKER_FORMATS
 from streaming.files.loudness import Loudness, level_for, measure
-from streaming.files.media import FORMATS, Format, format_of, read_audio, write_audio
+from streaming.files.media import FORMATS, Format, format_of, in_floats, read_audio, write_audio
 from streaming.files.mux import FILMS, check_container, mux
 from streaming.files.peaks import Curve, Curved, flat_curve, limiting, peak_db, true_peaks
 from streaming.files.provenance import Provenance, licence_sheet, provenance_of
@@ -248,9 +248,8 @@ def _wanted(job: RenderJob, video: Video | None) -> list[_Deliverable]:
     if job.unducked is not None:
         wanted.append(sound(job.unducked, "unducked"))
     if job.stems is not None:
-        suffix = job.out.suffix if job.out.suffix.lower() in (".wav", ".flac") else ".wav"
         for layer in (*LAYERS, *([ORIGINAL] if video is not None else [])):
-            wanted.append(sound(job.stems / f"{job.out.stem}.{layer}{suffix}", "stem", layer))
+            wanted.append(sound(job.stems / f"{job.out.stem}.{layer}.wav", "stem", layer))
     if job.midi is not None:
         if job.midi.suffix.lower() not in _MIDI_ENDINGS:
             raise UnknownFormat(job.midi, _MIDI_ENDINGS)
@@ -436,8 +435,10 @@ class _Finish:
                 assert wanted.layer is not None
                 is_original = wanted.layer == ORIGINAL
                 stem = self.original if is_original else self._bed.apply(self._composed.stems[wanted.layer])
-                assert stem is not None
-                self._fill_sound(file, wanted, self._levelled(stem))
+                assert stem is not None and wanted.format is not None
+                own = self._levelled(stem)
+                form = wanted.format if _peak(own) <= 1 else in_floats(wanted.format)
+                self._fill_sound(file, replace(wanted, format=form), own)
             case "film":
                 self._fill_film(file, wanted, scratch)
             case "midi":
@@ -476,6 +477,10 @@ class _Finish:
             with naming(scratch, CannotKeep), nameless_file(scratch) as spare:
                 sign(file, suffix, self._origin.manifest(wanted.path.name), signer, spare)
             self.signed[wanted.path] = "test" if signer.is_test else "own"
+
+
+def _peak(sound: Sound) -> float:
+    return max((float(np.abs(samples).max(initial=0.0)) for samples in sound), default=0.0)
 
 
 def _silence(num_frames: int) -> Sound:
