@@ -4,6 +4,7 @@ StreamingError
 └── ExportError
     ├── UnknownFormat        the file's suffix is none of ours
     ├── CannotWrite          the file system says no
+    ├── WouldReplace         it is what is read for it
     ├── CannotKeep           it says no to what is kept meanwhile
     ├── NoRoom               what is to be written does not fit
     ├── TooLong              its format cannot hold so much
@@ -42,7 +43,14 @@ class CannotWrite(ExportError):
     code = "cannot_write"
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{str(path)!r} cannot be written: {why}; name another --out")
+        super().__init__(f"{str(path)!r} cannot be written: {why}; name another place for it")
+
+
+class WouldReplace(ExportError):
+    code, status = "would_replace", 422
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{str(path)!r} is read for what is to be made, and would be replaced; name another file")
 
 
 class CannotKeep(ExportError):
