@@ -161,7 +161,7 @@ async def _submit(
             raise BadParameter("the form has a part timeline, and so has its request; expected one", field="timeline")
         document = await asyncio.to_thread(parts["timeline"].path.read_bytes)
         duration = None if upload is None else Fraction(upload.seconds)
-        timeline = await _read_exchange(document, parts["timeline"].filename, duration)
+        timeline = await _read_exchange(jobs, document, parts["timeline"].filename, duration)
         said = timeline_of(wanted)  # a mood, an ending: what editing programs' files rarely say
         others = {name: value for name, value in asked.items() if name not in said}
         wanted = await read_asked(parse_render_request, others | {"timeline": said | timeline})
@@ -175,11 +175,12 @@ async def _submit(
 
 
 async def _read_exchange(
-    document: bytes, name: str, duration: Fraction | None, fps: Fraction | None = None
+    jobs: Jobs, document: bytes, name: str, duration: Fraction | None, fps: Fraction | None = None
 ) -> dict[str, Any]:
     """What an editing program's file says, as a timeline in JSON; `duration`, in seconds, and `fps` count where it says
     none. Raises `BadExchange`."""
-    return await asyncio.to_thread(lambda: read_timeline(document, name, fps=fps, duration=duration).asked())
+    async with jobs.reading:
+        return await asyncio.to_thread(lambda: read_timeline(document, name, fps=fps, duration=duration).asked())
 
 
 async def _picture(request: Request, wanted: RenderRequest, parts: dict[str, Part]) -> Upload | None:
@@ -197,7 +198,7 @@ async def _keep(jobs: Jobs, part: Part) -> Upload:
         raise NotAPicture("video is empty; send a film clip", field="video")
     async with jobs.probing:
         seconds = await asyncio.to_thread(probing.seconds_of, part.path, jobs.config.max_picture_s)
-    return await jobs.keep(part.path, part.filename, part.num_bytes, part.sha256, seconds)
+    return await jobs.keep(part, seconds)
 
 
 async def _completed(request: Request, wanted: RenderRequest, upload: Upload | None) -> tuple[dict[str, Any], str]:
@@ -219,6 +220,8 @@ async def _completed(request: Request, wanted: RenderRequest, upload: Upload | N
             raise OutOfRange("timeline.duration", timeline.duration, SHORTEST_S, jobs.config.max_render_s)
     if wanted.seconds is not None and wanted.seconds > jobs.config.max_render_s:
         raise OutOfRange("seconds", wanted.seconds, SHORTEST_S, jobs.config.max_render_s)
+    if wanted.take is not None and (wanted.from_ or 0.0) > jobs.config.max_render_s and "take" not in changes:
+        raise OutOfRange("from", wanted.from_, 0, jobs.config.max_render_s)  # what comes before is composed as well
     return changes, title
 
 
@@ -315,7 +318,7 @@ async def post_timeline(
     """
     document = b"".join([piece async for piece in pieces(request, _MAX_EXCHANGE_BYTES)])
     seconds, rate = None if duration is None else Fraction(duration), None if fps is None else read_fps(fps)
-    return JSONResponse(await _read_exchange(document, f"timeline.{ending}", seconds, rate))
+    return JSONResponse(await _read_exchange(jobs_of(request), document, f"timeline.{ending}", seconds, rate))
 
 
 @router.post(
@@ -334,7 +337,8 @@ async def post_plan(request: Request) -> JSONResponse:
     Where its beats, bars and sections will be, and how far from a beat each place is that matters; nothing is rendered.
     """
     asked = await read_json(request, _MAX_REQUEST_BYTES)
-    return JSONResponse(await asyncio.to_thread(lambda: planned(parse_timeline(asked))))
+    async with jobs_of(request).reading:
+        return JSONResponse(await asyncio.to_thread(lambda: planned(parse_timeline(asked))))
 
 
 @router.get("/v1/renders", tags=["renders"], operation_id="listRenders", response_model=messages.Jobs)

@@ -10,6 +10,7 @@ StreamingError
     ├── TooLong              its format cannot hold so much
     ├── BadCredentials       what is to sign it cannot
     ├── BadVideo             a clip that cannot be scored
+    ├── CannotListen         what looks for speech in it has died
     ├── CannotHold           a container that cannot take what the clip holds
     ├── NoStems              the generator makes the mix alone
     └── Cancelled            whoever wanted it does not any more
@@ -96,6 +97,13 @@ class BadVideo(ExportError):
 
     def __init__(self, path: Path, what: str, way_out: str) -> None:
         super().__init__(f"{path.name!r} {what}; {way_out}")
+
+
+class CannotListen(ExportError):
+    code = "cannot_listen"
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"the process that looks for speech {how}; try again, or say with a timeline where speech is")
 
 
 class NoStems(ExportError):

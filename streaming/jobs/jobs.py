@@ -25,6 +25,7 @@ from streaming.files.credentials import read_credentials
 from streaming.files.errors import BadCredentials
 from streaming.jobs.job import PICTURE, Job, Upload
 from streaming.jobs.store import Shelf, Store
+from streaming.jobs.uploads import Part
 from streaming.jobs.webhooks import Webhooks
 from streaming.jobs.wire import Done, Failed, Progress, Work, audition_path, files_folder
 from streaming.jobs.worker import Worker
@@ -66,6 +67,8 @@ class Jobs:
         self.check_webhook = self._webhooks.check
         self.probing = asyncio.Semaphore(_MOST_PROBES)
         """Held by whoever has a picture looked into."""
+        self.reading = asyncio.Semaphore(1)
+        """Held by whoever reads or plans a timeline, which may take seconds: two would take the time from the music."""
         self._reserved_bytes = 0
         """For uploads that are being received."""
 
@@ -136,15 +139,23 @@ class Jobs:
         return job
 
     async def submit(self, job: Job) -> Job:
-        """Take on a job; answers the one that has its key if there is such. Raises `TooManyJobs`, `NoRoomForJobs`."""
+        """Take on a job; answers the one that has its key if there is such.
+
+        Raises `TooManyJobs`, `NoRoomForJobs`, and `UnknownUpload` where its picture has had to make room since.
+        """
         if (earlier := self.find_again(job.key, job.fingerprint)) is not None:
             return earlier
         self.check_room_in_queue(job.kind)
-        self._make_room(0)
-        self._add(job)
-        self._waiting[job.kind].append(job)
+        if job.upload is not None:
+            self.upload(job.upload)
+        self._add(job)  # before there is room: its upload is in use, and does not make any
         try:
+            self._make_room(0)
+            self._waiting[job.kind].append(job)
             await self._save(job)
+        except NoRoomForJobs:
+            self.forget(job)
+            raise
         except OSError as error:
             self.forget(job)
             raise _no_room(error) from error
@@ -225,6 +236,9 @@ class Jobs:
             self._working[job.id] = worker
             try:
                 await self._do(job, worker)
+            except Exception:  # whatever becomes of one, others are waiting
+                log.exception("a job cannot be ended", extra=about(job=job.id))
+                self._fail(job)
             finally:
                 del self._working[job.id]
                 if self.all.get(job.id) is not job:
@@ -246,6 +260,8 @@ class Jobs:
         picture = None if job.upload is None else self.picture(job.upload)
         try:
             await self._save(job)
+            if self.all.get(job.id) is not job:  # it was forgotten in this moment
+                return
             work = Work(job.id, job.kind, job.asked, self._folder(job), picture)
             ended = await worker.perform(work, on_progress)
         except OSError as error:
@@ -254,6 +270,16 @@ class Jobs:
             return
         self._metrics.render_seconds.labels(job.kind).observe(time.monotonic() - began_s)
         await self._end(job, ended)
+
+    def _fail(self, job: Job) -> None:
+        """By a fault of our own, of which nothing is kept."""
+        if self.all.get(job.id) is job and not job.is_final:
+            job.state, job.stage, job.wanted_s = "failed", "", time.time()
+            job.error = JobError(code="internal_error", title="The server failed", status=500,
+                                 detail="this is a fault of the server's own")  # fmt: skip
+            job.put_away()
+            self._notify(job)
+            job.tell()
 
     async def _end(self, job: Job, ended: Done | Failed) -> None:
         if isinstance(ended, Failed):
@@ -266,6 +292,7 @@ class Jobs:
         else:
             job.state, job.error = "failed", ended.error
         job.stage, job.wanted_s, job.bytes = "", time.time(), num_bytes
+        job.put_away()
         self._notify(job)
         job.tell()
         self._metrics.renders_ended.labels(job.kind, job.state).inc()
@@ -306,18 +333,20 @@ class Jobs:
     def picture(self, upload_id: str) -> Path:
         return self.store.folder_of("uploads", upload_id) / PICTURE
 
-    async def keep(self, path: Path, name: str, num_bytes: int, sha256: str, seconds: float) -> Upload:
-        """Take in a picture that has been received in `path`; one that is here already is kept once."""
-        for upload in self.uploads.values():
-            if upload.sha256 == sha256:
-                upload.wanted_s, upload.name = time.time(), name
+    async def keep(self, part: Part, seconds: float) -> Upload:
+        """Take in a picture that has been received; one that is here already is kept once. Raises `NoRoomForJobs`."""
+        for upload in list(self.uploads.values()):
+            if upload.sha256 == part.sha256 and await self._on_disk(self.picture(upload.id).exists):
+                upload.wanted_s, upload.name = time.time(), part.filename
                 return upload
-        upload = Upload(secrets.token_hex(8), name, num_bytes, sha256, seconds, time.time())
+        upload = Upload(secrets.token_hex(8), part.filename, part.num_bytes, part.sha256, seconds, time.time())
         self.uploads[upload.id] = upload
+        self.reserve(-part.take())  # from now on it counts as kept
 
         def move() -> None:
-            self.store.save("uploads", upload.id, upload.record())
-            path.replace(self.picture(upload.id))
+            self.picture(upload.id).parent.mkdir(mode=0o700)
+            part.path.replace(self.picture(upload.id))
+            self.store.save("uploads", upload.id, upload.record())  # last: what has a record is whole
 
         try:
             await self._on_disk(move)
@@ -371,9 +400,10 @@ class Jobs:
         else:
             self._leave(self._drop(kept), self._removals)
 
-    async def _drop(self, upload: Upload) -> None:
+    def _drop(self, upload: Upload) -> Coroutine[Any, Any, None]:
+        """Forget it at once; await what this gives for its removal."""
         self.uploads.pop(upload.id, None)
-        await self._on_disk(self.store.remove, "uploads", upload.id)
+        return self._on_disk(self.store.remove, "uploads", upload.id)
 
     async def _tidy_now_and_then(self) -> None:
         while True:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import io
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -15,7 +17,8 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -29,13 +32,17 @@ from moods.variation import variation_seed
 from streaming import messages
 from streaming.config import Config
 from streaming.encoders.pcm import to_s16le
-from streaming.errors import BadConfig, TooManyJobs, WebhookRefused
+from streaming.engines.wire import Pipe
+from streaming.errors import BadConfig, TooManyJobs, UnknownUpload, WebhookRefused
+from streaming.files.errors import CannotKeep
 from streaming.jobs import jobs as queue_of_jobs
-from streaming.jobs import webhooks
+from streaming.jobs import process, webhooks
 from streaming.jobs.asked import Webhook
 from streaming.jobs.job import Job
 from streaming.jobs.jobs import Jobs
 from streaming.jobs.store import Store
+from streaming.jobs.uploads import Part
+from streaming.jobs.wire import Failed, Work
 from streaming.metrics import Metrics
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.jobs import ended, events, kept, music_of, submit
@@ -313,6 +320,7 @@ async def test_the_queue_outlasts_a_restart_and_what_was_begun_is_made_again(tmp
     await first.stop()
     running.asked["seconds"] = 1
     music = soundfile.read(first_file(tmp_path, done))[0]
+    assert (done.asked, set(running.asked)) == ({"seed": 1}, {"mood", "seconds", "seed"}), "the done need it no more"
 
     record = json.loads((tmp_path / "jobs" / running.id / "record.json").read_text())
     assert (record["state"], record["starts"]) == ("queued", 0)
@@ -367,6 +375,74 @@ async def test_what_was_wanted_longest_ago_makes_room_and_what_is_old_goes(tmp_p
     assert set(jobs.all) == {third.id}
     await jobs.stop()
     assert [path.name for path in (tmp_path / "jobs").iterdir()] == [third.id]
+
+
+async def test_an_upload_counts_once_and_makes_no_room_for_its_own_job(tmp_path: Path) -> None:
+    jobs = Jobs(config_in(tmp_path, max_renders_mb=100), Metrics())
+    await jobs.start()
+    await jobs.submit(finished := a_job())
+    await finished.end()
+    (tmp_path / "incoming" / "part").write_bytes(b"a clip")
+    part = Part(tmp_path / "incoming" / "part", 90_000_000, "clip.mp4", 60_000_000)
+    jobs.reserve(part.num_bytes)
+    upload = await jobs.keep(part, 1.0)
+    assert (part.kept_bytes, jobs.kept_bytes) == (60_000_000, 60_000_000 + finished.bytes)
+    jobs.all[finished.id].bytes = 50_000_000
+    upload.wanted_s = 0.0
+    picture = Job(os.urandom(8).hex(), "analysis", {}, upload=upload.id)
+    await jobs.submit(picture)
+    assert set(jobs.uploads) == {upload.id} and set(jobs.all) == {picture.id}
+    jobs.forget(picture)
+    jobs._let_go(upload)
+    assert jobs.kept_bytes == 0, "what makes room has made it at once"
+    with pytest.raises(UnknownUpload):
+        await jobs.submit(Job(os.urandom(8).hex(), "analysis", {}, upload=upload.id))
+    await jobs.stop()
+
+
+def test_what_is_wrong_with_the_servers_disk_is_told_without_its_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise CannotKeep(Path("/srv/jobs"), "Read-only file system")
+
+    monkeypatch.setattr(process, "render", fail)
+    jobs = cast(process._Jobs, SimpleNamespace(is_cancelled=lambda job: False))
+    ended = process.perform(Work("1", "render", {}, Path(), None), Config(), cast(Pipe, None), jobs)
+    assert isinstance(ended, Failed) and ended.error is not None
+    assert ended.error["code"] == "cannot_keep" and "/srv" not in ended.error["detail"]
+
+
+async def test_a_fault_at_the_end_of_a_job_fails_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs(config_in(tmp_path), Metrics())
+    await jobs.start()
+    monkeypatch.setattr(jobs.store, "size", lambda shelf, name: 1 // 0)
+    await jobs.submit(doomed := a_job())
+    await doomed.end()
+    assert (doomed.state, doomed.error["code"]) == ("failed", "internal_error")
+    monkeypatch.undo()
+    shutil.rmtree(tmp_path / "jobs" / doomed.id)
+    jobs.store.empty("jobs", doomed.id)  # somebody has removed its folder: that is no fault
+    await jobs.submit(next_one := a_job())
+    await next_one.end()
+    assert next_one.state == "done"
+    await jobs.stop()
+
+
+async def test_a_job_forgotten_while_it_begins_is_not_made(tmp_path: Path) -> None:
+    jobs = Jobs(config_in(tmp_path, **SLOW), Metrics())
+    await jobs.start()
+    worker = jobs._workers[0]
+    for is_at_moment in (lambda: bool(jobs._working), lambda: worker._ended is not None):
+        await jobs.submit(forgotten := a_job(seconds=500))
+        while not is_at_moment():
+            await asyncio.sleep(0)
+        assert worker.pid is None, "its process has not been started"
+        jobs.forget(forgotten)
+        async with asyncio.timeout(30):  # not the minutes that it would take
+            while jobs._working:
+                await asyncio.sleep(0.02)
+        await worker.stop()
+    await jobs.stop()
+    assert not list((tmp_path / "jobs").iterdir())
 
 
 async def test_a_full_queue_and_a_full_disk_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,6 +271,14 @@ def test_the_plan_is_what_is_heard(renders: Running) -> None:
     assert done["report"]["beats"] == pytest.approx(plan["beats"], abs=1e-5)
 
 
+def test_the_room_of_what_has_been_received_is_given_back(renders: Running, clip: bytes) -> None:
+    for _ in range(2):
+        ended(renders, analyse(renders, clip).json())
+        renders.http.post("/v1/renders", content=part("video", b"no clip") + END, headers=FORM)
+    jobs = renders.conductor.jobs
+    assert jobs.kept_bytes == sum(each.bytes for each in [*jobs.all.values(), *jobs.uploads.values()])
+
+
 def test_a_render_takes_a_picture_a_request_and_a_timeline_together(renders: Running, clip: bytes) -> None:
     request = part("request", json.dumps({"mood": "epic", "ending": "stop", "formats": ["wav"]}).encode())
     files = part("timeline", CUT_LIST, "cuts.csv") + part("video", clip, "clip.mp4")
