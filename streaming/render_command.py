@@ -173,7 +173,7 @@ def _summary(report: dict[str, Any]) -> str:
         f"{printable(report['out'])}{others}: {report['seconds']:g} s, {report['key']}, {report['bpm']:g} bpm, "
         f"{level}, seed {report['seed']}, made in {report['wall_seconds']:.1f} s"
     ]
-    if anchors := report.get("anchors"):
+    if anchors := [anchor for anchor in report.get("anchors", ()) if anchor["kind"] != "end"]:
         met = sum(abs(anchor["error_ms"]) <= _MET_MS for anchor in anchors)
         tempo = report["tempo"]
         lines.append(
@@ -244,7 +244,10 @@ def _video(options: argparse.Namespace) -> Video | None:
         return None
     from streaming.files.video import probe
 
-    return probe(options.video)
+    video = probe(options.video)
+    if video.sound_index is None:
+        note(f"{options.video.name} has no sound of its own; what is heard is the music alone")
+    return video
 
 
 def _opened_ahead(config: Any) -> Callable[[Any], Any]:
@@ -348,14 +351,14 @@ def _duck(word: str) -> dict[str, Any]:
 def _goal(options: argparse.Namespace, timeline: Timeline | None) -> LoudnessGoal | None:
     """The words' loudness, or the timeline's; under a clip that of most platforms."""
     from moods.timeline import LoudnessGoal
-    from streaming.files.loudness import PRESETS
+    from streaming.files.loudness import PRESETS, goal_of
 
     if options.loudness is not None:
         return PRESETS[options.loudness]
-    asked = None if timeline is None else timeline.loudness
+    goal = goal_of(timeline, has_picture=options.video is not None)
     if options.lufs is not None:
-        return (asked or LoudnessGoal()).model_copy(update={"lufs": options.lufs})
-    return asked or (None if options.video is None else LoudnessGoal())
+        return (goal or LoudnessGoal()).model_copy(update={"lufs": options.lufs})
+    return goal
 
 
 def _credentials(options: argparse.Namespace) -> Credentials | None:

@@ -116,8 +116,9 @@ async def post_render(request: Request, idempotency_key: IdempotencyKey = None) 
     """Render music into files.
 
     A mood and a length, a timeline, or the take of a station ("keep this take"), by itself or over a picture. The
-    body is JSON, or a form whose part `request` is that JSON; with `video`, a film clip, or `timeline`, the file of an
-    editing program. The answer comes at once; GET, or the job's events, tell how far it is.
+    body is JSON, and may be a timeline itself; or a form whose part `request` is that JSON; with `video`, a film clip,
+    or `timeline`, the file of an editing program. The answer comes at once; GET, or the job's events, tell how far it
+    is.
     """
     jobs = jobs_of(request)
     jobs.check_room_in_queue("render")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moods.timeline import LoudnessGoal
+from moods.timeline import LoudnessGoal, Timeline
 from streaming.files.filters import filtered
 from streaming.files.peaks import Curve, Curved, limiting, true_peaks
 from streaming.files.sound import Sound
@@ -29,6 +29,12 @@ PRESETS = {
     "ebu": LoudnessGoal(lufs=-23.0),
 }
 """What platforms bring music to, by name; a file at that level is left as it is there."""
+
+
+def goal_of(timeline: Timeline | None, *, has_picture: bool) -> LoudnessGoal | None:
+    """What a piece is brought to where nobody asks for more: its timeline's, or under a clip that of most platforms."""
+    asked = None if timeline is None else timeline.loudness
+    return LoudnessGoal() if asked is None and has_picture else asked
 
 
 @dataclass(frozen=True, slots=True)

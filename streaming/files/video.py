@@ -136,7 +136,7 @@ def probe(path: Path) -> Video:
     with open_video(path) as container:
         pictures = [stream for stream in container.streams.video if not stream.disposition & _STILL]
         if not pictures:
-            raise BadVideo(path, "has no video stream", "name a film clip, or render without --video")
+            raise BadVideo(path, "has no video stream", "name a film clip, or leave the picture out")
         shown = next((stream for stream in pictures if stream.disposition & Disposition.default), pictures[0])
         if not 0 < shown.width * shown.height <= MOST_PIXELS:
             raise BadVideo(

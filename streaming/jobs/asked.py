@@ -54,9 +54,10 @@ class RenderRequest(MoodFields):
     seed: Annotated[int, BeforeValidator(check_seed), WithJsonSchema(SEED_SCHEMA)] | Absent = None
     """Same seed, same request: same music. Left out: a new one, which the report tells."""
     ending: Literal["cadence", "ring", "fade", "stop", "loop"] | Absent = None
-    """How it ends; left out: with a cadence. A timeline and a take say it themselves."""
+    """How it ends; left out: with a cadence, or as the take does: given with a take, its music is fitted to the length
+    anew. A timeline says it itself."""
     loudness: LoudnessGoal | Absent = None
-    """How loud the files are; left out: as the timeline says, else the stream's own level."""
+    """How loud the files are; left out: as the timeline says, else -14 LUFS over a picture, else the stream's own."""
     formats: Annotated[
         list[FileFormat], AfterValidator(_once_each), Field(min_length=1, max_length=20)
     ] | Absent = Field(default=None, examples=[["wav", "mp3"]])  # fmt: skip
@@ -101,7 +102,8 @@ class RenderRequest(MoodFields):
         if len(whole) == 2:
             raise BadControl("timeline and take are both given; expected one of them")
         if whole:
-            for name in (*moods, *(name for name in ("ending", "preset") if getattr(self, name) is not None)):
+            others = ("preset",) if self.timeline is None else ("ending", "preset")
+            for name in (*moods, *(name for name in others if getattr(self, name) is not None)):
                 raise BadControl(f"{name} and {whole[0]} are both given; say {name} in the {whole[0]}")
         if self.take is None:
             for name, value in (("from", self.from_), ("last_minutes", self.last_minutes)):
@@ -133,9 +135,12 @@ MARKER_FORMATS: tuple[str, ...] = get_args(MarkerFormat)
 
 
 def parse_render_request(obj: object) -> RenderRequest:
-    """Read the body of POST /v1/renders. Raises `moods.errors.MoodsError`."""
+    """Read the body of POST /v1/renders, which may be a timeline itself. Raises `moods.errors.MoodsError`."""
     if not isinstance(obj, Mapping):
         raise BadControl(f'request is {shown(obj)}; expected an object, for example {{"mood": "epic", "seconds": 15}}')
+    if "duration" in obj and "timeline" not in obj:
+        timeline = {name: value for name, value in obj.items() if name in Timeline.model_fields}
+        obj = {name: value for name, value in obj.items() if name not in timeline} | {"timeline": timeline}
     return parse(RenderRequest, obj)
 
 

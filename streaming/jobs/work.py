@@ -18,10 +18,10 @@ from engine.backends import find_factory
 from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.render import length_of
-from engine.take import Take, read_take
+from engine.take import Take, read_take, refitted
 from moods.errors import OutOfRange
 from moods.opening import Opening
-from moods.timeline import SHORTEST_S, LoudnessGoal, Timeline, parse_timeline
+from moods.timeline import SHORTEST_S, Timeline, parse_timeline
 from moods.variation import variation_seed
 from streaming.config import Config
 from streaming.encoders.pcm import to_s16le, wav_header
@@ -31,6 +31,7 @@ from streaming.files.cuts import find_cuts
 from streaming.files.errors import Cancelled, CannotKeep, naming
 from streaming.files.export import Progress as ExportProgress
 from streaming.files.export import RenderJob, export
+from streaming.files.loudness import goal_of
 from streaming.files.preparing import timeline_for
 from streaming.files.sound import Samples, Sound
 from streaming.files.speech import find_speech
@@ -99,8 +100,13 @@ def _piece_of(
     is_cancelled: Callable[[], bool],
 ) -> _Piece:
     if request.take is not None:
-        piece = _part_of_take(request, read_take(request.take), config)
-        return piece if picture is None else replace(piece, num_frames=probe(picture).num_sound_frames)
+        take = read_take(request.take)
+        piece = _part_of_take(request, take, config)
+        if picture is not None:
+            piece = replace(piece, num_frames=probe(picture).num_sound_frames)
+        if request.ending is not None:
+            piece = replace(piece, take=refitted(take, piece.from_frame + piece.num_frames, request.ending))
+        return piece
     video = None if picture is None else probe(picture)
     picture_s = None if video is None else float(video.duration)
     asked = timeline_of(request, picture_s) if request.timeline is None else request.timeline.asked()
@@ -153,9 +159,7 @@ def _job(
     if take is None:
         seed = variation_seed(_seed_of(request), variation - 1)
         take = Take(Opening(timeline=piece.timeline), seed, ())
-    goal: LoudnessGoal | None = request.loudness
-    if goal is None and piece.timeline is not None:
-        goal = piece.timeline.loudness
+    goal = request.loudness or goal_of(take.opening.timeline, has_picture=picture is not None)
     job = RenderJob(
         take=take, num_frames=piece.num_frames, out=out, config=_engine_config(config), goal=goal, also=tuple(also),
         bits=request.bits, from_frame=piece.from_frame, video=picture, unducked=unducked,

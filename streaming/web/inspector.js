@@ -88,6 +88,7 @@ export class Inspector {
     set($("#duration"), piece.duration);
     for (const each of [$("#duration"), ...document.querySelectorAll("[data-seconds]")]) each.disabled = hasPicture;
     $("#ending").value = piece.ending;
+    $("#loudness [value=null]").hidden = hasPicture;
     $("#loudness").value = JSON.stringify(piece.lufs);
     if (!$("#loudness").value) $("#loudness").append(new Option(`${piece.lufs} LUFS`, piece.lufs, true, true));
     $("#duck").checked = piece.ducks;

@@ -84,11 +84,12 @@ export function toTimeline(piece, version = piece.chosen) {
   return timeline;
 }
 
-/** What a picture says of itself; sections stay where they are, as far as the picture goes. */
+/** What a picture says of itself; sections stay where they are, as far as the picture goes. Beside a picture's own sound
+    there is no level of the stream's. */
 export function withPicture(piece, { duration, fps, cuts, speech }) {
   const isInside = ({ at }) => at < duration;
   const [sections, hits] = [piece.sections.filter(isInside), piece.hits.filter(isInside)];
-  return { ...piece, duration, fps, cuts, speech, sections, hits };
+  return { ...piece, duration, fps, cuts, speech, sections, hits, lufs: piece.lufs ?? LOUDNESS[0] };
 }
 
 /** The length of a frame of the picture in seconds, or a hundredth where there is no picture. */

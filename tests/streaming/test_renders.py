@@ -125,6 +125,32 @@ def test_the_audition_is_the_music_and_comes_while_it_is_composed(renders: Runni
     assert np.abs(made - np.frombuffer(heard[0][44:], "<i2")).max() <= 1  # rounded to 24 bits between
 
 
+def test_a_timeline_may_be_the_body_itself(renders: Running) -> None:
+    timeline = {"duration": 2, "mood": "epic", "seed": 3, "hits": [1.2], "ending": "stop", "loudness": {"lufs": -20}}
+    bare, wrapped = (ended(renders, submit(renders, **body)) for body in (timeline, {"timeline": timeline}))
+    assert bare["report"]["hits"] == wrapped["report"]["hits"] != []
+    assert bare["report"]["loudness"] == wrapped["report"]["loudness"]
+    assert np.array_equal(music_of(renders, bare), music_of(renders, wrapped))
+    both = submit(renders, **timeline, formats=["flac"])
+    assert [file["name"] for file in ended(renders, both)["files"]] == ["music.flac"]
+
+
+def test_a_take_is_fitted_to_another_length_where_an_ending_is_asked_for(renders: Running) -> None:
+    opening = {"type": "opening", "version": 1, "station": "x", "is_complete": True, "entries": 0, "seed": 3}
+    station = renders.open(mood="epic")
+    header = json.loads(renders.http.get(station["links"]["take"]).text.splitlines()[0])
+    document = json.dumps({**header, **opening}) + "\n"
+    cut, fitted = (
+        ended(renders, submit(renders, take=document, seconds=4, **how)) for how in ({}, {"ending": "cadence"})
+    )
+    assert [done["state"] for done in (cut, fitted)] == ["done", "done"], fitted["error"]
+    one, other = music_of(renders, cut), music_of(renders, fitted)
+    assert len(one) == len(other) == 4 * SAMPLE_RATE
+    assert np.array_equal(one[: SAMPLE_RATE // 2], other[: SAMPLE_RATE // 2])
+    assert fitted["report"]["sections"] != cut["report"]["sections"]
+    renders.http.delete(station["links"]["self"])
+
+
 def test_a_stations_take_is_kept_as_it_was_heard(renders: Running) -> None:
     station = renders.open(mood="sad", energy=0.1)
     renders.http.post(station["links"]["controls"], json={"type": "steer", "set": {"energy": 1}, "at": "now"})
