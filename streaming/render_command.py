@@ -227,6 +227,7 @@ def _job(options: argparse.Namespace, on_progress: Callable[[Progress], None]) -
         also=tuple(options.also or ()),
         bits=options.bits,
         video=options.video,
+        sources=tuple(path for path in (options.timeline, options.take, options.speech) if path is not None),
         unducked=options.unducked,
         stems=options.stems,
         midi=options.midi,
@@ -277,7 +278,7 @@ def _timeline(options: argparse.Namespace, video: Video | None, on_progress: Cal
     from moods.clip import clip_timeline
     from moods.timeline import parse_timeline
 
-    asked = {} if options.timeline is None else _read_timeline(options.timeline, video)
+    asked = {} if options.timeline is None else _read_timeline("--timeline", options.timeline, video)
     words = mood_fields(options)
     if "mood" in words or "prompt" in words:  # instead of the file's
         asked = {name: value for name, value in asked.items() if name not in ("mood", "prompt", "strict")}
@@ -287,7 +288,7 @@ def _timeline(options: argparse.Namespace, video: Video | None, on_progress: Cal
     if options.loop or options.ending is not None:
         asked["ending"] = "loop" if options.loop else options.ending
     if options.speech is not None:
-        asked["speech"] = _read_timeline(options.speech, video).get("speech", [])
+        asked["speech"] = _read_timeline("--speech", options.speech, video).get("speech", [])
     if options.redo:
         asked["redo"] = options.redo
     if options.duck is not None:
@@ -316,12 +317,20 @@ def _length_s(options: argparse.Namespace, asked: dict[str, Any]) -> float | Non
     return None if prompt is None else prompt.seconds
 
 
-def _read_timeline(path: Path, video: Video | None) -> dict[str, Any]:
-    """The timeline of an editing program's file, as JSON has it. Raises `BadExchange`, OSError."""
+def _read(option: str, path: Path) -> bytes:
+    """What is in the file that an option names."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{option} {str(path)!r} cannot be read: {error.strerror}; name another file") from error
+
+
+def _read_timeline(option: str, path: Path, video: Video | None) -> dict[str, Any]:
+    """The timeline of an editing program's file, as JSON has it. Raises `BadExchange`."""
     from streaming.files.exchange import read_exchange
 
     fps, duration = (None, None) if video is None else (video.fps, video.duration)
-    reading = read_exchange(path.read_bytes(), path.name, fps=fps, duration=duration)
+    reading = read_exchange(_read(option, path), path.name, fps=fps, duration=duration)
     for line in reading.notes:
         note(f"{path.name}: {line}")
     return reading.timeline.asked()
@@ -374,7 +383,7 @@ def _read_take(options: argparse.Namespace) -> Take:
     from engine.device import choose_device
     from engine.take import read_take
 
-    take = read_take(options.take.read_bytes())
+    take = read_take(_read("--take", options.take))
     assert take.header is not None, "it was read from a file"
     if (device := choose_device(options.device or "auto")) != take.header.device:
         note(f"{options.take} was made on {take.header.device}; {device} rounds otherwise: samples may differ a little")

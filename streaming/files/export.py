@@ -30,7 +30,17 @@ from moods.timeline import LoudnessGoal, Timeline, TimelineDuck
 from streaming.files.bed import bed_curve, mixed
 from streaming.files.charting import Chart
 from streaming.files.credentials import MEDIA_TYPES, Credentials, sign
-from streaming.files.errors import Cancelled, CannotKeep, CannotWrite, NoRoom, NoStems, TooLong, UnknownFormat, naming
+from streaming.files.errors import (
+    Cancelled,
+    CannotKeep,
+    CannotWrite,
+    NoRoom,
+    NoStems,
+    TooLong,
+    UnknownFormat,
+    WouldReplace,
+    naming,
+)
 from streaming.files.exchange import markers_document
 from streaming.files.exchange.writing import FORMATS as MARKER_FORMATS
 from streaming.files.loudness import Loudness, level_for, measure
@@ -54,6 +64,7 @@ _AS_IT_IS = LoudnessGoal()
 """Of which only the true peak counts, where no loudness was asked for."""
 _SMALL_BYTES = 2**16
 """What a file without sound takes at most, as a rule."""
+_MIDI_ENDINGS = (".mid", ".midi")
 ORIGINAL = "original"
 """The stem that is the clip's own sound."""
 
@@ -82,6 +93,8 @@ class RenderJob:
     """The files begin here; what the music was before is composed and left out."""
     video: Path | None = None
     """A clip: the music is laid under its sound, and a file that can hold pictures gets its own."""
+    sources: tuple[Path, ...] = ()
+    """What else the job was read from; none of it is written over."""
     unducked: Path | None = None
     """The music alone, without giving way to speech."""
     stems: Path | None = None
@@ -152,7 +165,8 @@ def export(
         if job.stems is not None:
             kept.enter_context(_folder(job.stems))
         wanted = _wanted(job, video)
-        targets = _targets([deliverable.path for deliverable in wanted])
+        sources = job.sources if job.video is None else (*job.sources, job.video)
+        targets = _targets([deliverable.path for deliverable in wanted], sources)
         scratch = _scratch_folder(targets, wanted, job)
         parts = kept.enter_context(open_together(targets, scratch))
         reins.check()
@@ -237,6 +251,8 @@ def _wanted(job: RenderJob, video: Video | None) -> list[_Deliverable]:
         for layer in (*LAYERS, *([ORIGINAL] if video is not None else [])):
             wanted.append(sound(job.stems / f"{job.out.stem}.{layer}.wav", "stem", layer))
     if job.midi is not None:
+        if job.midi.suffix.lower() not in _MIDI_ENDINGS:
+            raise UnknownFormat(job.midi, _MIDI_ENDINGS)
         wanted.append(_Deliverable(job.midi, "midi", _SMALL_BYTES))
     for path in job.markers:
         if path.suffix.lower().removeprefix(".") not in MARKER_FORMATS:
@@ -262,11 +278,13 @@ def _folder(path: Path) -> Iterator[None]:
         raise
 
 
-def _targets(paths: Sequence[Path]) -> list[Target]:
-    """Raises `CannotWrite`, also where two paths lead to one file."""
+def _targets(paths: Sequence[Path], sources: Sequence[Path]) -> list[Target]:
+    """Raises `CannotWrite`, also where two paths lead to one file, and `WouldReplace`."""
     targets: dict[Path, Target] = {}
     for path in paths:
         target = Target(path)
+        if any(map(target.is_file, sources)):
+            raise WouldReplace(path)
         if target.real in targets:
             raise CannotWrite(path, f"{str(targets[target.real].path)!r} is the same file")
         targets[target.real] = target

@@ -22,7 +22,7 @@ from engine.take import Take
 from moods.intent import LAYERS
 from moods.opening import Opening
 from moods.timeline import LoudnessGoal, parse_timeline
-from streaming.files.errors import Cancelled, UnknownFormat
+from streaming.files.errors import Cancelled, UnknownFormat, WouldReplace
 from streaming.files.exchange import read_timeline
 from streaming.files.export import Progress, RenderJob, export
 from streaming.files.media import format_of, in_floats, read_audio, write_audio
@@ -69,6 +69,24 @@ def everything(folder: Path) -> RenderJob:
 
 def all_files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_read_for_a_job_is_not_written_over(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", Picture(num_frames=50, fps=25))
+    linked = tmp_path / "linked.mp4"
+    linked.hardlink_to(clip)
+    before = clip.read_bytes()
+    for job in (
+        job_for(clip, video=clip),
+        job_for(linked, video=clip),
+        job_for(tmp_path / "new.mp4", also=(clip,), video=clip),
+        job_for(tmp_path / "new.wav", markers=(tmp_path / "cut.json",), sources=(tmp_path / "cut.json",)),
+    ):
+        (tmp_path / "cut.json").write_text("{}")
+        with pytest.raises(WouldReplace):
+            export(job)
+    assert clip.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "linked.mp4", "cut.json"}
 
 
 @pytest.fixture(scope="module")
