@@ -179,8 +179,11 @@ async def _read_exchange(
 ) -> dict[str, Any]:
     """What an editing program's file says, as a timeline in JSON; `duration`, in seconds, and `fps` count where it says
     none. Raises `BadExchange`."""
-    async with jobs.reading:
-        return await asyncio.to_thread(lambda: read_timeline(document, name, fps=fps, duration=duration).asked())
+    if name.rpartition(".")[2].casefold() == "json":  # which nobody's library reads
+        async with jobs.planning:
+            return await asyncio.to_thread(lambda: read_timeline(document, name, fps=fps, duration=duration).asked())
+    async with jobs.probing:
+        return await probing.timeline_in(document, name, duration, fps)
 
 
 async def _picture(request: Request, wanted: RenderRequest, parts: dict[str, Part]) -> Upload | None:
@@ -197,7 +200,7 @@ async def _keep(jobs: Jobs, part: Part) -> Upload:
     if not part.num_bytes:
         raise NotAPicture("video is empty; send a film clip", field="video")
     async with jobs.probing:
-        seconds = await asyncio.to_thread(probing.seconds_of, part.path, jobs.config.max_picture_s)
+        seconds = await probing.seconds_of(part.path, jobs.config.max_picture_s)
     return await jobs.keep(part, seconds)
 
 
@@ -220,8 +223,9 @@ async def _completed(request: Request, wanted: RenderRequest, upload: Upload | N
             raise OutOfRange("timeline.duration", timeline.duration, SHORTEST_S, jobs.config.max_render_s)
     if wanted.seconds is not None and wanted.seconds > jobs.config.max_render_s:
         raise OutOfRange("seconds", wanted.seconds, SHORTEST_S, jobs.config.max_render_s)
-    if wanted.take is not None and (wanted.from_ or 0.0) > jobs.config.max_render_s and "take" not in changes:
-        raise OutOfRange("from", wanted.from_, 0, jobs.config.max_render_s)  # what comes before is composed as well
+    most_s = jobs.config.max_render_s - (wanted.seconds or 0.0)  # what comes before `from` is composed as well
+    if "take" not in changes and wanted.from_ is not None and wanted.from_ > most_s:
+        raise OutOfRange("from", wanted.from_, 0, most_s)
     return changes, title
 
 
@@ -337,7 +341,7 @@ async def post_plan(request: Request) -> JSONResponse:
     Where its beats, bars and sections will be, and how far from a beat each place is that matters; nothing is rendered.
     """
     asked = await read_json(request, _MAX_REQUEST_BYTES)
-    async with jobs_of(request).reading:
+    async with jobs_of(request).planning:
         return JSONResponse(await asyncio.to_thread(lambda: planned(parse_timeline(asked))))
 
 
