@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -50,10 +51,20 @@ class Phrase:
 
 
 def read_phrases() -> list[Phrase]:
-    """All labelled phrases."""
-    lines = (FOLDER / "phrases.tsv").read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return [Phrase(row[0], row[1], tuple(row[2].split()), tuple(row[3].split()), row[4]) for row in rows]
+    """The labelled phrases that are learnt from, but for the third held out."""
+    return [Phrase(*row, kin) for *row, kin in _rows("phrases.tsv")]
+
+
+def read_fresh() -> list[Phrase]:
+    """Those of a second author, of which nothing is learnt."""
+    return [Phrase(*row, kin="00") for row in _rows("fresh.tsv")]
+
+
+def _rows(name: str) -> Iterator[tuple[Any, ...]]:
+    for line in (FOLDER / name).read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            language, text, moods, styles, *kin = line.split("\t")
+            yield (language, text, tuple(moods.split()), tuple(styles.split()), *kin)
 
 
 def _lists(name: str, separator: str) -> Iterator[tuple[str, str]]:
