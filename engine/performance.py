@@ -176,11 +176,23 @@ class Performance:
     def restore(cls, generator: Generator, slot: int, opening: Opening, snapshot: dict[str, Any]) -> Self:
         """Go on, in an empty slot, from where `snapshot` was taken."""
         performance = cls.__new__(cls)
+        performance._resume(generator, slot, opening, snapshot, 0)
+        return performance
+
+    def _resume(
+        self, generator: Generator, slot: int, opening: Opening, snapshot: dict[str, Any], tail_frames: int
+    ) -> None:
         state = replace(snapshot["state"], made=list(snapshot["state"].made))
         controller = Controller.restore(snapshot["controller"], opening, **_limits_of(generator))
-        performance._enter(generator, slot, opening, controller, state, 0)
+        self._enter(generator, slot, opening, controller, state, tail_frames)
         generator.restore(slot, controller, snapshot["generator"])
-        return performance
+
+    def return_to(self, snapshot: dict[str, Any]) -> None:
+        """Be as it was when `snapshot` of it was taken; what is to be replayed from there on will be."""
+        entries = self._entries
+        self.generator.close(self.slot)
+        self._resume(self.generator, self.slot, self._opening, snapshot, self._tail_frames)
+        self.replay(entries)
 
     def _enter(
         self,
@@ -193,6 +205,7 @@ class Performance:
     ) -> None:
         self.slot, self.controller = slot, controller
         self.generator, self._opening, self._state, self._tail_frames = generator, opening, state, tail_frames
+        self._entries: tuple[Entry, ...] = ()
         self._to_replay: list[Entry] = []
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -343,8 +356,9 @@ class Performance:
 
         Raises `BadTake` for a control that cannot be applied where it is; later, `step` does.
         """
+        self._entries = tuple(entries)
         self._to_replay = sorted(
-            (entry for entry in entries if entry.index >= self.num_controls),
+            (entry for entry in self._entries if entry.index >= self.num_controls),
             key=lambda entry: entry.index,
             reverse=True,
         )
@@ -483,6 +497,11 @@ class Performance:
         return ahead
 
     # --- keeping and leaving -----------------------------------------------------------------------------------------
+
+    def compose_anew(self, beats: Sequence[tuple[range, int]]) -> None:
+        """Let the notes of beats, none of which has begun, be drawn by other seeds."""
+        self.controller.draw_by(beats)
+        self.generator.revise(self.slot, self.controller.frame_of_beat(beats[0][0].start))
 
     def forget(self, keep_frames: int = _KEEP_FRAMES) -> None:
         """Let go of what is known of the course longer than `keep_frames` ago, so that memory stays flat."""

@@ -14,12 +14,15 @@ import numpy as np
 from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE, Block
 from engine.backends import open_generator
 from engine.config import EngineConfig
+from engine.errors import BadTake
 from engine.generator import Generator, Made, Traits
 from engine.loops import can_loop, play_loop
-from engine.performance import Performance, Sound, step
+from engine.performance import Beat, Performance, Sound, step
+from engine.redo import Redoing, Region, regions_between
 from engine.take import Entry, Take
 from moods.control import parse_control
 from moods.controller import Controller
+from moods.intent import BEATS_PER_BAR
 from moods.opening import Opening
 
 _RAMP_FRAMES = 192
@@ -59,10 +62,12 @@ def play(
     *,
     stems: bool = False,
     notes: bool = False,
+    regions: Sequence[Region] = (),
 ) -> Iterator[Sound]:
     """Play on to the frame `num_frames`, or for ever, in sounds of BLOCK_FRAMES or less.
 
-    `before_block` is called before each block is made; what a skip leaves out of the stream is silence.
+    `before_block` is called before each block is made; what a skip leaves out of the stream is silence. `regions`, as
+    `regions_of` the take gives them, are composed once more; all else is as it is without.
     The generator's latency is cut off, so that frame 0 is the music's: beats lie in a file where the clock has them.
     The last moment is brought to zero: an ending's own fade moves by whole blocks, and other music is cut off; but a
     whole piece that loops leads into its beginning (`engine/loops.py`).
@@ -72,23 +77,29 @@ def play(
         if num_frames is not None and can_loop(performance, num_frames):
             yield from play_loop(performance, num_frames, before_block, stems=stems, notes=notes)
         else:
-            yield from _play_once(performance, num_frames, before_block, stems=stems, notes=notes)
+            yield from _play_once(performance, num_frames, before_block, regions, stems=stems, notes=notes)
     finally:
         performance.close()
 
 
 def _play_once(
-    performance: Performance, num_frames: int | None, before_block: Callable[[], None], *, stems: bool, notes: bool
+    performance: Performance,
+    num_frames: int | None,
+    before_block: Callable[[], None],
+    regions: Sequence[Region],
+    *,
+    stems: bool,
+    notes: bool,
 ) -> Iterator[Sound]:
     generator, silence = performance.generator, np.zeros((BLOCK_FRAMES, CHANNELS), np.float32)
     first = generator.traits.latency_frames
     last = None if num_frames is None else first + num_frames
-    frame = 0
+    frame, redoing = 0, Redoing(performance, regions, stems=stems, notes=notes)
     while last is None or frame < last:
         sound = Sound(silence)
         if performance.next_block * BLOCK_FRAMES == frame:
             before_block()
-            sound = step(generator, [performance], stems=stems, notes=notes)[0]
+            sound = redoing.step()
         start, end = max(0, first - frame), BLOCK_FRAMES
         if last is not None and frame + BLOCK_FRAMES > last - _RAMP_FRAMES:
             end = min(BLOCK_FRAMES, last - frame)
@@ -101,6 +112,26 @@ def _play_once(
                 stems=None if sound.stems is None else sound.stems[:, :, start:end],
             )
         frame += BLOCK_FRAMES
+
+
+def regions_of(take: Take, traits: Traits, num_frames: int) -> tuple[Region, ...]:
+    """The regions of a take of `num_frames` that are to be composed once more, from bar line to bar line.
+
+    Raises `BadTake` for a control that cannot be applied, and for a loop.
+    """
+    if not take.redone:
+        return ()
+    timeline = take.opening.timeline
+    if timeline is not None and timeline.ending == "loop":
+        raise BadTake("no region of a loop can be composed once more; take another seed for the whole of it")
+    performance = Performance.of(cast(Generator, _Mute(traits)), 0, take)
+    bars: list[tuple[int, int]] = []
+    while performance.next_block * BLOCK_FRAMES < num_frames:
+        for event in performance.beginning():
+            if isinstance(event, Beat) and event.at.beat == 1:
+                bars.append((event.at.frame, (event.at.bar - 1) * BEATS_PER_BAR))
+        step(performance.generator, [performance])
+    return regions_between(take.redone, bars, num_frames)
 
 
 class _Mute:
@@ -150,4 +181,7 @@ def render(
         take = take_ending_at(num_frames, ending, opening, seed)
     else:
         num_frames = opening.timeline.num_frames
-    yield from perform(begin(open_generator(config), take), num_frames)
+    generator = open_generator(config)
+    regions = regions_of(take, generator.traits, num_frames)
+    for sound in play(begin(generator, take), num_frames, regions=regions):
+        yield sound.pcm.T[None]

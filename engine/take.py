@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.audio import BLOCK_FRAMES
+from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.errors import BadTake
 from engine.generator import Model, Traits
-from moods.control import Control, parse_control
+from moods.control import Control, End, Panic, Transport, parse_control
 from moods.errors import BadControl, MoodsError, shown
 from moods.fields import MAX_SEED
 from moods.opening import Opening, parse_opening
+from moods.timeline import Redo
 
 VERSION: Literal[1] = 1
 _WHOLE = "expected the whole answer of GET /v1/stations/{id}/take"
@@ -53,6 +54,8 @@ class Resume:
         return {"type": "resume"}
 
 
+_SILENCES = (Skip, Rest, Resume, Transport, Panic)
+"""What moves the music against the stream."""
 Act = Control | Skip | Rest | Resume
 """What is done to a performance: what was asked of it, or what an engine that has too much to do does."""
 
@@ -132,6 +135,15 @@ class Take:
     seed: int
     entries: tuple[Entry, ...] = ()
     header: TakeOpening | None = None
+    redo: tuple[Redo, ...] = ()
+    """Regions of the stream composed once more, beside those of a timeline."""
+
+    @property
+    def redone(self) -> tuple[Redo, ...]:
+        """All regions that are to be composed once more, by where they begin."""
+        timeline = self.opening.timeline
+        of_timeline = () if timeline is None else tuple(timeline.redo)
+        return tuple(sorted((*of_timeline, *self.redo), key=lambda redo: redo.start))
 
     def check_performable(self, traits: Traits) -> None:
         """Raises `BadTake` where a generator of these traits would make other music of it, with what differs."""
@@ -149,6 +161,31 @@ class Take:
                     f"it was made with {name} {_short(wanted)}, here is {_short(found)}; "
                     "perform it with the Undersong that made it, set up in the same way"
                 )
+
+
+def refitted(take: Take, num_frames: int, ending: str) -> Take:
+    """The same music with another length: it is over at `num_frames` of the stream.
+
+    Of a timeline what lies beyond is left out, and its tempo and form are fitted anew; of what was heard live all stays
+    as it was until the ending begins. Raises `moods.errors.MoodsError`.
+    """
+    seconds, timeline = num_frames / SAMPLE_RATE, take.opening.timeline
+    redo = tuple(redo for redo in take.redo if redo.end <= seconds)
+    kept = [entry.control for entry in take.entries if not isinstance(entry.control, End)]
+    blocks = [entry.block for entry in take.entries if not isinstance(entry.control, End)]
+    num_kept = sum(block * BLOCK_FRAMES < num_frames for block in blocks)
+    acts: list[tuple[int, Act]] = list(zip(blocks[:num_kept], kept[:num_kept], strict=True))
+    opening = take.opening
+    if timeline is not None:
+        opening = opening.model_copy(update={"timeline": timeline.refitted(seconds, ending)})
+    else:
+        # A pause moves what was asked for in seconds of the stream, so that the end is asked for after the last.
+        silences = [index for index, (_, act) in enumerate(acts) if isinstance(act, _SILENCES)]
+        place = silences[-1] + 1 if silences else 0
+        end = parse_control({"type": "end", "how": ending, "at": {"seconds": seconds}})
+        acts.insert(place, (acts[place - 1][0] if place else 0, end))
+    entries = tuple(Entry(index, block, act) for index, (block, act) in enumerate(acts))
+    return Take(opening, take.seed, entries, take.header, redo)
 
 
 def _short(value: object) -> str:

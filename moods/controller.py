@@ -5,6 +5,7 @@ Remembers the course from the last `forget_before` on, whatever the length of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,14 +20,14 @@ from moods.fields import At, MoodFields
 from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
-from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent, Recall
 from moods.mood import Mood, style_brightness
 from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
 from moods.targets import fader_db, opening_point
-from moods.timeline import LONGEST_S, Timeline
+from moods.timeline import LONGEST_S, Timeline, TimelineHit
 
 LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
 BLOCK_FRAMES = FRAMES_PER_SECOND // 50
@@ -65,6 +66,11 @@ class _Colour:
     gain_db: float = 0.0
     voice_room: float = 0.0
     texts: Texts = ()
+    composed_bpm: float | None = None
+
+
+def _place_of(hit: TimelineHit) -> float:
+    return hit.at
 
 
 @cache
@@ -100,6 +106,7 @@ class Controller:
         self.revision = 0
         """Grows with every control: what was read of later frames may then be stale."""
         self._lead_frames = lead_frames
+        self._drawn_by: Sequence[tuple[range, int]] = ()
         plan = self.plan
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
         self._course = course = Course(self.seed, form, point, self.plan)
@@ -121,7 +128,7 @@ class Controller:
                 ramps.begin(fields)
             else:
                 controls.append(Steer(set=fields, over=section.over, at=At(seconds=section.at)))
-        controls += [Hit(at=At(seconds=hit.at), strength=hit.strength) for hit in timeline.hits]
+        controls += [Hit(at=At(seconds=hit.at), strength=hit.strength) for hit in sorted(timeline.hits, key=_place_of)]
         controls.append(End(how=timeline.ending, at=At(seconds=timeline.num_frames / FRAMES_PER_SECOND)))
         for control in controls:
             for part in self._parts:
@@ -149,7 +156,8 @@ class Controller:
     def beat_intent(self, beat: int) -> Intent:
         """What the notes of `beat` (from 0) are composed from. It changes only from an `Applied.changed_since` on.
 
-        No gains here but mutes, no texts, and brightness as the style has it: how notes are mixed does not change them.
+        No gains here but mutes, no texts, the tempo that is asked for and not that of a plan, and brightness as the
+        style has it: how notes are mixed does not change them.
         """
         at = self._course.beat_moment(beat)
         track = self._course.tracks
@@ -159,6 +167,7 @@ class Controller:
             energy=energy,
             brightness=style_brightness(track["style"].value(at), energy, valence),
             layer_gains_db=tuple([MUTE_DB if track[name].value(at) else 0.0 for name in MUTE_TRACKS]),
+            composed_bpm=self._course.composed_bpm(beat),
         )
         return self._assemble(at, self._lent(at), colour)
 
@@ -243,7 +252,7 @@ class Controller:
             energy=colour.energy,
             tension=track["tension"].value(at),
             style=track["style"].value(at),
-            bpm=held.bpm,
+            bpm=held.bpm if colour.composed_bpm is None else colour.composed_bpm,
             key=_key(*course.key_at(at)),
             density=track["density"].value(at),
             brightness=colour.brightness,
@@ -258,7 +267,7 @@ class Controller:
             section=position.section,
             bar_in_section=position.bar_in_section,
             bars_to_change=position.bars_to_change,
-            recall=position.recall,
+            recall=position.recall if not self._drawn_by else self._recall(position.recall, bar),
             cue=cue,
             beats_to_end=lent.beats_to_end,
             ring_beats=lent.ring_beats,
@@ -271,6 +280,22 @@ class Controller:
             stinger_over=lent.stinger_over,
             texts=colour.texts,
         )
+
+    def draw_by(self, beats: Sequence[tuple[range, int]]) -> None:
+        """Let some beats be composed by other seeds. No snapshot holds this."""
+        self._drawn_by = beats
+
+    def seed_of(self, beat: int) -> int:
+        """The seed by which the notes of `beat` are drawn."""
+        return next((seed for beats, seed in self._drawn_by if beat in beats), self.seed)
+
+    def _recall(self, recall: Recall, bar: int) -> Recall:
+        """What is composed once more recalls nothing from before: it would come out as it was."""
+        region = next((beats for beats, _ in self._drawn_by if bar * BEATS_PER_BAR in beats), None)
+        if region is None:
+            return recall
+        own_bars = bar - region.start // BEATS_PER_BAR
+        return tuple(lane if lane is None or lane[0] <= own_bars else None for lane in recall)
 
     # --- controls --------------------------------------------------------------------------------------------------
 

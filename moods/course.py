@@ -121,6 +121,11 @@ class Course:
             return self._plan.bpm_at(beat)
         return self.held(beat).bpm
 
+    def composed_bpm(self, beat: int) -> float:
+        """The tempo that notes are composed to: not that to which a plan bends it."""
+        bpm, plan = self.held(beat).bpm, self._plan
+        return bpm if plan is None or bpm != plan.bpm_at(beat) else plan.asked_at(beat)
+
     def _look_for_tempo(self) -> None:
         """Has no tempo been asked for but the plan's, and is none that was still being left?"""
         track, before = self.tracks["bpm"], self._before

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from math import ceil
+from operator import attrgetter
 from typing import Any
 
 from moods.clock import BEATS_OF, FRAMES_PER_SECOND, Clock
@@ -58,19 +59,35 @@ def _begun(planned: Cue) -> tuple[float, int]:
     return planned.beat + planned.offset, planned.number
 
 
+_Likeness = tuple[bool, bool, int | None]
+
+
+def _likeness(planned: Cue) -> _Likeness:
+    """Hit or stinger, laid over or composed, and at which frame or beat: of each there is one."""
+    return planned.stinger is None, planned.is_over, planned.frame if planned.is_over else planned.beat
+
+
 class Cues:
     """Implements `moods.part.Part`: all hits and stingers of a station that are not yet over.
 
-    At one beat there is one hit and one stinger composed into it: a later one replaces an earlier one.
-    What is asked for now is laid over the running beat, at its own frame.
+    At one beat there is one hit and one stinger composed into it: a later one replaces an earlier one. What is asked
+    for now is laid over the running beat, at its own frame; so is a hit in seconds where no beat can be composed around
+    it: the second in a beat, within the very first, over the last chord.
     """
 
     name = "cues"
 
     def __init__(self, clock: Clock, ending: Ending) -> None:
         self._clock, self._ending = clock, ending
-        self._planned: list[Cue] = []
         self._num_asked = 0
+        self._remember([])
+
+    def _remember(self, planned: list[Cue]) -> None:
+        """In the order in which they were asked for; and by what they are like, for there may be thousands."""
+        self._planned = planned
+        self._alike: dict[_Likeness, list[Cue]] = {}
+        for each in planned:
+            self._alike.setdefault(_likeness(each), []).append(each)
 
     # --- reads -----------------------------------------------------------------------------------------------------
 
@@ -152,7 +169,7 @@ class Cues:
         gone = [p for p in self._planned if p.id == control.id and is_waiting(p)]
         if not gone:
             return None
-        self._planned = [p for p in self._planned if p not in gone]
+        self._remember([p for p in self._planned if p not in gone])
         fields = {name: frame for planned in gone for name, frame in self._fields_of(planned).items()}
         return Change(fields, min(planned.first_beat for planned in gone))
 
@@ -197,36 +214,50 @@ class Cues:
             return Cue(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)
         # A pickup that has begun stays, though the hit it belonged to is replaced.
         planned = Cue(self._num_asked, control.id, None, control.strength, beat, offset, frame, None)
+        if self._must_lie_over(planned):
+            return replace(planned, is_over=True)
         fill_beats = [p.fill_beat for p in self._likes_of(planned)] if beat == earliest_beat else [beat - 1]
         return replace(planned, fill_beat=next(iter(fill_beats), None))
 
+    def _must_lie_over(self, hit: Cue) -> bool:
+        """Does a beat that is open leave no room to be composed around the hit?"""
+        if hit.frame is None:
+            return False
+        if (hit.beat == 0 and hit.offset > 0) or self._ending.is_after(hit.beat, hit.frame):
+            return True
+        others = self._likes_of(replace(hit, is_over=False))
+        return any(p.number != hit.number and p.frame is not None and p.frame < hit.frame for p in others)
+
     def _add(self, planned: Cue) -> None:
         """Add what was planned; it replaces its like at the same beat, or frame where it is laid over."""
-        replaced = self._likes_of(planned)
-        self._planned = [p for p in self._planned if p not in replaced] + [planned]
+        if replaced := self._likes_of(planned):
+            self._remember([p for p in self._planned if p not in replaced])
+        self._planned.append(planned)
+        self._alike.setdefault(_likeness(planned), []).append(planned)
         self._num_asked += 1
 
     def _likes_of(self, planned: Cue) -> list[Cue]:
-        """The hits, if `planned` is one, or the stingers, at the same beat or frame."""
-
-        def alike(p: Cue) -> tuple[bool, bool, int | None]:
-            return p.stinger is None, p.is_over, p.frame if p.is_over else p.beat
-
-        return [p for p in self._planned if alike(p) == alike(planned)]
+        """The hits, if `planned` is one, or the stingers, at the same beat or frame, in the order of asking."""
+        return sorted(self._alike.get(_likeness(planned), ()), key=attrgetter("number"))
 
     def replan(self, edge: Edge) -> Change | None:
         """Fit what was asked for in seconds to a changed tempo."""
         changed: list[int] = []
-        for index, old in enumerate(self._planned):
+        for index in sorted(range(len(self._planned)), key=lambda index: _begun(self._planned[index])):
+            old = self._planned[index]
             if old.frame is None or old.beat < edge.beat:
                 continue
             beat, offset = self._beat_and_offset(old.frame)
-            fill_beat = old.fill_beat
-            if old.stinger is None and (fill_beat is None or fill_beat >= edge.beat):
-                fill_beat = beat - 1 if beat > edge.beat else None
-            new = replace(old, beat=beat, offset=offset, fill_beat=fill_beat)
+            new = replace(old, beat=beat, offset=offset)
+            if old.stinger is None:
+                is_over, fill_beat = self._must_lie_over(new), old.fill_beat
+                if fill_beat is None or fill_beat >= edge.beat:
+                    fill_beat = beat - 1 if beat > edge.beat and not is_over else None
+                new = replace(new, fill_beat=fill_beat, is_over=is_over)
             if new != old:
                 self._planned[index] = new
+                self._alike[_likeness(old)].remove(old)
+                self._alike.setdefault(_likeness(new), []).append(new)
                 changed += [beat for p in (old, new) for beat in (p.beat, p.first_beat) if beat >= edge.beat]
         return change_from(changed, self._clock, "cues")
 
@@ -237,11 +268,11 @@ class Cues:
     # --- memory ----------------------------------------------------------------------------------------------------
 
     def forget_before(self, at: Moment) -> None:
-        self._planned = [planned for planned in self._planned if planned.last_beat >= at.beat]
+        self._remember([planned for planned in self._planned if planned.last_beat >= at.beat])
 
     def snapshot(self) -> dict[str, Any]:
         return {"num_asked": self._num_asked, "planned": [asdict(planned) for planned in self._planned]}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self._num_asked = snapshot["num_asked"]
-        self._planned = [Cue(**row) for row in snapshot["planned"]]
+        self._remember([Cue(**row) for row in snapshot["planned"]])

@@ -70,8 +70,10 @@ def fit(timeline: Timeline) -> Plan:
         end_beat = beat if spot.is_last else None
     steps = _tempo_of(frames)
     heard = [bpm for beat, bpm in steps if frames[beat] < timeline.num_frames]
+    asked = [float(round(pace.bpm_at(frame / FRAMES_PER_SECOND))) for frame in frames]
     return Plan(
         steps,
+        tuple((beat, bpm) for beat, bpm in enumerate(asked) if beat == 0 or bpm != asked[beat - 1]),
         _sections(timeline, frames, end_beat),
         end_beat,
         _anchors(wishes, frames, end_beat),
@@ -197,7 +199,8 @@ def _anchors(wishes: list[_Wish], frames: list[int], end_beat: int | None) -> tu
         frame = round(wish.at_s * FRAMES_PER_SECOND)
         beat = _nearest(frames, frame)
         error_s = (frames[beat] - frame) / FRAMES_PER_SECOND
-        is_met = abs(error_s) <= wish.tolerance_s
+        rounding_s = 1 / FRAMES_PER_SECOND if wish.tolerance_s else 0.0
+        is_met = abs(error_s) <= wish.tolerance_s + rounding_s
         anchors.append(Anchor(wish.at_s, wish.kind, wish.weight, beat if is_met else None, round(error_s * 1000, 3)))
     if end_beat is not None:
         anchors.append(Anchor(frames[end_beat] / FRAMES_PER_SECOND, "end", SECTION_WEIGHT, end_beat, 0.0))

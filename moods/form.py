@@ -180,7 +180,7 @@ def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosi
             FormPosition(
                 name,
                 bar,
-                None if name == "outro" else length - 1 - bar,
+                None if name == "outro" else _bars_to_change(length - 1 - bar, is_first=index == 0),
                 recall,
                 rests[bar // BARS_PER_PHRASE],
                 has_theme=is_short and name == "A",
@@ -188,6 +188,12 @@ def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosi
             for bar, recall in enumerate(recalls)
         ]
     return tuple(positions)
+
+
+def _bars_to_change(bars: int, *, is_first: bool) -> int:
+    """The first statement of the theme does not know how long it is before its last bar: it is to be the same music in
+    pieces of other lengths."""
+    return max(bars, BARS_PER_PHRASE) if is_first and bars else bars
 
 
 def _echo_of(known: list[_Theme], first_bar: int, num_bars: int) -> list[Recall]:

@@ -64,7 +64,8 @@ def plan_sections(
     spans = [(bar, level) for bar, level in starts.items() if bar < outro_bar]
     parts: Parts = []
     before: tuple[str, float] | None = None
-    for (bar, level), end in zip(spans, [*(bar for bar, _ in spans[1:]), outro_bar], strict=True):
+    ends = [*(bar for bar, _ in spans[1:]), outro_bar][: len(spans)]  # one bar may be the outro alone
+    for (bar, level), end in zip(spans, ends, strict=True):
         is_last, length = end == outro_bar, end - bar
         name = "A" if before is None else _name_after(*before, level, length, is_last)
         parts += _closing(name, length) if is_last else _passing(name, length)

@@ -33,6 +33,8 @@ class Plan:
 
     bpm_of_beat: tuple[tuple[int, float], ...]
     """From which beat on which tempo; beats after the last row keep its tempo."""
+    asked_of_beat: tuple[tuple[int, float], ...]
+    """The same of the tempo asked for. Notes are composed to it, whatever the length does to the piece's own."""
     sections: tuple[PlannedSection, ...]
     """They cover the piece; after them the seed's own form goes on."""
     end_beat: int | None
@@ -46,4 +48,12 @@ class Plan:
 
     def bpm_at(self, beat: int) -> float:
         """The tempo of `beat`, from 0."""
-        return self.bpm_of_beat[bisect_right(self.bpm_of_beat, beat, key=lambda row: row[0]) - 1][1]
+        return _at(self.bpm_of_beat, beat)
+
+    def asked_at(self, beat: int) -> float:
+        """The tempo that is asked for there."""
+        return _at(self.asked_of_beat, beat)
+
+
+def _at(rows: tuple[tuple[int, float], ...], beat: int) -> float:
+    return rows[bisect_right(rows, beat, key=lambda row: row[0]) - 1][1]

@@ -36,6 +36,8 @@ FPS_DEFAULT = Fraction(30)
 ASKED_TEMPO_RANGE, OPEN_TEMPO_RANGE = 0.08, 0.15
 """Of a tempo that is asked for in numbers, and of one that the mood decides."""
 MOST_SECTIONS, MOST_HITS, MOST_CUTS, MOST_SPANS, MOST_REDONE = 1000, 2000, 20_000, 20_000, 20
+MOST_PROMPT_CHARACTERS = 20_000
+"""Of all prompts in a timeline: as many as are read in about a second."""
 HOWS = ("cadence", "ring", "fade", "stop", "loop")
 
 _FPS_TEXT = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}|/[1-9][0-9]{0,5})?")
@@ -187,6 +189,20 @@ class Timeline(MoodFields):
                 raise BadControl(f"sections has two that begin at {one.at:g} s; expected one for each place")
         return ordered
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short_enough(cls, asked: Any) -> Any:
+        """Prompts are read one after another, and whoever else has one waits."""
+        if not isinstance(asked, Mapping):
+            return asked
+        fields = [asked, *sections] if isinstance(sections := asked.get("sections", []), list) else [asked]
+        prompts = [each["prompt"] for each in fields if isinstance(each, Mapping) and "prompt" in each]
+        num_characters = sum(len(prompt) for prompt in prompts if isinstance(prompt, str))
+        if num_characters > MOST_PROMPT_CHARACTERS:
+            allowed = f"allowed are {MOST_PROMPT_CHARACTERS}; say less"
+            raise BadControl(f"the prompts of timeline and sections have {num_characters} characters; {allowed}")
+        return asked
+
     @model_validator(mode="after")
     def _within_the_piece(self) -> Timeline:
         for field in ("sections", "hits", "cuts"):
@@ -197,8 +213,9 @@ class Timeline(MoodFields):
             if redo.end > self.duration:
                 raise OutOfRange(f"redo.{index}.end", redo.end, 0, self.duration)
         for index, (start, end) in enumerate(self.speech):
-            if not 0 <= start < end:
-                raise BadControl(f"speech.{index} is {start:g} … {end:g}; expected a start and a later end in seconds")
+            if not 0 <= start < end <= LONGEST_S:
+                expected = f"expected a start and a later end in seconds, up to {LONGEST_S:g}"
+                raise BadControl(f"speech.{index} is {start:g} … {end:g}; {expected}")
         if self.drop_frame and self.frame_rate % _NTSC_DROP:
             raise BadControl(f"drop_frame is true at {shown(self.fps)} fps; only 29.97 and 59.94 are counted so")
         return self
@@ -215,6 +232,15 @@ class Timeline(MoodFields):
         if self.fps is not None:
             seconds = max(1, round(seconds * self.frame_rate)) / self.frame_rate
         return round(seconds * FRAMES_PER_SECOND)
+
+    def refitted(self, duration: float, ending: str | None = None) -> Timeline:
+        """The same with another length, be it longer; what lies beyond is left out. Raises `OutOfRange`."""
+        asked = self.asked() | {"duration": duration}
+        for field in ("sections", "hits", "cuts"):
+            asked[field] = [place.asked() for place in getattr(self, field) if place.at < duration]
+        asked["speech"] = [(start, min(end, duration)) for start, end in self.speech if start < duration]
+        asked["redo"] = [redo.asked() for redo in self.redo if redo.end <= duration]
+        return parse_timeline(asked if ending is None else asked | {"ending": ending})
 
     @property
     def tempo_width(self) -> float:

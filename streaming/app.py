@@ -82,6 +82,10 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     async def studio() -> FileResponse:
         return FileResponse(str(web / "index.html"))
 
+    @app.get("/score", include_in_schema=False)
+    async def score() -> FileResponse:
+        return FileResponse(str(web / "score.html"))
+
     @app.get("/healthz", tags=["server"], operation_id="isAlive", response_model=messages.Alive)
     async def healthz() -> JSONResponse:
         """Is the server alive?"""

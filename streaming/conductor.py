@@ -148,7 +148,8 @@ class Conductor:
         self._num_opening += 1
         try:
             if timeline is not None:
-                await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
+                async with self.jobs.planning:
+                    await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
             link = await self._find_room()
             station = Station(secrets.token_hex(6), opening, seed, link, self._feeds, self._on_heard)
             await link.open(station)

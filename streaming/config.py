@@ -156,6 +156,11 @@ class Config(_Settings):
     webhook_hosts: tuple[str, ...] = ()
     """Hosts that webhooks may go to, such as "hooks.example.org" or "192.168.1.20"; by default any of the internet,
     and none of this machine or its networks."""
+    c2pa_certificate: str = ""
+    """A file in PEM with the certificates under which renders are signed as made by a machine; by default a test
+    certificate that the server makes for itself."""
+    c2pa_key: str = ""
+    """The file in PEM with its key."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
@@ -189,6 +194,13 @@ class Config(_Settings):
         if url and not _PUBLIC_URL.fullmatch(url):
             raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _certificate_has_a_key(self) -> Config:
+        if bool(self.c2pa_certificate) != bool(self.c2pa_key):
+            given, missing = sorted(("c2pa_certificate", "c2pa_key"), key=lambda name: not getattr(self, name))
+            raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
+        return self
 
     @model_validator(mode="after")
     def _engines_have_work(self) -> Config:

@@ -565,7 +565,7 @@ class Job(TypedDict):
     upload: NotRequired[str]
     """The picture, for a `video` of further renders."""
     report: dict[str, JsonValue] | None
-    """What was made, or found: null until it is done."""
+    """What was made, or found: null until it is done, and in a list."""
     files: list[JobFile]
     error: JobError | None
     webhook: NotRequired[WebhookState]

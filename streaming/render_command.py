@@ -11,6 +11,8 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,7 @@ ENDINGS = ("cadence", "ring", "fade", "stop", "loop")
 LOUDNESS = ("youtube", "spotify", "apple", "podcast", "ebu")
 LOWEST_LUFS, HIGHEST_LUFS = -40.0, -6.0
 BITS = (16, 24)
+MOST_VARIATIONS = 8
 _DUCK_OFF = "off"
 _MET_MS = 20.0
 """About a frame of the picture."""
@@ -58,7 +61,15 @@ def add_render(commands: Any) -> None:
     what.add_argument("--timeline", type=Path, metavar="FILE", help="a json, otio, fcpxml, xml, edl or csv to follow")
     what.add_argument("--video", type=Path, metavar="FILE", help="a clip: its length, its cuts, its speech")
     what.add_argument("--take", type=Path, metavar="FILE.jsonl", help="a station's take, performed again")
+    what.add_argument(
+        "--variations", type=_count, default=1, metavar="N", help="so many pieces on one plan: x.wav, x-2.wav …"
+    )
+    what.add_argument(
+        "--redo", type=_region, action="append", metavar="A-B[:SEED]",
+        help="compose the seconds A to B once more, from bar line to bar line; all else stays to the sample",
+    )  # fmt: skip
     what.add_argument("--ending", choices=ENDINGS, help="how it ends (default cadence)")
+    what.add_argument("--preset", metavar="NAME", help="a clip for the platforms: 15s, 30s or 60s")
     what.add_argument("--loop", action="store_true", help="the same as --ending loop: the end leads into the beginning")
     what.add_argument("--speech", type=Path, metavar="FILE", help="an srt or vtt: where somebody speaks")
     what.add_argument("--duck", metavar="DB|off", help="how far the music steps back under speech (default -12)")
@@ -91,6 +102,23 @@ def add_render(commands: Any) -> None:
     render.set_defaults(run=_render)
 
 
+def _region(text: str) -> dict[str, Any]:
+    """Of `A-B` or `A-B:SEED`, as a timeline has it."""
+    seconds, _, seed = text.partition(":")
+    start, _, end = seconds.partition("-")
+    try:
+        chosen = int(seed) if seed else secrets.randbelow(2**32)
+        return {"start": float(start), "end": float(end), "seed": chosen}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected seconds such as 8-16, or 8-16:7 with a seed") from None
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= MOST_VARIATIONS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}; expected 1 … {MOST_VARIATIONS}")
+
+
 def _render(options: argparse.Namespace) -> int:
     from streaming.files.errors import ExportError
     from streaming.files.export import export
@@ -99,7 +127,12 @@ def _render(options: argparse.Namespace) -> int:
     try:
         with _naming_take(options), _progress() as on_progress:
             job, make_generator = _job(options, on_progress)
-            report = export(job, on_progress, make_generator=make_generator)
+            generator = cache(make_generator)
+            reports = [
+                export(_variation(job, number), on_progress, make_generator=generator)
+                for number in range(1, options.variations + 1)
+            ]
+            report = reports[0] if len(reports) == 1 else {**reports[0], "variations": reports}
     except ExportError as error:
         if error.status == 422:  # what was asked for cannot be, whatever the machine
             raise UsageError(error) from error
@@ -107,8 +140,29 @@ def _render(options: argparse.Namespace) -> int:
     if options.json:
         tell(json.dumps(report))
     else:
-        tell(_summary(report))
+        tell("\n".join(map(_summary, reports)))
     return 0
+
+
+def _variation(job: RenderJob, number: int) -> RenderJob:
+    """The same plan by another seed, into files of other names; the first is itself."""
+    if number == 1:
+        return job
+    from moods.variation import variation_seed
+
+    def other(path: Path) -> Path:
+        return path.with_stem(f"{path.stem}-{number}")
+
+    return replace(
+        job,
+        take=replace(job.take, seed=variation_seed(job.take.seed, number - 1)),
+        out=other(job.out),
+        also=tuple(map(other, job.also)),
+        markers=tuple(map(other, job.markers)),
+        unducked=job.unducked and other(job.unducked),
+        midi=job.midi and other(job.midi),
+        sheet=job.sheet and other(job.sheet),
+    )
 
 
 def _summary(report: dict[str, Any]) -> str:
@@ -119,7 +173,7 @@ def _summary(report: dict[str, Any]) -> str:
         f"{printable(report['out'])}{others}: {report['seconds']:g} s, {report['key']}, {report['bpm']:g} bpm, "
         f"{level}, seed {report['seed']}, made in {report['wall_seconds']:.1f} s"
     ]
-    if anchors := report.get("anchors"):
+    if anchors := [anchor for anchor in report.get("anchors", ()) if anchor["kind"] != "end"]:
         met = sum(abs(anchor["error_ms"]) <= _MET_MS for anchor in anchors)
         tempo = report["tempo"]
         lines.append(
@@ -136,9 +190,10 @@ def _check_words(options: argparse.Namespace) -> None:
     if options.loop and options.ending not in (None, "loop"):
         raise UsageError(f"--loop and --ending {options.ending} are both given; leave one out")
     if options.take is not None:
-        others = [name for name in ("mood", *MOOD_FIELDS, "seed", "ending") if getattr(options, name) is not None]
+        others = [name for name in ("mood", *MOOD_FIELDS, "seed") if getattr(options, name) is not None]
         others += ["timeline"] if options.timeline is not None else []
-        others += ["loop"] if options.loop else []
+        others += ["preset"] if options.preset is not None else []
+        others += ["variations"] if options.variations > 1 else []
         if others:
             words = ", ".join("MOOD" if name == "mood" else f"--{name}" for name in others)
             raise UsageError(f"{words} and --take are both given; a take says itself what is played")
@@ -158,8 +213,7 @@ def _job(options: argparse.Namespace, on_progress: Callable[[Progress], None]) -
     config = engine_config(options)
     make_generator = open_generator if video is None else _opened_ahead(config)
     if options.take is not None:
-        take = _read_take(options)
-        num_frames = _take_frames(take, options)
+        take, num_frames = _kept_take(options)
     else:
         take, num_frames = _new_take(options, video, on_progress)
     if video is not None:
@@ -173,6 +227,7 @@ def _job(options: argparse.Namespace, on_progress: Callable[[Progress], None]) -
         also=tuple(options.also or ()),
         bits=options.bits,
         video=options.video,
+        sources=tuple(path for path in (options.timeline, options.take, options.speech) if path is not None),
         unducked=options.unducked,
         stems=options.stems,
         midi=options.midi,
@@ -189,7 +244,10 @@ def _video(options: argparse.Namespace) -> Video | None:
         return None
     from streaming.files.video import probe
 
-    return probe(options.video)
+    video = probe(options.video)
+    if video.sound_index is None:
+        note(f"{options.video.name} has no sound of its own; what is heard is the music alone")
+    return video
 
 
 def _opened_ahead(config: Any) -> Callable[[Any], Any]:
@@ -220,9 +278,10 @@ def _new_take(
 
 
 def _timeline(options: argparse.Namespace, video: Video | None, on_progress: Callable[[Progress], None]) -> Timeline:
+    from moods.clip import clip_timeline
     from moods.timeline import parse_timeline
 
-    asked = {} if options.timeline is None else _read_timeline(options.timeline, video)
+    asked = {} if options.timeline is None else _read_timeline("--timeline", options.timeline, video)
     words = mood_fields(options)
     if "mood" in words or "prompt" in words:  # instead of the file's
         asked = {name: value for name, value in asked.items() if name not in ("mood", "prompt", "strict")}
@@ -232,35 +291,49 @@ def _timeline(options: argparse.Namespace, video: Video | None, on_progress: Cal
     if options.loop or options.ending is not None:
         asked["ending"] = "loop" if options.loop else options.ending
     if options.speech is not None:
-        asked["speech"] = _read_timeline(options.speech, video).get("speech", [])
+        asked["speech"] = _read_timeline("--speech", options.speech, video).get("speech", [])
+    if options.redo:
+        asked["redo"] = options.redo
     if options.duck is not None:
         asked["duck"] = _duck(options.duck)
     if video is not None:
         from streaming.files.export import Progress
         from streaming.files.preparing import timeline_for
 
+        if options.preset is not None:
+            asked = clip_timeline(options.preset, {"duration": float(video.duration)} | asked)
         return timeline_for(asked, video, lambda share: on_progress(Progress("reading", share)))
-    if "duration" not in asked:
-        asked["duration"] = _length_s(options, asked)
-    return parse_timeline(asked)
+    if "duration" not in asked and (seconds := _length_s(options, asked)) is not None:
+        asked["duration"] = seconds
+    if options.preset is not None:
+        asked = clip_timeline(options.preset, asked)
+    return parse_timeline({"duration": DEFAULT_S} | asked)
 
 
-def _length_s(options: argparse.Namespace, asked: dict[str, Any]) -> float:
-    """What `--seconds` says, or else the prompt; 30 where neither does."""
+def _length_s(options: argparse.Namespace, asked: dict[str, Any]) -> float | None:
+    """What `--seconds` says, or else the prompt."""
     if options.seconds is not None:
         return float(options.seconds)
     from moods.prompt import resolve_prompt
 
     prompt = resolve_prompt(asked["prompt"]) if "prompt" in asked else None
-    return DEFAULT_S if prompt is None or prompt.seconds is None else prompt.seconds
+    return None if prompt is None else prompt.seconds
 
 
-def _read_timeline(path: Path, video: Video | None) -> dict[str, Any]:
-    """The timeline of an editing program's file, as JSON has it. Raises `BadExchange`, OSError."""
+def _read(option: str, path: Path) -> bytes:
+    """What is in the file that an option names."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{option} {str(path)!r} cannot be read: {error.strerror}; name another file") from error
+
+
+def _read_timeline(option: str, path: Path, video: Video | None) -> dict[str, Any]:
+    """The timeline of an editing program's file, as JSON has it. Raises `BadExchange`."""
     from streaming.files.exchange import read_exchange
 
     fps, duration = (None, None) if video is None else (video.fps, video.duration)
-    reading = read_exchange(path.read_bytes(), path.name, fps=fps, duration=duration)
+    reading = read_exchange(_read(option, path), path.name, fps=fps, duration=duration)
     for line in reading.notes:
         note(f"{path.name}: {line}")
     return reading.timeline.asked()
@@ -278,14 +351,14 @@ def _duck(word: str) -> dict[str, Any]:
 def _goal(options: argparse.Namespace, timeline: Timeline | None) -> LoudnessGoal | None:
     """The words' loudness, or the timeline's; under a clip that of most platforms."""
     from moods.timeline import LoudnessGoal
-    from streaming.files.loudness import PRESETS
+    from streaming.files.loudness import PRESETS, goal_of
 
     if options.loudness is not None:
         return PRESETS[options.loudness]
-    asked = None if timeline is None else timeline.loudness
+    goal = goal_of(timeline, has_picture=options.video is not None)
     if options.lufs is not None:
-        return (asked or LoudnessGoal()).model_copy(update={"lufs": options.lufs})
-    return asked or (None if options.video is None else LoudnessGoal())
+        return (goal or LoudnessGoal()).model_copy(update={"lufs": options.lufs})
+    return goal
 
 
 def _credentials(options: argparse.Namespace) -> Credentials | None:
@@ -313,11 +386,24 @@ def _read_take(options: argparse.Namespace) -> Take:
     from engine.device import choose_device
     from engine.take import read_take
 
-    take = read_take(options.take.read_bytes())
+    take = read_take(_read("--take", options.take))
     assert take.header is not None, "it was read from a file"
     if (device := choose_device(options.device or "auto")) != take.header.device:
         note(f"{options.take} was made on {take.header.device}; {device} rounds otherwise: samples may differ a little")
     return take
+
+
+def _kept_take(options: argparse.Namespace) -> tuple[Take, int]:
+    """The take that was kept, at the length and with the ending and the regions anew that the words ask for."""
+    from engine.take import refitted
+    from moods.fields import parse
+    from moods.timeline import Redo
+
+    take = _read_take(options)
+    num_frames = _take_frames(take, options)
+    if options.ending is not None or options.loop:
+        take = refitted(take, num_frames, "loop" if options.loop else options.ending)
+    return replace(take, redo=tuple(parse(Redo, region) for region in options.redo or ())), num_frames
 
 
 def _take_frames(take: Take, options: argparse.Namespace) -> int:
@@ -339,7 +425,7 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
     """Show how far it is, on a terminal."""
     with starting() as has_begun:
         if not sys.stderr.isatty():
-            yield lambda progress: has_begun()
+            yield lambda progress: None
             return
         from rich import progress as bars
         from rich.console import Console
@@ -348,6 +434,8 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task("composing", total=1.0)
 
         def on_progress(now: Progress) -> None:
+            if now.stage == "reading":  # the generator may still be starting beside it
+                return
             has_begun()
             bar.start()  # not before: until then the line belongs to the notice
             bar.update(task, completed=now.share, description=now.stage)

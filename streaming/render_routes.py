@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.errors import BadTake
 from engine.take import read_take
-from moods.errors import OutOfRange
+from moods.errors import OutOfRange, UnknownClip
 from moods.timeline import FPS, LONGEST_S, SHORTEST_S, Timeline, parse_timeline, read_fps
 from streaming import messages
 from streaming.errors import (
@@ -100,14 +100,15 @@ def jobs_of(request: Request) -> Jobs:
     operation_id="render",
     response_model=messages.Job,
     responses=refusals(
-        *BAD_BODY, *BAD_VALUE, *_BAD_UPLOAD, BadExchange, BadParameter, UnknownStation, UnknownUpload, NothingToHear,
-        WebhookRefused, KeyReused, TooManyJobs,
+        *BAD_BODY, *BAD_VALUE, UnknownClip, *_BAD_UPLOAD, BadExchange, BadParameter, UnknownStation, UnknownUpload,
+        NothingToHear, WebhookRefused, KeyReused, TooManyJobs,
     ) | _ACCEPTED,
     openapi_extra=form(
         "RenderRequest",
         parts={"request": "The request as JSON.", "video": "A film clip.", "timeline": "An editing program's file."},
         a_mood={"mood": "epic", "seconds": 15, "formats": ["wav", "mp3"]},
         a_timeline={"timeline": {"duration": 12, "mood": "healing", "sections": [{"at": 6, "mood": "epic"}]}},
+        a_clip={"mood": "sport", "preset": "15s", "loudness": {"lufs": -14}},
         variations={"prompt": "rainy night", "seconds": 8, "seed": 7, "variations": 2},
     ),
 )  # fmt: skip
@@ -115,8 +116,9 @@ async def post_render(request: Request, idempotency_key: IdempotencyKey = None) 
     """Render music into files.
 
     A mood and a length, a timeline, or the take of a station ("keep this take"), by itself or over a picture. The
-    body is JSON, or a form whose part `request` is that JSON; with `video`, a film clip, or `timeline`, the file of an
-    editing program. The answer comes at once; GET, or the job's events, tell how far it is.
+    body is JSON, and may be a timeline itself; or a form whose part `request` is that JSON; with `video`, a film clip,
+    or `timeline`, the file of an editing program. The answer comes at once; GET, or the job's events, tell how far it
+    is.
     """
     jobs = jobs_of(request)
     jobs.check_room_in_queue("render")
@@ -159,7 +161,7 @@ async def _submit(
             raise BadParameter("the form has a part timeline, and so has its request; expected one", field="timeline")
         document = await asyncio.to_thread(parts["timeline"].path.read_bytes)
         duration = None if upload is None else Fraction(upload.seconds)
-        timeline = await _read_exchange(document, parts["timeline"].filename, duration)
+        timeline = await _read_exchange(jobs, document, parts["timeline"].filename, duration)
         said = timeline_of(wanted)  # a mood, an ending: what editing programs' files rarely say
         others = {name: value for name, value in asked.items() if name not in said}
         wanted = await read_asked(parse_render_request, others | {"timeline": said | timeline})
@@ -173,11 +175,15 @@ async def _submit(
 
 
 async def _read_exchange(
-    document: bytes, name: str, duration: Fraction | None, fps: Fraction | None = None
+    jobs: Jobs, document: bytes, name: str, duration: Fraction | None, fps: Fraction | None = None
 ) -> dict[str, Any]:
     """What an editing program's file says, as a timeline in JSON; `duration`, in seconds, and `fps` count where it says
     none. Raises `BadExchange`."""
-    return await asyncio.to_thread(lambda: read_timeline(document, name, fps=fps, duration=duration).asked())
+    if name.rpartition(".")[2].casefold() == "json":  # which nobody's library reads
+        async with jobs.planning:
+            return await asyncio.to_thread(lambda: read_timeline(document, name, fps=fps, duration=duration).asked())
+    async with jobs.probing:
+        return await probing.timeline_in(document, name, duration, fps)
 
 
 async def _picture(request: Request, wanted: RenderRequest, parts: dict[str, Part]) -> Upload | None:
@@ -194,8 +200,8 @@ async def _keep(jobs: Jobs, part: Part) -> Upload:
     if not part.num_bytes:
         raise NotAPicture("video is empty; send a film clip", field="video")
     async with jobs.probing:
-        seconds = await asyncio.to_thread(probing.seconds_of, part.path, jobs.config.max_picture_s)
-    return await jobs.keep(part.path, part.filename, part.num_bytes, part.sha256, seconds)
+        seconds = await probing.seconds_of(part.path, jobs.config.max_picture_s)
+    return await jobs.keep(part, seconds)
 
 
 async def _completed(request: Request, wanted: RenderRequest, upload: Upload | None) -> tuple[dict[str, Any], str]:
@@ -217,6 +223,9 @@ async def _completed(request: Request, wanted: RenderRequest, upload: Upload | N
             raise OutOfRange("timeline.duration", timeline.duration, SHORTEST_S, jobs.config.max_render_s)
     if wanted.seconds is not None and wanted.seconds > jobs.config.max_render_s:
         raise OutOfRange("seconds", wanted.seconds, SHORTEST_S, jobs.config.max_render_s)
+    most_s = jobs.config.max_render_s - (wanted.seconds or 0.0)  # what comes before `from` is composed as well
+    if "take" not in changes and wanted.from_ is not None and wanted.from_ > most_s:
+        raise OutOfRange("from", wanted.from_, 0, most_s)
     return changes, title
 
 
@@ -313,7 +322,7 @@ async def post_timeline(
     """
     document = b"".join([piece async for piece in pieces(request, _MAX_EXCHANGE_BYTES)])
     seconds, rate = None if duration is None else Fraction(duration), None if fps is None else read_fps(fps)
-    return JSONResponse(await _read_exchange(document, f"timeline.{ending}", seconds, rate))
+    return JSONResponse(await _read_exchange(jobs_of(request), document, f"timeline.{ending}", seconds, rate))
 
 
 @router.post(
@@ -332,14 +341,18 @@ async def post_plan(request: Request) -> JSONResponse:
     Where its beats, bars and sections will be, and how far from a beat each place is that matters; nothing is rendered.
     """
     asked = await read_json(request, _MAX_REQUEST_BYTES)
-    return JSONResponse(await asyncio.to_thread(lambda: planned(parse_timeline(asked))))
+    async with jobs_of(request).planning:
+        return JSONResponse(await asyncio.to_thread(lambda: planned(parse_timeline(asked))))
 
 
 @router.get("/v1/renders", tags=["renders"], operation_id="listRenders", response_model=messages.Jobs)
 async def get_renders(request: Request) -> JSONResponse:
-    """List all jobs, the newest first."""
+    """List all jobs, the newest first.
+
+    Without their reports, which may be long: each job tells its own.
+    """
     jobs = sorted(jobs_of(request).all.values(), key=lambda job: job.created_s, reverse=True)
-    return JSONResponse({"renders": [_message(request, job) for job in jobs]})
+    return JSONResponse({"renders": [{**_message(request, job), "report": None} for job in jobs]})
 
 
 @router.get(

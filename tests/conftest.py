@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin now what the tests of a card wait for minutes later."""
     is_asked = any("card_work" in getattr(item, "fixturenames", ()) for item in session.items)
     if is_asked and not session.config.option.collectonly:
-        session.config.stash[_card_work] = CardWork()
+        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        own = session.config._tmp_path_factory.getbasetemp()
+        folder = (own if worker is None else own.parent) / "card"
+        session.config.stash[_card_work] = CardWork(folder, is_first=worker in (None, "gw0"), is_alone=worker is None)
 
 
 @pytest.fixture(scope="session")

@@ -49,8 +49,18 @@ def decoded(path: Path) -> np.ndarray:
         (["render", "focus", "--out", "x.wav/"], 2, ["x.wav/", "folder"]),
         (["render", "focus", "--out", "/no/such/folder/x.wav"], 1, ["/no/such/folder"]),
         (["render", "focus", "--energy", "1", "--take", "t", "--out", "x.wav"], 2, ["MOOD, --energy and --take"]),
-        (["render", "--ending", "ring", "--take", "t", "--out", "x.wav"], 2, ["--ending and --take"]),
-        (["render", "--take", "/no/such.jsonl", "--out", "x.wav"], 1, ["/no/such.jsonl"]),
+        (["render", "--preset", "15s", "--take", "t", "--out", "x.wav"], 2, ["--preset and --take"]),
+        (["render", "focus", "--preset", "99s", "--out", "x.wav"], 2, ["99s", "15s"]),
+        (["render", "focus", "--redo", "8", "--out", "x.wav"], 2, ["'8'", "8-16"]),
+        (["render", "focus", "--variations", "0", "--out", "x.wav"], 2, ["'0'", "1 … 8"]),
+        (["render", "focus", "--duck", "low", "--out", "x.wav"], 2, ["low", "-12"]),
+        (["render", "focus", "--video", "/no/such.mp4", "--out", "x.mp4"], 2, ["such.mp4", "No such file"]),
+        (["render", "focus", "--out", "x.wav", "--markers", "x.doc"], 2, ["x.doc", ".otio"]),
+        (["render", "focus", "--out", "x.wav", "--midi", "x.txt"], 2, ["x.txt", ".mid"]),
+        (["render", "focus", "--out", "x.wav", "--stems", __file__], 1, ["test_cli.py", "File exists"]),
+        (["render", "--timeline", "/no/such.json", "--out", "x.wav"], 2, ["--timeline", "/no/such.json"]),
+        (["render", "--speech", "/no/such.srt", "--out", "x.wav"], 2, ["--speech", "/no/such.srt"]),
+        (["render", "--take", "/no/such.jsonl", "--out", "x.wav"], 2, ["--take", "/no/such.jsonl"]),
         (["render", "--take", __file__, "--out", "x.wav"], 1, ["test_cli.py: line 1 is not JSON"]),
         (["models", "verify", "/no/such/folder"], 1, ["/no/such/folder", "manifest"]),
         (["serve", "--port", "99999"], 2, ["99999", "65535"]),
@@ -68,6 +78,15 @@ def test_a_mistake_is_one_line_with_its_value_and_the_way_out(
     assert err.count("\n") == 1 and err.startswith("undersong: ")
     for part in parts:
         assert part in err
+
+
+def test_a_timeline_is_not_replaced_by_its_markers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    timeline = tmp_path / "cut.json"
+    timeline.write_text('{"duration": 2}')
+    words = ["--timeline", str(timeline), "--out", str(tmp_path / "x.wav"), "--markers", str(timeline)]
+    assert main(["render", *words]) == 2
+    assert "cut.json' is read for" in capsys.readouterr().err
+    assert timeline.read_text() == '{"duration": 2}'
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_composing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from playwright.sync_api import Page
 
 from benchmarks.harness import Server
+from moods.timeline import parse_timeline
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +32,12 @@ def test_the_example_runs(language: str, code: str, server: Server, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     if language == "bash":
         assert (tmp_path / "night.wav").stat().st_size > 2 * 48_000 * 2  # at least one second arrived
+
+
+def test_the_timeline_is_one() -> None:
+    (document,) = re.findall(r"```json\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    timeline = parse_timeline(json.loads(document))
+    assert {anchor.kind for anchor in timeline.plan.anchors} == {"section", "hit", "cut", "end"}
 
 
 def test_there_is_an_example_in_every_language() -> None:

@@ -144,7 +144,6 @@ class Composer:
         self._memory.clear(slot)
         reset_row(self._rows, slot)
         reset_row(self._plan, slot)
-        self._rows.seed[slot] = controller.seed
 
     def warm_up(self) -> None:
         """Compose a beat in slot 0, which is empty, so that the kernels are compiled."""
@@ -283,6 +282,8 @@ class Composer:
         has_recalled = rows.num_recalled[slots, None] > 0
         rows.recalled[slots] = np.where(has_recalled, rows.recalled_beat[slots, 0], nothing)
         rows.num_events[slots], rows.num_notes[slots], rows.done[slots] = 0, 0, False
+        drawn_by = zip(slots.tolist(), beats.tolist(), strict=True)
+        rows.seed[slots] = [self._controllers[slot].seed_of(beat) for slot, beat in drawn_by]
 
     def _frontier(self, slots: Ints) -> Ints:
         """The beats being composed, or to be composed next."""

@@ -150,7 +150,7 @@ def _needed_db(music: Sound, voice: Sound, speech: Sequence[Span]) -> _Levels:
         of_music, of_voice = (np.pad(powers, (0, num_hops - len(powers))) for powers in both)
         if not len(needed_db):
             needed_db = np.full(num_hops, np.inf)
-        for start_s, end_s in speech:
+        for start_s, end_s in _passages(speech, 0.0):  # such as overlap are one: each hop is looked at once
             hops = _hops(start_s, end_s)
             voice_db, music_db = (_windowed_db(powers[hops]) for powers in (of_voice, of_music))
             below_db = voice_db - music_db - BELOW_SPEECH_DB - _MARGIN_DB

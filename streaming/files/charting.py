@@ -28,7 +28,7 @@ class Chart:
         self, performance: Performance, timeline: Timeline | None, title: str, from_frame: int, num_frames: int
     ) -> None:
         self._performance, self._timeline, self._title = performance, timeline, title
-        self._opening_mood = performance.controller.beat_intent(0)
+        self._opening_key, self._opening_bpm = performance.controller.beat_intent(0).key, performance.position().bpm
         self._from_frame, self._num_frames = from_frame, num_frames
         self._beats: list[Beat] = []
         self._sections: list[Section] = []
@@ -72,8 +72,8 @@ class Chart:
     def facts(self) -> dict[str, Any]:
         """The report's fields."""
         facts = {
-            "bpm": round(self._opening_mood.bpm, 3),
-            "key": str(self._opening_mood.key),
+            "bpm": round(self._opening_bpm, 3),
+            "key": str(self._opening_key),
             "beats": [self._seconds(beat.at.frame) for beat in self._beats],
             "sections": [
                 {"name": section.name, "at": self._seconds(section.at.frame), "bar": section.at.bar}

@@ -4,11 +4,13 @@ StreamingError
 └── ExportError
     ├── UnknownFormat        the file's suffix is none of ours
     ├── CannotWrite          the file system says no
+    ├── WouldReplace         it is what is read for it
     ├── CannotKeep           it says no to what is kept meanwhile
     ├── NoRoom               what is to be written does not fit
     ├── TooLong              its format cannot hold so much
     ├── BadCredentials       what is to sign it cannot
     ├── BadVideo             a clip that cannot be scored
+    ├── CannotListen         what looks for speech in it has died
     ├── CannotHold           a container that cannot take what the clip holds
     ├── NoStems              the generator makes the mix alone
     └── Cancelled            whoever wanted it does not any more
@@ -42,7 +44,14 @@ class CannotWrite(ExportError):
     code = "cannot_write"
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{str(path)!r} cannot be written: {why}; name another --out")
+        super().__init__(f"{str(path)!r} cannot be written: {why}; name another place for it")
+
+
+class WouldReplace(ExportError):
+    code, status = "would_replace", 422
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{str(path)!r} is read for what is to be made, and would be replaced; name another file")
 
 
 class CannotKeep(ExportError):
@@ -88,6 +97,13 @@ class BadVideo(ExportError):
 
     def __init__(self, path: Path, what: str, way_out: str) -> None:
         super().__init__(f"{path.name!r} {what}; {way_out}")
+
+
+class CannotListen(ExportError):
+    code = "cannot_listen"
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"the process that looks for speech {how}; try again, or say with a timeline where speech is")
 
 
 class NoStems(ExportError):

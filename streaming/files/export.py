@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -22,18 +22,29 @@ from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.performance import Performance
-from engine.render import begin, play
+from engine.redo import Region
+from engine.render import begin, play, regions_of
 from engine.take import Take
 from moods.intent import LAYERS
 from moods.timeline import LoudnessGoal, Timeline, TimelineDuck
 from streaming.files.bed import bed_curve, mixed
 from streaming.files.charting import Chart
 from streaming.files.credentials import MEDIA_TYPES, Credentials, sign
-from streaming.files.errors import Cancelled, CannotKeep, CannotWrite, NoRoom, NoStems, TooLong, UnknownFormat, naming
+from streaming.files.errors import (
+    Cancelled,
+    CannotKeep,
+    CannotWrite,
+    NoRoom,
+    NoStems,
+    TooLong,
+    UnknownFormat,
+    WouldReplace,
+    naming,
+)
 from streaming.files.exchange import markers_document
 from streaming.files.exchange.writing import FORMATS as MARKER_FORMATS
 from streaming.files.loudness import Loudness, level_for, measure
-from streaming.files.media import FORMATS, Format, format_of, read_audio, write_audio
+from streaming.files.media import FORMATS, Format, format_of, in_floats, read_audio, write_audio
 from streaming.files.mux import FILMS, check_container, mux
 from streaming.files.peaks import Curve, Curved, flat_curve, limiting, peak_db, true_peaks
 from streaming.files.provenance import Provenance, licence_sheet, provenance_of
@@ -53,6 +64,7 @@ _AS_IT_IS = LoudnessGoal()
 """Of which only the true peak counts, where no loudness was asked for."""
 _SMALL_BYTES = 2**16
 """What a file without sound takes at most, as a rule."""
+_MIDI_ENDINGS = (".mid", ".midi")
 ORIGINAL = "original"
 """The stem that is the clip's own sound."""
 
@@ -81,6 +93,8 @@ class RenderJob:
     """The files begin here; what the music was before is composed and left out."""
     video: Path | None = None
     """A clip: the music is laid under its sound, and a file that can hold pictures gets its own."""
+    sources: tuple[Path, ...] = ()
+    """What else the job was read from; none of it is written over."""
     unducked: Path | None = None
     """The music alone, without giving way to speech."""
     stems: Path | None = None
@@ -95,6 +109,11 @@ class RenderJob:
     @property
     def timeline(self) -> Timeline | None:
         return self.take.opening.timeline
+
+    @property
+    def is_loop(self) -> bool:
+        """The files end where they begin."""
+        return self.timeline is not None and self.timeline.ending == "loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +165,8 @@ def export(
         if job.stems is not None:
             kept.enter_context(_folder(job.stems))
         wanted = _wanted(job, video)
-        targets = _targets([deliverable.path for deliverable in wanted])
+        sources = job.sources if job.video is None else (*job.sources, job.video)
+        targets = _targets([deliverable.path for deliverable in wanted], sources)
         scratch = _scratch_folder(targets, wanted, job)
         parts = kept.enter_context(open_together(targets, scratch))
         reins.check()
@@ -168,6 +188,7 @@ def export(
         "seconds": job.num_frames / SAMPLE_RATE,
         "seed": job.take.seed,
         **composed.chart.facts(),
+        **composed.redone(),
         "backend": job.config.backend,
         "loudness": asdict(finish.levels[job.out]),
         "levels": {str(path): asdict(level) for path, level in finish.levels.items()},
@@ -227,10 +248,11 @@ def _wanted(job: RenderJob, video: Video | None) -> list[_Deliverable]:
     if job.unducked is not None:
         wanted.append(sound(job.unducked, "unducked"))
     if job.stems is not None:
-        suffix = job.out.suffix if job.out.suffix.lower() in (".wav", ".flac") else ".wav"
         for layer in (*LAYERS, *([ORIGINAL] if video is not None else [])):
-            wanted.append(sound(job.stems / f"{job.out.stem}.{layer}{suffix}", "stem", layer))
+            wanted.append(sound(job.stems / f"{job.out.stem}.{layer}.wav", "stem", layer))
     if job.midi is not None:
+        if job.midi.suffix.lower() not in _MIDI_ENDINGS:
+            raise UnknownFormat(job.midi, _MIDI_ENDINGS)
         wanted.append(_Deliverable(job.midi, "midi", _SMALL_BYTES))
     for path in job.markers:
         if path.suffix.lower().removeprefix(".") not in MARKER_FORMATS:
@@ -256,11 +278,13 @@ def _folder(path: Path) -> Iterator[None]:
         raise
 
 
-def _targets(paths: Sequence[Path]) -> list[Target]:
-    """Raises `CannotWrite`, also where two paths lead to one file."""
+def _targets(paths: Sequence[Path], sources: Sequence[Path]) -> list[Target]:
+    """Raises `CannotWrite`, also where two paths lead to one file, and `WouldReplace`."""
     targets: dict[Path, Target] = {}
     for path in paths:
         target = Target(path)
+        if any(map(target.is_file, sources)):
+            raise WouldReplace(path)
         if target.real in targets:
             raise CannotWrite(path, f"{str(targets[target.real].path)!r} is the same file")
         targets[target.real] = target
@@ -299,6 +323,7 @@ class _Composed:
         self._job, self._performance = job, performance
         self.music = store()
         self.stems = {layer: store() for layer in LAYERS} if job.stems is not None else {}
+        self.regions: tuple[Region, ...] = ()
         self.chart = Chart(performance, job.timeline, job.out.stem, job.from_frame, job.num_frames)
 
     def compose(self, reins: _Reins) -> None:
@@ -306,7 +331,11 @@ class _Composed:
         job, chart, frame = self._job, self.chart, 0
         last = job.from_frame + job.num_frames
         has_notes = job.midi is not None and self._performance.generator.traits.has_notes
-        for sound in play(self._performance, last, chart.note_next, stems=bool(self.stems), notes=has_notes):
+        self.regions = regions_of(job.take, self._performance.generator.traits, last)
+        sounds = play(
+            self._performance, last, chart.note_next, stems=bool(self.stems), notes=has_notes, regions=self.regions
+        )
+        for sound in sounds:
             before = max(0, job.from_frame - frame)
             samples = sound.pcm[before:]
             frame += len(sound.pcm)
@@ -319,6 +348,12 @@ class _Composed:
             if sound.notes is not None:
                 chart.note_notes(sound.notes)
             reins.tell("composing", frame / last)
+
+    def redone(self) -> dict[str, Any]:
+        """The report's word on what was composed once more: from which second to which."""
+        last = self._job.from_frame + self._job.num_frames
+        spans = [(region.start_frame, region.end_frame or last) for region in self.regions]
+        return {"redo": [[frame / SAMPLE_RATE for frame in span] for span in spans]} if spans else {}
 
 
 # --- afterwards ------------------------------------------------------------------------------------------------------
@@ -380,7 +415,7 @@ class _Finish:
         self._curve: Curve | None = None
         if job.goal is not None or self.original is not None:
             lufs = None if job.goal is None else job.goal.lufs
-            self._curve = level_for(self._mix, lufs, self._goal.true_peak_db)
+            self._curve = level_for(self._mix, lufs, self._goal.true_peak_db, is_loop=job.is_loop)
 
     def _levelled(self, sound: Sound) -> Sound:
         return sound if self._curve is None else Curved(sound, self._curve)
@@ -392,14 +427,18 @@ class _Finish:
                 self._fill_sound(file, wanted, self._levelled(self._mix))
             case "unducked":
                 music = self._composed.music
-                curve = None if self._job.goal is None else level_for(music, self._goal.lufs, self._goal.true_peak_db)
+                curve = None
+                if self._job.goal is not None:
+                    curve = level_for(music, self._goal.lufs, self._goal.true_peak_db, is_loop=self._job.is_loop)
                 self._fill_sound(file, wanted, music if curve is None else Curved(music, curve))
             case "stem":
                 assert wanted.layer is not None
                 is_original = wanted.layer == ORIGINAL
                 stem = self.original if is_original else self._bed.apply(self._composed.stems[wanted.layer])
-                assert stem is not None
-                self._fill_sound(file, wanted, self._levelled(stem))
+                assert stem is not None and wanted.format is not None
+                own = self._levelled(stem)
+                form = wanted.format if _peak(own) <= 1 else in_floats(wanted.format)
+                self._fill_sound(file, replace(wanted, format=form), own)
             case "film":
                 self._fill_film(file, wanted, scratch)
             case "midi":
@@ -415,8 +454,7 @@ class _Finish:
         tags = self._origin.tags() if wanted.format.has_free_tags else {"comment": self._origin.comment_with_aigc()}
         frames, limit_db = self._job.num_frames, self._goal.true_peak_db
         self.levels[wanted.path], _ = write_within_peak(file, sound, frames, wanted.format, tags, limit_db)
-        timeline = self._job.timeline
-        if timeline is not None and timeline.ending == "loop" and wanted.format.has_loops:
+        if self._job.is_loop and wanted.format.has_loops:
             append_loop(file, frames)
 
     def _fill_film(self, file: BinaryIO, wanted: _Deliverable, scratch: Path) -> None:
@@ -439,6 +477,10 @@ class _Finish:
             with naming(scratch, CannotKeep), nameless_file(scratch) as spare:
                 sign(file, suffix, self._origin.manifest(wanted.path.name), signer, spare)
             self.signed[wanted.path] = "test" if signer.is_test else "own"
+
+
+def _peak(sound: Sound) -> float:
+    return max((float(np.abs(samples).max(initial=0.0)) for samples in sound), default=0.0)
 
 
 def _silence(num_frames: int) -> Sound:

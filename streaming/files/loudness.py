@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moods.timeline import LoudnessGoal
+from moods.timeline import LoudnessGoal, Timeline
 from streaming.files.filters import filtered
 from streaming.files.peaks import Curve, Curved, limiting, true_peaks
 from streaming.files.sound import Sound
@@ -29,6 +29,12 @@ PRESETS = {
     "ebu": LoudnessGoal(lufs=-23.0),
 }
 """What platforms bring music to, by name; a file at that level is left as it is there."""
+
+
+def goal_of(timeline: Timeline | None, *, has_picture: bool) -> LoudnessGoal | None:
+    """What a piece is brought to where nobody asks for more: its timeline's, or under a clip that of most platforms."""
+    asked = None if timeline is None else timeline.loudness
+    return LoudnessGoal() if asked is None and has_picture else asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,13 @@ def _lufs(sound: Sound) -> float | None:
     return _lufs_of(_ebur128(sound, "metadata=1"))
 
 
-def level_for(sound: Sound, lufs: float | None, true_peak_db: float) -> Curve:
+def level_for(sound: Sound, lufs: float | None, true_peak_db: float, *, is_loop: bool = False) -> Curve:
     """The gain curve that brings the whole to `lufs` with peaks of `true_peak_db` at most; silence stays silence.
 
     Without `lufs` it only keeps the peaks down.
     """
     peaks, ceiling_db = true_peaks(sound), true_peak_db - CEILING_MARGIN_DB
-    curve = limiting(peaks, ceiling_db)
+    curve = limiting(peaks, ceiling_db, is_loop=is_loop)
     if lufs is None:
         return curve
     gain_db, measured = 0.0, _lufs(Curved(sound, curve))
@@ -83,7 +89,7 @@ def level_for(sound: Sound, lufs: float | None, true_peak_db: float) -> Curve:
         step_db = (lufs - measured) / slope
         gain_db += step_db
         gain = np.float32(10 ** (gain_db / 20))
-        curve = gain * limiting(gain * peaks, ceiling_db)
+        curve = gain * limiting(gain * peaks, ceiling_db, is_loop=is_loop)
         before, measured = measured, _lufs(Curved(sound, curve))
         if measured is not None:
             slope = float(np.clip((measured - before) / step_db, 0.25, 1.0))

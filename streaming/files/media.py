@@ -154,6 +154,12 @@ def format_of(path: Path, bits: int = 24) -> Format:
     raise AssertionError(fewer)
 
 
+def in_floats(wav: Format) -> Format:
+    """WAV of floats, for sound above full scale: layers may be louder by themselves than all of them together."""
+    assert isinstance(wav, Sndfile) and wav.container == "WAV", wav
+    return replace(wav, codec="FLOAT", bits=None)
+
+
 def dithered(sound: Sound) -> Iterator[Samples]:
     """`sound` in steps of 16 bits, with triangular noise of a step's size, the same each time: so that what is lost is
     hiss, and does not follow the music."""

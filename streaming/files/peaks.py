@@ -56,8 +56,13 @@ def peak_db(peaks: Peaks) -> npt.NDArray[np.float64]:
     return 20 * np.log10(np.maximum(peaks.astype(np.float64), 1e-6))
 
 
-def limiting(peaks: Peaks, ceiling_db: float) -> Curve:
-    """The curve under which no peak is above `ceiling_db`; 1 far from such."""
+def limiting(peaks: Peaks, ceiling_db: float, *, is_loop: bool = False) -> Curve:
+    """The curve under which no peak is above `ceiling_db`; 1 far from such.
+
+    Of a loop it ends as it begins: each side of the seam knows of the other's peaks.
+    """
+    if is_loop:
+        return limiting(np.tile(peaks, 3), ceiling_db)[len(peaks) : 2 * len(peaks) + 1]
     needed_db = np.minimum(0.0, ceiling_db - peak_db(peaks))
     if not needed_db.any():
         return np.ones(len(peaks) + 1, np.float32)

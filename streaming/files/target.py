@@ -40,6 +40,13 @@ class Target:
         self.is_replaced = self._old is None or (_is_plain(self._old) and os.access(self.folder, os.W_OK | os.X_OK))
         """A file made beside it takes its place; otherwise the bytes are copied into what is there."""
 
+    def is_file(self, path: Path) -> bool:
+        """Whether `path` leads to what is there now."""
+        try:
+            return self._old is not None and os.path.samestat(self._old, os.stat(path))
+        except OSError:
+            return False
+
     @contextmanager
     def open(self, scratch_folder: Path) -> Iterator[BinaryIO]:
         """Yield a file to fill, which goes to the target when the block ends; an error there leaves all as it was.

@@ -136,7 +136,7 @@ def probe(path: Path) -> Video:
     with open_video(path) as container:
         pictures = [stream for stream in container.streams.video if not stream.disposition & _STILL]
         if not pictures:
-            raise BadVideo(path, "has no video stream", "name a film clip, or render without --video")
+            raise BadVideo(path, "has no video stream", "name a film clip, or leave the picture out")
         shown = next((stream for stream in pictures if stream.disposition & Disposition.default), pictures[0])
         if not 0 < shown.width * shown.height <= MOST_PIXELS:
             raise BadVideo(
@@ -209,7 +209,9 @@ def _read_clock(path: Path, container: InputContainer, shown: av.VideoStream) ->
         is_told_when_to_decode &= packet.dts is not None
     if len(begins) < 2:
         raise BadVideo(path, f"holds {len(begins)} pictures", "it is empty, cut off or a still; export it again")
-    read_s = end_s - Fraction(container.start_time or 0, av.time_base)
+    read_s = end_s
+    if "matroska" not in container.format.name:  # whose length counts from 0, wherever the first picture is
+        read_s -= Fraction(container.start_time or 0, av.time_base)
     promised_s = Fraction(container.duration or 0, av.time_base)
     if read_s < promised_s - _MOST_MISSING_S:
         found = f"of {float(promised_s):.1f} s {float(read_s):.1f} are there"

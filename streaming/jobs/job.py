@@ -93,6 +93,16 @@ class Job:
     def is_final(self) -> bool:
         return self.state in FINAL
 
+    @property
+    def seed(self) -> int | None:
+        """That was asked for, or chosen when it was taken on."""
+        return self.asked.get("seed", self.asked.get("timeline", {}).get("seed"))
+
+    def put_away(self) -> None:
+        """It will not be made again: a take, a timeline, which may be long, are kept no longer."""
+        told = {"seed": self.seed, "variations": self.asked.get("variations"), "webhook": self.asked.get("webhook")}
+        self.asked = {name: value for name, value in told.items() if value is not None}
+
     def tell(self) -> None:
         """Wake those that wait for a change."""
         self.version += 1
@@ -142,8 +152,8 @@ class Job:
         )
         if ahead is not None:
             message["ahead"] = ahead
-        if (seed := self.asked.get("seed", self.asked.get("timeline", {}).get("seed"))) is not None:
-            message["seed"] = seed
+        if self.seed is not None:
+            message["seed"] = self.seed
         if self.upload is not None:
             message["upload"] = self.upload
         if self.webhook is not None:

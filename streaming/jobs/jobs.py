@@ -20,9 +20,12 @@ from typing import Any, Literal, TypeVar
 
 from moods.errors import shown
 from streaming.config import Config
-from streaming.errors import KeyReused, NoRoomForJobs, TooManyJobs, UnknownJob, UnknownJobFile, UnknownUpload
+from streaming.errors import BadConfig, KeyReused, NoRoomForJobs, TooManyJobs, UnknownJob, UnknownJobFile, UnknownUpload
+from streaming.files.credentials import read_credentials
+from streaming.files.errors import BadCredentials
 from streaming.jobs.job import PICTURE, Job, Upload
 from streaming.jobs.store import Shelf, Store
+from streaming.jobs.uploads import Part
 from streaming.jobs.webhooks import Webhooks
 from streaming.jobs.wire import Done, Failed, Progress, Work, audition_path, files_folder
 from streaming.jobs.worker import Worker
@@ -63,13 +66,20 @@ class Jobs:
         self._webhooks = Webhooks(config)
         self.check_webhook = self._webhooks.check
         self.probing = asyncio.Semaphore(_MOST_PROBES)
-        """Held by whoever has a picture looked into."""
+        """Held by whoever has a file looked into."""
+        self.planning = asyncio.Semaphore(1)
+        """Held by whoever plans a timeline, which may take seconds: two would take the time from the music."""
         self._reserved_bytes = 0
         """For uploads that are being received."""
 
     async def start(self) -> None:
         """Raises `BadConfig` where the folder cannot be had."""
         self._disk = ThreadPoolExecutor(1, "renders")
+        if self.config.c2pa_certificate:
+            try:
+                await self._on_disk(read_credentials, Path(self.config.c2pa_certificate), Path(self.config.c2pa_key))
+            except BadCredentials as error:
+                raise BadConfig(f"c2pa_certificate, c2pa_key: {error}", field="c2pa_certificate") from None
         self.store = await self._on_disk(Store, self.config.renders)
         for record in await self._on_disk(lambda: list(self.store.load("uploads"))):
             upload = Upload(**record)
@@ -129,15 +139,23 @@ class Jobs:
         return job
 
     async def submit(self, job: Job) -> Job:
-        """Take on a job; answers the one that has its key if there is such. Raises `TooManyJobs`, `NoRoomForJobs`."""
+        """Take on a job; answers the one that has its key if there is such.
+
+        Raises `TooManyJobs`, `NoRoomForJobs`, and `UnknownUpload` where its picture has had to make room since.
+        """
         if (earlier := self.find_again(job.key, job.fingerprint)) is not None:
             return earlier
         self.check_room_in_queue(job.kind)
-        self._make_room(0)
-        self._add(job)
-        self._waiting[job.kind].append(job)
+        if job.upload is not None:
+            self.upload(job.upload)
+        self._add(job)  # before there is room: its upload is in use, and does not make any
         try:
+            self._make_room(0)
+            self._waiting[job.kind].append(job)
             await self._save(job)
+        except NoRoomForJobs:
+            self.forget(job)
+            raise
         except OSError as error:
             self.forget(job)
             raise _no_room(error) from error
@@ -218,8 +236,13 @@ class Jobs:
             self._working[job.id] = worker
             try:
                 await self._do(job, worker)
+            except Exception:  # whatever becomes of one, others are waiting
+                log.exception("a job cannot be ended", extra=about(job=job.id))
+                self._fail(job)
             finally:
                 del self._working[job.id]
+                if self.all.get(job.id) is not job:
+                    self._leave(self._on_disk(self.store.remove, "jobs", job.id), self._removals)
                 self._measure()
 
     async def _do(self, job: Job, worker: Worker) -> None:
@@ -237,36 +260,48 @@ class Jobs:
         picture = None if job.upload is None else self.picture(job.upload)
         try:
             await self._save(job)
+            if self.all.get(job.id) is not job:  # it was forgotten in this moment
+                return
             work = Work(job.id, job.kind, job.asked, self._folder(job), picture)
             ended = await worker.perform(work, on_progress)
         except OSError as error:
             ended = Failed(job.id, _error_of(_no_room(error)))
-        finally:
-            is_wanted = self.all.get(job.id) is job
-            if not is_wanted:
-                self._leave(self._on_disk(self.store.remove, "jobs", job.id), self._removals)
-        if not is_wanted:
+        if self.all.get(job.id) is not job:
             return
         self._metrics.render_seconds.labels(job.kind).observe(time.monotonic() - began_s)
         await self._end(job, ended)
 
+    def _fail(self, job: Job) -> None:
+        """By a fault of our own, of which nothing is kept."""
+        if self.all.get(job.id) is job and not job.is_final:
+            job.state, job.stage, job.wanted_s = "failed", "", time.time()
+            job.error = JobError(code="internal_error", title="The server failed", status=500,
+                                 detail="this is a fault of the server's own")  # fmt: skip
+            job.put_away()
+            self._notify(job)
+            job.tell()
+
     async def _end(self, job: Job, ended: Done | Failed) -> None:
+        if isinstance(ended, Failed):
+            await self._on_disk(self.store.empty, "jobs", job.id)
+        num_bytes = await self._on_disk(self.store.size, "jobs", job.id)
+        if self.all.get(job.id) is not job:  # it was forgotten in this moment
+            return
         if isinstance(ended, Done):
             job.state, job.report, job.files = "done", ended.report, ended.files
         else:
             job.state, job.error = "failed", ended.error
-            await self._on_disk(self.store.empty, "jobs", job.id)
-        job.stage, job.wanted_s = "", time.time()
-        job.bytes = await self._on_disk(self.store.size, "jobs", job.id)
+        job.stage, job.wanted_s, job.bytes = "", time.time(), num_bytes
+        job.put_away()
+        self._notify(job)
+        job.tell()
+        self._metrics.renders_ended.labels(job.kind, job.state).inc()
+        detail = None if job.error is None else job.error["detail"]
+        log.info("job ended", extra=about(job=job.id, kind=job.kind, state=job.state, bytes=job.bytes, detail=detail))
         try:
             await self._save(job)
         except OSError as error:
             log.warning("the end of a job cannot be kept: %s", error)
-        self._metrics.renders_ended.labels(job.kind, job.state).inc()
-        detail = None if job.error is None else job.error["detail"]
-        log.info("job ended", extra=about(job=job.id, kind=job.kind, state=job.state, bytes=job.bytes, detail=detail))
-        job.tell()
-        self._notify(job)
         self._evict(0)
 
     def _notify(self, job: Job) -> None:
@@ -298,18 +333,20 @@ class Jobs:
     def picture(self, upload_id: str) -> Path:
         return self.store.folder_of("uploads", upload_id) / PICTURE
 
-    async def keep(self, path: Path, name: str, num_bytes: int, sha256: str, seconds: float) -> Upload:
-        """Take in a picture that has been received in `path`; one that is here already is kept once."""
-        for upload in self.uploads.values():
-            if upload.sha256 == sha256:
-                upload.wanted_s, upload.name = time.time(), name
+    async def keep(self, part: Part, seconds: float) -> Upload:
+        """Take in a picture that has been received; one that is here already is kept once. Raises `NoRoomForJobs`."""
+        for upload in list(self.uploads.values()):
+            if upload.sha256 == part.sha256 and await self._on_disk(self.picture(upload.id).exists):
+                upload.wanted_s, upload.name = time.time(), part.filename
                 return upload
-        upload = Upload(secrets.token_hex(8), name, num_bytes, sha256, seconds, time.time())
+        upload = Upload(secrets.token_hex(8), part.filename, part.num_bytes, part.sha256, seconds, time.time())
         self.uploads[upload.id] = upload
+        self.reserve(-part.take())  # from now on it counts as kept
 
         def move() -> None:
-            self.store.save("uploads", upload.id, upload.record())
-            path.replace(self.picture(upload.id))
+            self.picture(upload.id).parent.mkdir(mode=0o700)
+            part.path.replace(self.picture(upload.id))
+            self.store.save("uploads", upload.id, upload.record())  # last: what has a record is whole
 
         try:
             await self._on_disk(move)
@@ -363,9 +400,10 @@ class Jobs:
         else:
             self._leave(self._drop(kept), self._removals)
 
-    async def _drop(self, upload: Upload) -> None:
+    def _drop(self, upload: Upload) -> Coroutine[Any, Any, None]:
+        """Forget it at once; await what this gives for its removal."""
         self.uploads.pop(upload.id, None)
-        await self._on_disk(self.store.remove, "uploads", upload.id)
+        return self._on_disk(self.store.remove, "uploads", upload.id)
 
     async def _tidy_now_and_then(self) -> None:
         while True:

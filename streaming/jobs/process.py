@@ -21,7 +21,7 @@ from streaming.children import end_with_parent
 from streaming.config import Config
 from streaming.engines.wire import Pipe
 from streaming.errors import StreamingError
-from streaming.files.errors import Cancelled
+from streaming.files.errors import Cancelled, CannotKeep, CannotWrite, NoRoom
 from streaming.jobs.wire import Cancel, Done, Failed, Progress, Report, Work
 from streaming.jobs.work import analyse, render
 from streaming.journal import open_journal
@@ -85,6 +85,10 @@ def perform(work: Work, config: Config, pipe: Pipe, jobs: _Jobs) -> Report:
         return Done(work.job, report, files)
     except Cancelled:
         return Failed(work.job, None)
+    except (CannotWrite, CannotKeep, NoRoom) as error:  # their text is for whoever has the disk
+        log.error("a job cannot be kept: %s", error)
+        detail = "the server's disk does not take its files; delete a render, or try later"
+        return Failed(work.job, JobError(code=error.code, title=error.title, status=error.status, detail=detail))
     except StreamingError as error:
         return Failed(work.job, JobError(code=error.code, title=error.title, status=error.status, detail=error.detail))
     except (MoodsError, EngineError) as error:
@@ -104,7 +108,7 @@ def main(descriptor: str) -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server process ends us in its own time
     let_others_first()
-    os.nice(_NICENESS)  # live music goes first
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)  # live music goes first; what we inherit is the server's own
     pipe = Pipe(int(descriptor))
     config: Config
     folders: tuple[Path, ...]

@@ -90,12 +90,13 @@ class Store:
             partial.unlink(missing_ok=True)
 
     def empty(self, shelf: Shelf, name: str) -> None:
-        """Remove all but the record."""
-        for entry in list(os.scandir(self.folder_of(shelf, name))):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            elif entry.name != _RECORD:
-                os.unlink(entry.path)
+        """Remove all but the record; idempotent."""
+        with contextlib.suppress(FileNotFoundError):
+            for entry in list(os.scandir(self.folder_of(shelf, name))):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                elif entry.name != _RECORD:
+                    os.unlink(entry.path)
 
     def disown(self, shelf: Shelf, name: str) -> None:
         """Take the record away: the rest is removed at the next start at the latest."""

@@ -44,11 +44,18 @@ class Part:
     filename: str = ""
     """As its sender calls it, for people."""
     num_bytes: int = 0
+    kept_bytes: int = 0
+    """Of them, so many are somebody else's to count."""
     sum: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     @property
     def sha256(self) -> str:
         return self.sum.hexdigest()
+
+    def take(self) -> int:
+        """Its file will be moved away: the room that was reserved for it, in bytes, goes with it."""
+        self.kept_bytes = self.num_bytes
+        return self.num_bytes
 
 
 def shown_name(name: str) -> str:
@@ -194,7 +201,7 @@ async def received_form(
         raise NoRoomForJobs(f"what was sent cannot be kept: {error.strerror}; try later") from error
     finally:
         if reserved:
-            reserve(-reserved)
+            reserve(sum(part.kept_bytes for part in receiver.parts.values()) - reserved)
         await asyncio.shield(asyncio.to_thread(receiver.remove))
 
 

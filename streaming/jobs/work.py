@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,18 +18,24 @@ from engine.backends import find_factory
 from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.render import length_of
-from engine.take import Take, read_take
+from engine.take import Take, read_take, refitted
 from moods.errors import OutOfRange
-from moods.fields import MAX_SEED
 from moods.opening import Opening
-from moods.timeline import SHORTEST_S, LoudnessGoal, Timeline, parse_timeline
+from moods.timeline import SHORTEST_S, Timeline, parse_timeline
+from moods.variation import variation_seed
 from streaming.config import Config
 from streaming.encoders.pcm import to_s16le, wav_header
 from streaming.errors import BadParameter
+from streaming.files.credentials import Credentials, read_credentials, self_made_credentials
+from streaming.files.cuts import find_cuts
 from streaming.files.errors import Cancelled, CannotKeep, naming
 from streaming.files.export import Progress as ExportProgress
 from streaming.files.export import RenderJob, export
+from streaming.files.loudness import goal_of
+from streaming.files.preparing import timeline_for
 from streaming.files.sound import Samples, Sound
+from streaming.files.speech import find_speech
+from streaming.files.video import probe, read_sound
 from streaming.jobs.asked import SECONDS_DEFAULT, RenderRequest, parse_render_request, timeline_of
 from streaming.jobs.wire import Made, Work, audition_path, files_folder
 from streaming.messages import FileKind
@@ -70,6 +76,7 @@ def render(work: Work, config: Config, on_progress: OnProgress, is_cancelled: Ca
                 job, tell, is_cancelled, on_sound=audition.write,
                 make_generator=functools.partial(_generator, config.generator),
             )  # fmt: skip
+        _lead_beside(job.markers)
         reports.append(_without_folder(report, folder))
     whole = reports[0] if len(reports) == 1 else {**reports[0], "variations": reports}
     return whole, tuple(_made(folder, kinds))
@@ -93,11 +100,22 @@ def _piece_of(
     is_cancelled: Callable[[], bool],
 ) -> _Piece:
     if request.take is not None:
-        return _part_of_take(request, read_take(request.take), config)
-    asked = timeline_of(request) if request.timeline is None else request.timeline.asked()
-    if picture is not None:
-        asked = {**_seen(picture, asked, on_progress, is_cancelled), **asked}
-    timeline = parse_timeline({"duration": SECONDS_DEFAULT, **asked})
+        take = read_take(request.take)
+        piece = _part_of_take(request, take, config)
+        if picture is not None:
+            piece = replace(piece, num_frames=probe(picture).num_sound_frames)
+        if request.ending is not None:
+            piece = replace(piece, take=refitted(take, piece.from_frame + piece.num_frames, request.ending))
+        return piece
+    video = None if picture is None else probe(picture)
+    picture_s = None if video is None else float(video.duration)
+    asked = timeline_of(request, picture_s) if request.timeline is None else request.timeline.asked()
+    if video is None:
+        timeline = parse_timeline({"duration": SECONDS_DEFAULT, **asked})
+    else:
+        watch = _watched(on_progress, is_cancelled, "reading the picture", 0.0, _READING_SHARE)
+        watch(0.0)
+        timeline = timeline_for(asked, video, watch)
     return _Piece(timeline, None, 0, timeline.num_frames)
 
 
@@ -133,18 +151,20 @@ def _job(
     markers = tuple(folder / f"{name}.markers.{each}" for each in request.markers)
     kinds |= {path: "markers" for path in markers}
     midi = folder / f"{name}.mid" if request.midi else None
+    sheet = folder / f"{name}.LICENCE.txt" if request.notices else None
     unducked = folder / f"{name}.unducked.wav" if request.unducked and picture is not None else None
-    kinds |= {path: kind for path, kind in ((midi, "midi"), (unducked, "unducked")) if path}  # type: ignore[misc]
+    others: list[tuple[Path | None, FileKind]] = [(unducked, "unducked"), (midi, "midi"), (sheet, "notices")]
+    kinds |= {path: kind for path, kind in others if path is not None}
     take = piece.take
     if take is None:
-        seed = (_seed_of(request) + variation - 1) % (MAX_SEED + 1)
+        seed = variation_seed(_seed_of(request), variation - 1)
         take = Take(Opening(timeline=piece.timeline), seed, ())
-    goal: LoudnessGoal | None = request.loudness
-    if goal is None and piece.timeline is not None:
-        goal = piece.timeline.loudness
+    goal = request.loudness or goal_of(take.opening.timeline, has_picture=picture is not None)
     job = RenderJob(
-        take=take, num_frames=piece.num_frames, out=out, config=_engine_config(config), goal=goal,
-        bits=request.bits, also=tuple(also), from_frame=piece.from_frame,
+        take=take, num_frames=piece.num_frames, out=out, config=_engine_config(config), goal=goal, also=tuple(also),
+        bits=request.bits, from_frame=piece.from_frame, video=picture, unducked=unducked,
+        stems=folder if request.stems else None, midi=midi, markers=markers, sheet=sheet,
+        credentials=_credentials(config) if request.credentials else None,
     )  # fmt: skip
     return job, kinds
 
@@ -153,6 +173,13 @@ def _seed_of(request: RenderRequest) -> int:
     seed = request.seed if request.timeline is None or request.timeline.seed is None else request.timeline.seed
     assert seed is not None, "whoever accepted the job has chosen one"
     return seed
+
+
+def _credentials(config: Config) -> Credentials:
+    """Raises `BadCredentials`."""
+    if not config.c2pa_certificate:
+        return self_made_credentials()
+    return read_credentials(Path(config.c2pa_certificate), Path(config.c2pa_key))
 
 
 def _engine_config(config: Config) -> EngineConfig:
@@ -167,6 +194,15 @@ def _generator(factory: str, config: EngineConfig) -> Generator:
     return find_factory(factory)(config)
 
 
+def _lead_beside(markers: tuple[Path, ...]) -> None:
+    """Have markers lead to the music beside them, wherever both are saved, and not to where it is on this server."""
+    for path in markers:
+        if path.suffix in (".otio", ".fcpxml"):
+            document = path.read_text(encoding="utf-8")
+            with naming(path, CannotKeep):
+                path.write_text(document.replace(f"{path.parent.absolute().as_uri()}/", "./"), encoding="utf-8")
+
+
 def _without_folder(report: Any, folder: Path) -> Any:
     """A report in which files are named as a client knows them."""
     if isinstance(report, dict):
@@ -179,11 +215,10 @@ def _without_folder(report: Any, folder: Path) -> Any:
 
 
 def _made(folder: Path, kinds: dict[Path, FileKind]) -> Iterator[Made]:
-    """The files of the folder: those that were asked for one by one in their order, then stems and others."""
+    """The files of the folder: those that were asked for one by one in their order, then stems."""
     others = sorted(path for path in folder.iterdir() if path not in kinds)
     for path in (*(path for path in kinds if path.exists()), *others):
-        kind: FileKind = kinds.get(path) or ("notices" if path.suffix == ".txt" else "stem")
-        yield Made(path.name, kind, path.stat().st_size)
+        yield Made(path.name, kinds.get(path, "stem"), path.stat().st_size)
 
 
 class _Audition:
@@ -210,50 +245,28 @@ class _Audition:
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _seen(
-    picture: Path, asked: dict[str, Any], on_progress: OnProgress, is_cancelled: Callable[[], bool]
-) -> dict[str, Any]:
-    """What a picture says where the timeline does not: duration, fps, cuts, speech."""
-    from streaming.files.cuts import find_cuts
-    from streaming.files.speech import find_speech
-    from streaming.files.video import probe, read_sound
+def _watched(
+    on_progress: OnProgress, is_cancelled: Callable[[], bool], stage: str, before: float, share: float
+) -> Callable[[float], None]:
+    """To be told 0 … 1 of a stage that is `share` of the whole; it raises `Cancelled`."""
 
-    on_progress("reading the picture", 0.0)
-    video = probe(picture)
-    found: dict[str, Any] = {"duration": float(video.duration)}
-    if video.fps is not None:
-        found["fps"] = str(video.fps)
-
-    def watch(frames: int) -> None:
+    def watch(done: float) -> None:
         if is_cancelled():
             raise Cancelled()
-        on_progress("reading the picture", frames / video.num_frames * _READING_SHARE)
+        on_progress(stage, before + share * done)
 
-    if "cuts" not in asked:
-        found["cuts"] = [cut.asked() for cut in find_cuts(video, watch)]
-    if "speech" not in asked:
-        found["speech"] = find_speech(read_sound(video))
-    return found
+    return watch
 
 
 def analyse(work: Work, config: Config, on_progress: OnProgress, is_cancelled: Callable[[], bool]) -> Result:
     """Report on a picture. Raises `Cancelled`, `streaming.files.errors.BadVideo`."""
-    from streaming.files.cuts import find_cuts
-    from streaming.files.speech import find_speech
-    from streaming.files.video import probe, read_sound
-
     assert work.picture is not None
     on_progress("reading the picture", 0.0)
     video = probe(work.picture)
-
-    def watch(frames: int) -> None:
-        if is_cancelled():
-            raise Cancelled()
-        on_progress("finding cuts", 0.05 + 0.6 * frames / video.num_frames)
-
-    cuts = find_cuts(video, watch)
+    watch = _watched(on_progress, is_cancelled, "finding cuts", 0.05, 0.6)
+    cuts = find_cuts(video, lambda frames: watch(min(1.0, frames / video.num_frames)))
     on_progress("hearing the sound", 0.65)
-    sound = _Watched(read_sound(video), is_cancelled)
+    sound = _Cancellable(read_sound(video), is_cancelled)
     speech = find_speech(sound)
     on_progress("drawing the sound", 0.9)
     width, height = video.shown_size
@@ -271,7 +284,7 @@ def analyse(work: Work, config: Config, on_progress: OnProgress, is_cancelled: C
     return report, ()
 
 
-class _Watched:
+class _Cancellable:
     """A sound that ends with `Cancelled` when its job is cancelled."""
 
     def __init__(self, sound: Sound, is_cancelled: Callable[[], bool]) -> None:

@@ -33,7 +33,7 @@ class Worker:
         self._config, self._store = config, store
         self._process: ChildProcess | None = None
         self._ended: asyncio.Future[Done | Failed] | None = None
-        self._job = ""
+        self._job, self._is_cancelled = "", False
         self._on_progress: Callable[[Progress], None]
         self._heard_s = 0.0
 
@@ -46,10 +46,13 @@ class Worker:
         """Do a job. That the process died is a failure like others."""
         assert self._ended is None, "one job at a time"
         self._ended = asyncio.get_running_loop().create_future()
-        self._job, self._on_progress, self._heard_s = work.job, on_progress, time.monotonic()
+        self._job, self._is_cancelled = work.job, False
+        self._on_progress, self._heard_s = on_progress, time.monotonic()
         try:
             if self._process is None:
                 self._process = ChildProcess(await asyncio.to_thread(self._start), self._on_report, self._on_exit)
+            if self._is_cancelled:  # while the process was started
+                return Failed(work.job, None)
             self._process.send(work, time.monotonic())
             while not (await asyncio.wait([self._ended], timeout=_SILENCE_S / 10))[0]:
                 if time.monotonic() - self._heard_s > _SILENCE_S:
@@ -62,6 +65,7 @@ class Worker:
 
     def cancel(self) -> None:
         """Have the job end; `perform` answers soon, for it is not waited for long."""
+        self._is_cancelled = True
         if self._process is not None and self._ended is not None:
             self._process.send(Cancel(self._job), time.monotonic())
             asyncio.get_running_loop().call_later(_PATIENCE_S, self._kill_if_at, self._ended)

@@ -52,10 +52,12 @@ export async function isThere(path) {
   return status !== 404;
 }
 
-export async function createStation(opening) {
+export async function postJson(path, body) {
   const headers = { "Content-Type": "application/json" };
-  return (await request("v1/stations", { method: "POST", headers, body: JSON.stringify(opening) })).json();
+  return (await request(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
 }
+
+export const createStation = (opening) => postJson("v1/stations", opening);
 
 /** Ask for the end of a session or station; works while the page is being closed, and failing is no news. */
 export async function dismiss(path) {

@@ -2,6 +2,7 @@
    Remembers its elements only. */
 
 import { colourOf } from "./colour.js";
+import { fill, make } from "./elements.js";
 import { keyName, nameOf, t } from "./i18n.js";
 import { grouped } from "./naming.js";
 
@@ -20,20 +21,6 @@ function percent(value) {
 }
 
 const decibels = (gain_db) => `${gain_db > 0 ? "+" : gain_db < 0 ? "−" : ""}${Math.abs(gain_db)} dB`;
-
-/** An element with properties and children; `dataset` and `aria…` by name. */
-function make(tag, { dataset = {}, aria = {}, ...properties } = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  Object.assign(element.dataset, dataset);
-  for (const [name, value] of Object.entries(aria)) element.setAttribute(`aria-${name}`, value);
-  element.append(...children);
-  return element;
-}
-
-/** Let a range show how far it is filled. */
-export function fill(range) {
-  range.style.setProperty("--fill", (range.value - range.min) / (range.max - range.min));
-}
 
 export class Controls {
   #styles = [];

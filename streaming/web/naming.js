@@ -1,7 +1,7 @@
 /* What to call a place in mood space. In: presets, styles, a point; out: words in the page's language.
    A preset's name stands for all that the preset is, its styles too; any other place is described. Remembers nothing. */
 
-import { capital, nameOf, t } from "./i18n.js";
+import { capital, keyName, nameOf, t } from "./i18n.js";
 
 const SAME = 0.02;
 const HEARD_SHARE = 0.2;
@@ -77,6 +77,26 @@ function styleWords(weights, styles) {
 export function nameOfPoint(fields, moods, styles) {
   const preset = presetAt(moods, fields);
   return preset ? nameOf(preset) : describe(fields, styles);
+}
+
+/** False where a prompt's words name no mood: tempo, key or layers alone. */
+export const leadsSomewhere = (reading) => Object.keys(reading.mood).length > 0;
+
+/** "Heard as Sad · Jazz · 90 bpm · without Drums (changed nothing: …)". */
+export function wordsOfReading(reading, moods, styles) {
+  const { style = {}, bpm, key, layers = {}, instruments = {}, seconds, unknown } = reading;
+  const inOrOut = ([layer, gain]) => t(gain === "mute" ? "withoutLayer" : "withLayer", { layer: t(layer) });
+  const parts = [
+    leadsSomewhere(reading) && nameOfReading(reading, moods),
+    ...Object.keys(style).map((name) => nameOf(styles.find((each) => each.name === name) ?? { name })),
+    ...Object.keys(instruments),
+    ...Object.entries(layers).map(inOrOut),
+    bpm && t("bpmValue", { bpm: Math.round(bpm) }),
+    key && keyName(key),
+    seconds && t("overSeconds", { s: seconds }),
+  ];
+  const heard = t("understood", { what: parts.filter(Boolean).join(" · ") });
+  return unknown.length ? `${heard} ${t("unknown", { words: unknown.join(", ") })}` : heard;
 }
 
 /** How a prompt was read: "Epic, towards Battle". */

@@ -1,18 +1,25 @@
 /* The studio page: wires the parts together. In: the listener's hands and the station's events; out: controls and what
    is seen. Remembers what was asked (`wishes`), what the page is doing (`mode`) and fields not sent yet. */
 
+import { readAddress, writeAddress } from "./address.js";
 import { Problem, addressOf, createStation, dismiss, fetchMoods, fetchStation, stationPath } from "./api.js";
 import { FrameClock } from "./clock.js";
 import { Accent, colourOf } from "./colour.js";
-import { Controls, fill } from "./controls.js";
+import { Controls } from "./controls.js";
+import { fill } from "./elements.js";
 import { currentLanguage, keyName, nameOf, switchLanguage, t, translatePage } from "./i18n.js";
+import { Keep } from "./keep.js";
 import { Meters } from "./meters.js";
-import { describe, nameOfReading, presetAt } from "./naming.js";
+import { describe, leadsSomewhere, nameOfReading, presetAt, wordsOfReading } from "./naming.js";
+import { Notice } from "./notice.js";
 import { Outbox } from "./outbox.js";
 import { Output } from "./output.js";
+import { OwnMoods } from "./own.js";
 import { Pad } from "./pad.js";
 import { Player } from "./player.js";
 import { Readout } from "./readout.js";
+import { Steps } from "./steps.js";
+import { applyTheme, switchTheme } from "./theme.js";
 import { Wishes } from "./wishes.js";
 
 const DRAW_EVERY_MS = 30;
@@ -21,11 +28,11 @@ const RESUME_FADE_MS = 30;
 const UNSENT_AFTER_MS = 700;
 const BRIEF_MS = 4000;
 const PROMPT_CHARACTERS = 14;
+const FOLLOW_AFTER_MS = 400;
 const FIRST_MOOD = "focus";
 const COLOUR_FIELDS = ["valence", "energy", "brightness", "layers"];
 
 const $ = (selector) => document.querySelector(selector);
-const address = new URLSearchParams(location.search);
 
 let moods = [];
 let styles = [];
@@ -33,9 +40,9 @@ let stingers = [];
 /** How the prompt was understood of which the page tells, or null. */
 let told = null;
 let problem = null;
-let noticed = { key: null };
-let noticeTimer = 0;
-let isSilenced = false;
+let followTimer = 0;
+/** Why the station is silent although it is on: "paused", "silenced", or null. */
+let hush = null;
 let isWaking = false;
 let adoptsHeading = false;
 let lastDrawing_ms = 0;
@@ -43,12 +50,17 @@ let lastDrawing_ms = 0;
 let join = null;
 
 const wishes = new Wishes();
+const steps = new Steps();
+const keep = new Keep($("#keep"));
+const board = new Notice($("#notice"));
+const notice = (key, values) => board.say(key, values, key === "shared" ? BRIEF_MS : null);
 const clock = new FrameClock();
 const readout = new Readout(clock);
 const accent = new Accent(document.documentElement);
 const output = new Output($("#audio"));
 const meters = new Meters($("#spectrum"), $("#level"));
 const controls = new Controls({ onSet: setFields, onPick: pickMood });
+const own = new OwnMoods($("#own"), { onPick: askFor, asked: () => wishes.fields, title, onRefused: notice });
 const pad = new Pad($("#pad"), { onMove: setFields, onPick: pickMood });
 const player = new Player(output, {
   state: showState,
@@ -89,11 +101,13 @@ window.undersong = {
 
 /** The listener has set some fields: show them at once, send them soon. */
 function setFields(fields) {
+  steps.mark(wishes.saved, Object.keys(fields).sort().join());
   wishes.set(fields);
   steer(fields);
 }
 
 function pickMood(mood) {
+  steps.mark(wishes.saved, `mood ${mood.name}`);
   wishes.choose(mood);
   tellReading(null);
   steer({ mood: mood.name });
@@ -101,14 +115,48 @@ function pickMood(mood) {
 
 /** Nothing is shown as asked before the server says what it has understood. */
 function askInWords(prompt) {
+  steps.mark(wishes.saved, `prompt ${prompt}`);
   wishes.ask(prompt);
   tellReading(null);
   if (player.state === "idle") play();
   else steer({ prompt });
 }
 
+/** Ask for all of these at once: a mood, a prompt or a point, and what is set over it. False: no such mood. */
+function askFor({ seed = null, mood: name, prompt, ...fields }) {
+  const mood = name && findMood(name);
+  if (name && !mood) notice("unknownMood", { name });
+  if (name && !mood) return false;
+  steps.mark(wishes.saved, "all");
+  if (seed !== null) wishes.seed = seed;
+  if (mood) wishes.choose(mood);
+  if (prompt) wishes.ask(prompt);
+  const styled =
+    fields.style && Object.entries(fields.style).filter(([name]) => styles.some((each) => each.name === name));
+  if (styled) fields.style = Object.fromEntries(styled);
+  wishes.set(fields);
+  tellReading(null);
+  if (prompt) $("#prompt").value = prompt;
+  steer({ ...(mood && { mood: mood.name }), ...(prompt && { prompt }), ...fields });
+  return true;
+}
+
+function findMood(name) {
+  const wanted = name.trim().toLowerCase();
+  return moods.find(({ name, zh, aliases }) => [name, zh, ...aliases].includes(wanted));
+}
+
+/** Take the last step back, or again. */
+function goBack(saved) {
+  if (!saved) return;
+  const fields = wishes.goBack(saved, moods);
+  tellReading(wishes.reading);
+  steer(fields);
+}
+
 function steer(fields) {
   show();
+  follow();
   if (player.state === "idle") return;
   outbox.steer(fields);
   setTimeout(() => outbox.isWaiting && player.state === "playing" && notice("unsent"), UNSENT_AFTER_MS);
@@ -170,19 +218,22 @@ function title() {
 // --- playing ------------------------------------------------------------------------------------------------------
 
 function play() {
-  if (isSilenced && player.state !== "idle") {
-    if (!command({ type: "transport", do: "play" })) return;
-    isSilenced = false;
-    output.fadeTo(volume(), RESUME_FADE_MS);
-    showState(player.state);
+  if (hush && player.state !== "idle") {
+    if (command({ type: "transport", do: "play" })) meetMusic();
     return;
   }
   output.open();
   output.fadeTo(volume(), RESUME_FADE_MS);
   problem = null;
-  isSilenced = false;
+  hush = null;
   outbox.clear();
   player.play(openStation, join);
+  follow();
+}
+
+function pause() {
+  if (player.state === "idle" || hush) return;
+  if (command({ type: "transport", do: "pause" })) meetHush("paused");
 }
 
 /** A new station as asked. Nothing of a prompt understood: what the page showed before plays instead. */
@@ -196,9 +247,10 @@ async function openStation() {
 
 function stop(noticeAfter = null) {
   output.fadeTo(0, FADE_MS);
-  setTimeout(() => {
-    if (!isSilenced && player.state !== "idle") {
+  setTimeout(async () => {
+    if (!hush && player.state !== "idle") {
       if (player.isOurs && !player.isShared) join = null;
+      await keep.hold(readout.sounding?.position.seconds ?? 0);
       player.stop();
     }
     notice(noticeAfter);
@@ -206,16 +258,40 @@ function stop(noticeAfter = null) {
 }
 
 function panic() {
-  if (player.state === "idle" || isSilenced) return;
+  if (player.state === "idle" || hush === "silenced") return;
   const isSent = command({ type: "panic" });
   output.fadeTo(0, RESUME_FADE_MS);
   if (!isSent) return; // silent here, though the station plays on
-  meetSilence();
+  meetHush("silenced");
 }
 
-function meetSilence() {
-  isSilenced = true;
+function meetHush(why) {
+  hush = why;
   showState(player.state);
+}
+
+function meetMusic() {
+  hush = null;
+  output.fadeTo(volume(), RESUME_FADE_MS);
+  showState(player.state);
+}
+
+/** Another seed is another piece: it begins at once where something plays that is ours alone. */
+function setSeed(seed) {
+  wishes.seed = seed;
+  if (player.state !== "idle" && player.isOurs && !player.isShared && seed !== null && seed !== player.station?.seed) {
+    output.fadeTo(0, FADE_MS);
+    setTimeout(beginAnew, FADE_MS);
+  }
+  show();
+  follow();
+}
+
+function beginAnew() {
+  if (player.state === "idle") return;
+  join = null;
+  player.stop();
+  play();
 }
 
 /** A stinger is chosen and played; the list shows its title again, so that the same one can be chosen once more. */
@@ -238,10 +314,13 @@ function meetProblem(found) {
 function meetStation(station, how) {
   readout.reset();
   clock.reset();
-  adoptsHeading = how === "joined" && !player.isOurs;
+  const { understood } = station;
+  const isUntold = understood && how !== "joined" && !leadsSomewhere(understood); // the server has chosen the mood
+  adoptsHeading = isUntold || (how === "joined" && !player.isOurs);
   if (how !== "joined") join = null;
-  if (station.understood) meetReading(station.understood);
-  if (how === "joined" && station.state === "paused") isSilenced = true;
+  keep.offer(station);
+  if (understood) meetReading(understood);
+  if (how === "joined" && station.state === "paused") hush = "paused";
   isWaking = station.state === "asleep";
   meetStatus(station);
   if (how === "replaced") notice("newStation");
@@ -250,7 +329,7 @@ function meetStation(station, how) {
 
 function meetConnection() {
   outbox.opened();
-  if (noticed.key === "unsent") notice(null);
+  if (board.key === "unsent") notice(null);
 }
 
 async function hear(stream) {
@@ -273,8 +352,9 @@ function receive(event) {
     if (event.state === "asleep") clock.reset();
     else clock.observe(event.position.frame);
     meetRest(event.health.gives_way);
+    if (!hush && event.state === "paused" && (isWaking || readout.sounding?.state === "playing")) meetHush("paused");
+    if (hush && event.state === "playing" && readout.sounding?.state === "paused") meetMusic();
     meetStatus(event);
-    if (isWaking && event.state === "paused") meetSilence();
     if (event.state !== "asleep") isWaking = false;
     if (event.state === "ended" && player.state !== "idle") stop("ended");
   } else if (event.type === "error") {
@@ -287,7 +367,7 @@ function receive(event) {
 function meetRest(isResting) {
   if (isResting === (readout.sounding?.health?.gives_way ?? false)) return;
   if (isResting) notice("resting");
-  else if (noticed.key === "resting") notice(null);
+  else if (board.key === "resting") notice(null);
 }
 
 /** The station's own words on what sounds and where it is going; a station just opened has none yet. */
@@ -317,16 +397,13 @@ function meetReading(understood) {
 
 function tellReading(understood) {
   told = understood;
-  $("#understood").textContent = understood ? wordsOfReading(understood) : "";
+  $("#understood").textContent = understood ? wordsOf(understood) : "";
 }
 
-function wordsOfReading(understood) {
-  const { prompt, unknown = [], style } = understood;
-  if (understood.understood === false) return t("nothingUnderstood", { prompt });
-  const styleNames = Object.keys(style).map((name) => nameOf(styles.find((each) => each.name === name)));
-  const heard = t("understood", { what: [nameOfReading(understood, moods), ...styleNames].join(" · ") });
-  return unknown.length ? `${heard} ${t("unknown", { words: unknown.join(", ") })}` : heard;
-}
+const wordsOf = (understood) =>
+  understood.understood === false
+    ? t("nothingUnderstood", { prompt: understood.prompt })
+    : wordsOfReading(understood, moods, styles);
 
 /** A control that was refused changed nothing: say so, and show what is so. */
 function meetRefusal(control, detail) {
@@ -354,17 +431,30 @@ function show() {
   $("#heading").textContent = moods.length ? name : "\u00a0";
   $("#asked").textContent = t(player.state === "idle" ? "toPlay" : "asked");
   controls.show(values, wishes.mood, readout.sounding?.mood);
+  own.show();
+  showSeed();
+  $("#undo").disabled = !steps.canUndo;
+  $("#redo").disabled = !steps.canRedo;
   readout.showNow(moods, styles);
   readout.showLatency();
 }
 
+/** The seed of what plays, or the one that was set for what comes next. */
+function showSeed() {
+  const field = $("#seed");
+  const isDrawn = wishes.seed === null;
+  if (document.activeElement !== field) field.value = (isDrawn ? player.station?.seed : wishes.seed) ?? "";
+  $("#seed-auto").setAttribute("aria-pressed", isDrawn);
+}
+
 function showState(state) {
-  const isOn = state !== "idle" && !isSilenced;
-  document.body.dataset.state = isSilenced && state !== "idle" ? "silenced" : state;
+  const isOn = state !== "idle" && !hush;
+  document.body.dataset.state = hush && state !== "idle" ? "silenced" : state;
   $("#play").setAttribute("aria-label", t(isOn ? "stop" : "play"));
-  for (const id of ["#end", "#panic", "#hit", "#stinger", "#voice"]) $(id).disabled = !isOn;
+  for (const id of ["#end", "#panic", "#hit", "#stinger", "#voice", "#pause"]) $(id).disabled = !isOn;
   if (state === "playing") problem = null;
   if (state === "idle") {
+    keep.withdraw();
     $("#voice").setAttribute("aria-pressed", false);
     readout.reset();
     pad.showSounding(null);
@@ -374,18 +464,9 @@ function showState(state) {
   }
   show();
   if (problem?.status && state !== "playing") return notice("said", { detail: problem.message });
-  if (isSilenced && state === "playing") return notice("silenced");
-  if (state === "playing" && noticed.key === "newStation") return;
+  if (hush && state === "playing") return notice(hush);
+  if (state === "playing" && board.key === "newStation") return;
   notice({ starting: "starting", reconnecting: problem ? "offline" : "reconnecting" }[state] ?? null);
-}
-
-/** Say something where it is seen wherever the page is scrolled to; it stays until it is closed or no longer so. */
-function notice(key, values = {}) {
-  clearTimeout(noticeTimer);
-  noticed = { key, values };
-  $("#notice").hidden = !key;
-  $("#notice p").textContent = key ? t(key, values) : "";
-  if (key === "shared") noticeTimer = setTimeout(notice, BRIEF_MS, null);
 }
 
 /** One large button in the middle of the page, where nothing can go on without the listener. */
@@ -415,7 +496,7 @@ function animate(now_ms) {
   requestAnimationFrame(animate);
   accent.ease();
   const beat = clock.takeBeat(now_ms);
-  if (beat && !isSilenced) showBeat(beat);
+  if (beat && !hush) showBeat(beat);
   readout.showNext();
   if (now_ms - lastDrawing_ms < DRAW_EVERY_MS) return;
   lastDrawing_ms = now_ms;
@@ -429,11 +510,21 @@ const volume = () => $("#volume").valueAsNumber ** 2;
 
 /** What leads to this music: the station while it plays, else what it was asked with. */
 function linkToThis() {
-  const query = new URLSearchParams();
-  if (player.station) query.set("station", player.station.id);
-  else if (wishes.mood) query.set("mood", wishes.mood.name);
-  else if (wishes.reading) query.set("prompt", wishes.reading.prompt);
+  const query = player.station ? new URLSearchParams({ station: player.station.id }) : writeAddress(wishes.opening);
   return addressOf(`./?${query}`);
+}
+
+/** The page's own address says what is asked, so that a bookmark brings it back; one that was joined stays named. */
+function follow() {
+  clearTimeout(followTimer);
+  followTimer = setTimeout(followNow, FOLLOW_AFTER_MS);
+}
+
+function followNow() {
+  clearTimeout(followTimer);
+  followTimer = 0;
+  if (player.state !== "idle" && !player.isOurs) return;
+  history.replaceState(null, "", addressOf(`./#${writeAddress(wishes.opening)}`));
 }
 
 async function share() {
@@ -459,21 +550,14 @@ function showLink(link) {
   $("#link-text").textContent = t(document.execCommand("copy") ? "linkCopied" : "linkByHand");
 }
 
-function switchTheme() {
-  const root = document.documentElement;
-  const isDark =
-    (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  root.dataset.theme = isDark ? "light" : "dark";
-  localStorage.setItem("theme", root.dataset.theme);
-}
-
 function translate() {
   translatePage();
   $("#language").textContent = currentLanguage() === "en" ? "中文" : "English";
   $("#language").lang = currentLanguage() === "en" ? "zh" : "en";
-  if (noticed.key) notice(noticed.key, noticed.values);
+  board.translate();
   tellReading(told);
-  $("#play").setAttribute("aria-label", t(player.state !== "idle" && !isSilenced ? "stop" : "play"));
+  $("#play").setAttribute("aria-label", t(player.state !== "idle" && !hush ? "stop" : "play"));
+  keep.translate();
   pad.showMoods(moods);
   $("#stinger").replaceChildren(
     new Option(`${t("stinger")} …`, ""),
@@ -483,13 +567,22 @@ function translate() {
 }
 
 function listen() {
-  const toggle = () => (player.state === "idle" || isSilenced ? play() : stop());
+  const toggle = () => (player.state === "idle" || hush ? play() : stop());
+  const playOrPause = () => (player.state === "idle" || hush ? play() : pause());
+  const [undo, redo] = [() => goBack(steps.undo(wishes.saved)), () => goBack(steps.redo(wishes.saved))];
   $("#play").addEventListener("click", toggle);
   $("#panic").addEventListener("click", panic);
+  $("#pause").addEventListener("click", pause);
+  $("#undo").addEventListener("click", undo);
+  $("#redo").addEventListener("click", redo);
+  $("#seed").addEventListener("change", (event) => meetSeed(event.target.value.trim()));
+  $("#keep-open").addEventListener("click", () => keep.open());
+  $("#seed-auto").addEventListener("click", () =>
+    setSeed(wishes.seed === null ? (player.station?.seed ?? null) : null),
+  );
   $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }));
   $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }));
   $("#voice").addEventListener("click", makeRoomForVoice);
-  $("#notice button").addEventListener("click", () => notice(null));
   $("#stinger").addEventListener("change", (event) => playStinger(event.target));
   $("#share").addEventListener("click", share);
   $("#theme").addEventListener("click", switchTheme);
@@ -500,7 +593,7 @@ function listen() {
   $("#volume").addEventListener("input", (event) => {
     fill(event.target);
     localStorage.setItem("volume", event.target.value);
-    if (!isSilenced) output.fadeTo(volume(), RESUME_FADE_MS);
+    if (!hush) output.fadeTo(volume(), RESUME_FADE_MS);
   });
   $("#buffer").addEventListener("change", (event) => {
     localStorage.setItem("buffer", event.target.value);
@@ -514,12 +607,19 @@ function listen() {
   document.addEventListener("keydown", (event) => {
     if ($("dialog[open]")) return;
     if (event.key === "Escape") panic();
+    const isWriting = event.target.closest("input:not([type=range])");
+    if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !isWriting) {
+      event.preventDefault();
+      return event.shiftKey ? redo() : undo();
+    }
     const isTaken = event.target.closest("button, select, summary, input:not([type=range])");
     if (event.key !== " " || isTaken || event.repeat) return;
     event.preventDefault();
-    toggle();
+    playOrPause();
   });
+  window.addEventListener("hashchange", () => meetAddress(readAddress(location)));
   window.addEventListener("pagehide", () => {
+    if (followTimer) followNow();
     remember();
     player.leave();
   });
@@ -529,9 +629,16 @@ function listen() {
   accent.isInstant = stillness.matches;
 }
 
+/** A whole number is a seed; nothing gives the choice back; anything else is shown as it was. */
+function meetSeed(text) {
+  const seed = Number(text);
+  if (text === "") setSeed(null);
+  else if (/^\d+$/.test(text) && Number.isSafeInteger(seed)) setSeed(seed);
+  else notice("badSeed", { seed: text, most: Number.MAX_SAFE_INTEGER });
+}
+
 function restoreSettings() {
-  const theme = localStorage.getItem("theme");
-  if (theme) document.documentElement.dataset.theme = theme;
+  applyTheme();
   $("#volume").value = localStorage.getItem("volume") ?? $("#volume").value;
   $("#buffer").value = localStorage.getItem("buffer") ?? $("#buffer").value;
   player.setBuffer(Number($("#buffer").value));
@@ -541,32 +648,33 @@ function restoreSettings() {
 function remember() {
   const { station, isOurs, isShared } = player;
   const playing = station && { id: station.id, isOurs, isShared };
-  const kept = { search: location.search, wishes: wishes.saved, prompt: $("#prompt").value, playing };
+  const { saved, seed } = wishes;
+  const kept = { address: location.href, wishes: saved, seed, prompt: $("#prompt").value, playing };
   sessionStorage.setItem("studio", JSON.stringify(kept));
 }
 
 /** Go on as the tab was left, or as its address says. */
 function resume() {
   const kept = JSON.parse(sessionStorage.getItem("studio"));
-  const [id, prompt, name] = ["station", "prompt", "mood"].map((key) => address.get(key));
-  if (kept?.search === location.search) {
+  if (kept?.address === location.href) {
     wishes.restore(kept.wishes, moods);
+    wishes.seed = kept.seed;
     $("#prompt").value = kept.prompt;
     join = kept.playing;
     if (join) startOrOffer(t("waitingAgain"));
-  } else if (id) {
-    joinByLink(id);
-  } else if (prompt) {
-    $("#prompt").value = prompt;
-    wishes.ask(prompt);
-    startOrOffer(t("waitingPrompt", { prompt }));
-  } else if (name) {
-    const wanted = name.trim().toLowerCase();
-    const mood = moods.find(({ name, zh, aliases }) => [name, zh, ...aliases].includes(wanted));
-    if (mood) wishes.choose(mood);
-    else notice("unknownMood", { name });
+  } else {
+    meetAddress(readAddress(location));
   }
   show();
+}
+
+/** What an address asks for plays; `asked` as of `readAddress`. */
+function meetAddress(asked) {
+  if (!asked) return;
+  if (asked.station) return joinByLink(asked.station);
+  if (!askFor(asked)) return;
+  if (player.state !== "idle") return setSeed(wishes.seed);
+  startOrOffer(asked.prompt ? t("waitingPrompt", { prompt: asked.prompt }) : t("waitingMood", { mood: title() }));
 }
 
 async function joinByLink(id) {
@@ -597,7 +705,7 @@ async function loadMoods() {
       await new Promise((resolve) => setTimeout(resolve, pause_ms));
     }
   }
-  if (noticed.key === "offline") notice(null);
+  if (board.key === "offline") notice(null);
   controls.showCatalogue(moods, styles);
   wishes.choose(moods.find((mood) => mood.name === FIRST_MOOD) ?? moods[0]);
   translate();

@@ -1,6 +1,6 @@
 /* What the listener has asked for. In: presets, prompts and single fields; out: the opening of a station and the values
-   to show. Remembers a base (a preset, a prompt that was understood, or a point), the fields set over it, and the prompt
-   that has not been answered yet: it changes nothing before it is. */
+   to show. Remembers a base (a preset, a prompt that was understood, or a point), the fields set over it, the seed, and
+   the prompt that has not been answered yet: it changes nothing before it is. */
 
 export const BASE_FIELDS = ["valence", "energy", "tension", "style"];
 const NEUTRAL = {
@@ -13,6 +13,9 @@ const NEUTRAL = {
   brightness: null,
   density: null,
 };
+
+/** What the words of a prompt may name besides a place in mood space; it stays set as if given as a field. */
+const NAMED_FIELDS = ["key", "layers"];
 
 const isBase = (name) => BASE_FIELDS.includes(name);
 
@@ -30,6 +33,8 @@ export class Wishes {
   mood = null;
   /** How the prompt was understood whose fields stand untouched (as the server puts it), or null. */
   reading = null;
+  /** Null: each station draws one. */
+  seed = null;
   #base = {};
   #resolved = NEUTRAL;
   #overrides = {};
@@ -56,9 +61,12 @@ export class Wishes {
     const { prompt, set } = this.#question;
     this.#question = null;
     if (understood.understood === false) return true;
-    this.#rebase({ prompt }, understood);
-    this.#overrides = merged(this.#overrides, set);
-    if (!Object.keys(set).some(isBase)) this.reading = understood;
+    const isPlace = Object.keys(understood.mood).length > 0;
+    const names = isPlace ? NAMED_FIELDS : [...NAMED_FIELDS, "bpm"]; // the tempo of a mood is no field that was set
+    const named = Object.fromEntries(Object.entries(understood).filter(([name]) => names.includes(name)));
+    if (isPlace) this.#rebase({ prompt }, understood);
+    this.#overrides = merged(merged(this.#overrides, named), set);
+    if (isPlace && !Object.keys(set).some(isBase)) this.reading = understood;
     return true;
   }
 
@@ -85,6 +93,11 @@ export class Wishes {
 
   /** The body of POST /v1/stations. */
   get opening() {
+    return this.seed === null ? this.fields : { ...this.fields, seed: this.seed };
+  }
+
+  /** The mood fields that were asked. */
+  get fields() {
     if (!this.#question) return { ...this.#base, ...this.#overrides };
     const { prompt, set } = this.#question;
     return { prompt, ...merged(without(this.#overrides, isBase), set) };
@@ -94,6 +107,17 @@ export class Wishes {
   get saved() {
     const [base, resolved, overrides] = [this.#base, this.#resolved, this.#overrides];
     return { base, resolved, overrides, mood: this.mood?.name, reading: this.reading };
+  }
+
+  /** Go back to what was `saved`; answers the fields that steer there from here. */
+  goBack(saved, moods) {
+    const left = this.#overrides;
+    this.restore(saved, moods);
+    const { layers = {}, ...others } = left;
+    const given = Object.keys(others).filter((name) => !isBase(name) && !(name in this.#overrides));
+    const loosened = Object.fromEntries(given.map((name) => [name, null]));
+    const level = Object.fromEntries(Object.keys(layers).map((layer) => [layer, 0]));
+    return merged(merged(loosened, Object.keys(level).length ? { layers: level } : {}), this.fields);
   }
 
   restore({ base, resolved, overrides, mood, reading }, moods) {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -82,10 +84,10 @@ def test_a_tempo_asked_for_takes_over_until_it_is_given_back() -> None:
     assert [controller.frame_of_beat(b) for b in range(60)] == [planned.frame_of_beat(b) for b in range(60)]
     send(controller, 5 * SECOND, type="steer", set={"bpm": 60}, over=0)
     send(controller, 9 * SECOND, type="steer", set={"bpm": None}, over=0)
-    tempi = [controller.beat_intent(beat).bpm for beat in range(40)]
-    assert tempi[:6] == [planned.beat_intent(beat).bpm for beat in range(6)]
+    tempi = [controller.position(controller.frame_of_beat(beat)).bpm for beat in range(40)]
+    assert tempi[:6] == [planned.position(planned.frame_of_beat(beat)).bpm for beat in range(6)]
     assert min(tempi) < 75 < 89 < max(tempi)
-    assert tempi[-1] == pytest.approx(planned.beat_intent(39).bpm)
+    assert tempi[-1] == pytest.approx(planned.position(planned.frame_of_beat(39)).bpm)
     ratios = [after / before for before, after in zip(tempi, tempi[1:], strict=False)]
     assert min(ratios) > 0.89 and max(ratios) < 1.11
 
@@ -131,3 +133,46 @@ def test_a_second_that_has_passed_is_refused() -> None:
     for control in ({"type": "steer", "set": {"energy": 1}}, {"type": "duck", "gain_db": -6}):
         with pytest.raises(OutOfRange, match=r"at\.seconds is 3"):
             send(controller, 4 * SECOND, **control, at={"seconds": 3})
+
+
+def num_calls(function: Callable[[], object]) -> int:
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("do", ["open", "steer"])
+def test_the_work_grows_with_the_hits_and_not_with_their_square(do: str) -> None:
+    """All stations of an engine wait for it."""
+    calls = []
+    for num_hits in (250, 1000):
+        timeline = {"duration": 3000, "mood": "epic", "hits": [1 + 2.9 * number for number in range(num_hits)]}
+        opening = parse_opening({"timeline": timeline})
+        assert opening.timeline is not None and opening.timeline.plan.sections
+        controller = Controller(opening, 1)
+        controller.frame_of_beat(8000)
+        steer = {"type": "steer", "set": {"bpm": 99}}
+        steps = {"open": lambda: Controller(opening, 1), "steer": lambda: send(controller, 48, **steer)}  # noqa: B023
+        calls.append(num_calls(steps[do]))
+    assert calls[1] < 8 * calls[0]
+
+
+@pytest.mark.parametrize("speech", [[1, float("inf")], [1, 21601], [2, 1]])
+def test_speech_ends_after_it_begins_and_within_the_longest_piece(speech: list[float]) -> None:
+    with pytest.raises(BadControl, match=r"speech.0 is .* up to 21600"):
+        parse_opening({"timeline": TIMELINE | {"speech": [speech]}})
+
+
+def test_a_timeline_has_no_more_prompts_than_are_soon_read() -> None:
+    sections = [{"at": at, "prompt": "rain " * 390} for at in range(11)]
+    with pytest.raises(BadControl, match=r"have 21450 characters; allowed are 20000"):
+        parse_opening({"timeline": TIMELINE | {"sections": sections}})

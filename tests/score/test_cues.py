@@ -19,7 +19,7 @@ from moods.controller import Applied, Controller
 from moods.form import Form
 from moods.harmony import CHORD_QUALITIES, Key, parse_key
 from moods.intent import LAYERS, STYLES
-from moods.opening import Opening
+from moods.opening import Opening, parse_opening
 from moods.stinger import list_stingers
 from tests.score.conftest import SLOTS, Recorder
 from tests.streams import stream_up_to
@@ -262,3 +262,21 @@ def test_stingers_differ_from_each_other_and_keep_to_their_ranges() -> None:
         assert sum(map(len, beats)) == len(figure.notes)
         rhythms.add(tuple(tuple(notes["tick"].tolist()) for notes in beats))
     assert len(rhythms) == len(list_stingers()) == 8
+
+
+@pytest.mark.parametrize("style", ("ambient", "lofi", "house", "orchestral"))
+def test_every_marked_place_of_a_timeline_is_struck_to_the_frame(composer, style: str) -> None:
+    """At once, in the same beat as another, after the last chord: wherever the beats lie."""
+    places = [0.0, 0.31, 2.0, 2.19, 2.34, 2.35, 5.123, 8.9, 11.0, 11.77]
+    timeline = {"duration": 12, "style": style, "energy": 0.3, "hits": [{"at": at, "strength": 0.4} for at in places]}
+    recorder = Recorder()
+    opening = parse_opening({"timeline": timeline})
+    performance = Performance(ScoreGenerator(composer, recorder, SLOTS), 0, opening, 4)
+    stream_up_to(performance, 600)
+    sounds = np.concatenate(recorder.sounds[0])
+    struck = sounds[sounds["is_struck"] == 1]
+    assert sorted(set(struck["frame"].tolist())) == [round(at * SECOND) for at in places]
+    end_beat = performance.controller.plan.end_beat
+    last = performance.controller.frame_of_beat(end_beat)
+    assert all((sounds["frame"] <= last) | (sounds["is_struck"] == 1))
+    assert sounds["frame"].min() == 0

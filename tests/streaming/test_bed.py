@@ -100,3 +100,11 @@ def test_chunks_of_any_size_give_the_same() -> None:
     assert np.array_equal(*applied)
     both = np.concatenate(list(mixed(np.array_split(music, 7), np.array_split(voice[:300_000], 5))))
     assert np.array_equal(both[:300_000], (music + voice)[:300_000]) and np.array_equal(both[300_000:], music[300_000:])
+
+
+def test_spans_that_overlap_are_as_the_one_they_make() -> None:
+    voice, said = speech_track(8.0, [2.0])
+    (start_s, end_s), music = said[0], noise(8.0)
+    middle_s = (start_s + end_s) / 2
+    whole, twice = bed(music, voice, said), bed(music, voice, [*said, (start_s, middle_s), (start_s + 0.1, end_s)])
+    assert np.array_equal(gains_db(whole, 8.0), gains_db(twice, 8.0))

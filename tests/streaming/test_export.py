@@ -22,10 +22,10 @@ from engine.take import Take
 from moods.intent import LAYERS
 from moods.opening import Opening
 from moods.timeline import LoudnessGoal, parse_timeline
-from streaming.files.errors import Cancelled, UnknownFormat
+from streaming.files.errors import Cancelled, UnknownFormat, WouldReplace
 from streaming.files.exchange import read_timeline
 from streaming.files.export import Progress, RenderJob, export
-from streaming.files.media import format_of, read_audio, write_audio
+from streaming.files.media import format_of, in_floats, read_audio, write_audio
 from streaming.files.preparing import timeline_for
 from streaming.files.video import probe
 from tests.clips import Picture, speech_track, write_clip
@@ -69,6 +69,24 @@ def everything(folder: Path) -> RenderJob:
 
 def all_files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_read_for_a_job_is_not_written_over(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", Picture(num_frames=50, fps=25))
+    linked = tmp_path / "linked.mp4"
+    linked.hardlink_to(clip)
+    before = clip.read_bytes()
+    for job in (
+        job_for(clip, video=clip),
+        job_for(linked, video=clip),
+        job_for(tmp_path / "new.mp4", also=(clip,), video=clip),
+        job_for(tmp_path / "new.wav", markers=(tmp_path / "cut.json",), sources=(tmp_path / "cut.json",)),
+    ):
+        (tmp_path / "cut.json").write_text("{}")
+        with pytest.raises(WouldReplace):
+            export(job)
+    assert clip.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "linked.mp4", "cut.json"}
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +181,14 @@ def test_sixteen_bits_are_dithered_the_same_each_time(suffix: str) -> None:
     assert np.abs(rest).max() < 1.6 / 2**15
     assert rms_db(rest) == pytest.approx(20 * np.log10(0.5 / 2**15), abs=0.5)  # a step's noise thrice over
     assert abs(np.corrcoef(rest[:, 0], tone[:, 0])[0, 1]) < 0.01
+
+
+def test_a_layer_above_full_scale_is_kept_whole() -> None:
+    tone, file = sine(440.0, 1.0, 1.6), io.BytesIO()
+    write_audio(file, [tone], in_floats(format_of(Path("x.wav"))), {"comment": "a test"})
+    file.seek(0)
+    read, _ = soundfile.read(file, dtype="float32")
+    np.testing.assert_array_equal(read, tone)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
-from streaming.files.speech import find_speech
+from streaming.files.errors import Cancelled, CannotListen
+from streaming.files.speech import Listening, find_speech
 from tests.clips import speech_track
 from tests.signals import noise, sine
 
@@ -44,3 +47,31 @@ def test_a_clip_that_begins_and_ends_in_speech_is_speech_throughout() -> None:
     sound, said = speech_track(6.0, [0.0])
     spans = find_speech([sound[: round(said[0][1] * 48_000)]])
     assert len(spans) == 1 and spans[0][0] == 0.0 and spans[0][1] == pytest.approx(said[0][1], abs=0.04)
+
+
+def endless(chunk: np.ndarray) -> Iterator[np.ndarray]:
+    while True:
+        yield chunk
+
+
+def test_who_leaves_early_does_not_wait_for_the_end_of_the_sound() -> None:
+    with pytest.raises(KeyboardInterrupt), Listening(endless(noise(0.5, 0.1))) as listening:
+        process = listening.process
+        raise KeyboardInterrupt
+    assert process.returncode is not None
+
+
+def test_a_detector_that_dies_is_told_as_such() -> None:
+    with Listening(endless(noise(0.5, 0.1))) as listening:
+        listening.process.kill()
+        with pytest.raises(CannotListen, match="signal 9"):
+            listening.spans()
+
+
+def test_what_goes_wrong_with_the_sound_ends_the_search() -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield noise(0.5, 0.1)
+        raise Cancelled()
+
+    with pytest.raises(Cancelled):
+        find_speech(broken())

@@ -234,14 +234,21 @@ def test_no_name_reaches_the_disk_and_each_is_shown_harmless(renders: Running, c
     assert names <= ours | {done["id"], answered.json()["id"], done["upload"]}
 
 
-def test_a_name_keeps_what_people_need() -> None:
+def test_a_name_keeps_what_people_need_and_nothing_else() -> None:
     assert shown_name("C:\\films\\Ünïcode 視頻.mp4") == "Ünïcode 視頻.mp4"
-    assert shown_name("a\r\nSet-Cookie: x") == "aSet-Cookie: x"
+    assert shown_name("a\r\nSet-Cookie: x\x00") == "aSet-Cookie: x"
+    assert [shown_name(name) for name in ("a\\..\\b.mp4", "..", "/", "", "\u202egpm.exe")] == [
+        "b.mp4",
+        "",
+        "",
+        "",
+        "gpm.exe",
+    ]
 
 
 # --- timelines --------------------------------------------------------------------------------------------------------
 
-CUT_LIST = b"time,name\n1.5,first\n4,second\n"
+CUT_LIST = b"time\n1.5\n4\n"
 
 
 def test_an_editing_programs_file_becomes_a_timeline(renders: Running) -> None:
@@ -256,12 +263,32 @@ def test_an_editing_programs_file_becomes_a_timeline(renders: Running) -> None:
     assert_problem(renders.http.post("/v1/timelines?format=xml", content=bytes(17 << 20)), 413, "too_large")
 
 
+@pytest.mark.slow
+def test_a_file_that_no_reader_survives_is_refused_and_the_server_lives(
+    renders: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.jobs.apart._PATIENCE_S", 0.05)  # as of one that would take for ever
+    told = renders.http.post("/v1/timelines?format=csv&duration=6&fps=25", content=CUT_LIST)
+    assert_problem(told, 422, "bad_exchange")
+    assert "too much time or memory" in told.json()["detail"]
+    monkeypatch.undo()
+    assert renders.http.post("/v1/timelines?format=csv&duration=6&fps=25", content=CUT_LIST).status_code == 200
+
+
 def test_the_plan_is_what_is_heard(renders: Running) -> None:
     timeline = {"duration": 8, "mood": "epic", "seed": 3, "hits": [2.7], "cuts": [1.1, 5.3]}
     plan = renders.http.post("/v1/timelines/plan", json=timeline).json()
     done = ended(renders, submit(renders, timeline=timeline))
     assert done["report"], done["error"]
     assert done["report"]["beats"] == pytest.approx(plan["beats"], abs=1e-5)
+
+
+def test_the_room_of_what_has_been_received_is_given_back(renders: Running, clip: bytes) -> None:
+    for _ in range(2):
+        ended(renders, analyse(renders, clip).json())
+        renders.http.post("/v1/renders", content=part("video", b"no clip") + END, headers=FORM)
+    jobs = renders.conductor.jobs
+    assert jobs.kept_bytes == sum(each.bytes for each in [*jobs.all.values(), *jobs.uploads.values()])
 
 
 def test_a_render_takes_a_picture_a_request_and_a_timeline_together(renders: Running, clip: bytes) -> None:
@@ -272,7 +299,9 @@ def test_a_render_takes_a_picture_a_request_and_a_timeline_together(renders: Run
     timeline = renders.conductor.jobs.job(answered.json()["id"]).asked["timeline"]
     assert (timeline["mood"], timeline["ending"], timeline["duration"]) == ("epic", "stop", 3.0)
     assert [cut["at"] for cut in timeline["cuts"]] == [1.5]  # the other lies beyond the picture
-    assert len(music_of(renders, ended(renders, answered.json()))) == 3 * SAMPLE_RATE
+    done = ended(renders, answered.json())
+    assert len(music_of(renders, done)) == 3 * SAMPLE_RATE
+    assert done["report"]["loudness"]["lufs"] == pytest.approx(-14, abs=0.2)  # as the platforms have it
 
 
 async def test_the_event_loop_is_not_held_by_a_large_form(renders: Running) -> None:

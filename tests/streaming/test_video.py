@@ -51,6 +51,12 @@ def test_frames_are_counted_and_their_rate_is_exact(fps: Fraction | int, suffix:
     assert read.time_of(7) == 7 / Fraction(fps)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_a_picture_that_begins_late_is_whole(suffix: str, tmp_path: Path) -> None:
+    late = picture(times_s=[2 + frame / 25 for frame in range(31)])
+    assert probe(write_clip(tmp_path / f"x{suffix}", late)).num_frames == 30
+
+
 def test_frames_at_no_steady_rate_keep_their_times(tmp_path: Path) -> None:
     times_s = [0.0, 0.1, 0.15, 0.3, 0.35, 0.9, 1.0, 1.7]
     shown = Picture(num_frames=7, times_s=times_s, size=SMALL)

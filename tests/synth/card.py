@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,46 +20,58 @@ import numpy.typing as npt
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 600.0
+"""Longer than both take on a machine that is busy with everything else."""
 
 
 class CardWork:
-    """Two processes that give way to everything else, begun with the session and awaited by the tests."""
+    """Two processes that give way to everything else, begun with the session and awaited by the tests.
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="undersong-card-")
-        folder = Path(self._folder.name)
+    Where tests run side by side, the first of the processes that run them begins both; what they leave in `folder` is
+    for all.
+    """
+
+    def __init__(self, folder: Path, *, is_first: bool, is_alone: bool) -> None:
+        self._folder, self._is_alone = folder, is_alone
         self._cpu, self._cuda, self._code = folder / "cpu.npz", folder / "cuda.npz", folder / "card.ptx"
-        python = f"nice -n 19 {shlex.quote(sys.executable)} -m tests.synth"
-        simulate = f"NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 {python}.two_stations cuda {self._cpu} {self._cuda}"
-        self._simulation = self._start(f"{python}.two_stations cpu - {self._cpu} && {simulate}")
-        self._compilation = self._start(f"{python}.card {self._code}")
+        self._begun: list[subprocess.Popen[bytes]] = []
+        if is_first:
+            folder.mkdir()
+            python = f"nice -n 19 {shlex.quote(sys.executable)} -m tests.synth"
+            simulate = f"NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 {python}.two_stations cuda {self._cpu} {self._cuda}"
+            self._start("simulation", f"{python}.two_stations cpu - {self._cpu} && {simulate}")
+            self._start("compilation", f"{python}.card {self._code}")
 
-    def _start(self, line: str) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(line, shell=True, cwd=ROOT, start_new_session=True, **pipes)
+    def _start(self, name: str, line: str) -> None:
+        """What it says and how it ended is in files of its name, when it has ended."""
+        said, ended = self._folder / f"{name}.txt", self._folder / f"{name}.status"
+        line = f"( {line} ) > {said} 2>&1; echo $? > {ended}.new; mv {ended}.new {ended}"
+        self._begun.append(subprocess.Popen(line, shell=True, cwd=ROOT, start_new_session=True))
 
     def simulated(self) -> tuple[Arrays, Arrays]:
         """What the CPU renders, and what the simulated card does."""
-        _await(self._simulation)
+        self._await("simulation")
         with np.load(self._cpu) as cpu, np.load(self._cuda) as cuda:
             return dict(cpu), dict(cuda)
 
     def compiled(self) -> str:
         """The kernels' PTX."""
-        _await(self._compilation)
+        self._await("compilation")
         return self._code.read_text(encoding="utf-8")
 
     def stop(self) -> None:
-        for process in (self._simulation, self._compilation):
-            if process.poll() is None:
+        """End what still runs, unless another process may wait for it: then it ends by itself."""
+        for process in self._begun:
+            if self._is_alone and process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-        self._folder.cleanup()
+            process.wait()
 
-
-def _await(process: subprocess.Popen[str]) -> None:
-    said = process.communicate()[0] if process.returncode is None else ""
-    assert process.returncode == 0, said
+    def _await(self, name: str) -> None:
+        ended, deadline_s = self._folder / f"{name}.status", time.monotonic() + PATIENCE_S
+        while not ended.exists():
+            assert time.monotonic() < deadline_s, f"the {name} does not end"
+            time.sleep(0.1)
+        assert ended.read_text().strip() == "0", (self._folder / f"{name}.txt").read_text()
 
 
 def compile_for_card() -> str:

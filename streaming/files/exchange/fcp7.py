@@ -50,7 +50,7 @@ def _first_sequence(root: ElementTree.Element, source: Source) -> ElementTree.El
 
 def _prepare(root: ElementTree.Element, source: Source) -> list[str]:
     """Put right what the adapter stumbles over, leave out what it does not need; refuse what it would misplace."""
-    _first_sequence(root, source)
+    outermost = _first_sequence(root, source)
     _check_references(root, source)
     notes = []
     num_misplaced = 0
@@ -67,8 +67,10 @@ def _prepare(root: ElementTree.Element, source: Source) -> list[str]:
             parent.find(tag) is not None for tag in ("file", "sequence")
         ):
             ElementTree.SubElement(parent, "file")
-        if parent.tag == "sequence":
-            parent.extend([part for media in parent.findall("./media") for part in media])  # where it looks if nested
+        if parent.tag == "sequence" and parent is not outermost:
+            for media in parent.findall("./media"):  # not where it looks if nested
+                parent.extend(media)
+                media.clear()
         if parent.tag == "track":
             _check_track(parent, source)
     if num_misplaced:
@@ -78,17 +80,21 @@ def _prepare(root: ElementTree.Element, source: Source) -> list[str]:
 
 def _check_references(root: ElementTree.Element, source: Source) -> None:
     """The adapter puts an element in the place of each that has its id, in one another: that may not go on for ever."""
-    first = {str(element.get("id")): element for element in reversed(list(root.iter())) if element.get("id")}
+    alike: dict[str, list[ElementTree.Element]] = {}
+    for element in root.iter():
+        if element.get("id"):
+            alike.setdefault(element.get("id", ""), []).append(element)
     sizes: dict[ElementTree.Element, int] = {}
 
     def size(element: ElementTree.Element, depth: int) -> int:
-        element = first.get(element.get("id", ""), element)
-        if element not in sizes:
+        """Of the largest that may come in its place: which one does depends on the way the adapter goes."""
+        candidates = alike.get(element.get("id", ""), [element])
+        if candidates[0] not in sizes:
             if depth > MAX_DEPTH:
                 raise source.bad(str(element.tag), f"elements refer {depth} deep", f"allowed are {MAX_DEPTH}")
-            sizes[element] = MAX_ELEMENTS + 1  # of one within itself
-            sizes[element] = 1 + sum(size(child, depth + 1) for child in element)
-        return sizes[element]
+            sizes[candidates[0]] = MAX_ELEMENTS + 1  # of one within itself
+            sizes[candidates[0]] = 1 + max(sum(size(child, depth + 1) for child in one) for one in candidates)
+        return sizes[candidates[0]]
 
     if size(root, 0) > MAX_ELEMENTS:
         raise source.bad("", f"its elements are more than {MAX_ELEMENTS}, with those they refer to", "export a part")

@@ -5,24 +5,29 @@ Remembers nothing; any thread. The rule of docs/timelines.md, for the name and t
 1. `mood: epic`, `energy 0.8`, `bpm 120, key: D minor`, the name of a mood or style: a section that begins there;
 2. `hit`, `hit 0.7`, `hit: door`, `!`: a hit; `section: B`: a section of that name; `bar 12`, `beat 12.3`: nothing;
 3. a red marker: a hit; a chapter: a section;
-4. words that a prompt understands: a section; anything else: a place like a cut of full weight.
+4. words all of which we know: a section; anything else: a place like a cut of full weight.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from moods import lexicon
 from moods.errors import shown
 from moods.mood import list_moods, styles_by_name
+from moods.prompt import resolve_prompt
+from moods.reader import read_exact
+from moods.spelling import spelled
 from streaming.files.exchange.sequence import Mark
 
 NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
 WORDS = ("mood", "prompt", "style", "key")
+MAX_PROMPT = 300
 
 _FIELD = re.compile(rf"({'|'.join((*NUMBERS, *WORDS, 'tempo', 'over'))})\s*([:=]?)\s*(.+)", re.IGNORECASE | re.DOTALL)
 _PROMPT = re.compile(r"prompt\s*[:=]\s*(.+)", re.IGNORECASE | re.DOTALL)
@@ -73,11 +78,8 @@ def _names() -> Mapping[str, tuple[str, str]]:
     return MappingProxyType(styles | moods)
 
 
-def read_mark(mark: Mark, is_prompt: Callable[[str], bool]) -> Asked:
-    """Tell what a marker asks for; nothing: it is a place that matters. Raises `ValueError` for `energy: high`.
-
-    `is_prompt` tells whether a free text says where the music is to go.
-    """
+def read_mark(mark: Mark) -> Asked:
+    """Tell what a marker asks for; nothing: it is a place that matters. Raises `ValueError` for `energy: high`."""
     if mark.kind in ("bar", "beat"):
         return Asked(is_ours=True)
     if mark.kind == "section":
@@ -91,14 +93,23 @@ def read_mark(mark: Mark, is_prompt: Callable[[str], bool]) -> Asked:
     if not asked and mark.is_red:
         asked = Asked(is_hit=True)
     if not asked and (mark.is_chapter or mark.name or mark.comment):
-        texts = (text for text in (mark.name, mark.comment) if not _UNNAMED.fullmatch(text.strip()))
-        prompt = next(filter(is_prompt, texts), "")
+        prompt = next(filter(is_prompt, (mark.name, mark.comment)), "")
         asked = Asked(fields={"prompt": prompt} if prompt else {}, is_section=mark.is_chapter)
     if not asked.name and not _UNNAMED.fullmatch(mark.name) and (says_more or not read_words(mark.name)):
         asked.name = mark.name
     if asked.is_hit and not asked.name and not says_more:
         asked.name = mark.comment
     return asked
+
+
+def is_prompt(text: str) -> bool:
+    """Whether a free text is made of words for music alone: editors write much else to themselves, such as
+    "Cut to black", of which a prompt would make something all the same."""
+    if len(text) > MAX_PROMPT or _UNNAMED.fullmatch(text.strip()) is not None:
+        return False
+    spelling = spelled(text)
+    words = lexicon.read_words(spelling.without(read_exact(spelling).spans))
+    return all(word.term is not None for word in words) and resolve_prompt(text).is_understood
 
 
 def read_words(text: str) -> Asked:

@@ -57,5 +57,8 @@ def root_of(source: Source) -> str:
 
 
 def parse(source: Source) -> ElementTree.Element:
-    """Read a document that `root_of` has let pass."""
-    return ElementTree.fromstring(source.document)
+    """Read a document that `root_of` has let pass. Raises `BadExchange`."""
+    try:
+        return ElementTree.fromstring(source.document)
+    except ElementTree.ParseError as error:  # of an entity that an outer file may declare, which is not fetched
+        raise source.bad("", f"it is no XML by itself: {error}", "write the text where an entity stands") from None

@@ -13,7 +13,6 @@ from typing import Any
 
 from moods.errors import MoodsError, shown
 from moods.fields import parse
-from moods.prompt import resolve_prompt
 from moods.timeline import MOST_CUTS, MOST_SECTIONS, SHORTEST_S, Timeline, TimelineSection, parse_timeline
 from streaming.files.exchange import cutlist, edl, fcp7, fcpxml, json_file, otio_file, subtitles
 from streaming.files.exchange.errors import BadExchange
@@ -23,7 +22,7 @@ from streaming.files.exchange.sequence import SEEN, EditedSequence, Mark
 from streaming.files.exchange.source import Source
 
 MAX_BYTES = 16 << 20
-MAX_NAME, MAX_PROMPT, MAX_PROMPTS = 200, 300, 200
+MAX_NAME = 200
 ENDINGS = ("json", "otio", "fcpxml", "xml", "edl", "csv", "tsv", "txt", "srt", "vtt")
 """What can be read; `txt` are Audacity's labels."""
 
@@ -92,7 +91,6 @@ class _Assembly:
         self._duration = self._on_frame(sequence.duration)
         self._sections: dict[Fraction, dict[str, Any]] = {}
         self._hits: dict[Fraction, dict[str, Any]] = {}
-        self._prompts: dict[str, bool] = {}
         self._cuts: dict[Fraction, float] = {}
         self._num_outside = 0
 
@@ -117,18 +115,9 @@ class _Assembly:
             return f"at {float(at):.3f} s"
         return f"at {self._timebase.timecode(self._sequence.start_frame + self._timebase.at(at))}"
 
-    def _is_prompt(self, text: str) -> bool:
-        """Whether a prompt understands it; that takes a moment, so there may not be too many."""
-        if text not in self._prompts:
-            if len(self._prompts) == MAX_PROMPTS:
-                problem = f"its markers hold more than {MAX_PROMPTS} different free texts"
-                raise self._source.bad("", problem, "name moods in them, or leave some out")
-            self._prompts[text] = len(text) <= MAX_PROMPT and resolve_prompt(text).is_understood
-        return self._prompts[text]
-
     def _asked(self, mark: Mark) -> Asked:
         try:
-            return read_mark(mark, self._is_prompt)
+            return read_mark(mark)
         except ValueError as error:
             raise self._bad(error, f"marker {self._where(mark.at)}") from None
 

@@ -6,13 +6,15 @@ import ast
 from fractions import Fraction
 from pathlib import Path
 from random import Random
+from xml.etree import ElementTree
 
 import opentimelineio as otio
 import pytest
 
 from streaming.files import exchange
-from streaming.files.exchange import BadExchange, read_exchange
+from streaming.files.exchange import BadExchange, fcp7, read_exchange
 from streaming.files.exchange.reading import MAX_BYTES
+from streaming.files.exchange.source import Source
 
 DIALECTS = Path(__file__).parent / "dialects"
 EVENT = "001  AX V C 00:00:00:00 00:00:04:00 01:00:00:00 01:00:04:00\n"
@@ -62,6 +64,7 @@ def xmeml(*items: tuple[object, int]) -> str:
         ("a.fcpxml", SPINE.format("1/25s", ""), "it is 0.04 s long; allowed is 1 s or more"),
         ("a.fcpxml", SPINE.format("9999999s", ""), "allowed is 1 … 21600"),
         ("a.xml", "<xmeml/>", "it holds no sequence"),
+        ("a.xml", "<!DOCTYPE xmeml SYSTEM 'x'><xmeml>&nope;</xmeml>", "it is no XML by itself: undefined entity"),
         ("a.xml", xmeml((0, 50), (40, 90)), "clipitem 'c1': it starts at frame 40, before the clip before"),
         ("a.xml", xmeml((50, 90), (0, 50)), "order the clips"),
         ("a.xml", xmeml((-1, 50)), "its place is left to a transition, and there is none"),
@@ -114,14 +117,32 @@ def test_a_compound_clip_within_itself_ends() -> None:
         read_exchange(document.encode(), "a.fcpxml")
 
 
-def test_sequences_that_multiply_by_reference_are_refused() -> None:
+@pytest.mark.parametrize("decoy", ["", "<bin>" + "".join(f"<name id='s{level}'/>" for level in range(13)) + "</bin>"])
+def test_sequences_that_multiply_by_reference_are_refused(decoy: str) -> None:
     """Each holds the one before ten times: what a file says in a page would fill any memory."""
     inner = "<sequence id='s0'/>"
     for level in range(12):
         clips = f"<clipitem>{inner}</clipitem>" + f"<clipitem><sequence id='s{level}'/></clipitem>" * 9
         inner = f"<sequence id='s{level + 1}'><media><video><track>{clips}</track></video></media></sequence>"
     with pytest.raises(BadExchange, match="elements are more than 1000000, with those they refer to"):
-        read_exchange(f"<xmeml>{inner}</xmeml>".encode(), "a.xml")
+        read_exchange(f"<xmeml>{decoy}{inner}</xmeml>".encode(), "a.xml")
+
+
+def test_sequences_in_one_another_are_read_once_each() -> None:
+    """Twelve deep; read twice at each depth, as the adapter looks in two places, they would be thousands."""
+    times = "<start>0</start><end>100</end><in>0</in><out>100</out>"
+    inner = f"<clipitem>{times}<file/></clipitem>"
+    for level in range(12):
+        rate = "<duration>100</duration><rate><timebase>25</timebase></rate>"
+        media = f"<media><video><track>{inner}</track></video></media>"
+        sequence = f"<sequence id='s{level}'>{rate}{media}</sequence>"
+        inner = f"<clipitem>{times}{sequence}</clipitem>"
+    document = f"<xmeml>{sequence}</xmeml>"
+    root = ElementTree.fromstring(document)
+    num_elements = len(list(root.iter()))
+    fcp7._prepare(root, Source(b"", "a.xml"))
+    assert len(list(root.iter())) == num_elements
+    assert read_exchange(document.encode(), "a.xml").timeline.duration == 4
 
 
 @pytest.mark.parametrize("path", sorted(DIALECTS.iterdir()), ids=lambda path: path.name)

@@ -14,7 +14,7 @@ from streaming.files.exchange.sequence import Mark
 
 def asked(name: str, comment: str = "", *, is_red: bool = False, is_chapter: bool = False) -> Asked:
     mark = Mark(None, name, comment, is_red, is_chapter)  # type: ignore[arg-type]  # where it is does not matter
-    return read_mark(mark, lambda text: text in ("rainy night", "tears"))
+    return read_mark(mark)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,8 @@ def asked(name: str, comment: str = "", *, is_red: bool = False, is_chapter: boo
         ("epic, over: 2 bars", {"mood": "epic", "over": "2 bars"}),
         ("prompt: slow, sad, over the sea", {"prompt": "slow, sad, over the sea"}),
         ("rainy night", {"prompt": "rainy night"}),
+        ("A little sad", {"prompt": "A little sad"}),
+        ("伤感的钢琴", {"prompt": "伤感的钢琴"}),
     ],
 )
 def test_words_of_ours_make_a_section(text: str, fields: dict[str, object]) -> None:
@@ -46,7 +48,19 @@ def test_a_hit_is_called_so(text: str, strength: float | None, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["Marker 12", "", "fix colour here", "style guide", "hit the road", "energy drops", "00:00"]
+    "text",
+    [
+        "Marker 12",
+        "",
+        "Cut to black",
+        "drone shot",
+        "Interview starts",
+        "fix colour here",
+        "style guide",
+        "hit the road",
+        "energy drops",
+        "00:00",
+    ],
 )
 def test_other_words_are_but_a_place(text: str) -> None:
     assert not asked(text)
@@ -59,7 +73,7 @@ def test_the_comment_counts_more_than_the_name() -> None:
     assert (both.fields, both.name) == ({"mood": "epic", "energy": 0.9}, "Chase")
     assert asked("hit: door", "epic").fields == {"mood": "epic"} and asked("hit: door", "epic").is_hit
     assert asked("Reveal", is_red=True).name == "Reveal"
-    assert asked("zzz", "tears").fields == {"prompt": "tears"}
+    assert asked("zzz", "rainy night").fields == {"prompt": "rainy night"}
 
 
 @pytest.mark.parametrize("text", ["bar 12", "beat 12.3", "bar 3, beat 9"])
