@@ -205,7 +205,7 @@ def _in_eight_bits(field: str, weights: np.ndarray) -> dict[str, Any]:
 
 
 def fit(too_near: float = SAME) -> dict[str, Any]:
-    """What `sentences.json` holds. Beside the phrases nothing is learnt that is `too_near` to one to test by."""
+    """What `sentences.json` holds. Nothing is learnt that is `too_near` to a phrase to test by."""
     phrases = read_phrases()
     tests = [phrase.text for phrase in phrases if phrase.is_held_out] + [phrase.text for phrase in read_fresh()]
     learnt = [phrase for phrase in phrases if not phrase.is_held_out]
