@@ -27,7 +27,7 @@ SENTENCE_WEIGHT = 2.0  # of a sentence, beside a word that names a mood
 MAX_NOTHING = 0.2  # share of a sentence's meaning that may be nothing, where it is understood
 SURE_OF_STYLE = 0.5
 SURE_OF_MOOD = 0.45  # share from which one new word counts beside those of the lexicon
-MANY_WORDS = 3  # new ones that are a sentence, whatever each means alone
+MANY_WORDS = 2  # new ones that are a sentence, whatever each means alone
 MAX_WORDS = 24  # of those that the lexicon does not have
 AUDIBLE = 0.02  # above the energy from which a layer plays
 
@@ -128,7 +128,10 @@ def _add_meaning(found: _Found, text: Spelling, words: list[Word]) -> None:
     if not legible:
         found.unknown += [word.text for word in new]
         return
-    unwanted = [word.span for word in words if word.factor < 0 or (word.term is not None and word.term.is_part)]
+    ends = [0, *(word.span[1] for word in words)]  # what negates a word stands between the one before and it
+    unwanted = [
+        (min(end, word.span[0]), word.span[1]) for end, word in zip(ends, words, strict=False) if word.factor < 0
+    ]
     sentence, *alone = understand([text.without(unwanted).lower, *(word.text for word in legible)])
     says = {id(word): meaning for word, meaning in zip(legible, alone, strict=True) if _says_something(meaning)}
     for word in legible:
