@@ -41,6 +41,8 @@ _MOST_STARTS = 2
 """A job during which the server ended so often may be why it did."""
 _TIDY_S = 10.0
 _MOST_PROBES = 2
+_MOST_KEPT = 1000
+"""Jobs that have ended and uploads, as long as their files have room: their reports are in memory."""
 _SPARE_BYTES = 64 << 20
 """Of the disk, for others."""
 _KINDS: tuple[Literal["render", "analysis"], ...] = ("render", "analysis")
@@ -379,13 +381,13 @@ class Jobs:
             raise NoRoomForJobs(f"the disk has {free / 1e6:.0f} MB left; delete a render, or try later")
 
     def _evict(self, num_bytes: int) -> None:
-        """Let go of what was wanted longest ago until `num_bytes` more may be kept."""
+        """Let go of what was wanted longest ago until `num_bytes` more may be kept, and not too many are."""
         over = self.kept_bytes + num_bytes - self.config.max_renders_mb * 1_000_000
         used = self._uploads_in_use()
         idle: list[Job | Upload] = [job for job in self.all.values() if job.is_final]
         idle += [upload for upload in self.uploads.values() if upload.id not in used]
-        for each in sorted(idle, key=lambda each: each.wanted_s):
-            if over <= 0:
+        for number, each in enumerate(sorted(idle, key=lambda each: each.wanted_s)):
+            if over <= 0 and len(idle) - number <= _MOST_KEPT:
                 return
             over -= each.bytes
             self._let_go(each)

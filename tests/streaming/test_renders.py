@@ -448,6 +448,19 @@ async def test_a_job_forgotten_while_it_begins_is_not_made(tmp_path: Path) -> No
     assert not list((tmp_path / "jobs").iterdir())
 
 
+async def test_no_more_jobs_are_kept_than_memory_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_of_jobs, "_MOST_KEPT", 2)
+    jobs = Jobs(config_in(tmp_path), Metrics())
+    await jobs.start()
+    made = [a_job() for _ in range(3)]
+    for job in made:
+        await jobs.submit(job)
+        await job.end()
+    await jobs.submit(waits := a_job(seconds=500))
+    assert list(jobs.all) == [made[1].id, made[2].id, waits.id]
+    await jobs.stop()
+
+
 async def test_a_full_queue_and_a_full_disk_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs(config_in(tmp_path, max_renders_waiting=1), Metrics())
     await jobs.start()
