@@ -193,6 +193,8 @@ class Timeline(MoodFields):
     @classmethod
     def _short_enough(cls, asked: Any) -> Any:
         """Prompts are read one after another, and whoever else has one waits."""
+        if not isinstance(asked, Mapping):
+            return asked
         fields = [asked, *sections] if isinstance(sections := asked.get("sections", []), list) else [asked]
         prompts = [each["prompt"] for each in fields if isinstance(each, Mapping) and "prompt" in each]
         num_characters = sum(len(prompt) for prompt in prompts if isinstance(prompt, str))

@@ -148,7 +148,7 @@ class Conductor:
         self._num_opening += 1
         try:
             if timeline is not None:
-                async with self.jobs.reading:
+                async with self.jobs.planning:
                     await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
             link = await self._find_room()
             station = Station(secrets.token_hex(6), opening, seed, link, self._feeds, self._on_heard)

@@ -38,8 +38,8 @@ from streaming.errors import (
     WebhookRefused,
 )
 from streaming.files.errors import BadVideo
-from streaming.files.exchange import BadExchange, read_exchange
-from streaming.files.exchange.reading import ENDINGS, Reading
+from streaming.files.exchange import BadExchange
+from streaming.files.exchange.reading import ENDINGS
 from streaming.jobs import probing
 from streaming.jobs.asked import MEDIA_TYPES, MOST_VARIATIONS, RenderRequest, parse_render_request, timeline_of
 from streaming.jobs.job import Job, Upload, media_type_of
@@ -168,7 +168,7 @@ async def _submit(
         reading = await _read_exchange(jobs, document, parts["timeline"].filename, duration)
         said = timeline_of(wanted)  # a mood, an ending: what editing programs' files rarely say
         others = {name: value for name, value in asked.items() if name not in said}
-        wanted = await read_asked(parse_render_request, others | {"timeline": said | reading.timeline.asked()})
+        wanted = await read_asked(parse_render_request, others | {"timeline": said | reading["timeline"]})
     changes, title = await _completed(request, wanted, upload)
     completed = {name: value for name, value in (wanted.asked() | changes).items() if value is not None}
     job = Job(
@@ -180,11 +180,14 @@ async def _submit(
 
 async def _read_exchange(
     jobs: Jobs, document: bytes, name: str, duration: Fraction | None, fps: Fraction | None = None
-) -> Reading:
+) -> probing.Reading:
     """What an editing program's file says; `duration`, in seconds, and `fps` count where it says none. Raises
     `BadExchange`."""
-    async with jobs.reading:
-        return await asyncio.to_thread(lambda: read_exchange(document, name, fps=fps, duration=duration))
+    if name.rpartition(".")[2].casefold() == "json":  # which nobody's library reads
+        async with jobs.planning:
+            return await asyncio.to_thread(probing.reading_of, document, name, duration, fps)
+    async with jobs.probing:
+        return await probing.reading_apart(document, name, duration, fps)
 
 
 async def _picture(request: Request, wanted: RenderRequest, parts: dict[str, Part]) -> Upload | None:
@@ -201,7 +204,7 @@ async def _keep(jobs: Jobs, part: Part) -> Upload:
     if not part.num_bytes:
         raise NotAPicture("video is empty; send a film clip", field="video")
     async with jobs.probing:
-        seconds = await asyncio.to_thread(probing.seconds_of, part.path, jobs.config.max_picture_s)
+        seconds = await probing.seconds_of(part.path, jobs.config.max_picture_s)
     return await jobs.keep(part, seconds)
 
 
@@ -224,8 +227,9 @@ async def _completed(request: Request, wanted: RenderRequest, upload: Upload | N
             raise OutOfRange("timeline.duration", timeline.duration, SHORTEST_S, jobs.config.max_render_s)
     if wanted.seconds is not None and wanted.seconds > jobs.config.max_render_s:
         raise OutOfRange("seconds", wanted.seconds, SHORTEST_S, jobs.config.max_render_s)
-    if wanted.take is not None and (wanted.from_ or 0.0) > jobs.config.max_render_s and "take" not in changes:
-        raise OutOfRange("from", wanted.from_, 0, jobs.config.max_render_s)  # what comes before is composed as well
+    most_s = jobs.config.max_render_s - (wanted.seconds or 0.0)  # what comes before `from` is composed as well
+    if "take" not in changes and wanted.from_ is not None and wanted.from_ > most_s:
+        raise OutOfRange("from", wanted.from_, 0, most_s)
     return changes, title
 
 
@@ -323,8 +327,8 @@ async def post_timeline(
     document = b"".join([piece async for piece in pieces(request, _MAX_EXCHANGE_BYTES)])
     seconds, rate = None if duration is None else Fraction(duration), None if fps is None else read_fps(fps)
     reading = await _read_exchange(jobs_of(request), document, f"timeline.{ending}", seconds, rate)
-    notes = [line[:_LONGEST_NOTE] for line in reading.notes[:_MOST_NOTES]]
-    return JSONResponse(reading.timeline.asked(), headers={"Undersong-Notes": json.dumps(notes)} if notes else None)
+    notes = [line[:_LONGEST_NOTE] for line in reading["notes"][:_MOST_NOTES]]
+    return JSONResponse(reading["timeline"], headers={"Undersong-Notes": json.dumps(notes)} if notes else None)
 
 
 @router.post(
@@ -343,7 +347,7 @@ async def post_plan(request: Request) -> JSONResponse:
     Where its beats, bars and sections will be, and how far from a beat each place is that matters; nothing is rendered.
     """
     asked = await read_json(request, _MAX_REQUEST_BYTES)
-    async with jobs_of(request).reading:
+    async with jobs_of(request).planning:
         return JSONResponse(await asyncio.to_thread(lambda: planned(parse_timeline(asked))))
 
 

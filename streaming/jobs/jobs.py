@@ -66,9 +66,9 @@ class Jobs:
         self._webhooks = Webhooks(config)
         self.check_webhook = self._webhooks.check
         self.probing = asyncio.Semaphore(_MOST_PROBES)
-        """Held by whoever has a picture looked into."""
-        self.reading = asyncio.Semaphore(1)
-        """Held by whoever reads or plans a timeline, which may take seconds: two would take the time from the music."""
+        """Held by whoever has a file looked into."""
+        self.planning = asyncio.Semaphore(1)
+        """Held by whoever plans a timeline, which may take seconds: two would take the time from the music."""
         self._reserved_bytes = 0
         """For uploads that are being received."""
 

@@ -1,69 +1,75 @@
-"""Looks into a picture that somebody has sent, in a process of its own: whatever the file does to a decoder, the server
-and its music live on. In: a path; out: its length, or what is wrong. Remembers nothing. Any thread, which waits.
+"""What there is in files that clients have sent. In: a clip, an editing program's file; out: its length, its timeline.
+
+Each is read in a process of its own. Remembers nothing. Event loop only, but for what those processes call.
 """
 
 from __future__ import annotations
 
-import json
-import resource
-import subprocess
+import sys
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, TypedDict, cast
 
 from moods.errors import OutOfRange
 from streaming.errors import NotAPicture, StreamingError
 from streaming.files.errors import BadVideo
-from streaming.terminal import tell
-from undersong_launch import child_command, child_environment
-
-_PATIENCE_S = 120.0
-_MOST_BYTES = 4 << 30
-"""Of memory."""
+from streaming.files.exchange import BadExchange, read_exchange
+from streaming.jobs.apart import look_apart, tell_apart
 
 
-class _BadPicture(StreamingError):
-    """As the process found it."""
-
-    title = BadVideo.title
-
-    def __init__(self, code: str, status: int, detail: str) -> None:
-        super().__init__(detail, field="video")
-        self.code, self.status = code, status
-
-
-def seconds_of(picture: Path, max_s: float) -> float:
+async def seconds_of(picture: Path, max_s: float) -> float:
     """How long a clip is. Raises `NotAPicture`, `moods.errors.OutOfRange`, and as `BadVideo` says."""
-    command = child_command("streaming.jobs.probing:main", str(picture))
-    try:
-        done = subprocess.run(command, env=child_environment(), capture_output=True, timeout=_PATIENCE_S)
-        found = json.loads(done.stdout or b"null")
-    except (subprocess.TimeoutExpired, ValueError):
-        found = None
-    if found is None:
+    seconds: float | None = await look_apart("streaming.jobs.probing:tell_seconds", str(picture))
+    if seconds is None:
         raise NotAPicture("what was sent as video cannot be read; send a whole mp4, mov, mkv or webm", field="video")
-    if "seconds" not in found:
-        raise _BadPicture(found["code"], found["status"], found["detail"])
-    if found["seconds"] > max_s:
-        raise OutOfRange("seconds of video", round(found["seconds"], 3), 1, max_s)
-    return found["seconds"]
+    if seconds > max_s:
+        raise OutOfRange("seconds of video", round(seconds, 3), 1, max_s)
+    return seconds
 
 
-def main(path: str) -> int:
-    """Tell on stdout what the file at `path` is, as one JSON object."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (round(_PATIENCE_S), round(_PATIENCE_S)))
-    from streaming.files.video import open_video, probe
+def tell_seconds(path: str) -> int:
+    def look() -> float:
+        from streaming.files.video import open_video, probe
 
-    is_opened = False
-    try:
-        with open_video(Path(path)):
-            is_opened = True
-        found: dict[str, object] = {"seconds": float(probe(Path(path)).duration)}
-    except BadVideo as error:
-        kind = error if is_opened else NotAPicture
-        found = {
-            "code": kind.code,
-            "status": kind.status,
-            "detail": error.detail.replace(repr(Path(path).name), "video"),
-        }
-    tell(json.dumps(found))
-    return 0
+        picture, kind = Path(path), cast(type[StreamingError], NotAPicture)
+        try:
+            with open_video(picture):
+                kind = BadVideo
+            return float(probe(picture).duration)
+        except BadVideo as error:
+            error.code, error.status = kind.code, kind.status
+            error.detail, error.members = error.detail.replace(repr(picture.name), "video"), {"field": "video"}
+            raise
+
+    return tell_apart(look)
+
+
+class Reading(TypedDict):
+    """What an editing program's file says, in JSON values."""
+
+    timeline: dict[str, Any]
+    notes: list[str]
+    """What was left out or guessed, a line each."""
+
+
+def reading_of(document: bytes, name: str, duration: Fraction | None, fps: Fraction | None) -> Reading:
+    """Read a file; `duration`, in seconds, and `fps` count where it says none. Raises `BadExchange`."""
+    reading = read_exchange(document, name, fps=fps, duration=duration)
+    return {"timeline": reading.timeline.asked(), "notes": list(reading.notes)}
+
+
+async def reading_apart(document: bytes, name: str, duration: Fraction | None, fps: Fraction | None) -> Reading:
+    """The same in a process of its own. Raises as `BadExchange` says."""
+    words = ["" if value is None else str(value) for value in (duration, fps)]
+    reading: Reading | None = await look_apart("streaming.jobs.probing:tell_reading", name, *words, document=document)
+    if reading is None:
+        raise BadExchange(name, "", "reading it takes too much time or memory", "export a part of it")
+    return reading
+
+
+def tell_reading(name: str, duration: str, fps: str) -> int:
+    def look() -> Reading:
+        seconds, rate = (Fraction(word) if word else None for word in (duration, fps))
+        return reading_of(sys.stdin.buffer.read(), name, seconds, rate)
+
+    return tell_apart(look)

@@ -168,6 +168,9 @@ def test_a_stations_take_is_kept_as_it_was_heard(renders: Running) -> None:
     cut = music_of(renders, ended(renders, later))
     assert np.abs(cut - played[SAMPLE_RATE // 2 :][: len(cut)])[: SAMPLE_RATE * 9 // 10].max() < 2**-23
     assert len(music_of(renders, ended(renders, last))) == round(0.02 * 60 * SAMPLE_RATE)
+    document = renders.http.get(station["links"]["self"] + "/take").text
+    far = renders.http.post("/v1/renders", json={"take": document, "from": 599.5, "seconds": 1})
+    assert_problem(far, 422, "out_of_range")
     renders.http.delete(station["links"]["self"])
 
 

@@ -266,6 +266,18 @@ def test_an_editing_programs_file_becomes_a_timeline(renders: Running) -> None:
     assert_problem(renders.http.post("/v1/timelines?format=xml", content=bytes(17 << 20)), 413, "too_large")
 
 
+@pytest.mark.slow
+def test_a_file_that_no_reader_survives_is_refused_and_the_server_lives(
+    renders: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.jobs.apart._PATIENCE_S", 0.05)  # as of one that would take for ever
+    told = renders.http.post("/v1/timelines?format=csv&duration=6&fps=25", content=CUT_LIST)
+    assert_problem(told, 422, "bad_exchange")
+    assert "too much time or memory" in told.json()["detail"]
+    monkeypatch.undo()
+    assert renders.http.post("/v1/timelines?format=csv&duration=6&fps=25", content=CUT_LIST).status_code == 200
+
+
 def test_the_plan_is_what_is_heard(renders: Running) -> None:
     timeline = {"duration": 8, "mood": "epic", "seed": 3, "hits": [2.7], "cuts": [1.1, 5.3]}
     plan = renders.http.post("/v1/timelines/plan", json=timeline).json()
