@@ -31,7 +31,7 @@ def undersong(words: str, environment: dict[str, str] | None = None) -> subproce
 def test_words_of_another_script_are_understood_and_printed_escaped(terminal: str) -> None:
     plain = undersong("undersong moods --explain '雨天 😢'", TERMINALS[terminal])
     assert plain.returncode == 0 and plain.stderr == ""
-    assert r"prompt   \u96e8\u5929 \U0001f622" in plain.stdout
+    assert r"prompt      \u96e8\u5929 \U0001f622" in plain.stdout
     told = undersong("undersong moods --explain '雨天 😢' --json", TERMINALS[terminal])
     assert json.loads(told.stdout)["prompt"] == "雨天 😢"
 

@@ -76,7 +76,7 @@ class Provenance:
             facts |= {"model": self.model.name, "model_sha256": self.model.sha256}
         return {
             "claim_generator_info": [agent],
-            "title": title,
+            "title": title.encode("utf-8", "replace").decode(),  # a file's name need not be text
             "assertions": [
                 {"label": "c2pa.actions", "data": {"actions": [action]}},
                 {"label": "org.undersong.generation", "data": facts},
