@@ -170,12 +170,14 @@ def _prompt(text: str, exact: Exact, found: _Found) -> Prompt:
     instruments = _played(found)
     point = _audible(_point(text, found, exact), found)
     is_exact = any(value is not None for value in (exact.bpm, exact.key, exact.seconds))
+    is_understood = is_exact or found.says_where or bool(found.layers)
+    unknown = tuple(dict.fromkeys([*exact.refused, *found.unknown]))
     return Prompt(
         text,
         _nearest(found, point) if found.says_where else {},
         point,
-        tuple(dict.fromkeys([*exact.refused, *found.unknown])),
-        is_exact or found.says_where or bool(found.layers),
+        unknown if unknown or is_understood else tuple(text.split()),  # known words, none of which says anything here
+        is_understood,
         bpm=exact.bpm,
         key=exact.key,
         seconds=exact.seconds,

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 _GOODBYE_S = 2
 _EXPOSED_HEADERS = (
     *("Accept-Patch", "Accept-Post", "Accept-Ranges", "Allow", "Content-Range", "ETag", "Link", "Location"),
-    *("Retry-After", "Undersong-Began-Frame"),
+    *("Retry-After", "Undersong-Began-Frame", "Undersong-Notes"),
 )
 _MAX_UNSENT_BYTES = 4 * 1024
 """What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""

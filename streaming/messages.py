@@ -446,12 +446,22 @@ class StingerName(TypedDict):
 
 
 @_exact
+class Clip(TypedDict):
+    """A clip as platforms have them, by the `preset` of a render."""
+
+    name: str
+    timeline: Timeline
+    """What it says where nothing else is asked."""
+
+
+@_exact
 class Moods(TypedDict):
     """Everything that can be asked for by name."""
 
     moods: list[Preset]
     styles: list[StyleName]
     stingers: list[StingerName]
+    clips: list[Clip]
 
 
 # --- timelines --------------------------------------------------------------------------------------------------------

@@ -180,6 +180,8 @@ def _summary(report: dict[str, Any]) -> str:
             f"{met} of {len(anchors)} hits, cuts and sections lie on a beat; "
             f"tempo {tempo['lowest']:g} … {tempo['highest']:g} bpm, asked for {tempo['asked']:g}"
         )
+    if anew := ", ".join(f"{start:.2f} … {end:.2f}" for start, end in report.get("redo", ())):
+        lines.append(f"composed once more, from bar line to bar line: {anew} s")
     return "\n".join(lines)
 
 

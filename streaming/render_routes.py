@@ -38,7 +38,7 @@ from streaming.errors import (
     WebhookRefused,
 )
 from streaming.files.errors import BadVideo
-from streaming.files.exchange import BadExchange, read_timeline
+from streaming.files.exchange import BadExchange
 from streaming.files.exchange.reading import ENDINGS
 from streaming.jobs import probing
 from streaming.jobs.asked import MEDIA_TYPES, MOST_VARIATIONS, RenderRequest, parse_render_request, timeline_of
@@ -61,6 +61,8 @@ _LEAST_S, _KEEP_ALIVE_S = 0.25, 15.0
 _LOOK_S = 0.05
 """How often it is looked whether more has been composed."""
 _CHUNK_BYTES = 64 * 1024
+_MOST_NOTES, _LONGEST_NOTE = 10, 200
+"""Of a file that was read: as much as any proxy lets through in a header."""
 
 JobId = Annotated[str, Path(description="The job's id.", examples=["8f14e45fceea167a"])]
 IdempotencyKey = Annotated[
@@ -73,6 +75,8 @@ IdempotencyKey = Annotated[
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"description": "It waits for its turn.", "headers": {"Location": {"schema": {"type": "string"}}}}
 }
+_NOTES = {"description": "What was left out or guessed: a list of lines, as JSON.", "schema": {"type": "string"}}
+_READ: dict[int | str, dict[str, Any]] = {200: {"description": "The timeline.", "headers": {"Undersong-Notes": _NOTES}}}
 _EVENT = {
     "type": "object",
     "required": ["data"],
@@ -161,10 +165,10 @@ async def _submit(
             raise BadParameter("the form has a part timeline, and so has its request; expected one", field="timeline")
         document = await asyncio.to_thread(parts["timeline"].path.read_bytes)
         duration = None if upload is None else Fraction(upload.seconds)
-        timeline = await _read_exchange(jobs, document, parts["timeline"].filename, duration)
+        reading = await _read_exchange(jobs, document, parts["timeline"].filename, duration)
         said = timeline_of(wanted)  # a mood, an ending: what editing programs' files rarely say
         others = {name: value for name, value in asked.items() if name not in said}
-        wanted = await read_asked(parse_render_request, others | {"timeline": said | timeline})
+        wanted = await read_asked(parse_render_request, others | {"timeline": said | reading["timeline"]})
     changes, title = await _completed(request, wanted, upload)
     completed = {name: value for name, value in (wanted.asked() | changes).items() if value is not None}
     job = Job(
@@ -176,14 +180,14 @@ async def _submit(
 
 async def _read_exchange(
     jobs: Jobs, document: bytes, name: str, duration: Fraction | None, fps: Fraction | None = None
-) -> dict[str, Any]:
-    """What an editing program's file says, as a timeline in JSON; `duration`, in seconds, and `fps` count where it says
-    none. Raises `BadExchange`."""
+) -> probing.Reading:
+    """What an editing program's file says; `duration`, in seconds, and `fps` count where it says none. Raises
+    `BadExchange`."""
     if name.rpartition(".")[2].casefold() == "json":  # which nobody's library reads
         async with jobs.planning:
-            return await asyncio.to_thread(lambda: read_timeline(document, name, fps=fps, duration=duration).asked())
+            return await asyncio.to_thread(probing.reading_of, document, name, duration, fps)
     async with jobs.probing:
-        return await probing.timeline_in(document, name, duration, fps)
+        return await probing.reading_apart(document, name, duration, fps)
 
 
 async def _picture(request: Request, wanted: RenderRequest, parts: dict[str, Part]) -> Upload | None:
@@ -301,7 +305,7 @@ async def post_analysis(request: Request, idempotency_key: IdempotencyKey = None
     tags=["renders"],
     operation_id="readTimeline",
     response_model=Timeline,
-    responses=refusals(TooLarge, TooSlow, BadExchange, *BAD_VALUE),
+    responses=refusals(TooLarge, TooSlow, BadExchange, *BAD_VALUE) | _READ,
     openapi_extra=text_body("application/octet-stream", "The file."),
 )
 async def post_timeline(
@@ -322,7 +326,9 @@ async def post_timeline(
     """
     document = b"".join([piece async for piece in pieces(request, _MAX_EXCHANGE_BYTES)])
     seconds, rate = None if duration is None else Fraction(duration), None if fps is None else read_fps(fps)
-    return JSONResponse(await _read_exchange(jobs_of(request), document, f"timeline.{ending}", seconds, rate))
+    reading = await _read_exchange(jobs_of(request), document, f"timeline.{ending}", seconds, rate)
+    notes = [line[:_LONGEST_NOTE] for line in reading["notes"][:_MOST_NOTES]]
+    return JSONResponse(reading["timeline"], headers={"Undersong-Notes": json.dumps(notes)} if notes else None)
 
 
 @router.post(

@@ -64,7 +64,7 @@ def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: i
 
 @router.get("/v1/moods", tags=["moods"], operation_id="listMoods", response_model=messages.Moods)
 async def get_moods() -> JSONResponse:
-    """List the presets, styles and stingers.
+    """List the presets of moods and clips, styles and stingers.
 
     All can be asked for by their English and Chinese names.
     """

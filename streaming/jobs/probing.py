@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from moods.errors import OutOfRange
 from streaming.errors import NotAPicture, StreamingError
 from streaming.files.errors import BadVideo
-from streaming.files.exchange import BadExchange, read_timeline
+from streaming.files.exchange import BadExchange, read_exchange
 from streaming.jobs.apart import look_apart, tell_apart
 
 
@@ -44,23 +44,32 @@ def tell_seconds(path: str) -> int:
     return tell_apart(look)
 
 
-async def timeline_in(
-    document: bytes, name: str, duration: Fraction | None, fps: Fraction | None = None
-) -> dict[str, Any]:
-    """What an editing program's file says, as a timeline in JSON; `duration`, in seconds, and `fps` count where it says
-    none. Raises as `BadExchange` says."""
+class Reading(TypedDict):
+    """What an editing program's file says, in JSON values."""
+
+    timeline: dict[str, Any]
+    notes: list[str]
+    """What was left out or guessed, a line each."""
+
+
+def reading_of(document: bytes, name: str, duration: Fraction | None, fps: Fraction | None) -> Reading:
+    """Read a file; `duration`, in seconds, and `fps` count where it says none. Raises `BadExchange`."""
+    reading = read_exchange(document, name, fps=fps, duration=duration)
+    return {"timeline": reading.timeline.asked(), "notes": list(reading.notes)}
+
+
+async def reading_apart(document: bytes, name: str, duration: Fraction | None, fps: Fraction | None) -> Reading:
+    """The same in a process of its own. Raises as `BadExchange` says."""
     words = ["" if value is None else str(value) for value in (duration, fps)]
-    timeline: dict[str, Any] | None = await look_apart(
-        "streaming.jobs.probing:tell_timeline", name, *words, document=document
-    )
-    if timeline is None:
+    reading: Reading | None = await look_apart("streaming.jobs.probing:tell_reading", name, *words, document=document)
+    if reading is None:
         raise BadExchange(name, "", "reading it takes too much time or memory", "export a part of it")
-    return timeline
+    return reading
 
 
-def tell_timeline(name: str, duration: str, fps: str) -> int:
-    def look() -> dict[str, Any]:
+def tell_reading(name: str, duration: str, fps: str) -> int:
+    def look() -> Reading:
         seconds, rate = (Fraction(word) if word else None for word in (duration, fps))
-        return read_timeline(sys.stdin.buffer.read(), name, fps=rate, duration=seconds).asked()
+        return reading_of(sys.stdin.buffer.read(), name, seconds, rate)
 
     return tell_apart(look)

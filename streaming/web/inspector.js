@@ -42,7 +42,7 @@ export class Inspector {
       if (target.valueAsNumber >= 1) this.on.piece({ duration: target.valueAsNumber });
     });
     for (const button of document.querySelectorAll("[data-seconds]")) {
-      button.addEventListener("click", () => this.on.piece({ duration: Number(button.dataset.seconds) }));
+      button.addEventListener("click", () => this.on.clip(Number(button.dataset.seconds)));
     }
     $("#ending").addEventListener("change", ({ target }) => this.on.piece({ ending: target.value }));
     $("#loudness").addEventListener("change", ({ target }) => this.on.piece({ lufs: JSON.parse(target.value) }));

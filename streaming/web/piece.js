@@ -39,6 +39,8 @@ export function newPiece(duration = 30) {
 const pick = (source, names) =>
   Object.fromEntries(names.filter((name) => source[name] != null).map((name) => [name, source[name]]));
 
+const LISTS = ["sections", "hits"];
+const placeName = (place) => JSON.stringify(Object.entries(place).sort());
 const byPlace = (a, b) => a.at - b.at;
 
 /** A timeline of the server's; where it says nothing, as a list of cuts says nothing of moods, `piece` stays. */
@@ -90,6 +92,22 @@ export function withPicture(piece, { duration, fps, cuts, speech }) {
   const isInside = ({ at }) => at < duration;
   const [sections, hits] = [piece.sections.filter(isInside), piece.hits.filter(isInside)];
   return { ...piece, duration, fps, cuts, speech, sections, hits, lufs: piece.lufs ?? LOUDNESS[0] };
+}
+
+/** As long as one of `clips`, the server's presets, and formed like it; their own places are for a piece that has no
+    others but its beginning. */
+export function asClip(piece, duration, clips) {
+  const known = new Set(clips.flatMap(({ timeline }) => LISTS.flatMap((list) => timeline[list] ?? [])).map(placeName));
+  const [sections, hits] = LISTS.map((list) => piece[list].filter((each) => !known.has(placeName(each))));
+  const { timeline } = clips.find((clip) => clip.timeline.duration === duration) ?? { timeline: { duration } };
+  const isPlain = sections.length === 1 && !hits.length;
+  return {
+    ...piece,
+    ...pick(timeline, ["duration", "ending"]),
+    lufs: timeline.loudness?.lufs ?? piece.lufs,
+    sections: isPlain ? [...sections, ...(timeline.sections ?? [])] : sections,
+    hits: isPlain ? (timeline.hits ?? []) : hits,
+  };
 }
 
 /** The length of a frame of the picture in seconds, or a hundredth where there is no picture. */

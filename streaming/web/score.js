@@ -13,6 +13,7 @@ import { Picture } from "./picture.js";
 import {
   DUCK_GAIN_DB,
   added,
+  asClip,
   changed,
   frameOf,
   fromTimeline,
@@ -53,6 +54,7 @@ let wave = [];
 let plan = null;
 let moods = [];
 let styles = [];
+let clips = [];
 let asksPlan = 0;
 let asksMusic = 0;
 let lastFollowed_s = -1;
@@ -83,6 +85,7 @@ const inspector = new Inspector({
   change,
   place: move,
   remove,
+  clip: (seconds) => edit(asClip(piece, seconds, clips), "clip"),
   piece: (fields) => edit({ ...piece, ...fields }, Object.keys(fields).join()),
 });
 const strip = new Strip($("#strip"), { scrub, select, move, level, remove, add });
@@ -236,6 +239,8 @@ async function importTimeline(file) {
     const answer = await request(`v1/timelines?${query}`, { method: "POST", headers, body: file });
     const timeline = await answer.json();
     edit(fromTimeline(picture.known ? { ...timeline, duration, fps: piece.fps } : timeline, piece), "import");
+    const notes = JSON.parse(answer.headers.get("Undersong-Notes") ?? "[]");
+    if (notes.length) notice.say("said", { detail: notes.join("; ") });
   } catch (found) {
     if (!(found instanceof Problem)) throw found;
     notice.say("said", { detail: found.message });
@@ -610,7 +615,7 @@ async function begin() {
   translate();
   for (let pause_ms = 500; !moods.length; pause_ms = Math.min(5000, pause_ms * 2)) {
     try {
-      ({ moods, styles } = await fetchMoods());
+      ({ moods, styles, clips } = await fetchMoods());
     } catch {
       notice.say("offline");
       await new Promise((resolve) => setTimeout(resolve, pause_ms));

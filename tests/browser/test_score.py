@@ -158,6 +158,17 @@ def test_an_edit_is_heard_at_the_same_place_and_taken_back(browser: Browser, ser
         expect(page.locator("#picture-said")).to_contain_text("cannot be read")
 
 
+def test_the_form_of_a_clip_comes_and_goes_with_its_length(page: Page, server: Server) -> None:
+    open_score(page, server)
+    page.click("[data-seconds='30']")
+    expect(page.locator(".section")).to_have_count(2)
+    expect(page.locator(".hit")).to_have_count(1)
+    page.click("[data-seconds='15']")
+    expect(page.locator(".section")).to_have_count(1)
+    expect(page.locator(".hit")).to_have_count(0)
+    expect(page.locator("#ending")).to_have_value("loop")
+
+
 def test_the_score_page_fits_a_phone_and_can_be_read(browser: Browser, server: Server) -> None:
     with page_of(browser, viewport={"width": 360, "height": 640}, **PHONE) as page:
         open_score(page, server)

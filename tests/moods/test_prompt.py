@@ -115,7 +115,7 @@ def test_a_script_makes_no_difference(text: str, same: str) -> None:
     assert read.point.style == plain.point.style and read.point.valence == plain.point.valence
 
 
-@pytest.mark.parametrize("text", ["xyzzy", "asdf qwer", "я", "12345", "300 bpm", "#!/bin/sh"])
+@pytest.mark.parametrize("text", ["xyzzy", "asdf qwer", "я", "12345", "300 bpm", "#!/bin/sh", "no music"])
 def test_of_what_says_nothing_nothing_is_made_up(text: str) -> None:
     prompt = resolve_prompt(text)
     assert not prompt.is_understood and not prompt.moods and prompt.unknown

@@ -232,6 +232,7 @@ def test_operation_endpoints(server: Running) -> None:
     assert {"name", "zh", "valence", "energy"} <= set(moods["moods"][0])
     assert {"name", "zh"} <= set(moods["styles"][0])
     assert {"name", "zh", "beats"} <= set(moods["stingers"][0])
+    assert [clip["timeline"]["duration"] for clip in moods["clips"]] == [15, 30, 60]
 
 
 def test_head_is_answered_where_get_is(server: Running) -> None:

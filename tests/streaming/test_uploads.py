@@ -258,6 +258,9 @@ def test_an_editing_programs_file_becomes_a_timeline(renders: Running) -> None:
     plan = renders.http.post("/v1/timelines/plan", json=read.json() | {"mood": "epic"})
     TypeAdapter(messages.Plan).validate_json(plan.content)
     assert plan.json()["duration"] == 6
+    assert "Undersong-Notes" not in read.headers
+    beyond = renders.http.post("/v1/timelines?format=csv&duration=3&fps=25", content=CUT_LIST)
+    assert json.loads(beyond.headers["Undersong-Notes"]) == ["places outside the sequence were left out: 1"]
     assert_problem(renders.http.post("/v1/timelines?format=csv", content=CUT_LIST), 422, "bad_exchange")
     assert_problem(renders.http.post("/v1/timelines?format=exe", content=CUT_LIST), 422, "bad_parameter")
     assert_problem(renders.http.post("/v1/timelines?format=xml", content=bytes(17 << 20)), 413, "too_large")
