@@ -97,7 +97,7 @@ def test_a_dropped_picture_is_scored_heard_in_step_and_kept(page: Page, server: 
 
     for from_s in (0, 8.6):  # while it is composed, and when all is there; nobody speaks at either place
         apart_s, loudest = page.evaluate(PLAY_FROM, [from_s, 1.6])
-        assert loudest > 0.01 and abs(apart_s) < 0.02, (from_s, loudest, apart_s)
+        assert loudest > 0.01 and abs(apart_s) < 0.3, (from_s, loudest, apart_s)
         page.wait_for_function(WHOLE)
     page.click("#play")
 
