@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HIT_WEIGHT, SECTION_WEIGHT, STOP_WEIGHT = 4.0, 6.0, 2.0
 """Against 1 for a cut."""
-SECTION_BAR_WEIGHT, END_BAR_WEIGHT, HIT_BAR_WEIGHT = 5.0, 3.0, 0.3
+SECTION_BAR_WEIGHT, END_BAR_WEIGHT, HIT_BAR_WEIGHT = 5.0, 1.0, 0.3
 """What it costs if the beat that is met begins no bar."""
 _CHORD_STEP_S = 0.1
 _CHORD_COST = 1.0
