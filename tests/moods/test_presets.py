@@ -92,8 +92,8 @@ def test_prompts_move_the_point_the_way_they_say() -> None:
 
 
 def test_words_not_understood_are_named() -> None:
-    prompt = resolve_prompt("quux sad 魑魅 lofi")
-    assert prompt.unknown == ("quux", "魑魅")
+    prompt = resolve_prompt("quux sad 啊呃 lofi")
+    assert prompt.unknown == ("quux", "啊呃")
     assert prompt.moods == {"sad": 1.0}
     assert prompt.is_understood and not resolve_prompt("very quux").is_understood
     assert next(iter(style_names(prompt.point.style))) == "lofi"
