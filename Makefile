@@ -81,7 +81,7 @@ browser: $(DEV_READY)
 	-@$(PIP) 'pip>=25'  # an older one takes twice as long to choose among releases
 
 $(RUN_READY): pyproject.toml constraints.txt | .venv/bin/python
-	@echo "installing into .venv, once: about 450 MB"
+	@echo "installing into .venv, once: about 700 MB"
 	$(PIP) -e .
 	@touch $@
 
