@@ -43,7 +43,7 @@ from streaming.files.errors import (
 )
 from streaming.files.exchange import markers_document
 from streaming.files.exchange.writing import FORMATS as MARKER_FORMATS
-from streaming.files.loudness import Loudness, level_for, measure
+from streaming.files.loudness import Loudness, kept_outside, level_for, measure
 from streaming.files.media import FORMATS, Format, format_of, in_floats, read_audio, write_audio
 from streaming.files.mux import FILMS, check_container, mux
 from streaming.files.peaks import Curve, Curved, flat_curve, limiting, peak_db, true_peaks
@@ -175,6 +175,8 @@ def export(
             raise NoStems(generator.traits.name)
         composed = _Composed(job, begin(generator, job.take), lambda: kept.enter_context(StoredSound(scratch)))
         composed.compose(reins)
+        if composed.regions:
+            composed.compose_before(begin(generator, job.take), kept.enter_context(StoredSound(scratch)), reins)
         finish = _Finish(
             job, video, composed, provenance_of(job.take, generator.traits, has_picture=bool(video)), reins
         )
@@ -324,6 +326,8 @@ class _Composed:
         self.music = store()
         self.stems = {layer: store() for layer in LAYERS} if job.stems is not None else {}
         self.regions: tuple[Region, ...] = ()
+        self.before = self.music
+        """As it was before regions were composed once more: its level is that of all that stays."""
         self.chart = Chart(performance, job.timeline, job.out.stem, job.from_frame, job.num_frames)
 
     def compose(self, reins: _Reins) -> None:
@@ -348,6 +352,21 @@ class _Composed:
             if sound.notes is not None:
                 chart.note_notes(sound.notes)
             reins.tell("composing", frame / last)
+
+    def compose_before(self, performance: Performance, store: StoredSound, reins: _Reins) -> None:
+        """Raises as `compose`."""
+        frame, self.before = 0, store
+        for sound in play(performance, self._job.from_frame + self._job.num_frames):
+            samples = sound.pcm[max(0, self._job.from_frame - frame) :]
+            frame += len(sound.pcm)
+            if len(samples):
+                store.append(samples)
+            reins.check()
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Frames of the file between which it was composed once more."""
+        first, last = self._job.from_frame, self._job.from_frame + self._job.num_frames
+        return [(region.start_frame - first, (region.end_frame or last) - first) for region in self.regions]
 
     def redone(self) -> dict[str, Any]:
         """The report's word on what was composed once more: from which second to which."""
@@ -409,13 +428,23 @@ class _Finish:
             for samples in read_sound(self._video):
                 self.original.append(samples)
         voice: Sound = _silence(job.num_frames) if self.original is None else self.original
-        self._bed = bed_curve(music, voice, speech, duck)
-        bed = self._bed.apply(music)
-        self._mix: Sound = bed if self.original is None else mixed(self.original, bed)
+        self._bed = bed_curve(self._composed.before, voice, speech, duck)
+
+        def laid_under(sound: Sound) -> Sound:
+            bed = self._bed.apply(sound)
+            return bed if self.original is None else mixed(self.original, bed)
+
+        self._mix: Sound = laid_under(music)
         self._curve: Curve | None = None
         if job.goal is not None or self.original is not None:
             lufs = None if job.goal is None else job.goal.lufs
-            self._curve = level_for(self._mix, lufs, self._goal.true_peak_db, is_loop=job.is_loop)
+            self._curve = self._level_of(laid_under(self._composed.before), self._mix, lufs)
+
+    def _level_of(self, before: Sound, sound: Sound, lufs: float | None) -> Curve:
+        """The curve for `sound`: that of what it was `before`, but where it was composed once more."""
+        limit_db, spans = self._goal.true_peak_db, self._composed.spans()
+        curve = level_for(before, lufs, limit_db, is_loop=self._job.is_loop)
+        return kept_outside(curve, sound, limit_db, spans) if spans else curve
 
     def _levelled(self, sound: Sound) -> Sound:
         return sound if self._curve is None else Curved(sound, self._curve)
@@ -429,7 +458,7 @@ class _Finish:
                 music = self._composed.music
                 curve = None
                 if self._job.goal is not None:
-                    curve = level_for(music, self._goal.lufs, self._goal.true_peak_db, is_loop=self._job.is_loop)
+                    curve = self._level_of(self._composed.before, music, self._goal.lufs)
                 self._fill_sound(file, wanted, music if curve is None else Curved(music, curve))
             case "stem":
                 assert wanted.layer is not None

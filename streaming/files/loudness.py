@@ -5,13 +5,14 @@ Remembers nothing; the calling thread does the work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from moods.timeline import LoudnessGoal, Timeline
 from streaming.files.filters import filtered
-from streaming.files.peaks import Curve, Curved, limiting, true_peaks
+from streaming.files.peaks import HOP_FRAMES, Curve, Curved, limiting, true_peaks
 from streaming.files.sound import Sound
 
 CEILING_MARGIN_DB = 0.2
@@ -94,3 +95,13 @@ def level_for(sound: Sound, lufs: float | None, true_peak_db: float, *, is_loop:
         if measured is not None:
             slope = float(np.clip((measured - before) / step_db, 0.25, 1.0))
     return curve
+
+
+def kept_outside(curve: Curve, sound: Sound, true_peak_db: float, spans: Sequence[tuple[int, int]]) -> Curve:
+    """`curve`, deeper within `spans` (frames) where the peaks of `sound` ask for it, and the same everywhere else."""
+    deeper = limiting(true_peaks(Curved(sound, curve)), true_peak_db - CEILING_MARGIN_DB)
+    points = np.arange(len(curve)) * HOP_FRAMES
+    is_inside = np.zeros(len(curve), bool)
+    for start, end in spans:  # between two points the gain is a straight line
+        is_inside |= (points >= start + HOP_FRAMES) & (points <= end - HOP_FRAMES)
+    return np.where(is_inside, curve * deeper, curve)

@@ -183,6 +183,19 @@ def test_sixteen_bits_are_dithered_the_same_each_time(suffix: str) -> None:
     assert abs(np.corrcoef(rest[:, 0], tone[:, 0])[0, 1]) < 0.01
 
 
+def test_what_is_composed_once_more_changes_nothing_else_at_a_level_either(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    asked, files, reports = {"duration": 8, "loudness": {"lufs": -12}}, [], []
+    for name, redo in (("one.wav", []), ("other.wav", [{"start": 3, "end": 5, "seed": 9}])):
+        job = job_for(tmp_path / name, asked | {"redo": redo}, goal=LoudnessGoal(lufs=-12))
+        reports.append(make(job))
+        files.append(soundfile.read(job.out)[0])
+    ((start_s, end_s),) = reports[1]["redo"]
+    is_other = np.flatnonzero((files[0] != files[1]).any(axis=1)) / 48_000
+    assert len(is_other) > 10_000 and start_s <= is_other[0] and is_other[-1] <= end_s
+
+
 def test_a_layer_above_full_scale_is_kept_whole() -> None:
     tone, file = sine(440.0, 1.0, 1.6), io.BytesIO()
     write_audio(file, [tone], in_floats(format_of(Path("x.wav"))), {"comment": "a test"})
