@@ -74,14 +74,13 @@ def main() -> None:
         clip, out = long_clip(Path(name), minutes), Path(name) / "scored.mkv"
         words = ["render", "healing", "--video", str(clip), "--out", str(out), "--seed", "7", "--json"]
         began = time.monotonic()
-        running = subprocess.Popen(
-            [sys.executable, "-m", "streaming.cli", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        held_mb = peak_mb(psutil.Process(running.pid))
-        output, _ = running.communicate()
+        told = Path(name) / "report.json"  # longer than a pipe holds
+        with told.open("w") as output:
+            running = subprocess.Popen([sys.executable, "-m", "streaming.cli", *words], cwd=ROOT, stdout=output)
+            held_mb = peak_mb(psutil.Process(running.pid))
         wall_s = time.monotonic() - began
-        assert running.returncode == 0, running.returncode
-        report = json.loads(output)
+        assert running.wait() == 0, running.returncode
+        report = json.loads(told.read_text(encoding="utf-8"))
         off = (probe(out).duration - probe(clip).duration) * Fraction(FPS)
         record("hour_of_video", {
             "minutes": minutes,
