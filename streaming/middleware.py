@@ -9,6 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}")
@@ -38,10 +39,15 @@ def _forwarded_prefix(scope: Scope) -> str:
     return prefix if _PREFIX.fullmatch(prefix) else ""
 
 
+def is_head(request: Request) -> bool:
+    """Whether the body will be left out of the answer."""
+    return getattr(request.state, "is_head", False)
+
+
 class HeadAsGet:
     """Lets every GET route answer HEAD; the server leaves the body out (RFC 9110, section 9.3.2).
 
-    A route whose GET does more than answer finds `is_head` in the request's state.
+    A route whose GET does more than answer asks `is_head`.
     """
 
     def __init__(self, app: ASGIApp) -> None:

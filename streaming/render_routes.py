@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from fractions import Fraction
 from pathlib import Path as FilePath
 from pathlib import PurePath
@@ -46,6 +46,7 @@ from streaming.jobs.job import Job, Upload, media_type_of
 from streaming.jobs.jobs import Jobs
 from streaming.jobs.planned import planned
 from streaming.jobs.uploads import Part, is_form, pieces, received_form
+from streaming.middleware import is_head
 from streaming.openapi import BAD_BODY, BAD_VALUE, answer, body, form, refusals, text_body
 from streaming.reading import parse_json, read_asked, read_json
 from streaming.routes import conductor_of, prefix_of
@@ -420,17 +421,8 @@ async def get_events(
     if job.is_final and last_event_id == _event_id(job):
         return Response(status_code=204)  # by which an EventSource knows that it need not come again
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    body: AsyncIterator[str] = iter_nothing() if _is_head(request) else _events(request, job)
+    body: Iterable[str] | AsyncIterator[str] = () if is_head(request) else _events(request, job)
     return StreamingResponse(body, 200, headers, "text/event-stream")
-
-
-async def iter_nothing() -> AsyncIterator[str]:
-    return
-    yield
-
-
-def _is_head(request: Request) -> bool:
-    return getattr(request.state, "is_head", False)
 
 
 def _event_id(job: Job) -> str:
@@ -507,7 +499,7 @@ async def get_audition(
     if job.kind != "render" or variation > job.asked.get("variations", 1):
         raise NothingToHear(f"the job has no music numbered {variation}")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Accept-Ranges": "none"}
-    if _is_head(request):
+    if is_head(request):
         return StreamingResponse(iter(()), 200, headers, "audio/wav")
     path = jobs.audition(job, variation)
     while not await asyncio.to_thread(path.exists):

@@ -29,6 +29,7 @@ from streaming.errors import (
     UnknownStation,
     UpgradeRequired,
 )
+from streaming.middleware import is_head
 from streaming.openapi import BAD_BODY, BAD_CONTROL, BAD_VALUE, answer, body, refusals, socket
 from streaming.reading import read_asked, read_json
 from streaming.session import Session
@@ -279,14 +280,14 @@ async def get_audio(
     if kind not in http_audio.MEDIA_TYPES:
         raise UnknownFormat(kind, http_audio.MEDIA_TYPES)
     headers, media_type = {"Cache-Control": "no-store"}, http_audio.MEDIA_TYPES[kind]
-    is_head = getattr(request.state, "is_head", False)
-    range_ = None if is_head else request.headers.get("range")
+    has_no_body = is_head(request)
+    range_ = None if has_no_body else request.headers.get("range")
     peeked = await asyncio.to_thread(http_audio.peek, kind, range_) if range_ else None
     if peeked:
         headers["Content-Range"] = f"bytes 0-{len(peeked) - 1}/*"
         return Response(peeked, 206, headers, media_type)
     headers |= {"Accept-Ranges": "none", "X-Accel-Buffering": "no"}  # nginx would hold back what is to be heard now
-    if is_head:
+    if has_no_body:
         return StreamingResponse(iter(()), 200, headers, media_type)
     session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS, http_audio.LAG_BLOCKS)
     return http_audio.AudioResponse(station, session, kind, headers)
