@@ -47,7 +47,7 @@ def play_loop(
         if (part := _between(sound, frame, *seam)) is not None:
             ends.append(part)
         if not is_second and sound.notes is not None:
-            yield replace(_cut(sound, 0, 0), notes=sound.notes)
+            yield sound.between(0, 0)
         last = second + num_frames
         if (part := _between(sound, frame, second, last - _SEAM_FRAMES)) is not None:
             yield part
@@ -84,11 +84,7 @@ class _Blend:
 def _between(sound: Sound, frame: int, first: int, last: int) -> Sound | None:
     """What of a block, which begins at `frame`, lies in `first` … `last` - 1, without its notes."""
     start, end = max(0, first - frame), min(BLOCK_FRAMES, last - frame)
-    return _cut(sound, start, end) if start < end else None
-
-
-def _cut(sound: Sound, start: int, end: int) -> Sound:
-    return Sound(sound.pcm[start:end], None if sound.stems is None else sound.stems[:, :, start:end])
+    return replace(sound.between(start, end), notes=None) if start < end else None
 
 
 def _joined(sounds: list[Sound]) -> Sound:

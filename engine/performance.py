@@ -67,6 +67,11 @@ class Sound:
         stems = None if self.stems is None else self.stems * gain[:, 0]
         return replace(self, pcm=self.pcm * gain, stems=stems)
 
+    def between(self, start: int, end: int | None = None) -> Sound:
+        """Its frames `start` … before `end`, and all its notes."""
+        stems = None if self.stems is None else self.stems[:, :, start:end]
+        return replace(self, pcm=self.pcm[start:end], stems=stems)
+
 
 _SILENCE = Sound(np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
 _SILENCE.pcm.flags.writeable = False

@@ -6,7 +6,6 @@ In: a take and a length; out: blocks. Remembers nothing between calls; the calli
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -106,11 +105,7 @@ def _play_once(
             frames_left = np.arange(BLOCK_FRAMES - 1, -1, -1) + last - frame - BLOCK_FRAMES
             sound = sound.under(np.clip(frames_left / _RAMP_FRAMES, 0.0, 1.0).astype(np.float32)[:, None])
         if start < end:
-            yield replace(
-                sound,
-                pcm=sound.pcm[start:end],
-                stems=None if sound.stems is None else sound.stems[:, :, start:end],
-            )
+            yield sound.between(start, end)
         frame += BLOCK_FRAMES
 
 

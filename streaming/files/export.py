@@ -22,6 +22,7 @@ from engine.backends import open_generator
 from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.performance import Performance
+from engine.performance import Sound as PlayedSound
 from engine.redo import Region
 from engine.render import begin, play, regions_of
 from engine.take import Take
@@ -115,6 +116,12 @@ class RenderJob:
         """The files end where they begin."""
         return self.timeline is not None and self.timeline.ending == "loop"
 
+    @property
+    def depends_on_all(self) -> bool:
+        """A level, or how the music gives way to speech: one part of the music weighs in on another's gain."""
+        is_spoken_over = self.timeline is not None and bool(self.timeline.speech)
+        return self.goal is not None or self.video is not None or is_spoken_over
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -175,7 +182,7 @@ def export(
             raise NoStems(generator.traits.name)
         composed = _Composed(job, begin(generator, job.take), lambda: kept.enter_context(StoredSound(scratch)))
         composed.compose(reins)
-        if composed.regions:
+        if composed.regions and job.depends_on_all:
             composed.compose_before(begin(generator, job.take), kept.enter_context(StoredSound(scratch)), reins)
         finish = _Finish(
             job, video, composed, provenance_of(job.take, generator.traits, has_picture=bool(video)), reins
@@ -295,7 +302,8 @@ def _targets(paths: Sequence[Path], sources: Sequence[Path]) -> list[Target]:
 
 def _scratch_folder(targets: Sequence[Target], wanted: Sequence[_Deliverable], job: RenderJob) -> Path:
     """Where sound waits: in the folder for temporary files, or beside the first target. Raises `NoRoom`."""
-    num_sounds = 1 + (len(LAYERS) if job.stems is not None else 0) + (job.video is not None)
+    is_kept_twice = bool(job.take.redone) and job.depends_on_all
+    num_sounds = 1 + is_kept_twice + (len(LAYERS) if job.stems is not None else 0) + (job.video is not None)
     kept_bytes = num_sounds * job.num_frames * FRAME_BYTES
     beside = []
     for target, deliverable in zip(targets, wanted, strict=True):
@@ -322,7 +330,7 @@ class _Composed:
     """The music as it comes from the generator, its stems where they are wanted, and what is known besides."""
 
     def __init__(self, job: RenderJob, performance: Performance, store: Callable[[], StoredSound]) -> None:
-        self._job, self._performance = job, performance
+        self._job, self._performance, self._last_frame = job, performance, job.from_frame + job.num_frames
         self.music = store()
         self.stems = {layer: store() for layer in LAYERS} if job.stems is not None else {}
         self.regions: tuple[Region, ...] = ()
@@ -332,46 +340,46 @@ class _Composed:
 
     def compose(self, reins: _Reins) -> None:
         """Raises `Cancelled`, `CannotKeep`, `BadTake`."""
-        job, chart, frame = self._job, self.chart, 0
-        last = job.from_frame + job.num_frames
-        has_notes = job.midi is not None and self._performance.generator.traits.has_notes
-        self.regions = regions_of(job.take, self._performance.generator.traits, last)
+        chart, traits = self.chart, self._performance.generator.traits
+        self.regions = regions_of(self._job.take, traits, self._last_frame)
         sounds = play(
-            self._performance, last, chart.note_next, stems=bool(self.stems), notes=has_notes, regions=self.regions
-        )
-        for sound in sounds:
-            before = max(0, job.from_frame - frame)
-            samples = sound.pcm[before:]
-            frame += len(sound.pcm)
-            if len(samples):
-                self.music.append(samples)
+            self._performance, self._last_frame, chart.note_next, stems=bool(self.stems),
+            notes=self._job.midi is not None and traits.has_notes, regions=self.regions,
+        )  # fmt: skip
+        for sound, frame in self._in_files(sounds):
+            if len(sound.pcm):
+                self.music.append(sound.pcm)
                 for number, stem in enumerate(self.stems.values()):
-                    own = np.zeros_like(samples) if sound.stems is None else sound.stems[number, :, before:].T
-                    stem.append(own)
-                reins.on_sound(samples)
+                    stem.append(np.zeros_like(sound.pcm) if sound.stems is None else sound.stems[number].T)
+                reins.on_sound(sound.pcm)
             if sound.notes is not None:
                 chart.note_notes(sound.notes)
-            reins.tell("composing", frame / last)
+            reins.tell("composing", frame / self._last_frame)
 
     def compose_before(self, performance: Performance, store: StoredSound, reins: _Reins) -> None:
         """Raises as `compose`."""
-        frame, self.before = 0, store
-        for sound in play(performance, self._job.from_frame + self._job.num_frames):
-            samples = sound.pcm[max(0, self._job.from_frame - frame) :]
-            frame += len(sound.pcm)
-            if len(samples):
-                store.append(samples)
+        self.before = store
+        for sound, _ in self._in_files(play(performance, self._last_frame)):
+            if len(sound.pcm):
+                store.append(sound.pcm)
             reins.check()
+
+    def _in_files(self, sounds: Iterator[PlayedSound]) -> Iterator[tuple[PlayedSound, int]]:
+        """What of each sound goes into the files, and the frame up to which it has been composed."""
+        frame = 0
+        for sound in sounds:
+            before = max(0, self._job.from_frame - frame)
+            frame += len(sound.pcm)
+            yield sound.between(before), frame
 
     def spans(self) -> list[tuple[int, int]]:
         """Frames of the file between which it was composed once more."""
-        first, last = self._job.from_frame, self._job.from_frame + self._job.num_frames
-        return [(region.start_frame - first, (region.end_frame or last) - first) for region in self.regions]
+        first = self._job.from_frame
+        return [(region.start_frame - first, (region.end_frame or self._last_frame) - first) for region in self.regions]
 
     def redone(self) -> dict[str, Any]:
-        """The report's word on what was composed once more: from which second to which."""
-        last = self._job.from_frame + self._job.num_frames
-        spans = [(region.start_frame, region.end_frame or last) for region in self.regions]
+        """The report's word on what was composed once more: from which second of the file to which."""
+        spans = self.spans()
         return {"redo": [[frame / SAMPLE_RATE for frame in span] for span in spans]} if spans else {}
 
 
