@@ -290,7 +290,7 @@ def test_operation_endpoints(server: Running) -> None:
 
 def test_head_is_answered_where_get_is(server: Running) -> None:
     links = server.open()["links"]
-    pages = ["/", "/score", "/web/live.js", "/healthz", "/readyz", "/metrics", "/v1/moods", "/v1/stations"]
+    pages = ["/", "/score", "/client/live.js", "/healthz", "/readyz", "/metrics", "/v1/moods", "/v1/stations"]
     streams = [links[each] for each in ("take", "wav", "ogg", "mp3")]
     for path in [*pages, links["self"], *streams]:
         head = server.http.head(path)
@@ -398,7 +398,7 @@ def test_a_slow_reader_of_a_stream_hears_what_is_new_when_it_reads_again(server:
 
 def test_studio_page_is_served(server: Running) -> None:
     assert "text/html" in server.http.get("/").headers["content-type"]
-    assert server.http.get("/web/live.js").status_code == 200
+    assert server.http.get("/client/live.js").status_code == 200
 
 
 def test_a_listener_who_is_gone_before_anything_is_sent_leaves_no_session(server: Running) -> None:
