@@ -6,6 +6,8 @@ MoodsError
 │   ├── UnknownStyle
 │   ├── UnknownStinger
 │   ├── UnknownClip
+│   ├── UnknownState
+│   ├── UnknownParameter
 │   └── UnknownKey
 ├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
 ├── OutOfRange           a number outside its range, or not a number
@@ -68,6 +70,14 @@ class UnknownStinger(UnknownName):
 
 class UnknownClip(UnknownName):
     code, noun = "unknown_preset", "preset"
+
+
+class UnknownState(UnknownName):
+    code, noun = "unknown_state", "state"
+
+
+class UnknownParameter(UnknownName):
+    code, noun = "unknown_parameter", "parameter"
 
 
 class UnknownKey(UnknownName):
