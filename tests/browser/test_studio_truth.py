@@ -255,7 +255,8 @@ def test_a_refused_offer_falls_back_and_a_station_that_is_gone_is_opened_anew(br
 # Blocks of a tone given to the page's own WebSocket listener, rendered offline: [what sounded, what was sent].
 # `given`: numbers of the 20 ms blocks that arrive.
 RENDER = """async (given) => {
-  const { PcmSession } = await import("./web/pcm.js");
+  const { PcmSession } = await import("./client/pcm.js");
+  const { Server } = await import("./client/server.js");
   const context = new OfflineAudioContext(2, 48000, 48000);
   Object.defineProperty(context, "state", { value: "running" });
   const input = new GainNode(context);
@@ -264,7 +265,7 @@ RENDER = """async (given) => {
   window.fetch = async () => new Response("{}");
   let socket = null;
   window.WebSocket = class { constructor() { socket = this; } close() {} };
-  const session = new PcmSession(20, input, { onNode() {}, onStats() {} });
+  const session = new PcmSession(new Server(document.baseURI), 20, input, { onNode() {}, onStats() {} });
   const connected = session.connect("x");
   while (!socket) await new Promise((resolve) => setTimeout(resolve));
   for (const number of given) {
