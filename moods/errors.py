@@ -6,6 +6,7 @@ MoodsError
 │   ├── UnknownStyle
 │   ├── UnknownStinger
 │   ├── UnknownClip
+│   ├── UnknownMarker
 │   └── UnknownKey
 ├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
 ├── OutOfRange           a number outside its range, or not a number
@@ -68,6 +69,10 @@ class UnknownStinger(UnknownName):
 
 class UnknownClip(UnknownName):
     code, noun = "unknown_preset", "preset"
+
+
+class UnknownMarker(UnknownName):
+    code, noun = "unknown_marker", "marker"
 
 
 class UnknownKey(UnknownName):
