@@ -8,6 +8,7 @@ MoodsError
 │   ├── UnknownClip
 │   ├── UnknownState
 │   ├── UnknownParameter
+│   ├── UnknownMarker
 │   └── UnknownKey
 ├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
 ├── OutOfRange           a number outside its range, or not a number
@@ -78,6 +79,10 @@ class UnknownState(UnknownName):
 
 class UnknownParameter(UnknownName):
     code, noun = "unknown_parameter", "parameter"
+
+
+class UnknownMarker(UnknownName):
+    code, noun = "unknown_marker", "marker"
 
 
 class UnknownKey(UnknownName):

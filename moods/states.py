@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from moods.errors import BadControl, OutOfRange, UnknownState, shown
-from moods.fields import MAX_OVER_SECONDS, Absent, Beat, Model, MoodFields, Over, check_number, parse_part, read_over
+from moods.fields import MAX_OVER_SECONDS, Absent, Grid, Model, MoodFields, Over, check_number, parse_part, read_over
 from moods.glide import Span
 from moods.mood import DEFAULT_MOOD, style_names
 from moods.names import nearest
@@ -117,7 +117,7 @@ class Transition(Model):
     """The state that is left, several, or "*": any, and none."""
     to: str | list[str] = Field(default=ANY, examples=["explore"])
     """The state that begins, several, or "*": any."""
-    at: Beat | None = Field(default=None, examples=["bar"])
+    at: Grid | None = Field(default=None, examples=["bar"])
     """Where it begins; null or left out: at the next bar."""
     over: Over = Field(default=None, examples=["2 bars"])
     """How long the way there takes; null or left out: 2 bars by a glide, else nothing."""
