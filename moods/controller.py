@@ -124,7 +124,7 @@ class Controller:
     ) -> None:
         fields = opening if isinstance(opening, Opening) else Opening()
         timeline = fields.timeline
-        begun: MoodFields = fields if timeline is None else timeline
+        begun: MoodFields = fields.begun if timeline is None else timeline
         point = opening if isinstance(opening, Mood) else opening_point(begun)
         self.seed = seed if seed is not None else fields.chosen_seed or 0
         self.plan = None if timeline is None else timeline.plan
@@ -141,7 +141,7 @@ class Controller:
         self._marked = [] if timeline is None else _marked_places(timeline)
         self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, Pivots(course))
         if timeline is None:
-            ramps.begin(fields)
+            ramps.begin(begun)
         else:
             self._begin(timeline, ramps)
 

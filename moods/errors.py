@@ -6,6 +6,8 @@ MoodsError
 │   ├── UnknownStyle
 │   ├── UnknownStinger
 │   ├── UnknownClip
+│   ├── UnknownState
+│   ├── UnknownParameter
 │   ├── UnknownMarker
 │   └── UnknownKey
 ├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
@@ -69,6 +71,14 @@ class UnknownStinger(UnknownName):
 
 class UnknownClip(UnknownName):
     code, noun = "unknown_preset", "preset"
+
+
+class UnknownState(UnknownName):
+    code, noun = "unknown_state", "state"
+
+
+class UnknownParameter(UnknownName):
+    code, noun = "unknown_parameter", "parameter"
 
 
 class UnknownMarker(UnknownName):

@@ -40,6 +40,8 @@ MAX_SECONDS = 366 * 86_400.0
 MAX_OVER_SECONDS = 600.0
 MAX_OVER_BEATS = 2400.0
 MAX_SEED = 2**63 - 1
+MOST_PROMPT_CHARACTERS = 20_000
+"""Of all prompts in one message: as many as are read in about a second."""
 LAYER_GAIN_DB = (-60.0, 12.0)
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -132,11 +134,13 @@ _FIELD_NAMES: set[str] = set()
 class Model(BaseModel):
     """What a client sends, or a part of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_extra=tidy)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_extra=tidy, serialize_by_alias=True
+    )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        _FIELD_NAMES.update(cls.model_fields)
+        _FIELD_NAMES.update(field.alias or name for name, field in cls.model_fields.items())
 
     def asked(self) -> dict[str, Any]:
         """What was asked, as JSON values; what was left out stays out. Read again, it is equal to this."""
@@ -251,6 +255,16 @@ def check_seed(seed: object) -> object:
     return seed
 
 
+def check_prompts(fields: Iterable[object], where: str) -> None:
+    """Prompts are read one after another, and whoever else has one waits. Raises `BadControl` where they are too long
+    together; `fields` are mood fields as they were sent."""
+    prompts = [each["prompt"] for each in fields if isinstance(each, Mapping) and "prompt" in each]
+    num_characters = sum(len(prompt) for prompt in prompts if isinstance(prompt, str))
+    if num_characters > MOST_PROMPT_CHARACTERS:
+        allowed = f"allowed are {MOST_PROMPT_CHARACTERS}; say less"
+        raise BadControl(f"the prompts of {where} have {num_characters} characters; {allowed}")
+
+
 SEED_SCHEMA = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
 
 
@@ -322,6 +336,13 @@ def grid_beats(at: str) -> int | None:
     return int(match[1]) * (BEATS_PER_BAR if match[2] == "bar" else 1)
 
 
+def _check_grid(at: object) -> object:
+    if not isinstance(at, str):
+        raise BadControl(f'at is {shown(at)}; expected now, beat, bar, phrase, section, "N beats" or "N bars"')
+    grid_beats(at)
+    return at
+
+
 def _check_at(at: object) -> object:
     if isinstance(at, str):
         grid_beats(at)
@@ -344,9 +365,10 @@ _Every = Annotated[
         }
     ),
 ]
-At = Annotated[
-    Literal["now", "beat", "bar", "phrase", "section"] | _Every | Seconds | Marker, BeforeValidator(_check_at)
-]
+_OnGrid = Literal["now", "beat", "bar", "phrase", "section"] | _Every
+Grid = Annotated[_OnGrid, BeforeValidator(_check_grid)]
+"""Where something is asked to happen whenever it happens."""
+At = Annotated[_OnGrid | Seconds | Marker, BeforeValidator(_check_at)]
 """Where something is asked to happen."""
 
 
@@ -355,6 +377,18 @@ def parse(model: type[_M], obj: Mapping[str, Any]) -> _M:
         return model.model_validate(dict(obj))
     except ValidationError as error:
         raise _named(error, model) from None
+
+
+def parse_part(model: type[_M], obj: object, where: str) -> _M:
+    """Read a part of a message; what is wrong in it is told with `where` it is. Raises `BadControl`."""
+    if isinstance(obj, model):
+        return obj
+    if not isinstance(obj, Mapping):
+        raise BadControl(f"{where} is {shown(obj)}; expected an object")
+    try:
+        return parse(model, obj)
+    except MoodsError as error:
+        raise BadControl(f"{where}: {error}") from None
 
 
 def _named(error: ValidationError, model: type[BaseModel]) -> MoodsError:
@@ -368,8 +402,9 @@ def _named(error: ValidationError, model: type[BaseModel]) -> MoodsError:
     field = ".".join(str(part) for part in row["loc"] if str(part) in _FIELD_NAMES) or "control"
     if row["type"] == "extra_forbidden":
         unknown, known = row["loc"][-1], (MoodFields if "set" in row["loc"] else model).model_fields
-        near = nearest(str(unknown), known)
-        way_out = f"nearest: {', '.join(near)}" if near else f"expected {', '.join(known)}"
+        names = [field.alias or name for name, field in known.items()]
+        near = nearest(str(unknown), names)
+        way_out = f"nearest: {', '.join(near)}" if near else f"expected {', '.join(names)}"
         return BadControl(f"{shown(unknown)} is not a field here; {way_out}")
     if row["type"] == "missing":
         return BadControl(f"{field} is missing")
