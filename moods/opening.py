@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -12,7 +13,17 @@ from moods.errors import BadControl, shown
 from moods.fields import SEED_SCHEMA, Absent, MoodFields, check_seed, parse
 from moods.timeline import Timeline
 
-_Label = Annotated[str, Field(max_length=200)]
+_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
+
+
+def _check_name(name: object) -> object:
+    """Raises `BadControl`: a name is part of addresses."""
+    if isinstance(name, str) and not _NAME.fullmatch(name):
+        raise BadControl(f"name is {shown(name, 40)}; allowed are 1 … 64 of the letters A-Z and a-z, digits, - and _")
+    return name
+
+
+_Name = Annotated[str, Field(pattern=f"^{_NAME.pattern}$"), BeforeValidator(_check_name)]
 
 
 class Opening(MoodFields):
@@ -20,8 +31,8 @@ class Opening(MoodFields):
 
     seed: Annotated[int, BeforeValidator(check_seed), WithJsonSchema(SEED_SCHEMA)] | None = None
     """Same seed, same controls: same music. Null or left out: a new one."""
-    name: _Label | None = Field(default=None, examples=["desk"])
-    """What people call it; null or left out: its id."""
+    name: _Name | None = Field(default=None, examples=["desk"])
+    """Its address beside its id, which no other station has; one that has a name is not closed when nobody listens."""
     timeline: Timeline | Absent = None
     """A piece of a known length instead of music without end; it says the mood itself."""
 
@@ -41,8 +52,8 @@ class Opening(MoodFields):
 class Changes(MoodFields):
     """What is to change in a station: mood fields, as by a `steer`, and its name."""
 
-    name: _Label | None = Field(default=None, examples=["stage"])
-    """What people call it; null: its id."""
+    name: _Name | None = Field(default=None, examples=["stage"])
+    """Its address beside its id, which no other station has; null: its id alone."""
 
     def steer(self) -> Steer | None:
         """The steer that the mood fields are; None where only the name is to change."""

@@ -82,6 +82,8 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     app.include_router(whep.router)
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
+    client = resources.files("streaming") / "client"
+    app.mount("/client", StaticFiles(directory=str(client), check_dir=False))
 
     @app.get("/", include_in_schema=False)
     async def studio() -> FileResponse:

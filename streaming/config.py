@@ -119,7 +119,7 @@ class Config(_Settings):
     """How long before its tick a block is made at least: less is quicker to the hand. An engine that
     comes late takes more, up to 150 ms, until it has been quiet for a while."""
     idle_close_s: float = Field(300.0, ge=0, le=86_400)
-    """A station without listeners and clients is closed after this; 0 keeps it."""
+    """A station without a name, listeners and clients is closed after this; 0 keeps it."""
     sleep_s: float = Field(60.0, ge=0, le=86_400)
     """A station that nobody has listened to or steered for so long sleeps: its music stands still, and costs nothing,
     until somebody does; 0 lets it play on."""

@@ -6,6 +6,7 @@ StreamingError
 ├── NoWebRtcNetwork                          501: no network interface that WebRTC uses
 ├── EngineUnavailable                        503: the engine restarts or has no time left
 ├── ControlRefused                           409: a control that fits, but not where the music is now
+├── NameTaken                                409: another station has this name
 ├── BadRequest                               400: a body that cannot be read
 │   └── BadOffer                             400: an SDP offer that cannot be answered
 ├── BadText                                  422: text that is not Unicode
@@ -110,6 +111,13 @@ class ControlRefused(StreamingError):
     def __init__(self, code: str, detail: str, **members: Any) -> None:
         super().__init__(detail, **members)
         self.code = code
+
+
+class NameTaken(StreamingError):
+    code, status, title = "name_taken", 409, "Another station has this name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"name is {shown(name)}, as another station is; choose another", field="name", value=name)
 
 
 class BadRequest(StreamingError):

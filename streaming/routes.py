@@ -25,6 +25,7 @@ from streaming.errors import (
     BadParameter,
     ControlRefused,
     EngineUnavailable,
+    NameTaken,
     RateLimited,
     TooManyControls,
     TooManySessions,
@@ -43,7 +44,7 @@ from streaming.transports import http_audio, websocket
 
 router = APIRouter()
 
-StationId = Annotated[str, Path(description="The station's id.", examples=["3f9c2a61b04d"])]
+StationId = Annotated[str, Path(description="The station's id or name.", examples=["3f9c2a61b04d"])]
 AudioFormat = Annotated[
     str,
     messages.OneOf(messages.AUDIO_FORMATS),
@@ -126,7 +127,7 @@ async def get_schema() -> dict[str, Any]:
     tags=["stations"],
     operation_id="openStation",
     response_model=messages.Station,
-    responses=refusals(*BAD_BODY, *BAD_VALUE, TooManyStations, EngineUnavailable)
+    responses=refusals(*BAD_BODY, *BAD_VALUE, NameTaken, TooManyStations, EngineUnavailable)
     | {201: {"description": "It plays.", "headers": {"Location": {"schema": {"type": "string"}}}}},
     openapi_extra=body(
         "Opening",
@@ -138,7 +139,7 @@ async def get_schema() -> dict[str, Any]:
 async def post_station(request: Request) -> JSONResponse:
     """Open a station.
 
-    It plays when this answers. Without a body it plays the mood `healing`.
+    It plays when this answers. Without a body it plays the mood `healing`. A `name` stands for its id in every address.
     """
     station = await conductor_of(request).open_station(await read_asked(parse_opening, await read_json(request)))
     prefix = prefix_of(request)
@@ -172,7 +173,7 @@ async def get_station(request: Request, station_id: StationId) -> JSONResponse:
     tags=["stations"],
     operation_id="changeStation",
     response_model=messages.Station,
-    responses=refusals(UnknownStation, *BAD_BODY, *BAD_VALUE, RateLimited, EngineUnavailable),
+    responses=refusals(UnknownStation, *BAD_BODY, *BAD_VALUE, NameTaken, RateLimited, EngineUnavailable),
     openapi_extra=body("Changes", energy={"energy": 0.9}, name={"name": "stage"}),
 )
 async def patch_station(request: Request, station_id: StationId) -> JSONResponse:
@@ -184,10 +185,15 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
     station = conductor.station(station_id)
     _limit(request)
     changes = await read_asked(parse_changes, await read_json(request))
-    if (steer := changes.steer()) is not None:
-        await conductor.control(station, steer)
+    before = station.name
     if "name" in changes.model_fields_set:
-        station.name = changes.name or station.id
+        conductor.rename(station, changes.name)
+    if (steer := changes.steer()) is not None:
+        try:
+            await conductor.control(station, steer)
+        except Exception:  # all of it or nothing
+            conductor.rename(station, before)
+            raise
     return JSONResponse(station.state(prefix_of(request)))
 
 

@@ -58,6 +58,7 @@ class Station:
         """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`."""
         self.id, self.opening, self.seed, self.link = station_id, opening, seed, link
         self.name = opening.name or station_id
+        """Where it is found too, as under its id."""
         self.first_tick: int | None = None
         """The tick of block 0; None until the engine has opened the station, and while it sleeps."""
         self.first_block = 0
@@ -199,6 +200,10 @@ class Station:
         with self._told_if_heard():
             self._clients.discard(client)
         client.mailbox.close(ending)
+
+    @property
+    def is_named(self) -> bool:
+        return self.name != self.id
 
     @property
     def is_idle(self) -> bool:

@@ -99,7 +99,7 @@ def test_nothing_is_left_behind(how: signal.Signals) -> None:
     with serving("port=0, generator='tests.streaming.sines:open_sines'") as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[3]
-        station = httpx.post(address + "v1/stations", json={}).json()
+        station = httpx.post(address + "v1/stations", json={}, timeout=60).json()
         engine = engine_of(process)
         assert len(folders_of(process)) >= 2
         with httpx.stream("GET", address.rstrip("/") + station["links"]["wav"]) as listening:
@@ -123,9 +123,9 @@ def test_whoever_runs_it_reads_what_happens_as_lines_of_json() -> None:
     with serving("port=0, generator='tests.streaming.sines:open_sines', log_json=True") as process:
         assert process.stdout is not None and process.stderr is not None
         address = process.stdout.readline().split()[3]
-        station = httpx.post(address + "v1/stations", json={"prompt": "calm\npiano", "seed": 7}).json()
-        httpx.post(address + "v1/stations", json={"energy": 7})
-        httpx.post(f"{address}v1/stations/{station['id']}/controls", json=[{"type": "dance"}])
+        station = httpx.post(address + "v1/stations", json={"prompt": "calm\npiano", "seed": 7}, timeout=60).json()
+        httpx.post(address + "v1/stations", json={"energy": 7}, timeout=60)
+        httpx.post(f"{address}v1/stations/{station['id']}/controls", json=[{"type": "dance"}], timeout=60)
         with httpx.stream("GET", address.rstrip("/") + station["links"]["wav"]) as listening:
             next(listening.iter_bytes())
         httpx.delete(f"{address}v1/stations/{station['id']}")
