@@ -61,19 +61,19 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     turn = next(_turns)
     if "station_id" not in case.path_parameters and turn % 4:
         return
-    stations = [each["links"] for each in requests.get(f"{base}/v1/stations", timeout=10).json()["stations"]]
+    stations = [each["links"] for each in requests.get(f"{base}/v1/stations", timeout=60).json()["stations"]]
     for links in stations[:-MAX_STATIONS]:
-        requests.delete(base + links["self"], timeout=10)
+        requests.delete(base + links["self"], timeout=60)
     path = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
     if case.meta is not None and case.meta.phase.name is TestPhase.STATEFUL:
         return  # it goes on with what it has opened itself
     if path is None or path.mode is GenerationMode.NEGATIVE or turn % 4 == 0:
         return
-    links = stations[-1] if stations else requests.post(f"{base}/v1/stations", timeout=10).json()["links"]
+    links = stations[-1] if stations else requests.post(f"{base}/v1/stations", timeout=60).json()["links"]
     case.path_parameters["station_id"] = links["self"].rpartition("/")[2]
     if "session_id" in case.path_parameters:
         told = requests.post(
-            base + links["whep"], OFFER, headers={"Content-Type": "application/sdp"}, timeout=10
+            base + links["whep"], OFFER, headers={"Content-Type": "application/sdp"}, timeout=60
         ).headers
         case.path_parameters["session_id"] = told["Location"].rpartition("/")[2]
         if case.headers.get("If-Match") is not None and turn % 2:

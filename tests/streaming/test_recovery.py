@@ -96,7 +96,7 @@ def test_pause_survives_the_engine(server: Running) -> None:
     station = server.open(seed=1, energy=0.5)
     with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
         audio.recv(10)
-        server.http.post(station["links"]["controls"], json={"type": "transport", "do": "pause"})
+        pause = server.http.post(station["links"]["controls"], json={"type": "transport", "do": "pause"}).json()
         time.sleep(0.7)  # a snapshot is taken while it is silent
         os.kill(server.engine.pid, signal.SIGKILL)
         ack = server.http.post(station["links"]["controls"], json={"type": "transport", "do": "play"}).json()
@@ -104,8 +104,8 @@ def test_pause_survives_the_engine(server: Running) -> None:
         while frames[-1] < ack["effective_at"]["frame"] + 20 * 960:
             more_frames, more = read_pcm(audio, 10)
             frames, pcm = frames + more_frames, np.concatenate([pcm, more])
-    played = ack["effective_at"]["frame"] - frames[0]
-    assert not pcm[5 * 960 : played].any()
+    paused, played = (each["effective_at"]["frame"] - frames[0] for each in (pause, ack))
+    assert not pcm[max(0, paused + 960) : played].any()
     assert pcm[played + 960 :].any()
     assert np.abs(np.diff(pcm, axis=0)).max() < 0.05
 

@@ -311,7 +311,8 @@ async def test_the_event_loop_is_not_held_by_a_large_form(renders: Running) -> N
     """What is written and summed is done by threads: the server's loop answers meanwhile."""
     body = part("video", bytes(900_000)) + END
     posts = [
-        asyncio.to_thread(httpx.post, f"{renders.address}/v1/analyses", content=body, headers=FORM) for _ in range(4)
+        asyncio.to_thread(httpx.post, f"{renders.address}/v1/analyses", content=body, headers=FORM, timeout=60)
+        for _ in range(4)
     ]
     pending = asyncio.gather(*posts)
     assert (await asyncio.to_thread(renders.http.get, "/healthz")).json() == {"alive": True}
