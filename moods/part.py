@@ -20,6 +20,7 @@ class Edge(NamedTuple):
 
     frame: int  # the first music frame that is not made
     beat: int  # the first beat (from 0) whose notes are open
+    number: int = 0  # of the control, of all that came
     ahead_s: float = 0.0  # so far ahead anything may be asked for, also where a part would else allow less
 
 

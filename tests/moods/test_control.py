@@ -123,7 +123,6 @@ def test_what_is_not_built_yet_is_refused_as_such(how: str) -> None:
         {"type": "state", "name": "combat"},
         {"type": "parameter", "set": {"danger": 0.5}},
         {"type": "section", "do": "next"},
-        {"type": "transport", "do": "slow", "rate": 0.5},
     ):
         with pytest.raises(BadControl, match="not available in this version"):
             controller.apply(parse_control(obj), 0)
