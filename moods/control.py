@@ -11,14 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from moods.errors import BadControl, shown
-from moods.fields import Absent, At, Beat, Id, Model, MoodFields, Number, Over, one_of, parse, read_over, tidy
+from moods.fields import Absent, At, Beat, Id, Model, MoodFields, Number, Over, parse, read_over, tidy
 from moods.glide import Span
 from moods.names import nearest
-from moods.stinger import find_stinger, list_stingers
 
 DUCK_GAIN_DB = (-120.0, 0.0)
-
-_StingerName = Annotated[str, one_of(name for each in list_stingers() for name in (each.name, each.name_zh))]
 
 
 def _type_is_required(schema: dict[str, Any]) -> None:
@@ -145,25 +142,31 @@ class Stinger(_Control):
     """A short named figure over the music, in the key and chord of the moment."""
 
     type: Literal["stinger"] = "stinger"
-    name: _StingerName = Field(examples=["reveal"])
-    """One of the stingers that GET /v1/moods lists, by its English or Chinese name."""
+    name: Annotated[str, Field(max_length=60)] = Field(examples=["reveal"])
+    """One of the `stingers` that the station was opened with, or of those that GET /v1/moods lists, by its English or
+    Chinese name."""
     at: Beat | At = "beat"
     """Where it sounds; now: at once, over what sounds."""
 
-    @field_validator("name")
-    @classmethod
-    def _known_stinger(cls, name: str) -> str:
-        return find_stinger(name).name
+
+class Theme(_Control):
+    """Let the lead play a theme of the station; it comes back with the sections that follow, until another is asked."""
+
+    type: Literal["theme"] = "theme"
+    name: Annotated[str, Field(max_length=60)] | None = Field(examples=["hero"])
+    """One of the `themes` that the station was opened with; null: none from there on."""
+    at: Beat | At = "bar"
+    """Where it begins; now: with the next beat."""
 
 
 Control = Annotated[
-    Steer | End | Transport | Panic | Duck | Cancel | Hit | Stinger,
+    Steer | End | Transport | Panic | Duck | Cancel | Hit | Stinger | Theme,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
     "steer": Steer, "end": End, "transport": Transport, "panic": Panic, "duck": Duck,
-    "cancel": Cancel, "hit": Hit, "stinger": Stinger,
+    "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
 }  # fmt: skip
 
 _LATER = ("state", "section")

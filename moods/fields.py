@@ -106,7 +106,7 @@ _StyleWeights = Annotated[
         }
     ),
 ]
-_KeyName = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^[A-G][#b]?(m| ({'|'.join(SCALES)}))?$"})]
+KeyName = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^[A-G][#b]?(m| ({'|'.join(SCALES)}))?$"})]
 _LayerGains = Annotated[
     dict[str, float | Literal["mute"]],
     WithJsonSchema(
@@ -174,7 +174,7 @@ class MoodFields(Model):
     """One style or weights of several. Heard from the next phrase, crossfaded."""
     bpm: Annotated[float, Number("bpm", 40, 240)] | None = None
     """Beats a minute; null: the mood decides. It glides from the next bar, and never jumps."""
-    key: _KeyName | None = Field(default=None, examples=["A minor"])
+    key: KeyName | None = Field(default=None, examples=["A minor"])
     """Tonic and scale (major if left out); null: the mood decides. Reached at the next phrase, by shared chords."""
     density: Annotated[float, Number("density", 0, 1)] | None = None
     """Notes for a beat; null: style and energy decide. Heard from the next beat."""

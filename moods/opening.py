@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from moods.control import Steer
 from moods.errors import BadControl, shown
 from moods.fields import SEED_SCHEMA, Absent, MoodFields, check_seed, parse
+from moods.stinger import Stingers
+from moods.theme import Themes, find_theme
 from moods.timeline import Timeline
 
 _Label = Annotated[str, Field(max_length=200)]
@@ -24,6 +26,12 @@ class Opening(MoodFields):
     """What people call it; null or left out: its id."""
     timeline: Timeline | Absent = None
     """A piece of a known length instead of music without end; it says the mood itself."""
+    themes: Themes = Field(default={}, examples=[{"hero": {"notes": [{"pitch": "D4", "at": 0}], "key": "D minor"}}])
+    """Melodies that the lead plays where a `theme` asks for one of them by its name."""
+    theme: Annotated[str, Field(max_length=60)] | None = None
+    """The one of them that is played from the beginning."""
+    stingers: Stingers = Field(default={}, examples=[{"coin": {"notes": [{"pitch": "B5", "at": 0}], "key": "E major"}}])
+    """Figures of up to two bars beside those that GET /v1/moods lists; of the same name these are meant."""
 
     @property
     def chosen_seed(self) -> int | None:
@@ -35,6 +43,12 @@ class Opening(MoodFields):
         others = sorted(self.model_fields_set & MoodFields.model_fields.keys())
         if self.timeline is not None and others:
             raise BadControl(f"{others[0]} and timeline are both given; say {others[0]} in the timeline")
+        return self
+
+    @model_validator(mode="after")
+    def _known_theme(self) -> Opening:
+        if self.theme is not None:
+            find_theme(self.theme, self.themes)
         return self
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from moods.control import Steer, parse_control
 from moods.controller import Controller
-from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStinger, UnknownStyle
+from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStyle
 from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
 
@@ -82,7 +82,7 @@ BAD = [
     ({"type": "hit", "at": "phrase"}, BadControl, 'at is "phrase"'),
     ({"type": "hit", "at": {"seconds": math.nan}}, OutOfRange, "at.seconds is NaN"),
     ({"type": "stinger"}, BadControl, "name is missing"),
-    ({"type": "stinger", "name": "revel"}, UnknownStinger, "nearest: reveal"),
+    ({"type": "theme"}, BadControl, "name is missing"),
 ]
 
 
