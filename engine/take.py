@@ -83,7 +83,7 @@ class TakeOpening(BaseModel):
     entries: int = Field(ge=0)
     """So many lines follow."""
     opening: dict[str, Any]
-    """The fields with which the station was opened, but the seed."""
+    """The fields with which the station was opened, but the seed and its name."""
     seed: int = Field(ge=0, le=MAX_SEED)
     backend: str
     """The kind of generator that made the music."""
@@ -212,7 +212,7 @@ def write_take(
         station=station,
         is_complete=is_complete,
         entries=len(entries),
-        opening={name: value for name, value in opening.items() if name != "seed"},
+        opening={field: value for field, value in opening.items() if field not in ("seed", "name")},
         seed=seed,
         backend=traits.name,
         model=traits.model,
@@ -241,7 +241,7 @@ def read_take(document: str | bytes) -> Take:
     messages = (_object(line, number, is_cut=number == len(lines)) for number, line in rows)
     header = _read_header(next(messages))
     try:
-        opening = parse_opening(header.opening)
+        opening = parse_opening({field: value for field, value in header.opening.items() if field != "name"})
     except MoodsError as error:
         raise BadTake(f"line 1: {error}") from None
     entries: list[Entry] = []

@@ -7,6 +7,9 @@ MoodsError
 │   ├── UnknownStinger
 │   ├── UnknownTheme     a theme that the station was not opened with
 │   ├── UnknownClip
+│   ├── UnknownState
+│   ├── UnknownParameter
+│   ├── UnknownMarker
 │   └── UnknownKey
 ├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
 ├── OutOfRange           a number outside its range, or not a number
@@ -73,6 +76,18 @@ class UnknownTheme(UnknownName):
 
 class UnknownClip(UnknownName):
     code, noun = "unknown_preset", "preset"
+
+
+class UnknownState(UnknownName):
+    code, noun = "unknown_state", "state"
+
+
+class UnknownParameter(UnknownName):
+    code, noun = "unknown_parameter", "parameter"
+
+
+class UnknownMarker(UnknownName):
+    code, noun = "unknown_marker", "marker"
 
 
 class UnknownKey(UnknownName):

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from moods.clock import BEATS_OF, FRAMES_PER_SECOND, Clock
+from moods.clock import FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, Theme
 from moods.errors import OutOfRange
-from moods.fields import At
-from moods.form import FormPosition
+from moods.fields import Seconds
+from moods.form import Form, FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, change_from
+from moods.part import Change, Edge, Lent, at_once, change_from
+from moods.places import next_beat
 from moods.theme import Melody, find_theme
 from moods.tune import Tune
 
@@ -41,8 +42,8 @@ class Leitmotif:
 
     name = "leitmotif"
 
-    def __init__(self, clock: Clock, themes: Mapping[str, Melody], first: str | None) -> None:
-        self._clock, self._themes = clock, themes
+    def __init__(self, clock: Clock, form: Form, themes: Mapping[str, Melody], first: str | None) -> None:
+        self._clock, self._form, self._themes = clock, form, themes
         self._asked: list[Asked] = [] if first is None else [Asked(0, first)]
 
     def theme_at(self, beat: int, position: FormPosition) -> tuple[Tune, int] | None:
@@ -71,7 +72,7 @@ class Leitmotif:
             case Theme():
                 return self._ask(control, edge)
             case Cancel():
-                gone = [asked for asked in self._asked if asked.id == control.id and asked.beat >= edge.beat]
+                gone = [asked for asked in self._asked if asked.id == control.cancelled and asked.beat >= edge.beat]
                 self._asked = [asked for asked in self._asked if asked not in gone]
                 return change_from([asked.beat for asked in gone], self._clock, "theme")
             case _:
@@ -82,7 +83,7 @@ class Leitmotif:
         if control.name is not None:
             find_theme(control.name, self._themes)
         frame = None
-        if isinstance(control.at, At):
+        if isinstance(control.at, Seconds):
             frame = round(control.at.seconds * FRAMES_PER_SECOND)
             soonest, ahead_s = self._clock.frame_of_beat(edge.beat), max(MAX_AHEAD_SECONDS, edge.ahead_s)
             if not edge.frame <= frame <= soonest + ahead_s * FRAMES_PER_SECOND:
@@ -90,10 +91,11 @@ class Leitmotif:
                 raise OutOfRange("at.seconds", control.at.seconds, low, low + ahead_s)
             beat = self._beat_from(frame, edge)
         else:
-            beat = -(-edge.beat // BEATS_OF[control.at]) * BEATS_OF[control.at]
+            assert isinstance(control.at, str), control.at
+            beat = next_beat(self._form, control.at, edge.beat)
         self._asked = [asked for asked in self._asked if asked.beat < beat]
         self._asked.append(Asked(beat, control.name, control.id, frame))
-        return Change({"theme": self._clock.frame_of_beat(beat)}, beat)
+        return Change({"theme": at_once(self._clock.frame_of_beat(beat))}, beat)
 
     def _beat_from(self, frame: int, edge: Edge) -> int:
         return max(edge.beat, self._clock.first_beat_from(frame))

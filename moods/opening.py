@@ -2,47 +2,85 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from moods.control import Steer
 from moods.errors import BadControl, shown
-from moods.fields import SEED_SCHEMA, Absent, MoodFields, check_seed, parse
-from moods.stinger import Stingers
-from moods.theme import Themes, find_theme
+from moods.fields import SEED_SCHEMA, Absent, MoodFields, check_prompts, check_seed, parse
+from moods.parameters import driven_by
+from moods.states import StateMatrix, StateTables
+from moods.theme import Melodies, find_theme
 from moods.timeline import Timeline
 
-_Label = Annotated[str, Field(max_length=200)]
+_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
-class Opening(MoodFields):
+def _check_name(name: object) -> object:
+    """Raises `BadControl`: a name is part of addresses."""
+    if isinstance(name, str) and not _NAME.fullmatch(name):
+        raise BadControl(f"name is {shown(name, 40)}; allowed are 1 … 64 of the letters A-Z and a-z, digits, - and _")
+    return name
+
+
+_Name = Annotated[str, Field(pattern=f"^{_NAME.pattern}$"), BeforeValidator(_check_name)]
+
+
+class Opening(MoodFields, StateTables):
     """What a station begins with; a field left out is decided by the mood, the mood itself is then `healing`."""
 
     seed: Annotated[int, BeforeValidator(check_seed), WithJsonSchema(SEED_SCHEMA)] | None = None
     """Same seed, same controls: same music. Null or left out: a new one."""
-    name: _Label | None = Field(default=None, examples=["desk"])
-    """What people call it; null or left out: its id."""
+    name: _Name | None = Field(default=None, examples=["desk"])
+    """Its address beside its id, which no other station has; one that has a name is not closed when nobody listens."""
     timeline: Timeline | Absent = None
     """A piece of a known length instead of music without end; it says the mood itself."""
-    themes: Themes = Field(default={}, examples=[{"hero": {"notes": [{"pitch": "D4", "at": 0}], "key": "D minor"}}])
-    """Melodies that the lead plays where a `theme` asks for one of them by its name."""
-    theme: Annotated[str, Field(max_length=60)] | None = None
-    """The one of them that is played from the beginning."""
-    stingers: Stingers = Field(default={}, examples=[{"coin": {"notes": [{"pitch": "B5", "at": 0}], "key": "E major"}}])
-    """Figures of up to two bars beside those that GET /v1/moods lists; of the same name these are meant."""
+    theme: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """The one of `themes` that is played from the beginning."""
 
     @property
     def chosen_seed(self) -> int | None:
         """The seed said here or in the timeline."""
         return self.timeline.seed if self.seed is None and self.timeline is not None else self.seed
 
+    @cached_property
+    def matrix(self) -> StateMatrix:
+        """Its states, whole, and the passages between them."""
+        return StateMatrix(self, self)
+
+    @property
+    def default_values(self) -> dict[str, float]:
+        """The parameters that have a value from the beginning on."""
+        return {name: each.default for name, each in self.parameters.items() if each.default is not None}
+
+    @property
+    def begun(self) -> MoodFields:
+        """The mood fields it begins with: its own, those of its initial state, and what its parameters drive."""
+        own = self if self.initial is None else self.matrix.fields(self.initial)
+        return driven_by(own, self.default_values, self.parameters)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_enough(cls, asked: Any) -> Any:
+        if isinstance(asked, Mapping) and isinstance(states := asked.get("states"), Mapping):
+            check_prompts([asked, *states.values()], "station and states")
+        return asked
+
     @model_validator(mode="after")
     def _said_once(self) -> Opening:
         others = sorted(self.model_fields_set & MoodFields.model_fields.keys())
         if self.timeline is not None and others:
             raise BadControl(f"{others[0]} and timeline are both given; say {others[0]} in the timeline")
+        own_tables = StateTables.model_fields.keys() - Melodies.model_fields.keys()
+        tables = sorted(self.model_fields_set & own_tables)
+        if self.timeline is not None and tables:
+            raise BadControl(f"{tables[0]} and timeline are both given; a timeline says itself what changes where")
+        if self.states:
+            _ = self.matrix  # its prompts are read where it arrives, and travel with it
         return self
 
     @model_validator(mode="after")
@@ -55,8 +93,8 @@ class Opening(MoodFields):
 class Changes(MoodFields):
     """What is to change in a station: mood fields, as by a `steer`, and its name."""
 
-    name: _Label | None = Field(default=None, examples=["stage"])
-    """What people call it; null: its id."""
+    name: _Name | None = Field(default=None, examples=["stage"])
+    """Its address beside its id, which no other station has; null: its id alone."""
 
     def steer(self) -> Steer | None:
         """The steer that the mood fields are; None where only the name is to change."""

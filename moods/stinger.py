@@ -10,22 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from typing import Annotated, Any
+from typing import Any
 
 from moods.errors import UnknownStinger
-from moods.intent import BEATS_PER_BAR, LAYERS
+from moods.intent import LAYERS
 from moods.mood import read_preset
 from moods.names import nearest
-from moods.theme import Melody, MelodyName, named_melodies
+from moods.theme import Melody
 from moods.tune import Tune
 
 _LEAD = LAYERS.index("lead")
-_MAX_BEATS = 2.0 * BEATS_PER_BAR
 _TRIAD = (0, 2, 4)
 """Steps of a scale that make its tonic chord."""
 _OWN_VELOCITY = 108
-
-Stingers = Annotated[dict[MelodyName, Melody], named_melodies("stingers", _MAX_BEATS)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from typing import Annotated, Any
 import mido
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, field_validator, model_validator
 
-from moods.errors import BadControl, MoodsError, OutOfRange, UnknownTheme, shown
-from moods.fields import Absent, KeyName, Model, Number, check_number, parse, tidy
+from moods.errors import BadControl, OutOfRange, UnknownTheme, shown
+from moods.fields import Absent, KeyName, Model, Number, check_name, check_number, parse_part, tidy
 from moods.harmony import SCALES, Key, parse_key
 from moods.intent import BEATS_PER_BAR
 from moods.names import nearest
@@ -35,9 +35,9 @@ MAX_MIDI_BYTES = 32_768
 MAX_MELODIES = 64
 """Themes, or stingers, of one station."""
 
+_MAX_STINGER_BEATS = 2.0 * BEATS_PER_BAR
 _MAX_BEATS = float(MAX_BARS * BEATS_PER_BAR)
 _MAX_NOTES = MAX_NOTES_PER_BEAT * MAX_BARS * BEATS_PER_BAR
-MAX_NAME = 60
 _DRUM_CHANNEL = 9
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
@@ -136,43 +136,38 @@ class Melody(Model):
         return self._tune
 
 
-def named_melodies(field: str, max_beats: float = _MAX_BEATS) -> BeforeValidator:
+def _named_melodies(field: str, max_beats: float) -> BeforeValidator:
     """Reads melodies, each by itself, so that an error says whose it is. None may be longer than `max_beats`."""
 
     def read(melodies: object) -> object:
         if not isinstance(melodies, Mapping):
             raise BadControl(f'{field} is {shown(melodies)}; expected an object such as {{"hero": {{"notes": […]}}}}')
         if len(melodies) > MAX_MELODIES:
-            raise OutOfRange(f"the number of {field}", len(melodies), 0, MAX_MELODIES)
-        return {
-            _check_name(field, name): _read_melody(field, name, melody, max_beats) for name, melody in melodies.items()
-        }
+            raise BadControl(f"{field} are {len(melodies)}; allowed are up to {MAX_MELODIES}")
+        found = {check_name(name, field): parse_part(Melody, melodies[name], f"{field}.{name}") for name in melodies}
+        for name, melody in found.items():
+            if melody.tune.end > max_beats:
+                is_long = f"{field}.{name} is {melody.tune.end:g} beats long"
+                raise BadControl(f"{is_long}; allowed are up to {max_beats:g}")
+        return found
 
     return BeforeValidator(read)
 
 
-def _check_name(field: str, name: object) -> object:
-    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
-        raise BadControl(f"{field} has the name {shown(name)}; expected 1 … {MAX_NAME} characters")
-    return name
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
-def _read_melody(field: str, name: object, melody: object, max_beats: float) -> Melody:
-    if isinstance(melody, Melody):
-        return melody
-    if not isinstance(melody, Mapping):
-        raise BadControl(f'{field}.{name} is {shown(melody)}; expected an object with "notes" or "midi"')
-    try:
-        read = parse(Melody, melody)
-    except MoodsError as error:
-        raise BadControl(f"{field}.{name}: {error}") from None
-    if read.tune.end > max_beats:
-        raise BadControl(f"{field}.{name} is {read.tune.end:g} beats long; allowed are up to {max_beats:g}")
-    return read
+class Melodies(Model):
+    """Melodies of a station, by their names."""
 
-
-MelodyName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-Themes = Annotated[dict[MelodyName, Melody], named_melodies("themes")]
+    themes: Annotated[dict[_Name, Melody], _named_melodies("themes", _MAX_BEATS)] = Field(
+        default={}, examples=[{"hero": {"notes": [{"pitch": "D4", "at": 0, "beats": 4}], "key": "D minor"}}]
+    )
+    """What the lead plays where a state or a `theme` asks for it, in the key, mode, tempo and style of the moment."""
+    stingers: Annotated[dict[_Name, Melody], _named_melodies("stingers", _MAX_STINGER_BEATS)] = Field(
+        default={}, examples=[{"coin": {"notes": [{"pitch": "B5", "at": 0}], "key": "E major"}}]
+    )
+    """Figures of up to two bars beside those that GET /v1/moods lists; where names are the same, these are meant."""
 
 
 def find_theme(name: str, themes: Mapping[str, Melody]) -> Tune:

@@ -26,7 +26,7 @@ from streaming.config import Config
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
 from streaming.engines.wire import Applied
-from streaming.errors import EngineFailed, EngineUnavailable, TooManyStations, UnknownStation
+from streaming.errors import EngineFailed, EngineUnavailable, NameTaken, TooManyStations, UnknownStation
 from streaming.feed import Feeds
 from streaming.jobs.jobs import Jobs
 from streaming.journal import about
@@ -63,6 +63,9 @@ class Conductor:
         self.jobs = Jobs(config, self.metrics)
         """What is done for files, beside the stations."""
         self.stations: dict[str, Station] = {}
+        """By id."""
+        self._ids: dict[str, str] = {}
+        """By name, of the stations that have one, those that are being opened too."""
         self._num_opening = 0
         self._num_kept_controls: dict[str, int] = {}
         """Of the stations that sleep: how many of their controls what is kept of them holds."""
@@ -135,7 +138,7 @@ class Conductor:
     async def open_station(self, opening: Opening) -> Station:
         """Open a station; it plays when this returns.
 
-        Raises `TooManyStations`, `EngineUnavailable`, and `BadControl` for what only a file can have.
+        Raises `TooManyStations`, `NameTaken`, `EngineUnavailable`, and `BadControl` for what only a file can have.
         """
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
@@ -145,14 +148,19 @@ class Conductor:
         seed = opening.chosen_seed
         if seed is None:
             seed = secrets.randbits(53)  # JavaScript keeps 53 bits
+        station_id = self._new_id()
+        self._take_name(opening.name, station_id)
         self._num_opening += 1
         try:
             if timeline is not None:
                 async with self.jobs.planning:
                     await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
             link = await self._find_room()
-            station = Station(secrets.token_hex(6), opening, seed, link, self._feeds, self._on_heard)
+            station = Station(station_id, opening, seed, link, self._feeds, self._on_heard)
             await link.open(station)
+        except BaseException:
+            self._give_back(opening.name)
+            raise
         finally:
             self._num_opening -= 1
         self.stations[station.id] = station
@@ -164,12 +172,36 @@ class Conductor:
         log.info("station opened", extra=facts)
         return station
 
-    def station(self, station_id: str) -> Station:
-        """Raises `UnknownStation`."""
+    def station(self, address: str) -> Station:
+        """The station of that id or name. Raises `UnknownStation`."""
         try:
-            return self.stations[station_id]
+            return self.stations[self._ids.get(address, address)]
         except KeyError:
-            raise UnknownStation(station_id) from None
+            raise UnknownStation(address) from None
+
+    def rename(self, station: Station, name: str | None) -> None:
+        """Give a station another name, or its id alone. Raises `NameTaken`."""
+        if (name or station.id) != station.name:
+            self._take_name(name, station.id)
+            self._give_back(station.name)
+            station.name = name or station.id
+
+    def _new_id(self) -> str:
+        while (station_id := secrets.token_hex(6)) in self.stations or station_id in self._ids:
+            pass
+        return station_id
+
+    def _take_name(self, name: str | None, station_id: str) -> None:
+        """Raises `NameTaken`."""
+        if name is None or name == station_id:
+            return
+        if name in self._ids or name in self.stations:
+            raise NameTaken(name)
+        self._ids[name] = station_id
+
+    def _give_back(self, name: str | None) -> None:
+        if name is not None:
+            self._ids.pop(name, None)
 
     def _check_open(self, station: Station) -> None:
         """Raises `UnknownStation` where it has been closed."""
@@ -180,6 +212,7 @@ class Conductor:
         """End the station and all that listen to it; idempotent."""
         if self.stations.pop(station.id, None) is None:
             return
+        self._give_back(station.name)
         seconds = round(station.position()["seconds"])
         facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
@@ -366,11 +399,11 @@ class Conductor:
                 self._close_what_is_left_alone(now_s)
 
     def _close_what_is_left_alone(self, now_s: float) -> None:
-        while self._alone:
-            station = next(iter(self._alone.values()))
+        for station in list(self._alone.values()):
             if now_s - station.idle_since_s <= self.config.idle_close_s:
                 return
-            self.close_station(station, IDLE)
+            if not station.is_named:
+                self.close_station(station, IDLE)
 
     def _measure(self) -> None:
         ready = [link for link in self._links if link.is_ready]

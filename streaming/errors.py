@@ -6,11 +6,13 @@ StreamingError
 ├── NoWebRtcNetwork                          501: no network interface that WebRTC uses
 ├── EngineUnavailable                        503: the engine restarts or has no time left
 ├── ControlRefused                           409: a control that fits, but not where the music is now
+├── NameTaken                                409: another station has this name
 ├── BadRequest                               400: a body that cannot be read
 │   └── BadOffer                             400: an SDP offer that cannot be answered
 ├── BadText                                  422: text that is not Unicode
 ├── TooLarge                                 413: a body or message above the limit
 ├── TooManyControls                          422: a list of controls above the limit
+├── RateLimited                              429: controls that come too fast, with when to try again
 ├── BadParameter, UnknownFormat              422: in the address
 ├── UpgradeRequired                          426: a WebSocket's address, asked for over HTTP
 ├── WrongContentType                         415
@@ -32,6 +34,7 @@ StreamingError
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -110,6 +113,13 @@ class ControlRefused(StreamingError):
         self.code = code
 
 
+class NameTaken(StreamingError):
+    code, status, title = "name_taken", 409, "Another station has this name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"name is {shown(name)}, as another station is; choose another", field="name", value=name)
+
+
 class BadRequest(StreamingError):
     code, status, title = "bad_request", 400, "The request cannot be read"
 
@@ -139,6 +149,16 @@ class TooManyControls(StreamingError):
 
     def __init__(self, count: int, limit: int) -> None:
         super().__init__(f"the list has {count} controls; {limit} are allowed at once", limit=limit)
+
+
+class RateLimited(StreamingError):
+    code, status, title = "rate_limited", 429, "Controls come too fast"
+
+    def __init__(self, per_s: float, wait_s: float, what_follows: str = "") -> None:
+        """`wait_s`: when the next can be taken; `what_follows`: what becomes of what was asked."""
+        super().__init__(f"more than {per_s:g} controls a second were sent; try again in {wait_s:.2f} s{what_follows}")
+        self.wait_s = round(wait_s, 3)
+        self.retry_after_s = math.ceil(wait_s)
 
 
 class BadParameter(StreamingError):

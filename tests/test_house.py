@@ -20,7 +20,7 @@ ONLY_IN = {
     "sounddevice": ("streaming/transports/device.py",),
     "aiortc": ("streaming/transports", "streaming/session.py"),
 }
-SHIPPED = (".toml", ".json", ".safetensors", ".html", ".css", ".js", ".svg")
+SHIPPED = (".toml", ".json", ".safetensors", ".html", ".css", ".js", ".ts", ".svg")
 
 
 def sources(room: str) -> list[Path]:

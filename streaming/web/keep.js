@@ -1,7 +1,8 @@
 /* What has been heard, made again as files. In: a station, how much of it, which files; out: a take, and a render with
    its progress and downloads. Remembers the station, or the take of one that has ended, and the render begun last. */
 
-import { addressOf, request, stationPath } from "./api.js";
+import { stationPath } from "../client/server.js";
+import { server } from "./home.js";
 import { t } from "./i18n.js";
 import { RenderList } from "./renderlist.js";
 import { startRender } from "./renders.js";
@@ -37,7 +38,7 @@ export class Keep {
 
   /** The station is about to end after `seconds`: its take is kept here. */
   async hold(seconds) {
-    const answer = await request(this.#takePath).catch(() => null);
+    const answer = await server.request(this.#takePath).catch(() => null);
     if (answer && seconds >= SHORTEST_S) this.#held = { text: await answer.text(), seconds };
   }
 
@@ -54,7 +55,7 @@ export class Keep {
   open() {
     const link = this.dialog.querySelector("#keep-take");
     const held = this.#held && new Blob([this.#held.text], { type: "application/jsonl" });
-    link.href = held ? URL.createObjectURL(held) : addressOf(this.#takePath);
+    link.href = held ? URL.createObjectURL(held) : server.addressOf(this.#takePath);
     link.download = `${this.#station.name}.take.jsonl`;
     this.translate();
     this.dialog.showModal();

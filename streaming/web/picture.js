@@ -2,7 +2,8 @@
    the music's place; out: what was found, by callback. Remembers the file's address in this page, its upload and its
    analysis; the bytes themselves are gone with the page. */
 
-import { Problem, addressOf, isThere } from "./api.js";
+import { Problem } from "../client/server.js";
+import { server } from "./home.js";
 import { followRender } from "./renders.js";
 
 const FAR_OFF_S = 0.25;
@@ -35,7 +36,7 @@ export class Picture {
     if (this.#address) URL.revokeObjectURL(this.#address);
     this.#address = this.video.src = URL.createObjectURL(file);
     const isKnown = this.known?.name === file.name && this.known.bytes === file.size;
-    if (isKnown && (await isThere(`v1/renders/${this.known.analysis}`))) return this.on.said(null, {});
+    if (isKnown && (await server.isThere(`v1/renders/${this.known.analysis}`))) return this.on.said(null, {});
     this.#abort?.abort();
     const abort = (this.#abort = new AbortController());
     try {
@@ -71,7 +72,7 @@ export class Picture {
 
   /** True where the server still has what was uploaded. */
   async isKept() {
-    return this.known !== null && isThere(`v1/renders/${this.known.analysis}`);
+    return this.known !== null && server.isThere(`v1/renders/${this.known.analysis}`);
   }
 
   /** Its own sound goes the way of the music, so that both are late by the same. */
@@ -109,7 +110,7 @@ function upload(file, onProgress, signal) {
   const form = new FormData();
   form.append("video", file, file.name);
   const sender = new XMLHttpRequest();
-  sender.open("POST", addressOf("v1/analyses"));
+  sender.open("POST", server.addressOf("v1/analyses"));
   sender.responseType = "json";
   sender.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
   signal.addEventListener("abort", () => sender.abort());

@@ -1,7 +1,7 @@
 /* A render as it is seen: how far it is, what went wrong, its files. In: a job begun; out: a list in the page, beside a
    bar of progress and a line of text. Remembers the job. */
 
-import { Problem } from "./api.js";
+import { Problem } from "../client/server.js";
 import { make } from "./elements.js";
 import { t } from "./i18n.js";
 import { dismissRender, fileAddress, followRender } from "./renders.js";

@@ -1,7 +1,8 @@
 /* Renders and analyses, jobs of the server. In: requests; out: jobs as the server tells them. Remembers nothing.
    Addresses are made here from ids: the server need not know under which prefix the page sees it. */
 
-import { Problem, addressOf, dismiss, postJson, request } from "./api.js";
+import { Problem } from "../client/server.js";
+import { server } from "./home.js";
 
 const ASK_EVERY_MS = 400;
 const MOST_FAILURES = 8;
@@ -12,7 +13,7 @@ const sleep = (duration_ms) => new Promise((resolve) => setTimeout(resolve, dura
 const pathOf = (job) => `v1/renders/${encodeURIComponent(job.id)}`;
 
 /** Ask for a render; answers its first state. */
-export const startRender = (asked) => postJson("v1/renders", asked);
+export const startRender = (asked) => server.postJson("v1/renders", asked);
 
 /** Tell `onState(job)` of each state until the last, which is the answer; `signal` ends that. Throws `Problem`. */
 export async function followRender(job, onState, signal) {
@@ -31,13 +32,13 @@ export async function followRender(job, onState, signal) {
   return job;
 }
 
-export const fetchRender = async (job, signal) => (await request(pathOf(job), { signal })).json();
+export const fetchRender = async (job, signal) => (await server.request(pathOf(job), { signal })).json();
 
 /** Cancel a job and forget what it has made. */
-export const dismissRender = (job) => dismiss(pathOf(job));
+export const dismissRender = (job) => server.dismiss(pathOf(job));
 
 /** Where a file of a job is fetched. */
-export const fileAddress = (job, file) => addressOf(`${pathOf(job)}/files/${encodeURIComponent(file.name)}`);
+export const fileAddress = (job, file) => server.addressOf(`${pathOf(job)}/files/${encodeURIComponent(file.name)}`);
 
 /** Where the music is heard while it is composed. */
 export const auditionPath = (job) => `${pathOf(job)}/audition`;

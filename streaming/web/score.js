@@ -1,14 +1,15 @@
 /* The Score page: wires the parts together. In: hands, a picture, what the server makes; out: music at the play head,
    and files. Remembers the piece and its steps, the tracks that were composed lately, and what prompts mean. */
 
-import { Problem, fetchMoods, postJson, request } from "./api.js";
+import { Output } from "../client/output.js";
+import { Problem } from "../client/server.js";
 import { Deck } from "./deck.js";
 import { fill, make, saveText } from "./elements.js";
+import { server } from "./home.js";
 import { currentLanguage, nameOf, switchLanguage, t, translatePage } from "./i18n.js";
 import { Inspector } from "./inspector.js";
 import { leadsSomewhere, nameOfReading } from "./naming.js";
 import { Notice } from "./notice.js";
-import { Output } from "./output.js";
 import { Picture } from "./picture.js";
 import {
   DUCK_GAIN_DB,
@@ -171,7 +172,7 @@ function meaning({ mood, prompt }) {
 async function explain(prompt) {
   meanings.set(prompt, null);
   try {
-    const answer = await request(`v1/moods/explain?${new URLSearchParams({ prompt })}`);
+    const answer = await server.request(`v1/moods/explain?${new URLSearchParams({ prompt })}`);
     meanings.set(prompt, await answer.json());
     show();
   } catch (found) {
@@ -236,7 +237,7 @@ async function importTimeline(file) {
   if (piece.fps !== null) query.set("fps", 1 / frameOf(piece));
   const headers = { "Content-Type": "application/octet-stream" };
   try {
-    const answer = await request(`v1/timelines?${query}`, { method: "POST", headers, body: file });
+    const answer = await server.request(`v1/timelines?${query}`, { method: "POST", headers, body: file });
     const timeline = await answer.json();
     edit(fromTimeline(picture.known ? { ...timeline, duration, fps: piece.fps } : timeline, piece), "import");
     const notes = JSON.parse(answer.headers.get("Undersong-Notes") ?? "[]");
@@ -254,7 +255,7 @@ function askPlan() {
   asksPlan = setTimeout(async () => {
     const asked = piece;
     try {
-      const found = await postJson("v1/timelines/plan", toTimeline(asked));
+      const found = await server.postJson("v1/timelines/plan", toTimeline(asked));
       if (asked !== piece) return;
       plan = found;
     } catch (found) {
@@ -615,7 +616,7 @@ async function begin() {
   translate();
   for (let pause_ms = 500; !moods.length; pause_ms = Math.min(5000, pause_ms * 2)) {
     try {
-      ({ moods, styles, clips } = await fetchMoods());
+      ({ moods, styles, clips } = await server.fetchMoods());
     } catch {
       notice.say("offline");
       await new Promise((resolve) => setTimeout(resolve, pause_ms));

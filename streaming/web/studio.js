@@ -1,22 +1,23 @@
 /* The studio page: wires the parts together. In: the listener's hands and the station's events; out: controls and what
    is seen. Remembers what was asked (`wishes`), what the page is doing (`mode`) and fields not sent yet. */
 
+import { FrameClock } from "../client/clock.js";
+import { Outbox } from "../client/outbox.js";
+import { Output } from "../client/output.js";
+import { Player } from "../client/player.js";
+import { Problem, stationPath } from "../client/server.js";
 import { readAddress, writeAddress } from "./address.js";
-import { Problem, addressOf, createStation, dismiss, fetchMoods, fetchStation, stationPath } from "./api.js";
-import { FrameClock } from "./clock.js";
 import { Accent, colourOf } from "./colour.js";
 import { Controls } from "./controls.js";
 import { fill } from "./elements.js";
+import { server } from "./home.js";
 import { currentLanguage, keyName, nameOf, switchLanguage, t, translatePage } from "./i18n.js";
 import { Keep } from "./keep.js";
 import { Meters } from "./meters.js";
 import { describe, leadsSomewhere, nameOfReading, presetAt, wordsOfReading } from "./naming.js";
 import { Notice } from "./notice.js";
-import { Outbox } from "./outbox.js";
-import { Output } from "./output.js";
 import { OwnMoods } from "./own.js";
 import { Pad } from "./pad.js";
-import { Player } from "./player.js";
 import { Readout } from "./readout.js";
 import { Steps } from "./steps.js";
 import { applyTheme, switchTheme } from "./theme.js";
@@ -62,7 +63,7 @@ const meters = new Meters($("#spectrum"), $("#level"));
 const controls = new Controls({ onSet: setFields, onPick: pickMood });
 const own = new OwnMoods($("#own"), { onPick: askFor, asked: () => wishes.fields, title, onRefused: notice });
 const pad = new Pad($("#pad"), { onMove: setFields, onPick: pickMood });
-const player = new Player(output, {
+const player = new Player(server, output, {
   state: showState,
   station: meetStation,
   stream: hear,
@@ -238,11 +239,11 @@ function pause() {
 
 /** A new station as asked. Nothing of a prompt understood: what the page showed before plays instead. */
 async function openStation() {
-  const station = await createStation(wishes.opening);
+  const station = await server.createStation(wishes.opening);
   if (station.understood?.understood !== false) return station;
-  dismiss(stationPath(station.id));
+  server.dismiss(stationPath(station.id));
   meetReading(station.understood);
-  return createStation(wishes.opening);
+  return server.createStation(wishes.opening);
 }
 
 function stop(noticeAfter = null) {
@@ -511,7 +512,7 @@ const volume = () => $("#volume").valueAsNumber ** 2;
 /** What leads to this music: the station while it plays, else what it was asked with. */
 function linkToThis() {
   const query = player.station ? new URLSearchParams({ station: player.station.id }) : writeAddress(wishes.opening);
-  return addressOf(`./?${query}`);
+  return server.addressOf(`./?${query}`);
 }
 
 /** The page's own address says what is asked, so that a bookmark brings it back; one that was joined stays named. */
@@ -524,7 +525,7 @@ function followNow() {
   clearTimeout(followTimer);
   followTimer = 0;
   if (player.state !== "idle" && !player.isOurs) return;
-  history.replaceState(null, "", addressOf(`./#${writeAddress(wishes.opening)}`));
+  history.replaceState(null, "", server.addressOf(`./#${writeAddress(wishes.opening)}`));
 }
 
 async function share() {
@@ -679,7 +680,7 @@ function meetAddress(asked) {
 
 async function joinByLink(id) {
   try {
-    await fetchStation(id);
+    await server.fetchStation(id);
   } catch (found) {
     if (!(found instanceof Problem)) throw found;
     if (found.status === 404) return offerNew(id);
@@ -698,7 +699,7 @@ async function startOrOffer(text) {
 async function loadMoods() {
   for (let pause_ms = 500; ; pause_ms = Math.min(5000, pause_ms * 2)) {
     try {
-      ({ moods, styles, stingers } = await fetchMoods());
+      ({ moods, styles, stingers } = await server.fetchMoods());
       break;
     } catch {
       notice("offline");

@@ -1,7 +1,8 @@
 /* The music of one render, heard while it is composed. In: a WAV stream; out: blocks of it as they are needed.
    Remembers its samples, 16 bits each, in chunks of a second. */
 
-import { Problem, request } from "./api.js";
+import { Problem } from "../client/server.js";
+import { server } from "./home.js";
 import { auditionPath, dismissRender, fetchRender, startRender } from "./renders.js";
 
 export const RATE = 48_000;
@@ -31,7 +32,7 @@ export class Track {
     try {
       this.#job = await startRender(this.asked);
       if (signal.aborted) return; // and the job goes as well
-      const response = await request(auditionPath(this.#job), { signal }).catch((problem) => this.#explain(problem));
+      const response = await server.request(auditionPath(this.#job), { signal }).catch((problem) => this.#explain(problem));
       const reader = response.body.getReader();
       for (let part = await reader.read(); !part.done; part = await reader.read()) this.#take(part.value);
       if (this.numFrames === null || this.composed < this.numFrames)

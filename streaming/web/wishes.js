@@ -2,7 +2,8 @@
    to show. Remembers a base (a preset, a prompt that was understood, or a point), the fields set over it, the seed, and
    the prompt that has not been answered yet: it changes nothing before it is. */
 
-export const BASE_FIELDS = ["valence", "energy", "tension", "style"];
+import { BASE_FIELDS, merged } from "../client/fields.js";
+
 const NEUTRAL = {
   valence: 0,
   energy: 0.4,
@@ -18,12 +19,6 @@ const NEUTRAL = {
 const NAMED_FIELDS = ["key", "layers"];
 
 const isBase = (name) => BASE_FIELDS.includes(name);
-
-/** Later fields win; the layers of both are kept. */
-export function merged(fields, more) {
-  const layers = { ...fields.layers, ...more.layers };
-  return { ...fields, ...more, ...(Object.keys(layers).length ? { layers } : {}) };
-}
 
 const without = (fields, isUnwanted) =>
   Object.fromEntries(Object.entries(fields).filter(([name]) => !isUnwanted(name)));

@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket
 
 from streaming.config import Config
 from streaming.transports import http_audio, websocket
-from tests.streaming.conftest import SINES, Running
+from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.test_engines import wait_until
 
 JSON = {"Content-Type": "application/json"}
@@ -94,7 +94,9 @@ def test_half_a_surrogate_pair_is_refused_and_harms_nobody(server: Running, open
     assert len(server.http.get("/v1/stations").json()["stations"]) == 1
 
 
-@pytest.mark.parametrize("change", [{"name": 1}, {"name": "x" * 300}, {"name": []}, {"name": "b", "energy": 2}, [1]])
+@pytest.mark.parametrize(
+    "change", [{"name": 1}, {"name": "x" * 65}, {"name": "my desk"}, {"name": ""}, {"name": "b", "energy": 2}, [1]]
+)
 def test_a_bad_change_is_named_as_at_the_opening_and_changes_nothing(server: Running, change: object) -> None:
     path = server.open(name="a")["links"]["self"]
     patched, posted = server.http.patch(path, json=change), server.http.post("/v1/stations", json=change)
@@ -104,7 +106,58 @@ def test_a_bad_change_is_named_as_at_the_opening_and_changes_nothing(server: Run
 
 def test_a_name_given_back_is_the_id(server: Running) -> None:
     station = server.open(name="a")
-    assert server.http.patch(station["links"]["self"], json={"name": None}).json()["name"] == station["id"]
+    assert server.http.patch("/v1/stations/a", json={"name": None}).json()["name"] == station["id"]
+    assert_problem(server.http.get("/v1/stations/a"), 404, "unknown_station")
+
+
+def test_a_name_stands_for_the_id_in_every_address(server: Running) -> None:
+    station = server.open(name="desk")
+    by_name = {link: path.replace(station["id"], "desk") for link, path in station["links"].items()}
+    assert server.http.get(by_name["self"]).json()["id"] == station["id"]
+    assert server.http.post(by_name["controls"], json={"type": "panic"}).status_code == 200
+    assert json.loads(server.http.get(by_name["take"]).text.split("\n")[0])["station"] == station["id"]
+    assert [server.http.head(by_name[kind]).status_code for kind in ("ogg", "mp3", "wav")] == [200] * 3
+    assert server.http.options(by_name["whep"]).status_code == 204
+    with dial(server.ws(by_name["live"])) as live, dial(server.ws(by_name["audio"])) as audio:
+        assert json.loads(live.recv(10))["id"] == station["id"]
+        assert json.loads(audio.recv(10))["format"] == "pcm_s16le"
+    assert server.http.delete(by_name["self"]).status_code == 204
+    server.open(name="desk")
+
+
+def test_no_two_stations_have_one_name(server: Running) -> None:
+    first, second = server.open(name="desk"), server.open(energy=0.2)
+    for name in ("desk", first["id"]):
+        problem = assert_problem(server.http.post("/v1/stations", json={"name": name}), 409, "name_taken")
+        assert problem["value"] == name
+        changes = {"name": name, "energy": 0.9}
+        assert_problem(server.http.patch(second["links"]["self"], json=changes), 409, "name_taken")
+    for name in ("desk", first["id"], None, "desk"):  # its own, and its own again
+        assert server.http.patch(first["links"]["self"], json={"name": name}).status_code == 200
+    after = server.http.get(second["links"]["self"]).json()
+    assert (after["name"], after["heading"]["energy"]) == (second["id"], second["heading"]["energy"])
+
+
+def test_a_name_is_free_again_where_its_station_could_not_be_opened(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(server.engine, "is_ready", False)
+        assert_problem(server.http.post("/v1/stations", json={"name": "desk"}), 503, "engine_unavailable")
+    server.open(name="desk")
+
+
+def test_only_a_station_without_a_name_is_closed_when_nobody_listens(server: Running) -> None:
+    named, nameless = server.open(name="desk"), server.open()
+
+    async def wait_for_ever() -> None:
+        conductor = server.conductor
+        conductor._close_what_is_left_alone(time.monotonic() + conductor.config.idle_close_s + 1.0)
+
+    server.call(wait_for_ever())
+    assert [each["id"] for each in server.http.get("/v1/stations").json()["stations"]] == [named["id"]]
+    assert server.http.patch("/v1/stations/desk", json={"name": None}).json()["id"] == named["id"]
+    assert nameless["id"] != named["id"]
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -237,7 +290,7 @@ def test_operation_endpoints(server: Running) -> None:
 
 def test_head_is_answered_where_get_is(server: Running) -> None:
     links = server.open()["links"]
-    pages = ["/", "/score", "/web/live.js", "/healthz", "/readyz", "/metrics", "/v1/moods", "/v1/stations"]
+    pages = ["/", "/score", "/client/live.js", "/healthz", "/readyz", "/metrics", "/v1/moods", "/v1/stations"]
     streams = [links[each] for each in ("take", "wav", "ogg", "mp3")]
     for path in [*pages, links["self"], *streams]:
         head = server.http.head(path)
@@ -345,7 +398,7 @@ def test_a_slow_reader_of_a_stream_hears_what_is_new_when_it_reads_again(server:
 
 def test_studio_page_is_served(server: Running) -> None:
     assert "text/html" in server.http.get("/").headers["content-type"]
-    assert server.http.get("/web/live.js").status_code == 200
+    assert server.http.get("/client/live.js").status_code == 200
 
 
 def test_a_listener_who_is_gone_before_anything_is_sent_leaves_no_session(server: Running) -> None:

@@ -1,7 +1,7 @@
 /* One WHEP session: the station's sound over WebRTC. In: the station's id; out: a stream, statistics, word of its loss.
    Remembers the peer connection, which makes its offer at once, and the session's address on the server. */
 
-import { Problem, dismiss, request } from "./api.js";
+import { Problem } from "./server.js";
 
 const GATHER_MS = 250;
 const MORE_CANDIDATES_MS = 20;
@@ -34,7 +34,8 @@ export class WhepSession {
   #previous = { packets: -1, at_ms: 0, delay_s: 0, emitted: 0 };
 
   /** `onStream(stream)` when sound is about to flow. `lost` resolves (to false) when it has stopped for good. */
-  constructor(buffer_ms, { onStream, onStats }) {
+  constructor(server, buffer_ms, { onStream, onStats }) {
+    this.server = server;
     this.onStats = onStats;
     this.pc = new RTCPeerConnection({ iceServers: [] });
     this.transceiver = this.pc.addTransceiver("audio", { direction: "recvonly" });
@@ -49,7 +50,7 @@ export class WhepSession {
     await this.offered;
     if (this.#isClosed) return false;
     const endpoint = `whep/${encodeURIComponent(stationId)}`;
-    const response = await request(endpoint, {
+    const response = await this.server.request(endpoint, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: this.pc.localDescription.sdp,
@@ -109,7 +110,7 @@ export class WhepSession {
     this.#location = null;
     this.transceiver.receiver.track.enabled = false;
     const goodbye = new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
-    if (location) await Promise.race([dismiss(location), goodbye]);
+    if (location) await Promise.race([this.server.dismiss(location), goodbye]);
     this.pc.close();
   }
 

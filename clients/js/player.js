@@ -5,9 +5,9 @@
    that time cannot heal lead back to idle. WebRTC is tried first; where it cannot connect, the sound comes over a
    WebSocket, and the choice is kept while the tab lives. */
 
-import { Problem, dismiss, fetchStation, stationPath } from "./api.js";
 import { Live } from "./live.js";
 import { PcmSession } from "./pcm.js";
+import { Problem, stationPath } from "./server.js";
 import { WhepSession } from "./whep.js";
 
 const FIRST_PAUSE_MS = 300;
@@ -27,7 +27,8 @@ export class Player {
    * `on`: { state(name), station(station, how), stream(stream), node(node), stats(stats), event(event), open(),
    * problem(problem), gone(id) }; `how` is "opened", "joined" or "replaced", where our own station is no more.
    */
-  constructor(output, on) {
+  constructor(server, output, on) {
+    this.server = server;
     this.output = output;
     this.on = on;
     this.isOurs = false;
@@ -60,7 +61,7 @@ export class Player {
   /** A station that we opened and whose link was not passed on has no other ear: it ends with us. */
   stop() {
     if (this.station && this.isOurs && !this.isShared) {
-      dismiss(stationPath(this.station.id));
+      this.server.dismiss(stationPath(this.station.id));
       this.#hangUp(false);
     }
     this.leave();
@@ -146,15 +147,15 @@ export class Player {
   async #findStation(run, open, join) {
     if (this.station) return;
     this.isOurs = join?.isOurs ?? true;
-    const station = join ? await fetchStation(join.id) : await open();
+    const station = join ? await this.server.fetchStation(join.id) : await open();
     if (!run.wanted) {
-      if (!join) dismiss(stationPath(station.id));
+      if (!join) this.server.dismiss(stationPath(station.id));
       return;
     }
     const how = join ? "joined" : run.hasPlayed ? "replaced" : "opened";
     this.station = station;
     run.hasPlayed = true;
-    this.#live = new Live(stationPath(station.id), {
+    this.#live = new Live(this.server, stationPath(station.id), {
       onOpen: this.on.open,
       onEvent: this.on.event,
       onEnd: () => this.state === "playing" && this.#hangUp(false),
@@ -166,12 +167,12 @@ export class Player {
     const { buffer_ms, on } = this;
     const onStats = on.stats;
     if (this.#isOverSocket) {
-      this.#session = new PcmSession(buffer_ms, this.output.input, {
+      this.#session = new PcmSession(this.server, buffer_ms, this.output.input, {
         onNode: (node) => run.wanted && on.node(node),
         onStats,
       });
     } else {
-      this.#session = new WhepSession(buffer_ms, { onStream: (stream) => run.wanted && on.stream(stream), onStats });
+      this.#session = new WhepSession(this.server, buffer_ms, { onStream: (stream) => run.wanted && on.stream(stream), onStats });
     }
     return this.#session;
   }

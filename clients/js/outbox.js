@@ -2,7 +2,7 @@
    Remembers the fields that wait to be sent and every control that has not been answered: a steer survives a lost
    connection, anything else belongs to its moment. */
 
-import { BASE_FIELDS, merged } from "./wishes.js";
+import { BASE_FIELDS, merged } from "./fields.js";
 
 const STEER_EVERY_MS = 40;
 

@@ -4,7 +4,7 @@
 
    No AudioWorklet: a page under a plain http:// address of the local network is given none. */
 
-import { fetchStation, socketAddressOf, stationPath } from "./api.js";
+import { stationPath } from "./server.js";
 
 const RATE = 48_000;
 const EDGE_FRAMES = 240;
@@ -41,7 +41,8 @@ export class PcmSession {
 
   /** Blocks sound through `input`, a node of a running context at 48 kHz; `onNode(node)` is told what carries them.
       `lost` resolves when they have stopped. */
-  constructor(buffer_ms, input, { onNode, onStats }) {
+  constructor(server, buffer_ms, input, { onNode, onStats }) {
+    this.server = server;
     this.onNode = onNode;
     this.onStats = onStats;
     this.#context = input.context;
@@ -54,13 +55,13 @@ export class PcmSession {
 
   /** True when the first block has come, false when none does; throws `Problem` where there is no such station. */
   async connect(stationId) {
-    await fetchStation(stationId); // a socket that is refused does not say why
+    await this.server.fetchStation(stationId); // a socket that is refused does not say why
     if (this.#isClosed) return false;
     const began = new Promise((resolve) => {
       setTimeout(resolve, CONNECT_MS, false);
       this.#heardFrom = () => resolve(true);
     });
-    this.#socket = new WebSocket(socketAddressOf(`${stationPath(stationId)}/audio?format=pcm_s16le`));
+    this.#socket = new WebSocket(this.server.socketAddressOf(`${stationPath(stationId)}/audio?format=pcm_s16le`));
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onclose = () => this.declareLost(false);
     this.#socket.onmessage = ({ data }) => {

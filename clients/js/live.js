@@ -2,8 +2,6 @@
    server says that there is no such station any more. Remembers the socket and how often it has failed since
    it last opened. */
 
-import { isThere, socketAddressOf } from "./api.js";
-
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5000;
 
@@ -14,9 +12,10 @@ export class Live {
   #closed = false;
 
   /** `onOpen()` at every connection, `onEvent(event)` for each message, `onEnd()` when the station is no more. */
-  constructor(station, { onOpen, onEvent, onEnd }) {
+  constructor(server, station, { onOpen, onEvent, onEnd }) {
+    this.server = server;
     this.station = station;
-    this.url = socketAddressOf(`${station}/live`);
+    this.url = server.socketAddressOf(`${station}/live`);
     this.onOpen = onOpen;
     this.onEvent = onEvent;
     this.onEnd = onEnd;
@@ -55,7 +54,7 @@ export class Live {
 
   async #lost() {
     if (this.#closed) return;
-    const isThereStill = await isThere(this.station);
+    const isThereStill = await this.server.isThere(this.station);
     if (this.#closed) return;
     if (!isThereStill) {
       this.close();
