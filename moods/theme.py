@@ -194,7 +194,7 @@ def _read_midi(text: str) -> tuple[list[_Note], Key | None]:
         messages = [*mido.merge_tracks(song.tracks)]
     except binascii.Error:
         raise BadControl(f"midi is {shown(text, 40)}; expected a MIDI file in base64") from None
-    except (OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, mido.KeySignatureError) as error:
         raise BadControl(f"midi cannot be read: {error or type(error).__name__}; expected a MIDI file") from None
     if ticks_per_beat <= 0 or ticks_per_beat >= 0x8000:
         raise BadControl("midi counts time in film frames; expected one that counts in beats")
