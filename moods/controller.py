@@ -21,12 +21,14 @@ from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent, Recall
+from moods.leitmotif import Leitmotif
 from moods.mood import Mood, style_brightness
 from moods.names import nearest
 from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, Reach, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
+from moods.stinger import StingerFigure, own_figures
 from moods.targets import fader_db, opening_point
 from moods.timeline import LONGEST_S, Timeline, TimelineHit
 
@@ -140,9 +142,10 @@ class Controller:
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
         self._course = course = Course(self.seed, form, point, self.plan)
         ramps, self._ending = Ramps(course), Ending(course.clock, form, block_frames)
-        self._cues = Cues(course.clock, form, self._ending)
+        self._cues = Cues(course.clock, form, self._ending, own_figures(fields.stingers))
+        leitmotif = Leitmotif(course.clock, form, fields.themes, fields.theme)
         self._marked = [] if timeline is None else _marked_places(timeline)
-        self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, Pivots(course))
+        self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, leitmotif, Pivots(course))
         if timeline is None:
             ramps.begin(begun)
         else:
@@ -250,6 +253,10 @@ class Controller:
         """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""
         return [(cue, self.position(self._cues.frame_of(cue))) for cue in self._cues.within(first_beat, last_beat)]
 
+    def find_stinger(self, name: str) -> StingerFigure:
+        """The figure of a stinger that is under way."""
+        return self._cues.find_stinger(name)
+
     def cues_over(self, frame: int) -> list[Cue]:
         """The hits and stingers laid over the music that have begun before `frame`, in the order of beginning."""
         return self._cues.over_before(frame)
@@ -273,6 +280,8 @@ class Controller:
             plays and allowed and not is_over and not track[name].value(at) and layer != position.resting
             for name, layer, plays, allowed in zip(MUTE_TRACKS, LAYERS, playing, let_in, strict=True)
         ]
+        has_theme = lent.theme is not None and not track[MUTE_TRACKS[_LEAD]].value(at)
+        active[_LEAD] |= has_theme
         cue = lent.cue
         if cue == "none" and active[_DRUMS] and lent.beats_to_end is None:
             is_near = beat_in_bar == BEATS_PER_BAR - 1 or (
@@ -313,6 +322,7 @@ class Controller:
             beats_to_key=lent.beats_to_key,
             stinger=lent.stinger,
             stinger_over=lent.stinger_over,
+            theme=lent.theme if has_theme else None,
             texts=colour.texts,
         )
 

@@ -13,6 +13,7 @@ from moods.clock import Clock
 from moods.control import Control
 from moods.form import FormPosition
 from moods.glide import Moment
+from moods.tune import Tune
 
 
 class Edge(NamedTuple):
@@ -73,6 +74,7 @@ class Lent:
     hit_strength: float = 0.0
     stinger: tuple[str, float] | None = None
     stinger_over: int | None = None
+    theme: tuple[Tune, int] | None = None
     key_ahead: tuple[int, str] | None = None
     beats_to_key: int | None = None
 
