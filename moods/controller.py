@@ -362,7 +362,10 @@ class Controller:
         control = self._without_marker(control, frame)
         changes = self._ask(control, edge)
         if isinstance(control, Cancel) and not changes:
-            raise BadControl(f"no control of the id {shown(control.cancelled)} is still waiting to take effect")
+            field = "id" if control.target is None else "target"
+            raise BadControl(
+                f"{field} is {shown(control.cancelled)}; no control of that id is still waiting to take effect"
+            )
         if any(change.is_course_moved for change in changes):
             changes += [change for part in self._parts if (change := part.replan(edge)) is not None]
         is_idle = isinstance(control, State | Parameter) and not changes

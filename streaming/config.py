@@ -114,6 +114,9 @@ class Config(_Settings):
     """How many stations may be open at a time."""
     max_sessions: int = Field(256, ge=1, le=100_000)
     """How many listeners all stations together may have."""
+    controls_per_s: float = Field(60.0, ge=1, le=10_000)
+    """How many controls a second one client may have applied, and twice as many at once; of more, the newest wish of a
+    kind waits, and hits and stingers are refused."""
     lead_ms: float = Field(15.0, ge=10, le=2000)
     """How long before its tick a block is made at least: less is quicker to the hand. An engine that
     comes late takes more, up to 150 ms, until it has been quiet for a while."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from engine import performance
 from engine.performance import Performance, StreamPosition, StreamReach
-from moods.intent import LAYERS, STYLES, Intent
+from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
 from streaming.messages import (
     Beat,
     Effect,
@@ -39,7 +39,14 @@ def event_message(event: performance.Event) -> Told:
     at = _place(event.at)
     match event:
         case performance.Beat():
-            return Beat(type="beat", **at)
+            return Beat(
+                type="beat",
+                position_ms=round(1000 * at["seconds"]),
+                tempo=at["bpm"],
+                timesig_upper=BEATS_PER_BAR,
+                timesig_lower=4,
+                **at,
+            )
         case performance.Section(name=name):
             frame, seconds, bar, beat = at["frame"], at["seconds"], at["bar"], at["beat"]
             return Section(type="section", name=name, bar=bar, beat=beat, frame=frame, seconds=seconds)
