@@ -168,7 +168,7 @@ class Config(_Settings):
     """The file in PEM with its key."""
     states: dict[str, Any] = {}
     """States that a station has which is opened without any of its own, as POST /v1/stations takes them; so are
-    transitions, initial and parameters. See docs/games.md."""
+    transitions, initial and parameters. See docs/states.md."""
     transitions: list[Any] = []
     """Between those states."""
     initial: str = ""

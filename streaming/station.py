@@ -114,7 +114,8 @@ class Station:
 
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
-        self.log.append(report.entry)
+        if not report.is_idle:
+            self.log.append(report.entry)
         self._playing = {**self._playing, "heading": report.heading}
 
     # --- sound -------------------------------------------------------------------------------------------------------
@@ -307,6 +308,10 @@ class Station:
         )
         if self.opening.understood is not None:
             state["understood"] = messages.explained(self.opening.understood)
+        if "states" in playing:
+            state["states"] = playing["states"]
+        if "parameters" in playing:
+            state["parameters"] = playing["parameters"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:

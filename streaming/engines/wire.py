@@ -117,6 +117,8 @@ class Applied:
     effect: Effect
     heading: Mood
     """Where the mood goes from now on."""
+    is_idle: bool = False
+    """It asked for what is so anyway, and stands in no log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,7 @@ class Worker:
             self._pipe.send(Refused(request.station, request.request, error.code, str(error), error.members))
             return
         effect, heading = effect_message(ack, self._lead.seconds), mood_message(station.performance.heading())
-        self._pipe.send(Applied(request.station, request.request, entry, effect, heading))
+        self._pipe.send(Applied(request.station, request.request, entry, effect, heading, ack.is_idle))
         self._announce(station)
 
     def _apply_deferred(self) -> None:
