@@ -253,11 +253,19 @@ class Stations(TypedDict):
 # --- answers and events of the live channel --------------------------------------------------------------------------
 
 
+@_exact
+class Reached(Place):
+    """Where a field begins to change."""
+
+    arrived_at: Place
+    """Where it has arrived, as things stand: a later control may change that."""
+
+
 class Effect(TypedDict):
     """What a control does, as the engine tells it; an `Ack` passes it on."""
 
     effective_at: Place
-    fields: dict[str, Place]
+    fields: dict[str, Reached]
     lead_ms: float
 
 
@@ -270,9 +278,9 @@ class Ack(TypedDict):
     """The control's own id."""
     effective_at: Place
     """Nothing changes before this frame, and something after it."""
-    fields: dict[str, Place]
-    """Where each field begins to change, by its name, `mood` for a prompt too; `ending`, `hit`, `stinger`, `pickup`,
-    `cues` and `pivot` tell of what the control sets off or moves."""
+    fields: dict[str, Reached]
+    """Where each field begins to change and where it has arrived, by its name, `mood` for a prompt too; `ending`,
+    `hit`, `stinger`, `pickup`, `cues` and `pivot` tell of what the control sets off or moves."""
     latency_ms: Annotated[float, Field(ge=0)]
     """From the control's arrival to the departure of the first packet that it can change."""
     lead_ms: Annotated[float, Field(ge=0)]
@@ -470,7 +478,10 @@ class TakeLine(TypedDict):
 
     `frame`: before which it was applied."""
 
-    type: Literal["steer", "end", "transport", "panic", "duck", "cancel", "hit", "stinger", "skip", "rest", "resume"]
+    type: Literal[
+        "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "cancel", "hit", "stinger",
+        "skip", "rest", "resume",
+    ]  # fmt: skip
     frame: Frame
 
 

@@ -134,6 +134,12 @@ async def get_schema() -> dict[str, Any]:
         a_mood={"mood": "night", "energy": 0.3, "seed": 7},
         a_prompt={"prompt": "rainy night, a little sad", "name": "desk"},
         styles_and_key={"style": {"lofi": 0.7, "jazz": 0.3}, "key": "A minor", "bpm": 84},
+        states={
+            "states": {"explore": {"mood": "night", "energy": 0.3}, "combat": {"mood": "epic", "energy": 0.9}},
+            "transitions": [{"from": "combat", "to": "explore", "over": "2 bars", "fill": True, "min_dwell": 4}],
+            "initial": "explore",
+            "parameters": {"danger": {"to": [{"field": "brightness", "curve": [[0, 0.2], [1, 0.9]]}]}},
+        },
     ),
 )
 async def post_station(request: Request) -> JSONResponse:
@@ -141,7 +147,9 @@ async def post_station(request: Request) -> JSONResponse:
 
     It plays when this answers. Without a body it plays the mood `healing`. A `name` stands for its id in every address.
     """
-    station = await conductor_of(request).open_station(await read_asked(parse_opening, await read_json(request)))
+    conductor = conductor_of(request)
+    asked = conductor.config.furnished(await read_json(request))
+    station = await conductor.open_station(await read_asked(parse_opening, asked))
     prefix = prefix_of(request)
     return JSONResponse(station.state(prefix), 201, {"Location": station.links(prefix)["self"]})
 
@@ -232,7 +240,11 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         duck={"type": "duck", "gain_db": -9, "over": 0.2},
         end={"type": "end", "how": "cadence", "at": "phrase"},
         transport={"type": "transport", "do": "pause"},
-        cancel={"type": "cancel", "id": "c1"},
+        state={"type": "state", "name": "combat"},
+        parameter={"type": "parameter", "set": {"danger": 0.7}},
+        section={"type": "section", "do": "go", "to": "B", "at": "bar"},
+        slow_motion={"type": "transport", "do": "slow", "rate": 0.5, "over": 0.5},
+        cancel={"type": "cancel", "target": "c1", "id": "c2"},
         panic={"type": "panic"},
         several=[{"type": "steer", "set": {"tension": 0.7}}, {"type": "hit", "at": "bar"}],
     ),
