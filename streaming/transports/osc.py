@@ -45,7 +45,7 @@ _ARGUMENTS = {
     "transport": ("do", "rate", "over"),
     "duck": ("gain_db", "over"),
     "end": ("how", "at"),
-    "cancel": ("id",),
+    "cancel": ("target",),
     "panic": (),
 }
 """What the arguments of a control are, in their order; words may stand in the address instead."""
