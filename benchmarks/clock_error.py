@@ -5,6 +5,9 @@ before the arrival of its sound each was told for the last time (`ahead_ms`; `la
 another frame than the one told last or were not told at all (`wrong`), and how many were told and never sounded
 (`unheard`). `rtp`: packets of a WHEP listener whose frame, by the `clock` event and their RTP timestamp, is that of
 another packet of the WebSocket than the one with the same bytes.
+
+`browser`: a page with the JavaScript client in a real Chromium, over WebRTC and over a WebSocket. `error_ms` is between
+where a beat's sample passes the page's audio graph and where the client's `timeOf` said it would when it was told.
 """
 
 from __future__ import annotations
@@ -26,9 +29,38 @@ from benchmarks.harness import Server, percentiles, record, running_server
 from benchmarks.listener import WhepListener
 from benchmarks.ticks import SETTING
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from tests.browser.chromium import open_browser, page_of
 
 NUM_MOVES, LEAD_IN_S = 36, 3.0
 TIMESTAMPS = 1 << 32
+BROWSER_S, SETTLE_S = 20, 4.0
+NEAR_S = 0.15
+"""A beat that sounds further from its time than this is another."""
+_HEAR = """async ([name, transport, seconds]) => {
+  const { Undersong } = await import("/client/undersong.js");
+  const { tapOf } = await import("/client/tap.js");
+  const music = new Undersong({ transport });
+  const ticks = [], told = [];
+  let last = -1;
+  const write = (position, [left]) => {
+    const rate = music.context.sampleRate;
+    for (let index = 0; index < left.length; index++) {
+      const at = position + index;
+      if (Math.abs(left[index]) < 0.2) continue;
+      if (at - last > 0.05 * rate) ticks.push({ at, peak: 0 });
+      const tick = ticks.at(-1);
+      if (Math.abs(left[index]) > tick.peak) [tick.peak, tick.at] = [Math.abs(left[index]), at];
+      last = at;
+    }
+  };
+  music.on("node", (node) => tapOf(node, { write }));
+  music.on("beat", ({ frame, time }) => told.push({ frame, time }), { ahead_s: 0.1 });
+  await music.play({ name });
+  await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+  const rate = music.context.sampleRate;
+  music.leave();
+  return { ticks: ticks.map(({ at }) => at / rate), told };
+}"""
 
 
 @dataclass
@@ -162,10 +194,30 @@ def rtp_figures(heard: Heard, listener: WhepListener) -> dict[str, Any]:
     return {"packets": compared, "wrong": wrong}
 
 
+def browser_figures(server: Server, transport: str) -> dict[str, Any]:
+    server.open_station(mood="epic", bpm=150, seed=2, name=transport)
+    with open_browser() as browser, page_of(browser, expected="404") as page:  # it looks for an icon
+        page.goto(f"{server.url}/v1/moods")
+        heard = page.evaluate(_HEAR, [transport, transport, BROWSER_S])
+    ticks = np.array(heard["ticks"])
+    errors_ms = [
+        1000 * float(ticks[np.abs(ticks - beat["time"]).argmin()] - beat["time"])
+        for beat in heard["told"]
+        if beat["time"] is not None and beat["time"] > ticks[0] + SETTLE_S and beat["time"] < ticks[-1] - NEAR_S
+    ]
+    near = [error for error in errors_ms if abs(error) < 1000 * NEAR_S]
+    return {
+        "beats": len(errors_ms),
+        "elsewhere": len(errors_ms) - len(near),
+        "error_ms": {"mean": round(float(np.mean(near)), 2)} | percentiles(np.abs(near).tolist(), 2),
+    }
+
+
 def main(num_moves: int = NUM_MOVES) -> None:
     with running_server(settings=SETTING) as server:
         server.wait_for_all_engines()
         figures = asyncio.run(measure(server, num_moves))
+        figures["browser"] = {each: browser_figures(server, each) for each in ("webrtc", "websocket")}
     record("clock_error", figures)
 
 
