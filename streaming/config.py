@@ -73,6 +73,39 @@ class IceServer(_Settings):
         return self
 
 
+class Osc(_Settings):
+    """Open Sound Control, which is neither heard nor told unless it is set; see docs/live.md."""
+
+    port: int = Field(0, ge=0, le=65535)
+    """The UDP port on which controls are heard; 0 hears none."""
+    host: str = "127.0.0.1"
+    """The address on which they are heard; whoever reaches it can steer every station."""
+    targets: tuple[str, ...] = ()
+    """Who is told of beats, bars, sections, states and markers: "HOST:PORT" each."""
+    ahead_ms: float = Field(0.0, ge=-5000, le=5000)
+    """How long before its sound leaves the server each is told, then in a bundle with the time of its sound; 0 as it
+    leaves, less than 0 later, for listeners whose players hold sound in store. Beats are known about one beat ahead."""
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _are_addresses(cls, targets: object) -> object:
+        if not isinstance(targets, list | tuple) or not all(map(_is_udp_address, targets)):
+            raise BadConfig(f'osc.targets is {shown(targets)}; a list of "HOST:PORT" is expected', field="osc")
+        return tuple(targets)
+
+
+def address_of(target: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT", where brackets may stand around a host of IPv6."""
+    host, _, port = target.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _is_udp_address(target: object) -> bool:
+    if not isinstance(target, str) or not re.fullmatch(r"[^\s:]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}", target):
+        return False
+    return 0 < address_of(target)[1] < 65536
+
+
 def _read_ice_server(entry: object) -> object:
     if isinstance(entry, str):
         return {"url": entry}
@@ -183,6 +216,10 @@ class Config(_Settings):
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
     """One JSON object a line, for machines that collect logs."""
+    osc: Osc = Osc()
+    """Open Sound Control, also as a table [osc], off by default; see docs/live.md. Controls are heard on a UDP port (0:
+    none) of an address; targets are "HOST:PORT", and are told of beats, sections, states and markers ahead_ms before
+    they sound, -5000 … 5000."""
     generator: str = Field("engine.backends:open_generator", pattern=r"^[^:]+:[^:]+$")
     """`module:function` that makes the engine's generator from an `engine.config.EngineConfig`."""
 
@@ -275,17 +312,26 @@ class Config(_Settings):
 
     def _setting(self, name: str) -> str:
         described = " ".join(str(type(self).model_fields[name].description).split())
-        range_ = _range_of(name)
+        range_ = _range_of(name, type(self))
         comment = textwrap.wrap(f"{described}{f' Allowed: {range_}.' if range_ else ''}", 110)
         value = getattr(self, name)
         if isinstance(value, tuple):
             value = list(value)
+        if isinstance(value, Osc):
+            value = value.model_dump(mode="json")
         if name == "ice_servers":
             value = [server.model_dump(exclude_none=True) for server in value]
         return "".join(f"# {line}\n" for line in comment) + f"{name} = {_toml(value)}\n"
 
 
-_EXPECTED = {"int": "a whole number", "float": "a number", "string": "a text", "bool": "true or false"}
+_TABLES: dict[str, type[BaseModel]] = {"ice_servers": IceServer, "osc": Osc}
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+    "bool": "true or false",
+    "model": "a table",
+}
 
 
 def _named(error: ValidationError) -> BadConfig:
@@ -295,13 +341,13 @@ def _named(error: ValidationError) -> BadConfig:
     if isinstance(original, BadConfig):
         return original
     field, key = str(row["loc"][0]), ".".join(map(str, row["loc"]))
+    model = Config if len(row["loc"]) == 1 else _TABLES[field]
     if row["type"] == "extra_forbidden":
-        known = Config if len(row["loc"]) == 1 else IceServer
-        return BadConfig(f"unknown setting {shown(key)}; {_nearest(str(row['loc'][-1]), known)}", field=field)
+        return BadConfig(f"unknown setting {shown(key)}; {_nearest(str(row['loc'][-1]), model)}", field=field)
     if row["type"] == "missing":
         return BadConfig(f"{key} is missing", field=field)
     expected = _EXPECTED.get(row["type"].split("_")[0])
-    range_ = _range_of(field) if len(row["loc"]) == 1 else ""
+    range_ = _range_of(str(row["loc"][-1]), model)
     if row["type"].endswith(("_type", "_from_float")) and expected:
         way_out = f"{expected} is expected"
     elif range_:
@@ -318,9 +364,9 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
     return f"nearest: {', '.join(near)}" if near else f"known: {', '.join(model.model_fields)}"
 
 
-def _range_of(name: str) -> str:
+def _range_of(name: str, model: type[BaseModel]) -> str:
     """What a setting may be, in words; empty where anything of its kind may."""
-    field = Config.model_fields.get(name)
+    field = model.model_fields.get(name)
     if field is None:
         return ""
     bounds = {kind: getattr(each, kind) for each in field.metadata for kind in ("ge", "le") if hasattr(each, kind)}

@@ -209,7 +209,7 @@ class Station:
     @property
     def is_idle(self) -> bool:
         """Nobody listens, nobody watches."""
-        return not self.sessions and not self._clients
+        return not self.sessions and not any(client.keeps_awake for client in self._clients)
 
     @contextlib.contextmanager
     def _told_if_heard(self) -> Iterator[None]:
