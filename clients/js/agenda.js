@@ -6,10 +6,12 @@ const LONGEST_SLEEP_MS = 100;
 const TOO_LATE_MS = 250;
 const SAME_FRAMES = 4800;
 
-/** Whether `news` takes the place of `old`, which was told before and is not over: the last word counts. */
+/** Whether `news` takes the place of `old`, which was told before and is not over: the last word counts. What carries
+    `moment_ms` is a bed's, and no word of the station's. */
 function replaces(news, old) {
-  if (news.type !== old.type) return false;
-  if (news.type === "beat") return old.bar > news.bar || (old.bar === news.bar && old.beat >= news.beat);
+  if (news.type !== old.type || "moment_ms" in news !== "moment_ms" in old) return false;
+  if (news.type === "beat" || news.type === "bar")
+    return old.bar > news.bar || (old.bar === news.bar && old.beat >= news.beat);
   if (news.type === "marker") return news.id === old.id && news.name === old.name;
   return old.frame >= news.frame || old.name === news.name;
 }
@@ -23,9 +25,11 @@ export class Agenda {
   #lastBeat = null;
   #timer = 0;
 
-  /** `heardAt(event)`: when that is heard, in performance.now() milliseconds, or null where nobody knows yet. */
-  constructor(heardAt) {
+  /** `heardAt(event)`: when that is heard, in performance.now() milliseconds, or null where nobody knows yet.
+      `isHidden(event, at_ms)`: whether something else sounds then. */
+  constructor(heardAt, isHidden) {
     this.heardAt = heardAt;
+    this.isHidden = isHidden;
   }
 
   /** Forget what belonged to another station. */
@@ -75,7 +79,7 @@ export class Agenda {
           next_ms = Math.min(next_ms, wait_ms);
         } else {
           told.add(entry);
-          if (now_ms - at_ms < TOO_LATE_MS) due.push([entry.listener, event]);
+          if (now_ms - at_ms < TOO_LATE_MS && !this.isHidden(event, at_ms)) due.push([entry.listener, event]);
         }
       }
       if (at_ms > now_ms) return true;

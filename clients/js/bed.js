@@ -15,7 +15,7 @@ const SEAM_FRAMES = 480;
 const MOST_BARS = 4;
 const STEADY = 0.02;
 const KEPT_S = 30;
-const SURE_S = 0.15;
+const SURE_S = 0.3;
 const PATIENCE_S = 3;
 const AHEAD_S = 1;
 
@@ -50,6 +50,12 @@ export class Bed {
     return this.#source !== null;
   }
 
+  /** Whether the beats of the bed (`isOwn`), or of the live sound, are not what is heard at `time_s`. */
+  hides(isOwn, time_s) {
+    if (!this.isSounding) return isOwn;
+    return isOwn !== time_s < (this.#ends_s ?? Infinity) - CROSS_S;
+  }
+
   /** The sound has begun: watch over it from now on. */
   begin() {
     clearInterval(this.timer);
@@ -68,7 +74,7 @@ export class Bed {
   /** A beat told ahead; one told anew replaces itself and all after it. */
   meet(beat) {
     this.#beats = this.#beats.filter((old) => old.bar < beat.bar || (old.bar === beat.bar && old.beat < beat.beat));
-    this.#beats.push(beat);
+    this.#beats.push({ ...beat, position: null });
     while (this.#beats.length > 1 && beat.seconds - this.#beats[0].seconds > KEPT_S) this.#beats.shift();
   }
 
@@ -84,6 +90,7 @@ export class Bed {
     const flows = hand_s > HAND_S;
     if (!flows) this.#flowsSince_s = null;
     else this.#flowsSince_s ??= now_s;
+    if (flows) this.#place(now_s);
     if (!this.isSounding) {
       if (!flows && this.isWanted) this.#cover(now_s, hand_s);
       return;
@@ -93,6 +100,15 @@ export class Bed {
     if (flows && this.#ends_s === null) this.#findEnd(now_s);
     if (this.#ends_s !== null && now_s > this.#ends_s + CROSS_S) return this.#drop(now_s);
     this.#tellBeats(now_s);
+  }
+
+  /** Where on the tape beats are or will be; one that has been heard stays where it was. */
+  #place(now_s) {
+    for (const beat of this.#beats) {
+      if (beat.position !== null && beat.position < positionOf(now_s)) continue;
+      const time_s = this.timeOf(beat.frame);
+      beat.position = time_s === null ? null : positionOf(time_s);
+    }
   }
 
   /** Begin where the live sound runs out, in the same place of the bar. */
@@ -116,10 +132,10 @@ export class Bed {
   #findEnd(now_s) {
     const flowing_s = now_s - this.#flowsSince_s;
     if (flowing_s < SURE_S) return;
-    const times_s = this.#beats.map(({ frame }) => this.timeOf(frame));
-    const next_s = times_s.find((time_s) => time_s !== null && time_s > now_s + CROSS_S);
-    if (next_s === undefined && flowing_s < PATIENCE_S) return;
-    this.#ends_s = next_s ?? now_s + CROSS_S;
+    const soonest = positionOf(now_s + CROSS_S);
+    const next = this.#beats.find(({ position }) => position !== null && position > soonest);
+    if (!next && flowing_s < PATIENCE_S) return;
+    this.#ends_s = (next?.position ?? soonest) / RATE;
     ramp(this.#gain.gain, 0, this.#ends_s - CROSS_S, CROSS_S);
     this.output.fadeLive(1, this.#ends_s - CROSS_S, CROSS_S);
   }
@@ -143,10 +159,7 @@ export class Bed {
   /** The last whole bars on the tape, as many as are of one tempo, joined at their ends: { buffer, from, length, beats },
       or null where there is none. */
   #cut() {
-    const beats = this.#beats
-      .map((beat) => ({ ...beat, time_s: this.timeOf(beat.frame) }))
-      .filter(({ time_s }) => time_s !== null && positionOf(time_s) <= this.tape.end)
-      .map((beat) => ({ ...beat, position: positionOf(beat.time_s) }));
+    const beats = this.#beats.filter(({ position }) => position !== null && position <= this.tape.end);
     const bars = beats.filter(({ beat }) => beat === 1);
     const lengths = bars.slice(1).map((bar, index) => bar.position - bars[index].position);
     const isLike = (length) => Math.abs(length / lengths.at(-1) - 1) < STEADY;

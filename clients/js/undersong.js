@@ -22,13 +22,18 @@ export { Problem, Refusal, Server };
 
 const FADE_MS = 30;
 const STOP_FADE_MS = 120;
-const HEARD = ["beat", "bar", "section", "state", "marker"];
+const BEATS = ["beat", "bar"];
+const HEARD = [...BEATS, "section", "state", "marker"];
 const TAKEN = 409;
 const GONE = 404;
 
 export class Undersong {
   #listeners = new Map();
-  #agenda = new Agenda((event) => event.moment_ms ?? this.heardAt(event.frame));
+  #agenda = new Agenda(
+    (event) => event.moment_ms ?? this.heardAt(event.frame),
+    (event, at_ms) =>
+      BEATS.includes(event.type) && this.context && this.bed.hides("moment_ms" in event, this.output.timeOf(at_ms)),
+  );
   #outbox;
   #open = null;
   #ready = null;
@@ -329,7 +334,7 @@ export class Undersong {
     } else if (event.type === "status") {
       if (event.state === "asleep") this.clock.reset();
       else this.clock.observe(event.position.frame);
-      this.bed.isWanted = event.state === "playing" || event.state === "asleep";
+      if (event.state !== "closed") this.bed.isWanted = event.state === "playing"; // as the last word of a server that ends
       this.#status = event;
       this.#emit("status", event);
     } else if (HEARD.includes(event.type)) {

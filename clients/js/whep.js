@@ -13,6 +13,8 @@ const GOODBYE_MS = 500;
 const FRAMES_PER_MS = 48;
 const STARVED_MS = 60; // a packet holds 20 ms, and the browser hides the loss of as much again
 const NUM_ORIGINS = 50;
+/** What Opus looks ahead (312 frames), and what the browser waits between decoder and player: 5 … 14 ms. */
+const TO_THE_PLAYER_MS = 6.5 + 7;
 
 /** Offer Opus in stereo: without these words Chromium decodes mono, whatever is sent. */
 export function withStereo(sdp) {
@@ -136,7 +138,7 @@ export class WhepSession {
   /** When `frame` sounds, in seconds of the output's context; null where the server has not told of RTP time. */
   timeOf(frame) {
     const origin_ms = this.#origin_ms.value;
-    return origin_ms === null ? null : this.#timeAfter(origin_ms + frame / FRAMES_PER_MS);
+    return origin_ms === null ? null : this.#timeAfter(origin_ms + TO_THE_PLAYER_MS + frame / FRAMES_PER_MS);
   }
 
   /** What the browser hands to its player at that moment sounds as late as what the context makes then. */
