@@ -114,5 +114,5 @@ def test_what_was_heard_is_kept_while_it_plays_and_when_it_has_been_stopped(page
         page.click("#keep-form [type=submit]")
         expect(page.locator("#keep .renders")).to_have_attribute("data-state", "done")
         (address,) = page.locator("#keep .files a").evaluate_all("all => all.map((each) => each.href)")
-        assert httpx.get(address).content[:4] == b"RIFF"
+        assert httpx.get(address, timeout=60).content[:4] == b"RIFF"
         page.click("#keep form[method=dialog] button")

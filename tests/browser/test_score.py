@@ -74,7 +74,7 @@ def open_score(page: Page, server: Server) -> None:
 def files_of(page: Page) -> dict[str, bytes]:
     """What can be downloaded, by the end of its name."""
     links = page.locator("#deliver .files a")
-    answers = [httpx.get(address) for address in links.evaluate_all("all => all.map((each) => each.href)")]
+    answers = [httpx.get(address, timeout=60) for address in links.evaluate_all("all => all.map((each) => each.href)")]
     names = links.all_inner_texts()
     return {
         name.rsplit(".", 1)[-1]: answer.raise_for_status().content for name, answer in zip(names, answers, strict=True)

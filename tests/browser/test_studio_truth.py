@@ -157,7 +157,7 @@ def test_a_reload_goes_on_where_the_tab_was(page: Page, server: Server) -> None:
     expect(page.locator("#asked")).to_have_text("你想听")
     page.click("#play")
     expect(page.locator("body")).to_have_attribute("data-state", "idle")
-    assert httpx.get(f"{server.url}/v1/stations/{station}").status_code == 404
+    assert httpx.get(f"{server.url}/v1/stations/{station}", timeout=60).status_code == 404
 
 
 def test_an_address_with_a_prompt_plays_by_itself(page: Page, server: Server) -> None:
@@ -211,11 +211,11 @@ def test_behind_a_proxy_that_strips_a_prefix_all_works(page: Page, server: Serve
         page.click("[data-mood=epic]")
         expect(page.locator("#next")).to_contain_text("Epic")
         state = f"{server.url}/v1/stations/{page.evaluate('window.undersong.station.id')}"
-        assert httpx.get(state).json()["listeners"] == 1
+        assert httpx.get(state, timeout=60).json()["listeners"] == 1
         with page.expect_response("**/whep/*/*") as ended:
             page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide'))")
         assert ended.value.request.method == "DELETE" and ended.value.ok
-        assert httpx.get(state).json()["listeners"] == 0
+        assert httpx.get(state, timeout=60).json()["listeners"] == 0
 
 
 NO_WEBRTC = {
@@ -384,5 +384,5 @@ def test_all_text_stands_out_from_what_is_behind_it(page: Page, server: Server) 
 def test_every_mood_is_in_one_named_group(page: Page, server: Server) -> None:
     open_studio(page, server)
     names = page.locator("[data-mood]").evaluate_all("all => all.map((each) => each.dataset.mood)")
-    assert len(names) == len(set(names)) == len(httpx.get(f"{server.url}/v1/moods").json()["moods"])
+    assert len(names) == len(set(names)) == len(httpx.get(f"{server.url}/v1/moods", timeout=60).json()["moods"])
     assert page.locator("[data-group]").count() > 5 and page.locator("[data-group=others]").count() == 0
