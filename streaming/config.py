@@ -172,6 +172,12 @@ class Config(_Settings):
     a listener."""
     patches: str = ""
     """A folder of patch files beside the shipped ones; see docs/sound.md."""
+    stations: str = "auto"
+    """A folder of this server's own for its stations, so that they outlast it, however it ends: when it starts again
+    they are there under their ids and names, asleep where they were. auto is a folder of this user's for each port, and
+    none for port 0; with "" nothing is kept."""
+    restore: bool = True
+    """Have the stations again that the folder holds; those that somebody was listening to play at once."""
     renders: str = ""
     """A folder of this server's own for renders and uploads, so that they outlast it; by default a temporary one, gone
     when the server ends."""
@@ -300,6 +306,15 @@ class Config(_Settings):
             return 1
         num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return min(num_cores, MAX_ENGINES, math.ceil(self.max_stations / _STATIONS_AN_ENGINE))
+
+    @property
+    def stations_folder(self) -> Path | None:
+        """Where stations outlast the server; None where they do not."""
+        if self.stations != "auto":
+            return Path(self.stations).absolute() if self.stations else None
+        home = os.environ.get("XDG_STATE_HOME", "") or os.path.expanduser("~/.local/state")
+        # Without a home there is none; nor has a port that the system chooses once anything to come back to.
+        return Path(home) / "undersong" / "stations" / str(self.port) if self.port and os.path.isabs(home) else None
 
     @property
     def max_playing(self) -> int:
