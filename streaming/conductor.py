@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import Literal, Self
 
 from engine.audio import BLOCK_SECONDS
 from moods.control import Control, Steer
@@ -44,6 +44,8 @@ _WAKE_S = 15.0
 _MAX_WAKES = 3
 """How often a control wakes a station that falls asleep again before it is applied."""
 _TRY_AGAIN_S = 0.5
+_HOLD_S = 0.2
+"""How often a station that is to stand still is asked again: one that is behind cannot at once."""
 _ROOM_S = 2.0
 """How long a new station waits for others to make room …"""
 _GRACE_S = 0.5
@@ -135,7 +137,9 @@ class Conductor:
 
     # --- stations ----------------------------------------------------------------------------------------------------
 
-    async def open_station(self, opening: Opening) -> Station:
+    async def open_station(
+        self, opening: Opening, *, kind: Literal["station", "lyria"] = "station", ahead_blocks: int = 0
+    ) -> Station:
         """Open a station; it plays when this returns.
 
         Raises `TooManyStations`, `NameTaken`, `EngineUnavailable`, and `BadControl` for what only a file can have.
@@ -156,7 +160,9 @@ class Conductor:
                 async with self.jobs.planning:
                     await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
             link = await self._find_room()
-            station = Station(station_id, opening, seed, link, self._feeds, self._on_heard)
+            station = Station(
+                station_id, opening, seed, link, self._feeds, self._on_heard, kind=kind, ahead_blocks=ahead_blocks
+            )
             await link.open(station)
         except BaseException:
             self._give_back(opening.name)
@@ -275,7 +281,7 @@ class Conductor:
         self._alone.pop(station.id, None)
         if station.is_idle:
             self._alone[station.id] = station
-        elif station.is_asleep:
+        elif station.is_asleep and not station.is_held:
             self._wake(station)
         station.link.tell_heard(station.id, not station.is_idle)
 
@@ -285,7 +291,21 @@ class Conductor:
         if (falling := self._falling_asleep.get(station_id)) is not None and not falling.done():
             falling.set_result(None)
         station = self.stations.get(station_id)
-        if station is not None and not station.is_idle:  # somebody came meanwhile
+        if station is not None and not (station.is_idle or station.is_held):  # somebody came meanwhile
+            self._wake(station)
+
+    async def hold(self, station: Station) -> None:
+        """Have a station stand still although it is heard, until it is released; it sleeps when this returns."""
+        station.is_held = True
+        if (waking := self._waking.get(station.id)) is not None:
+            await asyncio.wait([waking])
+        while station.is_held and not station.is_asleep and self.stations.get(station.id) is station:
+            await self._sleeps(station, _HOLD_S)
+
+    def release(self, station: Station) -> None:
+        """Have a station that was held play on where it stood, as soon as it is awake."""
+        station.is_held = False
+        if station.is_asleep and not station.is_idle:
             self._wake(station)
 
     def _wake(self, station: Station) -> asyncio.Task[None]:
@@ -322,6 +342,8 @@ class Conductor:
         """Apply a control, waking the station for it."""
         for _ in range(_MAX_WAKES):
             self._check_open(station)
+            if station.is_held:
+                raise EngineUnavailable("the client that plays this station has paused it; try when it plays again")
             if station.is_asleep:
                 try:
                     await asyncio.wait_for(asyncio.shield(self._wake(station)), _WAKE_S)
@@ -370,12 +392,12 @@ class Conductor:
             else:
                 await asyncio.sleep(_GRACE_S / 4)
 
-    async def _sleeps(self, station: Station) -> None:
+    async def _sleeps(self, station: Station, limit_s: float = _ROOM_S) -> None:
         """Put a station to sleep, and wait until it sleeps, but not for ever."""
         asleep = self._falling_asleep.setdefault(station.id, asyncio.get_running_loop().create_future())
         try:
             self._put_to_sleep(station)
-            await asyncio.wait([asleep], timeout=_ROOM_S)
+            await asyncio.wait([asleep], timeout=limit_s)
         finally:
             self._falling_asleep.pop(station.id, None)
 

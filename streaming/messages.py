@@ -219,6 +219,8 @@ class StationState(TypedDict):
 
     id: str
     name: str
+    kind: Literal["station", "lyria"]
+    """`lyria`: it belongs to a client of the Lyria RealTime protocol, and goes with it."""
     seed: Annotated[int, Field(ge=0)]
     state: Literal["playing", "paused", "ended", "asleep", "closed"]
     """`asleep`: nobody listens; the music stands still and goes on for whoever comes. `closed` is said once, as the

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.take import Entry, Skip, write_take
@@ -55,9 +56,16 @@ class Station:
         link: Link,
         feeds: Feeds,
         on_heard: Callable[[Station], None] = lambda station: None,
+        *,
+        kind: Literal["station", "lyria"] = "station",
+        ahead_blocks: int = 0,
     ) -> None:
-        """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`."""
+        """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`.
+
+        One that plays ahead of its clock has so many blocks ready as soon as it plays.
+        """
         self.id, self.opening, self.seed, self.link = station_id, opening, seed, link
+        self.kind, self.ahead_blocks = kind, ahead_blocks
         self.name = opening.name or station_id
         """Where it is found too, as under its id."""
         self.first_tick: int | None = None
@@ -65,6 +73,10 @@ class Station:
         self.first_block = 0
         """Where the clock began to run, or stands."""
         self.is_asleep = False
+        self.is_held = False
+        """It is to stand still although somebody listens."""
+        self.on_standstill: Callable[[int], None] = lambda next_block: None
+        """Told before it falls asleep, when the blocks before that number are still there."""
         self.gives_way = False
         """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
@@ -95,6 +107,7 @@ class Station:
 
         Frames do not count the sleep, so that what was told of its future stays true.
         """
+        self.on_standstill(next_block)
         self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
 
     def on_gave_way(self, report: GaveWay) -> None:
@@ -255,7 +268,7 @@ class Station:
             if self._beats and (self._beats[-1]["bar"], self._beats[-1]["beat"]) == (event["bar"], event["beat"]):
                 self._beats.pop()  # the same beat, moved
             self._beats.append(event)
-        if event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
+        if event["frame"] < self.frame - (MAX_LATE_TICKS + self.ahead_blocks) * BLOCK_FRAMES:
             return  # it waited while this process stood still: what should have sounded long ago is no news
         self.broadcast(event)
 
@@ -291,6 +304,7 @@ class Station:
         state = StationState(
             id=self.id,
             name=self.name,
+            kind=self.kind,
             seed=self.seed,
             state="asleep" if self.is_asleep else playing["state"],
             mood=playing["mood"],
