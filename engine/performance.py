@@ -23,19 +23,16 @@ from engine.errors import BadTake
 from engine.generator import Generator
 from engine.take import Act, Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
-from moods.control import Control, Duck, End, Hit, Panic, Steer, Stinger, Transport
+from moods.control import Control, Panic, Transport
 from moods.controller import Controller
 from moods.errors import MoodsError, OutOfRange
-from moods.fields import At
+from moods.fields import Seconds
 from moods.intent import Intent
 from moods.opening import Opening
 
 _KEEP_FRAMES = 10 * SAMPLE_RATE
 """How much of the course's past a performance that forgets still knows."""
 _HEADING_FRAMES = 8 * SAMPLE_RATE
-
-_IN_SECONDS = (Steer, End, Hit, Stinger, Duck)
-"""Controls that may say at which second."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -92,14 +89,22 @@ class StreamPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamReach:
+    """Where a field begins to change and where it has arrived, as things stand."""
+
+    begin: StreamPosition
+    arrive: StreamPosition
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """What became of a control."""
 
     id: str | None
     effective: StreamPosition
     """The earliest audible change."""
-    fields: dict[str, StreamPosition]
-    """Where each field begins to change."""
+    fields: dict[str, StreamReach]
+    """Where each field begins to change, and where it has arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,21 +296,27 @@ class Performance:
         if isinstance(control, Transport | Panic):
             self._transport("panic" if isinstance(control, Panic) else control.do)
             effective = self.position()
-        return Ack(applied.id, effective, {name: self._in_stream(at) for name, at in applied.fields.items()})
+        fields = {
+            name: StreamReach(self._in_stream(reached.begin), self._in_stream(reached.arrive))
+            for name, reached in applied.fields.items()
+        }
+        return Ack(applied.id, effective, fields)
 
     def _in_music_time(self, control: Control) -> Control:
         """Clients count seconds of the stream, the controller those of the music."""
-        if isinstance(control, _IN_SECONDS) and isinstance(control.at, At):
-            seconds = max(0.0, control.at.seconds - self._state.silent_frames / SAMPLE_RATE)
-            return control.model_copy(update={"at": At(seconds=seconds)})
+        at = getattr(control, "at", None)
+        if isinstance(at, Seconds):
+            seconds = max(0.0, at.seconds - self._state.silent_frames / SAMPLE_RATE)
+            return control.model_copy(update={"at": Seconds(seconds=seconds)})
         return control
 
     def _in_stream_time(self, error: OutOfRange, control: Control) -> OutOfRange:
         """The same mistake in the asker's seconds."""
-        if not (isinstance(control, _IN_SECONDS) and isinstance(control.at, At)):
+        at = getattr(control, "at", None)
+        if not isinstance(at, Seconds):
             return error
         silent_s = self._state.silent_frames / SAMPLE_RATE
-        return OutOfRange(error.field, control.at.seconds, error.low + silent_s, error.high + silent_s)
+        return OutOfRange(error.field, at.seconds, error.low + silent_s, error.high + silent_s)
 
     def _transport(self, action: str) -> None:
         state = self._state

@@ -14,8 +14,6 @@ from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
 
 FRAMES_PER_SECOND = 48_000
 BEATS_PER_PHRASE = BEATS_PER_BAR * BARS_PER_PHRASE
-BEATS_OF = {"now": 1, "beat": 1, "bar": BEATS_PER_BAR, "phrase": BEATS_PER_PHRASE}
-"""Notes change on beats whose number is a multiple of this, by what a control says under `at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,12 @@ class Clock:
         while len(self._frames) <= beat - self._first:
             self._extend()
         return self._frames[beat - self._first]
+
+    def frame_at(self, beats: float) -> int:
+        """The frame nearest to `beats`, counted with their fraction from the start."""
+        beat = int(beats)
+        start = self.frame_of_beat(beat)
+        return start if beats == beat else start + round((beats - beat) * (self.frame_of_beat(beat + 1) - start))
 
     def beat_at(self, frame: int) -> int:
         """The beat (from 0) that sounds at `frame`."""

@@ -8,15 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from moods.errors import BadControl, shown
-from moods.fields import Absent, At, Beat, Id, Model, MoodFields, Number, Over, one_of, parse, read_over, tidy
+from moods.fields import (
+    Absent,
+    At,
+    Id,
+    Model,
+    MoodFields,
+    Number,
+    Over,
+    Seconds,
+    check_number,
+    one_of,
+    parse,
+    range_schema,
+    read_over,
+    tidy,
+)
 from moods.glide import Span
 from moods.names import nearest
 from moods.stinger import find_stinger, list_stingers
 
 DUCK_GAIN_DB = (-120.0, 0.0)
+SLOW_RATE = (0.25, 1.0)
+PARAMETER = (-1e9, 1e9)
 
 _StingerName = Annotated[str, one_of(name for each in list_stingers() for name in (each.name, each.name_zh))]
 
@@ -48,9 +65,12 @@ class Steer(_Control):
     set: MoodFields
     over: Over = Field(default=None, examples=["2 bars"])
     """How long the change takes; null or left out: as is natural for each field."""
-    at: Beat | At | None = Field(default=None, examples=["bar"])
-    """Where it begins: now, or the next beat, bar or phrase; in seconds: colour exactly there, notes from the next beat
-    on. Null or left out: each field where it may."""
+    at: At | None = Field(default=None, examples=["bar"])
+    """Where it begins; in seconds: colour exactly there, notes from the next beat on. Null or left out: each field
+    where it may."""
+    how: Literal["glide", "cut", "bridge"] = Field(default="glide", examples=["cut"])
+    """Glide: each field on its own way. Cut: all at once at `at`, or the next bar, tempo, key and style too; a fill
+    leads there, a hit marks it, and a section begins. Bridge: so too, after a bar that leads over."""
 
     @property
     def span(self) -> Span | None:
@@ -64,19 +84,78 @@ class End(_Control):
     how: Literal["cadence", "ring", "fade", "stop", "loop"] = "cadence"
     """A cadence and its last chord; a last chord that rings; a fade of 4 s; a stop within 40 ms; a cut on the bar line,
     as a loop wants it."""
-    at: Beat | At | None = Field(default=None, examples=["phrase"])
+    at: At | None = Field(default=None, examples=["phrase"])
     """Where it begins; in seconds: where all sound is over. Null or left out: where it is natural for `how`."""
 
     @property
     def seconds(self) -> float | None:
-        return self.at.seconds if isinstance(self.at, At) else None
+        return self.at.seconds if isinstance(self.at, Seconds) else None
+
+
+def _with_its_own(schema: dict[str, Any], do: str, field: str, **others: Any) -> None:
+    """Of the values of `do` one has a field that it needs and the others may not have."""
+    _type_is_required(schema)
+    rest = [each for each in schema["properties"]["do"]["enum"] if each != do]
+    schema["anyOf"] = [
+        {"required": [field], "properties": {"do": {"const": do}}},
+        {"not": {"required": [field]}, "properties": {"do": {"enum": rest}, **others}},
+    ]
+
+
+def _go_has_a_name(schema: dict[str, Any]) -> None:
+    _with_its_own(schema, "go", "to")
+
+
+class Section(_Control):
+    """Let a section begin, stay or end."""
+
+    model_config = ConfigDict(json_schema_extra=_go_has_a_name)
+
+    type: Literal["section"] = "section"
+    do: Literal["next", "stay", "go", "leave"]
+    """Next: the section that follows begins. Stay: the one that sounds goes on until next, go or leave. Go: a section
+    of the name `to` begins. Leave: a section that stays ends where its length comes round."""
+    to: Literal["A", "B", "break", "intro"] | Absent = None
+    """Of `go` alone."""
+    at: At = "bar"
+    """Where."""
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Section:
+        if (self.do == "go") != (self.to is not None):
+            raise BadControl(
+                "to is missing; expected A, B, break or intro"
+                if self.do == "go"
+                else f"to is given with do {shown(self.do)}; only go goes to a section"
+            )
+        return self
+
+
+def _slow_has_a_rate(schema: dict[str, Any]) -> None:
+    _with_its_own(schema, "slow", "rate", over={"type": "null"})
 
 
 class Transport(_Control):
-    """Play, pause, or start the same music again."""
+    """Play, pause, start the same music again, or play it in slow motion."""
+
+    model_config = ConfigDict(json_schema_extra=_slow_has_a_rate)
 
     type: Literal["transport"] = "transport"
-    do: Literal["play", "pause", "restart"]
+    do: Literal["play", "pause", "restart", "slow"]
+    rate: Annotated[float, Number("rate", *SLOW_RATE)] | Absent = None
+    """Of `slow` alone: the tempo is multiplied by it, and the sound grows dull and soft with it; 1 gives all back."""
+    over: Over = None
+    """Of `slow` alone: how long the change takes."""
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> Transport:
+        low, high = SLOW_RATE
+        if self.do == "slow" and self.rate is None:
+            raise BadControl(f"rate is missing; expected a number {low:g} … {high:g}")
+        if self.do != "slow" and (self.rate is not None or self.over is not None):
+            field = "rate" if self.rate is not None else "over"
+            raise BadControl(f"{field} is given with do {shown(self.do)}; only slow has it")
+        return self
 
 
 class Panic(_Control):
@@ -103,7 +182,7 @@ class Duck(_Control):
     """True takes 1–4 kHz back in the middle, false gives them back; left out, it stays as it is."""
     over: Over = 0.2
     """How long the change takes."""
-    at: Literal["now"] | At = "now"
+    at: At = "now"
     """Where it begins."""
 
     @field_validator("voice", mode="before")
@@ -124,19 +203,40 @@ class Duck(_Control):
         return read_over(0.2 if self.over is None else self.over)
 
 
-class Cancel(_Typed):
+def _target_or_id(schema: dict[str, Any]) -> None:
+    _type_is_required(schema)
+    schema["anyOf"] = [
+        {"required": ["target"], "properties": {"target": {"type": "string"}}},
+        {"required": ["id"], "properties": {"id": {"type": "string"}}},
+    ]
+
+
+class Cancel(_Control):
     """Take back a control that has not begun to take effect."""
 
+    model_config = ConfigDict(json_schema_extra=_target_or_id)
+
     type: Literal["cancel"] = "cancel"
-    id: Id = Field(examples=["c1"])
-    """The id of that control."""
+    target: Id | None = Field(default=None, examples=["c1"])
+    """The id of that control. Null or left out: `id` is that of the control to take back."""
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Cancel:
+        if self.target is None and self.id is None:
+            raise BadControl("target is missing; expected the id of a control that waits")
+        return self
+
+    @property
+    def cancelled(self) -> str:
+        """The id of the control to take back."""
+        return self.target if self.target is not None else str(self.id)
 
 
 class Hit(_Control):
     """An accent that all layers strike together: now, over what sounds; or later, with a pickup and a cut after it."""
 
     type: Literal["hit"] = "hit"
-    at: Literal["now", "beat", "bar"] | At = Field(default="beat", examples=["bar"])
+    at: At = Field(default="beat", examples=["bar"])
     """Where it sounds; now: at once, over what sounds; in seconds: exactly there, between beats if need be."""
     strength: Annotated[float, Number("strength", 0, 1)] = Field(default=1.0, examples=[0.8])
 
@@ -147,7 +247,7 @@ class Stinger(_Control):
     type: Literal["stinger"] = "stinger"
     name: _StingerName = Field(examples=["reveal"])
     """One of the stingers that GET /v1/moods lists, by its English or Chinese name."""
-    at: Beat | At = "beat"
+    at: At = "beat"
     """Where it sounds; now: at once, over what sounds."""
 
     @field_validator("name")
@@ -156,18 +256,57 @@ class Stinger(_Control):
         return find_stinger(name).name
 
 
+class State(_Control):
+    """Go to a state of the station, as its transitions say."""
+
+    type: Literal["state"] = "state"
+    name: Annotated[str, Field(min_length=1, max_length=100)] = Field(examples=["combat"])
+    """One of the station's states, or `previous`: the one before."""
+    at: At | None = None
+    """Null or left out: as the transition says; so are `over` and `how`."""
+    over: Over = None
+    how: Literal["glide", "cut", "bridge"] | None = None
+
+    @property
+    def span(self) -> Span | None:
+        return None if self.over is None else read_over(self.over)
+
+
+class Parameter(_Control):
+    """Set parameters of the station, which are mapped to mood fields."""
+
+    type: Literal["parameter"] = "parameter"
+    set: Annotated[
+        dict[Annotated[str, Field(max_length=100)], float],
+        Field(min_length=1),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"maxLength": 100},
+                "additionalProperties": range_schema(*PARAMETER),
+            }
+        ),
+    ] = Field(examples=[{"danger": 0.7}])
+    """New values by the parameters' names."""
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _numbers(cls, values: object) -> object:
+        if not isinstance(values, Mapping) or not values:
+            raise BadControl(f'set is {shown(values)}; expected for example {{"danger": 0.7}}')
+        return {name: check_number(f"set.{name}", value, *PARAMETER) for name, value in values.items()}
+
+
 Control = Annotated[
-    Steer | End | Transport | Panic | Duck | Cancel | Hit | Stinger,
+    Steer | State | Parameter | Section | End | Transport | Panic | Duck | Cancel | Hit | Stinger,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "steer": Steer, "end": End, "transport": Transport, "panic": Panic, "duck": Duck,
-    "cancel": Cancel, "hit": Hit, "stinger": Stinger,
+    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
+    "panic": Panic, "duck": Duck, "cancel": Cancel, "hit": Hit, "stinger": Stinger,
 }  # fmt: skip
-
-_LATER = ("state", "section")
-"""Controls of the interface that this version does not take."""
 
 
 def parse_control(obj: object) -> Control:
@@ -177,8 +316,6 @@ def parse_control(obj: object) -> Control:
     kind, way_out = obj.get("type"), f"expected one of {', '.join(_MODELS)}"
     if kind is None:
         raise BadControl(f"type is missing; {way_out}")
-    if kind in _LATER:
-        raise BadControl(f"{kind} is not available in this version; {way_out}")
     if not isinstance(kind, str) or kind not in _MODELS:
         near = nearest(str(kind), _MODELS, 1)
         raise BadControl(f"type is {shown(kind)}; {way_out}{f'; nearest: {near[0]}' if near else ''}")

@@ -11,19 +11,20 @@ from functools import cache
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
-from moods.control import Cancel, Control, End, Hit, Steer
+from moods.control import Cancel, Control, End, Hit, Parameter, Section, State, Steer, Transport
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
 from moods.ending import Ending
-from moods.errors import BadControl, shown
-from moods.fields import At, MoodFields
+from moods.errors import BadControl, UnknownMarker, shown
+from moods.fields import Marker, MoodFields, Seconds
 from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent, Recall
 from moods.mood import Mood, style_brightness
+from moods.names import nearest
 from moods.opening import Opening
-from moods.part import Change, Edge, Lent, Part, least
+from moods.part import Change, Edge, Lent, Part, Reach, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
 from moods.targets import fader_db, opening_point
@@ -39,12 +40,20 @@ _DRUMS, _LEAD = LAYERS.index("drums"), LAYERS.index("lead")
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """Where a field begins to change and where it has arrived, as things stand when that is asked."""
+
+    begin: Position
+    arrive: Position
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """What became of a control."""
 
     id: str | None
     effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
-    fields: dict[str, Position]  # where each field begins to change
+    fields: dict[str, Reached]  # where each field begins to change, and where it has arrived
     changed_since: int | None  # the music frame from which on notes may be composed otherwise; None: all are as before
 
 
@@ -73,6 +82,23 @@ def _place_of(hit: TimelineHit) -> float:
     return hit.at
 
 
+def _marked_places(timeline: Timeline) -> list[tuple[str, int]]:
+    """The hits and sections that have names, and the frames where they are."""
+    places = [(section.name, section.at) for section in timeline.sections]
+    places += [(hit.name, hit.at) for hit in timeline.hits]
+    return [(name, round(at * FRAMES_PER_SECOND)) for name, at in places if name]
+
+
+def _is_built(control: Control) -> bool:
+    match control:
+        case State() | Parameter() | Section() | Transport(do="slow"):
+            return False
+        case Steer():
+            return control.how == "glide"
+        case _:
+            return True
+
+
 @cache
 def _key(tonic: int, scale: str) -> Key:
     return Key(tonic, scale)
@@ -98,7 +124,7 @@ class Controller:
     ) -> None:
         fields = opening if isinstance(opening, Opening) else Opening()
         timeline = fields.timeline
-        begun: MoodFields = fields if timeline is None else timeline
+        begun: MoodFields = fields.begun if timeline is None else timeline
         point = opening if isinstance(opening, Mood) else opening_point(begun)
         self.seed = seed if seed is not None else fields.chosen_seed or 0
         self.plan = None if timeline is None else timeline.plan
@@ -111,10 +137,11 @@ class Controller:
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
         self._course = course = Course(self.seed, form, point, self.plan)
         ramps, self._ending = Ramps(course), Ending(course.clock, form, block_frames)
-        self._cues = Cues(course.clock, self._ending)
+        self._cues = Cues(course.clock, form, self._ending)
+        self._marked = [] if timeline is None else _marked_places(timeline)
         self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, Pivots(course))
         if timeline is None:
-            ramps.begin(fields)
+            ramps.begin(begun)
         else:
             self._begin(timeline, ramps)
 
@@ -127,9 +154,11 @@ class Controller:
             if section.at == 0:
                 ramps.begin(fields)
             else:
-                controls.append(Steer(set=fields, over=section.over, at=At(seconds=section.at)))
-        controls += [Hit(at=At(seconds=hit.at), strength=hit.strength) for hit in sorted(timeline.hits, key=_place_of)]
-        controls.append(End(how=timeline.ending, at=At(seconds=timeline.num_frames / FRAMES_PER_SECOND)))
+                controls.append(Steer(set=fields, over=section.over, at=Seconds(seconds=section.at)))
+        controls += [
+            Hit(at=Seconds(seconds=hit.at), strength=hit.strength) for hit in sorted(timeline.hits, key=_place_of)
+        ]
+        controls.append(End(how=timeline.ending, at=Seconds(seconds=timeline.num_frames / FRAMES_PER_SECOND)))
         for control in controls:
             for part in self._parts:
                 part.apply(control, edge)
@@ -305,27 +334,48 @@ class Controller:
         Raises `BadControl` or `OutOfRange` and leaves the course as it was.
         """
         edge = Edge(frame, self._course.clock.first_beat_from(frame + self._lead_frames))
+        if not _is_built(control):
+            raise BadControl(f"{control.type} is not available in this version")
+        control = self._without_marker(control, frame)
         changes = [change for part in self._parts if (change := part.apply(control, edge)) is not None]
         if isinstance(control, Cancel) and not changes:
-            raise BadControl(f"id is {shown(control.id)}; no control of that id is still waiting to take effect")
+            field = "id" if control.target is None else "target"
+            raise BadControl(
+                f"{field} is {shown(control.cancelled)}; no control of that id is still waiting to take effect"
+            )
         if any(change.is_course_moved for change in changes):
             changes += [change for part in self._parts if (change := part.replan(edge)) is not None]
         self.revision += 1
         return self._applied(control.id, frame, changes)
 
+    def _without_marker(self, control: Control, frame: int) -> Control:
+        """The same control with the second of the marker that it names. Raises `UnknownMarker`, `BadControl`."""
+        at = getattr(control, "at", None)
+        if not isinstance(at, Marker):
+            return control
+        named = [*self._marked, *self._cues.named()]
+        frames = [where for name, where in named if name == at.marker]
+        if not frames:
+            known = dict.fromkeys(name for name, _ in named)
+            raise UnknownMarker(at.marker, nearest(at.marker, known), f"known: {', '.join(known) or 'none'}")
+        ahead = least(each for each in frames if each >= frame)
+        if ahead is None:
+            raise BadControl(f"marker {shown(at.marker)} has passed, at {max(frames) / FRAMES_PER_SECOND:.2f} s")
+        return control.model_copy(update={"at": Seconds(seconds=ahead / FRAMES_PER_SECOND)})
+
     def _applied(self, control_id: str | None, frame: int, changes: list[Change]) -> Applied:
-        fields: dict[str, int] = {}
+        fields: dict[str, Reach] = {}
         for change in changes:
-            for name, field_frame in change.fields.items():
-                fields[name] = min(field_frame, fields.get(name, field_frame))
+            for name, reach in change.fields.items():
+                fields[name] = reach.joined(fields.get(name))
         effective = least(change.effective_frame for change in changes)
         if effective is None:
-            effective = min(fields.values(), default=frame)
+            effective = min((reach.begin for reach in fields.values()), default=frame)
         first_beat = least(change.first_beat for change in changes)
         return Applied(
             control_id,
             self.position(effective),
-            {name: self.position(field_frame) for name, field_frame in fields.items()},
+            {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
             None if first_beat is None else self.frame_of_beat(first_beat),
         )
 

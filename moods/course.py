@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from itertools import repeat
 from typing import Any
 
-from moods.clock import Clock
+from moods.clock import FRAMES_PER_SECOND, Clock
 from moods.form import Form
-from moods.glide import Moment, Track, crossfade
+from moods.glide import Moment, Ramp, Track, crossfade
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
+from moods.part import Reach
 from moods.plan import Plan
 
 LAYER_TRACKS = tuple(f"layer.{name}" for name in LAYERS)
@@ -26,6 +27,10 @@ COLOUR_TRACKS = frozenset(
 """Tracks that no note depends on: they may move at any frame. All others move on beats."""
 HEARD_TRACKS = tuple(sorted(COLOUR_TRACKS | {"style"}))
 """Tracks that what is heard of a moment is read from, besides the tempo."""
+
+TEMPO_TRACKS = frozenset(["bpm", "mood.bpm"])
+"""Tracks of which the tempo follows, in its own steps."""
+_MOST_SETTLING_BEATS = 128
 
 MAX_TEMPO_STEP = 0.1  # of the tempo, in one beat, however short the glide that was asked
 MOOD_TEMPO_STEP = 0.02  # of the tempo, in one beat, where the mood decides
@@ -141,6 +146,26 @@ class Course:
         bpm = self.held(beat).bpm
         moved = next((ahead for ahead in range(beat + 1, last) if self.held(ahead).bpm != bpm), last)
         return min(self.clock.frame_of_beat(moved), *(self.tracks[name].holds_until(at) for name in HEARD_TRACKS))
+
+    def reach(self, name: str, ramp: Ramp) -> Reach:
+        """Where a ramp of a track begins and has arrived, as things stand; a tempo, where it is settled."""
+        begin = self.clock.frame_of_beat(int(ramp.beat)) if ramp.frame is None else ramp.frame
+        if name in TEMPO_TRACKS:
+            return Reach(begin, self.clock.frame_of_beat(self._settled_beat(int(ramp.beat))))
+        length, in_beats = ramp.span
+        if in_beats:
+            return Reach(begin, self.clock.frame_at(ramp.beat + length))
+        return Reach(begin, begin + round(length * FRAMES_PER_SECOND))
+
+    def _settled_beat(self, beat: int) -> int:
+        """The first beat from `beat` on whose tempo is the one that is headed for, or the last that is looked at."""
+        track = self.tracks["bpm"]
+        for ahead in range(beat, beat + _MOST_SETTLING_BEATS):
+            held, ramp = self.held(ahead), track.ramp_at(ahead)
+            asked = track.base if ramp is None else ramp.target
+            if held.bpm == (held.mood_bpm if asked is None else asked):
+                return ahead
+        return beat + _MOST_SETTLING_BEATS
 
     def revise(self, beat: int | None, since: float) -> None:
         """Notes have changed from `beat` on (None: not at all), tracks from the beat `since` on: work out anew."""

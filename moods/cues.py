@@ -12,14 +12,16 @@ from math import ceil
 from operator import attrgetter
 from typing import Any
 
-from moods.clock import BEATS_OF, FRAMES_PER_SECOND, Clock
+from moods.clock import FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, Hit, Stinger
 from moods.ending import Ending
 from moods.errors import BadControl, OutOfRange
-from moods.fields import At
+from moods.fields import Seconds
+from moods.form import Form
 from moods.glide import NEVER, Moment
 from moods.intent import num_cut_beats
-from moods.part import Change, Edge, Lent, change_from
+from moods.part import Change, Edge, Lent, Reach, at_once, change_from
+from moods.places import next_beat
 from moods.stinger import find_stinger
 
 MAX_AHEAD_SECONDS = 3600.0
@@ -77,8 +79,8 @@ class Cues:
 
     name = "cues"
 
-    def __init__(self, clock: Clock, ending: Ending) -> None:
-        self._clock, self._ending = clock, ending
+    def __init__(self, clock: Clock, form: Form, ending: Ending) -> None:
+        self._clock, self._form, self._ending = clock, form, ending
         self._num_asked = 0
         self._remember([])
 
@@ -120,6 +122,10 @@ class Cues:
     def within(self, first_beat: int, last_beat: int) -> Iterator[Cue]:
         """What sounds on the beats `first_beat` … `last_beat`."""
         return (planned for planned in self._planned if first_beat <= planned.beat <= last_beat)
+
+    def named(self) -> list[tuple[str, int]]:
+        """The ids of the hits and stingers that have one, and the frames at which they sound."""
+        return [(planned.id, self.frame_of(planned)) for planned in self._planned if planned.id is not None]
 
     def frame_of(self, planned: Cue) -> int:
         """The frame at which it sounds."""
@@ -166,18 +172,19 @@ class Cues:
         def is_waiting(p: Cue) -> bool:
             return self.frame_of(p) >= edge.frame if p.is_over else p.first_beat >= edge.beat
 
-        gone = [p for p in self._planned if p.id == control.id and is_waiting(p)]
+        gone = [p for p in self._planned if p.id == control.cancelled and is_waiting(p)]
         if not gone:
             return None
         self._remember([p for p in self._planned if p not in gone])
-        fields = {name: frame for planned in gone for name, frame in self._fields_of(planned).items()}
+        fields = {name: reach for planned in gone for name, reach in self._fields_of(planned).items()}
         return Change(fields, min(planned.first_beat for planned in gone))
 
-    def _fields_of(self, planned: Cue) -> dict[str, int]:
+    def _fields_of(self, planned: Cue) -> dict[str, Reach]:
         """Where a hit or stinger sounds, and where its pickup begins."""
-        fields = {"hit" if planned.stinger is None else "stinger": self.frame_of(planned)}
+        frame = self.frame_of(planned)
+        fields = {"hit" if planned.stinger is None else "stinger": at_once(frame)}
         if planned.fill_beat is not None:
-            fields["pickup"] = self._clock.frame_of_beat(planned.fill_beat)
+            fields["pickup"] = Reach(self._clock.frame_of_beat(planned.fill_beat), frame)
         return fields
 
     def _plan(self, control: Hit | Stinger, edge: Edge) -> Cue:
@@ -201,7 +208,7 @@ class Cues:
     def _plan_into(self, control: Hit | Stinger, edge: Edge) -> Cue:
         """Composed into a beat that is open."""
         frame, earliest_beat, ahead_s = None, edge.beat, max(MAX_AHEAD_SECONDS, edge.ahead_s)
-        if isinstance(control.at, At):
+        if isinstance(control.at, Seconds):
             frame = round(control.at.seconds * FRAMES_PER_SECOND)
             soonest = self._clock.frame_of_beat(earliest_beat)
             if not soonest <= frame <= soonest + ahead_s * FRAMES_PER_SECOND:
@@ -209,7 +216,8 @@ class Cues:
                 raise OutOfRange("at.seconds", control.at.seconds, low, low + ahead_s)
             beat, offset = self._beat_and_offset(frame)
         else:
-            beat, offset = -(-earliest_beat // BEATS_OF[control.at]) * BEATS_OF[control.at], 0.0
+            assert isinstance(control.at, str), control.at
+            beat, offset = next_beat(self._form, control.at, earliest_beat), 0.0
         if isinstance(control, Stinger):
             return Cue(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)
         # A pickup that has begun stays, though the hit it belonged to is replaced.

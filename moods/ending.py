@@ -9,13 +9,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from moods.clock import BEATS_OF, BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
+from moods.clock import BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, End
 from moods.errors import BadControl, OutOfRange
 from moods.form import Form, FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR, MUTE_DB, NO_RECALL
-from moods.part import Change, Edge, Lent, change_from, least
+from moods.part import Change, Edge, Lent, Reach, at_once, change_from, least
+from moods.places import next_beat
 
 DEFAULT_AT = {"cadence": "phrase", "ring": "bar", "fade": "now", "stop": "now", "loop": "bar"}
 RING_SECONDS = {"cadence": 4.0, "ring": 6.0}
@@ -140,16 +141,16 @@ class Ending:
             first_frame = min(first_frame, self._first_frame(old))
             changed.append(old.first_beat)
         self._planned = planned
-        return Change({"ending": first_frame}, least(changed))
+        return Change({"ending": Reach(first_frame, planned.end_frame)}, least(changed))
 
     def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
         planned = self._planned
-        if planned is None or planned.control.id != control.id or planned.fade_frame <= edge.frame:
+        if planned is None or planned.control.id != control.cancelled or planned.fade_frame <= edge.frame:
             return None
         if planned.first_beat is not None and planned.first_beat < edge.beat:
             return None
         self._planned = None
-        return Change({"ending": self._first_frame(planned)}, planned.first_beat)
+        return Change({"ending": at_once(self._first_frame(planned))}, planned.first_beat)
 
     def replan(self, edge: Edge) -> Change | None:
         old = self._planned
@@ -215,7 +216,7 @@ def plan_ending(
         if planned is None and not soonest <= control.seconds <= furthest:
             raise OutOfRange("at.seconds", control.seconds, soonest, furthest)
     at = control.at if isinstance(control.at, str) else DEFAULT_AT[how]
-    beat = -(-earliest_beat // BEATS_OF[at]) * BEATS_OF[at]
+    beat = next_beat(form, at, earliest_beat)
     begun_beat = None if planned is None else planned.first_beat
     if begun_beat is not None and begun_beat >= earliest_beat:
         begun_beat = None

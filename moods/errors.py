@@ -6,6 +6,9 @@ MoodsError
 │   ├── UnknownStyle
 │   ├── UnknownStinger
 │   ├── UnknownClip
+│   ├── UnknownState
+│   ├── UnknownParameter
+│   ├── UnknownMarker
 │   └── UnknownKey
 ├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
 ├── OutOfRange           a number outside its range, or not a number
@@ -68,6 +71,18 @@ class UnknownStinger(UnknownName):
 
 class UnknownClip(UnknownName):
     code, noun = "unknown_preset", "preset"
+
+
+class UnknownState(UnknownName):
+    code, noun = "unknown_state", "state"
+
+
+class UnknownParameter(UnknownName):
+    code, noun = "unknown_parameter", "parameter"
+
+
+class UnknownMarker(UnknownName):
+    code, noun = "unknown_marker", "marker"
 
 
 class UnknownKey(UnknownName):

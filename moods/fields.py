@@ -31,7 +31,7 @@ from pydantic_core.core_schema import CoreSchema, no_info_before_validator_funct
 from moods.errors import BadControl, MoodsError, NotUnderstood, OutOfRange, shown
 from moods.glide import Span
 from moods.harmony import SCALES, parse_key
-from moods.intent import BEATS_PER_BAR, LAYERS
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS
 from moods.mood import MAX_STYLE_WEIGHT, find_mood, list_moods, named_weights, styles_by_name
 from moods.names import nearest
 from moods.prompt import Prompt, resolve_prompt
@@ -40,6 +40,8 @@ MAX_SECONDS = 366 * 86_400.0
 MAX_OVER_SECONDS = 600.0
 MAX_OVER_BEATS = 2400.0
 MAX_SEED = 2**63 - 1
+MOST_PROMPT_CHARACTERS = 20_000
+"""Of all prompts in one message: as many as are read in about a second."""
 LAYER_GAIN_DB = (-60.0, 12.0)
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -80,7 +82,6 @@ _STYLE_NAMES = list(styles_by_name())
 
 Absent = SkipJsonSchema[None]
 """Beside a type: the field may be left out, and then is None here; a client may not send null."""
-Beat = Literal["now", "beat", "bar", "phrase"]
 Id = Annotated[str, Field(max_length=128)]
 
 
@@ -133,11 +134,13 @@ _FIELD_NAMES: set[str] = set()
 class Model(BaseModel):
     """What a client sends, or a part of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_extra=tidy)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_extra=tidy, serialize_by_alias=True
+    )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        _FIELD_NAMES.update(cls.model_fields)
+        _FIELD_NAMES.update(field.alias or name for name, field in cls.model_fields.items())
 
     def asked(self) -> dict[str, Any]:
         """What was asked, as JSON values; what was left out stays out. Read again, it is equal to this."""
@@ -173,7 +176,7 @@ class MoodFields(Model):
     style: _StyleWeights | Absent = Field(default=None, examples=[{"lofi": 0.7, "jazz": 0.3}])
     """One style or weights of several. Heard from the next phrase, crossfaded."""
     bpm: Annotated[float, Number("bpm", 40, 240)] | None = None
-    """Beats a minute; null: the mood decides. It glides from the next bar, and never jumps."""
+    """Beats a minute; null: the mood decides. It glides from the next bar, and has arrived when `over` is over."""
     key: _KeyName | None = Field(default=None, examples=["A minor"])
     """Tonic and scale (major if left out); null: the mood decides. Reached at the next phrase, by shared chords."""
     density: Annotated[float, Number("density", 0, 1)] | None = None
@@ -252,6 +255,16 @@ def check_seed(seed: object) -> object:
     return seed
 
 
+def check_prompts(fields: Iterable[object], where: str) -> None:
+    """Prompts are read one after another, and whoever else has one waits. Raises `BadControl` where they are too long
+    together; `fields` are mood fields as they were sent."""
+    prompts = [each["prompt"] for each in fields if isinstance(each, Mapping) and "prompt" in each]
+    num_characters = sum(len(prompt) for prompt in prompts if isinstance(prompt, str))
+    if num_characters > MOST_PROMPT_CHARACTERS:
+        allowed = f"allowed are {MOST_PROMPT_CHARACTERS}; say less"
+        raise BadControl(f"the prompts of {where} have {num_characters} characters; {allowed}")
+
+
 SEED_SCHEMA = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
 
 
@@ -287,11 +300,76 @@ Over = Annotated[
 ]
 
 
-class At(Model):
+MAX_EVERY = 999
+"""The largest N of "N beats" and "N bars"."""
+_EVERY = re.compile(r"\s*([1-9][0-9]{0,2})\s*(beat|bar)s?\s*")
+_AT_WAY_OUT = 'expected now, beat, bar, phrase, section, "N beats", "N bars", {"seconds": 12.4} or {"marker": "name"}'
+_GRID_BEATS = {"now": 1, "beat": 1, "bar": BEATS_PER_BAR, "phrase": BARS_PER_PHRASE * BEATS_PER_BAR}
+
+
+class Seconds(Model):
     """A position in seconds since the station opened."""
 
     seconds: Annotated[float, Number("at.seconds", 0, MAX_SECONDS)]
     """One that has passed, or lies too far ahead for this control, is refused."""
+
+
+class Marker(Model):
+    """The place of something that has a name: a hit or section of the timeline, or a hit or stinger that waits."""
+
+    marker: Annotated[str, Field(min_length=1, max_length=200)] = Field(examples=["reveal"])
+    """The name in the timeline, or the control's id. One that has passed is refused."""
+
+
+def grid_beats(at: str) -> int | None:
+    """Beats from one place of a grid to the next, counted from where the section begins; None: where sections begin.
+
+    Raises `BadControl` for a name that is no grid's.
+    """
+    if at == "section":
+        return None
+    if at in _GRID_BEATS:
+        return _GRID_BEATS[at]
+    match = _EVERY.fullmatch(at)
+    if not match:
+        raise BadControl(f"at is {shown(at)}; {_AT_WAY_OUT}")
+    return int(match[1]) * (BEATS_PER_BAR if match[2] == "bar" else 1)
+
+
+def _check_grid(at: object) -> object:
+    if not isinstance(at, str):
+        raise BadControl(f'at is {shown(at)}; expected now, beat, bar, phrase, section, "N beats" or "N bars"')
+    grid_beats(at)
+    return at
+
+
+def _check_at(at: object) -> object:
+    if isinstance(at, str):
+        grid_beats(at)
+    elif isinstance(at, Mapping):
+        if set(at) not in ({"seconds"}, {"marker"}):
+            raise BadControl(f"at is {shown(at)}; {_AT_WAY_OUT}")
+        return parse(Seconds if "seconds" in at else Marker, at)
+    elif not isinstance(at, Seconds | Marker):
+        raise BadControl(f"at is {shown(at)}; {_AT_WAY_OUT}")
+    return at
+
+
+_Every = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^[1-9][0-9]{0,2} (beat|bar)s?$",
+            "description": "The next multiple of so many beats or bars, counted from where the section begins.",
+        }
+    ),
+]
+_OnGrid = Literal["now", "beat", "bar", "phrase", "section"] | _Every
+Grid = Annotated[_OnGrid, BeforeValidator(_check_grid)]
+"""Where something is asked to happen whenever it happens."""
+At = Annotated[_OnGrid | Seconds | Marker, BeforeValidator(_check_at)]
+"""Where something is asked to happen."""
 
 
 def parse(model: type[_M], obj: Mapping[str, Any]) -> _M:
@@ -299,6 +377,18 @@ def parse(model: type[_M], obj: Mapping[str, Any]) -> _M:
         return model.model_validate(dict(obj))
     except ValidationError as error:
         raise _named(error, model) from None
+
+
+def parse_part(model: type[_M], obj: object, where: str) -> _M:
+    """Read a part of a message; what is wrong in it is told with `where` it is. Raises `BadControl`."""
+    if isinstance(obj, model):
+        return obj
+    if not isinstance(obj, Mapping):
+        raise BadControl(f"{where} is {shown(obj)}; expected an object")
+    try:
+        return parse(model, obj)
+    except MoodsError as error:
+        raise BadControl(f"{where}: {error}") from None
 
 
 def _named(error: ValidationError, model: type[BaseModel]) -> MoodsError:
@@ -312,8 +402,9 @@ def _named(error: ValidationError, model: type[BaseModel]) -> MoodsError:
     field = ".".join(str(part) for part in row["loc"] if str(part) in _FIELD_NAMES) or "control"
     if row["type"] == "extra_forbidden":
         unknown, known = row["loc"][-1], (MoodFields if "set" in row["loc"] else model).model_fields
-        near = nearest(str(unknown), known)
-        way_out = f"nearest: {', '.join(near)}" if near else f"expected {', '.join(known)}"
+        names = [field.alias or name for name, field in known.items()]
+        near = nearest(str(unknown), names)
+        way_out = f"nearest: {', '.join(near)}" if near else f"expected {', '.join(names)}"
         return BadControl(f"{shown(unknown)} is not a field here; {way_out}")
     if row["type"] == "missing":
         return BadControl(f"{field} is missing")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from moods.intent import BARS_PER_PHRASE, LANES, LAYERS, NO_RECALL, Recall
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LANES, LAYERS, NO_RECALL, Recall
 from moods.plan import PlannedSection
 
 INTRO_BARS = 4
@@ -101,6 +101,14 @@ class Form:
             return FormPosition("intro", bar, INTRO_BARS - 1 - bar, NO_RECALL)
         number, index = divmod(bar - INTRO_BARS, _THEME_BARS)
         return _kept(self._rounds, number, self._plan_round)[index]
+
+    def section_of(self, beat: int) -> tuple[int, int]:
+        """The first beat of the section that `beat` lies in, and the first after it."""
+        bar = beat // BEATS_PER_BAR
+        first = end = bar - self.position_at(bar).bar_in_section
+        while end <= bar or self.position_at(end).bar_in_section:
+            end += 1
+        return first * BEATS_PER_BAR, end * BEATS_PER_BAR
 
     def key_shift(self, bar: int) -> int:
         """Semitones from the home key to the key of the cycle that `bar` lies in. A piece ends at home."""

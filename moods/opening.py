@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from moods.control import Steer
 from moods.errors import BadControl, shown
-from moods.fields import SEED_SCHEMA, Absent, MoodFields, check_seed, parse
+from moods.fields import SEED_SCHEMA, Absent, MoodFields, check_prompts, check_seed, parse
+from moods.parameters import driven_by
+from moods.states import StateMatrix, StateTables
 from moods.timeline import Timeline
 
 _NAME = re.compile("[A-Za-z0-9_-]{1,64}")
@@ -26,7 +29,7 @@ def _check_name(name: object) -> object:
 _Name = Annotated[str, Field(pattern=f"^{_NAME.pattern}$"), BeforeValidator(_check_name)]
 
 
-class Opening(MoodFields):
+class Opening(MoodFields, StateTables):
     """What a station begins with; a field left out is decided by the mood, the mood itself is then `healing`."""
 
     seed: Annotated[int, BeforeValidator(check_seed), WithJsonSchema(SEED_SCHEMA)] | None = None
@@ -41,11 +44,39 @@ class Opening(MoodFields):
         """The seed said here or in the timeline."""
         return self.timeline.seed if self.seed is None and self.timeline is not None else self.seed
 
+    @cached_property
+    def matrix(self) -> StateMatrix:
+        """Its states, whole, and the passages between them."""
+        return StateMatrix(self, self)
+
+    @property
+    def default_values(self) -> dict[str, float]:
+        """The parameters that have a value from the beginning on."""
+        return {name: each.default for name, each in self.parameters.items() if each.default is not None}
+
+    @property
+    def begun(self) -> MoodFields:
+        """The mood fields it begins with: its own, those of its initial state, and what its parameters drive."""
+        own = self if self.initial is None else self.matrix.fields(self.initial)
+        return driven_by(own, self.default_values, self.parameters)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_enough(cls, asked: Any) -> Any:
+        if isinstance(asked, Mapping) and isinstance(states := asked.get("states"), Mapping):
+            check_prompts([asked, *states.values()], "station and states")
+        return asked
+
     @model_validator(mode="after")
     def _said_once(self) -> Opening:
         others = sorted(self.model_fields_set & MoodFields.model_fields.keys())
         if self.timeline is not None and others:
             raise BadControl(f"{others[0]} and timeline are both given; say {others[0]} in the timeline")
+        tables = sorted(self.model_fields_set & StateTables.model_fields.keys())
+        if self.timeline is not None and tables:
+            raise BadControl(f"{tables[0]} and timeline are both given; a timeline says itself what changes where")
+        if self.states:
+            _ = self.matrix  # its prompts are read where it arrives, and travel with it
         return self
 
 

@@ -23,11 +23,26 @@ class Edge(NamedTuple):
     ahead_s: float = 0.0  # so far ahead anything may be asked for, also where a part would else allow less
 
 
+class Reach(NamedTuple):
+    """Where a field begins to change, and where it has arrived: music frames."""
+
+    begin: int
+    arrive: int
+
+    def joined(self, other: Reach | None) -> Reach:
+        """From where the first begins to where the last has arrived."""
+        return self if other is None else Reach(min(self.begin, other.begin), max(self.arrive, other.arrive))
+
+
+def at_once(frame: int) -> Reach:
+    return Reach(frame, frame)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a part does otherwise from now on."""
 
-    fields: dict[str, int]  # the music frame at which each begins to change
+    fields: dict[str, Reach]
     first_beat: int | None = None  # the first beat that may be composed otherwise; None: all are as they were
     is_course_moved: bool = False  # tempo or keys may be otherwise from that beat on, so that all parts replan
     effective_frame: int | None = None  # the audible change, where that is not the earliest of `fields`
@@ -41,7 +56,7 @@ def least(numbers: Iterable[int | None]) -> int | None:
 def change_from(beats: Iterable[int], clock: Clock, field: str) -> Change | None:
     """A change of what was planned, from the first of `beats` on; None where there is none."""
     beat = min(beats, default=None)
-    return None if beat is None else Change({field: clock.frame_of_beat(beat)}, beat)
+    return None if beat is None else Change({field: at_once(clock.frame_of_beat(beat))}, beat)
 
 
 @dataclass(slots=True)

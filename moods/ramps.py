@@ -9,14 +9,15 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from moods.clock import BEATS_OF, FRAMES_PER_SECOND
+from moods.clock import FRAMES_PER_SECOND
 from moods.control import Cancel, Control, Duck, Steer
 from moods.course import COLOUR_TRACKS, Course
 from moods.errors import OutOfRange
-from moods.fields import At, MoodFields
+from moods.fields import At, MoodFields, Seconds
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent
+from moods.part import Change, Edge, Lent, Reach
+from moods.places import next_beat
 from moods.targets import TRACKS, fader, gains_of, targets_of
 
 _STEPS = frozenset({"key", "mood.key", "mood.bpm"})
@@ -67,11 +68,10 @@ class Ramps:
         course = self._course
         first_beat = min((int(ramp.beat) for name, ramp in ramps if name not in COLOUR_TRACKS), default=None)
         course.revise(first_beat, min(ramp.beat for _, ramp in ramps))
-        fields: dict[str, int] = {}
+        fields: dict[str, Reach] = {}
         for name, ramp in ramps:
-            frame = course.clock.frame_of_beat(int(ramp.beat)) if ramp.frame is None else ramp.frame
             field = _field_of(name)
-            fields[field] = min(frame, fields.get(field, frame))
+            fields[field] = course.reach(name, ramp).joined(fields.get(field))
         return Change(fields, first_beat, is_course_moved=first_beat is not None)
 
     def _steered(self, control: Steer, edge: Edge) -> list[tuple[str, Ramp]]:
@@ -91,19 +91,20 @@ class Ramps:
             ramps += self._mute(layer, ramp, edge)
         return ramps
 
-    def _ramp(self, track: str, at: str | At, edge: Edge, control_id: str | None) -> Ramp:
+    def _ramp(self, track: str, at: At, edge: Edge, control_id: str | None) -> Ramp:
         """A ramp of `track` where it is to begin; colour can move between beats, notes cannot.
 
         Raises `OutOfRange` for a position in seconds that has passed or lies too far ahead.
         """
-        if isinstance(at, At):
+        if isinstance(at, Seconds):
             frame = _frame(at, edge)
             is_colour = track in COLOUR_TRACKS
             beat = self._beat_of(track, frame, edge)
             return Ramp(beat, frame if is_colour else None, AT_ONCE, None, control_id, frame)
         if at == "now" and track in COLOUR_TRACKS:
             return Ramp(self._course.clock.beats_at(edge.frame), edge.frame, AT_ONCE, None, control_id)
-        return Ramp(float(-(-edge.beat // BEATS_OF[at]) * BEATS_OF[at]), None, AT_ONCE, None, control_id)
+        assert isinstance(at, str), at
+        return Ramp(float(next_beat(self._course.form, at, edge.beat)), None, AT_ONCE, None, control_id)
 
     def _beat_of(self, track: str, frame: int, edge: Edge) -> float:
         """Where `track` begins to change if that is asked for at `frame`."""
@@ -153,7 +154,7 @@ class Ramps:
         return [
             (name, ramp)
             for name, track in self._course.tracks.items()
-            for ramp in track.remove(control.id, now if name in COLOUR_TRACKS else edge.beat)
+            for ramp in track.remove(control.cancelled, now if name in COLOUR_TRACKS else edge.beat)
         ]
 
     def replan(self, edge: Edge) -> Change | None:
@@ -199,7 +200,7 @@ class Ramps:
         self._course.restore(snapshot)
 
 
-def _frame(at: At, edge: Edge) -> int:
+def _frame(at: Seconds, edge: Edge) -> int:
     """Where that second begins. Raises `OutOfRange`."""
     frame, soonest = round(at.seconds * FRAMES_PER_SECOND), edge.frame / FRAMES_PER_SECOND
     furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)

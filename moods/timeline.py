@@ -23,6 +23,7 @@ from moods.fields import (
     Number,
     Over,
     check_number,
+    check_prompts,
     check_seed,
     parse,
     range_schema,
@@ -36,8 +37,6 @@ FPS_DEFAULT = Fraction(30)
 ASKED_TEMPO_RANGE, OPEN_TEMPO_RANGE = 0.08, 0.15
 """Of a tempo that is asked for in numbers, and of one that the mood decides."""
 MOST_SECTIONS, MOST_HITS, MOST_CUTS, MOST_SPANS, MOST_REDONE = 1000, 2000, 20_000, 20_000, 20
-MOST_PROMPT_CHARACTERS = 20_000
-"""Of all prompts in a timeline: as many as are read in about a second."""
 HOWS = ("cadence", "ring", "fade", "stop", "loop")
 
 _FPS_TEXT = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}|/[1-9][0-9]{0,5})?")
@@ -192,15 +191,10 @@ class Timeline(MoodFields):
     @model_validator(mode="before")
     @classmethod
     def _short_enough(cls, asked: Any) -> Any:
-        """Prompts are read one after another, and whoever else has one waits."""
         if not isinstance(asked, Mapping):
             return asked
         fields = [asked, *sections] if isinstance(sections := asked.get("sections", []), list) else [asked]
-        prompts = [each["prompt"] for each in fields if isinstance(each, Mapping) and "prompt" in each]
-        num_characters = sum(len(prompt) for prompt in prompts if isinstance(prompt, str))
-        if num_characters > MOST_PROMPT_CHARACTERS:
-            allowed = f"allowed are {MOST_PROMPT_CHARACTERS}; say less"
-            raise BadControl(f"the prompts of timeline and sections have {num_characters} characters; {allowed}")
+        check_prompts(fields, "timeline and sections")
         return asked
 
     @model_validator(mode="after")

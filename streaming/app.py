@@ -34,6 +34,7 @@ from starlette.middleware.cors import ALL_METHODS
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from moods.errors import MoodsError, shown
 from streaming import messages, render_routes, routes, whep
@@ -41,6 +42,7 @@ from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import BadConfig, BadParameter, EngineFailed, PortUnavailable, StreamingError
 from streaming.journal import about, open_journal
+from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
 from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
@@ -57,6 +59,8 @@ _EXPOSED_HEADERS = (
 )
 _MAX_UNSENT_BYTES = 4 * 1024
 """What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""
+_PING_S = 20
+"""How often a WebSocket is asked whether it is still there, and how long it may take to answer."""
 _MAX_SOCKET_BYTES = 1 << 20
 """A longer WebSocket message closes the connection with 1009; one above MAX_MESSAGE_BYTES gets an `error` event."""
 
@@ -75,6 +79,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, root_path_in_servers=False)
     app.state.conductor = conductor
+    app.state.limits = Limits(config.controls_per_s)
     describe(app)
     app.include_router(routes.router)
     app.include_router(render_routes.router)
@@ -213,9 +218,14 @@ def _allowed_methods(request: Request) -> list[str]:
 # --- the server ------------------------------------------------------------------------------------------------------
 
 
-def _is_no_refused_socket(record: logging.LogRecord) -> bool:
-    """uvicorn complains after every socket that is refused with a response, as an unknown station's is."""
-    return record.msg != "ASGI callable returned without completing handshake."
+_NO_FAULTS = frozenset(
+    {"ASGI callable returned without completing handshake.", "Invalid UTF-8 sequence received from client."}
+)
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """uvicorn complains of what clients may do: ask for an unknown station, which a response refuses; send no text."""
+    return record.msg not in _NO_FAULTS
 
 
 def _holds_no_key(record: logging.LogRecord) -> bool:
@@ -231,6 +241,22 @@ class _PromptProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # wh
         super().connection_made(transport)
 
 
+class _PromptSocket(WebSocketsSansIOProtocol):
+    """Gives up one that does not read, or is not there any more: nothing else would end its connection."""
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self.loop.call_later(_GOODBYE_S, self._give_up)
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if not self.disconnected:
+            self.transport.abort()
+
+
 class Server(uvicorn.Server):
     """Ends the music before it waits for connections: endless responses end by themselves then."""
 
@@ -242,13 +268,15 @@ class Server(uvicorn.Server):
             lifespan="off",
             log_config=None,  # its words go where ours go
             access_log=False,
-            ws_ping_interval=20,
+            ws=_PromptSocket,
+            ws_ping_interval=_PING_S,
+            ws_ping_timeout=_PING_S,
             ws_max_size=_MAX_SOCKET_BYTES,
-            ws_per_message_deflate=False,  # sound gains little by it, and waits
+            ws_per_message_deflate=False,  # sound does not shrink, and trying would hold up the loop
             timeout_graceful_shutdown=_GOODBYE_S,
         )
         super().__init__(config)
-        for is_told in (_is_no_refused_socket, _holds_no_key):
+        for is_told in (_is_a_fault, _holds_no_key):
             logging.getLogger("uvicorn.error").addFilter(is_told)
         self._conductor = conductor
 

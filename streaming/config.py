@@ -16,8 +16,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
-from moods.errors import shown
+from moods.errors import MoodsError, shown
+from moods.fields import MoodFields, parse
 from moods.names import nearest
+from moods.states import StateTables
 from streaming.errors import BadConfig
 from streaming.journal import LOG_LEVELS
 
@@ -112,6 +114,9 @@ class Config(_Settings):
     """How many stations may be open at a time."""
     max_sessions: int = Field(256, ge=1, le=100_000)
     """How many listeners all stations together may have."""
+    controls_per_s: float = Field(60.0, ge=1, le=10_000)
+    """How many controls a second one client may have applied, and twice as many at once; of more, the newest wish of a
+    kind waits, and hits and stingers are refused."""
     lead_ms: float = Field(15.0, ge=10, le=2000)
     """How long before its tick a block is made at least: less is quicker to the hand. An engine that
     comes late takes more, up to 150 ms, until it has been quiet for a while."""
@@ -171,6 +176,15 @@ class Config(_Settings):
     certificate that the server makes for itself."""
     c2pa_key: str = ""
     """The file in PEM with its key."""
+    states: dict[str, Any] = {}
+    """States that a station has which is opened without any of its own, as POST /v1/stations takes them; so are
+    transitions, initial and parameters. See docs/games.md."""
+    transitions: list[Any] = []
+    """Between those states."""
+    initial: str = ""
+    """The one of them that a station begins in that asks for no mood of its own; by default none."""
+    parameters: dict[str, Any] = {}
+    """Numbers that games send, and the mood fields that they drive."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
@@ -219,6 +233,27 @@ class Config(_Settings):
             if getattr(self, given) and not getattr(self, missing):
                 raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
         return self
+
+    @model_validator(mode="after")
+    def _states_agree(self) -> Config:
+        try:
+            parse(StateTables, self._tables)
+        except MoodsError as error:
+            raise BadConfig(str(error)) from None
+        return self
+
+    @property
+    def _tables(self) -> dict[str, Any]:
+        """What is set of states, as an opening has it."""
+        return {name: value for name in StateTables.model_fields if (value := getattr(self, name))}
+
+    def furnished(self, asked: object) -> object:
+        """The body that opens a station, with the states of the settings where it has none of its own."""
+        own = {*StateTables.model_fields, "timeline"}
+        if not isinstance(asked, Mapping) or own & asked.keys():
+            return asked
+        has_mood = bool(MoodFields.model_fields.keys() & asked.keys())
+        return {name: value for name, value in self._tables.items() if name != "initial" or not has_mood} | {**asked}
 
     @model_validator(mode="after")
     def _engines_have_work(self) -> Config:
@@ -313,8 +348,12 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
+        return f"{{ {', '.join(f'{_toml_key(key)} = {_toml(each)}' for key, each in value.items())} }}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
 
 
 def _is_there(file: Path) -> bool:

@@ -31,7 +31,6 @@ from streaming.messages import (
     LiveMessage,
     Place,
     Playing,
-    SessionBegan,
     StationHealth,
     StationState,
     Status,
@@ -164,7 +163,7 @@ class Station:
         """
         if self._ending is not None:
             raise UnknownStation(self.id)
-        session = Session(kind, max_chunks, lag_blocks, self._on_session_began)
+        session = Session(kind, max_chunks, lag_blocks, self._on_session_event)
         if lag_blocks not in self._feeds:
             self._feeds[lag_blocks] = self._all_feeds.open(self, lag_blocks)
         self._feeds[lag_blocks].sessions.add(session)
@@ -192,8 +191,11 @@ class Station:
             facts = about(station=self.id, session=session.id, kind=session.kind, seconds=seconds, dropped=dropped)
             log.info("session ended", extra=facts)
 
-    def _on_session_began(self, session: Session) -> None:
-        self.broadcast(_session_event(session))
+    def _on_session_event(self, session: Session, event: LiveMessage) -> None:
+        """That a session has begun is news for all, what else becomes of it for its own clients."""
+        for client in self._clients:
+            if event["type"] == "session" or client.session_id == session.id:
+                client.tell(event)
 
     def add_client(self, client: LiveClient) -> None:
         """Begin to send events, first the state of things; one that comes too late is told the ending."""
@@ -202,12 +204,10 @@ class Station:
             return
         with self._told_if_heard():
             self._clients.add(client)
-        client.mailbox.put(self._status_for(client))
+        client.tell(self._status_for(client))
         session = self.sessions.get(client.session_id or "")
-        if session is not None and session.began_frame is not None:
-            client.mailbox.put(_session_event(session))
-        for beat in self.beats_ahead():
-            client.mailbox.put(beat)
+        for event in (*(session.events() if session is not None else ()), *self.beats_ahead()):
+            client.tell(event)
 
     def remove_client(self, client: LiveClient, ending: Ending | None = None) -> None:
         with self._told_if_heard():
@@ -234,11 +234,11 @@ class Station:
 
     def broadcast(self, event: LiveMessage) -> None:
         for client in self._clients:
-            client.mailbox.put(event)
+            client.tell(event)
 
     def _tell_status(self) -> None:
         for client in self._clients:
-            client.mailbox.put(self._status_for(client))
+            client.tell(self._status_for(client))
 
     def close(self, ending: Ending) -> None:
         """End all that listen, the clients of the live channel with a last status."""
@@ -248,7 +248,7 @@ class Station:
             self.remove_session(session, ending)
         for client, status in last_words.items():
             status["state"], status["reason"] = "closed", ending.reason
-            client.mailbox.put(status)
+            client.tell(status)
             self.remove_client(client, ending)
         self.first_tick = None
 
@@ -350,9 +350,5 @@ class Station:
 
     def _status_for(self, client: LiveClient) -> Status:
         session = self.sessions.get(client.session_id or "")
-        return messages.status_of(self._state(), session.began_frame if session else None)
-
-
-def _session_event(session: Session) -> SessionBegan:
-    assert session.began_frame is not None, session.id
-    return SessionBegan(type="session", session=session.id, began_frame=session.began_frame)
+        began_frame, state = (session.began_frame, session.state()) if session else (None, None)
+        return messages.status_of(self._state(), began_frame, state)

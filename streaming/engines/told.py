@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from engine import performance
-from engine.performance import Performance, StreamPosition
-from moods.intent import LAYERS, STYLES, Intent
-from streaming.messages import Beat, Effect, Layer, Marker, Mood, Place, Playing, Section, Told
+from engine.performance import Performance, StreamPosition, StreamReach
+from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
+from streaming.messages import Beat, Effect, Layer, Marker, Mood, Place, Playing, Reached, Section, Told
 
 
 def effect_message(ack: performance.Ack, lead_s: float) -> Effect:
     return Effect(
         effective_at=_place(ack.effective),
-        fields={name: _place(at) for name, at in ack.fields.items()},
+        fields={name: _reached(reach) for name, reach in ack.fields.items()},
         lead_ms=lead_in_ms(lead_s),
     )
 
@@ -26,7 +26,14 @@ def event_message(event: performance.Event) -> Told:
     at = _place(event.at)
     match event:
         case performance.Beat():
-            return Beat(type="beat", **at)
+            return Beat(
+                type="beat",
+                position_ms=round(1000 * at["seconds"]),
+                tempo=at["bpm"],
+                timesig_upper=BEATS_PER_BAR,
+                timesig_lower=4,
+                **at,
+            )
         case performance.Section(name=name):
             frame, seconds, bar, beat = at["frame"], at["seconds"], at["bar"], at["beat"]
             return Section(type="section", name=name, bar=bar, beat=beat, frame=frame, seconds=seconds)
@@ -85,3 +92,7 @@ def mood_message(intent: Intent) -> Mood:
 
 def _place(at: StreamPosition) -> Place:
     return Place(frame=at.frame, seconds=at.seconds, bar=at.bar, beat=at.beat, bpm=at.bpm)
+
+
+def _reached(reach: StreamReach) -> Reached:
+    return Reached(**_place(reach.begin), arrived_at=_place(reach.arrive))

@@ -24,7 +24,7 @@ BAD = [
     (None, BadControl, "expected an object"),
     ([], BadControl, "expected an object"),
     ({}, BadControl, "type is missing; expected one of steer"),
-    ({"type": "dance"}, BadControl, "expected one of steer, end, transport, panic, duck, cancel, hit, stinger"),
+    ({"type": "dance"}, BadControl, "expected one of steer, state, parameter, section, end, transport, panic"),
     ({"type": ["steer"]}, BadControl, "type is"),
     ({"type": "steer"}, BadControl, "set is missing"),
     ({"type": "steer", "set": 3}, BadControl, "set is 3"),
@@ -59,7 +59,7 @@ BAD = [
     ({"type": {"a": [None]}}, BadControl, 'type is {"a": [null]}; expected'),
     (steer(energy=[None, True, "x"]), BadControl, 'energy is [null, true, "x"]; expected'),
     ({"type": "steer", "set": [None]}, BadControl, "set is [null]; expected an object"),
-    ({"type": "hit", "at": {"minutes": None}}, BadControl, 'at is {"minutes": null}; input should be "now"'),
+    ({"type": "hit", "at": {"minutes": None}}, BadControl, 'at is {"minutes": null}; expected now, beat'),
     (steer(mood="sad", prompt="happy"), BadControl, "mood and prompt"),
     (steer(layers={"drum": 0}), BadControl, "drums, bass"),
     (steer(layers={"drums": 40}), OutOfRange, "layers.drums is 40"),
@@ -68,7 +68,7 @@ BAD = [
     ({**steer(), "over": "2 parsecs"}, BadControl, 'over is "2 parsecs"'),
     ({**steer(), "over": -1}, OutOfRange, "over is -1; allowed is 0 … 600"),
     ({**steer(), "over": "99999 bars"}, OutOfRange, "over"),
-    ({**steer(), "at": "noon"}, BadControl, 'at is "noon"; input should be "now"'),
+    ({**steer(), "at": "noon"}, BadControl, 'at is "noon"; expected now, beat, bar, phrase, section, "N beats"'),
     ({**steer(), "id": 7}, BadControl, "id is 7"),
     ({"type": "end", "how": "bang"}, BadControl, 'how is "bang"'),
     ({"type": "end", "at": {"seconds": -1}}, OutOfRange, "at.seconds"),
@@ -77,9 +77,23 @@ BAD = [
     ({"type": "duck", "gain_db": 3}, OutOfRange, "gain_db is 3; allowed is -120 … 0"),
     ({"type": "duck"}, BadControl, "gain_db is missing"),
     ({"type": "duck", "voice": 1}, BadControl, "voice is 1; expected true or false"),
-    ({"type": "cancel"}, BadControl, "id is missing"),
+    ({"type": "cancel"}, BadControl, "target is missing"),
     ({"type": "hit", "strength": 1.2}, OutOfRange, "strength is 1.2; allowed is 0 … 1"),
-    ({"type": "hit", "at": "phrase"}, BadControl, 'at is "phrase"'),
+    ({"type": "hit", "at": "0 bars"}, BadControl, 'at is "0 bars"'),
+    ({"type": "hit", "at": {"marker": ""}}, BadControl, 'marker is ""'),
+    ({"type": "hit", "at": {"seconds": 1, "marker": "x"}}, BadControl, "at is"),
+    ({"type": "hit", "at": None}, BadControl, "at is null"),
+    ({**steer(), "how": "jump"}, BadControl, 'how is "jump"'),
+    ({"type": "section", "do": "go"}, BadControl, "to is missing; expected A, B, break or intro"),
+    ({"type": "section", "do": "stay", "to": "A"}, BadControl, "only go goes to a section"),
+    ({"type": "section", "do": "go", "to": "outro"}, BadControl, 'to is "outro"'),
+    ({"type": "transport", "do": "slow"}, BadControl, "rate is missing"),
+    ({"type": "transport", "do": "slow", "rate": 0.2}, OutOfRange, "rate is 0.2; allowed is 0.25 … 1"),
+    ({"type": "transport", "do": "play", "rate": 1}, BadControl, "only slow has it"),
+    ({"type": "state"}, BadControl, "name is missing"),
+    ({"type": "parameter", "set": {}}, BadControl, "set is {}"),
+    ({"type": "parameter", "set": {"danger": "x"}}, BadControl, 'set.danger is "x"'),
+    ({"type": "parameter", "set": {"danger": math.nan}}, OutOfRange, "set.danger is NaN"),
     ({"type": "hit", "at": {"seconds": math.nan}}, OutOfRange, "at.seconds is NaN"),
     ({"type": "stinger"}, BadControl, "name is missing"),
     ({"type": "stinger", "name": "revel"}, UnknownStinger, "nearest: reveal"),
@@ -100,9 +114,20 @@ def test_a_bad_seed_is_named(seed: object) -> None:
         parse_opening({"seed": seed})
 
 
-def test_a_control_of_a_later_version_is_refused_as_such() -> None:
-    with pytest.raises(BadControl, match="not available in this version"):
-        parse_control({"type": "state", "name": "combat"})
+@pytest.mark.parametrize("how", ["cut", "bridge"])
+def test_what_is_not_built_yet_is_refused_as_such(how: str) -> None:
+    controller = Controller(parse_opening({"mood": "focus"}), 1)
+    before = [controller.beat_intent(beat) for beat in range(20)]
+    for obj in (
+        {**steer(energy=1.0), "how": how},
+        {"type": "state", "name": "combat"},
+        {"type": "parameter", "set": {"danger": 0.5}},
+        {"type": "section", "do": "next"},
+        {"type": "transport", "do": "slow", "rate": 0.5},
+    ):
+        with pytest.raises(BadControl, match="not available in this version"):
+            controller.apply(parse_control(obj), 0)
+    assert [controller.beat_intent(beat) for beat in range(20)] == before
 
 
 def test_the_interface_examples_are_read() -> None:
@@ -117,7 +142,13 @@ def test_the_interface_examples_are_read() -> None:
         {"type": "end", "at": {"seconds": 31.0}},
         {"type": "transport", "do": "pause"},
         {"type": "cancel", "id": "c1"},
+        {"type": "cancel", "target": "c1", "id": "c2"},
         {"type": "panic"},
+        {"type": "state", "name": "combat", "at": "4 bars", "over": "1 beat", "how": "cut"},
+        {"type": "parameter", "set": {"danger": 0.7}},
+        {"type": "section", "do": "go", "to": "B", "at": "section"},
+        {"type": "transport", "do": "slow", "rate": 0.5, "over": 1},
+        {"type": "steer", "set": {"energy": 1}, "at": {"marker": "reveal"}, "how": "bridge"},
         {"type": "hit", "at": {"seconds": 12.4}, "strength": 1.0},
         {"type": "stinger", "name": "reveal", "at": "beat"},
     ):

@@ -100,7 +100,7 @@ def test_nothing_before_the_effective_place_changes(seed: int) -> None:
             continue
         after, notes_after = reads(controller, frames, beats)
         assert applied.effective.frame >= frame
-        first_frame = min([applied.effective.frame, *(place.frame for place in applied.fields.values())])
+        first_frame = min([applied.effective.frame, *(reach.begin.frame for reach in applied.fields.values())])
         changed = NEVER if applied.changed_since is None else first_beat(controller, applied)
         first_frame = min(first_frame, applied.changed_since or NEVER)
         for place, old, new in zip(frames, before, after, strict=True):
@@ -196,7 +196,7 @@ def test_the_words_of_a_mood_go_with_it_and_cross_over() -> None:
     assert controller.intent(0).texts == (("rainy night, a little sad", 1.0),)
     steer(controller, SECOND, energy=0.2)
     applied = steer(controller, 2 * SECOND, mood="热血", over=2.0, at="now")
-    assert applied.fields["mood"].frame == 2 * SECOND
+    assert applied.fields["mood"].begin.frame == 2 * SECOND
     assert controller.intent(2 * SECOND).texts[0] == ("rainy night, a little sad", 1.0)
     assert dict(controller.intent(3 * SECOND).texts) == {"rainy night, a little sad": 0.5, "epic": 0.5}
     copy = Controller.restore(json.loads(json.dumps(controller.snapshot())))
@@ -226,7 +226,7 @@ def test_acknowledged_frames_fall_on_the_grid(at: str, beats: int) -> None:
         assert beat % beats == 0
         assert controller.frame_of_beat(beat) == applied.effective.frame >= frame + LEAD_FRAMES
         assert controller.frame_of_beat(max(0, beat - beats)) < frame + LEAD_FRAMES
-        assert {position.frame for position in applied.fields.values()} == {applied.effective.frame}
+        assert {reach.begin.frame for reach in applied.fields.values()} == {applied.effective.frame}
 
 
 def test_a_prompt_of_which_nothing_is_understood_leaves_the_mood_as_it_is() -> None:
@@ -245,8 +245,8 @@ def test_each_field_has_its_own_default_place() -> None:
     fields = {"valence": 0.5, "energy": 0.9, "tension": 0.9, "style": "house", "bpm": 121, "key": "D dorian"}
     fields |= {"density": 0.9, "brightness": 0.9, "temperature": 1.5, "layers": {"drums": -6}}
     applied = steer(controller, frame, **fields)
-    at = {name: (place.bar, place.beat) for name, place in applied.fields.items()}
-    assert {name for name, place in applied.fields.items() if place.frame == frame} == {
+    at = {name: (reach.begin.bar, reach.begin.beat) for name, reach in applied.fields.items()}
+    assert {name for name, reach in applied.fields.items() if reach.begin.frame == frame} == {
         "valence", "energy", "brightness", "layers",
     }  # fmt: skip
     assert at["density"] == (1, 2) and at["tension"] == at["bpm"] == at["temperature"] == (2, 1)
@@ -465,7 +465,7 @@ def test_a_hit_has_a_pickup_and_a_cut_up_to_the_bar_line(beat: int, cut: int) ->
     applied = send(controller, 0, type="hit", at={"seconds": beat / 2 + 0.3}, id="h")
     assert applied.effective.frame == round((beat / 2 + 0.3) * SECOND)
     assert applied.effective.fraction == pytest.approx(0.6)
-    assert applied.changed_since == applied.fields["pickup"].frame == controller.frame_of_beat(beat - 1)
+    assert applied.changed_since == applied.fields["pickup"].begin.frame == controller.frame_of_beat(beat - 1)
     expected = ["fill", "hit", *["cut"] * cut, "none"]
     assert cues(controller, range(beat - 1, beat + cut + 2)) == expected
     assert controller.beat_intent(beat).hit_offset == pytest.approx(0.6)
@@ -609,7 +609,7 @@ def test_a_stinger_takes_the_place_of_the_lead() -> None:
 def test_a_new_key_is_known_a_bar_ahead_or_comes_without_pivot() -> None:
     controller = opened(bpm=120, key="C major")
     applied = steer(controller, 0, key="A major")
-    assert first_beat(controller, applied) == 12 and applied.fields["key"].frame == controller.frame_of_beat(16)
+    assert first_beat(controller, applied) == 12 and applied.fields["key"].begin.frame == controller.frame_of_beat(16)
     ahead = [controller.beat_intent(beat).key_ahead for beat in range(10, 18)]
     assert [str(key) for key in ahead] == ["None"] * 2 + ["A major"] * 4 + ["None"] * 2
     assert [controller.beat_intent(beat).beats_to_key for beat in range(12, 16)] == [4, 3, 2, 1]

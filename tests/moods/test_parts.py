@@ -10,7 +10,7 @@ from moods.controller import Controller
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
 from moods.opening import parse_opening
-from moods.part import Change, Edge, Lent
+from moods.part import Change, Edge, Lent, at_once
 
 SECOND = 48_000
 
@@ -28,7 +28,7 @@ class Hush:
         if not isinstance(control, Panic):
             return None
         self._beat = edge.beat + 2 * BEATS_PER_BAR
-        return Change({"hush": self._clock.frame_of_beat(self._beat)}, self._beat)
+        return Change({"hush": at_once(self._clock.frame_of_beat(self._beat))}, self._beat)
 
     def replan(self, edge: Edge) -> Change | None:
         self.num_replans += 1
@@ -59,7 +59,7 @@ def test_a_further_part_is_asked_like_the_others() -> None:
     controller._parts = (*controller._parts, hush)
     applied = controller.apply(parse_control({"type": "panic"}), SECOND)
     start = controller.frame_of_beat(11)
-    assert applied.changed_since == applied.effective.frame == applied.fields["hush"].frame == start
+    assert applied.changed_since == applied.effective.frame == applied.fields["hush"].begin.frame == start
     assert controller.holds_until(start - 1000) == start
     assert [controller.intent(frame).gain_db for frame in (start - 1, start)] == [0, -6]
     assert [controller.beat_intent(beat).cue for beat in (10, 11)] == ["none", "cut"]

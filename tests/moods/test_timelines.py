@@ -101,7 +101,7 @@ def test_what_is_asked_at_a_second_begins_there() -> None:
     beats = [controller.beat_intent(beat).energy for beat in range(14)]
     assert beats == [0.5] * 11 + [1] * 3  # beat 11 begins at 6.6 s
     duck = send(controller, SECOND, type="duck", gain_db=-12, over=1, at={"seconds": 8})
-    assert duck.fields["gain_db"].frame == 8 * SECOND and duck.changed_since is None
+    assert duck.fields["gain_db"].begin.frame == 8 * SECOND and duck.changed_since is None
     assert [controller.intent(round(at * SECOND)).gain_db for at in (8, 8.5, 9)] == [0, -6, -12]
 
 

@@ -155,13 +155,31 @@ CONTROLS = [
     {"type": "duck", "gain_db": None, "voice": False},
     {"type": "duck", "gain_db": 1},
     {"type": "cancel"},
+    {"type": "cancel", "target": "c"},
+    {"type": "cancel", "target": None, "id": None},
+    {"type": "cancel", "target": "c", "id": "d"},
     {"type": "hit", "at": "phrase"},
+    {"type": "hit", "at": "12 bars"},
+    {"type": "hit", "at": "0 bars"},
+    {"type": "hit", "at": {"marker": "reveal"}},
+    {"type": "hit", "at": {"marker": ""}},
     {"type": "hit", "at": {"seconds": 3}},
     {"type": "hit", "at": {"seconds": 3, "minutes": 1}},
     {"type": "stinger", "name": "揭晓"},
     {"type": "stinger", "name": "boom"},
     {"type": "end", "how": "bang"},
     {"type": "state", "name": "combat"},
+    {"type": "state", "name": "combat", "at": None, "over": None, "how": None},
+    {"type": "parameter", "set": {"danger": 0.5}},
+    {"type": "parameter", "set": {}},
+    {"type": "parameter", "set": {"danger": "much"}},
+    {"type": "section", "do": "next"},
+    {"type": "section", "do": "go", "to": "B"},
+    {"type": "section", "do": "go"},
+    {"type": "section", "do": "stay", "to": "B"},
+    {"type": "transport", "do": "slow", "rate": 0.5, "over": "1 bar"},
+    {"type": "transport", "do": "slow"},
+    {"type": "transport", "do": "play", "rate": 1},
     {"set": {}},
     [],
     None,
@@ -243,7 +261,7 @@ def test_what_does_not_fit_the_moment_is_a_conflict(server: Running) -> None:
     assert_problem(server.http.post(controls, json={"type": "cancel", "id": "x"}), 409, "bad_control")
     far = {"type": "end", "at": {"seconds": 31_000_000}}
     assert assert_problem(server.http.post(controls, json=far), 409, "out_of_range")["range"][1] < 8000
-    assert_problem(server.http.post(controls, json={"type": "state", "name": "combat"}), 422, "bad_control")
+    assert_problem(server.http.post(controls, json={"type": "state", "name": "combat"}), 409, "bad_control")
 
 
 def test_all_methods_of_an_address_are_told(server: Running) -> None:

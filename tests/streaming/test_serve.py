@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from moods.opening import parse_opening
 from streaming import journal
 from streaming.app import greeting
 from streaming.config import Config, load_config
@@ -192,6 +193,8 @@ def test_front_process_imports_no_heavy_library() -> None:
         ('ice_servers = [{ url = "stun:host", user = "u" }]', ["ice_servers", "user", "username"]),
         ('public_url = "example.org/music"', ["public_url", "example.org", "http"]),
         ('log_level = "loud"', ["log_level", "loud", "warning"]),
+        ("[states.combat]\nenergy = 3", ["states.combat", "energy is 3", "0 … 1"]),
+        ('initial = "combt"\n[states.combat]', ["combt", "nearest: combat"]),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -218,6 +221,19 @@ def test_settings_saved_by_another_system_are_read_or_named(tmp_path: Path) -> N
     path.write_text("port = 9000", encoding="utf-16")
     with pytest.raises(BadConfig, match="save it as UTF-8"):
         load_config(path)
+
+
+def test_a_station_without_states_gets_those_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "undersong.toml"
+    path.write_text('initial = "explore"\n[states.explore]\nmood = "night"\n[states."boss fight"]\nmood = "epic"')
+    config = load_config(path)
+    opened = parse_opening(config.furnished({"seed": 7}))
+    assert (opened.seed, opened.initial, [*opened.states]) == (7, "explore", ["explore", "boss fight"])
+    assert parse_opening(config.furnished({"mood": "focus"})).initial is None
+    assert not parse_opening(config.furnished({"states": {}})).states
+    assert not parse_opening(config.furnished({"timeline": {"duration": 9}})).states
+    path.write_text(config.to_toml(), encoding="utf-8")
+    assert load_config(path) == config
 
 
 def test_printed_settings_are_the_settings_and_say_what_they_mean(tmp_path: Path) -> None:

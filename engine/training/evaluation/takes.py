@@ -28,7 +28,7 @@ from moods.clock import FRAMES_PER_SECOND
 from moods.control import End
 from moods.controller import Controller
 from moods.ending import SHORTEST_RING_SECONDS
-from moods.fields import At
+from moods.fields import Seconds
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, STYLES, Intent
 from moods.mood import Mood, style_weights
 
@@ -158,7 +158,7 @@ def take_controllers(style: str, num_seeds: int, temperature: float | None) -> l
         controller = Controller(_mood(style, temperature=temperature, **levels), _SEEDS_A_STYLE * number + seed)
         last_frame = controller.frame_of_beat((TAKE_BARS - 1) * BEATS_PER_BAR)
         seconds = (last_frame + 1) / FRAMES_PER_SECOND + SHORTEST_RING_SECONDS
-        controller.apply(End(how="cadence", at=At(seconds=seconds)), 0)
+        controller.apply(End(how="cadence", at=Seconds(seconds=seconds)), 0)
         controllers.append(controller)
     return controllers
 
