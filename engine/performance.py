@@ -309,7 +309,7 @@ class Performance:
             self.generator.revise(self.slot, applied.changed_since)
         self._state.num_controls += not applied.is_idle
         effective = self._in_stream(applied.effective)
-        if isinstance(control, Transport | Panic):
+        if isinstance(control, Panic) or (isinstance(control, Transport) and control.do != "slow"):
             self._transport("panic" if isinstance(control, Panic) else control.do)
             effective = self.position()
         fields = {

@@ -13,6 +13,7 @@ from moods.clock import Clock
 from moods.control import Control
 from moods.form import FormPosition
 from moods.glide import Moment
+from moods.tune import Tune
 
 
 class Edge(NamedTuple):
@@ -20,6 +21,7 @@ class Edge(NamedTuple):
 
     frame: int  # the first music frame that is not made
     beat: int  # the first beat (from 0) whose notes are open
+    number: int = 0  # of the control, of all that came
     ahead_s: float = 0.0  # so far ahead anything may be asked for, also where a part would else allow less
 
 
@@ -85,6 +87,7 @@ class Lent:
     hit_strength: float = 0.0
     stinger: tuple[str, float] | None = None
     stinger_over: int | None = None
+    theme: tuple[Tune, int] | None = None
     key_ahead: tuple[int, str] | None = None
     beats_to_key: int | None = None
 

@@ -10,14 +10,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from moods.errors import BadControl, OutOfRange, UnknownState, shown
-from moods.fields import MAX_OVER_SECONDS, Absent, Grid, Model, MoodFields, Over, check_number, parse_part, read_over
+from moods.errors import BadControl, OutOfRange, UnknownState, UnknownStinger, UnknownTheme, shown
+from moods.fields import (
+    MAX_OVER_SECONDS,
+    Absent,
+    Grid,
+    Model,
+    MoodFields,
+    Over,
+    check_name,
+    check_number,
+    parse_part,
+    read_over,
+)
 from moods.glide import Span
 from moods.mood import DEFAULT_MOOD, style_names
 from moods.names import nearest
 from moods.parameters import MOST_PARAMETERS, GameParameter, check_parameters
-from moods.stinger import find_stinger
+from moods.stinger import find_stinger, own_figures
 from moods.targets import opening_point, point_of, targets_of
+from moods.theme import Melodies, find_theme
 
 MOST_STATES, MOST_TRANSITIONS = 100, 1000
 MAX_PRIORITY = 100
@@ -36,9 +48,8 @@ How = Literal["glide", "cut", "bridge"]
 
 
 def _check_name(name: object, field: str) -> str:
-    """Raises `BadControl` for what no state, parameter or theme may be called."""
-    if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable() or name != name.strip():
-        raise BadControl(f"{field} has {shown(name)}; expected a name of 1 … 64 characters")
+    """Raises `BadControl` for what no state or parameter may be called."""
+    name = check_name(name, field)
     if name in (PREVIOUS, ANY):
         raise BadControl(f"{field} has {shown(name)}; that name is taken, choose another")
     return name
@@ -143,11 +154,6 @@ class Transition(Model):
             return names
         raise BadControl(f'a transition goes from or to {shown(names)}; expected a state, a list of states or "*"')
 
-    @field_validator("stinger")
-    @classmethod
-    def _known_stinger(cls, name: str | None) -> str | None:
-        return None if name is None else find_stinger(name).name
-
     @model_validator(mode="after")
     def _one_way(self) -> Transition:
         if self.bridge and self.how not in (None, "bridge"):
@@ -168,8 +174,8 @@ class Transition(Model):
         return f"from {', '.join(self.left)} to {', '.join(self.begun)}"
 
 
-class StateTables(Model):
-    """States of a game, the ways between them, and its parameters."""
+class StateTables(Melodies):
+    """States of a game, the ways between them, its parameters, themes and stingers."""
 
     states: Annotated[dict[str, GameState], _table_of(GameState, "states"), Field(max_length=MOST_STATES)] = Field(
         default={}, examples=[{"explore": {"mood": "night", "energy": 0.3}, "combat": {"mood": "epic"}}]
@@ -191,10 +197,22 @@ class StateTables(Model):
         check_parameters(self.parameters)
         if self.initial is not None:
             check_known(self.initial, self.states)
-        for row in self.transitions:
+        for name, state in self.states.items():
+            if state.theme is not None:
+                try:
+                    find_theme(state.theme, self.themes)
+                except UnknownTheme as error:
+                    raise BadControl(f"states.{name}: {error}") from None
+        stingers = own_figures(self.stingers)
+        for index, row in enumerate(self.transitions):
             for name in (*row.left, *row.begun):
                 if name != ANY:
                     check_known(name, self.states)
+            if row.stinger is not None:
+                try:
+                    find_stinger(row.stinger, stingers)
+                except UnknownStinger as error:
+                    raise BadControl(f"transitions.{index}: {error}") from None
         rows = _by_pair(self.transitions)
         for one, other in _pairs(self.states):
             there, back = _row(rows, one, other), _row(rows, other, one)

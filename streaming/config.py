@@ -175,6 +175,10 @@ class Config(_Settings):
     """The one of them that a station begins in that asks for no mood of its own; by default none."""
     parameters: dict[str, Any] = {}
     """Numbers that games send, and the mood fields that they drive."""
+    themes: dict[str, Any] = {}
+    """Melodies for these states and the `theme` control."""
+    stingers: dict[str, Any] = {}
+    """Stingers beside those that every station has."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False

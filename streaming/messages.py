@@ -508,7 +508,7 @@ class TakeLine(TypedDict):
 
     type: Literal[
         "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "cancel", "hit", "stinger",
-        "skip", "rest", "resume",
+        "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
 

@@ -76,6 +76,7 @@ def test_a_further_part_is_asked_like_the_others() -> None:
         "course",
         "ending",
         "cues",
+        "leitmotif",
         "pivots",
         "parameters",
         "states",
