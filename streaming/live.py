@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, cast
 
 from moods.control import Control, parse_control
@@ -144,7 +145,8 @@ class Hearing:
         try:
             control = await read_asked(parse_control, message)
         except (MoodsError, StreamingError) as error:
-            self._answer(_refusal(self._station, error, _id_of(message)))
+            refuse = partial(_refusal, self._station) if is_in_time else _error  # a flood does not fill the log
+            self._answer(refuse(error, _id_of(message)))
             return
         if is_in_time:
             await self._apply(control, [control.id])

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control
-from moods.errors import NotUnderstood, shown
+from moods.errors import NotUnderstood, UnknownTheme, shown
 from moods.listing import listing
 from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
@@ -127,7 +127,7 @@ async def get_schema() -> dict[str, Any]:
     tags=["stations"],
     operation_id="openStation",
     response_model=messages.Station,
-    responses=refusals(*BAD_BODY, *BAD_VALUE, NameTaken, TooManyStations, EngineUnavailable)
+    responses=refusals(*BAD_BODY, *BAD_VALUE, UnknownTheme, NameTaken, TooManyStations, EngineUnavailable)
     | {201: {"description": "It plays.", "headers": {"Location": {"schema": {"type": "string"}}}}},
     openapi_extra=body(
         "Opening",
@@ -237,6 +237,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         steer=_STEER,
         hit={"type": "hit", "at": "bar", "strength": 0.8},
         stinger={"type": "stinger", "name": "reveal", "at": "beat"},
+        theme={"type": "theme", "name": "hero", "at": "bar"},
         duck={"type": "duck", "gain_db": -9, "over": 0.2},
         end={"type": "end", "how": "cadence", "at": "phrase"},
         transport={"type": "transport", "do": "pause"},

@@ -25,6 +25,7 @@ from streaming.engines.wire import Applied, GaveWay, LeftOut
 from streaming.errors import UnknownStation
 from streaming.feed import Feed, Feeds
 from streaming.journal import about
+from streaming.keeping import Record
 from streaming.messages import (
     Beat,
     Level,
@@ -55,11 +56,13 @@ class Station:
         link: Link,
         feeds: Feeds,
         on_heard: Callable[[Station], None] = lambda station: None,
+        on_done: Callable[[Station, Entry], None] = lambda station, entry: None,
         *,
         kind: Literal["station", "lyria"] = "station",
         ahead_blocks: int = 0,
     ) -> None:
         """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`.
+        `on_done` is told what stands in the log from now on, in the place of all from its index on.
 
         One that plays ahead of its clock has so many blocks ready as soon as it plays.
         """
@@ -82,7 +85,7 @@ class Station:
         self.log: deque[Entry] = deque(maxlen=_MAX_LOG)
         self.num_underruns = 0
         self.idle_since_s = time.monotonic()
-        self._all_feeds, self._metrics, self._on_heard = feeds, feeds.metrics, on_heard
+        self._all_feeds, self._metrics, self._on_heard, self._on_done = feeds, feeds.metrics, on_heard, on_done
         self._loop = asyncio.get_running_loop()
         self._clients: set[LiveClient] = set()
         self._feeds: dict[int, Feed] = {}
@@ -109,9 +112,20 @@ class Station:
         self.on_standstill(next_block)
         self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
 
+    def come_back(self, record: Record) -> None:
+        """Be as it was when a server before this one ended: asleep."""
+        self.name = record.name or self.id
+        self.log.extend(record.entries)
+        self._playing = record.playing
+        self.fall_asleep(record.block)
+
+    def _note(self, entry: Entry) -> None:
+        self.log.append(entry)
+        self._on_done(self, entry)
+
     def on_gave_way(self, report: GaveWay) -> None:
         """An overloaded engine lets it rest, or plays it again."""
-        self.log.append(report.entry)
+        self._note(report.entry)
         self.gives_way = report.is_resting
         self._tell_status()
 
@@ -120,14 +134,16 @@ class Station:
         first = report.entries[0]
         while self.log and self.log[-1].index >= first.index:
             self.log.pop()
-        self.log.extend(report.entries)
+        for entry in report.entries:
+            self._note(entry)
         assert isinstance(first.control, Skip), first
         frame = first.block * BLOCK_FRAMES
         self.broadcast(messages.Skip(type="skip", frame=frame, index=first.index, blocks=first.control.blocks))
 
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
-        self.log.append(report.entry)
+        if not report.is_idle:
+            self._note(report.entry)
         self._playing = {**self._playing, "heading": report.heading}
 
     # --- sound -------------------------------------------------------------------------------------------------------
@@ -219,9 +235,14 @@ class Station:
         return self.name != self.id
 
     @property
+    def outlasts_server(self) -> bool:
+        """It does not belong to a connection."""
+        return self.kind == "station"
+
+    @property
     def is_idle(self) -> bool:
         """Nobody listens, nobody watches."""
-        return not self.sessions and not self._clients
+        return not self.sessions and not any(client.keeps_awake for client in self._clients)
 
     @contextlib.contextmanager
     def _told_if_heard(self) -> Iterator[None]:
@@ -295,6 +316,10 @@ class Station:
         at: Place = begun[-1] if begun else self._playing["position"]
         return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=at["bar"], beat=at["beat"], bpm=at["bpm"])
 
+    def playing(self) -> Playing:
+        """How it plays now."""
+        return {**self._playing, "position": self.position()}
+
     def state(self, prefix: str = "") -> messages.Station:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
         return messages.Station(**self._state(), links=self.links(prefix))
@@ -321,6 +346,10 @@ class Station:
         )
         if self.opening.understood is not None:
             state["understood"] = messages.explained(self.opening.understood)
+        if "states" in playing:
+            state["states"] = playing["states"]
+        if "parameters" in playing:
+            state["parameters"] = playing["parameters"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:
@@ -345,7 +374,7 @@ class Station:
         """
         assert self.link.traits is not None, "it was opened by an engine that was ready"
         entries = tuple(self.log)
-        is_complete = not entries or entries[0].index == 0
+        is_complete = not entries or (entries[0].index == 0 and entries[-1].index == len(entries) - 1)
         return write_take(self.id, self.opening.asked(), self.seed, entries, self.link.traits, is_complete=is_complete)
 
     def _status_for(self, client: LiveClient) -> Status:

@@ -11,7 +11,7 @@ import pytest
 
 from moods.control import Steer, parse_control
 from moods.controller import Controller
-from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStinger, UnknownStyle
+from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStyle
 from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
 
@@ -96,7 +96,7 @@ BAD = [
     ({"type": "parameter", "set": {"danger": math.nan}}, OutOfRange, "set.danger is NaN"),
     ({"type": "hit", "at": {"seconds": math.nan}}, OutOfRange, "at.seconds is NaN"),
     ({"type": "stinger"}, BadControl, "name is missing"),
-    ({"type": "stinger", "name": "revel"}, UnknownStinger, "nearest: reveal"),
+    ({"type": "theme"}, BadControl, "name is missing"),
 ]
 
 
@@ -120,10 +120,7 @@ def test_what_is_not_built_yet_is_refused_as_such(how: str) -> None:
     before = [controller.beat_intent(beat) for beat in range(20)]
     for obj in (
         {**steer(energy=1.0), "how": how},
-        {"type": "state", "name": "combat"},
-        {"type": "parameter", "set": {"danger": 0.5}},
         {"type": "section", "do": "next"},
-        {"type": "transport", "do": "slow", "rate": 0.5},
     ):
         with pytest.raises(BadControl, match="not available in this version"):
             controller.apply(parse_control(obj), 0)
