@@ -63,8 +63,8 @@ class Deck:
         self._next_block = 0
         self._unread: deque[Chunk] = deque()
         """What the station had made when it fell asleep."""
-        self._began: Place = station.position()
-        """Where the music was when it began, before any beat was told."""
+        self._began = Place(frame=0, seconds=0.0, bar=1, beat=1, bpm=station.position()["bpm"])
+        """The first beat, of which nobody tells."""
         self._beats: deque[Beat] = deque(maxlen=_MAX_BEATS)
         self._holding: asyncio.Task[None] | None = None
         self._can_play = asyncio.Event()
