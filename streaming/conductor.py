@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, Self
+from typing import Self
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.take import Entry
@@ -32,7 +32,7 @@ from streaming.feed import Feeds
 from streaming.jobs.jobs import Jobs
 from streaming.journal import about
 from streaming.keeping import Record, Records
-from streaming.messages import Ack, explained
+from streaming.messages import Ack, StationKind, explained
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
@@ -157,9 +157,7 @@ class Conductor:
 
     # --- stations ----------------------------------------------------------------------------------------------------
 
-    async def open_station(
-        self, opening: Opening, *, kind: Literal["station", "lyria"] = "station", ahead_blocks: int = 0
-    ) -> Station:
+    async def open_station(self, opening: Opening, *, kind: StationKind = "station", ahead_blocks: int = 0) -> Station:
         """Open a station; it plays when this returns.
 
         Raises `TooManyStations`, `NameTaken`, `EngineUnavailable`, and `BadControl` for what only a file can have.
@@ -180,7 +178,7 @@ class Conductor:
                 async with self.jobs.planning:
                     await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
             link = await self._find_room()
-            station = self._make_station(station_id, opening, seed, link, kind=kind, ahead_blocks=ahead_blocks)
+            station = self._make_station(station_id, opening, seed, link, kind, ahead_blocks)
             await link.open(station)
         except BaseException:
             self._give_back(opening.name)
@@ -197,8 +195,11 @@ class Conductor:
         log.info("station opened", extra=facts)
         return station
 
-    def _make_station(self, station_id: str, opening: Opening, seed: int, link: Link, **traits: Any) -> Station:
-        return Station(station_id, opening, seed, link, self._feeds, self._on_heard, self._on_done, **traits)
+    def _make_station(
+        self, station_id: str, opening: Opening, seed: int, link: Link, kind: StationKind, ahead_blocks: int
+    ) -> Station:
+        hooks = self._on_heard, self._on_done
+        return Station(station_id, opening, seed, link, self._feeds, *hooks, kind=kind, ahead_blocks=ahead_blocks)
 
     def _add(self, station: Station) -> None:
         self.stations[station.id] = station
@@ -322,7 +323,7 @@ class Conductor:
     def _restore(self, records: list[Record]) -> None:
         """Have stations again, asleep where they were; they cost nothing until somebody comes."""
         for record in records:
-            station = self._make_station(record.id, record.opening, record.seed, self._links[0])
+            station = self._make_station(record.id, record.opening, record.seed, self._links[0], "station", 0)
             station.come_back(record)
             try:
                 self._take_name(record.name, record.id)
@@ -351,16 +352,16 @@ class Conductor:
             self._records.place(station.id, station.frame // BLOCK_FRAMES, station.playing(), is_heard=is_heard)
 
     async def _keep_all(self) -> None:
-        """Have all stations sleep for the next server; who listens is told that this one ends."""
-        for station in [each for each in self.stations.values() if not each.outlasts_server]:
-            self.close_station(station, SHUT_DOWN)
+        """Have stations sleep for the next server; who listens is told that this one ends."""
         self._note_places()
-        self._were_heard = {station.id for station in self.stations.values() if not station.is_idle}
-        for station in self.stations.values():
+        kept = [station for station in self.stations.values() if station.outlasts_server]
+        self._were_heard = {station.id for station in kept if not station.is_idle}
+        for station in kept:
             station.close(SHUT_DOWN)
-        playing = [each for each in self.stations.values() if not each.is_asleep and each.link.is_ready]
+        playing = [station for station in kept if not station.is_asleep and station.link.is_ready]
         await asyncio.gather(*(self._sleeps(station, _GOODBYE_S) for station in playing))
-        self.stations.clear()
+        for station in kept:
+            del self.stations[station.id]
 
     # --- sleep -------------------------------------------------------------------------------------------------------
 

@@ -227,13 +227,16 @@ class Playing(TypedDict):
     parameters: NotRequired[dict[str, float]]
 
 
+StationKind = Literal["station", "lyria"]
+
+
 @_exact
 class StationState(TypedDict):
     """What is told of a station, asked or not."""
 
     id: str
     name: str
-    kind: Literal["station", "lyria"]
+    kind: StationKind
     """`lyria`: it belongs to a client of the Lyria RealTime protocol, and goes with it."""
     seed: Annotated[int, Field(ge=0)]
     state: Literal["playing", "paused", "ended", "asleep", "closed"]

@@ -12,7 +12,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.take import Entry, Skip, write_take
@@ -58,7 +57,7 @@ class Station:
         on_heard: Callable[[Station], None] = lambda station: None,
         on_done: Callable[[Station, Entry], None] = lambda station, entry: None,
         *,
-        kind: Literal["station", "lyria"] = "station",
+        kind: messages.StationKind = "station",
         ahead_blocks: int = 0,
     ) -> None:
         """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`.
@@ -231,13 +230,13 @@ class Station:
         client.mailbox.close(ending)
 
     @property
-    def is_named(self) -> bool:
-        return self.name != self.id
+    def outlasts_server(self) -> bool:
+        """It is there again when the server has ended and is back."""
+        return self.kind == "station"
 
     @property
-    def outlasts_server(self) -> bool:
-        """It does not belong to a connection."""
-        return self.kind == "station"
+    def is_named(self) -> bool:
+        return self.name != self.id
 
     @property
     def is_idle(self) -> bool:

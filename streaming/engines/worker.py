@@ -555,8 +555,7 @@ class Worker:
     def _keep_all(self) -> None:
         """The server process was killed: keep what plays as it is, so that the next one has nothing to do again."""
         for station in self._stations.values():
-            slept = Slept(station.id, station.performance.next_block, station.performance.num_controls)
-            self._keeper.submit(self._write_sleeper, station.performance.snapshot(), slept)
+            self._write_down(station)
 
     # --- sleeping and giving way -------------------------------------------------------------------------------------
 
@@ -565,15 +564,18 @@ class Worker:
         if station.is_behind:
             return
         self._leaving[station.id] = self._stations.pop(station.id)
-        performance = station.performance
-        performance.forget()
-        slept = Slept(station.id, performance.next_block, performance.num_controls)
-        # Its last block is there before anybody knows that it sleeps.
-        self._keeper.submit(self._publisher_of(station).submit(lambda: None).result)
-        self._keeper.submit(self._write_sleeper, performance.snapshot(), slept)
+        station.performance.forget()
+        self._write_down(station)
 
-    def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept) -> None:
-        """On the keeping thread."""
+    def _write_down(self, station: _Station) -> None:
+        performance = station.performance
+        slept = Slept(station.id, performance.next_block, performance.num_controls)
+        published = self._publisher_of(station).submit(lambda: None)
+        self._keeper.submit(self._write_sleeper, performance.snapshot(), slept, published)
+
+    def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept, published: Future[None]) -> None:
+        """On the keeping thread. Its last block is there before anybody knows that it sleeps."""
+        published.result()
         path = sleeper_path(self._sleepers_folder, slept.station)
         try:
             path.parent.mkdir(0o700, exist_ok=True)  # who cleans up temporary files may have removed it
