@@ -225,7 +225,8 @@ class Conductor:
             self._take_name(name, station.id)
             self._give_back(station.name)
             station.name = name or station.id
-            self._records.rename(station.id, name)
+            if station.outlasts_server:
+                self._records.rename(station.id, name)
 
     def _new_id(self) -> str:
         while (station_id := secrets.token_hex(6)) in self.stations or station_id in self._ids:

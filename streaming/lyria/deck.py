@@ -1,8 +1,8 @@
 """The station of one socket, played as the Lyria protocol has it. In: a station; out: its blocks, one after another.
 
 Every block comes once and in order: a pause holds the music where the client has it, to the sample, and who reads too
-slowly makes it wait. Remembers the next block, what was made and not yet read, and the beats that were told. Event loop
-only.
+slowly makes it wait. Where the engine is missing for longer than the client has in store a filler sounds. Remembers the
+next block, what was made and not yet read, and the beats that were told. Event loop only.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from streaming.conductor import Conductor
 from streaming.engines.ring import NUM_BLOCKS, Chunk
+from streaming.filler import PAST_BLOCKS, Filler
 from streaming.lyria.protocol import MusicConfig, Prompts
 from streaming.lyria.wishes import Fields
 from streaming.messages import Beat, LiveMessage, Place
@@ -26,8 +30,8 @@ from streaming.station import Station
 MAX_UNREAD_BLOCKS = 100
 """Beyond its run-ahead: the music of a client that is further behind waits, well before the ring has gone round."""
 _LOOK_S = 0.004
-_PATIENCE_S = 0.1
-"""How long after its time a block may come before it is asked whether it will come at all."""
+_PATIENCE_S = 0.06
+"""How long after its time, and what the client was sent ahead, a block may come and is still no gap."""
 _WATCH_S = 0.2
 _MAX_BEATS = 32
 assert MAX_UNREAD_BLOCKS + 100 < NUM_BLOCKS
@@ -59,13 +63,14 @@ class Deck:
         self._next_block = 0
         self._unread: deque[Chunk] = deque()
         """What the station had made when it fell asleep."""
-        self._began: Place = station.position()
-        """Where the music was when it began, before any beat was told."""
+        self._began = Place(frame=0, seconds=0.0, bar=1, beat=1, bpm=station.position()["bpm"])
+        """The first beat, of which nobody tells."""
         self._beats: deque[Beat] = deque(maxlen=_MAX_BEATS)
         self._holding: asyncio.Task[None] | None = None
         self._can_play = asyncio.Event()
         self._paused_s = 0.0
         self._is_closed = False
+        self._filler: Filler | None = None
         self._can_play.set()
         station.on_standstill = self._keep
         station.add_client(self.client)
@@ -130,7 +135,10 @@ class Deck:
     # --- blocks ------------------------------------------------------------------------------------------------------
 
     async def next_chunk(self) -> Chunk | None:
-        """The next block, when it is there and the music is not paused; None where the deck was closed meanwhile."""
+        """The next block, when it is there and the music is not paused; None where the deck was closed meanwhile.
+
+        One that does not come before the client has played what it was sent ahead is filled in.
+        """
         while True:
             await self._can_play.wait()
             if self._is_closed:
@@ -138,7 +146,14 @@ class Deck:
             if self._unread:
                 return self._handed_out(self._unread.popleft())
             self._release()  # who was behind has caught up
-            if (chunk := self._read()) is not None:
+            chunk = self.station.read(self._next_block)
+            if chunk is None and self._is_lost():
+                self._filler = self._filler or self._make_filler()
+                self.station.on_missing(self._next_block)
+            if self._filler is not None and (chunk is not None or self._is_lost()):
+                chunk = await asyncio.to_thread(self._filler.next_chunk, self._next_block, chunk)
+                self._filler = None if self._filler.is_done else self._filler
+            if chunk is not None:
                 return self._handed_out(chunk)
             await asyncio.sleep(max(_LOOK_S, -self._late_s() - self.station.link.lead_ms / 1000))
 
@@ -151,13 +166,25 @@ class Deck:
         first_tick = self.station.first_tick
         return 0.0 if first_tick is None else time.monotonic() - time_of(first_tick + self._next_block)
 
-    def _read(self) -> Chunk | None:
-        """The next block; where it was left out, or lost with an engine, the one that came after it."""
-        if (chunk := self.station.read(self._next_block)) is not None or self._late_s() < _PATIENCE_S:
-            return chunk
-        last = self._next_block + round(self._late_s() / BLOCK_SECONDS)
-        later = map(self.station.read, range(max(self._next_block, last - NUM_BLOCKS), last + 1))
-        return next((chunk for chunk in later if chunk is not None), None)
+    def _is_lost(self) -> bool:
+        """The next block has been waited for as long as may be, or one after it is there: it was left out."""
+        late_s = self._late_s()
+        if late_s < _PATIENCE_S:
+            return False
+        if late_s > _PATIENCE_S + self._ahead_blocks * BLOCK_SECONDS:
+            return True
+        later = range(self._next_block + 1, self._next_block + 1 + round(late_s / BLOCK_SECONDS))
+        return any(self.station.read(block) is not None for block in later)
+
+    def _make_filler(self) -> Filler:
+        """What goes on where the next block was to come."""
+        bar_frames = self.station.bar_frames()
+        past: deque[npt.NDArray[np.float32]] = deque()
+        while len(past) < min(PAST_BLOCKS, bar_frames // BLOCK_FRAMES + 2):
+            if (chunk := self.station.read(self._next_block - 1 - len(past))) is None:
+                break
+            past.appendleft(chunk.pcm)
+        return Filler(past, bar_frames, self._conductor.config.opus_bit_rate)
 
     # --- what it is made from ----------------------------------------------------------------------------------------
 
