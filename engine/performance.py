@@ -504,7 +504,7 @@ class Performance:
             before = controller.section(beat - 1) if section is None and beat else section
             section = controller.section(beat)
             if section != before:
-                ahead["section", beat] = Section(at, section)
+                ahead["section", beat] = Section(at, section[0])
             ahead["beat", beat] = Beat(at)
         for cue, position in controller.cues_within(first_beat, last_beat):
             if position.frame in still_to_sound:

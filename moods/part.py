@@ -75,6 +75,7 @@ class Lent:
     stinger_over: int | None = None
     key_ahead: tuple[int, str] | None = None
     beats_to_key: int | None = None
+    is_bridge: bool = False
 
 
 class Part(Protocol):
