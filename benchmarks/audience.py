@@ -120,7 +120,7 @@ class _Socket:
 
 
 def _listen(pipe: Connection, url: str, audio_format: str) -> None:
-    """The process: a station to join comes as its id, None asks for what was heard.
+    """The process: a station to join comes as its id and the listener's name, None asks for what was heard.
 
     Listeners elsewhere would not wait for this machine's time, so it is not kept waiting either.
     """
@@ -136,21 +136,22 @@ def _listen(pipe: Connection, url: str, audio_format: str) -> None:
                 if reader.heard.ended is not None:
                     poll.unregister(descriptor)
                 continue
-            station = pipe.recv()
-            if station is None:
+            joined = pipe.recv()
+            if joined is None:
                 pipe.send({name: reader.heard for name, reader in sockets.values()})
                 for _, reader in sockets.values():
                     reader.close()
                 return
+            station, name = joined
             reader = _Socket(url, station, audio_format)
             reader.parse()
-            sockets[reader.fileno()] = (station, reader)
+            sockets[reader.fileno()] = (name, reader)
             poll.register(reader.fileno(), select.POLLIN)
             pipe.send(None)
 
 
 class Audience:
-    """One listener for each station that is joined."""
+    """Listeners, each to a station that is joined."""
 
     def __init__(self, url: str, audio_format: str = "pcm_f32le") -> None:
         context = multiprocessing.get_context("spawn")
@@ -164,13 +165,13 @@ class Audience:
         assert self._process.pid is not None
         return self._process.pid
 
-    def join(self, station: str) -> None:
-        """Listen to `station` from now on."""
-        self._pipe.send(station)
+    def join(self, station: str, name: str | None = None) -> None:
+        """Listen to `station` from now on, as the station's only listener or under a name."""
+        self._pipe.send((station, name or station))
         self._pipe.recv()
 
     def leave(self) -> dict[str, Heard]:
-        """Stop listening; what was heard, by station."""
+        """Stop listening; what was heard, by station or by name."""
         self._pipe.send(None)
         heard = self._pipe.recv()
         self._process.join()

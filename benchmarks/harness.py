@@ -88,7 +88,7 @@ def running_server(
         with log.open("w") as output:
             process = subprocess.Popen(
                 command, cwd=clone or ROOT, stdout=output, stderr=output,
-                env={**os.environ, **(environment or {})}, start_new_session=True,
+                env={**os.environ, "XDG_STATE_HOME": folder, **(environment or {})}, start_new_session=True,
             )  # fmt: skip
         try:
             _wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, log)
@@ -113,7 +113,9 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C, then by force; whatever of its session is left goes too."""
+    """Ctrl-C, then by force; whatever of its session is left goes too. One that has been ended already is left so."""
+    if process.poll() is not None:
+        return
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(10)

@@ -45,6 +45,8 @@ class Tap:
     async def run(self) -> None:
         await self._socket.recv()
         async for message in self._socket:
+            if isinstance(message, str):  # a gap is told
+                continue
             (frame,) = struct.unpack_from("<Q", message)
             self.blocks[frame] = message[8:]
 

@@ -21,7 +21,6 @@ from moods.fields import (
     Over,
     Seconds,
     check_number,
-    one_of,
     parse,
     range_schema,
     read_over,
@@ -29,13 +28,10 @@ from moods.fields import (
 )
 from moods.glide import Span
 from moods.names import nearest
-from moods.stinger import find_stinger, list_stingers
 
 DUCK_GAIN_DB = (-120.0, 0.0)
 SLOW_RATE = (0.25, 1.0)
 PARAMETER = (-1e9, 1e9)
-
-_StingerName = Annotated[str, one_of(name for each in list_stingers() for name in (each.name, each.name_zh))]
 
 
 def _type_is_required(schema: dict[str, Any]) -> None:
@@ -262,15 +258,21 @@ class Stinger(_Control):
     """A short named figure over the music, in the key and chord of the moment."""
 
     type: Literal["stinger"] = "stinger"
-    name: _StingerName = Field(examples=["reveal"])
-    """One of the stingers that GET /v1/moods lists, by its English or Chinese name."""
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(examples=["reveal"])
+    """One of the `stingers` that the station was opened with, or of those that GET /v1/moods lists, by its English or
+    Chinese name."""
     at: At = "beat"
     """Where it sounds; now: at once, over what sounds."""
 
-    @field_validator("name")
-    @classmethod
-    def _known_stinger(cls, name: str) -> str:
-        return find_stinger(name).name
+
+class Theme(_Control):
+    """Let the lead play a theme of the station; it comes back with the sections that follow, until another is asked."""
+
+    type: Literal["theme"] = "theme"
+    name: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(examples=["hero"])
+    """One of the `themes` that the station was opened with; null: none from there on."""
+    at: At = "bar"
+    """Where it begins; now: with the next beat."""
 
 
 class State(_Control):
@@ -316,13 +318,13 @@ class Parameter(_Control):
 
 
 Control = Annotated[
-    Steer | State | Parameter | Section | End | Transport | Panic | Duck | Cancel | Hit | Stinger,
+    Steer | State | Parameter | Section | End | Transport | Panic | Duck | Cancel | Hit | Stinger | Theme,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
     "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
-    "panic": Panic, "duck": Duck, "cancel": Cancel, "hit": Hit, "stinger": Stinger,
+    "panic": Panic, "duck": Duck, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ Remembers those that are not yet over, as plain data. One thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from operator import attrgetter
@@ -22,7 +22,7 @@ from moods.glide import NEVER, Moment
 from moods.intent import num_cut_beats
 from moods.part import Change, Edge, Lent, Reach, at_once, change_from
 from moods.places import MAX_AHEAD_SECONDS, next_beat, seam_beat
-from moods.stinger import find_stinger
+from moods.stinger import StingerFigure, find_stinger
 
 _SEAM_STRENGTH = 0.49
 """Of the hit that marks a cut: as strong as one may be after which the music goes on at once."""
@@ -41,6 +41,7 @@ class Cue:
     frame: int | None  # where it was asked for in seconds or now: it stays there when the tempo changes
     fill_beat: int | None  # the pickup into a hit; None: there was no time for one
     is_over: bool = False  # laid over a beat that was composed, or sounded, when it was asked for
+    beats: int = 0  # how long a stinger is
 
     @property
     def first_beat(self) -> int:
@@ -53,7 +54,7 @@ class Cue:
     def last_beat(self) -> int:
         if self.stinger is None:
             return self.beat + num_cut_beats(self.beat, self.strength)
-        return self.beat + ceil(self.offset + find_stinger(self.stinger).beats) - 1
+        return self.beat + ceil(self.offset + self.beats) - 1
 
 
 def _begun(planned: Cue) -> tuple[float, int]:
@@ -79,8 +80,9 @@ class Cues:
 
     name = "cues"
 
-    def __init__(self, course: Course, ending: Ending) -> None:
-        self._course, self._clock, self._ending = course, course.clock, ending
+    def __init__(self, course: Course, ending: Ending, own: Mapping[str, StingerFigure]) -> None:
+        """`own` are the station's own stingers."""
+        self._course, self._clock, self._ending, self._own = course, course.clock, ending, own
         self._num_asked = 0
         self._remember([])
 
@@ -92,6 +94,10 @@ class Cues:
             self._alike.setdefault(_likeness(each), []).append(each)
 
     # --- reads -----------------------------------------------------------------------------------------------------
+
+    def find_stinger(self, name: str) -> StingerFigure:
+        """Raises `UnknownStinger`."""
+        return find_stinger(name, self._own)
 
     def cue_at(self, beat: int) -> tuple[str, Cue | None]:
         """The cue that the hits give to `beat`, and the hit that strikes it or rings in it."""
@@ -160,7 +166,11 @@ class Cues:
                 return None
 
     def _cue(self, control: Hit | Stinger, edge: Edge) -> Change:
-        planned = self._plan(control, edge)
+        if isinstance(control, Stinger):
+            figure = self.find_stinger(control.name)
+            planned = replace(self._plan(control, edge), stinger=figure.name, beats=figure.beats)
+        else:
+            planned = self._plan(control, edge)
         frame, end_frame = self.frame_of(planned), self._ending.end_frame
         if end_frame is not None and self._ending.is_after(planned.beat, frame):
             seconds = end_frame / FRAMES_PER_SECOND

@@ -5,6 +5,7 @@ MoodsError
 │   ├── UnknownMood
 │   ├── UnknownStyle
 │   ├── UnknownStinger
+│   ├── UnknownTheme     a theme that the station was not opened with
 │   ├── UnknownClip
 │   ├── UnknownState
 │   ├── UnknownParameter
@@ -67,6 +68,10 @@ class UnknownStyle(UnknownName):
 
 class UnknownStinger(UnknownName):
     code, noun = "unknown_stinger", "stinger"
+
+
+class UnknownTheme(UnknownName):
+    code, noun = "unknown_theme", "theme"
 
 
 class UnknownClip(UnknownName):

@@ -56,6 +56,13 @@ def check_number(field: str, value: object, low: float, high: float) -> float:
     return float(value)
 
 
+def check_name(name: object, field: str) -> str:
+    """Raises `BadControl` for what nothing that a user names may be called."""
+    if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable() or name != name.strip():
+        raise BadControl(f"{field} has {shown(name)}; expected a name of 1 … 64 characters")
+    return name
+
+
 def range_schema(low: float, high: float) -> dict[str, Any]:
     return {"type": "number", "minimum": low, "maximum": high}
 
@@ -107,7 +114,7 @@ _StyleWeights = Annotated[
         }
     ),
 ]
-_KeyName = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^[A-G][#b]?(m| ({'|'.join(SCALES)}))?$"})]
+KeyName = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^[A-G][#b]?(m| ({'|'.join(SCALES)}))?$"})]
 _LayerGains = Annotated[
     dict[str, float | Literal["mute"]],
     WithJsonSchema(
@@ -177,7 +184,7 @@ class MoodFields(Model):
     """One style or weights of several. Heard from the next phrase, crossfaded."""
     bpm: Annotated[float, Number("bpm", 40, 240)] | None = None
     """Beats a minute; null: the mood decides. It glides from the next bar, and has arrived when `over` is over."""
-    key: _KeyName | None = Field(default=None, examples=["A minor"])
+    key: KeyName | None = Field(default=None, examples=["A minor"])
     """Tonic and scale (major if left out); null: the mood decides. Reached at the next phrase, by shared chords."""
     density: Annotated[float, Number("density", 0, 1)] | None = None
     """Notes for a beat; null: style and energy decide. Heard from the next beat."""

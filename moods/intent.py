@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moods.harmony import Key
+from moods.tune import Tune
 
 # The order of these tuples is part of the model's condition vector and of the token vocabulary: append, never reorder.
 LAYERS = ("drums", "bass", "harmony", "texture", "lead")
@@ -77,4 +78,5 @@ class Intent:
     # The stinger under way and the beats since it began; negative where it begins within this beat.
     stinger: tuple[str, float] | None = None
     stinger_over: int | None = None  # that stinger's number, if it is laid over the beat and not written into it
+    theme: tuple[Tune, int] | None = None  # that the lead plays here, and nothing else, and the beats since it began
     texts: tuple[tuple[str, float], ...] = ()  # what the mood was asked for with, and weights; (): by numbers alone

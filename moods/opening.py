@@ -14,6 +14,7 @@ from moods.errors import BadControl, shown
 from moods.fields import SEED_SCHEMA, Absent, MoodFields, check_prompts, check_seed, parse
 from moods.parameters import driven_by
 from moods.states import StateMatrix, StateTables
+from moods.theme import Melodies, find_theme
 from moods.timeline import Timeline
 
 _NAME = re.compile("[A-Za-z0-9_-]{1,64}")
@@ -38,6 +39,8 @@ class Opening(MoodFields, StateTables):
     """Its address beside its id, which no other station has; one that has a name is not closed when nobody listens."""
     timeline: Timeline | Absent = None
     """A piece of a known length instead of music without end; it says the mood itself."""
+    theme: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """The one of `themes` that is played from the beginning."""
 
     @property
     def chosen_seed(self) -> int | None:
@@ -72,11 +75,18 @@ class Opening(MoodFields, StateTables):
         others = sorted(self.model_fields_set & MoodFields.model_fields.keys())
         if self.timeline is not None and others:
             raise BadControl(f"{others[0]} and timeline are both given; say {others[0]} in the timeline")
-        tables = sorted(self.model_fields_set & StateTables.model_fields.keys())
+        own_tables = StateTables.model_fields.keys() - Melodies.model_fields.keys()
+        tables = sorted(self.model_fields_set & own_tables)
         if self.timeline is not None and tables:
             raise BadControl(f"{tables[0]} and timeline are both given; a timeline says itself what changes where")
         if self.states:
             _ = self.matrix  # its prompts are read where it arrives, and travel with it
+        return self
+
+    @model_validator(mode="after")
+    def _known_theme(self) -> Opening:
+        if self.theme is not None:
+            find_theme(self.theme, self.themes)
         return self
 
 

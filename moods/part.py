@@ -5,7 +5,7 @@ In: controls, as they come; out: what they change, and what the part lends to ea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from moods.clock import Clock
 from moods.control import Control
 from moods.form import FormPosition
 from moods.glide import Moment
+from moods.tune import Tune
 
 
 class Edge(NamedTuple):
@@ -54,6 +55,19 @@ def least(numbers: Iterable[int | None]) -> int | None:
     return min((number for number in numbers if number is not None), default=None)
 
 
+def joined(changes: Sequence[Change], **also: Reach) -> Change | None:
+    """Several changes as one, with further fields; None where there is none."""
+    if not changes:
+        return None
+    fields = dict(also)
+    for change in changes:
+        for name, reach in change.fields.items():
+            fields[name] = reach.joined(fields.get(name))
+    effective = least(change.effective_frame for change in changes)
+    is_moved = any(change.is_course_moved for change in changes)
+    return Change(fields, least(change.first_beat for change in changes), is_moved, effective)
+
+
 def change_from(beats: Iterable[int], clock: Clock, field: str) -> Change | None:
     """A change of what was planned, from the first of `beats` on; None where there is none."""
     beat = min(beats, default=None)
@@ -73,6 +87,7 @@ class Lent:
     hit_strength: float = 0.0
     stinger: tuple[str, float] | None = None
     stinger_over: int | None = None
+    theme: tuple[Tune, int] | None = None
     key_ahead: tuple[int, str] | None = None
     beats_to_key: int | None = None
     is_bridge: bool = False

@@ -34,7 +34,7 @@ def next_beat(form: Sections, at: str, earliest_beat: int) -> int:
     return min(end, bar_beat - (bar_beat - earliest_beat) // multiple * multiple)
 
 
-def frame_of(at: Seconds, edge: Edge) -> int:
+def frame_of_second(at: Seconds, edge: Edge) -> int:
     """Where that second begins. Raises `OutOfRange` for one that has passed or lies too far ahead."""
     frame, soonest = round(at.seconds * FRAMES_PER_SECOND), edge.frame / FRAMES_PER_SECOND
     furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)
@@ -54,6 +54,6 @@ def seam_beat(course: Course, control: Section | Steer, edge: Edge) -> int:
     if isinstance(control, Steer) and control.how == "bridge":
         earliest_beat += BEATS_PER_BAR
     if isinstance(at, Seconds):
-        return max(earliest_beat, note_beat(course, frame_of(at, edge), edge))
+        return max(earliest_beat, note_beat(course, frame_of_second(at, edge), edge))
     assert isinstance(at, str), at
     return next_beat(course.form, at, earliest_beat)

@@ -16,7 +16,7 @@ from moods.fields import At, MoodFields, Seconds
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent, Reach
-from moods.places import frame_of, next_beat, note_beat, seam_beat
+from moods.places import frame_of_second, next_beat, note_beat, seam_beat
 from moods.targets import TRACKS, fader, gains_of, targets_of
 
 _KEY_TRACKS = frozenset({"key", "mood.key"})
@@ -123,13 +123,22 @@ class Ramps:
         end = ramp.beat + span.length if span.in_beats else clock.beats_at(seconds_later)
         ramp.beat, ramp.asked_frame = float(math.ceil(end / BEATS_PER_BAR) * BEATS_PER_BAR), None
 
+    def drive(self, fields: MoodFields, smooth_s: float, edge: Edge) -> Change | None:
+        """Let fields follow at once: level and colour over so many seconds, notes from the next beat on."""
+        ramps = self._steered(Steer(set=fields, at="now"), edge)
+        for name, ramp in ramps:
+            if name in COLOUR_TRACKS:
+                ramp.span = Span(smooth_s)
+            self._course.tracks[name].insert(ramp)
+        return self._changed(ramps)
+
     def _ramp(self, track: str, at: At, edge: Edge, control_id: str | None) -> Ramp:
         """A ramp of `track` where it is to begin; colour can move between beats, notes cannot.
 
         Raises `OutOfRange` for a position in seconds that has passed or lies too far ahead.
         """
         if isinstance(at, Seconds):
-            frame = frame_of(at, edge)
+            frame = frame_of_second(at, edge)
             is_colour = track in COLOUR_TRACKS
             beat = self._beat_of(track, frame, edge)
             return Ramp(beat, frame if is_colour else None, AT_ONCE, None, control_id, edge.number, asked_frame=frame)

@@ -81,7 +81,7 @@ class Sections:
         self.end_beat, self.outro_bar = form.end_beat, form.outro_bar
         self._heard: list[Heard] = []  # from the first that was asked for on, or the oldest remembered
         self.turns: list[Turn] = []
-        """Those that have not been reached when the last was asked for, by beat, then in the order of asking."""
+        """Those that may still be taken back, and some that are over, by beat, then in the order of asking."""
 
     # --- reads -----------------------------------------------------------------------------------------------------
 
@@ -258,16 +258,15 @@ class Sections:
     # --- changes -----------------------------------------------------------------------------------------------------
 
     def turn(self, edge_beat: int, turns: Iterable[Turn]) -> None:
-        """Let the form take these turns from `edge_beat` on, in place of those that were to come."""
-        self.turns = sorted(
-            (turn for turn in turns if turn.beat >= edge_beat), key=lambda turn: (turn.beat, turn.number)
-        )
+        """Let the form take these turns from `edge_beat` on; those before it are as they were."""
+        self.turns = sorted(turns, key=lambda turn: (turn.beat, turn.number))
         self._cut(edge_beat)
         for turn in self.turns:
-            if not self._heard:
-                self._heard.append(self._seeds_at(turn.beat))
-            self._extend(turn.beat)
-            self._take(turn)
+            if turn.beat >= edge_beat:
+                if not self._heard:
+                    self._heard.append(self._seeds_at(turn.beat))
+                self._extend(turn.beat)
+                self._take(turn)
 
     def _cut(self, edge_beat: int) -> None:
         """Forget what was to come from a beat on."""
@@ -326,6 +325,7 @@ class Sections:
         """Forget the sections from which no theme comes back at `beat` or later."""
         index = bisect_right(self._heard, beat - _KEPT_BEATS, key=_beat_of) - 1
         del self._heard[: max(0, index)]
+        self.turns = [turn for turn in self.turns if turn.beat >= beat]
 
     def snapshot(self) -> dict[str, Any]:
         return {"heard": [asdict(heard) for heard in self._heard], "turns": [asdict(turn) for turn in self.turns]}

@@ -5,19 +5,31 @@ between any two of them. Remembers nothing; any thread.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from moods.errors import BadControl, OutOfRange, UnknownState, shown
-from moods.fields import MAX_OVER_SECONDS, Absent, Grid, Model, MoodFields, Over, check_number, parse_part, read_over
+from moods.errors import BadControl, OutOfRange, UnknownState, UnknownStinger, UnknownTheme, shown
+from moods.fields import (
+    MAX_OVER_SECONDS,
+    Absent,
+    Grid,
+    Model,
+    MoodFields,
+    Over,
+    check_name,
+    check_number,
+    parse_part,
+    read_over,
+)
 from moods.glide import Span
 from moods.mood import DEFAULT_MOOD, style_names
 from moods.names import nearest
 from moods.parameters import MOST_PARAMETERS, GameParameter, check_parameters
-from moods.stinger import find_stinger
+from moods.stinger import find_stinger, own_figures
 from moods.targets import opening_point, point_of, targets_of
+from moods.theme import Melodies, find_theme
 
 MOST_STATES, MOST_TRANSITIONS = 100, 1000
 MAX_PRIORITY = 100
@@ -29,16 +41,15 @@ SUDDEN_RISE = 0.25
 """From so much more energy on a state begins with a cut where nothing else is said."""
 DRIVING = 0.6
 """A state of at least this energy has no break."""
-CALM_SPAN = Span(8.0, in_beats=True)
-"""How long the way into any other state takes where nothing else is said."""
+CALM_OVER = "2 bars"
+"""How long a glide into a state takes where nothing else is said."""
 
 How = Literal["glide", "cut", "bridge"]
 
 
 def _check_name(name: object, field: str) -> str:
-    """Raises `BadControl` for what no state, parameter or theme may be called."""
-    if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable() or name != name.strip():
-        raise BadControl(f"{field} has {shown(name)}; expected a name of 1 … 64 characters")
+    """Raises `BadControl` for what no state or parameter may be called."""
+    name = check_name(name, field)
     if name in (PREVIOUS, ANY):
         raise BadControl(f"{field} has {shown(name)}; that name is taken, choose another")
     return name
@@ -143,11 +154,6 @@ class Transition(Model):
             return names
         raise BadControl(f'a transition goes from or to {shown(names)}; expected a state, a list of states or "*"')
 
-    @field_validator("stinger")
-    @classmethod
-    def _known_stinger(cls, name: str | None) -> str | None:
-        return None if name is None else find_stinger(name).name
-
     @model_validator(mode="after")
     def _one_way(self) -> Transition:
         if self.bridge and self.how not in (None, "bridge"):
@@ -168,8 +174,8 @@ class Transition(Model):
         return f"from {', '.join(self.left)} to {', '.join(self.begun)}"
 
 
-class StateTables(Model):
-    """States of a game, the ways between them, and its parameters."""
+class StateTables(Melodies):
+    """States of a game, the ways between them, its parameters, themes and stingers."""
 
     states: Annotated[dict[str, GameState], _table_of(GameState, "states"), Field(max_length=MOST_STATES)] = Field(
         default={}, examples=[{"explore": {"mood": "night", "energy": 0.3}, "combat": {"mood": "epic"}}]
@@ -191,10 +197,22 @@ class StateTables(Model):
         check_parameters(self.parameters)
         if self.initial is not None:
             check_known(self.initial, self.states)
-        for row in self.transitions:
+        for name, state in self.states.items():
+            if state.theme is not None:
+                try:
+                    find_theme(state.theme, self.themes)
+                except UnknownTheme as error:
+                    raise BadControl(f"states.{name}: {error}") from None
+        stingers = own_figures(self.stingers)
+        for index, row in enumerate(self.transitions):
             for name in (*row.left, *row.begun):
                 if name != ANY:
                     check_known(name, self.states)
+            if row.stinger is not None:
+                try:
+                    find_stinger(row.stinger, stingers)
+                except UnknownStinger as error:
+                    raise BadControl(f"transitions.{index}: {error}") from None
         rows = _by_pair(self.transitions)
         for one, other in _pairs(self.states):
             there, back = _row(rows, one, other), _row(rows, other, one)
@@ -249,11 +267,20 @@ class Passage:
 
     at: str
     how: How
-    over: Span | None  # None: as is natural for `how`
+    over: float | str | None  # None: as is natural for `how`
     has_fill: bool
     stinger: str | None
     min_dwell: Span  # of the state that is left
     return_after: Span | None
+
+    def asked(self, how: How | None, over: float | str | None) -> Passage:
+        """The same where something else is asked for: `over` alone asks for a glide."""
+        how = how or (self.how if over is None else "glide")
+        if over is None and how == self.how:
+            over = self.over
+        if over is None and how == "glide":
+            over = CALM_OVER
+        return replace(self, how=how, over=over)
 
 
 class StateMatrix:
@@ -282,26 +309,19 @@ class StateMatrix:
     def passage(self, left: str | None, begun: str) -> Passage:
         """How the music goes from one state, or none, to another."""
         row = _row(self._rows, left, begun) or Transition()
-        over = None if row.over is None else read_over(row.over)
-        energy = self._own_energy if left is None else self._energies[left]
-        if row.how is not None:
-            how = row.how
-        elif row.bridge:
-            how = "bridge"
-        else:
-            is_sudden = over is None and self._energies[begun] >= energy + SUDDEN_RISE - 1e-9
-            how = "cut" if is_sudden else "glide"
         own_dwell = None if left is None else self.states[left].min_dwell
         dwell = own_dwell if row.min_dwell is None else row.min_dwell
+        energy = self._own_energy if left is None else self._energies[left]
+        is_sudden = self._energies[begun] >= energy + SUDDEN_RISE - 1e-9
         return Passage(
             at=row.at or "bar",
-            how=how,
-            over=CALM_SPAN if over is None and how == "glide" else over,
+            how="cut" if is_sudden else "glide",
+            over=None,
             has_fill=row.fill,
             stinger=row.stinger,
             min_dwell=Span(0.0) if dwell is None else read_over(dwell),
             return_after=None if row.return_after is None else read_over(row.return_after),
-        )
+        ).asked(row.how or ("bridge" if row.bridge else None), row.over)
 
 
 _POINT = ("valence", "energy", "tension", "style")

@@ -32,6 +32,7 @@ from starlette.middleware.cors import ALL_METHODS
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from moods.errors import MoodsError, shown
 from streaming import messages, render_routes, routes, whep
@@ -39,10 +40,12 @@ from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import BadConfig, BadParameter, EngineFailed, PortUnavailable, StreamingError
 from streaming.journal import about, open_journal
+from streaming.limits import Limits
 from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.terminal import OutputLost, tell
+from streaming.transports.osc import OscDoor
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,8 @@ _EXPOSED_HEADERS = (
 )
 _MAX_UNSENT_BYTES = 4 * 1024
 """What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""
+_PING_S = 20
+"""How often a WebSocket is asked whether it is still there, and how long it may take to answer."""
 _MAX_SOCKET_BYTES = 1 << 20
 """A longer WebSocket message closes the connection with 1009; one above MAX_MESSAGE_BYTES gets an `error` event."""
 
@@ -71,6 +76,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, root_path_in_servers=False)
     app.state.conductor = conductor
+    app.state.limits = Limits(config.controls_per_s)
     describe(app)
     app.include_router(routes.router)
     app.include_router(render_routes.router)
@@ -208,9 +214,14 @@ def _allowed_methods(request: Request) -> list[str]:
 # --- the server ------------------------------------------------------------------------------------------------------
 
 
-def _is_no_refused_socket(record: logging.LogRecord) -> bool:
-    """uvicorn complains after every socket that is refused with a response, as an unknown station's is."""
-    return record.msg != "ASGI callable returned without completing handshake."
+_NO_FAULTS = frozenset(
+    {"ASGI callable returned without completing handshake.", "Invalid UTF-8 sequence received from client."}
+)
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """uvicorn complains of what clients may do: ask for an unknown station, which a response refuses; send no text."""
+    return record.msg not in _NO_FAULTS
 
 
 class _PromptProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever is installed
@@ -219,6 +230,22 @@ class _PromptProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # wh
     def connection_made(self, transport: asyncio.Transport) -> None:
         transport.set_write_buffer_limits(_MAX_UNSENT_BYTES)
         super().connection_made(transport)
+
+
+class _PromptSocket(WebSocketsSansIOProtocol):
+    """Gives up one that does not read, or is not there any more: nothing else would end its connection."""
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self.loop.call_later(_GOODBYE_S, self._give_up)
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if not self.disconnected:
+            self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -231,12 +258,15 @@ class Server(uvicorn.Server):
             lifespan="off",
             log_config=None,  # its words go where ours go
             access_log=False,
-            ws_ping_interval=20,
+            ws=_PromptSocket,
+            ws_ping_interval=_PING_S,
+            ws_ping_timeout=_PING_S,
             ws_max_size=_MAX_SOCKET_BYTES,
+            ws_per_message_deflate=False,  # sound does not shrink, and trying would hold up the loop
             timeout_graceful_shutdown=_GOODBYE_S,
         )
         super().__init__(config)
-        logging.getLogger("uvicorn.error").addFilter(_is_no_refused_socket)
+        logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
         self._conductor = conductor
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -270,7 +300,7 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor)
-        async with conductor:
+        async with conductor, OscDoor(conductor):
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config.public_url))

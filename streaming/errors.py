@@ -12,6 +12,7 @@ StreamingError
 ├── BadText                                  422: text that is not Unicode
 ├── TooLarge                                 413: a body or message above the limit
 ├── TooManyControls                          422: a list of controls above the limit
+├── RateLimited                              429: controls that come too fast, with when to try again
 ├── BadParameter, UnknownFormat              422: in the address
 ├── UpgradeRequired                          426: a WebSocket's address, asked for over HTTP
 ├── WrongContentType                         415
@@ -33,6 +34,7 @@ StreamingError
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -147,6 +149,16 @@ class TooManyControls(StreamingError):
 
     def __init__(self, count: int, limit: int) -> None:
         super().__init__(f"the list has {count} controls; {limit} are allowed at once", limit=limit)
+
+
+class RateLimited(StreamingError):
+    code, status, title = "rate_limited", 429, "Controls come too fast"
+
+    def __init__(self, per_s: float, wait_s: float, what_follows: str = "") -> None:
+        """`wait_s`: when the next can be taken; `what_follows`: what becomes of what was asked."""
+        super().__init__(f"more than {per_s:g} controls a second were sent; try again in {wait_s:.2f} s{what_follows}")
+        self.wait_s = round(wait_s, 3)
+        self.retry_after_s = math.ceil(wait_s)
 
 
 class BadParameter(StreamingError):

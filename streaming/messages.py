@@ -204,6 +204,18 @@ class StationHealth(TypedDict):
     """The engine has too much to do: this station is silent, its music waits, and goes on as soon as there is room."""
 
 
+@_exact
+class States(TypedDict):
+    """Where a station is among its states."""
+
+    now: str | None
+    """The state that sounds; null: none."""
+    previous: str | None
+    """The state before."""
+    heading: str
+    """The state that it will be in if nothing more is asked."""
+
+
 class Playing(TypedDict):
     """How a station plays, as its engine tells it; a `Status` passes it on."""
 
@@ -211,6 +223,8 @@ class Playing(TypedDict):
     mood: Mood
     heading: Mood
     position: Place
+    states: NotRequired[States]
+    parameters: NotRequired[dict[str, float]]
 
 
 @_exact
@@ -234,6 +248,10 @@ class StationState(TypedDict):
     health: StationHealth
     understood: NotRequired[ExplainedPrompt]
     """How the prompt was read that the station was opened with."""
+    states: NotRequired[States]
+    """Where it is among its states, once it is in one."""
+    parameters: NotRequired[dict[str, float]]
+    """Its parameters that have a value; one that moved too little to be followed is not told."""
 
 
 @_exact
@@ -300,6 +318,8 @@ class Error(TypedDict):
     """Which kind of mistake; stable, as in a problem."""
     detail: str
     """What was wrong, its value, and the way out."""
+    retry_after_s: NotRequired[Annotated[float, Field(ge=0)]]
+    """When it can be taken: of `rate_limited`."""
 
 
 Answer = Annotated[Ack | Error, Field(discriminator="type")]
@@ -307,9 +327,17 @@ Answer = Annotated[Ack | Error, Field(discriminator="type")]
 
 @_exact
 class Beat(Place):
-    """A beat, told ahead of its sound; told again where its frame has moved: the last word counts."""
+    """A beat, told ahead of its sound; told again where its frame has moved: the last word counts. Beat 1 begins a bar.
+
+    `position_ms`, `tempo` and the time signature are what FMOD's callbacks call them, beside `bar` and `beat`."""
 
     type: Literal["beat"]
+    position_ms: Annotated[int, Field(ge=0)]
+    """The frame in milliseconds."""
+    tempo: float
+    """The same as `bpm`."""
+    timesig_upper: Annotated[int, Field(ge=1)]
+    timesig_lower: Annotated[int, Field(ge=1)]
 
 
 @_exact
@@ -339,20 +367,51 @@ class Marker(Place):
 
 
 @_exact
+class StateBegan(Place):
+    """A state of the game begins, told ahead of its sound; told again where its frame has moved."""
+
+    type: Literal["state"]
+    name: str
+    previous: str | None
+    """The state that it comes after."""
+
+
+@_exact
+class SessionState(TypedDict):
+    """A listener's buffer in the server."""
+
+    id: str
+    kind: str
+    """What carries it: `whep`, `websocket`, or the kind of an endless stream."""
+    buffer_ms: Annotated[int, Field(ge=20)]
+    """How far it may fall behind before it loses what it has not read."""
+    waiting_ms: Annotated[int, Field(ge=0)]
+    """How far it is behind now."""
+    lag_ms: Annotated[int, Field(ge=0)]
+    """How much later than others it hears the station by design."""
+    dropped_frames: Annotated[int, Field(ge=0)]
+    """What it has lost so far."""
+
+
+@_exact
 class Status(StationState):
     """The station's state, told when a client begins to listen and then every second."""
 
     type: Literal["status"]
     session_began_frame: Frame | None
     """The frame with which the audio of this client's session began, if it named one and that has begun."""
+    session: NotRequired[SessionState]
+    """How this client's session fares, if it named one that listens."""
     reason: NotRequired[str]
     """Why the station is closed; a WebSocket closes with the same words."""
 
 
-def status_of(state: StationState, session_began_frame: int | None) -> Status:
+def status_of(state: StationState, session_began_frame: int | None, session: SessionState | None) -> Status:
     """The state of a station as one client of its live channel is told it."""
     status = cast(Status, {"type": "status", **state})
     status["session_began_frame"] = session_began_frame
+    if session is not None:
+        status["session"] = session
     return status
 
 
@@ -363,6 +422,40 @@ class SessionBegan(TypedDict):
     type: Literal["session"]
     session: str
     began_frame: Frame
+
+
+@_exact
+class Dropped(TypedDict):
+    """Sound that a listener will not be sent, because it read too slowly or the server stood still; told to this
+    client's session, on the audio WebSocket between the messages around the gap."""
+
+    type: Literal["dropped"]
+    session: str
+    frame: Frame
+    """The first that is missing."""
+    frames: Annotated[int, Field(ge=1)]
+
+
+@_exact
+class Clock(TypedDict):
+    """How RTP time lies to frames, told to the clients of a WHEP session as its audio begins and every few seconds:
+    `frame` = this frame + (the packet's RTP timestamp - `rtp_timestamp`), which wraps at 2^32."""
+
+    type: Literal["clock"]
+    session: str
+    frame: Frame
+    rtp_timestamp: Annotated[int, Field(ge=0, lt=1 << 32)]
+    """Of the packet that begins with `frame`."""
+    began_frame: Frame
+
+
+@_exact
+class Closed(TypedDict):
+    """The last message on a data channel, which has no close codes: why it ends, as a WebSocket would be told."""
+
+    type: Literal["closed"]
+    code: Annotated[int, Field(ge=1000, le=4999)]
+    reason: str
 
 
 @_exact
@@ -377,10 +470,11 @@ class Skip(TypedDict):
     """Of 20 ms."""
 
 
-Told = Beat | Section | Marker
+Told = Beat | Section | Marker | StateBegan
 """What an engine tells of the music ahead, and everybody on the channel receives."""
 LiveMessage = Annotated[
-    Ack | Error | Beat | Section | Marker | Status | SessionBegan | Skip, Field(discriminator="type")
+    Ack | Error | Beat | Section | Marker | StateBegan | Status | SessionBegan | Dropped | Clock | Skip | Closed,
+    Field(discriminator="type"),
 ]
 """All that the live channel sends."""
 
@@ -397,6 +491,10 @@ class AudioHeader(TypedDict):
     block_frames: Annotated[int, Field(ge=1)]
     """Frames in one message."""
     first_frame: Frame
+    session: str
+    """Of this listener, for `?session=` of the live channel."""
+    buffer_ms: Annotated[int, Field(ge=20)]
+    """How far this listener may fall behind before it loses what it has not read."""
 
 
 # --- takes -----------------------------------------------------------------------------------------------------------
@@ -410,7 +508,7 @@ class TakeLine(TypedDict):
 
     type: Literal[
         "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "cancel", "hit", "stinger",
-        "skip", "rest", "resume",
+        "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
 
@@ -647,7 +745,7 @@ GROUPS: dict[str, dict[str, Any]] = {
     "sent by clients": {"Control": Control, "Controls": Controls, "Opening": Opening, "Changes": Changes}
     | {"RenderRequest": RenderRequest, "Timeline": Timeline},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
-    "sent first over an audio WebSocket": {"AudioHeader": AudioHeader},
+    "sent over an audio WebSocket": {"AudioHeader": AudioHeader, "Dropped": Dropped},
     "lines of a take": {"TakeOpening": TakeOpening, "TakeLine": TakeLine},
     "answers over HTTP": {
         each.__name__: each

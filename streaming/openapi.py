@@ -24,6 +24,7 @@ from moods.errors import (
     UnknownMood,
     UnknownStinger,
     UnknownStyle,
+    UnknownTheme,
 )
 from streaming.errors import BadRequest, BadText, StreamingError, TooLarge, WrongContentType
 from streaming.messages import schemas
@@ -33,7 +34,7 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(mo
 
 BAD_BODY = (BadRequest, BadText, TooLarge, WrongContentType)
 BAD_VALUE = (OutOfRange, UnknownMood, UnknownStyle, UnknownKey, NotUnderstood, BadControl)
-BAD_CONTROL = (*BAD_VALUE, UnknownStinger)
+BAD_CONTROL = (*BAD_VALUE, UnknownStinger, UnknownTheme)
 
 _DESCRIPTION = """
 Endless background music, composed note by note and played live, that follows the mood it is steered to.

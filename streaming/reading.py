@@ -74,12 +74,13 @@ async def read_asked(read: Callable[[Any], _T], asked: Any) -> _T:
 
     Raises what `read` raises.
     """
-    if isinstance(asked, str) or _takes_long(asked):
+    if isinstance(asked, str) or takes_long(asked):
         return await asyncio.get_running_loop().run_in_executor(_PROMPT_READER, read, asked)
     return read(asked)
 
 
-def _takes_long(asked: Any) -> bool:
+def takes_long(asked: Any) -> bool:
+    """Whether reading it may take a second."""
     if isinstance(asked, dict):
-        return not asked.keys().isdisjoint(("prompt", "timeline")) or any(map(_takes_long, asked.values()))
-    return isinstance(asked, list) and any(map(_takes_long, asked))
+        return not asked.keys().isdisjoint(("prompt", "timeline")) or any(map(takes_long, asked.values()))
+    return isinstance(asked, list) and any(map(takes_long, asked))

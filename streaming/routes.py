@@ -6,13 +6,16 @@ Event loop only.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control
-from moods.errors import NotUnderstood
+from moods.errors import NotUnderstood, UnknownTheme, shown
 from moods.listing import listing
 from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
@@ -23,6 +26,7 @@ from streaming.errors import (
     ControlRefused,
     EngineUnavailable,
     NameTaken,
+    RateLimited,
     TooManyControls,
     TooManySessions,
     TooManyStations,
@@ -30,6 +34,7 @@ from streaming.errors import (
     UnknownStation,
     UpgradeRequired,
 )
+from streaming.limits import Limits
 from streaming.middleware import is_head
 from streaming.openapi import BAD_BODY, BAD_CONTROL, BAD_VALUE, answer, body, refusals, socket
 from streaming.reading import read_asked, read_json
@@ -45,6 +50,13 @@ AudioFormat = Annotated[
     messages.OneOf(messages.AUDIO_FORMATS),
     Query(alias="format", description="Interleaved samples, or Opus packets."),
 ]
+BufferMs = Annotated[
+    int,
+    Query(
+        ge=websocket.BUFFER_MS[0], le=websocket.BUFFER_MS[1],
+        description="How far it may fall behind before it loses what it has not read: 100 is snappy, 1000 is safe.",
+    ),
+]  # fmt: skip
 _STEER = {"type": "steer", "set": {"mood": "epic", "energy": 0.8}, "over": "2 bars", "at": "bar", "id": "c1"}
 
 
@@ -55,6 +67,12 @@ def conductor_of(request: Request | WebSocket) -> Conductor:
 def prefix_of(request: Request) -> str:
     """The path under which the asker sees this server, empty or with a slash before and none behind it."""
     return request.scope.get("root_path", "")
+
+
+def _limit(request: Request, count: int = 1) -> None:
+    """Raises `RateLimited`."""
+    limits: Limits = request.app.state.limits
+    limits.take(request.client.host if request.client else "", time.monotonic(), count)
 
 
 def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
@@ -109,7 +127,7 @@ async def get_schema() -> dict[str, Any]:
     tags=["stations"],
     operation_id="openStation",
     response_model=messages.Station,
-    responses=refusals(*BAD_BODY, *BAD_VALUE, NameTaken, TooManyStations, EngineUnavailable)
+    responses=refusals(*BAD_BODY, *BAD_VALUE, UnknownTheme, NameTaken, TooManyStations, EngineUnavailable)
     | {201: {"description": "It plays.", "headers": {"Location": {"schema": {"type": "string"}}}}},
     openapi_extra=body(
         "Opening",
@@ -163,7 +181,7 @@ async def get_station(request: Request, station_id: StationId) -> JSONResponse:
     tags=["stations"],
     operation_id="changeStation",
     response_model=messages.Station,
-    responses=refusals(UnknownStation, *BAD_BODY, *BAD_VALUE, NameTaken, EngineUnavailable),
+    responses=refusals(UnknownStation, *BAD_BODY, *BAD_VALUE, NameTaken, RateLimited, EngineUnavailable),
     openapi_extra=body("Changes", energy={"energy": 0.9}, name={"name": "stage"}),
 )
 async def patch_station(request: Request, station_id: StationId) -> JSONResponse:
@@ -173,6 +191,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
+    _limit(request)
     changes = await read_asked(parse_changes, await read_json(request))
     before = station.name
     if "name" in changes.model_fields_set:
@@ -208,7 +227,9 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
     tags=["stations"],
     operation_id="control",
     response_model=messages.Ack | list[messages.Answer],
-    responses=refusals(UnknownStation, *BAD_BODY, *BAD_CONTROL, TooManyControls, ControlRefused, EngineUnavailable)
+    responses=refusals(
+        UnknownStation, *BAD_BODY, *BAD_CONTROL, TooManyControls, ControlRefused, RateLimited, EngineUnavailable
+    )
     | {200: {"description": "One ack, or a list with an ack or error for each control of a list."}},
     openapi_extra=body(
         "Control", "Controls",
@@ -216,6 +237,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         steer=_STEER,
         hit={"type": "hit", "at": "bar", "strength": 0.8},
         stinger={"type": "stinger", "name": "reveal", "at": "beat"},
+        theme={"type": "theme", "name": "hero", "at": "bar"},
         duck={"type": "duck", "gain_db": -9, "over": 0.2},
         end={"type": "end", "how": "cadence", "at": "phrase"},
         transport={"type": "transport", "do": "pause"},
@@ -239,7 +261,9 @@ async def post_controls(request: Request, station_id: StationId) -> JSONResponse
     if isinstance(controls, list):
         if len(controls) > messages.MAX_CONTROLS:
             raise TooManyControls(len(controls), messages.MAX_CONTROLS)
+        _limit(request, len(controls))
         return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
+    _limit(request)
     return JSONResponse(await conductor.control(station, await read_asked(parse_control, controls)))
 
 
@@ -352,12 +376,16 @@ async def get_live(
     openapi_extra=socket(sent="AudioHeader", received=None),
 )
 async def get_audio_socket(
-    request: Request, station_id: StationId, audio_format: AudioFormat = "pcm_s16le"
+    request: Request,
+    station_id: StationId,
+    audio_format: AudioFormat = "pcm_s16le",
+    buffer_ms: BufferMs = websocket.DEFAULT_BUFFER_MS,
 ) -> Response:
     """WebSocket: frames of audio.
 
     The first message is an `AudioHeader` as JSON text. Binary messages follow, one for every 20 ms: the frame as an
-    unsigned 64-bit little-endian number, then 960 frames of interleaved samples, or one Opus packet.
+    unsigned 64-bit little-endian number, then 960 frames of interleaved samples, or one Opus packet. Who reads too
+    slowly loses what has waited, and is told by a `Dropped` as JSON text.
     """
     conductor_of(request).station(station_id)
     raise UpgradeRequired
@@ -371,11 +399,25 @@ async def live_socket(socket: WebSocket, station_id: str, session: str | None = 
 
 @router.websocket("/v1/stations/{station_id}/audio")
 async def audio_socket(
-    socket: WebSocket, station_id: str, audio_format: Annotated[str, Query(alias="format")] = "pcm_s16le"
+    socket: WebSocket,
+    station_id: str,
+    audio_format: Annotated[str, Query(alias="format")] = "pcm_s16le",
+    buffer_ms: str = str(websocket.DEFAULT_BUFFER_MS),
 ) -> None:
     conductor = conductor_of(socket)
     station = conductor.station(station_id)
     if audio_format not in websocket.PAYLOADS:
         raise UnknownFormat(audio_format, websocket.PAYLOADS)
-    session = new_session(conductor, station, "websocket", websocket.MAX_QUEUED_CHUNKS)
+    session = new_session(conductor, station, "websocket", _chunks_of(buffer_ms))
     await websocket.serve_audio(station, session, socket, audio_format)
+
+
+def _chunks_of(buffer_ms: str) -> int:
+    """Raises `BadParameter`."""
+    low, high = websocket.BUFFER_MS
+    if not (buffer_ms.isascii() and buffer_ms.isdigit() and low <= int(buffer_ms) <= high):
+        raise BadParameter(
+            f"buffer_ms is {shown(buffer_ms)}; allowed is {low} … {high}",
+            field="buffer_ms", value=buffer_ms, range=[low, high],
+        )  # fmt: skip
+    return math.ceil(int(buffer_ms) / (1000 * BLOCK_SECONDS))

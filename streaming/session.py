@@ -1,6 +1,7 @@
 """One listener, and one client of the live channel. In: chunks and events; out: the same, one after another.
 
-Both remember a bounded queue: who reads too slowly loses the oldest, and never holds up another. Event loop only.
+Both remember a bounded queue, and never hold up another. A listener who reads too slowly loses the oldest sound and is
+told; a client that does is cut off, for what it was to be told is never left out. Event loop only.
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from streaming.engines.ring import Chunk
-from streaming.messages import LiveMessage
+from streaming.messages import Clock, Dropped, LiveMessage, SessionBegan, SessionState
 
 Item = TypeVar("Item")
 
 
+MAX_UNREAD_EVENTS = 1024
+"""As many as a client may leave unread: minutes of beats, or a second of controls and their acks."""
+
+
 @dataclass(frozen=True)
 class Ending:
-    """Why a station ended: a close code of RFC 6455, and words for who listens."""
+    """Why a station, or one connection to it, ended: a close code of RFC 6455, and words for who listens."""
 
     code: int
     reason: str
@@ -31,6 +37,10 @@ DELETED = Ending(1001, "the station was deleted")
 IDLE = Ending(1001, "the station was closed because nobody listened")
 SHUT_DOWN = Ending(1001, "the server was shut down")
 LOST = Ending(1011, "the station could not be brought back after a failure")
+BINARY = Ending(1003, "the live channel takes controls as JSON text, and no binary messages")
+TOO_LONG = Ending(1009, "a message is longer than 1 MiB")
+TOO_SLOW = Ending(1008, f"the client is too slow: {MAX_UNREAD_EVENTS} messages wait for it")
+FLOODED = Ending(1008, "the client sends faster than its messages can be read")
 
 
 class Mailbox(Generic[Item]):
@@ -49,10 +59,17 @@ class Mailbox(Generic[Item]):
         self.ending: Ending | None = None
         """Why it was closed, where that was not the reader's own doing."""
 
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._items) == self._items.maxlen
+
     def put(self, item: Item) -> None:
         if self.is_closed:
             return
-        if len(self._items) == self._items.maxlen:
+        if self.is_full:
             if self._jumps:
                 self.clear()
             else:
@@ -96,8 +113,9 @@ class Session:
         kind: str,
         max_chunks: int,
         lag_blocks: int = 0,
-        on_began: Callable[[Session], None] = lambda session: None,
+        on_event: Callable[[Session, LiveMessage], None] = lambda session, event: None,
     ) -> None:
+        """`on_event` is told what concerns this listener's clients alone."""
         self.id = secrets.token_hex(8)
         self.kind = kind
         self.lag_blocks = lag_blocks
@@ -106,18 +124,61 @@ class Session:
         self.began_frame: int | None = None
         """The stream frame at which this listener's audio began; None before that."""
         self.mailbox: Mailbox[Chunk] = Mailbox(max_chunks, jumps=True)
+        self.dropped: Dropped | None = None
+        """What is missing before the chunk that was read last."""
+        self.clock: Clock | None = None
+        """How its RTP time and the frames lie to each other, as it was told last."""
         self.carrier: Carrier | None = None
-        self._on_began = on_began
+        self._max_chunks, self._on_event = max_chunks, on_event
+        self._next_frame = 0
+        self._num_dropped_frames = 0
 
     async def next_chunk(self) -> Chunk | None:
         """The next 20 ms; None when the station or the session has ended."""
         if self.began_frame is None:
             self.mailbox.skip_to_newest()
-        chunk = await self.mailbox.get()
-        if chunk is not None and self.began_frame is None:
+        chunk, self.dropped = await self.mailbox.get(), None
+        if chunk is None:
+            return None
+        if self.began_frame is None:
             self.began_frame = chunk.frame
-            self._on_began(self)
+            self._on_event(self, SessionBegan(type="session", session=self.id, began_frame=chunk.frame))
+        elif (frames := chunk.frame - self._next_frame) > 0:
+            self.dropped = Dropped(type="dropped", session=self.id, frame=self._next_frame, frames=frames)
+            self._num_dropped_frames += frames
+            self._on_event(self, self.dropped)
+        self._next_frame = chunk.frame + BLOCK_FRAMES
         return chunk
+
+    def tell_clock(self, frame: int, rtp_timestamp: int) -> None:
+        """The packet that began with `frame` has left under an RTP timestamp."""
+        assert self.began_frame is not None, self.id
+        self.clock = Clock(
+            type="clock", session=self.id, frame=frame, rtp_timestamp=rtp_timestamp, began_frame=self.began_frame
+        )
+        self._on_event(self, self.clock)
+
+    @property
+    def buffer_ms(self) -> int:
+        """How far it may fall behind before it loses what it has not read."""
+        return _in_ms(self._max_chunks)
+
+    def events(self) -> list[LiveMessage]:
+        """What a client that comes later has missed."""
+        if self.began_frame is None:
+            return []
+        began = SessionBegan(type="session", session=self.id, began_frame=self.began_frame)
+        return [began] if self.clock is None else [began, self.clock]
+
+    def state(self) -> SessionState:
+        return SessionState(
+            id=self.id,
+            kind=self.kind,
+            buffer_ms=self.buffer_ms,
+            waiting_ms=_in_ms(len(self.mailbox)),
+            lag_ms=_in_ms(self.lag_blocks),
+            dropped_frames=self._num_dropped_frames,
+        )
 
     def close(self, ending: Ending | None = None) -> None:
         self.mailbox.close(ending)
@@ -126,7 +187,29 @@ class Session:
 class LiveClient:
     """A client of a station's live channel, whatever carries it."""
 
-    def __init__(self, session_id: str | None = None) -> None:
+    def __init__(self, session_id: str | None = None, *, keeps_awake: bool = True) -> None:
+        self.keeps_awake = keeps_awake
+        """A station is not idle while it is there."""
         self.session_id = session_id
         """The listening session this client belongs to, if it said so: its status then tells where the audio began."""
-        self.mailbox: Mailbox[LiveMessage] = Mailbox(256)
+        self.mailbox: Mailbox[LiveMessage] = Mailbox(MAX_UNREAD_EVENTS)
+        self._cut_off = asyncio.Event()
+
+    def tell(self, message: LiveMessage) -> None:
+        if self.mailbox.is_full:
+            self.cut(TOO_SLOW)
+        self.mailbox.put(message)
+
+    def cut(self, ending: Ending) -> None:
+        """End the connection without another word."""
+        self.mailbox.clear()
+        self.mailbox.close(ending)
+        self._cut_off.set()
+
+    async def is_cut_off(self) -> None:
+        """Wait until it is, for a message that it does not read may be on its way for ever."""
+        await self._cut_off.wait()
+
+
+def _in_ms(num_blocks: int) -> int:
+    return round(1000 * BLOCK_SECONDS * num_blocks)

@@ -24,13 +24,13 @@ from streaming.engines.wire import Applied, GaveWay, LeftOut
 from streaming.errors import UnknownStation
 from streaming.feed import Feed, Feeds
 from streaming.journal import about
+from streaming.keeping import Record
 from streaming.messages import (
     Beat,
     Level,
     LiveMessage,
     Place,
     Playing,
-    SessionBegan,
     StationHealth,
     StationState,
     Status,
@@ -55,8 +55,10 @@ class Station:
         link: Link,
         feeds: Feeds,
         on_heard: Callable[[Station], None] = lambda station: None,
+        on_done: Callable[[Station, Entry], None] = lambda station, entry: None,
     ) -> None:
-        """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`."""
+        """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`.
+        `on_done` is told what stands in the log from now on, in the place of all from its index on."""
         self.id, self.opening, self.seed, self.link = station_id, opening, seed, link
         self.name = opening.name or station_id
         """Where it is found too, as under its id."""
@@ -71,7 +73,7 @@ class Station:
         self.log: deque[Entry] = deque(maxlen=_MAX_LOG)
         self.num_underruns = 0
         self.idle_since_s = time.monotonic()
-        self._all_feeds, self._metrics, self._on_heard = feeds, feeds.metrics, on_heard
+        self._all_feeds, self._metrics, self._on_heard, self._on_done = feeds, feeds.metrics, on_heard, on_done
         self._loop = asyncio.get_running_loop()
         self._clients: set[LiveClient] = set()
         self._feeds: dict[int, Feed] = {}
@@ -97,9 +99,20 @@ class Station:
         """
         self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
 
+    def come_back(self, record: Record) -> None:
+        """Be as it was when a server before this one ended: asleep."""
+        self.name = record.name or self.id
+        self.log.extend(record.entries)
+        self._playing = record.playing
+        self.fall_asleep(record.block)
+
+    def _note(self, entry: Entry) -> None:
+        self.log.append(entry)
+        self._on_done(self, entry)
+
     def on_gave_way(self, report: GaveWay) -> None:
         """An overloaded engine lets it rest, or plays it again."""
-        self.log.append(report.entry)
+        self._note(report.entry)
         self.gives_way = report.is_resting
         self._tell_status()
 
@@ -108,14 +121,16 @@ class Station:
         first = report.entries[0]
         while self.log and self.log[-1].index >= first.index:
             self.log.pop()
-        self.log.extend(report.entries)
+        for entry in report.entries:
+            self._note(entry)
         assert isinstance(first.control, Skip), first
         frame = first.block * BLOCK_FRAMES
         self.broadcast(messages.Skip(type="skip", frame=frame, index=first.index, blocks=first.control.blocks))
 
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
-        self.log.append(report.entry)
+        if not report.is_idle:
+            self._note(report.entry)
         self._playing = {**self._playing, "heading": report.heading}
 
     # --- sound -------------------------------------------------------------------------------------------------------
@@ -151,7 +166,7 @@ class Station:
         """
         if self._ending is not None:
             raise UnknownStation(self.id)
-        session = Session(kind, max_chunks, lag_blocks, self._on_session_began)
+        session = Session(kind, max_chunks, lag_blocks, self._on_session_event)
         if lag_blocks not in self._feeds:
             self._feeds[lag_blocks] = self._all_feeds.open(self, lag_blocks)
         self._feeds[lag_blocks].sessions.add(session)
@@ -179,8 +194,11 @@ class Station:
             facts = about(station=self.id, session=session.id, kind=session.kind, seconds=seconds, dropped=dropped)
             log.info("session ended", extra=facts)
 
-    def _on_session_began(self, session: Session) -> None:
-        self.broadcast(_session_event(session))
+    def _on_session_event(self, session: Session, event: LiveMessage) -> None:
+        """That a session has begun is news for all, what else becomes of it for its own clients."""
+        for client in self._clients:
+            if event["type"] == "session" or client.session_id == session.id:
+                client.tell(event)
 
     def add_client(self, client: LiveClient) -> None:
         """Begin to send events, first the state of things; one that comes too late is told the ending."""
@@ -189,12 +207,10 @@ class Station:
             return
         with self._told_if_heard():
             self._clients.add(client)
-        client.mailbox.put(self._status_for(client))
+        client.tell(self._status_for(client))
         session = self.sessions.get(client.session_id or "")
-        if session is not None and session.began_frame is not None:
-            client.mailbox.put(_session_event(session))
-        for beat in self.beats_ahead():
-            client.mailbox.put(beat)
+        for event in (*(session.events() if session is not None else ()), *self.beats_ahead()):
+            client.tell(event)
 
     def remove_client(self, client: LiveClient, ending: Ending | None = None) -> None:
         with self._told_if_heard():
@@ -208,7 +224,7 @@ class Station:
     @property
     def is_idle(self) -> bool:
         """Nobody listens, nobody watches."""
-        return not self.sessions and not self._clients
+        return not self.sessions and not any(client.keeps_awake for client in self._clients)
 
     @contextlib.contextmanager
     def _told_if_heard(self) -> Iterator[None]:
@@ -221,11 +237,11 @@ class Station:
 
     def broadcast(self, event: LiveMessage) -> None:
         for client in self._clients:
-            client.mailbox.put(event)
+            client.tell(event)
 
     def _tell_status(self) -> None:
         for client in self._clients:
-            client.mailbox.put(self._status_for(client))
+            client.tell(self._status_for(client))
 
     def close(self, ending: Ending) -> None:
         """End all that listen, the clients of the live channel with a last status."""
@@ -235,7 +251,7 @@ class Station:
             self.remove_session(session, ending)
         for client, status in last_words.items():
             status["state"], status["reason"] = "closed", ending.reason
-            client.mailbox.put(status)
+            client.tell(status)
             self.remove_client(client, ending)
         self.first_tick = None
 
@@ -282,6 +298,10 @@ class Station:
         at: Place = begun[-1] if begun else self._playing["position"]
         return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=at["bar"], beat=at["beat"], bpm=at["bpm"])
 
+    def playing(self) -> Playing:
+        """How it plays now."""
+        return {**self._playing, "position": self.position()}
+
     def state(self, prefix: str = "") -> messages.Station:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
         return messages.Station(**self._state(), links=self.links(prefix))
@@ -307,6 +327,10 @@ class Station:
         )
         if self.opening.understood is not None:
             state["understood"] = messages.explained(self.opening.understood)
+        if "states" in playing:
+            state["states"] = playing["states"]
+        if "parameters" in playing:
+            state["parameters"] = playing["parameters"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:
@@ -331,14 +355,10 @@ class Station:
         """
         assert self.link.traits is not None, "it was opened by an engine that was ready"
         entries = tuple(self.log)
-        is_complete = not entries or entries[0].index == 0
+        is_complete = not entries or (entries[0].index == 0 and entries[-1].index == len(entries) - 1)
         return write_take(self.id, self.opening.asked(), self.seed, entries, self.link.traits, is_complete=is_complete)
 
     def _status_for(self, client: LiveClient) -> Status:
         session = self.sessions.get(client.session_id or "")
-        return messages.status_of(self._state(), session.began_frame if session else None)
-
-
-def _session_event(session: Session) -> SessionBegan:
-    assert session.began_frame is not None, session.id
-    return SessionBegan(type="session", session=session.id, began_frame=session.began_frame)
+        began_frame, state = (session.began_frame, session.state()) if session else (None, None)
+        return messages.status_of(self._state(), began_frame, state)

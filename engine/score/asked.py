@@ -49,6 +49,7 @@ ASKED = np.dtype(
         ("stinger_beats", np.float64),  # since the stinger began
         ("ring_beats", np.float64),  # of the last chord
         ("calls_lead", np.float64),
+        ("has_theme", np.float64),
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
@@ -78,7 +79,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         _CUE_INDEX[intent.cue], *_recall_numbers(intent.recall), intent.hit_offset, intent.hit_strength,
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
-        intent.calls_lead,
+        intent.calls_lead, intent.theme is not None,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from engine.score.columns import Bools, Column, Ints, declared, make_columns, re
 from engine.score.memory import Memory
 from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
+from engine.score.theme import write_theme
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
     BAR,
@@ -275,6 +276,10 @@ class Composer:
         waiting = slots[is_waiting]
         rules.may_change_chord[waiting] = False
         rules.chords[waiting] = np.arange(NUM_CHORDS) == rows.chord[waiting, None]
+        for index in np.flatnonzero(asked["has_theme"]).tolist():
+            slot, may_borrow = int(slots[index]), not is_arrival[index] and asked["beats_to_key"][index] == 0
+            intent = self._controllers[slot].beat_intent(int(beats[index]))
+            write_theme(rules, slot, intent, int(rows.chord[slot]), may_borrow=bool(may_borrow))
         rows.pending[slots] = 0
         rows.pending[slots, 0] = np.where(asked["beat"] == 0, BAR, BEAT)
         nothing = np.zeros((len(slots), NUM_FIELDS), np.int64)
@@ -298,6 +303,7 @@ class Composer:
         cue = asked["cue"]
         is_loop = self._close_loops(slots, beats, asked) & (attempts == 0)
         asked["recall_bars"][(attempts > 0) | (cue == HIT) | (cue == CUT) | is_loop] = 0
+        asked["recall_bars"][asked["has_theme"] > 0, 1 + _LEAD] = 0  # it has its own notes
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
         self._asked[slots, beats % _PLACES] = asked
@@ -378,8 +384,9 @@ class Composer:
         root, quality = self._plan.chord[slot, beat % _PLACES].tolist()
         chord: Chord = root, quality
         audible = [gain_db > MUTE_DB for gain_db in intent.layer_gains_db]
-        seed = figure_seed(controller.seed, beat - intent.stinger[1])
-        figure = stinger_notes(intent.stinger, intent.key, chord, intent.energy, audible, seed)
+        name, since = intent.stinger
+        stinger, seed = controller.find_stinger(name), figure_seed(controller.seed, beat - since)
+        figure = stinger_notes(stinger, since, intent.key, chord, intent.energy, audible, seed)
         lead = figure[figure["layer"] == _LEAD]
         if len(lead):
             self._rows.last_lead[slot] = FIRST_PITCH + int(lead["pitch"][-1]) - tonic_shift(intent.key.tonic)

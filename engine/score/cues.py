@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.score.sampling import Rows
 
 NUM_LAYERS = len(LAYERS)
-_DRUMS, _BASS, _HARMONY = LAYERS.index("drums"), LAYERS.index("bass"), LAYERS.index("harmony")
+_DRUMS, _BASS, _HARMONY, _LEAD = (LAYERS.index(name) for name in ("drums", "bass", "harmony", "lead"))
 CHORD_TONES = np.zeros((len(CHORD_QUALITIES), 12), np.bool_)
 for _index, _tones in enumerate(CHORD_QUALITIES.values()):
     CHORD_TONES[_index, list(_tones)] = True
@@ -40,6 +40,8 @@ _WIDEST_CHORD = 16
 """Semitones from the lowest to the highest note of a struck chord."""
 _LEAD_IN_TICKS = NUM_POSITIONS // 8
 """The least distance between the onsets that a lead-in must have."""
+_QUIETEST_THEME = 8
+"""Velocity class below which no note of a theme is played."""
 _QUIETEST_ONSET, _LOUDEST_FIRST_ONSET, _STEEPEST = 4, 8, 3
 """Velocity classes: of a lead-in's first onset, and how much louder each further one may be."""
 
@@ -80,7 +82,7 @@ def missing_layer(rows: Rows, rules: Rules, row: int) -> int:
         if rules.strike_drums[row, drum] and not _has_drum(rows, row, FIRST_DRUM + drum):
             return _DRUMS
     for layer in range(1, NUM_LAYERS):
-        if rules.max_notes[row, layer] == 0:
+        if rules.max_notes[row, layer] == 0 or (layer == _LEAD and rules.num_theme[row] >= 0):
             continue
         if rows.num_notes[row, layer] == 0:
             return layer
@@ -132,6 +134,29 @@ def may_strike(rows: Rows, rules: Rules, row: int, layer: int, last_value: int, 
     return _has_room_above(rows, row, value, highest)
 
 
+# --- themes --------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def plays_theme(rules: Rules, row: int, layer: int) -> bool:
+    return layer == _LEAD and rules.num_theme[row] >= 0
+
+
+@kernel
+def theme_due(rows: Rows, rules: Rules, row: int) -> int:
+    """Position of the next note of a theme in this beat; NUM_POSITIONS where there is none."""
+    index = rows.num_notes[row, _LEAD]
+    return rules.theme[row, index, 0] if index < rules.num_theme[row] else NUM_POSITIONS
+
+
+@kernel
+def may_state(rows: Rows, rules: Rules, row: int) -> bool:
+    """Is it time for the next note of the theme? A lead-in that would have no room after it comes first."""
+    due = theme_due(rows, rules, row)
+    missing = num_missing_onsets(rows, rules, row)
+    return due < NUM_POSITIONS and (missing == 0 or due < NUM_POSITIONS - missing * _LEAD_IN_TICKS)
+
+
 # --- lead-ins ------------------------------------------------------------------------------------------------------
 
 
@@ -158,24 +183,27 @@ def num_missing_onsets(rows: Rows, rules: Rules, row: int) -> int:
 
 @kernel
 def position_bounds(rows: Rows, rules: Rules, row: int, layer: int) -> tuple[int, int]:
-    """First and last position of this beat at which `layer` may begin another note, so that a lead-in has its room.
+    """First and last position of this beat at which `layer` may begin another note, so that a lead-in has its room and
+    a theme its notes in order.
 
     The place of the layer's last note is always allowed, for chords.
     """
-    missing = num_missing_onsets(rows, rules, row)
+    missing, due = num_missing_onsets(rows, rules, row), theme_due(rows, rules, row)
     if missing == 0:
-        return 0, NUM_POSITIONS - 1
+        return 0, min(NUM_POSITIONS - 1, due)
     latest = NUM_POSITIONS - missing * _LEAD_IN_TICKS
     if layer != rules.lead_in[row]:
-        return 0, latest - _LEAD_IN_TICKS
+        return 0, min(latest - _LEAD_IN_TICKS, due)
     before = _last_onset(rows, row, layer)[0]
-    return 0 if before < 0 else before + _LEAD_IN_TICKS, latest
+    return 0 if before < 0 else before + _LEAD_IN_TICKS, min(latest, due)
 
 
 @kernel
 def velocity_bounds(rows: Rows, rules: Rules, row: int, layer: int, position: int) -> tuple[int, int]:
     """Lowest and highest velocity class of a note of `layer` at `position`."""
     loudest = NUM_VELOCITIES - 1
+    if plays_theme(rules, row, layer):
+        return _QUIETEST_THEME, loudest
     if rules.strike[row] >= 0:
         return rules.strike_velocity[row], loudest
     if layer != rules.lead_in[row] or rules.lead_in_onsets[row] == 1:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.compile import kernel
-from engine.score.cues import NUM_LAYERS, fits_chord, may_strike, missing_layer, num_missing_onsets, position_bounds
+from engine.score.cues import (
+    NUM_LAYERS,
+    fits_chord,
+    may_state,
+    may_strike,
+    missing_layer,
+    num_missing_onsets,
+    plays_theme,
+    position_bounds,
+    theme_due,
+)
 from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
 from engine.score.vocabulary import (
     BEAT,
@@ -48,7 +58,9 @@ def onset_count(rows: Rows, row: int, layer: int, position: int) -> int:
 
 @kernel
 def _most_voices(rules: Rules, row: int, layer: int) -> int:
-    """Notes of `layer` that may begin together: a lead-in is slim, so that it has room to go on."""
+    """Notes of `layer` that may begin together: a lead-in is slim, so that it has room to go on; a theme, one line."""
+    if plays_theme(rules, row, layer):
+        return 1
     return min(2, _MAX_VOICES[layer]) if layer == rules.lead_in[row] else _MAX_VOICES[layer]
 
 
@@ -71,6 +83,8 @@ def _allow_pitch(
 
     `is_leading`: harmony and lead must lead on from what they played before.
     """
+    if plays_theme(rules, row, layer):
+        return value == rules.theme[row, rows.num_notes[row, layer], 1]
     if value <= last_value:
         return False
     if rules.strike[row] < 0 and layer == 0:
@@ -126,6 +140,8 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
     allowed[CHORD_EVENT] = count == 0 and rules.may_change_chord[row]
     if rules.strike[row] >= 0:
         missing = missing_layer(rows, rules, row)
+        if may_state(rows, rules, row) and (missing < 0 or theme_due(rows, rules, row) < rules.strike[row]):
+            missing = NUM_LAYERS - 1
         allowed[BEAT if missing < 0 else FIRST_LAYER + missing] = True
         return
     last_position, last_layer = -1, 0
@@ -133,6 +149,7 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
         last_position = rows.events[row, count - 1, 1]
         last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
     missing_onsets = num_missing_onsets(rows, rules, row)
+    missing_theme = max(0, rules.num_theme[row] - rows.num_notes[row, NUM_LAYERS - 1])
     sounding = False
     for layer in range(1, NUM_LAYERS):
         sounding = sounding or rows.sounds_until[row, layer] > _LAST_POSITION
@@ -143,19 +160,25 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
         may_exceed = layer > 0 and not sounding and rules.max_notes[row, layer] > 0
         leads_in = missing_onsets > 0 and layer == rules.lead_in[row]
         most_events = MAX_EVENTS_PER_BEAT if missing_onsets == 0 or leads_in else MAX_EVENTS_PER_BEAT - _SPARE_EVENTS
+        most_events -= missing_theme
+        if plays_theme(rules, row, layer):
+            allowed[FIRST_LAYER + layer] = may_state(rows, rules, row)
+            room = room or allowed[FIRST_LAYER + layer]
+            continue
         if count >= most_events or (is_full and not may_exceed and not leads_in):
             continue
         here = last_position >= 0 and layer >= last_layer
         if here and layer == last_layer:
             here = onset_count(rows, row, layer, last_position) < _most_voices(rules, row, layer)
             here = here and allow_values(rows, rules, row, layer, last_position, values) > 0
-        later = last_position < position_bounds(rows, rules, row, layer)[1] and rules.ending[row] != LAST_CHORD
+        soonest, latest = position_bounds(rows, rules, row, layer)
+        later = max(last_position + 1, soonest) <= latest and rules.ending[row] != LAST_CHORD
         allowed[FIRST_LAYER + layer] = here or later or last_position < 0
         if layer > 0:
             room = room or allowed[FIRST_LAYER + layer]
     # A beat may only end in silence where the rules leave nothing else: something pitched must sound into the next.
     must_play = not sounding and room and rules.ending[row] != 2
-    allowed[BEAT] = not must_play and missing_onsets == 0
+    allowed[BEAT] = not must_play and missing_onsets == 0 and missing_theme == 0
     if must_play:
         allowed[CHORD_EVENT] = False if count > 0 else allowed[CHORD_EVENT]
         allowed[FIRST_LAYER] = (
@@ -178,7 +201,9 @@ def allow_positions(rows: Rows, rules: Rules, row: int, layer: int, allowed: Boo
             first += 1
     soonest, latest = position_bounds(rows, rules, row, layer)
     for position in range(NUM_POSITIONS):
-        if rules.strike[row] >= 0:
+        if plays_theme(rules, row, layer):
+            allowed[position] = position == theme_due(rows, rules, row)
+        elif rules.strike[row] >= 0:
             allowed[position] = position == rules.strike[row]
         elif rules.ending[row] == LAST_CHORD:
             allowed[position] = position == first

@@ -135,7 +135,9 @@ class Overlay:
             start, end = clock.frame_of_beat(beat), clock.frame_of_beat(beat + 1)
             audible = [gain_db > MUTE_DB for gain_db in intent.layer_gains_db]
             seed = figure_seed(controller.seed, cue.beat + cue.offset)
-            notes = figure_notes(cue.stinger or "", intent.key, chord, intent.energy, audible, seed)
+            notes = figure_notes(
+                controller.find_stinger(cue.stinger or ""), intent.key, chord, intent.energy, audible, seed
+            )
             sounds = _in_beat(notes, cue.offset + cue.beat - beat, start, end)
             sounds["is_struck"] = sounds["frame"] == cue.frame
             yield sounds[(first_frame <= sounds["frame"]) & (sounds["frame"] < end_frame)]

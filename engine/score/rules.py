@@ -18,6 +18,7 @@ from engine.score.columns import Bools, Column, Floats, Ints
 from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
 from moods.harmony import CHORD_QUALITIES, SCALE_NAMES, SCALES, Key
 from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
+from moods.theme import MAX_NOTES_PER_BEAT
 
 Asked = npt.NDArray[np.void]
 NUM_LAYERS = len(LAYERS)
@@ -92,6 +93,10 @@ class Rules(NamedTuple):
     lead_in: Annotated[Ints, Column()]
     lead_in_onsets: Annotated[Ints, Column()]  # onsets that it has at least
     drum_bias: Annotated[Floats, Column(NUM_DRUMS)]  # added to the drums' logits
+    # Position, value and duration of the theme's notes in this beat, and how many: the lead plays these and no others;
+    # -1 where no theme is stated.
+    theme: Annotated[Ints, Column(MAX_NOTES_PER_BEAT, 3)]
+    num_theme: Annotated[Ints, Column(initial=-1)]
 
 
 @lru_cache(maxsize=256)
@@ -197,7 +202,9 @@ def playing(asked: Asked) -> Bools:
     """[N, layers]: who plays."""
     plays = asked["layers"] > 0
     # Somebody has to carry the harmony, however still the mood: the pads, unless the listener muted them.
-    plays[~plays[:, 1:].any(axis=1), _HARMONY] = True
+    carries = plays[:, 1:].copy()
+    carries[:, _LEAD - 1] &= asked["has_theme"] == 0
+    plays[~carries.any(axis=1), _HARMONY] = True
     return plays
 
 
@@ -276,10 +283,13 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     max_notes, drum_bias = _max_notes(asked, ending), np.zeros((len(asked), NUM_DRUMS), np.float32)
     lead_in = np.full(len(asked), -1)
     fills = np.flatnonzero((cue == FILL) & is_endless)
-    lead_in[fills] = _LEAD_IN_LAYERS[(max_notes[fills][:, _LEAD_IN_LAYERS] > 0).argmax(axis=1)]
+    leading = max_notes[fills][:, _LEAD_IN_LAYERS] > 0
+    leading[:, _LEAD_IN_LAYERS == _LEAD] &= (asked["has_theme"][fills] == 0)[:, None]  # a theme is not varied
+    lead_in[fills] = _LEAD_IN_LAYERS[leading.argmax(axis=1)]
     max_notes[fills, lead_in[fills]] = np.maximum(max_notes[fills, lead_in[fills]], _FEWEST_LEAD_IN_NOTES)
     drum_bias[lead_in == _DRUMS] = _FILL_BIAS
     is_called = (asked["calls_lead"] > 0) & (max_notes[:, _LEAD] > 0) & (lead_in < 0) & is_endless
+    is_called &= asked["has_theme"] == 0
     lead_in[is_called] = _LEAD
 
     strength = asked["hit_strength"]
@@ -306,3 +316,4 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     rules.lead_in[slots] = lead_in
     rules.lead_in_onsets[slots] = np.where(is_called, 1, 2 + np.rint(2 * asked["energy"]).astype(np.int64))
     rules.drum_bias[slots] = drum_bias
+    rules.num_theme[slots] = -1

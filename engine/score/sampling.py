@@ -14,7 +14,7 @@ import numpy.typing as npt
 from engine.compile import entry, kernel
 from engine.score import kernels
 from engine.score.columns import Bools, Column, Floats, Ints, Seeds
-from engine.score.cues import NUM_LAYERS, velocity_bounds
+from engine.score.cues import NUM_LAYERS, plays_theme, velocity_bounds
 from engine.score.kernels import F32, Bits, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import copy_event, lane_of, show_next
@@ -229,6 +229,9 @@ def _choose_note(
     if layer > 0:
         for duration in range(len(DURATIONS)):
             allowed[duration] = DURATIONS[duration] >= rules.ring_ticks[row]
+        if plays_theme(rules, row, layer):
+            for duration in range(len(DURATIONS)):
+                allowed[duration] = duration == rules.theme[row, rows.num_notes[row, layer], 2]
     _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 3)
     event[3] = _draw(

@@ -6,7 +6,7 @@ Remembers nothing; any thread. A figure keeps rhythm and contour; the seed moves
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +16,8 @@ from engine.notes import DRUM_PITCHES, NOTE, TICKS_PER_BEAT
 from engine.score.rules import RANGES
 from moods.harmony import CHORD_QUALITIES, SCALES, Key
 from moods.intent import LAYERS
-from moods.stinger import FigureNote, find_stinger
+from moods.stinger import FigureNote, StingerFigure
+from moods.tune import whole_scale
 
 _DRUM_OF = {name: pitch for pitch, name in DRUM_PITCHES.items()}
 _INVERSIONS = 2
@@ -37,18 +38,17 @@ def figure_seed(seed: int, begun: float) -> str:
 
 
 def figure_notes(
-    name: str, key: Key, chord: Chord, energy: float, layers: Sequence[bool], seed: str
+    stinger: StingerFigure, key: Key, chord: Chord, energy: float, layers: Sequence[bool], seed: str
 ) -> npt.NDArray[np.void]:
-    """[N] NOTE of a whole figure, sorted by tick, ticks from its beginning.
+    """[N] NOTE of a whole stinger, sorted by tick, ticks from its beginning.
 
     `energy` 0 … 1 is how loud; `layers` are those that may play; `seed` chooses the variant, the same in every chord.
     """
-    rng = random.Random(f"stinger/{name}/{seed}")
-    inversion, touch = rng.randrange(_INVERSIONS), rng.randint(-_TOUCH, _TOUCH)
-    figure = find_stinger(name).notes
+    rng = random.Random(f"stinger/{stinger.name}/{seed}")
+    inversion, touch = rng.randrange(_INVERSIONS) * stinger.is_varied, rng.randint(-_TOUCH, _TOUCH)
     rows = []
     for layer in range(len(LAYERS)):
-        mine = [note for note in figure if note.layer == layer]
+        mine = [note for note in stinger.notes if note.layer == layer]
         pitches = _pitches(tuple(mine), key, chord, inversion)
         for note, pitch in zip(mine, pitches, strict=True):
             weight = _SOFTEST + (1 - _SOFTEST) * energy
@@ -60,14 +60,10 @@ def figure_notes(
 
 
 def stinger_notes(
-    stinger: tuple[str, float], key: Key, chord: Chord, energy: float, layers: Sequence[bool], seed: str
+    stinger: StingerFigure, since: float, key: Key, chord: Chord, energy: float, layers: Sequence[bool], seed: str
 ) -> npt.NDArray[np.void]:
-    """[N] NOTE of one beat, as in `figure_notes` but ticks from the beginning of the beat.
-
-    `stinger` is the name and the beats since it began.
-    """
-    name, since = stinger
-    notes = figure_notes(name, key, chord, energy, layers, seed)
+    """[N] NOTE of the beat that is `since` beats in, as in `figure_notes` but ticks from the beginning of that beat."""
+    notes = figure_notes(stinger, key, chord, energy, layers, seed)
     notes["tick"] -= round(since * TICKS_PER_BEAT)
     return notes[(notes["tick"] >= 0) & (notes["tick"] < TICKS_PER_BEAT)]
 
@@ -80,22 +76,22 @@ def _pitches(notes: tuple[FigureNote, ...], key: Key, chord: Chord, inversion: i
     if notes[0].layer == LAYERS.index("drums"):
         return [_DRUM_OF[note.pitch] for note in notes]
     root, quality = chord
-    scale = _scale_from(key, root)
+    scale = _scale_from(key, root, SCALES[key.scale])
     chord_tones = sorted(tuple(CHORD_QUALITIES.values())[quality][:3])  # the triad: figures mean its octave by "c3"
     if len(chord_tones) < 3:  # a bare fifth is filled with the third that the scale has
         chord_tones.insert(1, min((step for step in scale if 0 < step < 7), key=lambda step: abs(2 * step - 7)))
-    ladders = {"c": chord_tones, "s": scale}
+    ladders = {"c": chord_tones, "s": scale, "d": _scale_from(key, root, SCALES[whole_scale(key.scale)])}
     start = chord_tones[inversion % len(chord_tones)]
     steps = [_step(ladders[note.pitch[0]], start, int(note.pitch[1:])) for note in notes]
     low, high = RANGES[notes[0].layer]
     octaves = range(root, 128, 12)
-    base = min(octaves, key=lambda base: _misfit(base + min(steps), base + max(steps), low, high))
-    return [_folded(base + step, low, high) for step in steps]
+    base = min(octaves, key=lambda base: misfit(base + min(steps), base + max(steps), low, high))
+    return [folded(base + step, low, high) for step in steps]
 
 
-def _scale_from(key: Key, root: int) -> list[int]:
-    """Semitones of the key's scale above `root`, which is counted in."""
-    return sorted({0} | {(key.tonic + step - root) % 12 for step in SCALES[key.scale]})
+def _scale_from(key: Key, root: int, steps: Iterable[int]) -> list[int]:
+    """Semitones of the scale of `steps` above the tonic, counted above `root`, which is counted in."""
+    return sorted({0} | {(key.tonic + step - root) % 12 for step in steps})
 
 
 def _step(ladder: list[int], start: int, count: int) -> int:
@@ -104,12 +100,12 @@ def _step(ladder: list[int], start: int, count: int) -> int:
     return 12 * (index // len(ladder)) + ladder[index % len(ladder)]
 
 
-def _misfit(lowest: int, highest: int, low: int, high: int) -> tuple[int, int]:
+def misfit(lowest: int, highest: int, low: int, high: int) -> tuple[int, int]:
     """How far a span lies outside a range, then how far from its middle; of two as far the higher one stands out."""
     return max(0, low - lowest) + max(0, highest - high), abs(lowest + highest - low - high - 1)
 
 
-def _folded(pitch: int, low: int, high: int) -> int:
+def folded(pitch: int, low: int, high: int) -> int:
     while pitch < low:
         pitch += 12
     while pitch > high:

@@ -347,7 +347,9 @@ class Link(ABC):
                 due_in_s = None
             else:
                 due_in_s = -time_of(station.first_block)  # made anew from its beginning until it is there
-            resume = Resume(due_in_s, tuple(entry for entry in station.log if entry.index >= held.num_kept_controls))
+            entries = tuple(entry for entry in station.log if entry.index >= held.num_kept_controls)
+            is_whole = held.num_kept_controls == 0 and (not entries or entries[0].index == 0)
+            resume = Resume(due_in_s, entries, station.first_block, is_whole)
         self._send(Open(station.id, station.opening, station.seed, resume, not station.is_idle), now_s)
 
     def _send(self, request: Request, sent_s: float | None = None) -> None:

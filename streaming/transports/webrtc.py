@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import re
 import secrets
 import time
@@ -22,6 +23,7 @@ from aiortc import (
     RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
@@ -33,12 +35,19 @@ from streaming import live
 from streaming.conductor import Conductor
 from streaming.config import IceServer
 from streaming.errors import BadOffer, BadRequest, EngineUnavailable, IceRestartRefused, NoWebRtcNetwork
-from streaming.session import LiveClient, Session
+from streaming.messages import Closed
+from streaming.session import BINARY, FLOODED, TOO_LONG, LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
 
 MAX_QUEUED_CHUNKS = 10
 _MAX_BUFFERED_BYTES = 1 << 18
+_MAX_MESSAGE_BYTES = 1 << 20
+_MAX_UNHEARD = 512
+"""So many messages of a data channel wait to be read: nothing there tells the other side to send more slowly."""
+_UNSENT_S = 0.02
+_CLOCK_CHUNKS = 250
+"""The clock is told again every 5 s."""
 _GOODBYE_S = 0.5
 """How long the last words of the live channel may take."""
 _closings: set[asyncio.Task[None]] = set()
@@ -54,13 +63,19 @@ class PacketTrack(MediaStreamTrack):
 
     def __init__(self, session: Session) -> None:
         super().__init__()
+        self.sender: RTCRtpSender | None = None
         self._session = session
+        self._num_sent, self._sent_frame = 0, 0
 
     async def recv(self) -> av.Packet[Any]:
+        if self._num_sent % _CLOCK_CHUNKS == 1 and self.sender is not None:
+            # The sender tells the timestamp of the packet before to nobody else.
+            self._session.tell_clock(self._sent_frame, self.sender._RTCRtpSender__rtp_timestamp)
         chunk = await self._session.next_chunk()
         if chunk is None:
             self.stop()
             raise MediaStreamError
+        self._num_sent, self._sent_frame = self._num_sent + 1, chunk.frame
         return chunk.av_packet
 
 
@@ -106,7 +121,8 @@ class WhepPeer:
 
     async def answer(self) -> str:
         """Answer the offer and begin to connect. Raises `BadOffer`, `NoWebRtcNetwork`, `EngineUnavailable`."""
-        self._pc.addTransceiver(PacketTrack(self.session), "sendonly")
+        track = PacketTrack(self.session)
+        track.sender = self._pc.addTransceiver(track, "sendonly").sender
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.reduced(), "offer"))
             self._limit_gathering()
@@ -197,28 +213,41 @@ class WhepPeer:
             task.add_done_callback(self._channels.pop)
 
     async def _serve_channel(self, channel: RTCDataChannel, client: LiveClient) -> None:
-        messages: asyncio.Queue[str | bytes] = asyncio.Queue(64)
+        messages: asyncio.Queue[str] = asyncio.Queue(_MAX_UNHEARD)
 
         def on_message(message: str | bytes) -> None:
-            with contextlib.suppress(asyncio.QueueFull):
+            if not isinstance(message, str):
+                client.cut(BINARY)
+            elif len(message) > _MAX_MESSAGE_BYTES:
+                client.cut(TOO_LONG)
+            elif messages.full():
+                client.cut(FLOODED)
+            else:
                 messages.put_nowait(message)
 
         async def send(text: str) -> None:
-            if channel.readyState == "open" and channel.bufferedAmount < _MAX_BUFFERED_BYTES:
+            while channel.readyState == "open" and channel.bufferedAmount > _MAX_BUFFERED_BYTES:
+                await asyncio.sleep(_UNSENT_S)
+            if channel.readyState == "open":
                 channel.send(text)
 
         channel.on("message", on_message)
         channel.on("close", lambda: self.station.remove_client(client))
         self.station.add_client(client)
+        hearing = live.Hearing(self._conductor, self.station, client.tell)
         telling = asyncio.create_task(live.tell(client, send))
-        hearing = asyncio.create_task(self._hear_channel(client, messages))
+        others = asyncio.create_task(_hear_channel(hearing, messages)), asyncio.create_task(client.is_cut_off())
         try:
-            await telling
+            await asyncio.wait((telling, others[1]), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            telling.cancel()
-            hearing.cancel()
+            for task in (telling, *others):
+                task.cancel()
             self.station.remove_client(client)
+        if (ending := client.mailbox.ending) is not None and channel.readyState == "open":
+            channel.send(json.dumps(Closed(type="closed", code=ending.code, reason=ending.reason)))
+            channel.close()
 
-    async def _hear_channel(self, client: LiveClient, messages: asyncio.Queue[str | bytes]) -> None:
-        while True:
-            await live.hear(self._conductor, self.station, client, await messages.get())
+
+async def _hear_channel(hearing: live.Hearing, messages: asyncio.Queue[str]) -> None:
+    while True:
+        await hearing.hear(await messages.get())

@@ -11,7 +11,7 @@ import pytest
 
 from moods.control import Steer, parse_control
 from moods.controller import Controller
-from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStinger, UnknownStyle
+from moods.errors import BadControl, MoodsError, OutOfRange, UnknownKey, UnknownMood, UnknownStyle
 from moods.opening import parse_changes, parse_opening
 from moods.prompt import resolve_prompt
 
@@ -97,7 +97,7 @@ BAD = [
     ({"type": "parameter", "set": {"danger": math.nan}}, OutOfRange, "set.danger is NaN"),
     ({"type": "hit", "at": {"seconds": math.nan}}, OutOfRange, "at.seconds is NaN"),
     ({"type": "stinger"}, BadControl, "name is missing"),
-    ({"type": "stinger", "name": "revel"}, UnknownStinger, "nearest: reveal"),
+    ({"type": "theme"}, BadControl, "name is missing"),
 ]
 
 
@@ -113,13 +113,6 @@ def test_bad_input_is_named(obj: object, error: type[MoodsError], text: str) -> 
 def test_a_bad_seed_is_named(seed: object) -> None:
     with pytest.raises(MoodsError, match="seed is"):
         parse_opening({"seed": seed})
-
-
-def test_what_is_not_built_yet_is_refused_as_such() -> None:
-    controller = Controller(parse_opening({"mood": "focus"}), 1)
-    for obj in ({"type": "state", "name": "combat"}, {"type": "parameter", "set": {"danger": 0.5}}):
-        with pytest.raises(BadControl, match="not available in this version"):
-            controller.apply(parse_control(obj), 0)
 
 
 def test_the_interface_examples_are_read() -> None:

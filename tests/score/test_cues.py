@@ -258,10 +258,10 @@ def test_a_stinger_is_in_key_and_known_by_rhythm_and_contour(composer, name: str
 def test_stingers_differ_from_each_other_and_keep_to_their_ranges() -> None:
     key, rhythms = Key(9, "minor"), set()
     for figure in list_stingers():
-        beats = [stinger_notes((figure.name, beat), key, (9, 1), 1.0, [True] * 5, "1") for beat in range(figure.beats)]
+        beats = [stinger_notes(figure, beat, key, (9, 1), 1.0, [True] * 5, "1") for beat in range(figure.beats)]
         assert sum(map(len, beats)) == len(figure.notes)
         rhythms.add(tuple(tuple(notes["tick"].tolist()) for notes in beats))
-    assert len(rhythms) == len(list_stingers()) == 8
+    assert len(rhythms) == len(list_stingers()) == 14
 
 
 @pytest.mark.parametrize("style", ("ambient", "lofi", "house", "orchestral"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
@@ -117,6 +118,15 @@ def make_server() -> Iterator[Callable[..., Running]]:
 @pytest.fixture(scope="module")
 def server(make_server: Callable[[Config], Running]) -> Running:
     return make_server(SINES)
+
+
+@pytest.fixture
+def complaints(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the server logs meanwhile; uvicorn's loggers do not propagate."""
+    logger = logging.getLogger("uvicorn")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture(autouse=True)

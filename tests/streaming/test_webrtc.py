@@ -18,9 +18,12 @@ import httpx
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import RtpPacket
 
+from engine.audio import BLOCK_FRAMES
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
+from streaming.session import BINARY, DELETED, TOO_LONG, Ending
 from streaming.transports.webrtc import PacketTrack, with_music_opus
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_http import assert_problem
@@ -121,6 +124,52 @@ async def test_data_channel_is_the_live_channel(server: Running) -> None:
     assert (await listener.event("session"))["session"] == listener.location.rsplit("/", 1)[1]
     listener.channel.send("{nope")
     assert (await listener.event("error"))["code"] == "bad_json"
+    await listener.peer.close()
+
+
+async def test_the_clock_tells_which_frame_a_packet_begins_with(server: Running) -> None:
+    station = server.open()
+    listener = await listen(server, station)
+    received: dict[int, bytes] = {}
+
+    async def receive(packet: RtpPacket, arrival_time_ms: int) -> None:
+        received[packet.timestamp] = bytes(packet.payload)
+
+    listener.peer.getReceivers()[0]._handle_rtp_packet = receive
+    clock, began = await listener.event("clock"), await listener.event("session")
+    assert clock["began_frame"] == began["began_frame"]
+    played, sent = server.conductor.stations[station["id"]], {}
+    while not received.keys() & sent.keys():
+        for block in range(played.frame // BLOCK_FRAMES - 50, played.frame // BLOCK_FRAMES):
+            if (chunk := played.read(max(0, block))) is not None:
+                sent[(clock["rtp_timestamp"] + chunk.frame - clock["frame"]) % (1 << 32)] = chunk.packet
+        await asyncio.sleep(0.02)
+    assert all(received[timestamp] == sent[timestamp] for timestamp in received.keys() & sent.keys())
+    await listener.peer.close()
+
+
+@pytest.mark.parametrize(("wrong", "ending"), [(b"{}", BINARY), (" " * 1_100_000, TOO_LONG)])
+async def test_a_rude_data_channel_is_closed_with_a_word_and_the_music_goes_on(
+    server: Running, wrong: str | bytes, ending: Ending
+) -> None:
+    listener = await listen(server, server.open())
+    await listener.event("status")
+    listener.peer.sctp._remote_max_message_size = 0  # as if the server had not said how much it takes
+    listener.channel.send(wrong)
+    closed = await listener.event("closed")
+    assert (closed["code"], closed["reason"]) == (ending.code, ending.reason)
+    assert len(await listener.hear(5)) == 5 * BLOCK_FRAMES
+    await listener.peer.close()
+
+
+async def test_the_end_of_the_station_is_the_last_word_on_the_data_channel(server: Running) -> None:
+    station = server.open()
+    listener = await listen(server, station)
+    await listener.event("status")
+    server.http.delete(station["links"]["self"])
+    closed = await listener.event("closed")
+    assert (closed["code"], closed["reason"]) == (DELETED.code, DELETED.reason)
+    assert [event.get("state") for event in listener.events[-2:]] == ["closed", None]
     await listener.peer.close()
 
 

@@ -1,0 +1,61 @@
+"""How many controls a client may send. In: times of the monotonic clock; out: whether one is taken.
+
+Remembers what each may still send. Event loop only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from streaming.errors import RateLimited
+
+BURST_S = 2.0
+"""Who has sent nothing for so long may send all of that at once."""
+_MAX_ADDRESSES = 10_000
+
+
+class Bucket:
+    """A token bucket: `per_s` tokens a second, and at most those of `BURST_S`."""
+
+    def __init__(self, per_s: float) -> None:
+        self._per_s = per_s
+        self.max_tokens = BURST_S * per_s
+        self._tokens = self.max_tokens
+        self._filled_s = -math.inf
+
+    def take(self, now_s: float, count: float = 1, leave: float = 0) -> bool:
+        """Take tokens, if so many are there, and `leave` behind them."""
+        self._fill(now_s)
+        if self._tokens < count + leave:
+            return False
+        self._tokens -= count
+        return True
+
+    def wait_s(self, now_s: float, count: float = 1, leave: float = 0) -> float:
+        """How long until `take` would."""
+        self._fill(now_s)
+        return max(0.0, (min(count + leave, self.max_tokens) - self._tokens) / self._per_s)
+
+    def _fill(self, now_s: float) -> None:
+        self._tokens = min(self.max_tokens, self._tokens + self._per_s * (now_s - self._filled_s) + 1e-9)  # rounding
+        self._filled_s = now_s
+
+
+class Limits:
+    """A bucket for each address, for clients that have no connection of their own."""
+
+    def __init__(self, per_s: float) -> None:
+        self._per_s = per_s
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def take(self, address: str, now_s: float, count: int = 1) -> None:
+        """Raises `RateLimited`."""
+        if address not in self._buckets:
+            self._buckets[address] = Bucket(self._per_s)
+        bucket = self._buckets[address]
+        self._buckets.move_to_end(address)
+        if len(self._buckets) > _MAX_ADDRESSES:
+            self._buckets.popitem(last=False)
+        if not bucket.take(now_s, count):
+            raise RateLimited(self._per_s, bucket.wait_s(now_s, count))

@@ -1,0 +1,112 @@
+"""The Python client against a real server: it hears, steers and follows, and is not silent when the wire is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.clients.conftest import Tape, Wire
+from tests.streaming.conftest import SINES, Running
+from undersong_client import Refused, Undersong, Unreachable
+from undersong_client.bed import FADE_FRAMES, RATE
+from undersong_client.game import Music
+
+
+async def until(is_so: Callable[[], bool], limit_s: float = 20.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it has not come to that"
+        await asyncio.sleep(0.01)
+
+
+async def test_it_hears_the_station_and_calls_back_as_beats_sound(server: Running) -> None:
+    tape, beats, bars = Tape(), [], []
+    async with Undersong(server.address, sink=tape, mood="epic", bpm=180, seed=3) as music:
+        music.on_beat(lambda beat: beats.append((beat, time.monotonic())))
+        music.on("bar", bars.append)
+        ack = await music.steer(energy=0.9, at="now")
+        assert ack["effective_at"]["frame"] > 0
+        await until(lambda: len(beats) >= 6 and len(bars) >= 1)
+        assert all(bar["beat"] == 1 for bar in bars)
+        frame, status = music.player.frame_at(time.monotonic()), music.status
+    for beat, called_s in beats:
+        assert called_s >= beat["time_s"], "not before it sounds"
+    numbers = [4 * beat["bar"] + beat["beat"] for beat, _ in beats]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert status["position"]["frame"] - 3 * RATE < frame <= status["position"]["frame"] + 2 * RATE
+    assert 0.2 < np.abs(tape.pcm).max() < 0.5 and np.abs(np.diff(tape.pcm, axis=0)).max() < 0.1, (
+        "whole, without a click"
+    )
+
+
+async def test_what_the_server_refuses_is_told_with_its_words(server: Running) -> None:
+    with pytest.raises(Refused, match="energy is 7; allowed is 0 … 1"):
+        async with Undersong(server.address, sink=None, energy=7):
+            pass
+    async with Undersong(server.address, sink=None) as music:
+        with pytest.raises(Refused) as refused:
+            await music.stinger("tada")
+        assert refused.value.code.startswith("unknown") and "tada" in str(refused.value)
+    with pytest.raises(Unreachable, match="is `undersong serve` running"):
+        async with Undersong("http://127.0.0.1:9", sink=None, wait_s=0.3):
+            pass
+
+
+async def test_a_wire_that_is_cut_is_bridged_and_the_music_comes_back(server: Running, wire: Wire) -> None:
+    tape, told, beats = Tape(), [], []
+    async with Undersong(wire.address, sink=tape, bpm=240, mood="epic", wait_s=10) as music:
+        for kind in ("gone", "back"):
+            music.on(kind, lambda event: told.append(event["type"]))
+        music.on_beat(beats.append)
+        await until(lambda: len(beats) > 8)
+        wire.cut()
+        await until(lambda: music.player.is_bridging and told == ["gone"])
+        with pytest.raises(Unreachable, match="is not there now"):
+            await music.hit()
+        num_beats = len(beats)
+        await until(lambda: len(beats) >= num_beats + 3)
+        wire.mend()
+        await until(lambda: told == ["gone", "back"] and not music.player.is_bridging)
+        num_blocks = len(tape.blocks)
+        await until(lambda: len(tape.blocks) > num_blocks + 50)
+    loud = np.flatnonzero(np.abs(tape.pcm).max(axis=1) > 0.01)
+    assert np.diff(loud).max() <= RATE // 20, "never more than 50 ms of silence"
+    assert np.abs(np.diff(tape.pcm, axis=0)).max() < 0.1, "and no click"
+
+
+def test_a_game_finds_its_music_when_the_server_comes_and_again_after_a_restart(
+    make_server: Callable[..., Running],
+) -> None:
+    first = make_server(SINES)
+    port = int(first.address.rpartition(":")[2])
+    tape = Tape()
+    with Music(first.address, station="inn", sink=tape, bpm=240, mood="epic") as music:
+
+        def until_heard(num_beats: int) -> list[Any]:
+            heard: list[Any] = []
+            deadline = time.monotonic() + 20
+            while len(heard) < num_beats:
+                assert time.monotonic() < deadline, "no music"
+                time.sleep(0.01)
+                heard += music.beats()
+            return heard
+
+        until_heard(6)
+        assert music.steer(energy=0.2).result(10)["type"] == "ack"
+        first.call(first._stop())
+        while music.is_connected:
+            time.sleep(0.01)
+        until_heard(2)
+        assert not music.is_connected
+        make_server(SINES.model_copy(update={"port": port}))
+        until_heard(2)
+        while not music.is_connected:
+            until_heard(1)
+        assert [event["type"] for event in music.events() if event["type"] in ("gone", "back")][-2:] == ["gone", "back"]
+    loud = np.flatnonzero(np.abs(tape.pcm).max(axis=1) > 0.01)
+    assert np.diff(loud).max() <= max(RATE // 20, 2 * FADE_FRAMES)

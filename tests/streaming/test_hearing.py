@@ -1,0 +1,164 @@
+"""What becomes of a client's controls before they reach an engine: none is lost, and of too many the newest stand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from moods.control import Control
+from streaming import live
+from streaming.conductor import Conductor
+from streaming.config import Config
+from streaming.errors import ControlRefused
+from streaming.limits import Bucket, Limits
+from streaming.messages import Ack, Answer
+from streaming.station import Station
+
+
+@dataclass
+class Played:
+    """In a conductor's place: applies at once, and remembers."""
+
+    config: Config = field(default_factory=lambda: Config(controls_per_s=50.0))
+    applied: list[dict[str, Any]] = field(default_factory=list)
+    id: str = "station"
+
+    async def control(self, station: Station, control: Control) -> Ack:
+        await asyncio.sleep(0)
+        if control.type == "hit" and control.strength == 0:
+            raise ControlRefused("bad_control", "there is nothing to hit")
+        if control.type == "stinger":
+            raise ZeroDivisionError
+        self.applied.append(control.asked())
+        return cast(Ack, {"type": "ack", "id": control.id})
+
+    def energy(self) -> float:
+        return next(each["set"]["energy"] for each in self.applied[::-1] if "energy" in each.get("set", {}))
+
+
+@dataclass
+class Asker:
+    played: Played = field(default_factory=Played)
+    answers: list[Answer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        played: Any = self.played
+        self.hearing = live.Hearing(cast(Conductor, played), cast(Station, played), self.answers.append)
+
+    async def ask(self, *controls: dict[str, Any]) -> None:
+        for control in controls:
+            await self.hearing.hear(json.dumps(control))
+
+    async def rest(self) -> None:
+        """Until all has been answered."""
+        while live._tasks:
+            await asyncio.gather(*live._tasks)
+
+    def answered(self) -> list[str]:
+        """Ids, in the order of their answers."""
+        return [answer["id"] for answer in self.answers if answer["id"] is not None]
+
+
+def steers(count: int) -> list[dict[str, Any]]:
+    return [{"type": "steer", "set": {"energy": n / count}, "id": f"s{n}"} for n in range(count)]
+
+
+async def test_what_comes_in_time_is_applied_in_order() -> None:
+    asker = Asker()
+    await asker.ask(*steers(50))
+    await asker.rest()
+    assert asker.answered() == [f"s{n}" for n in range(50)]
+    assert [each["set"]["energy"] for each in asker.played.applied] == [n / 50 for n in range(50)]
+
+
+async def test_of_a_flood_of_steers_the_newest_stands_and_each_is_answered() -> None:
+    asker = Asker()
+    await asker.ask(*steers(300))
+    await asker.rest()
+    assert sorted(asker.answered()) == sorted(f"s{n}" for n in range(300))
+    assert all(answer["type"] == "ack" for answer in asker.answers if answer["id"] is not None)
+    assert asker.played.energy() == 299 / 300
+    assert len(asker.played.applied) < 150
+    assert any(answer["id"] is None and answer["code"] == "rate_limited" for answer in asker.answers)
+
+
+async def test_wishes_that_wait_are_put_together_where_they_can_be() -> None:
+    asker = Asker()
+    await asker.ask(*steers(100))
+    for wish in (
+        {"energy": 0.25, "layers": {"bass": -3}},
+        {"tension": 0.5, "layers": {"lead": "mute"}},
+        {"energy": 0.75},
+    ):
+        await asker.ask({"type": "steer", "set": wish, "id": "w"})
+    await asker.rest()
+    last = asker.played.applied[-1]["set"]
+    assert last == {"energy": 0.75, "tension": 0.5, "layers": {"bass": -3, "lead": "mute"}}
+
+
+async def test_a_wish_that_cannot_wait_beside_another_takes_its_place_and_the_other_is_told() -> None:
+    asker = Asker()
+    await asker.ask(*steers(100))
+    await asker.ask({"type": "steer", "set": {"energy": 0.25}, "over": "2 bars", "id": "long"})
+    await asker.ask({"type": "steer", "set": {"mood": "epic"}, "id": "mood"})
+    await asker.rest()
+    by_id = {answer["id"]: answer for answer in asker.answers}
+    assert by_id["long"]["code"] == "rate_limited" and by_id["mood"]["type"] == "ack"
+    assert asker.played.applied[-1]["set"]["mood"] == "epic"
+
+
+async def test_hits_get_through_a_stream_of_wishes_and_a_flood_of_hits_is_refused() -> None:
+    asker = Asker()
+    await asker.ask(*steers(150))
+    await asker.ask(*({"type": "hit", "id": f"h{n}"} for n in range(30)))
+    await asker.rest()
+    by_id = {answer["id"]: answer for answer in asker.answers}
+    assert by_id["h0"]["type"] == "ack"
+    assert by_id["h29"]["code"] == "rate_limited" and 0 < by_id["h29"]["retry_after_s"] <= 0.02
+    assert len(asker.answered()) == 180
+
+
+async def test_every_mistake_is_answered_ours_too() -> None:
+    asker = Asker()
+    await asker.ask(
+        {"type": "steer", "set": {"energy": 7}, "id": "range"},
+        {"type": "hit", "strength": 0, "id": "refused"},
+        {"type": "stinger", "name": "reveal", "id": "ours"},
+        {"type": "dance", "id": "kind"},
+    )
+    await asker.rest()
+    codes = {answer["id"]: answer["code"] for answer in asker.answers}
+    kinds = {"range": "out_of_range", "refused": "bad_control", "ours": "internal_error", "kind": "bad_control"}
+    assert codes == kinds
+
+
+async def test_pause_and_play_stay_in_their_order() -> None:
+    asker = Asker()
+    await asker.ask(*steers(100))
+    for do in ("pause", "play", "pause", "play", "pause"):
+        await asker.ask({"type": "transport", "do": do})
+    await asker.ask({"type": "panic"}, {"type": "transport", "do": "play", "id": "p"})
+    await asker.rest()
+    assert [each["do"] for each in asker.played.applied if each["type"] == "transport"][-1] == "play"
+    assert asker.played.applied[-1]["type"] == "transport"
+
+
+def test_a_bucket_gives_its_rate_and_what_it_holds() -> None:
+    bucket, now_s, taken = Bucket(10.0), 0.0, 0
+    for _ in range(1000):
+        now_s += 0.01
+        taken += bucket.take(now_s)
+    assert taken == pytest.approx(20 + 10 * 10, abs=1)
+    assert bucket.wait_s(now_s, 5) == pytest.approx(0.5, abs=0.1)
+    assert bucket.take(now_s + bucket.wait_s(now_s, 5), 5)
+
+
+def test_addresses_do_not_share_a_bucket_and_are_forgotten() -> None:
+    limits = Limits(1.0)
+    for number in range(20_000):
+        limits.take(f"10.0.{number}", 0.0, 2)
+    assert len(limits._buckets) == 10_000
