@@ -14,6 +14,7 @@ from moods.clock import FRAMES_PER_SECOND, Clock, Position
 from moods.control import Cancel, Control, End, Hit, Parameter, Section, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
+from moods.driving import Driving
 from moods.ending import Ending
 from moods.errors import BadControl, UnknownMarker, shown
 from moods.fields import Marker, MoodFields, Seconds
@@ -25,10 +26,11 @@ from moods.leitmotif import Leitmotif
 from moods.mood import Mood, style_brightness
 from moods.names import nearest
 from moods.opening import Opening
-from moods.part import Change, Edge, Lent, Part, Reach, least
+from moods.part import Change, Edge, Lent, Part, joined, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
 from moods.stinger import StingerFigure, own_figures
+from moods.succession import Entrance, Succession
 from moods.targets import fader_db, opening_point
 from moods.timeline import LONGEST_S, Timeline, TimelineHit
 
@@ -59,6 +61,7 @@ class Applied:
     effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
     fields: dict[str, Reached]  # where each field begins to change, and where it has arrived
     changed_since: int | None  # the music frame from which on notes may be composed otherwise; None: all are as before
+    is_idle: bool = False  # it asked for what is so anyway: nothing has changed, and it need not be done again
 
 
 def _without_tempo(fields: MoodFields) -> MoodFields:
@@ -95,7 +98,7 @@ def _marked_places(timeline: Timeline) -> list[tuple[str, int]]:
 
 def _is_built(control: Control) -> bool:
     match control:
-        case State() | Parameter() | Section():
+        case Section():
             return False
         case Steer():
             return control.how == "glide"
@@ -145,7 +148,11 @@ class Controller:
         self._cues = Cues(course.clock, form, self._ending, own_figures(fields.stingers))
         leitmotif = Leitmotif(course.clock, form, fields.themes, fields.theme)
         self._marked = [] if timeline is None else _marked_places(timeline)
-        self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, leitmotif, Pivots(course))
+        self._driving = Driving(ramps, fields.parameters)
+        self._states = Succession(course.clock, form, fields.matrix, self._ask, self._driving.driven)
+        self._parts: tuple[Part, ...] = (
+            ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
+        )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
         else:
@@ -248,6 +255,24 @@ class Controller:
     def loops(self) -> bool:
         """The ending that was asked for leads into the music's own beginning."""
         return self._ending.loops
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The parameters that have a value, as they are now."""
+        return self._driving.values
+
+    def state(self, beat: int) -> Entrance | None:
+        """The state that `beat` (from 0) is in."""
+        return self._states.at(beat)
+
+    def states_within(self, first_beat: int, last_beat: int) -> list[Entrance]:
+        """The states that begin on the beats `first_beat` … `last_beat`."""
+        return self._states.within(first_beat, last_beat)
+
+    @property
+    def state_heading(self) -> Entrance | None:
+        """The state that it will be in if nothing more is asked."""
+        return self._states.heading
 
     def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Cue, Position]]:
         """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""
@@ -354,7 +379,7 @@ class Controller:
         if not _is_built(control):
             raise BadControl(f"{control.type} is not available in this version")
         control = self._without_marker(control, frame)
-        changes = [change for part in self._parts if (change := part.apply(control, edge)) is not None]
+        changes = self._ask(control, edge)
         if isinstance(control, Cancel) and not changes:
             field = "id" if control.target is None else "target"
             raise BadControl(
@@ -362,9 +387,14 @@ class Controller:
             )
         if any(change.is_course_moved for change in changes):
             changes += [change for part in self._parts if (change := part.replan(edge)) is not None]
-        self.revision += 1
-        self._num_asked += 1
-        return self._applied(control.id, frame, changes)
+        is_idle = isinstance(control, State | Parameter) and not changes
+        self.revision += not is_idle
+        self._num_asked += not is_idle
+        return self._applied(control.id, frame, changes, is_idle)
+
+    def _ask(self, control: Control, edge: Edge) -> list[Change]:
+        """Let each part take a control."""
+        return [change for part in self._parts if (change := part.apply(control, edge)) is not None]
 
     def _without_marker(self, control: Control, frame: int) -> Control:
         """The same control with the second of the marker that it names. Raises `UnknownMarker`, `BadControl`."""
@@ -381,20 +411,17 @@ class Controller:
             raise BadControl(f"marker {shown(at.marker)} has passed, at {max(frames) / FRAMES_PER_SECOND:.2f} s")
         return control.model_copy(update={"at": Seconds(seconds=ahead / FRAMES_PER_SECOND)})
 
-    def _applied(self, control_id: str | None, frame: int, changes: list[Change]) -> Applied:
-        fields: dict[str, Reach] = {}
-        for change in changes:
-            for name, reach in change.fields.items():
-                fields[name] = reach.joined(fields.get(name))
-        effective = least(change.effective_frame for change in changes)
+    def _applied(self, control_id: str | None, frame: int, changes: list[Change], is_idle: bool) -> Applied:
+        change = joined(changes) or Change({})
+        effective = change.effective_frame
         if effective is None:
-            effective = min((reach.begin for reach in fields.values()), default=frame)
-        first_beat = least(change.first_beat for change in changes)
+            effective = min((reach.begin for reach in change.fields.values()), default=frame)
         return Applied(
             control_id,
             self.position(effective),
-            {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
-            None if first_beat is None else self.frame_of_beat(first_beat),
+            {name: Reached(*map(self.position, reach)) for name, reach in change.fields.items()},
+            None if change.first_beat is None else self.frame_of_beat(change.first_beat),
+            is_idle,
         )
 
     # --- memory ----------------------------------------------------------------------------------------------------

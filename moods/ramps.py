@@ -100,6 +100,15 @@ class Ramps:
             ramps += self._mute(layer, ramp, edge)
         return ramps
 
+    def drive(self, fields: MoodFields, smooth_s: float, edge: Edge) -> Change | None:
+        """Let fields follow at once: level and colour over so many seconds, notes from the next beat on."""
+        ramps = self._steered(Steer(set=fields, at="now"), edge)
+        for name, ramp in ramps:
+            if name in COLOUR_TRACKS:
+                ramp.span = Span(smooth_s)
+            self._course.tracks[name].insert(ramp)
+        return self._changed(ramps)
+
     def _put_off(self, ramp: Ramp, span: Span) -> None:
         """Let a new key, which takes no time, begin with the first bar where `span` is over; a pivot leads there."""
         clock = self._course.clock
@@ -114,7 +123,7 @@ class Ramps:
         Raises `OutOfRange` for a position in seconds that has passed or lies too far ahead.
         """
         if isinstance(at, Seconds):
-            frame = _frame(at, edge)
+            frame = frame_of_second(at, edge)
             is_colour = track in COLOUR_TRACKS
             beat = self._beat_of(track, frame, edge)
             return Ramp(beat, frame if is_colour else None, AT_ONCE, None, control_id, edge.number, asked_frame=frame)
@@ -232,7 +241,7 @@ class Ramps:
         self._course.restore(snapshot)
 
 
-def _frame(at: Seconds, edge: Edge) -> int:
+def frame_of_second(at: Seconds, edge: Edge) -> int:
     """Where that second begins. Raises `OutOfRange`."""
     frame, soonest = round(at.seconds * FRAMES_PER_SECOND), edge.frame / FRAMES_PER_SECOND
     furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)

@@ -172,6 +172,12 @@ class Config(_Settings):
     a listener."""
     patches: str = ""
     """A folder of patch files beside the shipped ones; see docs/sound.md."""
+    stations: str = "auto"
+    """A folder of this server's own for its stations, so that they outlast it, however it ends: when it starts again
+    they are there under their ids and names, asleep where they were. auto is a folder of this user's for each port, and
+    none for port 0; with "" nothing is kept."""
+    restore: bool = True
+    """Have the stations again that the folder holds; those that somebody was listening to play at once."""
     renders: str = ""
     """A folder of this server's own for renders and uploads, so that they outlast it; by default a temporary one, gone
     when the server ends."""
@@ -189,6 +195,16 @@ class Config(_Settings):
     """The longest picture that may be sent."""
     max_render_s: float = Field(7_200.0, ge=1, le=21_600)
     """The longest piece that may be asked for."""
+    lyria_keys: tuple[Annotated[str, Field(pattern=r"^[!-~]+$")], ...] = ()
+    """Keys that the Lyria RealTime endpoint takes; by default any, or none at all."""
+    lyria_buffer_s: float = Field(0.2, ge=0, le=2)
+    """How far ahead of its time a client of that endpoint is sent its music, where it does not ask for more or less:
+    a longer store forgives a worse network, and is heard as so much more delay of every change."""
+    tls_cert: str = ""
+    """A file in PEM with the certificate, and those that lead to it, under which the server speaks https and wss
+    instead of http and ws."""
+    tls_key: str = ""
+    """The file in PEM with its key."""
     webhook_secret: str = Field("", pattern=r"^[ -~]*$")
     """The key that webhooks are signed with where a request brings none of its own."""
     webhook_hosts: tuple[str, ...] = ()
@@ -201,7 +217,7 @@ class Config(_Settings):
     """The file in PEM with its key."""
     states: dict[str, Any] = {}
     """States that a station has which is opened without any of its own, as POST /v1/stations takes them; so are
-    transitions, initial and parameters. See docs/games.md."""
+    transitions, initial and parameters. See docs/states.md."""
     transitions: list[Any] = []
     """Between those states."""
     initial: str = ""
@@ -250,11 +266,19 @@ class Config(_Settings):
             raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
 
+    @field_validator("lyria_keys", mode="before")
+    @classmethod
+    def _are_keys(cls, keys: object) -> object:
+        if not isinstance(keys, list | tuple):
+            raise BadConfig('lyria_keys is no list; write it as ["KEY", …]', field="lyria_keys")
+        return tuple(keys)
+
     @model_validator(mode="after")
-    def _certificate_has_a_key(self) -> Config:
-        if bool(self.c2pa_certificate) != bool(self.c2pa_key):
-            given, missing = sorted(("c2pa_certificate", "c2pa_key"), key=lambda name: not getattr(self, name))
-            raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
+    def _certificates_have_keys(self) -> Config:
+        for pair in (("c2pa_certificate", "c2pa_key"), ("tls_cert", "tls_key")):
+            given, missing = sorted(pair, key=lambda name: not getattr(self, name))
+            if getattr(self, given) and not getattr(self, missing):
+                raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
         return self
 
     @model_validator(mode="after")
@@ -300,6 +324,15 @@ class Config(_Settings):
             return 1
         num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return min(num_cores, MAX_ENGINES, math.ceil(self.max_stations / _STATIONS_AN_ENGINE))
+
+    @property
+    def stations_folder(self) -> Path | None:
+        """Where stations outlast the server; None where they do not."""
+        if self.stations != "auto":
+            return Path(self.stations).absolute() if self.stations else None
+        home = os.environ.get("XDG_STATE_HOME", "") or os.path.expanduser("~/.local/state")
+        # Without a home there is none; nor has a port that the system chooses once anything to come back to.
+        return Path(home) / "undersong" / "stations" / str(self.port) if self.port and os.path.isabs(home) else None
 
     @property
     def max_playing(self) -> int:
