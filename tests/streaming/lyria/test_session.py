@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket as sockets
 import time
 from collections.abc import Iterator
@@ -260,6 +261,29 @@ def test_other_addresses_and_plain_requests_are_not(server: Running) -> None:
     with pytest.raises(InvalidStatus) as refused, dial(server.ws(PATH) + "?buffer_s=3"):
         pass
     assert refused.value.response.status_code == 422
+
+
+def test_whatever_is_asked_at_once_the_last_wish_stands(server: Running) -> None:
+    wishes = random.Random(7)
+    with playing(server) as client:
+        for _ in range(150):
+            match wishes.randrange(4):
+                case 0:
+                    client.prompts(epic=wishes.random() + 0.01, sad=wishes.random() - 0.5)
+                case 1:
+                    client.config(bpm=wishes.randrange(60, 200), mute_bass=wishes.random() < 0.5)
+                case _:
+                    client.do(wishes.choice(["PLAY", "PLAY", "PAUSE", "STOP", "RESET_CONTEXT"]))
+        client.config(bpm=77)
+        client.prompts(Piano=1.0)
+        client.do("STOP")
+        client.do("PLAY")
+        last = client.until(lambda chunk: chunk["sourceMetadata"]["musicGenerationConfig"] == {"bpm": 77})
+        client.hear(SAMPLE_RATE)
+        sent = [chunk["undersong"]["sent"] for chunk in client.chunks]
+        assert sent[-1] + len(client.chunks[-1]["data"]) * 3 // 16 == len(client.samples)
+        (station,) = stations(server)
+        assert station["mood"]["bpm"] == 77 and last["undersong"]["bpm"] == 77
 
 
 @pytest.mark.parametrize(
