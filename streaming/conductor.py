@@ -23,6 +23,7 @@ from engine.take import Entry
 from moods.control import Control, Steer
 from moods.errors import BadControl, shown
 from moods.opening import Opening
+from moods.timeline import Timeline
 from streaming.config import Config
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
@@ -174,9 +175,7 @@ class Conductor:
         self._take_name(opening.name, station_id)
         self._num_opening += 1
         try:
-            if timeline is not None:
-                async with self.jobs.planning:
-                    await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
+            await self._plan(timeline)
             link = await self._find_room()
             station = self._make_station(station_id, opening, seed, link, kind, ahead_blocks)
             await link.open(station)
@@ -194,6 +193,12 @@ class Conductor:
         facts = about(station=station.id, name=opening.name, mood=opening.mood, prompt=opening.prompt, seed=seed)
         log.info("station opened", extra=facts)
         return station
+
+    async def _plan(self, timeline: Timeline | None) -> None:
+        """Work out a plan beside the event loop: it goes to the engine with the timeline."""
+        if timeline is not None:
+            async with self.jobs.planning:
+                await asyncio.to_thread(lambda: timeline.plan)
 
     def _make_station(
         self, station_id: str, opening: Opening, seed: int, link: Link, kind: StationKind, ahead_blocks: int
@@ -342,9 +347,9 @@ class Conductor:
 
     def _note_places(self) -> None:
         """Have written down where those are that play."""
-        for station in self.stations.values():
-            if not station.is_asleep:
-                self._note_place(station, is_heard=not station.is_idle)
+        for station_id in self._wanted_s:
+            station = self.stations[station_id]
+            self._note_place(station, is_heard=not station.is_idle)
         self._records.sync()
 
     def _note_place(self, station: Station, *, is_heard: bool) -> None:
@@ -414,6 +419,7 @@ class Conductor:
         try:
             while self.stations.get(station.id) is station:
                 try:
+                    await self._plan(station.opening.timeline)
                     station.link = self._choose_link(station)
                     await station.link.open(station, self._num_kept_controls[station.id])
                 except EngineUnavailable:

@@ -308,12 +308,25 @@ class Station:
             return self.first_block * BLOCK_FRAMES
         return max(0, round((time.monotonic() - time_of(self.first_tick)) * SAMPLE_RATE))
 
+    @property
+    def _is_bridged(self) -> bool:
+        """The engine has died; where somebody listens, the filler sounds."""
+        return not self.link.is_ready or self._is_filling
+
+    @property
+    def _is_filling(self) -> bool:
+        return any(feed.is_filling for feed in self._feeds.values())
+
     def position(self) -> Place:
         """Where the sound that leaves now is in the music."""
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
         at: Place = begun[-1] if begun else self._playing["position"]
-        return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=at["bar"], beat=at["beat"], bpm=at["bpm"])
+        beat = (at["bar"] - 1) * BEATS_PER_BAR + at["beat"] - 1
+        if self._is_bridged and self._playing["state"] == "playing":  # no beats are told, and it goes on in time
+            beat += max(0, frame - at["frame"]) // round(60 * SAMPLE_RATE / at["bpm"])
+        bar, beat_of_bar = divmod(beat, BEATS_PER_BAR)
+        return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=bar + 1, beat=beat_of_bar + 1, bpm=at["bpm"])
 
     def playing(self) -> Playing:
         """How it plays now."""
@@ -337,7 +350,7 @@ class Station:
             listeners=len(self.sessions),
             level=self._level(),
             health=StationHealth(
-                is_filling=any(feed.is_filling for feed in self._feeds.values()),
+                is_filling=self._is_filling,
                 underruns=self.num_underruns,
                 lead_ms=self.link.lead_ms,
                 gives_way=self.gives_way,
