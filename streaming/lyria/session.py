@@ -290,10 +290,13 @@ class _Pending:
 
 
 async def _end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    running = list(tasks)
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)  # they fail alike where a client has gone
+    """Cancel until all have ended: Python 3.11's `wait_for` forgets a cancellation that meets what it waits for."""
+    all_ = running = list(tasks)
+    while running := [task for task in running if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_AGAIN_S)
+    await asyncio.gather(*all_, return_exceptions=True)  # where a client has gone several fail alike
 
 
 def _close_code(error: StreamingError) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import random
 import socket as sockets
@@ -128,7 +130,7 @@ def test_tempo_and_scale_are_heard_from_a_new_context_on(server: Running) -> Non
         client.chunk()
         (first,) = stations(server)
         assert (first["mood"]["bpm"], first["mood"]["key"]) == (90, "D major")
-        client.config(bpm=120, scale="E_FLAT_MAJOR_C_MINOR", temperature=2.0)
+        client.config(bpm=120, scale="E_FLAT_MAJOR_C_MINOR", brightness=0.9)
         client.until(lambda chunk: chunk["sourceMetadata"]["musicGenerationConfig"].get("bpm") == 120)
         (same,) = stations(server)
         assert same["id"] == first["id"]
@@ -261,6 +263,21 @@ def test_other_addresses_and_plain_requests_are_not(server: Running) -> None:
     with pytest.raises(InvalidStatus) as refused, dial(server.ws(PATH) + "?buffer_s=3"):
         pass
     assert refused.value.response.status_code == 422
+
+
+async def test_what_forgets_that_it_was_cancelled_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `asyncio.wait_for` does in Python 3.11 where an answer comes at that moment."""
+    monkeypatch.setattr(session, "_AGAIN_S", 0.01)
+
+    async def forgets() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    task = asyncio.create_task(forgets())
+    await asyncio.sleep(0)
+    await session._end_all([task])
+    assert task.cancelled()
 
 
 def test_whatever_is_asked_at_once_the_last_wish_stands(server: Running) -> None:
