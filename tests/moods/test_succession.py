@@ -60,9 +60,10 @@ def test_a_state_begins_where_its_row_says_and_is_heard_from_there() -> None:
     assert applied.effective.frame == applied.fields["state"].begin.frame == 6 * BEAT
     assert [round(controller.beat_intent(beat).energy, 2) for beat in (5, 6)] == [0.3, 0.9]
     assert str(controller.beat_intent(6).key) == "D minor"
+    before = [controller.beat_intent(beat).cue for beat in (17, 18, 19)]
     assert go(controller, 20, "explore").effective.frame == 20 * BEAT
     assert controller.beat_intent(24).energy == pytest.approx(0.3)
-    assert [controller.beat_intent(beat).cue for beat in (17, 18, 19)] == ["none"] * 3  # there was no time for a fill
+    assert [controller.beat_intent(beat).cue for beat in (17, 18, 19)] == before  # there was no time for a fill
 
 
 def test_the_drums_lead_into_a_state_that_wants_it() -> None:
