@@ -18,7 +18,8 @@ SECOND = 48_000
 BAR = 2 * SECOND  # at 120 bpm
 EIGHT_BARS = next(
     seed for seed in range(100)
-    if Form(seed).section_bars(4) == 8 and Form(seed).position_at(4).section == "A" and Form(seed).position_at(12).section == "B"
+    if Form(seed).section_bars(4) == 8
+    and [Form(seed).position_at(bar).section for bar in (4, 12)] == ["A", "B"]
 )  # fmt: skip
 """A seed whose form has a theme of eight bars after the intro, and another after it."""
 
