@@ -144,9 +144,8 @@ class Controller:
         self._driving = Driving(ramps, fields.parameters)
         self._states = Succession(course.clock, sections, fields.matrix, self._ask, self._driving.driven)
         self._parts: tuple[Part, ...] = (
-            *(Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course)),
-            *(self._driving, self._states),
-        )
+            Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
+        )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
         else:
