@@ -14,7 +14,7 @@ from math import ceil
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.control import Cancel, Control, Section, State, Steer, Stinger
+from moods.control import Cancel, Control, Section, State, Steer, Stinger, Theme
 from moods.errors import BadControl
 from moods.fields import At, MoodFields, Seconds
 from moods.form import Form
@@ -227,6 +227,8 @@ class Succession:
             changes += self._ask(Section(do="leave", at="beat", id=entrance.key), there)
         if state.hold:
             changes += self._ask(Section(do="stay", at="beat", id=entrance.key), there)
+        if state.theme is not None or (left is not None and left.theme is not None):
+            changes += self._ask(Theme(name=state.theme, at="beat", id=entrance.key), there)
         if passage.stinger is not None:
             with suppress(BadControl):  # the music ends before
                 changes += self._ask(Stinger(name=passage.stinger, at="beat", id=entrance.key), there)

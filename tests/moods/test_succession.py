@@ -204,3 +204,15 @@ def test_it_is_kept_and_goes_on_as_it_would_have() -> None:
         each.apply(parse_control({"type": "parameter", "set": {"danger": 0.71}}), 8 * SECOND)
     assert states_from(controller, 12) == states_from(back, 12)
     assert [back.beat_intent(beat) for beat in range(12, 70)] == [controller.beat_intent(b) for b in range(12, 70)]
+
+
+def test_a_theme_begins_with_its_state_and_ends_with_it() -> None:
+    hero = {"notes": [{"pitch": "D4", "at": beat, "beats": 1} for beat in range(8)], "key": "D minor"}
+    states = STATES | {"combat": STATES["combat"] | {"theme": "hero"}}
+    controller = begin(states=states, themes={"hero": hero})
+    go(controller, 6, "combat")
+    go(controller, 17, "explore")
+    themes = [controller.beat_intent(beat).theme is not None for beat in range(120)]
+    assert not any(themes[:6]) and all(themes[6:14]) and not any(themes[20:])
+    first = begin(states=states, themes={"hero": hero}, initial="combat")
+    assert first.beat_intent(0).theme is not None
