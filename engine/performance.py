@@ -490,6 +490,8 @@ class Performance:
         at, end = (state.num_controls, state.silent_frames), self.music_frame + BLOCK_FRAMES
         if at == state.told_at and end <= state.told_frame or not self.is_sounding:
             return []
+        # Whoever has not asked for long finds the beats between forgotten: they are past.
+        state.next_beat = max(state.next_beat, controller.beat_at(self.music_frame))
         while state.next_beat == 0 or controller.frame_of_beat(state.next_beat - 1) < end:
             state.next_beat += 1
         ahead = self._events(state.next_beat - 1)
