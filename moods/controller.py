@@ -149,7 +149,7 @@ class Controller:
         self._course = course = Course(self.seed, sections, point, self.plan)
         ramps, self._ending = Ramps(course), Ending(course.clock, sections, block_frames)
         self._cues = Cues(course, self._ending, own_figures(fields.stingers))
-        leitmotif = Leitmotif(course.clock, sections, fields.themes, fields.theme)
+        leitmotif = Leitmotif(course.clock, sections, fields.themes, fields.begun_theme)
         self._marked = [] if timeline is None else _marked_places(timeline)
         self._driving = Driving(ramps, fields.parameters)
         self._states = Succession(course.clock, sections, fields.matrix, self._ask, self._driving.driven)

@@ -14,7 +14,7 @@ from math import ceil
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.control import Cancel, Control, Section, State, Steer, Stinger
+from moods.control import Cancel, Control, Section, State, Steer, Stinger, Theme
 from moods.errors import BadControl
 from moods.fields import At, MoodFields, Seconds
 from moods.glide import NEVER, Moment, Span
@@ -188,9 +188,11 @@ class Succession:
 
     def _earliest(self, before: Entrance | None, name: str, passage: Passage, edge: Edge) -> int:
         """The first beat from which on a state may follow the one before."""
+        earliest = edge.beat + BEATS_PER_BAR if passage.how == "bridge" else edge.beat
         if before is None:
-            return edge.beat
-        earliest = edge.beat if before.beat < edge.beat else before.beat + BEATS_PER_BAR
+            return earliest
+        if before.beat >= edge.beat:
+            earliest = max(earliest, before.beat + BEATS_PER_BAR)
         if self._matrix.priority(name) > self._matrix.priority(before.name):
             return earliest
         return max(earliest, self._after(before, passage.min_dwell, edge))
@@ -216,23 +218,25 @@ class Succession:
         edge = edge._replace(number=-self._num_asked)  # each state is asked for by itself, also one that comes back
         there = edge._replace(frame=max(edge.frame, self._clock.frame_of_beat(beat)), beat=beat)
         is_now = is_now and beat == edge.beat
-        steered = edge if is_now else there
-        if passage.how == "bridge":  # a bar before it is the bridge's
-            steered = there._replace(frame=self._clock.frame_of_beat(beat - BEATS_PER_BAR), beat=beat - BEATS_PER_BAR)
+        # A cut knows what is open before it, and so whether something can lead there; a glide begins on its beat.
+        is_sudden = passage.how != "glide"
+        at: At = Seconds(seconds=there.frame / FRAMES_PER_SECOND) if is_sudden else "now" if is_now else "beat"
         steer = Steer(
             set=self._driven(self._matrix.fields(entrance.name)),
-            at="now" if is_now else "beat",
+            at=at,
             over=passage.over,
             how=passage.how,
             id=entrance.key,
         )
-        changes = self._ask(steer, steered)
+        changes = self._ask(steer, edge if is_sudden or is_now else there)
         if state.section is not None:
             changes += self._ask(Section(do="go", to=state.section, at="beat", id=entrance.key), there)
         elif left is not None and left.hold and passage.how == "glide":
             changes += self._ask(Section(do="leave", at="beat", id=entrance.key), there)
         if state.hold:
             changes += self._ask(Section(do="stay", at="beat", id=entrance.key), there)
+        if state.theme is not None or (left is not None and left.theme is not None):
+            changes += self._ask(Theme(name=state.theme, at="beat", id=entrance.key), there)
         if passage.stinger is not None:
             with suppress(BadControl):  # the music ends before
                 changes += self._ask(Stinger(name=passage.stinger, at="beat", id=entrance.key), there)
