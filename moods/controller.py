@@ -151,9 +151,8 @@ class Controller:
         self._driving = Driving(ramps, fields.parameters)
         self._states = Succession(course.clock, form, fields.matrix, self._ask, self._driving.driven)
         self._parts: tuple[Part, ...] = (
-            *(ramps, self._ending, self._cues, leitmotif, Pivots(course)),
-            *(self._driving, self._states),
-        )
+            ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
+        )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
         else:

@@ -213,13 +213,13 @@ class Course:
             "beat": self._first,
             "frame": self.clock.frame_of_beat(self._first),
             "before": None if self._before is None else asdict(self._before),
+            "held": asdict(self.held(self._first)),  # the ramp that it follows may be over and forgotten
             "tracks": {name: track.snapshot() for name, track in self.tracks.items()},
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        before = snapshot["before"]
-        self._before = None if before is None else Held(**before | {"playing": tuple(before["playing"])})
-        self._first, self._held = snapshot["beat"], []
+        self._before = None if snapshot["before"] is None else _held_of(snapshot["before"])
+        self._first, self._held = snapshot["beat"], [_held_of(snapshot["held"])]
         self.clock.restart(self._first, snapshot["frame"])
         for name, track in self.tracks.items():
             track.restore(snapshot["tracks"][name])
@@ -319,6 +319,10 @@ class Course:
         """Phrases are counted from where their section begins."""
         bar, beat_in_bar = divmod(beat, BEATS_PER_BAR)
         return beat_in_bar == 0 and self.form.position_at(bar).bar_in_section % BARS_PER_PHRASE == 0
+
+
+def _held_of(row: dict[str, Any]) -> Held:
+    return Held(**row | {"playing": tuple(row["playing"])})
 
 
 def _switch(energy: float, threshold: float, was_on: bool | None) -> bool:

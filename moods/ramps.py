@@ -100,14 +100,6 @@ class Ramps:
             ramps += self._mute(layer, ramp, edge)
         return ramps
 
-    def _put_off(self, ramp: Ramp, span: Span) -> None:
-        """Let a new key, which takes no time, begin with the first bar where `span` is over; a pivot leads there."""
-        clock = self._course.clock
-        frame = clock.frame_of_beat(int(ramp.beat))
-        seconds_later = frame + round(span.length * FRAMES_PER_SECOND)
-        end = ramp.beat + span.length if span.in_beats else clock.beats_at(seconds_later)
-        ramp.beat, ramp.asked_frame = float(math.ceil(end / BEATS_PER_BAR) * BEATS_PER_BAR), None
-
     def drive(self, fields: MoodFields, smooth_s: float, edge: Edge) -> Change | None:
         """Let fields follow at once: level and colour over so many seconds, notes from the next beat on."""
         ramps = self._steered(Steer(set=fields, at="now"), edge)
@@ -116,6 +108,14 @@ class Ramps:
                 ramp.span = Span(smooth_s)
             self._course.tracks[name].insert(ramp)
         return self._changed(ramps)
+
+    def _put_off(self, ramp: Ramp, span: Span) -> None:
+        """Let a new key, which takes no time, begin with the first bar where `span` is over; a pivot leads there."""
+        clock = self._course.clock
+        frame = clock.frame_of_beat(int(ramp.beat))
+        seconds_later = frame + round(span.length * FRAMES_PER_SECOND)
+        end = ramp.beat + span.length if span.in_beats else clock.beats_at(seconds_later)
+        ramp.beat, ramp.asked_frame = float(math.ceil(end / BEATS_PER_BAR) * BEATS_PER_BAR), None
 
     def _ramp(self, track: str, at: At, edge: Edge, control_id: str | None) -> Ramp:
         """A ramp of `track` where it is to begin; colour can move between beats, notes cannot.

@@ -210,7 +210,8 @@ class Succession:
         """Ask the other parts for what belongs to a state, and remember it."""
         state, beat = self._matrix.states[entrance.name], entrance.beat
         left = None if entrance.previous is None else self._matrix.states[entrance.previous]
-        there = Edge(max(edge.frame, self._clock.frame_of_beat(beat)), beat, edge.number, edge.ahead_s)
+        edge = edge._replace(number=-self._num_asked)  # each state is asked for by itself, also one that comes back
+        there = edge._replace(frame=max(edge.frame, self._clock.frame_of_beat(beat)), beat=beat)
         is_now = is_now and beat == edge.beat
         steer = Steer(
             set=self._driven(self._matrix.fields(entrance.name)),

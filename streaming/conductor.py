@@ -33,7 +33,7 @@ from streaming.feed import Feeds
 from streaming.jobs.jobs import Jobs
 from streaming.journal import about
 from streaming.keeping import Record, Records
-from streaming.messages import Ack, explained
+from streaming.messages import Ack, StationKind, explained
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
@@ -47,6 +47,8 @@ _WAKE_S = 15.0
 _MAX_WAKES = 3
 """How often a control wakes a station that falls asleep again before it is applied."""
 _TRY_AGAIN_S = 0.5
+_HOLD_S = 0.2
+"""How often a station that is to stand still is asked again: one that is behind cannot at once."""
 _ROOM_S = 2.0
 """How long a new station waits for others to make room …"""
 _GRACE_S = 0.5
@@ -156,7 +158,7 @@ class Conductor:
 
     # --- stations ----------------------------------------------------------------------------------------------------
 
-    async def open_station(self, opening: Opening) -> Station:
+    async def open_station(self, opening: Opening, *, kind: StationKind = "station", ahead_blocks: int = 0) -> Station:
         """Open a station; it plays when this returns.
 
         Raises `TooManyStations`, `NameTaken`, `EngineUnavailable`, and `BadControl` for what only a file can have.
@@ -175,7 +177,7 @@ class Conductor:
         try:
             await self._plan(timeline)
             link = await self._find_room()
-            station = self._make_station(station_id, opening, seed, link)
+            station = self._make_station(station_id, opening, seed, link, kind, ahead_blocks)
             await link.open(station)
         except BaseException:
             self._give_back(opening.name)
@@ -242,9 +244,10 @@ class Conductor:
         raise EngineUnavailable("the station falls asleep and wakes again and again; try later")
 
     def _begin_record(self, station: Station) -> None:
-        self._records.begin(station.id, station.opening, station.seed, station.playing())
-        for entry in station.log:
-            self._records.add(station.id, entry)
+        if station.outlasts_server:
+            self._records.begin(station.id, station.opening, station.seed, station.playing())
+            for entry in station.log:
+                self._records.add(station.id, entry)
 
     async def _plan(self, timeline: Timeline | None) -> None:
         """Work out a plan beside the event loop: it goes to the engine with the timeline."""
@@ -252,8 +255,17 @@ class Conductor:
             async with self.jobs.planning:
                 await asyncio.to_thread(lambda: timeline.plan)
 
-    def _make_station(self, station_id: str, opening: Opening, seed: int, link: Link) -> Station:
-        return Station(station_id, opening, seed, link, self._feeds, self._on_heard, self._on_done)
+    def _make_station(
+        self,
+        station_id: str,
+        opening: Opening,
+        seed: int,
+        link: Link,
+        kind: StationKind = "station",
+        ahead_blocks: int = 0,
+    ) -> Station:
+        hooks = self._on_heard, self._on_done
+        return Station(station_id, opening, seed, link, self._feeds, *hooks, kind=kind, ahead_blocks=ahead_blocks)
 
     def _add(self, station: Station) -> None:
         self.stations[station.id] = station
@@ -274,7 +286,8 @@ class Conductor:
             self._take_name(name, station.id)
             self._give_back(station.name)
             station.name = name or station.id
-            self._records.rename(station.id, name)
+            if station.outlasts_server:
+                self._records.rename(station.id, name)
 
     def _new_id(self) -> str:
         while (station_id := secrets.token_hex(6)) in self.stations or station_id in self._ids:
@@ -390,7 +403,7 @@ class Conductor:
             log.info("stations are back", extra=about(stations=len(records)))
 
     def _on_done(self, station: Station, entry: Entry) -> None:
-        if station.id in self.stations:
+        if station.id in self.stations and station.outlasts_server:
             self._records.add(station.id, entry)
 
     def _note_places(self) -> None:
@@ -401,17 +414,20 @@ class Conductor:
         self._records.sync()
 
     def _note_place(self, station: Station, *, is_heard: bool) -> None:
-        self._records.place(station.id, station.frame // BLOCK_FRAMES, station.playing(), is_heard=is_heard)
+        if station.outlasts_server:
+            self._records.place(station.id, station.frame // BLOCK_FRAMES, station.playing(), is_heard=is_heard)
 
     async def _keep_all(self) -> None:
-        """Have all stations sleep for the next server; who listens is told that this one ends."""
+        """Have stations sleep for the next server; who listens is told that this one ends."""
         self._note_places()
-        self._were_heard = {station.id for station in self.stations.values() if not station.is_idle}
-        for station in self.stations.values():
+        kept = [station for station in self.stations.values() if station.outlasts_server]
+        self._were_heard = {station.id for station in kept if not station.is_idle}
+        for station in kept:
             station.close(SHUT_DOWN)
-        playing = [each for each in self.stations.values() if not each.is_asleep and each.link.is_ready]
+        playing = [station for station in kept if not station.is_asleep and station.link.is_ready]
         await asyncio.gather(*(self._sleeps(station, _GOODBYE_S) for station in playing))
-        self.stations.clear()
+        for station in kept:
+            del self.stations[station.id]
 
     # --- sleep -------------------------------------------------------------------------------------------------------
 
@@ -419,7 +435,7 @@ class Conductor:
         self._alone.pop(station.id, None)
         if station.is_idle:
             self._alone[station.id] = station
-        elif station.is_asleep:
+        elif station.is_asleep and not station.is_held:
             self._wake(station)
         station.link.tell_heard(station.id, not station.is_idle)
 
@@ -432,7 +448,21 @@ class Conductor:
         if station is None:
             return
         self._note_place(station, is_heard=station_id in self._were_heard)
-        if not station.is_idle:  # somebody came meanwhile
+        if not (station.is_idle or station.is_held):  # somebody came meanwhile
+            self._wake(station)
+
+    async def hold(self, station: Station) -> None:
+        """Have a station stand still although it is heard, until it is released; it sleeps when this returns."""
+        station.is_held = True
+        if (waking := self._waking.get(station.id)) is not None:
+            await asyncio.wait([waking])
+        while station.is_held and not station.is_asleep and self.stations.get(station.id) is station:
+            await self._sleeps(station, _HOLD_S)
+
+    def release(self, station: Station) -> None:
+        """Have a station that was held play on where it stood, as soon as it is awake."""
+        station.is_held = False
+        if station.is_asleep and not station.is_idle:
             self._wake(station)
 
     def _wake(self, station: Station) -> asyncio.Task[None]:
@@ -470,6 +500,8 @@ class Conductor:
         """Apply a control, waking the station for it."""
         for _ in range(_MAX_WAKES):
             self._check_open(station)
+            if station.is_held:
+                raise EngineUnavailable("the client that plays this station has paused it; try when it plays again")
             if station.is_asleep:
                 try:
                     await asyncio.wait_for(asyncio.shield(self._wake(station)), _WAKE_S)

@@ -195,6 +195,16 @@ class Config(_Settings):
     """The longest picture that may be sent."""
     max_render_s: float = Field(7_200.0, ge=1, le=21_600)
     """The longest piece that may be asked for."""
+    lyria_keys: tuple[Annotated[str, Field(pattern=r"^[!-~]+$")], ...] = ()
+    """Keys that the Lyria RealTime endpoint takes; by default any, or none at all."""
+    lyria_buffer_s: float = Field(0.2, ge=0, le=2)
+    """How far ahead of its time a client of that endpoint is sent its music, where it does not ask for more or less:
+    a longer store forgives a worse network, and is heard as so much more delay of every change."""
+    tls_cert: str = ""
+    """A file in PEM with the certificate, and those that lead to it, under which the server speaks https and wss
+    instead of http and ws."""
+    tls_key: str = ""
+    """The file in PEM with its key."""
     webhook_secret: str = Field("", pattern=r"^[ -~]*$")
     """The key that webhooks are signed with where a request brings none of its own."""
     webhook_hosts: tuple[str, ...] = ()
@@ -256,11 +266,19 @@ class Config(_Settings):
             raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
 
+    @field_validator("lyria_keys", mode="before")
+    @classmethod
+    def _are_keys(cls, keys: object) -> object:
+        if not isinstance(keys, list | tuple):
+            raise BadConfig('lyria_keys is no list; write it as ["KEY", …]', field="lyria_keys")
+        return tuple(keys)
+
     @model_validator(mode="after")
-    def _certificate_has_a_key(self) -> Config:
-        if bool(self.c2pa_certificate) != bool(self.c2pa_key):
-            given, missing = sorted(("c2pa_certificate", "c2pa_key"), key=lambda name: not getattr(self, name))
-            raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
+    def _certificates_have_keys(self) -> Config:
+        for pair in (("c2pa_certificate", "c2pa_key"), ("tls_cert", "tls_key")):
+            given, missing = sorted(pair, key=lambda name: not getattr(self, name))
+            if getattr(self, given) and not getattr(self, missing):
+                raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 from moods.control import Control, parse_control
-from moods.errors import BadControl, MoodsError
+from moods.errors import MoodsError
 from streaming.conductor import Conductor
 from streaming.errors import BadRequest, RateLimited, StreamingError
 from streaming.journal import about
@@ -223,7 +223,7 @@ def _merged(earlier: Control, later: Control) -> Control | None:
         new = {**new, "layers": {**fields["layers"], **new["layers"]}}
     try:
         return parse_control({**second, "id": later.id, "set": {**fields, **new}})
-    except BadControl:  # two that cannot be asked for at once
+    except MoodsError:  # two that cannot be asked for at once
         return None
 
 

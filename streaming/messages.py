@@ -227,12 +227,17 @@ class Playing(TypedDict):
     parameters: NotRequired[dict[str, float]]
 
 
+StationKind = Literal["station", "lyria"]
+
+
 @_exact
 class StationState(TypedDict):
     """What is told of a station, asked or not."""
 
     id: str
     name: str
+    kind: StationKind
+    """`lyria`: it belongs to a client of the Lyria RealTime protocol, and goes with it."""
     seed: Annotated[int, Field(ge=0)]
     state: Literal["playing", "paused", "ended", "asleep", "closed"]
     """`asleep`: nobody listens; the music stands still and goes on for whoever comes. `closed` is said once, as the

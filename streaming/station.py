@@ -56,10 +56,17 @@ class Station:
         feeds: Feeds,
         on_heard: Callable[[Station], None] = lambda station: None,
         on_done: Callable[[Station, Entry], None] = lambda station, entry: None,
+        *,
+        kind: messages.StationKind = "station",
+        ahead_blocks: int = 0,
     ) -> None:
         """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`.
-        `on_done` is told what stands in the log from now on, in the place of all from its index on."""
+        `on_done` is told what stands in the log from now on, in the place of all from its index on.
+
+        One that plays ahead of its clock has so many blocks ready as soon as it plays.
+        """
         self.id, self.opening, self.seed, self.link = station_id, opening, seed, link
+        self.kind, self.ahead_blocks = kind, ahead_blocks
         self.name = opening.name or station_id
         """Where it is found too, as under its id."""
         self.first_tick: int | None = None
@@ -67,6 +74,10 @@ class Station:
         self.first_block = 0
         """Where the clock began to run, or stands."""
         self.is_asleep = False
+        self.is_held = False
+        """It is to stand still although somebody listens."""
+        self.on_standstill: Callable[[int], None] = lambda next_block: None
+        """Told before it falls asleep, when the blocks before that number are still there."""
         self.gives_way = False
         """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
@@ -97,6 +108,7 @@ class Station:
 
         Frames do not count the sleep, so that what was told of its future stays true.
         """
+        self.on_standstill(next_block)
         self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
 
     def come_back(self, record: Record) -> None:
@@ -218,6 +230,11 @@ class Station:
         client.mailbox.close(ending)
 
     @property
+    def outlasts_server(self) -> bool:
+        """It is there again when the server has ended and is back."""
+        return self.kind == "station"
+
+    @property
     def is_named(self) -> bool:
         return self.name != self.id
 
@@ -271,7 +288,7 @@ class Station:
             if self._beats and (self._beats[-1]["bar"], self._beats[-1]["beat"]) == (event["bar"], event["beat"]):
                 self._beats.pop()  # the same beat, moved
             self._beats.append(event)
-        if event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
+        if event["frame"] < self.frame - (MAX_LATE_TICKS + self.ahead_blocks) * BLOCK_FRAMES:
             return  # it waited while this process stood still: what should have sounded long ago is no news
         self.broadcast(event)
 
@@ -324,6 +341,7 @@ class Station:
         state = StationState(
             id=self.id,
             name=self.name,
+            kind=self.kind,
             seed=self.seed,
             state="asleep" if self.is_asleep else playing["state"],
             mood=playing["mood"],

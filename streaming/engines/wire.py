@@ -46,6 +46,8 @@ class Open:
     resume: Resume | None = None
     is_heard: bool = False
     """As `Heard` tells later."""
+    ahead_blocks: int = 0
+    """How many blocks of it are to be there at once, wherever its clock begins to run."""
 
 
 @dataclass(frozen=True, slots=True)

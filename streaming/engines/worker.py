@@ -109,6 +109,7 @@ class _Station:
     since_s: float
     next_keep_s: float
     next_status_s: float
+    ahead_blocks: int = 0
     first_tick: int = 0
     """The tick of block 0, once its clock runs."""
     is_told_sounding: bool = True
@@ -348,7 +349,7 @@ class Worker:
             request.station, next(self._orders), performance, publisher, request.is_heard,
             is_behind=resume is not None and resume.due_in_s is not None, since_s=now_s, next_status_s=now_s,
             # The first snapshot comes early, then they are spread by the moments at which stations opened.
-            next_keep_s=now_s + min(1.0, self._config.snapshot_s),
+            next_keep_s=now_s + min(1.0, self._config.snapshot_s), ahead_blocks=request.ahead_blocks,
         )  # fmt: skip
         if resume is not None and resume.due_in_s is not None:
             station.first_tick = round((sent_s + resume.due_in_s) / BLOCK_SECONDS)
@@ -382,8 +383,9 @@ class Worker:
                 if (sound := self._step_alone(station)) is None:
                     return True
                 station.since_s = time.monotonic()
-                station.first_tick = tick_at(station.since_s + _PUBLISH_S) + 1 - (station.performance.next_block - 1)
-                station.is_behind = station.performance.is_replaying
+                num_ahead = station.performance.next_block - 1 + station.ahead_blocks
+                station.first_tick = tick_at(station.since_s + _PUBLISH_S) + 1 - num_ahead
+                station.is_behind = station.performance.is_replaying or station.ahead_blocks > 0
                 self._publish([station], [sound], [None])
                 self._begin(station)
                 return True
@@ -445,7 +447,7 @@ class Worker:
         jobs: dict[int, list[_Job]] = {}
         for station, sound, could_s in zip(stations, sounds, could_begin_s, strict=True):
             tick = station.due_tick - 1
-            if tick >= oldest_tick:
+            if tick >= oldest_tick - station.ahead_blocks:
                 job = (station.publisher, station.performance.next_block - 1, sound.pcm, could_s, time_of(tick))
                 jobs.setdefault(station.order % _NUM_PUBLISHERS, []).append(job)
         for number, batch in jobs.items():
@@ -566,8 +568,7 @@ class Worker:
     def _keep_all(self) -> None:
         """The server process was killed: keep what plays as it is, so that the next one has nothing to do again."""
         for station in self._stations.values():
-            slept = Slept(station.id, station.performance.next_block, station.performance.num_controls)
-            self._keeper.submit(self._write_sleeper, station.performance.snapshot(), slept)
+            self._write_down(station)
 
     # --- sleeping and giving way -------------------------------------------------------------------------------------
 
@@ -576,13 +577,18 @@ class Worker:
         if station.is_behind:
             return
         self._leaving[station.id] = self._stations.pop(station.id)
-        performance = station.performance
-        performance.forget()
-        slept = Slept(station.id, performance.next_block, performance.num_controls)
-        self._keeper.submit(self._write_sleeper, performance.snapshot(), slept)
+        station.performance.forget()
+        self._write_down(station)
 
-    def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept) -> None:
-        """On the keeping thread."""
+    def _write_down(self, station: _Station) -> None:
+        performance = station.performance
+        slept = Slept(station.id, performance.next_block, performance.num_controls)
+        published = self._publisher_of(station).submit(lambda: None)
+        self._keeper.submit(self._write_sleeper, performance.snapshot(), slept, published)
+
+    def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept, published: Future[None]) -> None:
+        """On the keeping thread. Its last block is there before anybody knows that it sleeps."""
+        published.result()
         why = self._write_asleep(slept.station, snapshot)
         self._written.append(slept if why is None else _StillAwake(slept.station, why))
 
@@ -663,7 +669,7 @@ class Worker:
             return
         play_head = (tick_at(time.monotonic()) - station.first_tick) * BLOCK_FRAMES
         for event in station.performance.announcements():
-            if event.at.frame >= play_head - BLOCK_FRAMES:
+            if event.at.frame >= play_head - (1 + station.ahead_blocks) * BLOCK_FRAMES:
                 self._pipe.send(Happened(station.id, event_message(event)))
 
     def _tell_status(self, station: _Station) -> None:
