@@ -522,7 +522,7 @@ class Performance:
             before = controller.section(beat - 1) if section is None and beat else section
             section = controller.section(beat)
             if section != before:
-                ahead["section", beat] = Section(at, section)
+                ahead["section", beat] = Section(at, section[0])
             ahead["beat", beat] = Beat(at)
         for entrance in controller.states_within(first_beat, last_beat):
             if (frame := controller.frame_of_beat(entrance.beat)) in still_to_sound:

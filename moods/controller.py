@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
-from moods.control import Cancel, Control, End, Hit, Parameter, Section, State, Steer
+from moods.control import Cancel, Control, End, Hit, Parameter, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
 from moods.driving import Driving
@@ -29,10 +29,12 @@ from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, joined, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
+from moods.sections import Sections
 from moods.stinger import StingerFigure, own_figures
 from moods.succession import Entrance, Succession
 from moods.targets import fader_db, opening_point
 from moods.timeline import LONGEST_S, Timeline, TimelineHit
+from moods.turns import Turns
 
 LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
 BLOCK_FRAMES = FRAMES_PER_SECOND // 50
@@ -96,16 +98,6 @@ def _marked_places(timeline: Timeline) -> list[tuple[str, int]]:
     return [(name, round(at * FRAMES_PER_SECOND)) for name, at in places if name]
 
 
-def _is_built(control: Control) -> bool:
-    match control:
-        case Section():
-            return False
-        case Steer():
-            return control.how == "glide"
-        case _:
-            return True
-
-
 @cache
 def _key(tonic: int, scale: str) -> Key:
     return Key(tonic, scale)
@@ -143,15 +135,16 @@ class Controller:
         self._drawn_by: Sequence[tuple[range, int]] = ()
         plan = self.plan
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
-        self._course = course = Course(self.seed, form, point, self.plan)
-        ramps, self._ending = Ramps(course), Ending(course.clock, form, block_frames)
-        self._cues = Cues(course.clock, form, self._ending, own_figures(fields.stingers))
-        leitmotif = Leitmotif(course.clock, form, fields.themes, fields.theme)
+        sections = Sections(form, self.seed)
+        self._course = course = Course(self.seed, sections, point, self.plan)
+        ramps, self._ending = Ramps(course), Ending(course.clock, sections, block_frames)
+        self._cues = Cues(course, self._ending, own_figures(fields.stingers))
+        leitmotif = Leitmotif(course.clock, sections, fields.themes, fields.begun_theme)
         self._marked = [] if timeline is None else _marked_places(timeline)
         self._driving = Driving(ramps, fields.parameters)
-        self._states = Succession(course.clock, form, fields.matrix, self._ask, self._driving.driven)
+        self._states = Succession(course.clock, sections, fields.matrix, self._ask, self._driving.driven)
         self._parts: tuple[Part, ...] = (
-            ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
+            Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
         )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
@@ -216,9 +209,10 @@ class Controller:
         )
         return self._assemble(at, self._lent(at), colour)
 
-    def section(self, beat: int) -> str:
-        """The section that `beat` (from 0) belongs to, as its intent has it."""
-        return self._lent(self._course.beat_moment(beat)).position.section
+    def section(self, beat: int) -> tuple[str, int]:
+        """The section that `beat` (from 0) belongs to, as its intent has it, and the beat with which it began."""
+        name = self._lent(self._course.beat_moment(beat)).position.section
+        return name, 0 if name == "outro" else self._course.form.section_beat(beat)
 
     def holds_until(self, frame: int) -> int:
         """The first frame after `frame` at which what is heard of `intent` (loudness, energy, brightness, tempo, gains,
@@ -287,7 +281,7 @@ class Controller:
         return self._cues.over_before(frame)
 
     def _lent(self, at: Moment) -> Lent:
-        lent = Lent(self._course.form.position_at(int(at.beat) // BEATS_PER_BAR))
+        lent = Lent(self._course.form.position_of(int(at.beat)))
         for part in self._parts:
             part.lend(lent, at)
         return lent
@@ -308,12 +302,11 @@ class Controller:
         has_theme = lent.theme is not None and not track[MUTE_TRACKS[_LEAD]].value(at)
         active[_LEAD] |= has_theme
         cue = lent.cue
+        if lent.is_bridge and cue == "none":
+            active[_DRUMS] = False
+        num_fill_beats = 2 if colour.energy >= FILL_ENERGY else 1
         if cue == "none" and active[_DRUMS] and lent.beats_to_end is None:
-            is_near = beat_in_bar == BEATS_PER_BAR - 1 or (
-                beat_in_bar == BEATS_PER_BAR - 2 and colour.energy >= FILL_ENERGY
-            )
-            if is_near and course.form.is_filled(bar):
-                cue = "fill"
+            cue = "fill" if course.form.is_filled(beat, num_fill_beats) else "none"
         if lent.stinger is not None:
             active[_LEAD] = False
         return Intent(
@@ -376,8 +369,6 @@ class Controller:
         """
         first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
         edge = Edge(frame, first_beat, self._num_asked)
-        if not _is_built(control):
-            raise BadControl(f"{control.type} is not available in this version")
         control = self._without_marker(control, frame)
         changes = self._ask(control, edge)
         if isinstance(control, Cancel) and not changes:

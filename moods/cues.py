@@ -12,20 +12,20 @@ from math import ceil
 from operator import attrgetter
 from typing import Any
 
-from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.control import Cancel, Control, Hit, Stinger
+from moods.clock import FRAMES_PER_SECOND
+from moods.control import Cancel, Control, Hit, Steer, Stinger
+from moods.course import Course
 from moods.ending import Ending
 from moods.errors import BadControl, OutOfRange
 from moods.fields import Seconds
-from moods.form import Form
 from moods.glide import NEVER, Moment
 from moods.intent import num_cut_beats
 from moods.part import Change, Edge, Lent, Reach, at_once, change_from
-from moods.places import next_beat
+from moods.places import MAX_AHEAD_SECONDS, next_beat, seam_beat
 from moods.stinger import StingerFigure, find_stinger
 
-MAX_AHEAD_SECONDS = 3600.0
-"""How far ahead a position in seconds may lie: the tempo map is worked out up to there at once."""
+_SEAM_STRENGTH = 0.49
+"""Of the hit that marks a cut: as strong as one may be after which the music goes on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ class Cues:
 
     name = "cues"
 
-    def __init__(self, clock: Clock, form: Form, ending: Ending, own: Mapping[str, StingerFigure]) -> None:
+    def __init__(self, course: Course, ending: Ending, own: Mapping[str, StingerFigure]) -> None:
         """`own` are the station's own stingers."""
-        self._clock, self._form, self._ending, self._own = clock, form, ending, own
+        self._course, self._clock, self._ending, self._own = course, course.clock, ending, own
         self._num_asked = 0
         self._remember([])
 
@@ -158,6 +158,8 @@ class Cues:
         match control:
             case Hit() | Stinger():
                 return self._cue(control, edge)
+            case Steer(how="cut" | "bridge"):
+                return self._mark(seam_beat(self._course, control, edge), control.id, edge)
             case Cancel():
                 return self._cancel(control, edge)
             case _:
@@ -175,6 +177,17 @@ class Cues:
             raise BadControl(f"{control.type} comes too late: the music ends at {seconds:.2f} s; ask for it earlier")
         self._add(planned)
         return Change(self._fields_of(planned), max(edge.beat, planned.first_beat), effective_frame=frame)
+
+    def _mark(self, beat: int, control_id: str | None, edge: Edge) -> Change | None:
+        """A hit where the music is cut, and what leads there if there is time."""
+        if self._ending.is_after(beat, self._clock.frame_of_beat(beat)):
+            return None
+        planned = Cue(self._num_asked, control_id, None, _SEAM_STRENGTH, beat, 0.0, None, None)
+        planned = replace(planned, fill_beat=self._fill_beat(planned, edge))
+        self._add(planned)
+        return Change(
+            self._fields_of(planned), max(edge.beat, planned.first_beat), effective_frame=self.frame_of(planned)
+        )
 
     def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
         """Remove what the control asked for and has not begun."""
@@ -227,15 +240,20 @@ class Cues:
             beat, offset = self._beat_and_offset(frame)
         else:
             assert isinstance(control.at, str), control.at
-            beat, offset = next_beat(self._form, control.at, earliest_beat), 0.0
+            beat, offset = next_beat(self._course.form, control.at, earliest_beat), 0.0
         if isinstance(control, Stinger):
             return Cue(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)
         # A pickup that has begun stays, though the hit it belonged to is replaced.
         planned = Cue(self._num_asked, control.id, None, control.strength, beat, offset, frame, None)
         if self._must_lie_over(planned):
             return replace(planned, is_over=True)
-        fill_beats = [p.fill_beat for p in self._likes_of(planned)] if beat == earliest_beat else [beat - 1]
-        return replace(planned, fill_beat=next(iter(fill_beats), None))
+        return replace(planned, fill_beat=self._fill_beat(planned, edge))
+
+    def _fill_beat(self, hit: Cue, edge: Edge) -> int | None:
+        """The beat that leads into a hit; None where that is not open any more."""
+        if hit.beat > edge.beat:
+            return hit.beat - 1
+        return next((p.fill_beat for p in self._likes_of(hit)), None)
 
     def _must_lie_over(self, hit: Cue) -> bool:
         """Does a beat that is open leave no room to be composed around the hit?"""

@@ -12,11 +12,12 @@ from typing import Any
 from moods.clock import BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, End
 from moods.errors import BadControl, OutOfRange
-from moods.form import Form, FormPosition
+from moods.form import FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR, MUTE_DB, NO_RECALL
 from moods.part import Change, Edge, Lent, Reach, at_once, change_from, least
 from moods.places import next_beat
+from moods.sections import Sections
 
 DEFAULT_AT = {"cadence": "phrase", "ring": "bar", "fade": "now", "stop": "now", "loop": "bar"}
 RING_SECONDS = {"cadence": 4.0, "ring": 6.0}
@@ -70,7 +71,7 @@ class Ending:
 
     name = "ending"
 
-    def __init__(self, clock: Clock, form: Form, block_frames: int) -> None:
+    def __init__(self, clock: Clock, form: Sections, block_frames: int) -> None:
         self._clock, self._form, self._block_frames = clock, form, block_frames
         self._planned: PlannedEnding | None = None
 
@@ -200,7 +201,7 @@ def chord_window(how: str, duration_s: float) -> tuple[float, float, float] | No
 
 
 def plan_ending(
-    control: End, clock: Clock, form: Form, edge: Edge, planned: PlannedEnding | None = None
+    control: End, clock: Clock, form: Sections, edge: Edge, planned: PlannedEnding | None = None
 ) -> PlannedEnding:
     """Work out an ending that is asked for at `edge`.
 
@@ -252,7 +253,7 @@ def _fade(control: End, start_frame: int, frame: int, stop_frame: int | None) ->
     return PlannedEnding(control, None, None, start_frame, start_frame + length)
 
 
-def _last_beat(clock: Clock, form: Form, earliest_beat: int, stop_frame: int) -> int | None:
+def _last_beat(clock: Clock, form: Sections, earliest_beat: int, stop_frame: int) -> int | None:
     """The piece's own last beat; without such the last bar that leaves the chord time to ring until `stop_frame`;
     failing that a beat; None: no room."""
     if form.end_beat is not None and form.end_beat >= earliest_beat:

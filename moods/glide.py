@@ -48,7 +48,7 @@ class Ramp:
     target: Value
     id: str | None  # of the control that asked for it
     number: int = 0  # and its number
-    is_exact: bool = False  # a tempo has arrived where the span is over, however large its steps
+    is_exact: bool = False  # a tempo has arrived where the span is over, however far; a key comes without pivot
     asked_frame: int | None = None  # where it was asked for in seconds: it stays there when the tempo changes
     start: Value = None  # the value at the start, once it has been needed
     is_start_known: bool = False

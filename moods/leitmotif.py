@@ -12,11 +12,12 @@ from moods.clock import FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, Theme
 from moods.errors import OutOfRange
 from moods.fields import Seconds
-from moods.form import Form, FormPosition
+from moods.form import FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent, at_once, change_from
 from moods.places import next_beat
+from moods.sections import Sections
 from moods.theme import Melody, find_theme
 from moods.tune import Tune
 
@@ -42,7 +43,7 @@ class Leitmotif:
 
     name = "leitmotif"
 
-    def __init__(self, clock: Clock, form: Form, themes: Mapping[str, Melody], first: str | None) -> None:
+    def __init__(self, clock: Clock, form: Sections, themes: Mapping[str, Melody], first: str | None) -> None:
         self._clock, self._form, self._themes = clock, form, themes
         self._asked: list[Asked] = [] if first is None else [Asked(0, first)]
 

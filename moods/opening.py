@@ -63,6 +63,12 @@ class Opening(MoodFields, StateTables):
         own = self if self.initial is None else self.matrix.fields(self.initial)
         return driven_by(own, self.default_values, self.parameters)
 
+    @property
+    def begun_theme(self) -> str | None:
+        """The theme that is played from the beginning: its own, or that of its initial state."""
+        initial = None if self.initial is None else self.states[self.initial]
+        return self.theme if initial is None or initial.theme is None else initial.theme
+
     @model_validator(mode="before")
     @classmethod
     def _short_enough(cls, asked: Any) -> Any:

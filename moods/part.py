@@ -90,6 +90,7 @@ class Lent:
     theme: tuple[Tune, int] | None = None
     key_ahead: tuple[int, str] | None = None
     beats_to_key: int | None = None
+    is_bridge: bool = False
 
 
 class Part(Protocol):

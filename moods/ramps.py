@@ -12,12 +12,11 @@ from typing import Any
 from moods.clock import FRAMES_PER_SECOND
 from moods.control import Cancel, Control, Duck, Steer, Transport
 from moods.course import COLOUR_TRACKS, Course
-from moods.errors import OutOfRange
 from moods.fields import At, MoodFields, Seconds
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent, Reach
-from moods.places import next_beat
+from moods.places import frame_of_second, next_beat, note_beat, seam_beat
 from moods.targets import TRACKS, fader, gains_of, targets_of
 
 _KEY_TRACKS = frozenset({"key", "mood.key"})
@@ -27,10 +26,6 @@ _NAMES = {"duck": "gain_db", "slow": "rate"}
 _DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
 _TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
 _TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
-MAX_AHEAD_SECONDS = 3600.0
-"""How far ahead a position in seconds may lie: the tempo map is worked out up to there at once."""
-EARLY_FRAMES = FRAMES_PER_SECOND // 40
-"""Notes that are to change at a second change with a beat that begins so shortly before it, too."""
 
 
 class Ramps:
@@ -81,6 +76,8 @@ class Ramps:
 
     def _steered(self, control: Steer, edge: Edge) -> list[tuple[str, Ramp]]:
         ramps: list[tuple[str, Ramp]] = []
+        if control.how != "glide":
+            return self._cut_in(control, edge)
         tracks, span = self._course.tracks, control.span
         for field, target in targets_of(control.set).items():
             for name, default_at in TRACKS[field]:
@@ -89,8 +86,10 @@ class Ramps:
                 if span is not None and default_at == "phrase":
                     default_at = "bar"  # what is told how long it takes need not wait so long to begin
                 ramp = self._ramp(name, default_at if control.at is None else control.at, edge, control.id)
-                ramp.target, ramp.span, ramp.is_exact = target, self._span(name, span, target, ramp), span is not None
-                if name in _KEY_TRACKS and span is not None and not edge.ahead_s:
+                ramp.target, ramp.span = target, self._span(name, span, target, ramp)
+                if name not in _KEY_TRACKS:
+                    ramp.is_exact = span is not None
+                elif span is not None and not edge.ahead_s:
                     self._put_off(ramp, span)
                 ramps.append((name, ramp))
         for layer, gain in gains_of(control.set).items():
@@ -99,6 +98,22 @@ class Ramps:
             ramps.append((f"layer.{layer}", ramp))
             ramps += self._mute(layer, ramp, edge)
         return ramps
+
+    def _cut_in(self, control: Steer, edge: Edge) -> list[tuple[str, Ramp]]:
+        """All fields at once, colour too, on the beat where the cut is."""
+        beat = float(seam_beat(self._course, control, edge))
+        targets = {
+            name: target
+            for field, target in targets_of(control.set).items()
+            for name, _ in TRACKS[field]
+            if not (field in _LEFT_OPEN and target is None and self._course.tracks[name].final() is None)
+        }
+        for layer, gain in gains_of(control.set).items():
+            targets |= {f"layer.{layer}": fader(gain), f"mute.{layer}": float(gain == "mute")}
+        return [
+            (name, Ramp(beat, None, AT_ONCE, target, control.id, edge.number, is_exact=True))
+            for name, target in targets.items()
+        ]
 
     def drive(self, fields: MoodFields, smooth_s: float, edge: Edge) -> Change | None:
         """Let fields follow at once: level and colour over so many seconds, notes from the next beat on."""
@@ -137,7 +152,7 @@ class Ramps:
         clock = self._course.clock
         if track in COLOUR_TRACKS:
             return clock.beats_at(frame)
-        return float(max(edge.beat, clock.first_beat_from(max(edge.frame, frame - EARLY_FRAMES))))
+        return float(note_beat(self._course, frame, edge))
 
     def _span(self, track: str, asked: Span | None, target: Any, ramp: Ramp) -> Span:
         if track in _KEY_TRACKS:
@@ -239,15 +254,6 @@ class Ramps:
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self._course.restore(snapshot)
-
-
-def frame_of_second(at: Seconds, edge: Edge) -> int:
-    """Where that second begins. Raises `OutOfRange`."""
-    frame, soonest = round(at.seconds * FRAMES_PER_SECOND), edge.frame / FRAMES_PER_SECOND
-    furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)
-    if not edge.frame <= frame <= furthest * FRAMES_PER_SECOND:
-        raise OutOfRange("at.seconds", at.seconds, math.ceil(soonest * 100) / 100, furthest)
-    return frame
 
 
 def _field_of(track: str) -> str:

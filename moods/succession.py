@@ -14,15 +14,14 @@ from math import ceil
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.control import Cancel, Control, Section, State, Steer, Stinger
+from moods.control import Cancel, Control, Section, State, Steer, Stinger, Theme
 from moods.errors import BadControl
 from moods.fields import At, MoodFields, Seconds
-from moods.form import Form
 from moods.glide import NEVER, Moment, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent, Reach, joined
-from moods.places import next_beat
-from moods.ramps import EARLY_FRAMES, frame_of_second
+from moods.places import EARLY_FRAMES, frame_of_second, next_beat
+from moods.sections import Sections
 from moods.states import PREVIOUS, Passage, StateMatrix, check_known
 
 FILL_BEATS = 2
@@ -54,7 +53,7 @@ class Succession:
     name = "states"
 
     def __init__(
-        self, clock: Clock, form: Form, matrix: StateMatrix, ask: Ask, driven: Callable[[MoodFields], MoodFields]
+        self, clock: Clock, form: Sections, matrix: StateMatrix, ask: Ask, driven: Callable[[MoodFields], MoodFields]
     ) -> None:
         """`ask` has the other parts take a control; `driven` puts into a state's fields what parameters drive."""
         self._clock, self._form, self._matrix, self._ask, self._driven = clock, form, matrix, ask, driven
@@ -131,6 +130,8 @@ class Succession:
         left = None if before is None else before.name
         passage = self._matrix.passage(left, name).asked(control.how, control.over)
         earliest = self._earliest(before, name, passage, edge)
+        if passage.how == "bridge":
+            earliest = max(earliest, edge.beat + BEATS_PER_BAR)
         beat = self._place(passage.at if control.at is None else control.at, earliest, edge)
         if heading is not None and is_headed_for and heading.is_return and heading.beat <= beat:
             return None  # it comes back by itself before that
@@ -185,9 +186,11 @@ class Succession:
 
     def _earliest(self, before: Entrance | None, name: str, passage: Passage, edge: Edge) -> int:
         """The first beat from which on a state may follow the one before."""
+        earliest = edge.beat + BEATS_PER_BAR if passage.how == "bridge" else edge.beat
         if before is None:
-            return edge.beat
-        earliest = edge.beat if before.beat < edge.beat else before.beat + BEATS_PER_BAR
+            return earliest
+        if before.beat >= edge.beat:
+            earliest = max(earliest, before.beat + BEATS_PER_BAR)
         if self._matrix.priority(name) > self._matrix.priority(before.name):
             return earliest
         return max(earliest, self._after(before, passage.min_dwell, edge))
@@ -213,20 +216,25 @@ class Succession:
         edge = edge._replace(number=-self._num_asked)  # each state is asked for by itself, also one that comes back
         there = edge._replace(frame=max(edge.frame, self._clock.frame_of_beat(beat)), beat=beat)
         is_now = is_now and beat == edge.beat
+        # A cut knows what is open before it, and so whether something can lead there; a glide begins on its beat.
+        is_sudden = passage.how != "glide"
+        at: At = Seconds(seconds=there.frame / FRAMES_PER_SECOND) if is_sudden else "now" if is_now else "beat"
         steer = Steer(
             set=self._driven(self._matrix.fields(entrance.name)),
-            at="now" if is_now else "beat",
+            at=at,
             over=passage.over,
             how=passage.how,
             id=entrance.key,
         )
-        changes = self._ask(steer, edge if is_now else there)
+        changes = self._ask(steer, edge if is_sudden or is_now else there)
         if state.section is not None:
             changes += self._ask(Section(do="go", to=state.section, at="beat", id=entrance.key), there)
         elif left is not None and left.hold and passage.how == "glide":
             changes += self._ask(Section(do="leave", at="beat", id=entrance.key), there)
         if state.hold:
             changes += self._ask(Section(do="stay", at="beat", id=entrance.key), there)
+        if state.theme is not None or (left is not None and left.theme is not None):
+            changes += self._ask(Theme(name=state.theme, at="beat", id=entrance.key), there)
         if passage.stinger is not None:
             with suppress(BadControl):  # the music ends before
                 changes += self._ask(Stinger(name=passage.stinger, at="beat", id=entrance.key), there)
