@@ -1,7 +1,7 @@
 """Listens to many stations from one process of its own, cheaply: it shares the machine with the server it listens to.
 
-In: stations of a running server; out: for each the frame, a digest of the samples and the moment of every block that
-came. `Audience` is the handle in the benchmark's process.
+In: stations of a running server; out: for each the frame, a digest of the samples, how loud it was and the moment
+of every block that came. `Audience` is the handle in the benchmark's process.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
-from engine.audio import BLOCK_FRAMES
+import numpy as np
+
+from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from streaming.pacing import prefer_to_others
 
 _BINARY, _CLOSE, _PING, _PONG = 2, 8, 9, 10
 _JOIN_S = 20.0
+_PARTS = 4
+"""Of a block, each told by its peak."""
+_SILENT = 1e-4
 
 
 def digest_of(samples: bytes) -> bytes:
@@ -39,6 +44,8 @@ class Heard:
     digests: list[bytes] = field(default_factory=list)
     arrivals_s: list[float] = field(default_factory=list)
     """Monotonic."""
+    peaks: list[float] = field(default_factory=list)
+    """Of every 5 ms; only where samples are asked for as float32."""
     ended: str | None = None
     """How the server ended it, if it did."""
 
@@ -46,6 +53,20 @@ class Heard:
     def breaks(self) -> int:
         """How often a block did not begin where the last one ended."""
         return sum(b - a != BLOCK_FRAMES for a, b in zip(self.frames, self.frames[1:], strict=False))
+
+    def longest_silence_ms(self, since_s: float) -> float:
+        """Of what came after a moment, below −80 dBFS."""
+        begin = _PARTS * sum(at_s < since_s for at_s in self.arrivals_s)
+        longest = run = 0
+        for peak in self.peaks[begin:]:
+            run = run + 1 if peak < _SILENT else 0
+            longest = max(longest, run)
+        return longest * 1000 * BLOCK_FRAMES / _PARTS / SAMPLE_RATE
+
+    def longest_wait_ms(self, since_s: float) -> float:
+        """For a block, after a moment."""
+        arrivals_s = [at_s for at_s in self.arrivals_s if at_s >= since_s]
+        return 1000 * max(b - a for a, b in zip(arrivals_s, arrivals_s[1:], strict=False))
 
 
 class _Socket:
@@ -68,7 +89,7 @@ class _Socket:
             received += piece
         head, _, rest = received.partition(b"\r\n\r\n")
         assert re.match(rb"HTTP/1\.1 101 ", head), head
-        self._buffer = bytearray(rest)
+        self._buffer, self._has_samples = bytearray(rest), audio_format == "pcm_f32le"
         self._socket.setblocking(False)
         self.heard = Heard()
 
@@ -103,7 +124,10 @@ class _Socket:
             if opcode == _BINARY:
                 (frame,) = struct.unpack_from("<Q", buffer, body)
                 self.heard.frames.append(frame)
-                self.heard.digests.append(digest_of(buffer[body + 8 : body + length]))
+                samples = bytes(buffer[body + 8 : body + length])
+                self.heard.digests.append(digest_of(samples))
+                if self._has_samples:
+                    self.heard.peaks += np.abs(np.frombuffer(samples, "<f4").reshape(_PARTS, -1)).max(axis=1).tolist()
                 self.heard.arrivals_s.append(now_s)
             elif opcode == _PING:
                 self._answer(_PONG, bytes(buffer[body : body + length]))
@@ -120,7 +144,7 @@ class _Socket:
 
 
 def _listen(pipe: Connection, url: str, audio_format: str) -> None:
-    """The process: a station to join comes as its id, None asks for what was heard.
+    """The process: a station to join comes as its id and the listener's name, None asks for what was heard.
 
     Listeners elsewhere would not wait for this machine's time, so it is not kept waiting either.
     """
@@ -136,21 +160,22 @@ def _listen(pipe: Connection, url: str, audio_format: str) -> None:
                 if reader.heard.ended is not None:
                     poll.unregister(descriptor)
                 continue
-            station = pipe.recv()
-            if station is None:
+            joined = pipe.recv()
+            if joined is None:
                 pipe.send({name: reader.heard for name, reader in sockets.values()})
                 for _, reader in sockets.values():
                     reader.close()
                 return
+            station, name = joined
             reader = _Socket(url, station, audio_format)
             reader.parse()
-            sockets[reader.fileno()] = (station, reader)
+            sockets[reader.fileno()] = (name, reader)
             poll.register(reader.fileno(), select.POLLIN)
             pipe.send(None)
 
 
 class Audience:
-    """One listener for each station that is joined."""
+    """Listeners, each to a station that is joined."""
 
     def __init__(self, url: str, audio_format: str = "pcm_f32le") -> None:
         context = multiprocessing.get_context("spawn")
@@ -164,13 +189,13 @@ class Audience:
         assert self._process.pid is not None
         return self._process.pid
 
-    def join(self, station: str) -> None:
-        """Listen to `station` from now on."""
-        self._pipe.send(station)
+    def join(self, station: str, name: str | None = None) -> None:
+        """Listen to `station` from now on, as the station's only listener or under a name."""
+        self._pipe.send((station, name or station))
         self._pipe.recv()
 
     def leave(self) -> dict[str, Heard]:
-        """Stop listening; what was heard, by station."""
+        """Stop listening; what was heard, by station or by name."""
         self._pipe.send(None)
         heard = self._pipe.recv()
         self._process.join()

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -44,12 +45,12 @@ class Server:
     def processes(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
 
-    def wait_for_all_engines(self) -> None:
+    def wait_for_all_engines(self, trust: ssl.SSLContext | bool = True) -> None:
         """The first engine makes the server ready; the others start then, and take time from what is measured."""
         engines = Config().num_engines
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
-            if f"undersong_engines {engines}.0" in httpx.get(f"{self.url}/metrics", timeout=10).text:
+            if f"undersong_engines {engines}.0" in httpx.get(f"{self.url}/metrics", timeout=10, verify=trust).text:
                 return
             time.sleep(0.1)
         raise RuntimeError(f"the server has not started {engines} engines")
@@ -68,11 +69,16 @@ def free_port() -> int:
 
 @contextmanager
 def running_server(
-    *, settings: str = "", environment: Mapping[str, str] | None = None, clone: Path | None = None
+    *,
+    settings: str = "",
+    environment: Mapping[str, str] | None = None,
+    clone: Path | None = None,
+    tls: tuple[Path, Path] | None = None,
 ) -> Iterator[Server]:
     """Start `undersong serve` as a user does, wait until it is ready, stop it by Ctrl-C at the end.
 
-    `settings` is the text of its undersong.toml; `environment` is added to ours; with a `clone` it is `make serve` in
+    `settings` is the text of its undersong.toml, `tls` are the files of a certificate and its key; `environment` is
+    added to ours; with a `clone` it is `make serve` in
     that folder. A server that does not become ready,
     or that has to be killed, is an error that carries its output.
     """
@@ -81,6 +87,9 @@ def running_server(
         config.write_text(settings)
         port = free_port()
         options = ["--port", str(port), "--config", str(config)]
+        if tls is not None:
+            options += ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])]
+        url, trust = f"http{'s' if tls else ''}://127.0.0.1:{port}", trusting(tls)
         command = [sys.executable, "-m", "streaming.cli", "serve", *options]
         if clone is not None:
             command = ["make", "serve", f"PYTHON={sys.executable}", f"ARGS={shlex.join(options)}"]
@@ -88,11 +97,11 @@ def running_server(
         with log.open("w") as output:
             process = subprocess.Popen(
                 command, cwd=clone or ROOT, stdout=output, stderr=output,
-                env={**os.environ, **(environment or {})}, start_new_session=True,
+                env={**os.environ, "XDG_STATE_HOME": folder, **(environment or {})}, start_new_session=True,
             )  # fmt: skip
         try:
-            _wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, log)
-            yield Server(f"http://127.0.0.1:{port}", psutil.Process(process.pid), time.monotonic() - began)
+            _wait_until_ready(f"{url}/readyz", process, log, trust)
+            yield Server(url, psutil.Process(process.pid), time.monotonic() - began)
         finally:
             try:
                 _stop(process)
@@ -100,11 +109,16 @@ def running_server(
                 print(log.read_text(), file=sys.stderr)  # pytest shows it where a test failed
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def trusting(tls: tuple[Path, Path] | None) -> ssl.SSLContext | bool:
+    """What a client trusts of a server under a certificate of its own."""
+    return True if tls is None else ssl.create_default_context(cafile=tls[0])
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, trust: ssl.SSLContext | bool) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(url, timeout=1).status_code == 200:
+            if httpx.get(url, timeout=1, verify=trust).status_code == 200:
                 return
         except httpx.TransportError:
             pass
@@ -113,7 +127,9 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C, then by force; whatever of its session is left goes too."""
+    """Ctrl-C, then by force; whatever of its session is left goes too. One that has been ended already is left so."""
+    if process.poll() is not None:
+        return
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(10)

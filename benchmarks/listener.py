@@ -29,6 +29,8 @@ class WhepListener:
         self._url = url
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._first = asyncio.Event()
+        self.session = ""
+        """The listening session's id, once it is connected."""
         self.arrivals: list[Arrival] = []
 
     async def connect(self, client: httpx.AsyncClient) -> None:
@@ -40,6 +42,7 @@ class WhepListener:
         headers = {"Content-Type": "application/sdp"}
         answer = await client.post(self._url, content=self._pc.localDescription.sdp, headers=headers)
         answer.raise_for_status()
+        self.session = answer.headers["Location"].rpartition("/")[2]
         await self._pc.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
         await asyncio.wait_for(self._first.wait(), 10)
 

@@ -29,6 +29,7 @@ from moods.errors import MoodsError, OutOfRange
 from moods.fields import Seconds
 from moods.intent import Intent
 from moods.opening import Opening
+from moods.succession import Entrance
 
 _KEEP_FRAMES = 10 * SAMPLE_RATE
 """How much of the course's past a performance that forgets still knows."""
@@ -105,6 +106,8 @@ class Ack:
     """The earliest audible change."""
     fields: dict[str, StreamReach]
     """Where each field begins to change, and where it has arrived."""
+    is_idle: bool = False
+    """It asked for what is so anyway: it has no place among the controls that are done again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,16 @@ class Marker:
     strength: float
 
 
-Event = Beat | Section | Marker
+@dataclass(frozen=True, slots=True)
+class StateBegan:
+    """A state of the game begins."""
+
+    at: StreamPosition
+    name: str
+    previous: str | None
+
+
+Event = Beat | Section | Marker | StateBegan
 
 
 @dataclass(slots=True)
@@ -277,6 +289,10 @@ class Performance:
         """What sounds now."""
         return self.controller.intent(self.music_frame)
 
+    def state(self) -> Entrance | None:
+        """The state of the game that sounds now; None where the station is in none."""
+        return self.controller.state(self.controller.beat_at(self.music_frame))
+
     def heading(self) -> Intent:
         """What will sound in a moment if nothing more is asked."""
         return self.controller.intent(self.music_frame + _HEADING_FRAMES)
@@ -291,16 +307,16 @@ class Performance:
             raise self._in_stream_time(error, control) from error
         if applied.changed_since is not None:
             self.generator.revise(self.slot, applied.changed_since)
-        self._state.num_controls += 1
+        self._state.num_controls += not applied.is_idle
         effective = self._in_stream(applied.effective)
-        if isinstance(control, Transport | Panic):
+        if isinstance(control, Panic) or (isinstance(control, Transport) and control.do != "slow"):
             self._transport("panic" if isinstance(control, Panic) else control.do)
             effective = self.position()
         fields = {
             name: StreamReach(self._in_stream(reached.begin), self._in_stream(reached.arrive))
             for name, reached in applied.fields.items()
         }
-        return Ack(applied.id, effective, fields)
+        return Ack(applied.id, effective, fields, applied.is_idle)
 
     def _in_music_time(self, control: Control) -> Control:
         """Clients count seconds of the stream, the controller those of the music."""
@@ -474,6 +490,8 @@ class Performance:
         at, end = (state.num_controls, state.silent_frames), self.music_frame + BLOCK_FRAMES
         if at == state.told_at and end <= state.told_frame or not self.is_sounding:
             return []
+        # Whoever has not asked for long finds the beats between forgotten: they are past.
+        state.next_beat = max(state.next_beat, controller.beat_at(self.music_frame))
         while state.next_beat == 0 or controller.frame_of_beat(state.next_beat - 1) < end:
             state.next_beat += 1
         ahead = self._events(state.next_beat - 1)
@@ -506,6 +524,10 @@ class Performance:
             if section != before:
                 ahead["section", beat] = Section(at, section)
             ahead["beat", beat] = Beat(at)
+        for entrance in controller.states_within(first_beat, last_beat):
+            if (frame := controller.frame_of_beat(entrance.beat)) in still_to_sound:
+                at = self._in_stream(controller.position(frame))
+                ahead["state", entrance.beat] = StateBegan(at, entrance.name, entrance.previous)
         for cue, position in controller.cues_within(first_beat, last_beat):
             if position.frame in still_to_sound:
                 at = self._in_stream(position)

@@ -101,4 +101,9 @@ class Clock:
 
     def _extend(self) -> None:
         bpm = self._bpm_of_beat(self._first + len(self._frames) - 1)
-        self._frames.append(self._frames[-1] + round(60 * FRAMES_PER_SECOND / bpm))
+        self._frames.append(self._frames[-1] + frames_of_beat(bpm))
+
+
+def frames_of_beat(bpm: float) -> int:
+    """How long a beat is."""
+    return round(60 * FRAMES_PER_SECOND / bpm)

@@ -153,6 +153,10 @@ class Transport(_Control):
             raise BadControl(f"{field} is given with do {shown(self.do)}; only slow has it")
         return self
 
+    @property
+    def span(self) -> Span:
+        return read_over(0 if self.over is None else self.over)
+
 
 class Panic(_Control):
     """Instant, click-free silence, until `transport` plays again."""

@@ -11,9 +11,10 @@ from functools import cache
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
-from moods.control import Cancel, Control, End, Hit, Parameter, Section, State, Steer, Transport
+from moods.control import Cancel, Control, End, Hit, Parameter, Section, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
+from moods.driving import Driving
 from moods.ending import Ending
 from moods.errors import BadControl, UnknownMarker, shown
 from moods.fields import Marker, MoodFields, Seconds
@@ -25,10 +26,11 @@ from moods.leitmotif import Leitmotif
 from moods.mood import Mood, style_brightness
 from moods.names import nearest
 from moods.opening import Opening
-from moods.part import Change, Edge, Lent, Part, Reach, least
+from moods.part import Change, Edge, Lent, Part, joined, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
 from moods.stinger import StingerFigure, own_figures
+from moods.succession import Entrance, Succession
 from moods.targets import fader_db, opening_point
 from moods.timeline import LONGEST_S, Timeline, TimelineHit
 
@@ -38,6 +40,8 @@ BLOCK_FRAMES = FRAMES_PER_SECOND // 50
 FILL_ENERGY = 0.6
 """From this energy on a drum fill into a section takes two beats."""
 
+_SLOW_GAIN_DB = 8.0
+"""How much softer music would be in slow motion that stands still."""
 _DRUMS, _LEAD = LAYERS.index("drums"), LAYERS.index("lead")
 
 
@@ -57,6 +61,7 @@ class Applied:
     effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
     fields: dict[str, Reached]  # where each field begins to change, and where it has arrived
     changed_since: int | None  # the music frame from which on notes may be composed otherwise; None: all are as before
+    is_idle: bool = False  # it asked for what is so anyway: nothing has changed, and it need not be done again
 
 
 def _without_tempo(fields: MoodFields) -> MoodFields:
@@ -93,7 +98,7 @@ def _marked_places(timeline: Timeline) -> list[tuple[str, int]]:
 
 def _is_built(control: Control) -> bool:
     match control:
-        case State() | Parameter() | Section() | Transport(do="slow"):
+        case Section():
             return False
         case Steer():
             return control.how == "glide"
@@ -134,6 +139,7 @@ class Controller:
         self.revision = 0
         """Grows with every control: what was read of later frames may then be stale."""
         self._lead_frames = lead_frames
+        self._num_asked = 0
         self._drawn_by: Sequence[tuple[range, int]] = ()
         plan = self.plan
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
@@ -142,7 +148,11 @@ class Controller:
         self._cues = Cues(course.clock, form, self._ending, own_figures(fields.stingers))
         leitmotif = Leitmotif(course.clock, form, fields.themes, fields.theme)
         self._marked = [] if timeline is None else _marked_places(timeline)
-        self._parts: tuple[Part, ...] = (ramps, self._ending, self._cues, leitmotif, Pivots(course))
+        self._driving = Driving(ramps, fields.parameters)
+        self._states = Succession(course.clock, form, fields.matrix, self._ask, self._driving.driven)
+        self._parts: tuple[Part, ...] = (
+            ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
+        )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
         else:
@@ -151,7 +161,7 @@ class Controller:
     def _begin(self, timeline: Timeline, ramps: Ramps) -> None:
         """Ask for all that the timeline says, before anything is made."""
         ramps.begin(_without_tempo(timeline))
-        edge, controls = Edge(0, 0, LONGEST_S), list[Control]()
+        controls = list[Control]()
         for section in timeline.sections:
             fields = _without_tempo(section)
             if section.at == 0:
@@ -163,8 +173,10 @@ class Controller:
         ]
         controls.append(End(how=timeline.ending, at=Seconds(seconds=timeline.num_frames / FRAMES_PER_SECOND)))
         for control in controls:
+            edge = Edge(0, 0, self._num_asked, LONGEST_S)
             for part in self._parts:
                 part.apply(control, edge)
+            self._num_asked += 1
         for part in self._parts:
             part.replan(edge)
 
@@ -174,12 +186,13 @@ class Controller:
         """What is heard at `frame`: colour as it is there, the notes' side as of that moment."""
         at = self._course.moment(frame)
         track, lent = self._course.tracks, self._lent(at)
+        slow = track["slow"].value(at)
         colour = _Colour(
             valence=track["colour.valence"].value(at),
             energy=track["colour.energy"].value(at),
-            brightness=track["brightness"].value(at),
+            brightness=track["brightness"].value(at) * slow,
             layer_gains_db=tuple([fader_db(track[name].value(at)) for name in LAYER_TRACKS]),
-            gain_db=max(MUTE_DB, track["duck"].value(at) + lent.gain_db),
+            gain_db=max(MUTE_DB, track["duck"].value(at) + lent.gain_db + (slow - 1) * _SLOW_GAIN_DB),
             voice_room=track["voice"].value(at),
             texts=track["mood.texts"].value(at),
         )
@@ -243,6 +256,24 @@ class Controller:
         """The ending that was asked for leads into the music's own beginning."""
         return self._ending.loops
 
+    @property
+    def values(self) -> dict[str, float]:
+        """The parameters that have a value, as they are now."""
+        return self._driving.values
+
+    def state(self, beat: int) -> Entrance | None:
+        """The state that `beat` (from 0) is in."""
+        return self._states.at(beat)
+
+    def states_within(self, first_beat: int, last_beat: int) -> list[Entrance]:
+        """The states that begin on the beats `first_beat` … `last_beat`."""
+        return self._states.within(first_beat, last_beat)
+
+    @property
+    def state_heading(self) -> Entrance | None:
+        """The state that it will be in if nothing more is asked."""
+        return self._states.heading
+
     def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Cue, Position]]:
         """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""
         return [(cue, self.position(self._cues.frame_of(cue))) for cue in self._cues.within(first_beat, last_beat)]
@@ -290,7 +321,7 @@ class Controller:
             energy=colour.energy,
             tension=track["tension"].value(at),
             style=track["style"].value(at),
-            bpm=held.bpm if colour.composed_bpm is None else colour.composed_bpm,
+            bpm=course.heard_bpm(beat) if colour.composed_bpm is None else colour.composed_bpm,
             key=_key(*course.key_at(at)),
             density=track["density"].value(at),
             brightness=colour.brightness,
@@ -343,11 +374,12 @@ class Controller:
 
         Raises `BadControl` or `OutOfRange` and leaves the course as it was.
         """
-        edge = Edge(frame, self._course.clock.first_beat_from(frame + self._lead_frames))
+        first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
+        edge = Edge(frame, first_beat, self._num_asked)
         if not _is_built(control):
             raise BadControl(f"{control.type} is not available in this version")
         control = self._without_marker(control, frame)
-        changes = [change for part in self._parts if (change := part.apply(control, edge)) is not None]
+        changes = self._ask(control, edge)
         if isinstance(control, Cancel) and not changes:
             field = "id" if control.target is None else "target"
             raise BadControl(
@@ -355,8 +387,14 @@ class Controller:
             )
         if any(change.is_course_moved for change in changes):
             changes += [change for part in self._parts if (change := part.replan(edge)) is not None]
-        self.revision += 1
-        return self._applied(control.id, frame, changes)
+        is_idle = isinstance(control, State | Parameter) and not changes
+        self.revision += not is_idle
+        self._num_asked += not is_idle
+        return self._applied(control.id, frame, changes, is_idle)
+
+    def _ask(self, control: Control, edge: Edge) -> list[Change]:
+        """Let each part take a control."""
+        return [change for part in self._parts if (change := part.apply(control, edge)) is not None]
 
     def _without_marker(self, control: Control, frame: int) -> Control:
         """The same control with the second of the marker that it names. Raises `UnknownMarker`, `BadControl`."""
@@ -373,20 +411,17 @@ class Controller:
             raise BadControl(f"marker {shown(at.marker)} has passed, at {max(frames) / FRAMES_PER_SECOND:.2f} s")
         return control.model_copy(update={"at": Seconds(seconds=ahead / FRAMES_PER_SECOND)})
 
-    def _applied(self, control_id: str | None, frame: int, changes: list[Change]) -> Applied:
-        fields: dict[str, Reach] = {}
-        for change in changes:
-            for name, reach in change.fields.items():
-                fields[name] = reach.joined(fields.get(name))
-        effective = least(change.effective_frame for change in changes)
+    def _applied(self, control_id: str | None, frame: int, changes: list[Change], is_idle: bool) -> Applied:
+        change = joined(changes) or Change({})
+        effective = change.effective_frame
         if effective is None:
-            effective = min((reach.begin for reach in fields.values()), default=frame)
-        first_beat = least(change.first_beat for change in changes)
+            effective = min((reach.begin for reach in change.fields.values()), default=frame)
         return Applied(
             control_id,
             self.position(effective),
-            {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
-            None if first_beat is None else self.frame_of_beat(first_beat),
+            {name: Reached(*map(self.position, reach)) for name, reach in change.fields.items()},
+            None if change.first_beat is None else self.frame_of_beat(change.first_beat),
+            is_idle,
         )
 
     # --- memory ----------------------------------------------------------------------------------------------------
@@ -399,7 +434,7 @@ class Controller:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything remembered, as JSON values."""
-        return {"seed": self.seed} | {part.name: part.snapshot() for part in self._parts}
+        return {"seed": self.seed, "num_asked": self._num_asked} | {part.name: part.snapshot() for part in self._parts}
 
     @classmethod
     def restore(
@@ -412,6 +447,7 @@ class Controller:
     ) -> Controller:
         """A controller that answers as the one that made `snapshot`, which was given `opening`: the plan is its."""
         controller = cls(opening or Opening(), snapshot["seed"], lead_frames=lead_frames, block_frames=block_frames)
+        controller._num_asked = snapshot["num_asked"]
         for part in controller._parts:
             part.restore(snapshot[part.name])
         return controller

@@ -6,12 +6,13 @@ Remembers the tracks, the tempo map and the held beats from the last `forget_bef
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import asdict, dataclass
 from itertools import repeat
 from typing import Any
 
-from moods.clock import FRAMES_PER_SECOND, Clock
+from moods.clock import FRAMES_PER_SECOND, Clock, frames_of_beat
 from moods.form import Form
 from moods.glide import Moment, Ramp, Track, crossfade
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS
@@ -22,7 +23,17 @@ from moods.plan import Plan
 LAYER_TRACKS = tuple(f"layer.{name}" for name in LAYERS)
 MUTE_TRACKS = tuple(f"mute.{name}" for name in LAYERS)
 COLOUR_TRACKS = frozenset(
-    ["colour.valence", "colour.energy", "brightness", "mood.brightness", "mood.texts", "duck", "voice", *LAYER_TRACKS]
+    [
+        "colour.valence",
+        "colour.energy",
+        "brightness",
+        "mood.brightness",
+        "mood.texts",
+        "duck",
+        "voice",
+        "slow",
+        *LAYER_TRACKS,
+    ]
 )
 """Tracks that no note depends on: they may move at any frame. All others move on beats."""
 HEARD_TRACKS = tuple(sorted(COLOUR_TRACKS | {"style"}))
@@ -32,7 +43,7 @@ TEMPO_TRACKS = frozenset(["bpm", "mood.bpm"])
 """Tracks of which the tempo follows, in its own steps."""
 _MOST_SETTLING_BEATS = 128
 
-MAX_TEMPO_STEP = 0.1  # of the tempo, in one beat, however short the glide that was asked
+MAX_TEMPO_STEP = 0.1  # of the tempo, in one beat, where nobody said how long the change takes
 MOOD_TEMPO_STEP = 0.02  # of the tempo, in one beat, where the mood decides
 # Dead zones, so that a value resting on a border does not flap.
 TEMPO_DEAD_ZONE = 0.06
@@ -53,6 +64,7 @@ class Held:
     style_index: int  # the style that chose the scale
     playing: tuple[bool, ...]  # layers that the energy calls for, in the order of LAYERS
     is_driving: bool
+    rate: float  # of slow motion: what the tempo is multiplied by
 
 
 class Course:
@@ -94,6 +106,7 @@ class Course:
         tracks |= {"bpm": track(None), "mood.bpm": track(point.bpm), "mood.texts": track((), mix=crossfade)}
         key = None if point.key is None else (point.key.tonic, point.key.scale)
         tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0), "voice": track(0.0)}
+        tracks |= {"rate": track(1.0), "slow": track(1.0)}
         tracks |= {name: track(1.0) for name in LAYER_TRACKS} | {name: track(0.0) for name in MUTE_TRACKS}
         return tracks
 
@@ -123,8 +136,13 @@ class Course:
     def bpm_of_beat(self, beat: int) -> float:
         # A planned piece's end is asked for at once: nothing is worked out up to there but where beats lie.
         if self._plan is not None and self._keeps_to_plan:
-            return self._plan.bpm_at(beat)
-        return self.held(beat).bpm
+            return self._plan.bpm_at(beat) * self.tracks["rate"].value(self.beat_moment(beat))
+        return self.heard_bpm(beat)
+
+    def heard_bpm(self, beat: int) -> float:
+        """The tempo of what is held during `beat`, in slow motion too."""
+        held = self.held(beat)
+        return held.bpm * held.rate
 
     def composed_bpm(self, beat: int) -> float:
         """The tempo that notes are composed to: not that to which a plan bends it."""
@@ -143,13 +161,13 @@ class Course:
         bar has passed, for tempo is not worked out further ahead."""
         beat = int(at.beat)
         last = beat + BEATS_PER_BAR
-        bpm = self.held(beat).bpm
-        moved = next((ahead for ahead in range(beat + 1, last) if self.held(ahead).bpm != bpm), last)
+        bpm = self.heard_bpm(beat)
+        moved = next((ahead for ahead in range(beat + 1, last) if self.heard_bpm(ahead) != bpm), last)
         return min(self.clock.frame_of_beat(moved), *(self.tracks[name].holds_until(at) for name in HEARD_TRACKS))
 
     def reach(self, name: str, ramp: Ramp) -> Reach:
         """Where a ramp of a track begins and has arrived, as things stand; a tempo, where it is settled."""
-        begin = self.clock.frame_of_beat(int(ramp.beat)) if ramp.frame is None else ramp.frame
+        begin = self.tracks[name].first_frame(ramp)
         if name in TEMPO_TRACKS:
             return Reach(begin, self.clock.frame_of_beat(self._settled_beat(int(ramp.beat))))
         length, in_beats = ramp.span
@@ -159,11 +177,11 @@ class Course:
 
     def _settled_beat(self, beat: int) -> int:
         """The first beat from `beat` on whose tempo is the one that is headed for, or the last that is looked at."""
-        track = self.tracks["bpm"]
         for ahead in range(beat, beat + _MOST_SETTLING_BEATS):
-            held, ramp = self.held(ahead), track.ramp_at(ahead)
-            asked = track.base if ramp is None else ramp.target
-            if held.bpm == (held.mood_bpm if asked is None else asked):
+            held, asked = self.held(ahead), self.tracks["bpm"].ahead(ahead)
+            ramp, beats_left = self._tempo_ramp(self.beat_moment(ahead), held)
+            wanted = held.mood_bpm if asked is None else asked
+            if math.isclose(held.bpm, wanted) and (ramp is None or beats_left == 0):
                 return ahead
         return beat + _MOST_SETTLING_BEATS
 
@@ -195,13 +213,13 @@ class Course:
             "beat": self._first,
             "frame": self.clock.frame_of_beat(self._first),
             "before": None if self._before is None else asdict(self._before),
+            "held": asdict(self.held(self._first)),  # the ramp that it follows may be over and forgotten
             "tracks": {name: track.snapshot() for name, track in self.tracks.items()},
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        before = snapshot["before"]
-        self._before = None if before is None else Held(**before | {"playing": tuple(before["playing"])})
-        self._first, self._held = snapshot["beat"], []
+        self._before = None if snapshot["before"] is None else _held_of(snapshot["before"])
+        self._first, self._held = snapshot["beat"], [_held_of(snapshot["held"])]
         self.clock.restart(self._first, snapshot["frame"])
         for name, track in self.tracks.items():
             track.restore(snapshot["tracks"][name])
@@ -216,44 +234,75 @@ class Course:
         was_on = (None,) * len(thresholds) if previous is None else (*previous.playing, previous.is_driving)
         on = tuple(map(_switch, repeat(energy), thresholds, was_on))
         bpm = self._bpm(at, mood_bpm, previous)
-        return Held(bpm, mood_bpm, scale, scale_index, style_index, on[:-1], on[-1])
+        return Held(bpm, mood_bpm, scale, scale_index, style_index, on[:-1], on[-1], self.tracks["rate"].value(at))
 
     def _mood_bpm(self, beat: int, at: Moment, energy: float, previous: Held | None) -> float:
         if self._plan is not None:
             return self._plan.bpm_at(beat)
-        if previous is not None and beat % BEATS_PER_BAR:
+        track = self.tracks["mood.bpm"]
+        ramp, number = track.ramp_at(beat), None
+        if (
+            previous is not None
+            and ramp is not None
+            and ramp.is_exact
+            and self._beats_left(track, ramp, at, previous) > -1
+        ):
+            # It is to arrive at the tempo of the mood as it will be then.
+            number, energy = ramp.number, self.tracks["energy"].ahead(beat, ramp.number)
+            is_held = beat > ramp.beat and beat % BEATS_PER_BAR != 0
+        else:
+            is_held = beat % BEATS_PER_BAR != 0
+        if previous is not None and is_held:
             return previous.mood_bpm
-        preset: float | None = self.tracks["mood.bpm"].value(at)
+        preset: float | None = track.ahead(beat)
         if preset is not None:
             return preset
         drive = min(1.0, max(0.0, energy + self._tempo_offset))
-        wanted = float(round(style_bpm(self._style_ahead(beat), drive)))
+        wanted = float(round(style_bpm(self.tracks["style"].ahead(beat, number), drive)))
         if previous is not None and abs(wanted / previous.mood_bpm - 1) < TEMPO_DEAD_ZONE:
             return previous.mood_bpm
         return wanted
 
     def _bpm(self, at: Moment, mood_bpm: float, previous: Held | None) -> float:
-        track = self.tracks["bpm"]
-        ramp = track.ramp_at(at.beat)
-        asked = track.base if ramp is None else ramp.target
+        asked = self.tracks["bpm"].ahead(at.beat)
+        wanted = mood_bpm if asked is None else asked
         if previous is None:
-            return mood_bpm if asked is None else asked
+            return wanted
         if self._plan is not None and asked is None and previous.bpm == previous.mood_bpm:
             return mood_bpm
-        wanted, most, beats_left = mood_bpm, MOOD_TEMPO_STEP, 0.0
-        if asked is not None:
-            wanted, most = asked, MAX_TEMPO_STEP
-            if ramp is not None:
-                length = ramp.span.length if ramp.span.in_beats else ramp.span.length * previous.bpm / 60
-                beats_left = max(0.0, ramp.beat + length - at.beat)
+        ramp, beats_left = self._tempo_ramp(at, previous)
         step = (wanted - previous.bpm) / (beats_left + 1)
-        limit = most * previous.bpm
+        if ramp is not None and ramp.is_exact:
+            return wanted if beats_left == 0 else previous.bpm + step
+        limit = (MOOD_TEMPO_STEP if asked is None else MAX_TEMPO_STEP) * previous.bpm
         return previous.bpm + min(limit, max(-limit, step))
+
+    def _tempo_ramp(self, at: Moment, previous: Held) -> tuple[Ramp | None, float]:
+        """The ramp that leads the tempo at `at`, where a beat begins, and the beats left of it; None and 0 without."""
+        names = ("bpm",) if self.tracks["bpm"].ahead(at.beat) is not None else ("bpm", "mood.bpm")
+        track, ramp = max(
+            ((self.tracks[name], self.tracks[name].ramp_at(at.beat)) for name in names),
+            key=lambda row: -1.0 if row[1] is None else row[1].beat,
+        )
+        if ramp is None or (beats_left := self._beats_left(track, ramp, at, previous)) <= -1:
+            return None, 0.0
+        return ramp, max(0.0, beats_left)
+
+    def _beats_left(self, track: Track, ramp: Ramp, at: Moment, previous: Held) -> float:
+        """Beats from `at`, where one begins, to the end of a ramp, -1 or less where the beat before began after it.
+
+        What is asked in seconds is over with the first beat that begins after them.
+        """
+        length, in_beats = ramp.span
+        if in_beats:
+            return ramp.beat + length - at.beat
+        frames_left = track.first_frame(ramp) + length * FRAMES_PER_SECOND - at.frame
+        return frames_left / frames_of_beat(previous.bpm * previous.rate)
 
     def _scale(self, beat: int, at: Moment, previous: Held | None) -> tuple[str, int, int]:
         if previous is not None and not self._begins_phrase(beat):
             return previous.scale, previous.scale_index, previous.style_index
-        weights = self._style_ahead(beat)
+        weights = self.tracks["style"].ahead(beat)  # tempo and scale need not wait for the end of a crossfade
         style_index = max(range(len(weights)), key=weights.__getitem__)
         if previous is not None and weights[previous.style_index] > weights[style_index] - STYLE_DEAD_ZONE:
             style_index = previous.style_index
@@ -271,12 +320,9 @@ class Course:
         bar, beat_in_bar = divmod(beat, BEATS_PER_BAR)
         return beat_in_bar == 0 and self.form.position_at(bar).bar_in_section % BARS_PER_PHRASE == 0
 
-    def _style_ahead(self, beat: int) -> tuple[float, ...]:
-        """The style weights that a crossfade under way leads to: tempo and scale need not wait for its end."""
-        track = self.tracks["style"]
-        ramp = track.ramp_at(beat)
-        weights: tuple[float, ...] = track.base if ramp is None else ramp.target
-        return weights
+
+def _held_of(row: dict[str, Any]) -> Held:
+    return Held(**row | {"playing": tuple(row["playing"])})
 
 
 def _switch(energy: float, threshold: float, was_on: bool | None) -> bool:

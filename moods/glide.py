@@ -47,6 +47,8 @@ class Ramp:
     span: Span
     target: Value
     id: str | None  # of the control that asked for it
+    number: int = 0  # and its number
+    is_exact: bool = False  # a tempo has arrived where the span is over, however large its steps
     asked_frame: int | None = None  # where it was asked for in seconds: it stays there when the tempo changes
     start: Value = None  # the value at the start, once it has been needed
     is_start_known: bool = False
@@ -80,12 +82,23 @@ class Track:
         index = bisect_right(self.ramps, beat, key=lambda ramp: ramp.beat)
         return self.ramps[index - 1] if index else None
 
+    def ahead(self, beat: float, number: int | None = None) -> Value:
+        """The value that is headed for at `beat`, also by a ramp still to come that the control of that number asked
+        for."""
+        coming = (ramp for ramp in self.ramps if ramp.number == number and ramp.beat > beat)
+        ramp = next(coming, None) or self.ramp_at(beat)
+        return self.base if ramp is None else ramp.target
+
     def holds_until(self, at: Moment) -> int:
         """The first frame after `at` at which a ramp moves the value, NEVER where none will."""
         index = bisect_right(self.ramps, at.beat, key=lambda ramp: ramp.beat)
         if index and self._progress(self.ramps[index - 1], at) < 1:
             return at.frame + 1
-        return self._first_frame(self.ramps[index]) if index < len(self.ramps) else NEVER
+        return self.first_frame(self.ramps[index]) if index < len(self.ramps) else NEVER
+
+    def first_frame(self, ramp: Ramp) -> int:
+        """Where a ramp begins."""
+        return self._frame_of_beat(int(ramp.beat)) if ramp.frame is None else ramp.frame
 
     def final(self) -> Value:
         """The value that will be reached in the end; None where open."""
@@ -130,17 +143,21 @@ class Track:
         if self._progress(ramp, at) >= 1:
             self.base, self.ramps = ramp.target, self.ramps[index + 1 :]
         else:
-            self.base, ramp.frame = self._start(index), self._first_frame(ramp)
+            self.base, ramp.frame = self._start(index), self.first_frame(ramp)
             self.ramps = self.ramps[index:]
 
     def snapshot(self) -> dict[str, Any]:
-        ramps = [[r.beat, r.frame, list(r.span), r.target, r.id, r.asked_frame] for r in self.ramps]
+        ramps = [
+            [r.beat, r.frame, list(r.span), r.target, r.id, r.number, r.is_exact, r.asked_frame] for r in self.ramps
+        ]
         return {"base": self.base, "ramps": ramps}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self.base = _frozen(snapshot["base"])
         rows = snapshot["ramps"]
-        self.ramps = [Ramp(beat, frame, Span(*span), _frozen(target), *ids) for beat, frame, span, target, *ids in rows]
+        self.ramps = [
+            Ramp(beat, frame, Span(*span), _frozen(target), *rest) for beat, frame, span, target, *rest in rows
+        ]
 
     def _value_before(self, count: int, at: Moment) -> Value:
         """The value at `at` as if only the first `count` ramps existed."""
@@ -156,12 +173,9 @@ class Track:
     def _start(self, index: int) -> Value:
         ramp = self.ramps[index]
         if not ramp.is_start_known:
-            ramp.start = self._value_before(index, Moment(self._first_frame(ramp), ramp.beat))
+            ramp.start = self._value_before(index, Moment(self.first_frame(ramp), ramp.beat))
             ramp.is_start_known = True
         return ramp.start
-
-    def _first_frame(self, ramp: Ramp) -> int:
-        return self._frame_of_beat(int(ramp.beat)) if ramp.frame is None else ramp.frame
 
     def _progress(self, ramp: Ramp, at: Moment) -> float:
         length, in_beats = ramp.span
@@ -169,7 +183,7 @@ class Track:
             return 1.0
         if in_beats:
             return (at.beat - ramp.beat) / length
-        return (at.frame - self._first_frame(ramp)) / (length * FRAMES_PER_SECOND)
+        return (at.frame - self.first_frame(ramp)) / (length * FRAMES_PER_SECOND)
 
     def _blend(self, start: Value, target: Value, progress: float, at: Moment) -> Value:
         if self._auto is not None:

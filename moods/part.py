@@ -5,7 +5,7 @@ In: controls, as they come; out: what they change, and what the part lends to ea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ class Edge(NamedTuple):
 
     frame: int  # the first music frame that is not made
     beat: int  # the first beat (from 0) whose notes are open
+    number: int = 0  # of the control, of all that came
     ahead_s: float = 0.0  # so far ahead anything may be asked for, also where a part would else allow less
 
 
@@ -52,6 +53,19 @@ class Change:
 def least(numbers: Iterable[int | None]) -> int | None:
     """The smallest of those that are there."""
     return min((number for number in numbers if number is not None), default=None)
+
+
+def joined(changes: Sequence[Change], **also: Reach) -> Change | None:
+    """Several changes as one, with further fields; None where there is none."""
+    if not changes:
+        return None
+    fields = dict(also)
+    for change in changes:
+        for name, reach in change.fields.items():
+            fields[name] = reach.joined(fields.get(name))
+    effective = least(change.effective_frame for change in changes)
+    is_moved = any(change.is_course_moved for change in changes)
+    return Change(fields, least(change.first_beat for change in changes), is_moved, effective)
 
 
 def change_from(beats: Iterable[int], clock: Clock, field: str) -> Change | None:

@@ -1,4 +1,4 @@
-"""Ramps: glides of the course's tracks. In: `Steer`, `Duck` and `Cancel`; out: what they move, and from where on.
+"""Ramps: glides of the course's tracks. In: controls that steer, duck or slow down; out: what moves, and from where on.
 
 Remembers nothing of its own: the tracks belong to the course. One thread at a time.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND
-from moods.control import Cancel, Control, Duck, Steer
+from moods.control import Cancel, Control, Duck, Steer, Transport
 from moods.course import COLOUR_TRACKS, Course
 from moods.errors import OutOfRange
 from moods.fields import At, MoodFields, Seconds
@@ -20,7 +20,10 @@ from moods.part import Change, Edge, Lent, Reach
 from moods.places import next_beat
 from moods.targets import TRACKS, fader, gains_of, targets_of
 
-_STEPS = frozenset({"key", "mood.key", "mood.bpm"})
+_KEY_TRACKS = frozenset({"key", "mood.key"})
+_LEFT_OPEN = frozenset({"mood.key", "mood.density", "mood.brightness", "mood.temperature"})
+"""What a mood that does not insist on it leaves as it is where none did before."""
+_NAMES = {"duck": "gain_db", "slow": "rate"}
 _DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
 _TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
 _TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
@@ -53,6 +56,8 @@ class Ramps:
                 ramps = self._steered(control, edge)
             case Duck():
                 ramps = self._ducked(control, edge)
+            case Transport(do="slow"):
+                ramps = self._slowed(control, edge)
             case Cancel():
                 return self._changed(self._cancelled(control, edge))
             case _:
@@ -76,13 +81,17 @@ class Ramps:
 
     def _steered(self, control: Steer, edge: Edge) -> list[tuple[str, Ramp]]:
         ramps: list[tuple[str, Ramp]] = []
-        tracks = self._course.tracks
+        tracks, span = self._course.tracks, control.span
         for field, target in targets_of(control.set).items():
             for name, default_at in TRACKS[field]:
-                if field.startswith("mood.") and target is None and tracks[name].final() is None:
+                if field in _LEFT_OPEN and target is None and tracks[name].final() is None:
                     continue
+                if span is not None and default_at == "phrase":
+                    default_at = "bar"  # what is told how long it takes need not wait so long to begin
                 ramp = self._ramp(name, default_at if control.at is None else control.at, edge, control.id)
-                ramp.target, ramp.span = target, self._span(name, control.span, target, ramp)
+                ramp.target, ramp.span, ramp.is_exact = target, self._span(name, span, target, ramp), span is not None
+                if name in _KEY_TRACKS and span is not None and not edge.ahead_s:
+                    self._put_off(ramp, span)
                 ramps.append((name, ramp))
         for layer, gain in gains_of(control.set).items():
             ramp = self._ramp(f"layer.{layer}", "now" if control.at is None else control.at, edge, control.id)
@@ -91,20 +100,37 @@ class Ramps:
             ramps += self._mute(layer, ramp, edge)
         return ramps
 
+    def drive(self, fields: MoodFields, smooth_s: float, edge: Edge) -> Change | None:
+        """Let fields follow at once: level and colour over so many seconds, notes from the next beat on."""
+        ramps = self._steered(Steer(set=fields, at="now"), edge)
+        for name, ramp in ramps:
+            if name in COLOUR_TRACKS:
+                ramp.span = Span(smooth_s)
+            self._course.tracks[name].insert(ramp)
+        return self._changed(ramps)
+
+    def _put_off(self, ramp: Ramp, span: Span) -> None:
+        """Let a new key, which takes no time, begin with the first bar where `span` is over; a pivot leads there."""
+        clock = self._course.clock
+        frame = clock.frame_of_beat(int(ramp.beat))
+        seconds_later = frame + round(span.length * FRAMES_PER_SECOND)
+        end = ramp.beat + span.length if span.in_beats else clock.beats_at(seconds_later)
+        ramp.beat, ramp.asked_frame = float(math.ceil(end / BEATS_PER_BAR) * BEATS_PER_BAR), None
+
     def _ramp(self, track: str, at: At, edge: Edge, control_id: str | None) -> Ramp:
         """A ramp of `track` where it is to begin; colour can move between beats, notes cannot.
 
         Raises `OutOfRange` for a position in seconds that has passed or lies too far ahead.
         """
         if isinstance(at, Seconds):
-            frame = _frame(at, edge)
+            frame = frame_of_second(at, edge)
             is_colour = track in COLOUR_TRACKS
             beat = self._beat_of(track, frame, edge)
-            return Ramp(beat, frame if is_colour else None, AT_ONCE, None, control_id, frame)
+            return Ramp(beat, frame if is_colour else None, AT_ONCE, None, control_id, edge.number, asked_frame=frame)
         if at == "now" and track in COLOUR_TRACKS:
-            return Ramp(self._course.clock.beats_at(edge.frame), edge.frame, AT_ONCE, None, control_id)
+            return Ramp(self._course.clock.beats_at(edge.frame), edge.frame, AT_ONCE, None, control_id, edge.number)
         assert isinstance(at, str), at
-        return Ramp(float(next_beat(self._course.form, at, edge.beat)), None, AT_ONCE, None, control_id)
+        return Ramp(float(next_beat(self._course.form, at, edge.beat)), None, AT_ONCE, None, control_id, edge.number)
 
     def _beat_of(self, track: str, frame: int, edge: Edge) -> float:
         """Where `track` begins to change if that is asked for at `frame`."""
@@ -114,7 +140,7 @@ class Ramps:
         return float(max(edge.beat, clock.first_beat_from(max(edge.frame, frame - EARLY_FRAMES))))
 
     def _span(self, track: str, asked: Span | None, target: Any, ramp: Ramp) -> Span:
-        if track in _STEPS:
+        if track in _KEY_TRACKS:
             return AT_ONCE
         if asked is None and track == "bpm" and target is not None:
             before = self._course.held(max(0, int(ramp.beat) - 1)).bpm
@@ -129,14 +155,21 @@ class Ramps:
         track, clock = f"mute.{layer}", self._course.clock
         if mute and fade.span.in_beats:
             beat = max(math.ceil(fade.beat + fade.span.length), edge.beat)
-            return [(track, Ramp(float(beat), None, AT_ONCE, mute, fade.id))]
+            return [(track, Ramp(float(beat), None, AT_ONCE, mute, fade.id, fade.number))]
         frame = clock.frame_of_beat(int(fade.beat)) if fade.frame is None else fade.frame
         if mute:
             frame += round(fade.span.length * FRAMES_PER_SECOND)
         if fade.asked_frame is not None:
-            return [(track, Ramp(self._beat_of(track, frame, edge), None, AT_ONCE, mute, fade.id, frame))]
+            return [
+                (
+                    track,
+                    Ramp(
+                        self._beat_of(track, frame, edge), None, AT_ONCE, mute, fade.id, fade.number, asked_frame=frame
+                    ),
+                )
+            ]
         beat = max(math.ceil(clock.beats_at(frame)), edge.beat)
-        return [(track, Ramp(float(beat), None, AT_ONCE, mute, fade.id))]
+        return [(track, Ramp(float(beat), None, AT_ONCE, mute, fade.id, fade.number))]
 
     def _ducked(self, control: Duck, edge: Edge) -> list[tuple[str, Ramp]]:
         voice = None if control.voice is None else float(control.voice)
@@ -147,6 +180,14 @@ class Ramps:
                 ramp = self._ramp(name, control.at, edge, control.id)
                 ramp.target, ramp.span = target, control.span
                 ramps.append((name, ramp))
+        return ramps
+
+    def _slowed(self, control: Transport, edge: Edge) -> list[tuple[str, Ramp]]:
+        """Slow motion: the tempo from the next beat on, the sound at once."""
+        assert control.rate is not None
+        ramps = [(name, self._ramp(name, "now", edge, control.id)) for name in ("rate", "slow")]
+        for _, ramp in ramps:
+            ramp.target, ramp.span = control.rate, control.span
         return ramps
 
     def _cancelled(self, control: Cancel, edge: Edge) -> list[tuple[str, Ramp]]:
@@ -200,7 +241,7 @@ class Ramps:
         self._course.restore(snapshot)
 
 
-def _frame(at: Seconds, edge: Edge) -> int:
+def frame_of_second(at: Seconds, edge: Edge) -> int:
     """Where that second begins. Raises `OutOfRange`."""
     frame, soonest = round(at.seconds * FRAMES_PER_SECOND), edge.frame / FRAMES_PER_SECOND
     furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)
@@ -216,4 +257,4 @@ def _field_of(track: str) -> str:
         return "mood"
     if group in ("layer", "mute"):
         return "layers"
-    return "gain_db" if name == "duck" else name
+    return _NAMES.get(name, name)

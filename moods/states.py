@@ -5,7 +5,7 @@ between any two of them. Remembers nothing; any thread.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
@@ -41,8 +41,8 @@ SUDDEN_RISE = 0.25
 """From so much more energy on a state begins with a cut where nothing else is said."""
 DRIVING = 0.6
 """A state of at least this energy has no break."""
-CALM_SPAN = Span(8.0, in_beats=True)
-"""How long the way into any other state takes where nothing else is said."""
+CALM_OVER = "2 bars"
+"""How long a glide into a state takes where nothing else is said."""
 
 How = Literal["glide", "cut", "bridge"]
 
@@ -267,11 +267,20 @@ class Passage:
 
     at: str
     how: How
-    over: Span | None  # None: as is natural for `how`
+    over: float | str | None  # None: as is natural for `how`
     has_fill: bool
     stinger: str | None
     min_dwell: Span  # of the state that is left
     return_after: Span | None
+
+    def asked(self, how: How | None, over: float | str | None) -> Passage:
+        """The same where something else is asked for: `over` alone asks for a glide."""
+        how = how or (self.how if over is None else "glide")
+        if over is None and how == self.how:
+            over = self.over
+        if over is None and how == "glide":
+            over = CALM_OVER
+        return replace(self, how=how, over=over)
 
 
 class StateMatrix:
@@ -300,26 +309,19 @@ class StateMatrix:
     def passage(self, left: str | None, begun: str) -> Passage:
         """How the music goes from one state, or none, to another."""
         row = _row(self._rows, left, begun) or Transition()
-        over = None if row.over is None else read_over(row.over)
-        energy = self._own_energy if left is None else self._energies[left]
-        if row.how is not None:
-            how = row.how
-        elif row.bridge:
-            how = "bridge"
-        else:
-            is_sudden = over is None and self._energies[begun] >= energy + SUDDEN_RISE - 1e-9
-            how = "cut" if is_sudden else "glide"
         own_dwell = None if left is None else self.states[left].min_dwell
         dwell = own_dwell if row.min_dwell is None else row.min_dwell
+        energy = self._own_energy if left is None else self._energies[left]
+        is_sudden = self._energies[begun] >= energy + SUDDEN_RISE - 1e-9
         return Passage(
             at=row.at or "bar",
-            how=how,
-            over=CALM_SPAN if over is None and how == "glide" else over,
+            how="cut" if is_sudden else "glide",
+            over=None,
             has_fill=row.fill,
             stinger=row.stinger,
             min_dwell=Span(0.0) if dwell is None else read_over(dwell),
             return_after=None if row.return_after is None else read_over(row.return_after),
-        )
+        ).asked(row.how or ("bridge" if row.bridge else None), row.over)
 
 
 _POINT = ("valence", "energy", "tension", "style")

@@ -11,11 +11,13 @@ import ipaddress
 import logging
 import signal
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -41,10 +43,13 @@ from streaming.config import Config
 from streaming.errors import BadConfig, BadParameter, EngineFailed, PortUnavailable, StreamingError
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
+from streaming.lyria import routes as lyria_routes
 from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.terminal import OutputLost, tell
+from streaming.tls import server_context
+from streaming.transports.osc import OscDoor
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +85,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     app.include_router(routes.router)
     app.include_router(render_routes.router)
     app.include_router(whep.router)
+    app.include_router(lyria_routes.router)
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
     client = resources.files("streaming") / "client"
@@ -223,6 +229,11 @@ def _is_a_fault(record: logging.LogRecord) -> bool:
     return record.msg not in _NO_FAULTS
 
 
+def _holds_no_key(record: logging.LogRecord) -> bool:
+    """Address and headers of a socket, which uvicorn tells, may hold a client's key."""
+    return record.levelno > logging.DEBUG and '"WebSocket %s"' not in str(record.msg)
+
+
 class _PromptProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever is installed
     """Waits for a slow reader early, and so do the WebSockets that a connection becomes."""
 
@@ -250,9 +261,10 @@ class _PromptSocket(WebSocketsSansIOProtocol):
 class Server(uvicorn.Server):
     """Ends the music before it waits for connections: endless responses end by themselves then."""
 
-    def __init__(self, app: ASGIApp, conductor: Conductor) -> None:
+    def __init__(self, app: ASGIApp, conductor: Conductor, tls: ssl.SSLContext | None = None) -> None:
         config = uvicorn.Config(
             app,
+            ssl_context_factory=None if tls is None else lambda config, default: tls,
             http=_PromptProtocol,
             lifespan="off",
             log_config=None,  # its words go where ours go
@@ -265,7 +277,8 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=_GOODBYE_S,
         )
         super().__init__(config)
-        logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
+        for is_told in (_is_a_fault, _holds_no_key):
+            logging.getLogger("uvicorn.error").addFilter(is_told)
         self._conductor = conductor
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -296,13 +309,13 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def _serve(config: Config, conductor: Conductor, app: FastAPI) -> None:
+async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
-        server = Server(app, conductor)
-        async with conductor:
+        server = Server(app, conductor, tls)
+        async with conductor, OscDoor(conductor):
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
-                tell(greeting(host, port, config.public_url))
+                tell(greeting(host, port, config.public_url, is_secure=tls is not None))
             facts = about(
                 version=version("undersong"), host=host, port=port, device=config.device, backend=config.backend
             )
@@ -314,13 +327,13 @@ async def _serve(config: Config, conductor: Conductor, app: FastAPI) -> None:
                 log.info("server ended", extra=about(seconds=round(time.monotonic() - began_s)))
 
 
-def greeting(host: str, port: int, public_url: str = "") -> str:
+def greeting(host: str, port: int, public_url: str = "", *, is_secure: bool = False) -> str:
     """Where the server is found, and who else can reach it if it listens to more than this machine."""
     address = ipaddress.ip_address(host.partition("%")[0])
     here = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else host
-    lines = [f"Undersong plays at {_url(here, port)} (Ctrl-C ends it)"]
+    lines = [f"Undersong plays at {_url(here, port, is_secure)} (Ctrl-C ends it)"]
     if not address.is_loopback:
-        if elsewhere := [_url(each, port) for each in _addresses(address)]:
+        if elsewhere := [_url(each, port, is_secure) for each in _addresses(address)]:
             lines.append(f"From a phone or another machine in this network: {', '.join(elsewhere)}")
         lines.append("Whoever reaches it can listen, open stations and steer them: it has no accounts.")
     if public_url:
@@ -328,8 +341,8 @@ def greeting(host: str, port: int, public_url: str = "") -> str:
     return "\n".join(lines)
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+def _url(host: str, port: int, is_secure: bool) -> str:
+    return f"{'https' if is_secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def _addresses(bound: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[str]:
@@ -355,8 +368,9 @@ def serve(config: Config) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
+        tls = server_context(Path(config.tls_cert), Path(config.tls_key)) if config.tls_cert else None
         conductor = Conductor(config)
-        asyncio.run(_serve(config, conductor, create_app(config, conductor)))  # while the engine starts
+        asyncio.run(_serve(config, conductor, create_app(config, conductor), tls))  # while the engine starts
     except (PortUnavailable, EngineFailed, BadConfig) as error:
         log.error(str(error))
         return 1

@@ -129,13 +129,15 @@ class ChildProcess:
             self._loop.call_soon_threadsafe(function, self, *arguments)
 
 
-def end_with_parent(parent: int, *folders: Path) -> None:
+def end_with_parent(parent: int, *folders: Path, patience_s: float = 0.0) -> None:
     """In the child, on a thread of its own: end when the server process has, whatever this one is doing.
 
-    The server process may be killed while this one is deep in a compiler: then nobody reads the pipe.
+    The server process may be killed while this one is deep in a compiler: then nobody reads the pipe. Whoever reads it
+    and has something left to do has `patience_s` for it.
     """
     while os.getppid() == parent:
         time.sleep(0.5)
+    time.sleep(patience_s)
     remove_folders(*folders)
     os._exit(0)
 

@@ -102,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, help="default 8400")
     serve.add_argument("--engines", type=_engines, metavar="auto|N", help="engine processes (default auto: one a core)")
     serve.add_argument("--public-url", metavar="URL", help="where clients find it, behind a proxy")
+    serve.add_argument("--tls-cert", metavar="FILE", help="speak https and wss, under this certificate in PEM")
+    serve.add_argument("--tls-key", metavar="FILE", help="its key in PEM")
     serve.add_argument("--log-level", choices=LOG_LEVELS, help="the least worth a line on stderr (default info)")
     serve.add_argument("--log-json", action="store_true", default=None, help="log JSON, an object a line")
     serve.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options given here win")

@@ -18,19 +18,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
-from engine.audio import BLOCK_SECONDS
+from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
+from engine.take import Entry
 from moods.control import Control, Steer
-from moods.errors import BadControl
+from moods.errors import BadControl, shown
 from moods.opening import Opening
+from moods.timeline import Timeline
 from streaming.config import Config
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
 from streaming.engines.wire import Applied
-from streaming.errors import EngineFailed, EngineUnavailable, NameTaken, TooManyStations, UnknownStation
+from streaming.errors import BadConfig, EngineFailed, EngineUnavailable, NameTaken, TooManyStations, UnknownStation
 from streaming.feed import Feeds
 from streaming.jobs.jobs import Jobs
 from streaming.journal import about
-from streaming.messages import Ack, explained
+from streaming.keeping import Record, Records
+from streaming.messages import Ack, StationKind, explained
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
@@ -44,10 +47,16 @@ _WAKE_S = 15.0
 _MAX_WAKES = 3
 """How often a control wakes a station that falls asleep again before it is applied."""
 _TRY_AGAIN_S = 0.5
+_HOLD_S = 0.2
+"""How often a station that is to stand still is asked again: one that is behind cannot at once."""
 _ROOM_S = 2.0
 """How long a new station waits for others to make room …"""
 _GRACE_S = 0.5
 """… which those do that nobody has wanted for so long."""
+_PLACES_S = 0.5
+"""How often is written down where those are that play."""
+_GOODBYE_S = 4.0
+"""How long a server that ends waits for its stations to be kept."""
 
 
 class Conductor:
@@ -76,6 +85,10 @@ class Conductor:
         """Stations without listeners and clients, the one that has been alone for longest first."""
         self._falling_asleep: dict[str, asyncio.Future[None]] = {}
         """Stations that make room for others, until they sleep."""
+        self._records = Records(None)
+        """Where stations outlast this server, if they do."""
+        self._were_heard: set[str] = set()
+        """Stations that somebody listened to when this server, or the one before, was ended."""
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -87,7 +100,9 @@ class Conductor:
         self._engines = self._make_engines(self.config)
         try:
             await self.jobs.start()
+            records = await self._open_records()
             await self._start_engine()
+            self._restore(records)
         except BaseException:
             await self.stop()
             raise
@@ -99,12 +114,15 @@ class Conductor:
         await self.stop()
 
     async def stop(self) -> None:
-        """Close all stations and end the engine; idempotent."""
+        """End all stations, or keep them for the next server, and end the engine; idempotent."""
         for task in (*self._tasks, *self._waking.values()):
             task.cancel()
         self._tasks.clear()
+        if self._records.are_kept:
+            await self._keep_all()
         for station in list(self.stations.values()):
             self.close_station(station, SHUT_DOWN)
+        await self._records.close()
         await asyncio.gather(self.jobs.stop(), *(link.stop() for link in self._links))
         self._engines.close()
         await asyncio.to_thread(self._filler_thread.shutdown)
@@ -121,12 +139,17 @@ class Conductor:
         await link.start()
 
     async def _start_others(self) -> None:
-        """Start further engines, one after another, once the first takes work: it waits for none of them."""
+        """Start further engines, one after another, once the first takes work: it waits for none of them. Then those
+        stations play that somebody was listening to when the server before this one ended."""
         for _ in range(1, self.config.num_engines):
             try:
                 await self._start_engine()
             except (EngineFailed, OSError) as error:
                 log.error("an engine cannot be started", extra=about(detail=str(error)))
+        for station_id in self._were_heard:
+            if (station := self.stations.get(station_id)) is not None and station.is_asleep:
+                self._wake(station)
+        self._were_heard.clear()
 
     @property
     def num_sessions(self) -> int:
@@ -135,7 +158,7 @@ class Conductor:
 
     # --- stations ----------------------------------------------------------------------------------------------------
 
-    async def open_station(self, opening: Opening) -> Station:
+    async def open_station(self, opening: Opening, *, kind: StationKind = "station", ahead_blocks: int = 0) -> Station:
         """Open a station; it plays when this returns.
 
         Raises `TooManyStations`, `NameTaken`, `EngineUnavailable`, and `BadControl` for what only a file can have.
@@ -152,25 +175,42 @@ class Conductor:
         self._take_name(opening.name, station_id)
         self._num_opening += 1
         try:
-            if timeline is not None:
-                async with self.jobs.planning:
-                    await asyncio.to_thread(lambda: timeline.plan)  # it goes to the engine with the timeline
+            await self._plan(timeline)
             link = await self._find_room()
-            station = Station(station_id, opening, seed, link, self._feeds, self._on_heard)
+            station = self._make_station(station_id, opening, seed, link, kind, ahead_blocks)
             await link.open(station)
         except BaseException:
             self._give_back(opening.name)
             raise
         finally:
             self._num_opening -= 1
-        self.stations[station.id] = station
+        if station.outlasts_server:
+            self._records.begin(station.id, opening, seed, station.playing())
+            for entry in station.log:
+                self._records.add(station.id, entry)
+        self._add(station)
         self._want(station)
-        if station.is_idle:
-            self._alone[station.id] = station
-        self.metrics.stations.set(len(self.stations))
         facts = about(station=station.id, name=opening.name, mood=opening.mood, prompt=opening.prompt, seed=seed)
         log.info("station opened", extra=facts)
         return station
+
+    async def _plan(self, timeline: Timeline | None) -> None:
+        """Work out a plan beside the event loop: it goes to the engine with the timeline."""
+        if timeline is not None:
+            async with self.jobs.planning:
+                await asyncio.to_thread(lambda: timeline.plan)
+
+    def _make_station(
+        self, station_id: str, opening: Opening, seed: int, link: Link, kind: StationKind, ahead_blocks: int
+    ) -> Station:
+        hooks = self._on_heard, self._on_done
+        return Station(station_id, opening, seed, link, self._feeds, *hooks, kind=kind, ahead_blocks=ahead_blocks)
+
+    def _add(self, station: Station) -> None:
+        self.stations[station.id] = station
+        if station.is_idle:
+            self._alone[station.id] = station
+        self.metrics.stations.set(len(self.stations))
 
     def station(self, address: str) -> Station:
         """The station of that id or name. Raises `UnknownStation`."""
@@ -185,6 +225,8 @@ class Conductor:
             self._take_name(name, station.id)
             self._give_back(station.name)
             station.name = name or station.id
+            if station.outlasts_server:
+                self._records.rename(station.id, name)
 
     def _new_id(self) -> str:
         while (station_id := secrets.token_hex(6)) in self.stations or station_id in self._ids:
@@ -218,6 +260,7 @@ class Conductor:
         log.info("station closed", extra=facts)
         station.close(ending)
         station.link.close(station.id)
+        self._records.remove(station.id)
         self._num_kept_controls.pop(station.id, None)
         self._wanted_s.pop(station.id, None)
         self._alone.pop(station.id, None)
@@ -269,13 +312,69 @@ class Conductor:
             free = [link for link in free if link.has_kept(asleep.id)] or free
         return min(free, key=lambda link: link.expected_load)
 
+    # --- what outlasts this server ------------------------------------------------------------------------------------
+
+    async def _open_records(self) -> list[Record]:
+        """The stations of the server before this one. Raises `BadConfig`."""
+        try:
+            self._records = await asyncio.to_thread(Records, self.config.stations_folder)
+        except OSError as error:
+            text = f"stations is {shown(self.config.stations)}: {error}; name a folder that can be written"
+            if self.config.stations != "auto":
+                raise BadConfig(text, field="stations") from error
+            log.warning("stations will not outlast this server: %s", text)
+        return await self._records.load() if self.config.restore else []
+
+    def _restore(self, records: list[Record]) -> None:
+        """Have stations again, asleep where they were; they cost nothing until somebody comes."""
+        for record in records:
+            station = self._make_station(record.id, record.opening, record.seed, self._links[0], "station", 0)
+            station.come_back(record)
+            try:
+                self._take_name(record.name, record.id)
+            except NameTaken:
+                station.name = record.id
+            self._num_kept_controls[record.id] = 0
+            self._add(station)
+            if record.is_heard:
+                self._were_heard.add(record.id)
+        if records:
+            log.info("stations are back", extra=about(stations=len(records)))
+
+    def _on_done(self, station: Station, entry: Entry) -> None:
+        if station.id in self.stations and station.outlasts_server:
+            self._records.add(station.id, entry)
+
+    def _note_places(self) -> None:
+        """Have written down where those are that play."""
+        for station_id in self._wanted_s:
+            station = self.stations[station_id]
+            self._note_place(station, is_heard=not station.is_idle)
+        self._records.sync()
+
+    def _note_place(self, station: Station, *, is_heard: bool) -> None:
+        if station.outlasts_server:
+            self._records.place(station.id, station.frame // BLOCK_FRAMES, station.playing(), is_heard=is_heard)
+
+    async def _keep_all(self) -> None:
+        """Have stations sleep for the next server; who listens is told that this one ends."""
+        self._note_places()
+        kept = [station for station in self.stations.values() if station.outlasts_server]
+        self._were_heard = {station.id for station in kept if not station.is_idle}
+        for station in kept:
+            station.close(SHUT_DOWN)
+        playing = [station for station in kept if not station.is_asleep and station.link.is_ready]
+        await asyncio.gather(*(self._sleeps(station, _GOODBYE_S) for station in playing))
+        for station in kept:
+            del self.stations[station.id]
+
     # --- sleep -------------------------------------------------------------------------------------------------------
 
     def _on_heard(self, station: Station) -> None:
         self._alone.pop(station.id, None)
         if station.is_idle:
             self._alone[station.id] = station
-        elif station.is_asleep:
+        elif station.is_asleep and not station.is_held:
             self._wake(station)
         station.link.tell_heard(station.id, not station.is_idle)
 
@@ -285,7 +384,24 @@ class Conductor:
         if (falling := self._falling_asleep.get(station_id)) is not None and not falling.done():
             falling.set_result(None)
         station = self.stations.get(station_id)
-        if station is not None and not station.is_idle:  # somebody came meanwhile
+        if station is None:
+            return
+        self._note_place(station, is_heard=station_id in self._were_heard)
+        if not (station.is_idle or station.is_held):  # somebody came meanwhile
+            self._wake(station)
+
+    async def hold(self, station: Station) -> None:
+        """Have a station stand still although it is heard, until it is released; it sleeps when this returns."""
+        station.is_held = True
+        if (waking := self._waking.get(station.id)) is not None:
+            await asyncio.wait([waking])
+        while station.is_held and not station.is_asleep and self.stations.get(station.id) is station:
+            await self._sleeps(station, _HOLD_S)
+
+    def release(self, station: Station) -> None:
+        """Have a station that was held play on where it stood, as soon as it is awake."""
+        station.is_held = False
+        if station.is_asleep and not station.is_idle:
             self._wake(station)
 
     def _wake(self, station: Station) -> asyncio.Task[None]:
@@ -303,6 +419,7 @@ class Conductor:
         try:
             while self.stations.get(station.id) is station:
                 try:
+                    await self._plan(station.opening.timeline)
                     station.link = self._choose_link(station)
                     await station.link.open(station, self._num_kept_controls[station.id])
                 except EngineUnavailable:
@@ -322,6 +439,8 @@ class Conductor:
         """Apply a control, waking the station for it."""
         for _ in range(_MAX_WAKES):
             self._check_open(station)
+            if station.is_held:
+                raise EngineUnavailable("the client that plays this station has paused it; try when it plays again")
             if station.is_asleep:
                 try:
                     await asyncio.wait_for(asyncio.shield(self._wake(station)), _WAKE_S)
@@ -370,12 +489,12 @@ class Conductor:
             else:
                 await asyncio.sleep(_GRACE_S / 4)
 
-    async def _sleeps(self, station: Station) -> None:
+    async def _sleeps(self, station: Station, patience_s: float = _ROOM_S) -> None:
         """Put a station to sleep, and wait until it sleeps, but not for ever."""
         asleep = self._falling_asleep.setdefault(station.id, asyncio.get_running_loop().create_future())
         try:
             self._put_to_sleep(station)
-            await asyncio.wait([asleep], timeout=_ROOM_S)
+            await asyncio.wait([asleep], timeout=patience_s)
         finally:
             self._falling_asleep.pop(station.id, None)
 
@@ -383,7 +502,7 @@ class Conductor:
 
     async def _watch(self) -> None:
         """Look after the engine; close stations that nobody wants."""
-        checked_s = time.monotonic()
+        checked_s = places_s = time.monotonic()
         while True:
             await asyncio.sleep(_WATCH_S)
             now_s = time.monotonic()
@@ -395,6 +514,9 @@ class Conductor:
             self._measure()
             if self.config.sleep_s:
                 self._let_sleep(now_s)
+            if now_s >= places_s:
+                places_s = now_s + _PLACES_S
+                self._note_places()
             if self.config.idle_close_s:
                 self._close_what_is_left_alone(now_s)
 

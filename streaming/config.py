@@ -73,6 +73,39 @@ class IceServer(_Settings):
         return self
 
 
+class Osc(_Settings):
+    """Open Sound Control, which is neither heard nor told unless it is set; see docs/live.md."""
+
+    port: int = Field(0, ge=0, le=65535)
+    """The UDP port on which controls are heard; 0 hears none."""
+    host: str = "127.0.0.1"
+    """The address on which they are heard; whoever reaches it can steer every station."""
+    targets: tuple[str, ...] = ()
+    """Who is told of beats, bars, sections, states and markers: "HOST:PORT" each."""
+    ahead_ms: float = Field(0.0, ge=-5000, le=5000)
+    """How long before its sound leaves the server each is told, then in a bundle with the time of its sound; 0 as it
+    leaves, less than 0 later, for listeners whose players hold sound in store. Beats are known about one beat ahead."""
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _are_addresses(cls, targets: object) -> object:
+        if not isinstance(targets, list | tuple) or not all(map(_is_udp_address, targets)):
+            raise BadConfig(f'osc.targets is {shown(targets)}; a list of "HOST:PORT" is expected', field="osc")
+        return tuple(targets)
+
+
+def address_of(target: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT", where brackets may stand around a host of IPv6."""
+    host, _, port = target.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _is_udp_address(target: object) -> bool:
+    if not isinstance(target, str) or not re.fullmatch(r"[^\s:]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}", target):
+        return False
+    return 0 < address_of(target)[1] < 65536
+
+
 def _read_ice_server(entry: object) -> object:
     if isinstance(entry, str):
         return {"url": entry}
@@ -139,6 +172,12 @@ class Config(_Settings):
     a listener."""
     patches: str = ""
     """A folder of patch files beside the shipped ones; see docs/sound.md."""
+    stations: str = "auto"
+    """A folder of this server's own for its stations, so that they outlast it, however it ends: when it starts again
+    they are there under their ids and names, asleep where they were. auto is a folder of this user's for each port, and
+    none for port 0; with "" nothing is kept."""
+    restore: bool = True
+    """Have the stations again that the folder holds; those that somebody was listening to play at once."""
     renders: str = ""
     """A folder of this server's own for renders and uploads, so that they outlast it; by default a temporary one, gone
     when the server ends."""
@@ -156,6 +195,16 @@ class Config(_Settings):
     """The longest picture that may be sent."""
     max_render_s: float = Field(7_200.0, ge=1, le=21_600)
     """The longest piece that may be asked for."""
+    lyria_keys: tuple[Annotated[str, Field(pattern=r"^[!-~]+$")], ...] = ()
+    """Keys that the Lyria RealTime endpoint takes; by default any, or none at all."""
+    lyria_buffer_s: float = Field(0.2, ge=0, le=2)
+    """How far ahead of its time a client of that endpoint is sent its music, where it does not ask for more or less:
+    a longer store forgives a worse network, and is heard as so much more delay of every change."""
+    tls_cert: str = ""
+    """A file in PEM with the certificate, and those that lead to it, under which the server speaks https and wss
+    instead of http and ws."""
+    tls_key: str = ""
+    """The file in PEM with its key."""
     webhook_secret: str = Field("", pattern=r"^[ -~]*$")
     """The key that webhooks are signed with where a request brings none of its own."""
     webhook_hosts: tuple[str, ...] = ()
@@ -168,7 +217,7 @@ class Config(_Settings):
     """The file in PEM with its key."""
     states: dict[str, Any] = {}
     """States that a station has which is opened without any of its own, as POST /v1/stations takes them; so are
-    transitions, initial and parameters. See docs/games.md."""
+    transitions, initial and parameters. See docs/states.md."""
     transitions: list[Any] = []
     """Between those states."""
     initial: str = ""
@@ -183,6 +232,10 @@ class Config(_Settings):
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
     """One JSON object a line, for machines that collect logs."""
+    osc: Osc = Osc()
+    """Open Sound Control, also as a table [osc], off by default; see docs/live.md. Controls are heard on a UDP port (0:
+    none) of an address; targets are "HOST:PORT", and are told of beats, sections, states and markers ahead_ms before
+    they sound, -5000 … 5000."""
     generator: str = Field("engine.backends:open_generator", pattern=r"^[^:]+:[^:]+$")
     """`module:function` that makes the engine's generator from an `engine.config.EngineConfig`."""
 
@@ -213,11 +266,19 @@ class Config(_Settings):
             raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
 
+    @field_validator("lyria_keys", mode="before")
+    @classmethod
+    def _are_keys(cls, keys: object) -> object:
+        if not isinstance(keys, list | tuple):
+            raise BadConfig('lyria_keys is no list; write it as ["KEY", …]', field="lyria_keys")
+        return tuple(keys)
+
     @model_validator(mode="after")
-    def _certificate_has_a_key(self) -> Config:
-        if bool(self.c2pa_certificate) != bool(self.c2pa_key):
-            given, missing = sorted(("c2pa_certificate", "c2pa_key"), key=lambda name: not getattr(self, name))
-            raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
+    def _certificates_have_keys(self) -> Config:
+        for pair in (("c2pa_certificate", "c2pa_key"), ("tls_cert", "tls_key")):
+            given, missing = sorted(pair, key=lambda name: not getattr(self, name))
+            if getattr(self, given) and not getattr(self, missing):
+                raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
         return self
 
     @model_validator(mode="after")
@@ -265,6 +326,15 @@ class Config(_Settings):
         return min(num_cores, MAX_ENGINES, math.ceil(self.max_stations / _STATIONS_AN_ENGINE))
 
     @property
+    def stations_folder(self) -> Path | None:
+        """Where stations outlast the server; None where they do not."""
+        if self.stations != "auto":
+            return Path(self.stations).absolute() if self.stations else None
+        home = os.environ.get("XDG_STATE_HOME", "") or os.path.expanduser("~/.local/state")
+        # Without a home there is none; nor has a port that the system chooses once anything to come back to.
+        return Path(home) / "undersong" / "stations" / str(self.port) if self.port and os.path.isabs(home) else None
+
+    @property
     def max_playing(self) -> int:
         """How many stations one engine may play at a time."""
         return min(self.max_stations, _MAX_SLOTS)
@@ -275,17 +345,26 @@ class Config(_Settings):
 
     def _setting(self, name: str) -> str:
         described = " ".join(str(type(self).model_fields[name].description).split())
-        range_ = _range_of(name)
+        range_ = _range_of(name, type(self))
         comment = textwrap.wrap(f"{described}{f' Allowed: {range_}.' if range_ else ''}", 110)
         value = getattr(self, name)
         if isinstance(value, tuple):
             value = list(value)
+        if isinstance(value, Osc):
+            value = value.model_dump(mode="json")
         if name == "ice_servers":
             value = [server.model_dump(exclude_none=True) for server in value]
         return "".join(f"# {line}\n" for line in comment) + f"{name} = {_toml(value)}\n"
 
 
-_EXPECTED = {"int": "a whole number", "float": "a number", "string": "a text", "bool": "true or false"}
+_TABLES: dict[str, type[BaseModel]] = {"ice_servers": IceServer, "osc": Osc}
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+    "bool": "true or false",
+    "model": "a table",
+}
 
 
 def _named(error: ValidationError) -> BadConfig:
@@ -295,13 +374,13 @@ def _named(error: ValidationError) -> BadConfig:
     if isinstance(original, BadConfig):
         return original
     field, key = str(row["loc"][0]), ".".join(map(str, row["loc"]))
+    model = Config if len(row["loc"]) == 1 else _TABLES[field]
     if row["type"] == "extra_forbidden":
-        known = Config if len(row["loc"]) == 1 else IceServer
-        return BadConfig(f"unknown setting {shown(key)}; {_nearest(str(row['loc'][-1]), known)}", field=field)
+        return BadConfig(f"unknown setting {shown(key)}; {_nearest(str(row['loc'][-1]), model)}", field=field)
     if row["type"] == "missing":
         return BadConfig(f"{key} is missing", field=field)
     expected = _EXPECTED.get(row["type"].split("_")[0])
-    range_ = _range_of(field) if len(row["loc"]) == 1 else ""
+    range_ = _range_of(str(row["loc"][-1]), model)
     if row["type"].endswith(("_type", "_from_float")) and expected:
         way_out = f"{expected} is expected"
     elif range_:
@@ -318,9 +397,9 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
     return f"nearest: {', '.join(near)}" if near else f"known: {', '.join(model.model_fields)}"
 
 
-def _range_of(name: str) -> str:
+def _range_of(name: str, model: type[BaseModel]) -> str:
     """What a setting may be, in words; empty where anything of its kind may."""
-    field = Config.model_fields.get(name)
+    field = model.model_fields.get(name)
     if field is None:
         return ""
     bounds = {kind: getattr(each, kind) for each in field.metadata for kind in ("ge", "le") if hasattr(each, kind)}

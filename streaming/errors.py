@@ -8,7 +8,9 @@ StreamingError
 ├── ControlRefused                           409: a control that fits, but not where the music is now
 ├── NameTaken                                409: another station has this name
 ├── BadRequest                               400: a body that cannot be read
-│   └── BadOffer                             400: an SDP offer that cannot be answered
+│   ├── BadOffer                             400: an SDP offer that cannot be answered
+│   └── BadMessage                           a message of the Lyria protocol that cannot be read
+├── KeyRefused                               401: none of the keys that the Lyria endpoint takes
 ├── BadText                                  422: text that is not Unicode
 ├── TooLarge                                 413: a body or message above the limit
 ├── TooManyControls                          422: a list of controls above the limit
@@ -126,6 +128,18 @@ class BadRequest(StreamingError):
 
 class BadOffer(BadRequest):
     code, title = "bad_offer", "The SDP offer cannot be answered"
+
+
+class BadMessage(BadRequest):
+    code = "bad_message"
+
+
+class KeyRefused(StreamingError):
+    code, status, title = "key_refused", 401, "A key is needed"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+    def __init__(self) -> None:
+        super().__init__("this server takes keys that it knows: send one as x-goog-api-key, ?key= or a bearer token")
 
 
 class BadText(StreamingError):

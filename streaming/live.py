@@ -11,10 +11,11 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, cast
 
 from moods.control import Control, parse_control
-from moods.errors import BadControl, MoodsError
+from moods.errors import MoodsError
 from streaming.conductor import Conductor
 from streaming.errors import BadRequest, RateLimited, StreamingError
 from streaming.journal import about
@@ -144,7 +145,8 @@ class Hearing:
         try:
             control = await read_asked(parse_control, message)
         except (MoodsError, StreamingError) as error:
-            self._answer(_refusal(self._station, error, _id_of(message)))
+            refuse = partial(_refusal, self._station) if is_in_time else _error  # a flood does not fill the log
+            self._answer(refuse(error, _id_of(message)))
             return
         if is_in_time:
             await self._apply(control, [control.id])
@@ -221,7 +223,7 @@ def _merged(earlier: Control, later: Control) -> Control | None:
         new = {**new, "layers": {**fields["layers"], **new["layers"]}}
     try:
         return parse_control({**second, "id": later.id, "set": {**fields, **new}})
-    except BadControl:  # two that cannot be asked for at once
+    except MoodsError:  # two that cannot be asked for at once
         return None
 
 

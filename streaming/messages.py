@@ -204,6 +204,18 @@ class StationHealth(TypedDict):
     """The engine has too much to do: this station is silent, its music waits, and goes on as soon as there is room."""
 
 
+@_exact
+class States(TypedDict):
+    """Where a station is among its states."""
+
+    now: str | None
+    """The state that sounds; null: none."""
+    previous: str | None
+    """The state before."""
+    heading: str
+    """The state that it will be in if nothing more is asked."""
+
+
 class Playing(TypedDict):
     """How a station plays, as its engine tells it; a `Status` passes it on."""
 
@@ -211,6 +223,11 @@ class Playing(TypedDict):
     mood: Mood
     heading: Mood
     position: Place
+    states: NotRequired[States]
+    parameters: NotRequired[dict[str, float]]
+
+
+StationKind = Literal["station", "lyria"]
 
 
 @_exact
@@ -219,6 +236,8 @@ class StationState(TypedDict):
 
     id: str
     name: str
+    kind: StationKind
+    """`lyria`: it belongs to a client of the Lyria RealTime protocol, and goes with it."""
     seed: Annotated[int, Field(ge=0)]
     state: Literal["playing", "paused", "ended", "asleep", "closed"]
     """`asleep`: nobody listens; the music stands still and goes on for whoever comes. `closed` is said once, as the
@@ -234,6 +253,10 @@ class StationState(TypedDict):
     health: StationHealth
     understood: NotRequired[ExplainedPrompt]
     """How the prompt was read that the station was opened with."""
+    states: NotRequired[States]
+    """Where it is among its states, once it is in one."""
+    parameters: NotRequired[dict[str, float]]
+    """Its parameters that have a value; one that moved too little to be followed is not told."""
 
 
 @_exact
@@ -349,6 +372,16 @@ class Marker(Place):
 
 
 @_exact
+class StateBegan(Place):
+    """A state of the game begins, told ahead of its sound; told again where its frame has moved."""
+
+    type: Literal["state"]
+    name: str
+    previous: str | None
+    """The state that it comes after."""
+
+
+@_exact
 class SessionState(TypedDict):
     """A listener's buffer in the server."""
 
@@ -442,10 +475,10 @@ class Skip(TypedDict):
     """Of 20 ms."""
 
 
-Told = Beat | Section | Marker
+Told = Beat | Section | Marker | StateBegan
 """What an engine tells of the music ahead, and everybody on the channel receives."""
 LiveMessage = Annotated[
-    Ack | Error | Beat | Section | Marker | Status | SessionBegan | Dropped | Clock | Skip | Closed,
+    Ack | Error | Beat | Section | Marker | StateBegan | Status | SessionBegan | Dropped | Clock | Skip | Closed,
     Field(discriminator="type"),
 ]
 """All that the live channel sends."""

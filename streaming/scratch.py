@@ -1,7 +1,8 @@
-"""Folders for what is kept only while we run. In: folders in the order of preference; out: one of them. Any thread."""
+"""Folders and files for what is kept. In: folders in the order of preference; out: one of them. Any thread."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -17,6 +18,14 @@ def temporary_folder() -> Path:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:
         return SHARED_MEMORY
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that others cannot look into, unless it is there. Raises OSError where we cannot write there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def nameless_file(folder: Path) -> BinaryIO:

@@ -187,7 +187,9 @@ class Session:
 class LiveClient:
     """A client of a station's live channel, whatever carries it."""
 
-    def __init__(self, session_id: str | None = None) -> None:
+    def __init__(self, session_id: str | None = None, *, keeps_awake: bool = True) -> None:
+        self.keeps_awake = keeps_awake
+        """A station is not idle while it is there."""
         self.session_id = session_id
         """The listening session this client belongs to, if it said so: its status then tells where the audio began."""
         self.mailbox: Mailbox[LiveMessage] = Mailbox(MAX_UNREAD_EVENTS)

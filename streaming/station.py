@@ -24,6 +24,7 @@ from streaming.engines.wire import Applied, GaveWay, LeftOut
 from streaming.errors import UnknownStation
 from streaming.feed import Feed, Feeds
 from streaming.journal import about
+from streaming.keeping import Record
 from streaming.messages import (
     Beat,
     Level,
@@ -54,9 +55,18 @@ class Station:
         link: Link,
         feeds: Feeds,
         on_heard: Callable[[Station], None] = lambda station: None,
+        on_done: Callable[[Station, Entry], None] = lambda station, entry: None,
+        *,
+        kind: messages.StationKind = "station",
+        ahead_blocks: int = 0,
     ) -> None:
-        """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`."""
+        """`on_heard` is told when the first listener or client has come, and when the last one has gone: `is_idle`.
+        `on_done` is told what stands in the log from now on, in the place of all from its index on.
+
+        One that plays ahead of its clock has so many blocks ready as soon as it plays.
+        """
         self.id, self.opening, self.seed, self.link = station_id, opening, seed, link
+        self.kind, self.ahead_blocks = kind, ahead_blocks
         self.name = opening.name or station_id
         """Where it is found too, as under its id."""
         self.first_tick: int | None = None
@@ -64,13 +74,17 @@ class Station:
         self.first_block = 0
         """Where the clock began to run, or stands."""
         self.is_asleep = False
+        self.is_held = False
+        """It is to stand still although somebody listens."""
+        self.on_standstill: Callable[[int], None] = lambda next_block: None
+        """Told before it falls asleep, when the blocks before that number are still there."""
         self.gives_way = False
         """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
         self.log: deque[Entry] = deque(maxlen=_MAX_LOG)
         self.num_underruns = 0
         self.idle_since_s = time.monotonic()
-        self._all_feeds, self._metrics, self._on_heard = feeds, feeds.metrics, on_heard
+        self._all_feeds, self._metrics, self._on_heard, self._on_done = feeds, feeds.metrics, on_heard, on_done
         self._loop = asyncio.get_running_loop()
         self._clients: set[LiveClient] = set()
         self._feeds: dict[int, Feed] = {}
@@ -94,11 +108,23 @@ class Station:
 
         Frames do not count the sleep, so that what was told of its future stays true.
         """
+        self.on_standstill(next_block)
         self.first_tick, self.first_block, self.is_asleep, self.gives_way = None, next_block, True, False
+
+    def come_back(self, record: Record) -> None:
+        """Be as it was when a server before this one ended: asleep."""
+        self.name = record.name or self.id
+        self.log.extend(record.entries)
+        self._playing = record.playing
+        self.fall_asleep(record.block)
+
+    def _note(self, entry: Entry) -> None:
+        self.log.append(entry)
+        self._on_done(self, entry)
 
     def on_gave_way(self, report: GaveWay) -> None:
         """An overloaded engine lets it rest, or plays it again."""
-        self.log.append(report.entry)
+        self._note(report.entry)
         self.gives_way = report.is_resting
         self._tell_status()
 
@@ -107,14 +133,16 @@ class Station:
         first = report.entries[0]
         while self.log and self.log[-1].index >= first.index:
             self.log.pop()
-        self.log.extend(report.entries)
+        for entry in report.entries:
+            self._note(entry)
         assert isinstance(first.control, Skip), first
         frame = first.block * BLOCK_FRAMES
         self.broadcast(messages.Skip(type="skip", frame=frame, index=first.index, blocks=first.control.blocks))
 
     def on_applied(self, report: Applied) -> None:
         """Take in a control that has been applied."""
-        self.log.append(report.entry)
+        if not report.is_idle:
+            self._note(report.entry)
         self._playing = {**self._playing, "heading": report.heading}
 
     # --- sound -------------------------------------------------------------------------------------------------------
@@ -202,13 +230,18 @@ class Station:
         client.mailbox.close(ending)
 
     @property
+    def outlasts_server(self) -> bool:
+        """It is there again when the server has ended and is back."""
+        return self.kind == "station"
+
+    @property
     def is_named(self) -> bool:
         return self.name != self.id
 
     @property
     def is_idle(self) -> bool:
         """Nobody listens, nobody watches."""
-        return not self.sessions and not self._clients
+        return not self.sessions and not any(client.keeps_awake for client in self._clients)
 
     @contextlib.contextmanager
     def _told_if_heard(self) -> Iterator[None]:
@@ -255,7 +288,7 @@ class Station:
             if self._beats and (self._beats[-1]["bar"], self._beats[-1]["beat"]) == (event["bar"], event["beat"]):
                 self._beats.pop()  # the same beat, moved
             self._beats.append(event)
-        if event["frame"] < self.frame - MAX_LATE_TICKS * BLOCK_FRAMES:
+        if event["frame"] < self.frame - (MAX_LATE_TICKS + self.ahead_blocks) * BLOCK_FRAMES:
             return  # it waited while this process stood still: what should have sounded long ago is no news
         self.broadcast(event)
 
@@ -275,12 +308,29 @@ class Station:
             return self.first_block * BLOCK_FRAMES
         return max(0, round((time.monotonic() - time_of(self.first_tick)) * SAMPLE_RATE))
 
+    @property
+    def _is_bridged(self) -> bool:
+        """The engine has died; where somebody listens, the filler sounds."""
+        return not self.link.is_ready or self._is_filling
+
+    @property
+    def _is_filling(self) -> bool:
+        return any(feed.is_filling for feed in self._feeds.values())
+
     def position(self) -> Place:
         """Where the sound that leaves now is in the music."""
         frame = self.frame
         begun = [beat for beat in self._beats if beat["frame"] <= frame] or list(self._beats)[:1]
         at: Place = begun[-1] if begun else self._playing["position"]
-        return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=at["bar"], beat=at["beat"], bpm=at["bpm"])
+        beat = (at["bar"] - 1) * BEATS_PER_BAR + at["beat"] - 1
+        if self._is_bridged and self._playing["state"] == "playing":  # no beats are told, and it goes on in time
+            beat += max(0, frame - at["frame"]) // round(60 * SAMPLE_RATE / at["bpm"])
+        bar, beat_of_bar = divmod(beat, BEATS_PER_BAR)
+        return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=bar + 1, beat=beat_of_bar + 1, bpm=at["bpm"])
+
+    def playing(self) -> Playing:
+        """How it plays now."""
+        return {**self._playing, "position": self.position()}
 
     def state(self, prefix: str = "") -> messages.Station:
         """What GET answers; links are paths under `prefix`, which is where the asker sees this server."""
@@ -291,6 +341,7 @@ class Station:
         state = StationState(
             id=self.id,
             name=self.name,
+            kind=self.kind,
             seed=self.seed,
             state="asleep" if self.is_asleep else playing["state"],
             mood=playing["mood"],
@@ -299,7 +350,7 @@ class Station:
             listeners=len(self.sessions),
             level=self._level(),
             health=StationHealth(
-                is_filling=any(feed.is_filling for feed in self._feeds.values()),
+                is_filling=self._is_filling,
                 underruns=self.num_underruns,
                 lead_ms=self.link.lead_ms,
                 gives_way=self.gives_way,
@@ -307,6 +358,10 @@ class Station:
         )
         if self.opening.understood is not None:
             state["understood"] = messages.explained(self.opening.understood)
+        if "states" in playing:
+            state["states"] = playing["states"]
+        if "parameters" in playing:
+            state["parameters"] = playing["parameters"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:
@@ -331,7 +386,7 @@ class Station:
         """
         assert self.link.traits is not None, "it was opened by an engine that was ready"
         entries = tuple(self.log)
-        is_complete = not entries or entries[0].index == 0
+        is_complete = not entries or (entries[0].index == 0 and entries[-1].index == len(entries) - 1)
         return write_take(self.id, self.opening.asked(), self.seed, entries, self.link.traits, is_complete=is_complete)
 
     def _status_for(self, client: LiveClient) -> Status:

@@ -38,6 +38,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_card_work].stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers that are started with a port of their own keep their stations elsewhere."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def one_server() -> Iterator[Server]:
     """Started once, as a user starts it."""

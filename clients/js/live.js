@@ -1,12 +1,13 @@
 /* The live WebSocket of one station. In: controls; out: events, by callback. Reconnects until closed, or until the
-   server says that there is no such station any more. Remembers the socket and how often it has failed since
-   it last opened. */
+   server says that there is no such station any more. Remembers the socket, whose session it belongs to, and how often
+   it has failed since it last opened. */
 
 const FIRST_PAUSE_MS = 300;
-const LONGEST_PAUSE_MS = 5000;
+const LONGEST_PAUSE_MS = 3000;
 
 export class Live {
   #socket = null;
+  #session = null;
   #failures = 0;
   #timer = 0;
   #closed = false;
@@ -15,15 +16,21 @@ export class Live {
   constructor(server, station, { onOpen, onEvent, onEnd }) {
     this.server = server;
     this.station = station;
-    this.url = server.socketAddressOf(`${station}/live`);
     this.onOpen = onOpen;
     this.onEvent = onEvent;
     this.onEnd = onEnd;
-    this.#connect();
   }
 
   get isOpen() {
     return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Be connected, for a listening session where it has an id: it is told of that session, too. */
+  open(session = null) {
+    if (this.#closed || (this.#socket && (session === null || session === this.#session))) return;
+    this.#session = session;
+    clearTimeout(this.#timer);
+    this.#connect();
   }
 
   /** Send one control; false where there is no connection. */
@@ -36,26 +43,28 @@ export class Live {
   close() {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#socket.close();
+    this.#socket?.close();
   }
 
   #connect() {
-    const socket = new WebSocket(this.url);
+    this.#socket?.close();
+    const query = this.#session === null ? "" : `?session=${encodeURIComponent(this.#session)}`;
+    const socket = new WebSocket(this.server.socketAddressOf(`${this.station}/live${query}`));
     this.#socket = socket;
+    const isCurrent = () => !this.#closed && socket === this.#socket;
     socket.onopen = () => {
       this.#failures = 0;
-      if (!this.#closed) this.onOpen();
+      if (isCurrent()) this.onOpen();
     };
     socket.onmessage = (message) => {
-      if (!this.#closed) this.onEvent(JSON.parse(message.data));
+      if (isCurrent()) this.onEvent(JSON.parse(message.data));
     };
-    socket.onclose = () => this.#lost();
+    socket.onclose = () => isCurrent() && this.#lost(socket);
   }
 
-  async #lost() {
-    if (this.#closed) return;
+  async #lost(socket) {
     const isThereStill = await this.server.isThere(this.station);
-    if (this.#closed) return;
+    if (this.#closed || socket !== this.#socket) return;
     if (!isThereStill) {
       this.close();
       this.onEnd();

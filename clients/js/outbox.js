@@ -1,80 +1,136 @@
-/* Controls on their way. In: fields to steer and other controls; out: numbered controls to a connection, in order.
-   Remembers the fields that wait to be sent and every control that has not been answered: a steer survives a lost
-   connection, anything else belongs to its moment. */
+/* Controls on their way. In: controls; out: the same, numbered, to a connection, in order; for each a promise of its
+   ack. Remembers those that wait to be sent and those that have not been answered: what is a wish for good (`LASTING`)
+   survives a lost connection, anything else belongs to its moment. */
 
 import { BASE_FIELDS, merged } from "./fields.js";
 
-const STEER_EVERY_MS = 40;
+const SEND_EVERY_MS = 40;
+const LASTING = ["steer", "parameter", "state", "transport"];
+
+/** A control that changed nothing: `code` and the words are the server's, or "not_sent" where it did not go out. */
+export class Refusal extends Error {
+  constructor(control, code, detail) {
+    super(detail);
+    this.name = "Refusal";
+    this.control = control;
+    this.code = code;
+  }
+}
+
+/** Whether two such controls in a row say no more than one. */
+const isPlain = ({ type, set, ...others }) =>
+  (type === "steer" || type === "parameter") && Object.keys(others).length === 0;
+
+/** One control for two; a preset or prompt overtakes what was set before it. */
+function joined({ type, set }, { set: more }) {
+  const isNewBase = type === "steer" && ("mood" in more || "prompt" in more);
+  const overtaken = isNewBase ? ["mood", "prompt", ...BASE_FIELDS] : [];
+  const kept = Object.fromEntries(Object.entries(set).filter(([name]) => !overtaken.includes(name)));
+  return { type, set: merged(kept, more) };
+}
+
+/** A control and who waits for its answer. */
+class Entry {
+  constructor(control) {
+    this.control = control;
+    this.answer = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
+    this.answer.catch(() => {}); // not everybody asks how it went
+  }
+}
 
 export class Outbox {
-  #unsent = {};
+  #waiting = [];
   #unanswered = new Map();
   #timer = 0;
   #count = 0;
+  #prefix = Math.random().toString(36).slice(2, 8);
 
   /** `send(control)` answers whether there was a connection; `onSent(control)` is told of each that went out. */
-  constructor(send, onSent) {
+  constructor(send, onSent = () => {}) {
     this.send = send;
     this.onSent = onSent;
   }
 
-  /** True while a steer waits for a connection. */
+  /** True while something waits for a connection. */
   get isWaiting() {
-    return Object.keys(this.#unsent).length > 0;
+    return this.#waiting.length > 0;
   }
 
+  /** Forget everything: the station is no more. */
   clear() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    this.#unsent = {};
+    const entries = [...this.#waiting, ...this.#unanswered.values()];
+    this.#waiting = [];
     this.#unanswered.clear();
+    for (const { control, reject } of entries) reject(new Refusal(control, "not_sent", "the station has been left"));
   }
 
-  /** Send these fields soon, together with what else is set until then. A preset or prompt overtakes what waits. */
-  steer(fields) {
-    this.#gather(fields);
-    if (!this.#timer) this.#flush();
+  /** Send a control; the promise resolves to its ack and rejects with a `Refusal`. Plain steers and parameters go out
+      every SEND_EVERY_MS at most, together with what is set until then. */
+  ask(control) {
+    const entry = new Entry(control);
+    if (!LASTING.includes(control.type)) {
+      this.#flush();
+      if (!this.#post(entry)) entry.reject(new Refusal(control, "not_sent", `${control.type}: there is no connection`));
+      return entry.answer;
+    }
+    const { answer } = this.#queue(entry);
+    if (!this.#timer || !isPlain(control)) this.#flush();
+    return answer;
   }
 
-  /** Send one control now; false where there is no connection, and it is forgotten. */
-  command(control) {
-    const numbered = { ...control, id: `c${++this.#count}` };
-    if (!this.send(numbered)) return false;
-    this.#unanswered.set(numbered.id, numbered);
-    this.onSent(numbered);
-    return true;
-  }
-
-  /** A new connection: steers that were never answered are asked again, before those that wait. */
+  /** A new connection: lasting wishes that were never answered are asked again, before those that wait. */
   opened() {
-    const asked = [...this.#unanswered.values()].filter(({ type }) => type === "steer");
+    const [unanswered, waiting] = [[...this.#unanswered.values()], this.#waiting];
     this.#unanswered.clear();
-    const waiting = this.#unsent;
-    this.#unsent = {};
-    for (const fields of [...asked.map((control) => control.set), waiting]) this.#gather(fields);
+    this.#waiting = [];
+    for (const entry of [...unanswered, ...waiting]) {
+      const { id, ...control } = entry.control;
+      entry.control = control;
+      if (LASTING.includes(control.type)) this.#queue(entry);
+      else entry.reject(new Refusal(control, "not_sent", `${control.type}: the connection was lost before an answer`));
+    }
     this.#flush();
   }
 
-  /** The control that an ack or error belongs to, or null where it is not ours. */
-  answered(id) {
-    const control = this.#unanswered.get(id) ?? null;
-    this.#unanswered.delete(id);
-    return control;
+  /** An ack or error has come: answers the control that it belongs to, or null where it is not ours. */
+  answered(answer) {
+    const entry = this.#unanswered.get(answer.id);
+    if (!entry) return null;
+    this.#unanswered.delete(answer.id);
+    if (answer.type === "ack") entry.resolve(answer);
+    else entry.reject(new Refusal(entry.control, answer.code, answer.detail));
+    return entry.control;
   }
 
-  #gather(fields) {
-    if ("mood" in fields || "prompt" in fields) {
-      for (const name of ["mood", "prompt", ...BASE_FIELDS]) delete this.#unsent[name];
+  /** Answers the entry that carries what was asked. */
+  #queue(entry) {
+    const last = this.#waiting.at(-1);
+    if (!last || last.control.type !== entry.control.type || !isPlain(last.control) || !isPlain(entry.control)) {
+      this.#waiting.push(entry);
+      return entry;
     }
-    this.#unsent = merged(this.#unsent, fields);
+    last.control = joined(last.control, entry.control);
+    last.answer.then(entry.resolve, entry.reject);
+    return last;
   }
 
-  /** At most one steer every STEER_EVERY_MS. */
   #flush() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    if (!this.isWaiting || !this.command({ type: "steer", set: this.#unsent })) return;
-    this.#unsent = {};
-    this.#timer = setTimeout(() => this.#flush(), STEER_EVERY_MS);
+    if (!this.isWaiting || !this.#post(this.#waiting[0])) return; // a new connection sends what waits
+    do this.#waiting.shift();
+    while (this.isWaiting && this.#post(this.#waiting[0]));
+    this.#timer = setTimeout(() => this.#flush(), SEND_EVERY_MS);
+  }
+
+  #post(entry) {
+    const numbered = { id: `${this.#prefix}-${++this.#count}`, ...entry.control };
+    if (!this.send(numbered)) return false;
+    entry.control = numbered;
+    this.#unanswered.set(numbered.id, entry);
+    this.onSent(numbered);
+    return true;
   }
 }

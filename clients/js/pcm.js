@@ -2,11 +2,12 @@
    frames; out: the same blocks scheduled one after another on the audio clock, statistics, word of its loss.
    Remembers the socket, which frame sounds when, and how much sound is kept in hand.
 
-   No AudioWorklet: a page under a plain http:// address of the local network is given none. */
+   No AudioWorklet: a page under a plain http:// address of the local network is given none, and blocks that are scheduled
+   sound as exactly. */
 
+import { RATE } from "./output.js";
 import { stationPath } from "./server.js";
 
-const RATE = 48_000;
 const EDGE_FRAMES = 240;
 const MARGIN_FRAMES = EDGE_FRAMES + 480;
 const FLOOR_MS = 60;
@@ -39,10 +40,12 @@ export class PcmSession {
   #numWatched = 0;
   #rooms = [];
 
-  /** Blocks sound through `input`, a node of a running context at 48 kHz; `onNode(node)` is told what carries them.
+  /** Blocks sound through `input`, a node of a running context at 48 kHz; `onNode(node)` is told what carries them, and
+      `onSamples(position, channels)` what each holds and the sample of the context with which it begins.
       `lost` resolves when they have stopped. */
-  constructor(server, buffer_ms, input, { onNode, onStats }) {
+  constructor(server, buffer_ms, input, { onNode, onStats, onSamples }) {
     this.server = server;
+    this.onSamples = onSamples;
     this.onNode = onNode;
     this.onStats = onStats;
     this.#context = input.context;
@@ -78,12 +81,14 @@ export class PcmSession {
     this.#target = framesOf(FLOOR_MS + buffer_ms);
   }
 
-  /** When `frame` is heard, in performance.now() milliseconds; null before the first block. */
+  /** When `frame` sounds, in seconds of the context; null before the first block. */
   timeOf(frame) {
-    if (this.#offset === null) return null;
-    const { currentTime, outputLatency, baseLatency } = this.#context;
-    const wait_s = (frame + this.#offset) / RATE - currentTime + (outputLatency || baseLatency || 0);
-    return performance.now() + wait_s * 1000;
+    return this.#offset === null ? null : (frame + this.#offset) / RATE;
+  }
+
+  /** How far the sound reaches that has come, likewise. */
+  get endsAt_s() {
+    return this.#isClosed ? 0 : this.#end / RATE;
   }
 
   close() {
@@ -143,6 +148,10 @@ export class PcmSession {
       const wave = buffer.getChannelData(channel);
       for (let index = 0; index < length; index++) wave[index] = samples[2 * index + channel] / 32768;
     }
+    this.onSamples(
+      begin,
+      [0, 1].map((channel) => buffer.getChannelData(channel)),
+    );
     const source = new AudioBufferSourceNode(this.#context, { buffer });
     source.connect(this.#edge);
     source.start(begin / RATE);

@@ -1,9 +1,10 @@
-/* Keeps one station sounding here, whatever the network does. In: an opening, controls; out: state changes, events,
-   the sound, problems, by callback. Remembers the station, its session, its live socket, and which transport works.
+/* Keeps one station at hand, and sounding where that is wanted, whatever the network does. In: an opening, controls;
+   out: state changes, events, the sound, problems, by callback. Remembers the station, its session, its live socket, and
+   which transport works.
 
-   States: idle, starting, playing, reconnecting. Only stop(), leave(), the end of a station that we joined and an error
-   that time cannot heal lead back to idle. WebRTC is tried first; where it cannot connect, the sound comes over a
-   WebSocket, and the choice is kept while the tab lives. */
+   States: idle, starting, connected (without sound), playing, reconnecting. Only stop(), leave(), the end of a station
+   that we joined and an error that time cannot heal lead back to idle. WebRTC is tried first; where it cannot connect, the
+   sound comes over a WebSocket, and the choice is kept while the tab lives. */
 
 import { Live } from "./live.js";
 import { PcmSession } from "./pcm.js";
@@ -11,9 +12,22 @@ import { Problem, stationPath } from "./server.js";
 import { WhepSession } from "./whep.js";
 
 const FIRST_PAUSE_MS = 300;
-const LONGEST_PAUSE_MS = 5000;
+const LONGEST_PAUSE_MS = 3000;
 const GONE = 404;
 const NOT_ABOUT_THE_OFFER = [0, GONE, 429, 502, 503, 504];
+
+/** What the user wants of the player from one connect() or play() to the end. */
+class Run {
+  isWanted = true;
+  wantsSound = false;
+  hasPlayed = false;
+  wake = () => {};
+
+  /** Until something else is wanted. */
+  change() {
+    return new Promise((resolve) => (this.wake = resolve));
+  }
+}
 
 export class Player {
   station = null;
@@ -21,19 +35,23 @@ export class Player {
   #session = null;
   #live = null;
   #run = null;
-  #isOverSocket = !WhepSession.isPossible || sessionStorage.getItem("transport") === "websocket";
+  #isOverSocket;
 
   /**
-   * `on`: { state(name), station(station, how), stream(stream), node(node), stats(stats), event(event), open(),
-   * problem(problem), gone(id) }; `how` is "opened", "joined" or "replaced", where our own station is no more.
+   * `transport`: "auto", "webrtc" or "websocket". `on`: { state(name), station(station, how), session(session),
+   * stream(stream), node(node), samples(position, channels), stats(stats), event(event), open(), problem(problem),
+   * gone(id) }; `how` is "opened", "joined" or "replaced", where our own station is no more.
    */
-  constructor(server, output, on) {
+  constructor(server, output, on, transport = "auto") {
     this.server = server;
     this.output = output;
     this.on = on;
     this.isOurs = false;
     this.isShared = false;
     this.buffer_ms = 20;
+    this.transports = transport;
+    const isKnown = transport === "auto" && recall() === "websocket";
+    this.#isOverSocket = transport === "websocket" || isKnown || !WhepSession.isPossible;
   }
 
   get pc() {
@@ -44,18 +62,30 @@ export class Player {
     return this.#session?.transport ?? "";
   }
 
-  /** When `frame` is heard, where the session knows that exactly; else null. */
+  /** When `frame` sounds, in seconds of the output's context, where the session knows that exactly; else null. */
   timeOf(frame) {
-    return this.#session?.timeOf?.(frame) ?? null;
+    return this.#session?.timeOf(frame) ?? null;
   }
 
-  /** Play the station `join.id` (`join.isOurs`: opened by this tab before), or the one that `open()` resolves to. */
+  /** Have the station `join.id` (`join.isOurs`: opened by this tab before), or the one that `open()` resolves to. */
+  connect(open, join = null) {
+    if (!this.#run) this.#begin(open, join, false);
+  }
+
+  /** The same, and its sound. */
   play(open, join = null) {
-    if (this.#run) return;
-    this.#run = { wanted: true };
+    if (!this.#run) return this.#begin(open, join, true);
+    if (this.#run.wantsSound) return;
+    this.#run.wantsSound = true;
+    this.#run.wake();
+  }
+
+  #begin(open, join, wantsSound) {
+    this.#run = new Run();
+    this.#run.wantsSound = wantsSound;
     this.isShared = join?.isShared ?? false;
     this.#enter("starting");
-    this.#keepPlaying(this.#run, open, join);
+    this.#keepGoing(this.#run, open, join);
   }
 
   /** A station that we opened and whose link was not passed on has no other ear: it ends with us. */
@@ -69,12 +99,17 @@ export class Player {
 
   /** Stop listening; the station goes on. */
   leave() {
-    if (this.#run) this.#run.wanted = false;
+    if (this.#run) this.#run.isWanted = false;
+    this.#run?.wake();
     this.#run = null;
     this.#hangUp();
     this.#forgetStation();
     this.isShared = false;
     this.#enter("idle");
+  }
+
+  get isOpen() {
+    return this.#live?.isOpen ?? false;
   }
 
   /** Send one control over the live socket; false where it is not connected. */
@@ -87,28 +122,35 @@ export class Player {
     this.#session?.setBuffer(buffer_ms);
   }
 
-  async #keepPlaying(run, open, join) {
+  async #keepGoing(run, open, join) {
     let failures = 0;
-    while (run.wanted) {
+    while (run.isWanted) {
       let isWorthNow = false;
       try {
-        const session = this.#openSession(run);
+        const session = run.wantsSound ? this.#openSession(run) : null;
         await this.#findStation(run, open, join);
-        if (!run.wanted) return;
+        if (!run.isWanted) return;
+        if (!session) {
+          this.#live.open();
+          failures = 0;
+          this.#enter("connected");
+          if (!run.wantsSound) await run.change();
+          continue;
+        }
         const isConnected = await this.#connect(session);
-        if (!run.wanted) return;
+        if (!run.isWanted) return;
         if (isConnected) {
           failures = 0;
-          sessionStorage.setItem("transport", this.#isOverSocket ? "websocket" : "webrtc");
+          remember(this.#isOverSocket ? "websocket" : "webrtc");
           this.#enter("playing");
           await session.lost;
         } else {
-          isWorthNow = !this.#isOverSocket;
-          this.#isOverSocket = !this.#isOverSocket || !WhepSession.isPossible;
+          isWorthNow = !this.#isOverSocket && this.transports !== "webrtc";
+          if (this.transports === "auto") this.#isOverSocket = !this.#isOverSocket || !WhepSession.isPossible;
         }
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
-        if (!run.wanted) return;
+        if (!run.isWanted) return;
         const { id } = this.station ?? join ?? {};
         const isGone = problem.status === GONE && id !== undefined;
         if (isGone && !this.isOurs) {
@@ -124,7 +166,7 @@ export class Player {
         if (!isGone && !problem.isPassing) return this.stop();
         if (problem.retryAfter_s) await sleep(problem.retryAfter_s * 1000);
       }
-      if (!run.wanted) return;
+      if (!run.isWanted) return;
       this.#hangUp();
       if (isWorthNow) continue;
       this.#enter("reconnecting");
@@ -134,12 +176,16 @@ export class Player {
 
   /** True when there is sound. An offer that the server cannot serve is WebRTC that does not connect. */
   async #connect(session) {
+    const live = this.#live;
+    if (this.#isOverSocket) live.open();
     try {
       return await session.connect(this.station.id);
     } catch (problem) {
       const isAboutOffer = problem instanceof Problem && !NOT_ABOUT_THE_OFFER.includes(problem.status);
       if (this.#isOverSocket || !isAboutOffer) throw problem;
       return false;
+    } finally {
+      live.open();
     }
   }
 
@@ -148,7 +194,7 @@ export class Player {
     if (this.station) return;
     this.isOurs = join?.isOurs ?? true;
     const station = join ? await this.server.fetchStation(join.id) : await open();
-    if (!run.wanted) {
+    if (!run.isWanted) {
       if (!join) this.server.dismiss(stationPath(station.id));
       return;
     }
@@ -157,29 +203,47 @@ export class Player {
     run.hasPlayed = true;
     this.#live = new Live(this.server, stationPath(station.id), {
       onOpen: this.on.open,
-      onEvent: this.on.event,
-      onEnd: () => this.state === "playing" && this.#hangUp(false),
+      onEvent: (event) => {
+        if (event.type === "clock" && event.session === this.#session?.id) this.#session.meetClock(event);
+        this.on.event(event);
+      },
+      onEnd: () => this.#meetEnd(run, station.id),
     });
     this.on.station(station, how);
   }
 
+  /** The live channel has found that there is no such station: the session finds the same, if there is one. */
+  #meetEnd(run, id) {
+    if (this.state === "playing") return this.#hangUp(false);
+    if (this.state !== "connected") return;
+    this.#forgetStation();
+    if (this.isOurs) return run.wake();
+    this.leave();
+    this.on.gone(id);
+  }
+
   #openSession(run) {
-    const { buffer_ms, on } = this;
+    const { server, buffer_ms, output, on } = this;
     const onStats = on.stats;
     if (this.#isOverSocket) {
-      this.#session = new PcmSession(this.server, buffer_ms, this.output.input, {
-        onNode: (node) => run.wanted && on.node(node),
-        onStats,
-      });
+      const onNode = (node) => run.isWanted && on.node(node);
+      this.#session = new PcmSession(server, buffer_ms, output.live, { onNode, onStats, onSamples: on.samples });
     } else {
-      this.#session = new WhepSession(this.server, buffer_ms, { onStream: (stream) => run.wanted && on.stream(stream), onStats });
+      const onStream = (stream) => run.isWanted && on.stream(stream);
+      this.#session = new WhepSession(server, buffer_ms, output, {
+        onStream,
+        onStats,
+        onId: (id) => this.#live?.open(id),
+      });
     }
+    on.session(this.#session);
     return this.#session;
   }
 
   #hangUp(saysGoodbye = true) {
     this.#session?.close(saysGoodbye);
     this.#session = null;
+    this.on.session(null);
   }
 
   #forgetStation() {
@@ -196,3 +260,20 @@ export class Player {
 }
 
 const sleep = (duration_ms) => new Promise((resolve) => setTimeout(resolve, duration_ms));
+
+/** Which transport has worked in this tab; a page that may store nothing tries anew. */
+function recall() {
+  try {
+    return sessionStorage.getItem("transport");
+  } catch {
+    return null;
+  }
+}
+
+function remember(transport) {
+  try {
+    sessionStorage.setItem("transport", transport);
+  } catch {
+    // asked again next time
+  }
+}

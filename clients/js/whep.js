@@ -1,6 +1,8 @@
-/* One WHEP session: the station's sound over WebRTC. In: the station's id; out: a stream, statistics, word of its loss.
-   Remembers the peer connection, which makes its offer at once, and the session's address on the server. */
+/* One WHEP session: the station's sound over WebRTC. In: the station's id; out: a stream, statistics, word of its loss,
+   and which frame sounds when. Remembers the peer connection, which makes its offer at once, the session's address on
+   the server, and how RTP time, frames and the page's clock lie to each other. */
 
+import { Least } from "./least.js";
 import { Problem } from "./server.js";
 
 const GATHER_MS = 250;
@@ -8,6 +10,11 @@ const MORE_CANDIDATES_MS = 20;
 const STALL_MS = 3000;
 const CONNECT_MS = 4000;
 const GOODBYE_MS = 500;
+const FRAMES_PER_MS = 48;
+const STARVED_MS = 60; // a packet holds 20 ms, and the browser hides the loss of as much again
+const NUM_ORIGINS = 50;
+/** What Opus looks ahead (312 frames), and what the browser waits between decoder and player: 5 … 14 ms. */
+const TO_THE_PLAYER_MS = 6.5 + 7;
 
 /** Offer Opus in stereo: without these words Chromium decodes mono, whatever is sent. */
 export function withStereo(sdp) {
@@ -28,14 +35,21 @@ function gathered(pc) {
 export class WhepSession {
   static isPossible = "RTCPeerConnection" in window;
   transport = "WebRTC";
+  /** The session's id on the server; null before it has answered. */
+  id = null;
+  #frameAtRtp = null;
+  #origin_ms = new Least(NUM_ORIGINS);
+  #delivered_ms = -Infinity;
   #location = null;
   #isClosed = false;
   #watch = 0;
   #previous = { packets: -1, at_ms: 0, delay_s: 0, emitted: 0 };
 
   /** `onStream(stream)` when sound is about to flow. `lost` resolves (to false) when it has stopped for good. */
-  constructor(server, buffer_ms, { onStream, onStats }) {
+  constructor(server, buffer_ms, output, { onStream, onStats, onId }) {
     this.server = server;
+    this.output = output;
+    this.onId = onId;
     this.onStats = onStats;
     this.pc = new RTCPeerConnection({ iceServers: [] });
     this.transceiver = this.pc.addTransceiver("audio", { direction: "recvonly" });
@@ -57,7 +71,11 @@ export class WhepSession {
     });
     // Behind a proxy the path of Location may not be ours; the session's own name is always its end.
     const name = response.headers.get("Location")?.split("/").at(-1);
-    if (name) this.#location = `${endpoint}/${name}`;
+    if (name) {
+      this.#location = `${endpoint}/${name}`;
+      this.id = name;
+    }
+    this.onId(this.id);
     const answer = await response.text();
     const isReachable = /^a=candidate:/m.test(answer); // the server's answer is complete: no candidates follow it
     if (this.#isClosed || !isReachable) {
@@ -93,6 +111,39 @@ export class WhepSession {
   /** The browser keeps about this much sound in hand against jitter; less is quicker, more is safer. */
   setBuffer(buffer_ms) {
     if ("jitterBufferTarget" in RTCRtpReceiver.prototype) this.transceiver.receiver.jitterBufferTarget = buffer_ms;
+  }
+
+  /** The server has said which frame left under which RTP time. */
+  meetClock({ frame, rtp_timestamp }) {
+    this.#frameAtRtp = { frame, rtp: rtp_timestamp };
+    this.#origin_ms.clear();
+  }
+
+  /** How far the sound reaches that has come, in seconds of the output's context: the browser tells what it plays. */
+  get endsAt_s() {
+    const [source] = this.transceiver.receiver.getSynchronizationSources();
+    if (source) this.#delivered(source.timestamp - performance.timeOrigin, source.rtpTimestamp);
+    return this.#timeAfter(this.#delivered_ms + STARVED_MS);
+  }
+
+  #delivered(at_ms, rtp) {
+    if (at_ms === this.#delivered_ms) return;
+    this.#delivered_ms = at_ms;
+    if (!this.#frameAtRtp) return;
+    const frame = this.#frameAtRtp.frame + ((rtp - this.#frameAtRtp.rtp) | 0); // RTP time goes round after 2 ** 32
+    this.#frameAtRtp = { frame, rtp };
+    this.#origin_ms.add(at_ms - frame / FRAMES_PER_MS); // the packet's second half is told under the same RTP time
+  }
+
+  /** When `frame` sounds, in seconds of the output's context; null where the server has not told of RTP time. */
+  timeOf(frame) {
+    const origin_ms = this.#origin_ms.value;
+    return origin_ms === null ? null : this.#timeAfter(origin_ms + TO_THE_PLAYER_MS + frame / FRAMES_PER_MS);
+  }
+
+  /** What the browser hands to its player at that moment sounds as late as what the context makes then. */
+  #timeAfter(moment_ms) {
+    return this.output.timeOf(moment_ms + 1000 * this.output.latency_s);
   }
 
   /** `saysGoodbye`: false where the station itself is being ended, and its sessions with it. */

@@ -78,6 +78,8 @@ class Played(Protocol):
     first_tick: int | None
     """The tick of block 0; None until the engine has opened the station, while it sleeps, and when it is closed."""
     is_asleep: bool
+    ahead_blocks: int
+    """How many blocks it plays ahead of the clock."""
     first_block: int
     """The block with which it goes on when it wakes."""
 
@@ -347,8 +349,11 @@ class Link(ABC):
                 due_in_s = None
             else:
                 due_in_s = -time_of(station.first_block)  # made anew from its beginning until it is there
-            resume = Resume(due_in_s, tuple(entry for entry in station.log if entry.index >= held.num_kept_controls))
-        self._send(Open(station.id, station.opening, station.seed, resume, not station.is_idle), now_s)
+            entries = tuple(entry for entry in station.log if entry.index >= held.num_kept_controls)
+            is_whole = held.num_kept_controls == 0 and (not entries or entries[0].index == 0)
+            resume = Resume(due_in_s, entries, station.first_block, is_whole)
+        heard, ahead_blocks = not station.is_idle, station.ahead_blocks
+        self._send(Open(station.id, station.opening, station.seed, resume, heard, ahead_blocks), now_s)
 
     def _send(self, request: Request, sent_s: float | None = None) -> None:
         """What is asked while the engine is away is sent when it is back."""

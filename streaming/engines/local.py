@@ -22,6 +22,7 @@ from streaming.engines.wire import Ready, Report, Request
 from streaming.errors import EngineUnavailable
 from streaming.scratch import (
     SHARED_MEMORY,
+    make_private_folder,
     remove_kept,
     ring_path,
     roomy_folder,
@@ -40,10 +41,11 @@ class _Child(Child):
 
     def __init__(self, config: Config, runtime_folder: Path, sleepers_folder: Path) -> None:
         self.config, self.runtime_folder, self.sleepers_folder = config, runtime_folder, sleepers_folder
+        self.passing = _passing(config, runtime_folder, sleepers_folder)
         super().__init__(
             "streaming.engines.process:main",
             {SPARE_CODE_FOLDER: str(runtime_folder / "code")},
-            (config, runtime_folder, sleepers_folder, os.getpid()),
+            (config, runtime_folder, sleepers_folder, self.passing, os.getpid()),
         )
 
 
@@ -63,7 +65,7 @@ def abandon_ahead() -> None:
         return
     child, _ahead = _ahead, None
     child.abandon()
-    remove_folders(child.runtime_folder, child.sleepers_folder)
+    remove_folders(*child.passing)
 
 
 def _take_ahead(config: Config) -> _Child | None:
@@ -82,8 +84,18 @@ def _make_runtime_folder(config: Config) -> Path:
 
 
 def _make_sleepers_folder(config: Config) -> Path:
-    """A new folder for stations that sleep, on a disk if there is room. Raises `OSError` where there is none."""
+    """A folder for stations that sleep: that of the settings where it can be had, or else a new one, on a disk if there
+    is room. Raises `OSError` where there is none."""
+    if (lasting := config.stations_folder) is not None:
+        with contextlib.suppress(OSError):  # whoever keeps the stations says why it cannot be had
+            make_private_folder(lasting)
+            return lasting
     return _make_folder(roomy_folder(config.max_stations * _SNAPSHOT_BYTES, temporary_folder(), SHARED_MEMORY))
+
+
+def _passing(config: Config, *folders: Path) -> list[Path]:
+    """Those of `folders` that go with the server."""
+    return [folder for folder in folders if folder != config.stations_folder]
 
 
 def _make_folder(place: Path) -> Path:
@@ -98,7 +110,7 @@ class LocalEngines:
     """
 
     def __init__(self, config: Config) -> None:
-        self._ahead = _take_ahead(config)
+        self._config, self._ahead = config, _take_ahead(config)
         ahead = self._ahead
         self._sleepers_folder = _make_sleepers_folder(config) if ahead is None else ahead.sleepers_folder
         # Whoever cleans up temporary files that nobody has touched for long leaves alone what is locked.
@@ -113,7 +125,7 @@ class LocalEngines:
         return LocalEngine(name, owner, self._sleepers_folder, ahead)
 
     def close(self) -> None:
-        shutil.rmtree(self._sleepers_folder, ignore_errors=True)
+        remove_folders(*_passing(self._config, self._sleepers_folder))
         self._lock.close()
 
 

@@ -6,6 +6,7 @@ Started by its link by way of `undersong_launch`; it ends when the server proces
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 _WARM_UP_BLOCKS = 50
 _SWITCH_S = 0.0005
 """How long a thread that publishes waits at most for the loop to let it run; a block takes it some 0.2 ms."""
+_KEEPING_S = 5.0
+"""How long stations that outlast the server may take to be kept when it has been killed."""
 _DEATH_S = 0.1
 """How long a process that is killed may still be our parent after its pipe has closed."""
 
@@ -89,14 +92,17 @@ def _remove_after_parent(parent: int, *folders: Path) -> None:
 def main(descriptor: str) -> int:
     """Run the engine process over the inherited socket `descriptor`.
 
-    The first message holds config, the folders for rings and for sleepers, and the server process's id.
+    The first message holds config, the folders for rings and for sleepers, those that go with the server, and the
+    server process's id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server process ends us in its own time
     let_others_first()  # an engine that starts must not make the blocks of another late
     pipe = Pipe(int(descriptor))
-    _, (config, runtime_folder, sleepers_folder, parent) = pipe.receive()
+    _, (config, runtime_folder, sleepers_folder, passing, parent) = pipe.receive()
     open_journal(config.log_level, config.log_json)
-    threading.Thread(target=end_with_parent, args=(parent, runtime_folder, sleepers_folder), daemon=True).start()
+    patience_s = _KEEPING_S if sleepers_folder == config.stations_folder else 0.0
+    watch = functools.partial(end_with_parent, parent, *passing, patience_s=patience_s)
+    threading.Thread(target=watch, daemon=True).start()
 
     def report(done: int, total: int) -> None:
         with contextlib.suppress(OSError):  # a server process that has gone is noticed elsewhere
@@ -114,5 +120,5 @@ def main(descriptor: str) -> int:
     sys.setswitchinterval(_SWITCH_S)
     prefer_to_others()
     Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
-    _remove_after_parent(parent, runtime_folder, sleepers_folder)
+    _remove_after_parent(parent, *passing)
     return 0

@@ -1,16 +1,13 @@
 """What leaves a performance inside the engine process: packets into a ring, snapshots onto the disk.
 
-In: blocks of PCM, snapshots; out: a ring and a file. Remembers the encoder. `publish` and `close` belong to one thread,
+In: blocks of PCM, snapshots; out: a ring and files. Remembers the encoder. `publish` and `close` belong to one thread,
 `keep` and `forget` to another.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import pickle
-import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +16,24 @@ import numpy.typing as npt
 
 from streaming.encoders.opus import OpusEncoder
 from streaming.engines.ring import Ring
-from streaming.scratch import partial_path, remove_kept
+from streaming.engines.snapshots import write_snapshot
+from streaming.scratch import remove_kept
 
 log = logging.getLogger(__name__)
+
+_LASTING_S = 10.0
+"""How often a station is kept on the disk: what is done again after a power cut is at most so long."""
 
 
 class Publisher:
     """The way out of one station. Raises OSError where the ring cannot be mapped."""
 
-    def __init__(self, ring_path: Path, snapshot_path: Path, bit_rate: int) -> None:
-        self._snapshot_path = snapshot_path
+    def __init__(
+        self, ring_path: Path, snapshot_path: Path, bit_rate: int, maker: bytes, lasting_path: Path | None = None
+    ) -> None:
+        """Snapshots are `maker`'s. `lasting_path` is where the station is to outlast the server, if it is to."""
+        self._snapshot_path, self._lasting_path, self._maker = snapshot_path, lasting_path, maker
+        self._next_lasting_s = 0.0
         self._encoder = OpusEncoder(bit_rate)
         self._ring = Ring(ring_path)
         self._is_kept = True
@@ -44,10 +49,13 @@ class Publisher:
         Where there is no room the one before stays: the station comes back from there and replays more controls.
         """
         try:
-            write_snapshot(self._snapshot_path, snapshot)
+            write_snapshot(self._snapshot_path, snapshot, self._maker)
+            if self._lasting_path is not None and time.monotonic() >= self._next_lasting_s:
+                write_snapshot(self._lasting_path, snapshot, self._maker, is_lasting=True)
+                self._next_lasting_s = time.monotonic() + _LASTING_S
         except Exception as error:  # what a generator copies may be anything
             if self._is_kept:
-                log.warning("%s cannot be kept for a recovery: %s", self._snapshot_path, error)
+                log.warning("a station cannot be kept for a recovery: %s", error)
             self._is_kept = False
         else:
             self._is_kept = True
@@ -59,47 +67,3 @@ class Publisher:
 
     def close(self) -> None:
         self._ring.close()
-
-
-def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
-    """Write a snapshot, or leave what is there as it is. Raises OSError, and what pickling raises.
-
-    Its arrays are written from where they are: pickling them into one piece would hold up the other threads.
-    """
-    buffers: list[pickle.PickleBuffer] = []
-    plain = pickle.dumps(snapshot, protocol=5, buffer_callback=buffers.append)
-    pieces = [memoryview(plain), *(buffer.raw() for buffer in buffers)]
-    partial = partial_path(path)
-    try:
-        with partial.open("wb") as file:
-            file.write(struct.pack(f"<{1 + len(pieces)}Q", len(pieces), *(piece.nbytes for piece in pieces)))
-            for piece in pieces:
-                file.write(piece)
-        os.replace(partial, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
-
-
-def read_snapshot(path: Path) -> dict[str, Any] | None:
-    """What was written last; None where nothing was.
-
-    Raises OSError where it cannot be read. What is damaged is removed besides: it would only be met again.
-    """
-    try:
-        with path.open("rb") as file:
-            (num_pieces,) = struct.unpack("<Q", file.read(8))
-            pieces = [bytearray(size) for size in struct.unpack(f"<{num_pieces}Q", file.read(8 * num_pieces))]
-            for piece in pieces:
-                if file.readinto(piece) < len(piece):
-                    raise EOFError("it is cut off")
-        snapshot: dict[str, Any] = pickle.loads(pieces[0], buffers=pieces[1:])
-    except FileNotFoundError:
-        return None
-    except OSError:
-        raise
-    except Exception as error:  # bytes that are not as written may fail in any way
-        path.unlink()
-        raise OSError(f"{path} is damaged: {error}") from error
-    return snapshot

@@ -7,7 +7,20 @@ from typing import Literal
 from engine import performance
 from engine.performance import Performance, StreamPosition, StreamReach
 from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
-from streaming.messages import Beat, Effect, Layer, Marker, Mood, Place, Playing, Reached, Section, Told
+from streaming.messages import (
+    Beat,
+    Effect,
+    Layer,
+    Marker,
+    Mood,
+    Place,
+    Playing,
+    Reached,
+    Section,
+    StateBegan,
+    States,
+    Told,
+)
 
 
 def effect_message(ack: performance.Ack, lead_s: float) -> Effect:
@@ -37,6 +50,8 @@ def event_message(event: performance.Event) -> Told:
         case performance.Section(name=name):
             frame, seconds, bar, beat = at["frame"], at["seconds"], at["bar"], at["beat"]
             return Section(type="section", name=name, bar=bar, beat=beat, frame=frame, seconds=seconds)
+        case performance.StateBegan(name=name, previous=previous):
+            return StateBegan(type="state", name=name, previous=previous, **at)
         case performance.Marker():
             return _marker(event)
 
@@ -62,12 +77,22 @@ def _marker(event: performance.Marker) -> Marker:
 def playing_message(played: Performance) -> Playing:
     """What is sounding and where it is going; the server process adds what it knows of listeners."""
     sounding: Literal["playing", "paused"] = "playing" if played.is_sounding else "paused"
-    return Playing(
+    playing = Playing(
         state="ended" if played.is_over else sounding,
         mood=mood_message(played.mood()),
         heading=mood_message(played.heading()),
         position=_place(played.position()),
     )
+    now, heading = played.state(), played.controller.state_heading
+    if heading is not None:
+        playing["states"] = States(
+            now=None if now is None else now.name,
+            previous=None if now is None else now.previous,
+            heading=heading.name,
+        )
+    if played.controller.values:
+        playing["parameters"] = dict(played.controller.values)
+    return playing
 
 
 def mood_message(intent: Intent) -> Mood:

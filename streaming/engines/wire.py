@@ -26,10 +26,14 @@ class Resume:
     """Where a station goes on that has played before."""
 
     due_in_s: float | None
-    """Seconds until its block 0 is due, counted from the sending; far below 0. None for one that was asleep: its next
-    block is due when it is ready."""
+    """Seconds until its block 0 is due, counted from the sending; far below 0. None for one that was asleep: the block
+    with which it goes on is due when it is ready."""
     log: tuple[Entry, ...]
     """Its controls since an engine last said that it has kept them."""
+    next_block: int = 0
+    """The block with which one that was asleep goes on, unless what is kept of it is younger."""
+    is_whole: bool = False
+    """The log holds all its controls: where nothing is kept, it can be made anew from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Open:
     resume: Resume | None = None
     is_heard: bool = False
     """As `Heard` tells later."""
+    ahead_blocks: int = 0
+    """How many blocks of it are to be there at once, wherever its clock begins to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,8 @@ class Applied:
     effect: Effect
     heading: Mood
     """Where the mood goes from now on."""
+    is_idle: bool = False
+    """It asked for what is so anyway, and stands in no log."""
 
 
 @dataclass(frozen=True, slots=True)

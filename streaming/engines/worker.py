@@ -30,7 +30,7 @@ from engine.performance import Performance, Sound, step
 from engine.take import Act, Entry, Rest, Resume
 from moods.errors import MoodsError
 from streaming.config import Config
-from streaming.engines.publisher import Publisher, read_snapshot, write_snapshot
+from streaming.engines.publisher import Publisher
 from streaming.engines.schedule import (
     JUDGE_S,
     Burden,
@@ -42,6 +42,7 @@ from streaming.engines.schedule import (
     who_comes_back,
     who_gives_way,
 )
+from streaming.engines.snapshots import maker_of, read_snapshot, write_snapshot
 from streaming.engines.told import effect_message, event_message, lead_in_ms, mood_message, playing_message
 from streaming.engines.wire import (
     Applied,
@@ -106,6 +107,7 @@ class _Station:
     since_s: float
     next_keep_s: float
     next_status_s: float
+    ahead_blocks: int = 0
     first_tick: int = 0
     """The tick of block 0, once its clock runs."""
     is_told_sounding: bool = True
@@ -134,6 +136,13 @@ class _Opening:
     sent_s: float
     station: _Station | None = None
 
+    @property
+    def num_missing(self) -> int:
+        """Blocks to be made before the one with which it is to go on: what was kept of it is older."""
+        if self.station is None or self.request.resume is None or self.request.resume.due_in_s is not None:
+            return 0
+        return max(0, self.request.resume.next_block - self.station.performance.next_block)
+
 
 @dataclass(frozen=True, slots=True)
 class _StillAwake:
@@ -154,6 +163,9 @@ class Worker:
         """Rings and snapshots lie in `folder`; what sleeps, in `sleepers_folder`."""
         self._generator, self._config, self._pipe = generator, config, pipe
         self._folder, self._sleepers_folder = folder, sleepers_folder
+        self._is_lasting = sleepers_folder == config.stations_folder
+        """What sleeps there outlasts the server, and what plays is kept there too."""
+        self._maker = maker_of(generator.traits)
         self._lead = Lead(config.lead_ms / 1000)
         self._burden = Burden(time.monotonic())
         self._room = select.poll()
@@ -181,7 +193,7 @@ class Worker:
         self._health = Tally(self._tally.since_s)
         """The same since the last report."""
         self._told = dict(generator.counters())
-        self._in_turn = deque([self._catch_up, self._work_ahead])
+        self._in_turn = deque([self._catch_up, self._work_ahead, self._return])
         self._ahead_load = 0.0
         """Share of the time that composing ahead takes in the long run."""
         self._skipped_s, self._may_complain_at_s = 0.0, 0.0
@@ -199,6 +211,8 @@ class Worker:
         except (EOFError, ConnectionError):
             log.debug("the server process has gone")
         finally:
+            if self._is_lasting:
+                self._keep_all()
             for pool in (*self._publishers, self._keeper):
                 pool.shutdown(wait=True)
 
@@ -254,7 +268,7 @@ class Worker:
             self._pipe.send(Refused(request.station, request.request, error.code, str(error), error.members))
             return
         effect, heading = effect_message(ack, self._lead.seconds), mood_message(station.performance.heading())
-        self._pipe.send(Applied(request.station, request.request, entry, effect, heading))
+        self._pipe.send(Applied(request.station, request.request, entry, effect, heading, ack.is_idle))
         self._announce(station)
 
     def _apply_deferred(self) -> None:
@@ -307,9 +321,13 @@ class Worker:
     def _enter(self, slot: int, request: Open, sent_s: float) -> _Station:
         """Begin a station, or bring one back. Raises `MoodsError`, `BadTake` and OSError, and leaves the slot empty."""
         resume, kept_path = request.resume, snapshot_path(self._folder, request.station)
-        publisher = Publisher(ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate)
+        asleep_path = sleeper_path(self._sleepers_folder, request.station)
+        publisher = Publisher(
+            ring_path(self._folder, request.station), kept_path, self._config.opus_bit_rate,
+            self._maker, asleep_path if self._is_lasting else None,
+        )  # fmt: skip
         try:
-            performance = self._perform(slot, request, kept_path)
+            performance = self._perform(slot, request, kept_path, asleep_path)
         except BaseException:
             publisher.close()
             raise
@@ -318,23 +336,22 @@ class Worker:
             request.station, next(self._orders), performance, publisher, request.is_heard,
             is_behind=resume is not None and resume.due_in_s is not None, since_s=now_s, next_status_s=now_s,
             # The first snapshot comes early, then they are spread by the moments at which stations opened.
-            next_keep_s=now_s + min(1.0, self._config.snapshot_s),
+            next_keep_s=now_s + min(1.0, self._config.snapshot_s), ahead_blocks=request.ahead_blocks,
         )  # fmt: skip
         if resume is not None and resume.due_in_s is not None:
             station.first_tick = round((sent_s + resume.due_in_s) / BLOCK_SECONDS)
         return station
 
-    def _perform(self, slot: int, request: Open, kept_path: Path) -> Performance:
+    def _perform(self, slot: int, request: Open, kept_path: Path, asleep_path: Path) -> Performance:
         """Begin a performance, or go on with the one that was kept. Raises as `_enter` does."""
         resume = request.resume
         if resume is None:
             return Performance(self._generator, slot, request.opening, request.seed)
         # One that has woken, and has not been kept since, is still kept as it slept.
-        asleep_path = sleeper_path(self._sleepers_folder, request.station)
-        snapshot = read_snapshot(kept_path) or read_snapshot(asleep_path)
+        snapshot = read_snapshot(kept_path, self._maker) or read_snapshot(asleep_path, self._maker)
         if snapshot is not None:
             performance = Performance.restore(self._generator, slot, request.opening, snapshot)
-        elif resume.due_in_s is not None:
+        elif resume.due_in_s is not None or resume.is_whole:
             performance = Performance(self._generator, slot, request.opening, request.seed)
         else:
             raise FileNotFoundError(f"{asleep_path} is not there any more")
@@ -349,12 +366,13 @@ class Worker:
         """Let the clock run of the station that has waited longest, of those whose slot is ready."""
         for opening in self._openings.values():
             station = opening.station
-            if station is not None and is_ready(station.performance.slot):
+            if station is not None and not opening.num_missing and is_ready(station.performance.slot):
                 if (sound := self._step_alone(station)) is None:
                     return True
                 station.since_s = time.monotonic()
-                station.first_tick = tick_at(station.since_s + _PUBLISH_S) + 1 - (station.performance.next_block - 1)
-                station.is_behind = station.performance.is_replaying
+                num_ahead = station.performance.next_block - 1 + station.ahead_blocks
+                station.first_tick = tick_at(station.since_s + _PUBLISH_S) + 1 - num_ahead
+                station.is_behind = station.performance.is_replaying or station.ahead_blocks > 0
                 self._publish([station], [sound], [None])
                 self._begin(station)
                 return True
@@ -416,7 +434,7 @@ class Worker:
         jobs: dict[int, list[_Job]] = {}
         for station, sound, could_s in zip(stations, sounds, could_begin_s, strict=True):
             tick = station.due_tick - 1
-            if tick >= oldest_tick:
+            if tick >= oldest_tick - station.ahead_blocks:
                 job = (station.publisher, station.performance.next_block - 1, sound.pcm, could_s, time_of(tick))
                 jobs.setdefault(station.order % _NUM_PUBLISHERS, []).append(job)
         for number, batch in jobs.items():
@@ -460,7 +478,7 @@ class Worker:
         )
 
     def _compose_or_catch_up(self) -> bool:
-        """In turns, where there is both to do: neither who plays nor who opens waits until others are back."""
+        """In turns, where there is more than one to do: neither who plays nor who opens waits until others are back."""
         self._in_turn.rotate()
         return any(do() for do in self._in_turn)
 
@@ -481,6 +499,18 @@ class Worker:
         if station.due_tick > tick_at(time.monotonic()) and not station.performance.is_replaying:
             station.is_behind, station.since_s = False, time.monotonic()
             self._apply_deferred()
+        return True
+
+    def _return(self) -> bool:
+        """Bring a station whose clock stands a piece nearer to where it stood still."""
+        opening = next((each for each in self._openings.values() if each.num_missing), None)
+        if opening is None or (station := opening.station) is None:
+            return False
+        slot = station.performance.slot
+        if time.monotonic() > station.since_s + _CATCH_UP_S:
+            self._leave_out(station, opening.num_missing)
+        elif self._generator.is_ready(slot) or not self._generator.work([slot]):
+            self._step_alone(station)
         return True
 
     def _work_ahead(self) -> bool:
@@ -522,6 +552,11 @@ class Worker:
         if is_kept:
             self._written.append(kept)
 
+    def _keep_all(self) -> None:
+        """The server process was killed: keep what plays as it is, so that the next one has nothing to do again."""
+        for station in self._stations.values():
+            self._write_down(station)
+
     # --- sleeping and giving way -------------------------------------------------------------------------------------
 
     def _put_to_sleep(self, station: _Station) -> None:
@@ -529,17 +564,22 @@ class Worker:
         if station.is_behind:
             return
         self._leaving[station.id] = self._stations.pop(station.id)
-        performance = station.performance
-        performance.forget()
-        slept = Slept(station.id, performance.next_block, performance.num_controls)
-        self._keeper.submit(self._write_sleeper, performance.snapshot(), slept)
+        station.performance.forget()
+        self._write_down(station)
 
-    def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept) -> None:
-        """On the keeping thread."""
+    def _write_down(self, station: _Station) -> None:
+        performance = station.performance
+        slept = Slept(station.id, performance.next_block, performance.num_controls)
+        published = self._publisher_of(station).submit(lambda: None)
+        self._keeper.submit(self._write_sleeper, performance.snapshot(), slept, published)
+
+    def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept, published: Future[None]) -> None:
+        """On the keeping thread. Its last block is there before anybody knows that it sleeps."""
+        published.result()
         path = sleeper_path(self._sleepers_folder, slept.station)
         try:
             path.parent.mkdir(0o700, exist_ok=True)  # who cleans up temporary files may have removed it
-            write_snapshot(path, snapshot)
+            write_snapshot(path, snapshot, self._maker, is_lasting=self._is_lasting)
         except Exception as error:  # what a generator copies may be anything
             self._written.append(_StillAwake(slept.station, f"{path}: {error}"))
         else:
@@ -606,7 +646,7 @@ class Worker:
             return
         play_head = (tick_at(time.monotonic()) - station.first_tick) * BLOCK_FRAMES
         for event in station.performance.announcements():
-            if event.at.frame >= play_head - BLOCK_FRAMES:
+            if event.at.frame >= play_head - (1 + station.ahead_blocks) * BLOCK_FRAMES:
                 self._pipe.send(Happened(station.id, event_message(event)))
 
     def _tell_status(self, station: _Station) -> None:

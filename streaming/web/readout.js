@@ -1,4 +1,4 @@
-/* What is sounding, what is coming and how long it takes. In: acks, status, statistics and the clock; out: text.
+/* What is sounding, what is coming and how long it takes. In: acks, status, statistics and a clock; out: text.
    Remembers the controls on their way, those accepted but not yet heard, and the last measured delays. */
 
 import { keyName, t } from "./i18n.js";
@@ -17,8 +17,9 @@ export class Readout {
   #heard_ms = null;
   #delays = null;
 
-  constructor(clock) {
-    this.clock = clock;
+  /** `heardAt(frame)`: when that is heard, in performance.now() milliseconds, or null where nobody knows. */
+  constructor(heardAt) {
+    this.heardAt = heardAt;
     this.sounding = null;
   }
 
@@ -41,7 +42,7 @@ export class Readout {
     if (!sent) return;
     this.#sent.delete(ack.id);
     this.#answer_ms = performance.now() - sent.at_ms;
-    const heard_at_ms = this.clock.timeOf(ack.effective_at.frame);
+    const heard_at_ms = this.heardAt(ack.effective_at.frame);
     if (heard_at_ms !== null && sent.kind === "colour")
       this.#heard_ms = Math.max(this.#answer_ms, heard_at_ms - sent.at_ms);
     const positions = Object.values(ack.fields ?? {});
@@ -68,7 +69,7 @@ export class Readout {
     const now_ms = performance.now();
     const coming = this.#pending.map((entry) => ({
       ...entry,
-      wait_ms: (this.clock.timeOf(entry.frame) ?? now_ms) - now_ms,
+      wait_ms: (this.heardAt(entry.frame) ?? now_ms) - now_ms,
     }));
     this.#pending = this.#pending.filter((_, index) => coming[index].wait_ms > 0);
     const lines = coming

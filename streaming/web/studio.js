@@ -1,11 +1,8 @@
 /* The studio page: wires the parts together. In: the listener's hands and the station's events; out: controls and what
    is seen. Remembers what was asked (`wishes`), what the page is doing (`mode`) and fields not sent yet. */
 
-import { FrameClock } from "../client/clock.js";
-import { Outbox } from "../client/outbox.js";
-import { Output } from "../client/output.js";
-import { Player } from "../client/player.js";
-import { Problem, stationPath } from "../client/server.js";
+import { stationPath } from "../client/server.js";
+import { Problem, Undersong } from "../client/undersong.js";
 import { readAddress, writeAddress } from "./address.js";
 import { Accent, colourOf } from "./colour.js";
 import { Controls } from "./controls.js";
@@ -55,31 +52,13 @@ const steps = new Steps();
 const keep = new Keep($("#keep"));
 const board = new Notice($("#notice"));
 const notice = (key, values) => board.say(key, values, key === "shared" ? BRIEF_MS : null);
-const clock = new FrameClock();
-const readout = new Readout(clock);
+const music = new Undersong({ server: document.baseURI, element: $("#audio") });
+const readout = new Readout((frame) => music.heardAt(frame));
 const accent = new Accent(document.documentElement);
-const output = new Output($("#audio"));
 const meters = new Meters($("#spectrum"), $("#level"));
 const controls = new Controls({ onSet: setFields, onPick: pickMood });
 const own = new OwnMoods($("#own"), { onPick: askFor, asked: () => wishes.fields, title, onRefused: notice });
 const pad = new Pad($("#pad"), { onMove: setFields, onPick: pickMood });
-const player = new Player(server, output, {
-  state: showState,
-  station: meetStation,
-  stream: hear,
-  node: (node) => meters.listenTo(node),
-  stats: showStats,
-  event: receive,
-  open: meetConnection,
-  problem: meetProblem,
-  gone: offerNew,
-});
-const outbox = new Outbox(
-  (control) => player.send(control),
-  (control) => readout.sent(control.id, labelOf(control), kindOf(control)),
-);
-clock.exact = (frame) => player.timeOf(frame);
-
 window.undersong = {
   get context() {
     return meters.analyser?.context ?? null;
@@ -91,10 +70,10 @@ window.undersong = {
     return meters.sides;
   },
   get station() {
-    return player.station;
+    return music.station;
   },
   get pc() {
-    return player.pc;
+    return music.player.pc;
   },
 };
 
@@ -119,7 +98,7 @@ function askInWords(prompt) {
   steps.mark(wishes.saved, `prompt ${prompt}`);
   wishes.ask(prompt);
   tellReading(null);
-  if (player.state === "idle") play();
+  if (music.phase === "idle") play();
   else steer({ prompt });
 }
 
@@ -158,16 +137,16 @@ function goBack(saved) {
 function steer(fields) {
   show();
   follow();
-  if (player.state === "idle") return;
-  outbox.steer(fields);
-  setTimeout(() => outbox.isWaiting && player.state === "playing" && notice("unsent"), UNSENT_AFTER_MS);
+  if (music.phase === "idle") return;
+  music.steer(fields);
+  setTimeout(() => music.isWaiting && music.phase === "playing" && notice("unsent"), UNSENT_AFTER_MS);
 }
 
 /** Send what belongs to this moment; false, and a word about it, where there is no connection. */
 function command(control) {
-  const isSent = outbox.command(control);
-  if (!isSent) notice("notSent", { what: labelOf(control) });
-  return isSent;
+  if (music.isOpen) music.send(control);
+  else notice("notSent", { what: labelOf(control) });
+  return music.isOpen;
 }
 
 function kindOf({ type, set }) {
@@ -219,21 +198,19 @@ function title() {
 // --- playing ------------------------------------------------------------------------------------------------------
 
 function play() {
-  if (hush && player.state !== "idle") {
+  if (hush && music.phase !== "idle") {
     if (command({ type: "transport", do: "play" })) meetMusic();
     return;
   }
-  output.open();
-  output.fadeTo(volume(), RESUME_FADE_MS);
+  music.volume = volume();
   problem = null;
   hush = null;
-  outbox.clear();
-  player.play(openStation, join);
+  music.play(openStation, join).catch(() => {}); // what went wrong is told by `problem`
   follow();
 }
 
 function pause() {
-  if (player.state === "idle" || hush) return;
+  if (music.phase === "idle" || hush) return;
   if (command({ type: "transport", do: "pause" })) meetHush("paused");
 }
 
@@ -246,52 +223,54 @@ async function openStation() {
   return server.createStation(wishes.opening);
 }
 
-function stop(noticeAfter = null) {
-  output.fadeTo(0, FADE_MS);
-  setTimeout(async () => {
-    if (!hush && player.state !== "idle") {
-      if (player.isOurs && !player.isShared) join = null;
-      await keep.hold(readout.sounding?.position.seconds ?? 0);
-      player.stop();
-    }
-    notice(noticeAfter);
-  }, FADE_MS);
+async function stop(noticeAfter = null) {
+  if (!hush && music.phase !== "idle") {
+    music.fadeTo(0, FADE_MS);
+    if (music.player.isOurs && !music.player.isShared) join = null;
+    await keep.hold(readout.sounding?.position.seconds ?? 0);
+    await music.stop();
+  }
+  notice(noticeAfter);
 }
 
 function panic() {
-  if (player.state === "idle" || hush === "silenced") return;
+  if (music.phase === "idle" || hush === "silenced") return;
   const isSent = command({ type: "panic" });
-  output.fadeTo(0, RESUME_FADE_MS);
+  music.fadeTo(0, RESUME_FADE_MS);
   if (!isSent) return; // silent here, though the station plays on
   meetHush("silenced");
 }
 
 function meetHush(why) {
   hush = why;
-  showState(player.state);
+  showState(music.phase);
 }
 
 function meetMusic() {
   hush = null;
-  output.fadeTo(volume(), RESUME_FADE_MS);
-  showState(player.state);
+  music.fadeTo(volume(), RESUME_FADE_MS);
+  showState(music.phase);
 }
 
 /** Another seed is another piece: it begins at once where something plays that is ours alone. */
 function setSeed(seed) {
   wishes.seed = seed;
-  if (player.state !== "idle" && player.isOurs && !player.isShared && seed !== null && seed !== player.station?.seed) {
-    output.fadeTo(0, FADE_MS);
-    setTimeout(beginAnew, FADE_MS);
+  if (
+    music.phase !== "idle" &&
+    music.player.isOurs &&
+    !music.player.isShared &&
+    seed !== null &&
+    seed !== music.station?.seed
+  ) {
+    beginAnew();
   }
   show();
   follow();
 }
 
-function beginAnew() {
-  if (player.state === "idle") return;
+async function beginAnew() {
   join = null;
-  player.stop();
+  await music.stop();
   play();
 }
 
@@ -314,10 +293,9 @@ function meetProblem(found) {
 
 function meetStation(station, how) {
   readout.reset();
-  clock.reset();
   const { understood } = station;
   const isUntold = understood && how !== "joined" && !leadsSomewhere(understood); // the server has chosen the mood
-  adoptsHeading = isUntold || (how === "joined" && !player.isOurs);
+  adoptsHeading = isUntold || (how === "joined" && !music.player.isOurs);
   if (how !== "joined") join = null;
   keep.offer(station);
   if (understood) meetReading(understood);
@@ -329,39 +307,21 @@ function meetStation(station, how) {
 }
 
 function meetConnection() {
-  outbox.opened();
   if (board.key === "unsent") notice(null);
 }
 
-async function hear(stream) {
-  meters.listenTo(output.nodeOf(stream));
-  try {
-    await output.playStream(stream);
-  } catch (error) {
-    if (error.name === "NotAllowedError") offer(t("waitingAgain"), t("play"), () => hear(stream));
-  }
+function meetAck(ack) {
+  readout.acknowledged(ack);
+  if (ack.understood) meetReading(ack.understood);
 }
 
-function receive(event) {
-  if (event.type === "ack") {
-    outbox.answered(event.id);
-    readout.acknowledged(event);
-    if (event.understood) meetReading(event.understood);
-  } else if (event.type === "beat") {
-    clock.announce(event);
-  } else if (event.type === "status") {
-    if (event.state === "asleep") clock.reset();
-    else clock.observe(event.position.frame);
-    meetRest(event.health.gives_way);
-    if (!hush && event.state === "paused" && (isWaking || readout.sounding?.state === "playing")) meetHush("paused");
-    if (hush && event.state === "playing" && readout.sounding?.state === "paused") meetMusic();
-    meetStatus(event);
-    if (event.state !== "asleep") isWaking = false;
-    if (event.state === "ended" && player.state !== "idle") stop("ended");
-  } else if (event.type === "error") {
-    readout.rejected(event.id);
-    meetRefusal(outbox.answered(event.id), event.detail);
-  }
+function meetNews(status) {
+  meetRest(status.health.gives_way);
+  if (!hush && status.state === "paused" && (isWaking || readout.sounding?.state === "playing")) meetHush("paused");
+  if (hush && status.state === "playing" && readout.sounding?.state === "paused") meetMusic();
+  meetStatus(status);
+  if (status.state !== "asleep") isWaking = false;
+  if (status.state === "ended" && music.phase !== "idle") stop("ended");
 }
 
 /** An overloaded server lets the newest stations rest; they come back by themselves. */
@@ -407,7 +367,8 @@ const wordsOf = (understood) =>
     : wordsOfReading(understood, moods, styles);
 
 /** A control that was refused changed nothing: say so, and show what is so. */
-function meetRefusal(control, detail) {
+function meetRefusal({ id, control, detail }) {
+  readout.rejected(id);
   if (!control) return notice("said", { detail });
   notice("refused", { what: labelOf(control), detail });
   if (control.type === "duck") $("#voice").setAttribute("aria-pressed", !control.voice);
@@ -416,9 +377,8 @@ function meetRefusal(control, detail) {
   else adoptsHeading = true;
 }
 
-function showStats({ buffer_ms, network_ms }) {
-  clock.playout_ms = (buffer_ms ?? player.buffer_ms) + output.latency_s * 1000;
-  readout.measured({ transport: player.transport, buffer_ms, network_ms });
+function showStats(delays) {
+  readout.measured(delays);
   readout.showLatency();
 }
 
@@ -430,7 +390,7 @@ function show() {
   pad.show(values, name);
   accent.target = colourOf(values);
   $("#heading").textContent = moods.length ? name : "\u00a0";
-  $("#asked").textContent = t(player.state === "idle" ? "toPlay" : "asked");
+  $("#asked").textContent = t(music.phase === "idle" ? "toPlay" : "asked");
   controls.show(values, wishes.mood, readout.sounding?.mood);
   own.show();
   showSeed();
@@ -444,7 +404,7 @@ function show() {
 function showSeed() {
   const field = $("#seed");
   const isDrawn = wishes.seed === null;
-  if (document.activeElement !== field) field.value = (isDrawn ? player.station?.seed : wishes.seed) ?? "";
+  if (document.activeElement !== field) field.value = (isDrawn ? music.station?.seed : wishes.seed) ?? "";
   $("#seed-auto").setAttribute("aria-pressed", isDrawn);
 }
 
@@ -461,7 +421,6 @@ function showState(state) {
     pad.showSounding(null);
     for (const dot of $("#beats").children) dot.classList.remove("on");
     $("#bar").textContent = "";
-    outbox.clear();
   }
   show();
   if (problem?.status && state !== "playing") return notice("said", { detail: problem.message });
@@ -496,8 +455,6 @@ function showBeat({ bar, beat }) {
 function animate(now_ms) {
   requestAnimationFrame(animate);
   accent.ease();
-  const beat = clock.takeBeat(now_ms);
-  if (beat && !hush) showBeat(beat);
   readout.showNext();
   if (now_ms - lastDrawing_ms < DRAW_EVERY_MS) return;
   lastDrawing_ms = now_ms;
@@ -511,7 +468,7 @@ const volume = () => $("#volume").valueAsNumber ** 2;
 
 /** What leads to this music: the station while it plays, else what it was asked with. */
 function linkToThis() {
-  const query = player.station ? new URLSearchParams({ station: player.station.id }) : writeAddress(wishes.opening);
+  const query = music.station ? new URLSearchParams({ station: music.station.id }) : writeAddress(wishes.opening);
   return server.addressOf(`./?${query}`);
 }
 
@@ -524,14 +481,14 @@ function follow() {
 function followNow() {
   clearTimeout(followTimer);
   followTimer = 0;
-  if (player.state !== "idle" && !player.isOurs) return;
+  if (music.phase !== "idle" && !music.player.isOurs) return;
   history.replaceState(null, "", server.addressOf(`./#${writeAddress(wishes.opening)}`));
 }
 
 async function share() {
-  if (player.station) {
-    player.isShared = true;
-    join = { id: player.station.id, isOurs: player.isOurs, isShared: true };
+  if (music.station) {
+    music.player.isShared = true;
+    join = { id: music.station.id, isOurs: music.player.isOurs, isShared: true };
   }
   const link = linkToThis();
   try {
@@ -557,7 +514,7 @@ function translate() {
   $("#language").lang = currentLanguage() === "en" ? "zh" : "en";
   board.translate();
   tellReading(told);
-  $("#play").setAttribute("aria-label", t(player.state !== "idle" && !hush ? "stop" : "play"));
+  $("#play").setAttribute("aria-label", t(music.phase !== "idle" && !hush ? "stop" : "play"));
   keep.translate();
   pad.showMoods(moods);
   $("#stinger").replaceChildren(
@@ -567,9 +524,25 @@ function translate() {
   show();
 }
 
+function listenToMusic() {
+  music.on("phase", showState);
+  music.on("station", ({ station, how }) => meetStation(station, how));
+  music.on("node", (node) => meters.listenTo(node));
+  music.on("silenced", ({ resume }) => offer(t("waitingAgain"), t("play"), resume));
+  music.on("stats", showStats);
+  music.on("sent", (control) => readout.sent(control.id, labelOf(control), kindOf(control)));
+  music.on("ack", meetAck);
+  music.on("refused", meetRefusal);
+  music.on("beat", (beat) => !hush && showBeat(beat));
+  music.on("status", meetNews);
+  music.on("open", meetConnection);
+  music.on("problem", meetProblem);
+  music.on("ended", ({ id }) => offerNew(id));
+}
+
 function listen() {
-  const toggle = () => (player.state === "idle" || hush ? play() : stop());
-  const playOrPause = () => (player.state === "idle" || hush ? play() : pause());
+  const toggle = () => (music.phase === "idle" || hush ? play() : stop());
+  const playOrPause = () => (music.phase === "idle" || hush ? play() : pause());
   const [undo, redo] = [() => goBack(steps.undo(wishes.saved)), () => goBack(steps.redo(wishes.saved))];
   $("#play").addEventListener("click", toggle);
   $("#panic").addEventListener("click", panic);
@@ -578,9 +551,7 @@ function listen() {
   $("#redo").addEventListener("click", redo);
   $("#seed").addEventListener("change", (event) => meetSeed(event.target.value.trim()));
   $("#keep-open").addEventListener("click", () => keep.open());
-  $("#seed-auto").addEventListener("click", () =>
-    setSeed(wishes.seed === null ? (player.station?.seed ?? null) : null),
-  );
+  $("#seed-auto").addEventListener("click", () => setSeed(wishes.seed === null ? (music.station?.seed ?? null) : null));
   $("#end").addEventListener("click", () => command({ type: "end", how: "cadence", at: "phrase" }));
   $("#hit").addEventListener("click", () => command({ type: "hit", at: "beat" }));
   $("#voice").addEventListener("click", makeRoomForVoice);
@@ -594,11 +565,11 @@ function listen() {
   $("#volume").addEventListener("input", (event) => {
     fill(event.target);
     localStorage.setItem("volume", event.target.value);
-    if (!hush) output.fadeTo(volume(), RESUME_FADE_MS);
+    if (!hush) music.fadeTo(volume(), RESUME_FADE_MS);
   });
   $("#buffer").addEventListener("change", (event) => {
     localStorage.setItem("buffer", event.target.value);
-    player.setBuffer(Number(event.target.value));
+    music.player.setBuffer(Number(event.target.value));
   });
   $("#prompt-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -619,11 +590,14 @@ function listen() {
     playOrPause();
   });
   window.addEventListener("hashchange", () => meetAddress(readAddress(location)));
-  window.addEventListener("pagehide", () => {
-    if (followTimer) followNow();
-    remember();
-    player.leave();
-  });
+  window.addEventListener(
+    "pagehide",
+    () => {
+      if (followTimer) followNow();
+      remember();
+    },
+    { capture: true },
+  ); // before the music is left
   window.addEventListener("pageshow", (event) => event.persisted && resume());
   const stillness = matchMedia("(prefers-reduced-motion: reduce)");
   stillness.addEventListener("change", () => (accent.isInstant = stillness.matches));
@@ -642,12 +616,13 @@ function restoreSettings() {
   applyTheme();
   $("#volume").value = localStorage.getItem("volume") ?? $("#volume").value;
   $("#buffer").value = localStorage.getItem("buffer") ?? $("#buffer").value;
-  player.setBuffer(Number($("#buffer").value));
+  music.player.setBuffer(Number($("#buffer").value));
 }
 
 /** What this tab is doing, for when it is loaded again. The station goes on; the server ends it if nobody comes. */
 function remember() {
-  const { station, isOurs, isShared } = player;
+  const { isOurs, isShared } = music.player;
+  const { station } = music;
   const playing = station && { id: station.id, isOurs, isShared };
   const { saved, seed } = wishes;
   const kept = { address: location.href, wishes: saved, seed, prompt: $("#prompt").value, playing };
@@ -674,7 +649,7 @@ function meetAddress(asked) {
   if (!asked) return;
   if (asked.station) return joinByLink(asked.station);
   if (!askFor(asked)) return;
-  if (player.state !== "idle") return setSeed(wishes.seed);
+  if (music.phase !== "idle") return setSeed(wishes.seed);
   startOrOffer(asked.prompt ? t("waitingPrompt", { prompt: asked.prompt }) : t("waitingMood", { mood: title() }));
 }
 
@@ -691,7 +666,7 @@ async function joinByLink(id) {
 
 /** Play by itself where the browser allows that; otherwise one press is needed. */
 async function startOrOffer(text) {
-  if (await output.mayStart()) play();
+  if (await music.output.mayStart()) play();
   else offer(text, t("play"), play);
 }
 
@@ -715,6 +690,7 @@ async function loadMoods() {
 
 restoreSettings();
 listen();
+listenToMusic();
 translate();
 requestAnimationFrame(animate);
 loadMoods();

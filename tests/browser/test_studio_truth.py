@@ -265,7 +265,8 @@ RENDER = """async (given) => {
   window.fetch = async () => new Response("{}");
   let socket = null;
   window.WebSocket = class { constructor() { socket = this; } close() {} };
-  const session = new PcmSession(new Server(document.baseURI), 20, input, { onNode() {}, onStats() {} });
+  const on = { onNode() {}, onStats() {}, onSamples() {} };
+  const session = new PcmSession(new Server(document.baseURI), 20, input, on);
   const connected = session.connect("x");
   while (!socket) await new Promise((resolve) => setTimeout(resolve));
   for (const number of given) {

@@ -120,10 +120,7 @@ def test_what_is_not_built_yet_is_refused_as_such(how: str) -> None:
     before = [controller.beat_intent(beat) for beat in range(20)]
     for obj in (
         {**steer(energy=1.0), "how": how},
-        {"type": "state", "name": "combat"},
-        {"type": "parameter", "set": {"danger": 0.5}},
         {"type": "section", "do": "next"},
-        {"type": "transport", "do": "slow", "rate": 0.5},
     ):
         with pytest.raises(BadControl, match="not available in this version"):
             controller.apply(parse_control(obj), 0)

@@ -82,8 +82,8 @@ def test_a_tempo_asked_for_takes_over_until_it_is_given_back() -> None:
     controller, planned = performed(), performed()
     send(controller, 5 * SECOND, type="steer", set={"energy": 0.7})
     assert [controller.frame_of_beat(b) for b in range(60)] == [planned.frame_of_beat(b) for b in range(60)]
-    send(controller, 5 * SECOND, type="steer", set={"bpm": 60}, over=0)
-    send(controller, 9 * SECOND, type="steer", set={"bpm": None}, over=0)
+    send(controller, 5 * SECOND, type="steer", set={"bpm": 60}, over="5 beats")
+    send(controller, 9 * SECOND, type="steer", set={"bpm": None})
     tempi = [controller.position(controller.frame_of_beat(beat)).bpm for beat in range(40)]
     assert tempi[:6] == [planned.position(planned.frame_of_beat(beat)).bpm for beat in range(6)]
     assert min(tempi) < 75 < 89 < max(tempi)

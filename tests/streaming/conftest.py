@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -23,6 +25,7 @@ from streaming.config import Config
 from streaming.engines.link import Engines
 from streaming.engines.local import LocalEngines
 from streaming.jobs.jobs import Jobs
+from streaming.tls import server_context
 from tests.streams import stream_up_to
 
 Result = TypeVar("Result")
@@ -42,13 +45,16 @@ class Running:
     def start(self) -> None:
         self._thread.start()
         self.call(self._start())
-        self.http = httpx.Client(base_url=self.address, timeout=20)
+        verify = ssl.create_default_context(cafile=self._config.tls_cert) if self._config.tls_cert else True
+        self.http = httpx.Client(base_url=self.address, timeout=20, verify=verify)
 
     async def _start(self) -> None:
         self._socket = bind(self._config.host, self._config.port)
-        self.address = "http://{}:{}".format(*self._socket.getsockname())
+        certificate, key = Path(self._config.tls_cert), Path(self._config.tls_key)
+        tls = server_context(certificate, key) if self._config.tls_cert else None
+        self.address = "http{}://{}:{}".format("s" if tls else "", *self._socket.getsockname())
         self.conductor = await Conductor(self._config, self._make_engines).__aenter__()
-        self._server = Server(create_app(self._config, self.conductor), self.conductor)
+        self._server = Server(create_app(self._config, self.conductor), self.conductor, tls)
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         while not self._server.started:
             await asyncio.sleep(0.01)

@@ -261,7 +261,7 @@ def test_what_does_not_fit_the_moment_is_a_conflict(server: Running) -> None:
     assert_problem(server.http.post(controls, json={"type": "cancel", "id": "x"}), 409, "bad_control")
     far = {"type": "end", "at": {"seconds": 31_000_000}}
     assert assert_problem(server.http.post(controls, json=far), 409, "out_of_range")["range"][1] < 8000
-    assert_problem(server.http.post(controls, json={"type": "state", "name": "combat"}), 409, "bad_control")
+    assert_problem(server.http.post(controls, json={"type": "state", "name": "combat"}), 409, "unknown_state")
 
 
 def test_all_methods_of_an_address_are_told(server: Running) -> None:

@@ -198,7 +198,7 @@ def test_controls_are_acknowledged_with_the_place_of_their_effect(server: Runnin
     assert ack["effective_at"]["seconds"] == ack["effective_at"]["frame"] / 48_000
     problem = assert_problem(server.http.post(path, json={"type": "steer", "set": {"energy": 2}}), 422, "out_of_range")
     assert problem["range"] == [0, 1]
-    assert_problem(server.http.post(path, json={"type": "state", "name": "combat"}), 422, "bad_control")
+    assert_problem(server.http.post(path, json={"type": "state", "name": "combat"}), 409, "unknown_state")
     answers = server.http.post(path, json=[{"type": "panic"}, {"type": "what", "id": "b"}, 3]).json()
     assert [answer["type"] for answer in answers] == ["ack", "error", "error"]
     assert answers[1]["id"] == "b"

@@ -92,6 +92,18 @@ def test_sound_goes_on_and_returns_to_the_same_samples(server: Running, how: sig
     assert not is_same.all()  # a filler sounded
 
 
+def test_bars_and_beats_go_on_while_the_engine_is_away(server: Running) -> None:
+    station = server.open(bpm=240)
+    wait_until(lambda: server.http.get(station["links"]["self"]).json()["position"]["bar"] > 2)
+    os.kill(server.engine.pid, signal.SIGKILL)
+    wait_until(lambda: not server.engine.is_ready)
+    positions = []
+    while not server.engine.is_ready:
+        positions.append(server.http.get(station["links"]["self"]).json()["position"])
+    beats = [(at["bar"] - 1) * 4 + at["beat"] - 1 for at in positions[:-1]]
+    assert beats == [at["frame"] // 12_000 for at in positions[:-1]] and len(set(beats)) > 1
+
+
 def test_pause_survives_the_engine(server: Running) -> None:
     station = server.open(seed=1, energy=0.5)
     with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:

@@ -81,6 +81,7 @@ class Undersong:
         self._is_state_answered = False
         self._parameters: dict[str, float] = {}
         self._changed: dict[str, float] = {}
+        self._complaints: set[str] = set()
         self._has_changed = asyncio.Event()
         self.status: Message | None = None
         """What the server said last of the station; a second old at most while it is there."""
@@ -342,7 +343,9 @@ class Undersong:
     async def _hear_audio(self, socket: ClientConnection) -> None:
         while True:
             message = await _next(socket, "audio")
-            if isinstance(message, str):  # what is told of the sound, first of all its format
+            if isinstance(message, str):  # its format first, then what was dropped
+                if (event := json.loads(message)).get("type"):
+                    self._emit(event)
                 continue
             (frame,) = struct.unpack_from("<Q", message)
             pcm = np.frombuffer(message, "<i2", offset=8).reshape(-1, CHANNELS)
@@ -368,7 +371,9 @@ class Undersong:
         """Give an ack or an error to whoever awaits it."""
         answer = self._answers.get(event["id"] or "")
         if answer is None:
-            if event["type"] == "error":
+            # A parameter is sent thirty times a second, and so it is refused.
+            if event["type"] == "error" and event["detail"] not in self._complaints:
+                self._complaints.add(event["detail"])
                 log.warning("the server refused a control: %s", event["detail"])
         elif answer.done():
             pass

@@ -214,7 +214,8 @@ class Player:
             out[:num_frames] = bed.read(num_frames)
             for beat in bed.beats(self._index, self._index + num_frames):
                 frame = self._frame + beat.index - self._index
-                self._pass(Passed(beat.index, beat.message | {"frame": frame, "seconds": frame / RATE}))
+                place = {"frame": frame, "seconds": frame / RATE, "position_ms": frame * 1000 // RATE}
+                self._pass(Passed(beat.index, beat.message | place))
             if self._has_begun:
                 self.bridged_frames += num_frames
             self._put_out(out[:num_frames])

@@ -134,9 +134,10 @@ class PygameMixer:
 
     @classmethod
     def open(cls) -> None:
-        """Open pygame's mixer as this sink needs it; to be called instead of `pygame.mixer.init`."""
+        """Open pygame's mixer as this sink needs it; instead of `pygame.mixer.init`, or after `pygame.init`."""
         import pygame
 
+        pygame.mixer.quit()  # pygame.init has opened it otherwise
         try:
             pygame.mixer.init(RATE, -16, CHANNELS, cls.BUFFER_FRAMES, allowedchanges=0)
         except pygame.error as error:
@@ -147,7 +148,7 @@ class PygameMixer:
 
         if pygame.mixer.get_init() != (RATE, -16, CHANNELS):
             raise NoSound(
-                f"pygame's mixer is {pygame.mixer.get_init()}; call PygameMixer.open() before the game begins"
+                f"pygame's mixer is {pygame.mixer.get_init()}; call PygameMixer.open() after pygame.init()"
             )
         pygame.mixer.set_reserved(self._index + 1)
         channel = pygame.mixer.Channel(self._index)

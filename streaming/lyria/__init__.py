@@ -1,0 +1,1 @@
+"""The Lyria RealTime protocol: programs written for that service play and steer a station of their own."""

@@ -1,0 +1,206 @@
+"""A station goes from state to state as its matrix says, in musical time, and does so again when it is done again."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from moods.control import parse_control
+from moods.controller import Applied, Controller
+from moods.errors import BadControl, UnknownParameter, UnknownState
+from moods.opening import parse_opening
+from moods.states import PREVIOUS
+
+SECOND = 48_000
+STATES: dict[str, Any] = {
+    "explore": {"mood": "night", "energy": 0.3, "bpm": 120},
+    "combat": {"mood": "epic", "energy": 0.9, "key": "D minor", "bpm": 120, "min_dwell": "2 bars"},
+    "victory": {"mood": "victory", "bpm": 120, "priority": 2},
+}
+ROWS: list[dict[str, Any]] = [
+    {"to": "combat", "at": "beat"},
+    {"from": "combat", "to": "explore", "over": "1 bar", "fill": True},
+    {"to": "victory", "stinger": "success", "return_after": "4 bars"},
+]
+DANGER: dict[str, Any] = {"to": [{"field": "brightness", "curve": [[0, 0.2], [1, 0.9]]}]}
+OPENING: dict[str, Any] = {
+    "states": STATES, "transitions": ROWS, "initial": "explore", "parameters": {"danger": DANGER},
+}  # fmt: skip
+BEAT = SECOND // 2  # at 120 bpm
+
+
+def begin(**more: Any) -> Controller:
+    return Controller(parse_opening(OPENING | more), 1)
+
+
+def go(controller: Controller, beat: float, name: str, **more: Any) -> Applied:
+    """Ask for a state shortly before `beat` begins, so that it is the first open one."""
+    frame = max(0, round(beat * BEAT) - SECOND // 10)
+    return controller.apply(parse_control({"type": "state", "name": name, **more}), frame)
+
+
+def states(controller: Controller, num_beats: int = 64) -> list[tuple[int, str | None]]:
+    """The states, each with the beat at which it begins."""
+    out: list[tuple[int, str | None]] = []
+    for beat in range(num_beats):
+        entrance = controller.state(beat)
+        name = None if entrance is None else entrance.name
+        if not out or out[-1][1] != name:
+            out.append((beat, name))
+    return out
+
+
+def test_a_state_begins_where_its_row_says_and_is_heard_from_there() -> None:
+    controller = begin()
+    applied = go(controller, 6, "combat", id="c1")
+    assert states(controller) == [(0, "explore"), (6, "combat")]
+    assert applied.effective.frame == applied.fields["state"].begin.frame == 6 * BEAT
+    assert [round(controller.beat_intent(beat).energy, 2) for beat in (5, 6)] == [0.3, 0.9]
+    assert str(controller.beat_intent(6).key) == "D minor"
+    assert go(controller, 20, "explore").effective.frame == 20 * BEAT
+    assert controller.beat_intent(24).energy == pytest.approx(0.3)
+    assert [controller.beat_intent(beat).cue for beat in (17, 18, 19)] == ["none"] * 3  # there was no time for a fill
+
+
+def test_the_drums_lead_into_a_state_that_wants_it() -> None:
+    controller = begin()
+    go(controller, 6, "combat")
+    go(controller, 17, "explore")
+    assert states(controller)[-1] == (20, "explore")
+    assert [controller.beat_intent(beat).cue for beat in (17, 18, 19)] == ["none", "fill", "fill"]
+
+
+@pytest.mark.parametrize("asked, begins", [(8, 16), (15, 16), (18, 20)])
+def test_a_state_is_left_after_its_dwell_at_the_earliest(asked: int, begins: int) -> None:
+    controller = begin()
+    go(controller, 6, "combat")  # 2 bars: until beat 14
+    go(controller, asked, "explore")
+    assert states(controller) == [(0, "explore"), (6, "combat"), (begins, "explore")]
+
+
+def test_a_dwell_in_seconds_counts_from_where_the_state_began_however_long_ago_that_is() -> None:
+    controller = begin(transitions=[{"to": "combat", "at": "beat"}, {"to": "explore", "at": "beat", "min_dwell": 30}])
+    go(controller, 6, "combat")
+    controller.forget_before(55 * BEAT)
+    go(controller, 60, "explore")
+    assert states_from(controller, 55) == [(55, "combat"), (66, "explore")]
+
+
+def states_from(controller: Controller, first_beat: int) -> list[tuple[int, str]]:
+    names = [(beat, controller.state(beat)) for beat in range(first_beat, first_beat + 40)]
+    out: list[tuple[int, str]] = []
+    for beat, entrance in names:
+        assert entrance is not None
+        if not out or out[-1][1] != entrance.name:
+            out.append((beat, entrance.name))
+    return out
+
+
+def test_a_state_of_higher_priority_waits_for_no_dwell_and_a_lower_one_does_not_replace_it() -> None:
+    controller = begin()
+    go(controller, 6, "combat")
+    go(controller, 7, "victory")
+    go(controller, 7, "explore")
+    assert states(controller) == [(0, "explore"), (6, "combat"), (8, "victory"), (12, "explore")]
+
+
+def test_a_later_wish_replaces_one_that_waits() -> None:
+    untouched, controller = begin(), begin()
+    go(controller, 5, "combat", at="phrase")
+    assert states(controller)[1] == (16, "combat")
+    go(controller, 6, "explore")
+    assert states(controller) == [(0, "explore")]
+    assert [controller.beat_intent(beat) for beat in range(40)] == [untouched.beat_intent(beat) for beat in range(40)]
+    go(controller, 7, "combat")
+    assert states(controller) == [(0, "explore"), (7, "combat")]
+
+
+def test_a_state_comes_back_by_itself_and_with_previous() -> None:
+    controller = begin()
+    go(controller, 6, "combat")
+    go(controller, 15, "victory", id="v")
+    assert states(controller) == [(0, "explore"), (6, "combat"), (16, "victory"), (32, "combat")]
+    assert controller.beat_intent(16).stinger == ("success", 0.0)
+    go(controller, 25, "explore")
+    assert states(controller)[3:] == [(28, "explore")]
+    go(controller, 30, PREVIOUS)
+    assert states(controller)[4:] == [(32, "victory"), (48, "explore")]
+
+
+def test_cancelling_a_state_takes_back_all_that_was_asked_for_it() -> None:
+    untouched, controller = begin(), begin()
+    go(controller, 6, "victory", id="v")
+    controller.apply(parse_control({"type": "cancel", "target": "v"}), 6 * BEAT)
+    assert states(controller) == [(0, "explore")]
+    assert [controller.beat_intent(beat) for beat in range(60)] == [untouched.beat_intent(beat) for beat in range(60)]
+
+
+def test_a_state_that_drives_has_no_break_and_one_gone_to_has_no_intro() -> None:
+    controller, untouched = begin(), begin()
+    go(controller, 6, "combat")
+    assert "break" in {untouched.beat_intent(beat).section for beat in range(200)}
+    sections = [controller.beat_intent(beat).section for beat in range(200)]
+    assert sections[5] == "intro" and set(sections[6:]) == {"A", "B"}
+
+
+def test_unknown_names_are_refused_with_the_nearest() -> None:
+    controller = begin()
+    with pytest.raises(UnknownState, match="nearest: combat"):
+        go(controller, 5, "combatt")
+    with pytest.raises(BadControl, match="there has been no state before"):
+        go(controller, 5, PREVIOUS)
+    with pytest.raises(UnknownState, match="has no states"):
+        go(Controller(parse_opening({})), 5, "combat")
+    with pytest.raises(UnknownParameter, match="nearest: danger"):
+        controller.apply(parse_control({"type": "parameter", "set": {"dangr": 1}}), 0)
+
+
+def test_what_is_so_anyway_is_answered_and_changes_nothing() -> None:
+    controller = begin()
+    assert not go(controller, 6, "combat").is_idle
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 0.5}}), 3 * SECOND)
+    kept, revision = controller.snapshot(), controller.revision
+    assert go(controller, 7, "combat").is_idle
+    assert controller.apply(parse_control({"type": "parameter", "set": {"danger": 0.51}}), 4 * SECOND).is_idle
+    assert controller.snapshot() == kept and controller.revision == revision
+
+
+def test_a_parameter_is_heard_at_once_and_keeps_its_field_through_a_change_of_state() -> None:
+    controller = begin()
+    frame = 3 * SECOND
+    applied = controller.apply(parse_control({"type": "parameter", "set": {"danger": 1}}), frame)
+    assert applied.effective.frame == frame and applied.fields["brightness"].arrive.frame == frame + round(0.3 * SECOND)
+    assert controller.intent(frame + SECOND // 10).brightness < controller.intent(frame + SECOND).brightness == 0.9
+    go(controller, 10, "combat")
+    assert controller.intent(20 * BEAT).brightness == 0.9
+
+
+def test_thirty_updates_a_second_leave_little_behind() -> None:
+    controller, rng = begin(), random.Random(1)
+    num_noted, value = 0, 0.5
+    for update in range(30 * 120):
+        frame = update * SECOND // 30
+        value = min(1.0, max(0.0, value + rng.uniform(-0.004, 0.004)))
+        control = {"type": "parameter", "set": {"danger": value + rng.uniform(-0.01, 0.01)}}
+        num_noted += not controller.apply(parse_control(control), frame).is_idle
+        if update % 100 == 0:
+            controller.forget_before(max(0, frame - 10 * SECOND))
+    assert 0 < num_noted < 300
+    assert len(json.dumps(controller.snapshot())) < 20_000
+
+
+def test_it_is_kept_and_goes_on_as_it_would_have() -> None:
+    controller = begin()
+    go(controller, 6, "combat")
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 0.7}}), 4 * SECOND)
+    go(controller, 10, "victory", at="phrase")
+    controller.forget_before(5 * SECOND)
+    back = Controller.restore(json.loads(json.dumps(controller.snapshot())), parse_opening(OPENING))
+    for each in (controller, back):
+        go(each, 14, "explore")
+        each.apply(parse_control({"type": "parameter", "set": {"danger": 0.71}}), 8 * SECOND)
+    assert states_from(controller, 12) == states_from(back, 12)
+    assert [back.beat_intent(beat) for beat in range(12, 70)] == [controller.beat_intent(b) for b in range(12, 70)]
