@@ -19,7 +19,7 @@ from engine.take import TakeOpening
 from moods.control import Control
 from moods.intent import LAYERS, SECTIONS, STYLES
 from moods.mood import style_names
-from moods.opening import Changes, Opening
+from moods.opening import Changes, Copying, Opening
 from moods.prompt import Prompt
 from moods.timeline import Timeline
 from streaming.jobs.asked import RenderRequest
@@ -764,7 +764,13 @@ class Problem(TypedDict):
 # --- schemas ---------------------------------------------------------------------------------------------------------
 
 GROUPS: dict[str, dict[str, Any]] = {
-    "sent by clients": {"Control": Control, "Controls": Controls, "Opening": Opening, "Changes": Changes}
+    "sent by clients": {
+        "Control": Control,
+        "Controls": Controls,
+        "Opening": Opening,
+        "Copying": Copying,
+        "Changes": Changes,
+    }
     | {"RenderRequest": RenderRequest, "Timeline": Timeline},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
     "sent over an audio WebSocket": {"AudioHeader": AudioHeader, "Dropped": Dropped},
