@@ -25,7 +25,7 @@ from moods.places import MAX_AHEAD_SECONDS, next_beat, seam_beat
 from moods.stinger import StingerFigure, find_stinger
 
 _SEAM_STRENGTH = 0.49
-"""Of the hit that marks a cut: as strong as one may be after which the music goes on at once."""
+"""Of the hit that marks a cut to full energy: as strong as one may be after which the music goes on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +187,8 @@ class Cues:
         what leads there if there is time."""
         if self._ending.is_after(beat, self._clock.frame_of_beat(beat)):
             return None
-        planned = Cue(
-            self._num_asked, control_id, None, _SEAM_STRENGTH, beat, 0.0, None, None, is_mark=True, is_over=True
-        )
+        strength = _SEAM_STRENGTH * self._course.tracks["energy"].value(self._course.beat_moment(beat))
+        planned = Cue(self._num_asked, control_id, None, strength, beat, 0.0, None, None, is_mark=True, is_over=True)
         planned = replace(planned, fill_beat=self._fill_beat(planned, edge), asked=edge.number)
         replaces, frame = self._add(planned), self.frame_of(planned)
         return Change(self._fields_of(planned), max(edge.beat, planned.first_beat), False, frame, replaces)
