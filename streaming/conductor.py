@@ -346,6 +346,7 @@ class Conductor:
             id=control.id,
             effective_at=applied.effect["effective_at"],
             fields=applied.effect["fields"],
+            replaces=applied.effect["replaces"],
             latency_ms=round(latency_ms, 1),
             lead_ms=applied.effect["lead_ms"],
         )
