@@ -226,6 +226,7 @@ def test_a_full_disk_is_one_line_and_what_was_not_written_is_written_later(
         full.setattr(os, "write", write_half)
         for index in range(3):
             records.add("a", Entry(index, index, parse_control(STEER)))
+            records.sync()
         records._thread.submit(int).result()
         assert (tmp_path / "a.jsonl").read_bytes().count(b"\n") == 1
     records.add("a", Entry(3, 3, parse_control(STEER)))
