@@ -18,6 +18,7 @@ from engine.take import Take
 from moods.control import parse_control
 from moods.controller import LEAD_FRAMES
 from moods.harmony import PITCH_CLASSES, SCALES, parse_key
+from moods.intent import LAYERS
 from moods.opening import Opening
 from tests.signals import centroid_hz, lufs, noise, rms_db, sine
 
@@ -133,6 +134,37 @@ def test_what_is_asked_for_now_is_heard_now_and_as_well_after_a_restart(stage: S
     company = stage.play(len(alone) / SAMPLE_RATE, three[0], three[2])
     assert np.array_equal(company, alone)
     assert np.array_equal(stage.play(3, brought_back), alone[-3 * SAMPLE_RATE :])
+
+
+def struck_from(stage: Stage, performance: Performance, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """[T, 2] and the frames at which notes begin."""
+    sounds = [step(stage.generator, [performance], notes=True)[0] for _ in range(round(seconds * 50))]
+    frames = [sound.notes["frame"] for sound in sounds if sound.notes is not None]
+    return np.concatenate([sound.pcm for sound in sounds]), np.concatenate(frames)
+
+
+@pytest.mark.parametrize("how", ["cut", "bridge"])
+def test_a_cut_is_struck_on_its_frame_and_as_well_after_a_restart(stage: Stage, how) -> None:
+    pair = [stage.open(11, mood="night", bpm=120) for _ in range(2)]
+    before = [stage.play(0.5, each) for each in pair]
+    ack = steer(pair[1], set={"mood": "epic", "bpm": 150}, how=how, at="bar")
+    saved, at = pair[1].snapshot(), ack.effective.frame
+    left_s = (at - len(before[0])) / SAMPLE_RATE
+    sound, frames = struck_from(stage, pair[1], left_s + 2.5)
+    untouched = stage.play(left_s + 2.5, pair[0])
+    first = len(before[0]) + int(np.flatnonzero((untouched != sound).any(1))[0])
+    changed = min(reach.begin.frame for reach in ack.fields.values())
+    assert first >= changed and (how == "bridge") == (changed < at - SAMPLE_RATE)
+    clock = pair[1].controller.clock
+    beat = clock.beat_at(at)
+    assert clock.frame_of_beat(beat) == at and (frames == at).sum() >= len(LAYERS)
+    rest = [((frames >= clock.frame_of_beat(each)) & (frames < clock.frame_of_beat(each + 1))).sum()
+            for each in range(beat + 1, beat + 4)]  # fmt: skip
+    assert min(rest) > 0  # and the music goes on at once
+    assert clock.frame_of_beat(beat + 4) - at == 4 * SAMPLE_RATE * 60 // 150
+    assert rms_db(sound[-SAMPLE_RATE:]) > rms_db(sound[: SAMPLE_RATE // 2]) + 2
+    again, _ = struck_from(stage, stage.restore(pair[1], saved), left_s + 2.5)
+    assert np.array_equal(again, sound)
 
 
 def test_louder_and_brighter_when_asked(stage: Stage) -> None:
