@@ -239,7 +239,8 @@ class Session:
 
     async def _tell_event(self, event: LiveMessage) -> None:
         if self._tells_events:
-            await self._socket.send_text(json.dumps({"undersong": event}, ensure_ascii=False))
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it has gone, as whoever hears it will know
+                await self._socket.send_text(json.dumps({"undersong": event}, ensure_ascii=False))
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
@@ -248,17 +249,18 @@ class Session:
         pending: _Pending | None = None
         source: Source | None = None
         while True:
-            await self._has_deck.wait()
-            deck = self._deck
-            assert deck is not None
-            if (chunk := await deck.next_chunk()) is None:  # stopped in a pause
+            if (deck := self._deck) is None:
+                await self._has_deck.wait()
+                continue
+            chunk = await deck.next_chunk()
+            if chunk is None or deck is not self._deck:  # it was stopped in a pause
                 continue
             pcm = chunk.pcm
             if self._is_leaving:
                 pcm = pcm * _OUT
                 self._change_decks()
-                if self._deck is not None and (first := await self._deck.next_chunk()) is not None:
-                    deck, chunk, pcm = self._deck, first, pcm + first.pcm * _OUT[::-1]
+                if (following := self._deck) is not None and (first := await following.next_chunk()) is not None:
+                    deck, chunk, pcm = following, first, pcm + first.pcm * _OUT[::-1]
             last, source = source, deck.source(chunk)
             if source is not last:
                 if pending is not None:
@@ -288,11 +290,13 @@ class _Pending:
 
 
 async def _end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    running = list(tasks)
-    for task in running:
-        task.cancel()
-    if running:
-        await asyncio.wait(running)
+    """Cancel until all have ended: Python 3.11's `wait_for` forgets a cancellation that meets what it waits for."""
+    all_ = running = list(tasks)
+    while running := [task for task in running if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_AGAIN_S)
+    await asyncio.gather(*all_, return_exceptions=True)  # where a client has gone several fail alike
 
 
 def _close_code(error: StreamingError) -> int:
