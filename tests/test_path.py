@@ -135,6 +135,35 @@ def test_what_is_asked_for_now_is_heard_now_and_as_well_after_a_restart(stage: S
     assert np.array_equal(stage.play(3, brought_back), alone[-3 * SAMPLE_RATE :])
 
 
+def struck_from(stage: Stage, performance: Performance, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """[T, 2] and the frames at which notes begin."""
+    sounds = [step(stage.generator, [performance], notes=True)[0] for _ in range(round(seconds * 50))]
+    frames = [sound.notes["frame"] for sound in sounds if sound.notes is not None]
+    return np.concatenate([sound.pcm for sound in sounds]), np.concatenate(frames)
+
+
+@pytest.mark.parametrize("how", ["cut", "bridge"])
+def test_a_cut_is_struck_on_its_frame_and_as_well_after_a_restart(stage: Stage, how) -> None:
+    pair = [stage.open(11, mood="night", bpm=120) for _ in range(2)]
+    before = [stage.play(0.5, each) for each in pair]
+    ack = steer(pair[1], set={"mood": "epic", "bpm": 150}, how=how, at="bar")
+    saved, at = pair[1].snapshot(), ack.effective.frame
+    left_s = (at - len(before[0])) / SAMPLE_RATE
+    sound, frames = struck_from(stage, pair[1], left_s + 2.5)
+    untouched = stage.play(left_s + 2.5, pair[0])
+    first = len(before[0]) + int(np.flatnonzero((untouched != sound).any(1))[0])
+    changed = min(reach.begin.frame for reach in ack.fields.values())
+    assert first >= changed and (how == "bridge") == (changed < at - SAMPLE_RATE)
+    clock = pair[1].controller.clock
+    beat = clock.beat_at(at)
+    assert clock.frame_of_beat(beat) == at and at in frames
+    assert not ((frames > at) & (frames < clock.frame_of_beat(beat + 1))).any()  # all strike together
+    assert clock.frame_of_beat(beat + 4) - at == 4 * SAMPLE_RATE * 60 // 150
+    assert rms_db(sound[-SAMPLE_RATE:]) > rms_db(sound[: SAMPLE_RATE // 2]) + 2
+    again, _ = struck_from(stage, stage.restore(pair[1], saved), left_s + 2.5)
+    assert np.array_equal(again, sound)
+
+
 def test_louder_and_brighter_when_asked(stage: Stage) -> None:
     performance = stage.open(8, mood="focus", energy=0.1, brightness=0.2)
     stage.play(4, performance)

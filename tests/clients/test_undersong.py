@@ -79,6 +79,36 @@ async def test_a_wire_that_is_cut_is_bridged_and_the_music_comes_back(server: Ru
     assert np.abs(np.diff(tape.pcm, axis=0)).max() < 0.1, "and no click"
 
 
+GAME = {
+    "states": {"calm": {"energy": 0.2, "bpm": 200}, "combat": {"energy": 0.9, "bpm": 240}},
+    "transitions": [{"to": "combat", "at": "beat", "how": "cut"}, {"to": "calm", "at": "beat", "how": "cut"}],
+    "parameters": {"danger": {"to": [{"field": "tension", "curve": [[0, 0.1], [1, 0.8]]}]}},
+    "initial": "calm",
+}
+
+
+async def test_a_state_is_heard_where_the_ack_said_and_is_not_lost_with_the_wire(server: Running, wire: Wire) -> None:
+    states: list[dict[str, Any]] = []
+    async with Undersong(wire.address, station="hunt", sink=Tape(), wait_s=10, **GAME) as music:
+        music.on("state", states.append)
+        ack = await music.state("combat")
+        music.parameter(danger=0.25)
+        await until(lambda: [state["name"] for state in states] == ["combat"])
+        assert states[0]["frame"] == ack["effective_at"]["frame"]
+        wire.cut()
+        await until(lambda: not music.is_connected)
+        late = asyncio.create_task(music.state("calm"))
+        music.parameter(danger=0.75)
+        wire.mend()
+        assert (await asyncio.wait_for(late, 20))["type"] == "ack"
+        await until(lambda: states[-1]["name"] == "calm")
+        take = server.http.get("/v1/stations/hunt/take").text
+        assert [line for line in take.splitlines() if '"parameter"' in line and "0.75" in line]
+        with pytest.raises(Refused, match="victory"):
+            await music.state("victory")
+
+
+@pytest.mark.slow
 def test_a_game_finds_its_music_when_the_server_comes_and_again_after_a_restart(
     make_server: Callable[..., Running],
 ) -> None:

@@ -363,6 +363,8 @@ class Undersong:
                 continue
             if kind == "status":
                 self.status = event
+                if event["state"] != "playing":
+                    self.player.take_back(event["position"]["frame"])
             elif kind in ("ack", "error"):
                 self._answer(event)
             self._emit(event)

@@ -119,9 +119,22 @@ class Player:
                 if event["type"] != "beat" and late < _LATE_FRAMES:
                     self._passed.append(Passed(self._index - late, event))
                 return
+            if event["type"] == "beat":
+                self._forget_beats_from(event["frame"])
             self._told[_key(event)] = event
             while len(self._told) > _MAX_TOLD:
                 del self._told[next(iter(self._told))]
+
+    def take_back(self, frame: int) -> None:
+        """The music stands still: what was told for later than `frame` comes later, or never."""
+        with self._lock:
+            self._told = {key: event for key, event in self._told.items() if event["frame"] <= frame}
+
+    def _forget_beats_from(self, frame: int) -> None:
+        """A beat takes the place of those that were told for its frame or later."""
+        for key, event in list(self._told.items()):
+            if event["type"] == "beat" and event["frame"] >= frame:
+                del self._told[key]
 
     # --- the sink ----------------------------------------------------------------------------------------------------
 

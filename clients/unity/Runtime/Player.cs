@@ -145,7 +145,32 @@ namespace Undersong
                     }
                     return;
                 }
+                if ((string)told["type"] == "beat")
+                {
+                    // It takes the place of those that were told for its frame or later.
+                    Forget(other => (string)other["type"] == "beat" && (long)other["frame"] >= (long)told["frame"]);
+                }
                 _told[Key(told)] = told;
+            }
+        }
+
+        /// <summary>The music stands still: what was told for later than `frame` comes later, or never.</summary>
+        public void TakeBack(long frame)
+        {
+            lock (_lock)
+            {
+                Forget(told => (long)told["frame"] > frame);
+            }
+        }
+
+        private void Forget(Predicate<JObject> isOver)
+        {
+            foreach (string key in new List<string>(_told.Keys))
+            {
+                if (isOver(_told[key]))
+                {
+                    _told.Remove(key);
+                }
             }
         }
 
@@ -312,13 +337,7 @@ namespace Undersong
             _hasBegun = true;
             _frame = _returnFrame;
             _meanBuffer = _target;
-            foreach (string key in new List<string>(_told.Keys))
-            {
-                if ((long)_told[key]["frame"] < _frame - LateFrames)
-                {
-                    _told.Remove(key);
-                }
-            }
+            Forget(told => (long)told["frame"] < _frame - LateFrames);
         }
 
         /// <summary>Where to leave the bed and with which frame: beat on beat, with about as much ready as wanted.</summary>

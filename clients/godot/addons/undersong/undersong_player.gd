@@ -85,7 +85,20 @@ func tell(event: Dictionary) -> void:
 		if event["type"] != "beat" and late < LATE_FRAMES:
 			_passed.append({"index": index - late, "event": event})
 		return
+	if event["type"] == "beat":  # it takes the place of those told for its frame or later
+		_forget(func(other): return other["type"] == "beat" and other["frame"] >= event["frame"])
 	_told[_key(event)] = event
+
+
+## The music stands still: what was told for later than [param frame] comes later, or never.
+func take_back(frame: int) -> void:
+	_forget(func(event): return int(event["frame"]) > frame)
+
+
+func _forget(is_over: Callable) -> void:
+	for key: Variant in _told.keys():
+		if is_over.call(_told[key]):
+			_told.erase(key)
 
 
 ## How fast it should be played, to keep up with the server's clock.
@@ -273,9 +286,7 @@ func _come_back() -> void:
 	_frame = _return_frame
 	_is_bed = false
 	_mean_buffer = _target
-	for key: Variant in _told.keys():
-		if int(_told[key]["frame"]) < _frame - LATE_FRAMES:
-			_told.erase(key)
+	_forget(func(event): return int(event["frame"]) < _frame - LATE_FRAMES)
 
 
 ## Where to leave the bed and with which frame: beat on beat, with about as much ready as wanted.
