@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 FRAME_BYTES = 2 * CHANNELS
 CHUNK_BYTES = 5 * BLOCK_FRAMES * FRAME_BYTES
 """100 ms to a chunk, but for one with which something begins: that is as short as it can be."""
-_STEER_S = 0.1
+_STEER_S = 0.05
 """How often the music is steered at most: a stream of weights is a glide from each to the next."""
 _AGAIN_S = 0.5
 _READING_S = 0.1
@@ -212,9 +212,10 @@ class Session:
             fields, deck = wishes.fields(), self._next_deck or self._deck
             if deck is None or deck.is_paused:  # it begins with them, or goes on with them
                 continue
-            pause_s = _STEER_S
+            change = moved(fields, deck.fields)
+            pause_s = _STEER_S if change else 0.0
             try:
-                await self._ask(deck, wishes, moved(fields, deck.fields))
+                await self._ask(deck, wishes, change)
             except StreamingError as error:
                 log.info("control refused", extra=about(station=deck.station.id, code=error.code, detail=error.detail))
                 pause_s = _AGAIN_S
