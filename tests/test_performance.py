@@ -175,3 +175,12 @@ def test_controls_wait_for_what_is_made_transport_does_not() -> None:
     assert np.array_equal(before, untouched[: len(before)])
     assert np.abs(faded[-8:]).max() < 1e-4 < np.abs(faded[:8]).max()
     assert not np.array_equal(after, untouched[6 * BLOCK_FRAMES : 8 * BLOCK_FRAMES])
+
+
+def test_who_has_not_asked_for_long_is_told_what_is_ahead_though_the_past_is_forgotten() -> None:
+    performance = begin(Sines(1))
+    performance.announcements()
+    play(performance, 1000)
+    performance.forget()
+    (beat,) = [event for event in performance.announcements() if isinstance(event, Beat)]
+    assert 0 <= beat.at.frame - performance.next_block * BLOCK_FRAMES < 60 * 48_000 / beat.at.bpm

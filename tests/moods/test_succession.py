@@ -244,3 +244,12 @@ def test_a_cut_after_a_dwell_is_led_into_and_a_bridge_has_its_bar() -> None:
     assert controller.frame_of_beat(16) in [cue.frame for cue in controller.cues_over(controller.frame_of_beat(17))]
     go(controller, 22, "victory")
     assert states(controller)[3] == (28, "victory")
+
+
+def test_a_parameter_that_moves_while_a_state_waits_is_what_it_is_when_the_state_begins() -> None:
+    controller = begin()
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 0.2}}), SECOND)
+    go(controller, 5, "combat", at="phrase")
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 1}}), 3 * SECOND)
+    assert states(controller)[1] == (16, "combat")
+    assert [controller.intent(beat * BEAT).brightness for beat in (15, 16, 20, 40)] == [0.9] * 4
