@@ -81,6 +81,11 @@ def test_a_restart_is_the_same_music_again(make: Callable[[int], Generator]) -> 
 
 ACTS: dict[int, list[Act]] = {
     3: [parse_control({"type": "steer", "set": {"prompt": "epic battle", "energy": 0.9}, "over": 0.4, "at": "now"})],
+    5: [
+        parse_control({"type": "steer", "set": {"mood": "night", "bpm": 200}, "how": "cut", "at": "beat"}),
+        parse_control({"type": "section", "do": "go", "to": "B", "at": "bar"}),
+        parse_control({"type": "transport", "do": "slow", "rate": 0.5, "over": "1 beat"}),
+    ],
     9: [PAUSE],
     13: [PLAY, parse_control({"type": "duck", "gain_db": -12})],
     20: [Skip(5)],
