@@ -76,7 +76,7 @@ def test_what_was_asked_is_told_with_the_music_that_is_made_from_it(server: Runn
         client.prompts(Piano=2.0)
         client.config(bpm=90, density=0.5)
         client.do("PLAY")
-        source = client.chunk()["sourceMetadata"]
+        source = client.until(lambda chunk: "Piano" in json.dumps(chunk["sourceMetadata"]))["sourceMetadata"]
         assert source["clientContent"]["weightedPrompts"] == [{"text": "Piano", "weight": 2.0}]
         assert source["musicGenerationConfig"] == {"bpm": 90, "density": 0.5}
         assert type(source["musicGenerationConfig"]["bpm"]) is int
