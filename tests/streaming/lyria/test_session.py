@@ -104,7 +104,8 @@ def test_a_pause_holds_the_music_to_the_sample(server: Running) -> None:
                 client.take(message)
             assert not client.silence(0.1)
             client.prompts(epic=1.0)
-            client.do("PLAY")
+            for control in ("PLAY", "PAUSE", "PLAY"):
+                client.do(control)
         client.hear(SAMPLE_RATE // 4)
         assert_is_the_take(server, client)
 
