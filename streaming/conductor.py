@@ -394,8 +394,9 @@ class Conductor:
             station.come_back(record)
             try:
                 self._take_name(record.name, record.id)
-            except NameTaken:
+            except NameTaken as error:
                 station.name = record.id
+                log.warning("a station is back without its name: %s", error, extra=about(station=record.id))
             self._num_kept_controls[record.id] = 0
             self._add(station)
             if record.is_heard:

@@ -19,6 +19,8 @@ namespace Undersong
         public const int BeatsPerBar = 4;
         private const int PastFrames = 16 * Rate;
         private const int PatienceFrames = 2 * Rate;
+        /// <summary>So far behind it does not run after the music: it comes in anew, on a beat.</summary>
+        private const int MaxBehindFrames = Rate / 2;
         private const int LateFrames = 2 * Rate;
         private const int MaxBufferFrames = 10 * Rate;
         private const int TrimBeyondFrames = Rate / 20;
@@ -257,7 +259,7 @@ namespace Undersong
         {
             Stretch stretch = _arriving.Count > 0 ? _arriving.First.Value : null;
             int numFrames = stretch == null ? 0 : Math.Min(mostFrames, stretch.Count - FadeFrames);
-            if (numFrames <= 0)
+            if (numFrames <= 0 || stretch.Count > _target + FadeFrames + MaxBehindFrames)
             {
                 GoToBed(stretch);
                 return 0;
@@ -286,10 +288,13 @@ namespace Undersong
             _tail = new float[0];
             if (stretch != null)
             {
-                _arriving.RemoveFirst();
                 int num = Math.Min(FadeFrames, stretch.Count);
                 _tail = new float[Channels * num];
                 stretch.Take(_tail, 0, num);
+                if (stretch.Count == 0)
+                {
+                    _arriving.RemoveFirst();
+                }
             }
             _returnIndex = -1;
             NumBridges++;

@@ -11,6 +11,8 @@ const RATE := 48_000
 const FADE_FRAMES := 960
 const PAST_FRAMES := 16 * RATE
 const PATIENCE_FRAMES := 2 * RATE
+## So far behind it does not run after the music: it comes in anew, on a beat.
+const MAX_BEHIND_FRAMES := RATE / 2
 const LATE_FRAMES := 2 * RATE
 const MAX_BUFFER_FRAMES := 10 * RATE
 const LEAST_BED_FRAMES := RATE / 4
@@ -153,7 +155,7 @@ func _choose_speed(num_frames: int) -> void:
 ## From the stream as far as it reaches; what is needed to fade out with stays there.
 func _play(most_frames: int) -> PackedVector2Array:
 	var num_frames := mini(most_frames, _stretch.size() - FADE_FRAMES)
-	if num_frames <= 0:
+	if num_frames <= 0 or _stretch.size() > _target + FADE_FRAMES + MAX_BEHIND_FRAMES:
 		_go_to_bed()
 		return PackedVector2Array()
 	var end := _frame + num_frames
@@ -177,7 +179,6 @@ func _take(num_frames: int) -> PackedVector2Array:
 func _go_to_bed() -> void:
 	_make_bed()
 	_tail = _take(mini(FADE_FRAMES, _stretch.size()))
-	_stretch.clear()
 	_is_bed = true
 	_return_index = -1
 	num_bridges += 1
