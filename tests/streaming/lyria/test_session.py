@@ -76,7 +76,7 @@ def test_what_was_asked_is_told_with_the_music_that_is_made_from_it(server: Runn
         client.prompts(Piano=2.0)
         client.config(bpm=90, density=0.5)
         client.do("PLAY")
-        source = client.chunk()["sourceMetadata"]
+        source = client.until(lambda chunk: "Piano" in json.dumps(chunk["sourceMetadata"]))["sourceMetadata"]
         assert source["clientContent"]["weightedPrompts"] == [{"text": "Piano", "weight": 2.0}]
         assert source["musicGenerationConfig"] == {"bpm": 90, "density": 0.5}
         assert type(source["musicGenerationConfig"]["bpm"]) is int
@@ -104,7 +104,8 @@ def test_a_pause_holds_the_music_to_the_sample(server: Running) -> None:
                 client.take(message)
             assert not client.silence(0.1)
             client.prompts(epic=1.0)
-            client.do("PLAY")
+            for control in ("PLAY", "PAUSE", "PLAY"):
+                client.do(control)
         client.hear(SAMPLE_RATE // 4)
         assert_is_the_take(server, client)
 
