@@ -147,9 +147,7 @@ class PygameMixer:
         import pygame
 
         if pygame.mixer.get_init() != (RATE, -16, CHANNELS):
-            raise NoSound(
-                f"pygame's mixer is {pygame.mixer.get_init()}; call PygameMixer.open() after pygame.init()"
-            )
+            raise NoSound(f"pygame's mixer is {pygame.mixer.get_init()}; call PygameMixer.open() after pygame.init()")
         pygame.mixer.set_reserved(self._index + 1)
         channel = pygame.mixer.Channel(self._index)
         self._thread = threading.Thread(target=self._run, args=(read, channel), name="undersong-mixer", daemon=True)
