@@ -54,8 +54,15 @@ class _Control(_Typed):
     """Comes back in the answer, and names the control for `cancel`."""
 
 
+def _only_a_glide_takes_time(schema: dict[str, Any]) -> None:
+    _type_is_required(schema)
+    schema["anyOf"] = [{"properties": {"how": {"const": "glide"}}}, {"properties": {"over": {"type": "null"}}}]
+
+
 class Steer(_Control):
-    """Change mood fields: glide to a new point in mood space."""
+    """Change mood fields: glide to a new point in mood space, or cut to it."""
+
+    model_config = ConfigDict(json_schema_extra=_only_a_glide_takes_time)
 
     type: Literal["steer"] = "steer"
     set: MoodFields
@@ -67,6 +74,12 @@ class Steer(_Control):
     how: Literal["glide", "cut", "bridge"] = Field(default="glide", examples=["cut"])
     """Glide: each field on its own way. Cut: all at once at `at`, or the next bar, tempo, key and style too; a fill
     leads there, a hit marks it, and a section begins. Bridge: so too, after a bar that leads over."""
+
+    @model_validator(mode="after")
+    def _takes_no_time(self) -> Steer:
+        if self.how != "glide" and self.over is not None:
+            raise BadControl(f"over is given with how {shown(self.how)}; only a glide takes time")
+        return self
 
     @property
     def span(self) -> Span | None:

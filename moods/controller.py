@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, Position
-from moods.control import Cancel, Control, End, Hit, Parameter, Section, State, Steer
+from moods.control import Cancel, Control, End, Hit, Parameter, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
 from moods.driving import Driving
@@ -26,13 +26,15 @@ from moods.leitmotif import Leitmotif
 from moods.mood import Mood, style_brightness
 from moods.names import nearest
 from moods.opening import Opening
-from moods.part import Change, Edge, Lent, Part, joined, least
+from moods.part import Change, Edge, Lent, Part, Reach, joined, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
+from moods.sections import Sections
 from moods.stinger import StingerFigure, own_figures
-from moods.succession import Entrance, Succession
+from moods.succession import STATE_KEY, Entrance, Succession
 from moods.targets import fader_db, opening_point
 from moods.timeline import LONGEST_S, Timeline, TimelineHit
+from moods.turns import Turns
 
 LEAD_FRAMES = FRAMES_PER_SECOND * 60 // 1000
 BLOCK_FRAMES = FRAMES_PER_SECOND // 50
@@ -54,6 +56,15 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A control of which something has not begun, or not arrived."""
+
+    id: str | None
+    type: str
+    fields: dict[str, Reached]
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """What became of a control."""
 
@@ -61,6 +72,7 @@ class Applied:
     effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
     fields: dict[str, Reached]  # where each field begins to change, and where it has arrived
     changed_since: int | None  # the music frame from which on notes may be composed otherwise; None: all are as before
+    replaces: tuple[str, ...]  # ids of the controls of which something that was to come does not
     is_idle: bool = False  # it asked for what is so anyway: nothing has changed, and it need not be done again
 
 
@@ -94,16 +106,6 @@ def _marked_places(timeline: Timeline) -> list[tuple[str, int]]:
     places = [(section.name, section.at) for section in timeline.sections]
     places += [(hit.name, hit.at) for hit in timeline.hits]
     return [(name, round(at * FRAMES_PER_SECOND)) for name, at in places if name]
-
-
-def _is_built(control: Control) -> bool:
-    match control:
-        case Section():
-            return False
-        case Steer():
-            return control.how == "glide"
-        case _:
-            return True
 
 
 @cache
@@ -143,15 +145,16 @@ class Controller:
         self._drawn_by: Sequence[tuple[range, int]] = ()
         plan = self.plan
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
-        self._course = course = Course(self.seed, form, point, self.plan)
-        ramps, self._ending = Ramps(course), Ending(course.clock, form, block_frames)
-        self._cues = Cues(course.clock, form, self._ending, own_figures(fields.stingers))
-        leitmotif = Leitmotif(course.clock, form, fields.themes, fields.theme)
+        sections = Sections(form, self.seed)
+        self._course = course = Course(self.seed, sections, point, self.plan)
+        ramps, self._ending = Ramps(course), Ending(course.clock, sections, block_frames)
+        self._cues = Cues(course, self._ending, own_figures(fields.stingers))
+        leitmotif = Leitmotif(course.clock, sections, fields.themes, fields.begun_theme)
         self._marked = [] if timeline is None else _marked_places(timeline)
         self._driving = Driving(ramps, fields.parameters)
-        self._states = Succession(course.clock, form, fields.matrix, self._ask, self._driving.driven)
+        self._states = Succession(course.clock, sections, fields.matrix, self._ask, self._driving.driven)
         self._parts: tuple[Part, ...] = (
-            ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
+            Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
         )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
@@ -216,9 +219,10 @@ class Controller:
         )
         return self._assemble(at, self._lent(at), colour)
 
-    def section(self, beat: int) -> str:
-        """The section that `beat` (from 0) belongs to, as its intent has it."""
-        return self._lent(self._course.beat_moment(beat)).position.section
+    def section(self, beat: int) -> tuple[str, int]:
+        """The section that `beat` (from 0) belongs to, as its intent has it, and the beat with which it began."""
+        name = self._lent(self._course.beat_moment(beat)).position.section
+        return name, 0 if name == "outro" else self._course.form.section_beat(beat)
 
     def holds_until(self, frame: int) -> int:
         """The first frame after `frame` at which what is heard of `intent` (loudness, energy, brightness, tempo, gains,
@@ -287,7 +291,7 @@ class Controller:
         return self._cues.over_before(frame)
 
     def _lent(self, at: Moment) -> Lent:
-        lent = Lent(self._course.form.position_at(int(at.beat) // BEATS_PER_BAR))
+        lent = Lent(self._course.form.position_of(int(at.beat)))
         for part in self._parts:
             part.lend(lent, at)
         return lent
@@ -308,12 +312,11 @@ class Controller:
         has_theme = lent.theme is not None and not track[MUTE_TRACKS[_LEAD]].value(at)
         active[_LEAD] |= has_theme
         cue = lent.cue
+        if lent.is_bridge and cue == "none":
+            active[_DRUMS] = False
+        num_fill_beats = 2 if colour.energy >= FILL_ENERGY else 1
         if cue == "none" and active[_DRUMS] and lent.beats_to_end is None:
-            is_near = beat_in_bar == BEATS_PER_BAR - 1 or (
-                beat_in_bar == BEATS_PER_BAR - 2 and colour.energy >= FILL_ENERGY
-            )
-            if is_near and course.form.is_filled(bar):
-                cue = "fill"
+            cue = "fill" if course.form.is_filled(beat, num_fill_beats) else "none"
         if lent.stinger is not None:
             active[_LEAD] = False
         return Intent(
@@ -376,8 +379,6 @@ class Controller:
         """
         first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
         edge = Edge(frame, first_beat, self._num_asked)
-        if not _is_built(control):
-            raise BadControl(f"{control.type} is not available in this version")
         control = self._without_marker(control, frame)
         changes = self._ask(control, edge)
         if isinstance(control, Cancel) and not changes:
@@ -390,7 +391,7 @@ class Controller:
         is_idle = isinstance(control, State | Parameter) and not changes
         self.revision += not is_idle
         self._num_asked += not is_idle
-        return self._applied(control.id, frame, changes, is_idle)
+        return self._applied(control, frame, changes, is_idle)
 
     def _ask(self, control: Control, edge: Edge) -> list[Change]:
         """Let each part take a control."""
@@ -411,18 +412,47 @@ class Controller:
             raise BadControl(f"marker {shown(at.marker)} has passed, at {max(frames) / FRAMES_PER_SECOND:.2f} s")
         return control.model_copy(update={"at": Seconds(seconds=ahead / FRAMES_PER_SECOND)})
 
-    def _applied(self, control_id: str | None, frame: int, changes: list[Change], is_idle: bool) -> Applied:
+    def _applied(self, control: Control, frame: int, changes: list[Change], is_idle: bool) -> Applied:
         change = joined(changes) or Change({})
+        replaced = [] if isinstance(control, Cancel) else [self._told_id(each) for each in change.replaces]
+        replaces = tuple(dict.fromkeys(each for each in replaced if each is not None and each != control.id))
         effective = change.effective_frame
         if effective is None:
             effective = min((reach.begin for reach in change.fields.values()), default=frame)
         return Applied(
-            control_id,
+            control.id,
             self.position(effective),
             {name: Reached(*map(self.position, reach)) for name, reach in change.fields.items()},
             None if change.first_beat is None else self.frame_of_beat(change.first_beat),
+            replaces,
             is_idle,
         )
+
+    def _told_id(self, control_id: str | None) -> str | None:
+        """An id as whoever asked knows it: what a state asks for is that state's."""
+        is_own = control_id is not None and control_id.startswith(STATE_KEY)
+        return self._states.id_of(control_id) if control_id is not None and is_own else control_id
+
+    def pending(self, frame: int) -> list[Waiting]:
+        """What was asked for and has not begun, or not arrived, at `frame`, the soonest first."""
+        oldest_frame = self.clock.frame_of_beat(self.clock.oldest_beat)
+        grouped: dict[tuple[str, str | int | None], dict[str, Reach]] = {}
+        for part in self._parts:
+            for number, asked_id, kind, field, reach in part.pending(frame):
+                control_id = self._told_id(asked_id)
+                kind = "state" if asked_id is not None and asked_id.startswith(STATE_KEY) else kind
+                reach = reach._replace(begin=max(oldest_frame, reach.begin))  # where longer ones began is forgotten
+                fields = grouped.setdefault((kind, number if control_id is None else control_id), {})
+                fields[field] = reach.joined(fields.get(field))
+        waiting = [
+            Waiting(
+                key if isinstance(key, str) else None,
+                kind,
+                {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
+            )
+            for (kind, key), fields in grouped.items()
+        ]
+        return sorted(waiting, key=lambda each: min(reached.begin.frame for reached in each.fields.values()))
 
     # --- memory ----------------------------------------------------------------------------------------------------
 

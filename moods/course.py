@@ -13,12 +13,12 @@ from itertools import repeat
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, frames_of_beat
-from moods.form import Form
 from moods.glide import Moment, Ramp, Track, crossfade
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS
+from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
 from moods.part import Reach
 from moods.plan import Plan
+from moods.sections import Sections
 
 LAYER_TRACKS = tuple(f"layer.{name}" for name in LAYERS)
 MUTE_TRACKS = tuple(f"mute.{name}" for name in LAYERS)
@@ -76,7 +76,7 @@ class Course:
     Where there is a plan it decides the tempo instead of the mood, to the frame, until a tempo is asked for.
     """
 
-    def __init__(self, seed: int, form: Form, point: Mood, plan: Plan | None = None) -> None:
+    def __init__(self, seed: int, form: Sections, point: Mood, plan: Plan | None = None) -> None:
         self.form, self._plan = form, plan
         rng = random.Random(f"course/{seed}")
         self._tonic = rng.randrange(12)
@@ -169,7 +169,7 @@ class Course:
         """Where a ramp of a track begins and has arrived, as things stand; a tempo, where it is settled."""
         begin = self.tracks[name].first_frame(ramp)
         if name in TEMPO_TRACKS:
-            return Reach(begin, self.clock.frame_of_beat(self._settled_beat(int(ramp.beat))))
+            return Reach(begin, self.clock.frame_of_beat(self._settled_beat(max(self._first, int(ramp.beat)))))
         length, in_beats = ramp.span
         if in_beats:
             return Reach(begin, self.clock.frame_at(ramp.beat + length))
@@ -300,7 +300,7 @@ class Course:
         return frames_left / frames_of_beat(previous.bpm * previous.rate)
 
     def _scale(self, beat: int, at: Moment, previous: Held | None) -> tuple[str, int, int]:
-        if previous is not None and not self._begins_phrase(beat):
+        if previous is not None and not self.form.begins_phrase(beat):
             return previous.scale, previous.scale_index, previous.style_index
         weights = self.tracks["style"].ahead(beat)  # tempo and scale need not wait for the end of a crossfade
         style_index = max(range(len(weights)), key=weights.__getitem__)
@@ -314,11 +314,6 @@ class Course:
             if previous.scale_index - zone < offset < previous.scale_index + 1 + zone:
                 index = previous.scale_index
         return scales[index], index, style_index
-
-    def _begins_phrase(self, beat: int) -> bool:
-        """Phrases are counted from where their section begins."""
-        bar, beat_in_bar = divmod(beat, BEATS_PER_BAR)
-        return beat_in_bar == 0 and self.form.position_at(bar).bar_in_section % BARS_PER_PHRASE == 0
 
 
 def _held_of(row: dict[str, Any]) -> Held:

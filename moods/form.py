@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LANES, LAYERS, NO_RECALL, Recall
+from moods.intent import BARS_PER_PHRASE, LANES, LAYERS, NO_RECALL, Recall
 from moods.plan import PlannedSection
 
 INTRO_BARS = 4
@@ -48,7 +48,7 @@ _FILL_SHARE = 0.6
 """Share of the section changes that a drum fill leads into."""
 _SHORT_BARS = 48
 """A piece that is not longer has one theme of each name, and its lead plays the first however still the mood."""
-_THEME_BARS = CYCLE_BARS * len(_CYCLES)
+THEME_BARS = CYCLE_BARS * len(_CYCLES)
 """As long as themes live: what is further back is forgotten by who composes."""
 _UNRESTING_BARS = 16
 """At the beginning of a piece all play."""
@@ -99,16 +99,21 @@ class Form:
             bar += INTRO_BARS - len(self._piece)
         if bar < INTRO_BARS:
             return FormPosition("intro", bar, INTRO_BARS - 1 - bar, NO_RECALL)
-        number, index = divmod(bar - INTRO_BARS, _THEME_BARS)
+        number, index = divmod(bar - INTRO_BARS, THEME_BARS)
         return _kept(self._rounds, number, self._plan_round)[index]
 
-    def section_of(self, beat: int) -> tuple[int, int]:
-        """The first beat of the section that `beat` lies in, and the first after it."""
-        bar = beat // BEATS_PER_BAR
-        first = end = bar - self.position_at(bar).bar_in_section
-        while end <= bar or self.position_at(end).bar_in_section:
+    @property
+    def num_bars(self) -> int:
+        """Of the piece; 0 where there is none."""
+        return len(self._piece)
+
+    def section_bars(self, bar: int) -> int:
+        """How many bars the section has that begins at `bar`."""
+        assert self.position_at(bar).bar_in_section == 0, bar
+        end = bar + 1
+        while self.position_at(end).bar_in_section:
             end += 1
-        return first * BEATS_PER_BAR, end * BEATS_PER_BAR
+        return end - bar
 
     def key_shift(self, bar: int) -> int:
         """Semitones from the home key to the key of the cycle that `bar` lies in. A piece ends at home."""
@@ -122,7 +127,11 @@ class Form:
         if self.position_at(bar).bars_to_change != 0:
             return False
         is_marked = bar + 1 < len(self._piece) and self._piece[bar + 1].section in ("A", "B")
-        return is_marked or _kept(self._fills, bar, self._plan_fill)
+        return is_marked or self.draws_fill(bar)
+
+    def draws_fill(self, bar: int) -> bool:
+        """Is there a fill in `bar`, if a section begins after it?"""
+        return _kept(self._fills, bar, self._plan_fill)
 
     def _plan_round(self, number: int) -> tuple[FormPosition, ...]:
         """All cycles once, shuffled. A round has themes of its own; within it they come back."""
@@ -135,9 +144,9 @@ class Form:
         for name, num_bars in (section for cycle in cycles for section in cycle):
             source = _pick_theme(rng, themes.setdefault(name, []), len(positions), num_bars)
             if source is None:
-                section_recalls = _first_statement(rng, num_bars)
+                section_recalls = first_statement(rng, num_bars)
             else:
-                section_recalls = _return_of(rng, source, len(positions), num_bars)
+                section_recalls = _statement_of(rng, source, len(positions), num_bars)
             rests = [_rest(rng, name) for _ in range(0, num_bars, BARS_PER_PHRASE)]
             positions += [
                 FormPosition(
@@ -173,15 +182,15 @@ def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosi
         )
         assert section.first_bar == first, section
         known = themes.setdefault("A" if name == "outro" else name, [])
-        known[:] = [theme for theme in known if first + length - theme.first_bar <= _THEME_BARS]
+        known[:] = [theme for theme in known if first + length - theme.first_bar <= THEME_BARS]
         if name == "outro":
             recalls = _echo_of(known, first, length)
         elif known and (is_short or index == last):
-            recalls = _return_of(rng, known[0], first, length)
+            recalls = _statement_of(rng, known[0], first, length)
         elif theme := _pick_theme(rng, known, first, length):
-            recalls = _return_of(rng, theme, first, length)
+            recalls = _statement_of(rng, theme, first, length)
         else:
-            recalls = _first_statement(random.Random(f"theme/{seed}/{name}/{len(known)}"), length)
+            recalls = first_statement(random.Random(f"theme/{seed}/{name}/{len(known)}"), length)
         may_rest = first >= _UNRESTING_BARS and name != "outro" and index != last
         rests = [_rest(rng, name) if may_rest else None for _ in range(0, length, BARS_PER_PHRASE)]
         positions += [
@@ -243,18 +252,22 @@ def _pick_theme(rng: random.Random, known: list[_Theme], first_bar: int, num_bar
     return theme
 
 
-def _return_of(rng: random.Random, theme: _Theme, first_bar: int, num_bars: int) -> list[Recall]:
-    """Bar by bar the bars of the theme's first statement."""
+def _statement_of(rng: random.Random, theme: _Theme, first_bar: int, num_bars: int) -> list[Recall]:
+    return return_of(rng, theme.first_bar, theme.num_bars, first_bar, num_bars)
+
+
+def return_of(rng: random.Random, theme_bar: int, theme_bars: int, first_bar: int, num_bars: int) -> list[Recall]:
+    """Bar by bar the `theme_bars` bars of the theme that was first stated at `theme_bar`."""
     (lanes,) = rng.choices([lanes for _, lanes in _RETURNS], [share for share, _ in _RETURNS])
     strengths = [None if strength is None else _jittered(rng, strength) for strength in lanes]
     recalls: list[Recall] = []
     for bar in range(num_bars):
-        back = first_bar + bar - (theme.first_bar + bar % theme.num_bars)
+        back = first_bar + bar - (theme_bar + bar % theme_bars)
         recalls.append(tuple(None if strength is None else (back, strength) for strength in strengths))
     return recalls
 
 
-def _first_statement(rng: random.Random, num_bars: int) -> list[Recall]:
+def first_statement(rng: random.Random, num_bars: int) -> list[Recall]:
     """A new theme refers to itself: drums keep their groove, the second half of a phrase answers the first, the next
     phrase begins like the one before and ends otherwise."""
     phrase_returns = {

@@ -48,7 +48,7 @@ class Ramp:
     target: Value
     id: str | None  # of the control that asked for it
     number: int = 0  # and its number
-    is_exact: bool = False  # a tempo has arrived where the span is over, however large its steps
+    is_exact: bool = False  # a tempo has arrived where the span is over, however far; a key comes without pivot
     asked_frame: int | None = None  # where it was asked for in seconds: it stays there when the tempo changes
     start: Value = None  # the value at the start, once it has been needed
     is_start_known: bool = False
@@ -109,6 +109,18 @@ class Track:
         index = bisect_left(self.ramps, ramp.beat, key=lambda other: other.beat)
         is_taken = index < len(self.ramps) and self.ramps[index].beat == ramp.beat
         self.ramps[index : index + is_taken] = [ramp]
+
+    def end_at(self, beat: float) -> None:
+        """Take out the ramps that begin after `beat`."""
+        self.ramps = [ramp for ramp in self.ramps if ramp.beat <= beat]
+
+    def replaced_by(self, ramp: Ramp) -> Ramp | None:
+        """The ramp that would go on at the beat where another begins."""
+        other = self.ramp_at(ramp.beat)
+        if other is None or other is ramp:
+            return None
+        at = Moment(self.first_frame(ramp), ramp.beat)
+        return other if other.beat == ramp.beat or self._progress(other, at) < 1 else None
 
     def move(self, ramp: Ramp, beat: float) -> None:
         """Let a ramp begin elsewhere; it replaces one that begins there."""

@@ -6,13 +6,15 @@ Remembers the pivots that are not yet over, so that what has been composed stays
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from moods.control import Control
+from moods.control import Cancel, Control, Steer
 from moods.course import Course
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, change_from
+from moods.part import Change, Edge, Lent, Pending, change_from
+from moods.places import seam_beat
 
 _KEY_TRACKS = ("key", "mood.key")
 
@@ -24,6 +26,7 @@ class Pivot(NamedTuple):
     end_beat: int  # `key_beat`, or sooner where the key was taken back under way
     key_beat: int  # where the key was to begin
     key: tuple[int, str]  # tonic and scale
+    is_bridge: bool = False  # it leads over a cut, be it into the same key
 
 
 class Pivots:
@@ -37,6 +40,7 @@ class Pivots:
     def __init__(self, course: Course) -> None:
         self._course = course
         self._pivots: list[Pivot] = []
+        self._bridges: list[tuple[int, str | None]] = []  # where cuts are that a bar leads over to, and whose they are
 
     def ahead_of(self, beat: int) -> Pivot | None:
         """The pivot that `beat` is part of, None where there is none; its key may be the one that sounds."""
@@ -57,14 +61,22 @@ class Pivots:
     def lend(self, lent: Lent, at: Moment) -> None:
         beat = int(at.beat)
         pivot = self.ahead_of(beat)
-        if pivot is not None and pivot.key != self._course.key_at(at):
+        if pivot is not None and (pivot.is_bridge or pivot.key != self._course.key_at(at)):
             lent.key_ahead, lent.beats_to_key = pivot.key, pivot.key_beat - beat
+            lent.is_bridge = pivot.is_bridge
 
     def holds_until(self, at: Moment) -> int:
         return NEVER  # what is heard at once does not look ahead
 
     def apply(self, control: Control, edge: Edge) -> Change | None:
-        return None  # a new key is a ramp of the course; a pivot follows from it
+        match control:  # a new key is a ramp of the course; a pivot follows from it
+            case Steer(how="bridge"):
+                beat = seam_beat(self._course, control, edge)
+                self._bridges = [row for row in self._bridges if row[0] != beat] + [(beat, control.id)]
+            case Cancel():
+                first = edge.beat + BEATS_PER_BAR
+                self._bridges = [row for row in self._bridges if row[1] != control.cancelled or row[0] < first]
+        return None
 
     def replan(self, edge: Edge) -> Change | None:
         """Keys may have changed on the open beats."""
@@ -80,9 +92,13 @@ class Pivots:
         return change_from(beats, self._course.clock, "pivot")
 
     def _wanted(self, earliest_beat: int) -> list[Pivot]:
-        course, out = self._course, []
+        course, out = self._course, list[Pivot]()
+        bridged = {beat for beat, _ in self._bridges}
+        for beat in bridged:
+            out.append(Pivot(beat - BEATS_PER_BAR, beat, beat, course.key_at(course.beat_moment(beat)), is_bridge=True))
+        cut = {int(ramp.beat) for name in _KEY_TRACKS for ramp in course.tracks[name].ramps if ramp.is_exact}
         beats = {int(ramp.beat) for name in _KEY_TRACKS for ramp in course.tracks[name].ramps}
-        for beat in sorted(beat for beat in beats if beat >= max(earliest_beat, 1)):
+        for beat in sorted(beat for beat in beats - bridged - cut if beat >= max(earliest_beat, 1)):
             key, bar = course.key_at(course.beat_moment(beat)), beat // BEATS_PER_BAR
             is_change = key != course.key_at(course.beat_moment(beat - 1))
             if is_change or course.home_tonic(bar) != course.home_tonic(bar - 1):  # the form is overruled
@@ -92,11 +108,17 @@ class Pivots:
     def _is_open(self, pivot: Pivot, earliest_beat: int) -> bool:
         return pivot.first_beat >= earliest_beat or pivot in self._pivots
 
+    def pending(self, frame: int) -> Iterator[Pending]:
+        return iter(())  # what is to come of it the tracks say
+
     def forget_before(self, at: Moment) -> None:
         self._pivots = [pivot for pivot in self._pivots if pivot.end_beat > at.beat]
+        self._bridges = [bridge for bridge in self._bridges if bridge[0] > at.beat]
 
-    def snapshot(self) -> list[Any]:
-        return [list(pivot) for pivot in self._pivots]
+    def snapshot(self) -> dict[str, Any]:
+        return {"pivots": [list(pivot) for pivot in self._pivots], "bridges": [list(row) for row in self._bridges]}
 
-    def restore(self, snapshot: list[Any]) -> None:
-        self._pivots = [Pivot(first, end, at, (tonic, scale)) for first, end, at, (tonic, scale) in snapshot]
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        rows = snapshot["pivots"]
+        self._pivots = [Pivot(first, end, at, (key[0], key[1]), bridge) for first, end, at, key, bridge in rows]
+        self._bridges = [(beat, control_id) for beat, control_id in snapshot["bridges"]]

@@ -6,31 +6,28 @@ Remembers nothing of its own: the tracks belong to the course. One thread at a t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND
 from moods.control import Cancel, Control, Duck, Steer, Transport
 from moods.course import COLOUR_TRACKS, Course
-from moods.errors import OutOfRange
 from moods.fields import At, MoodFields, Seconds
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, Reach
-from moods.places import next_beat
+from moods.part import Change, Edge, Lent, Pending, Reach
+from moods.places import frame_of_second, next_beat, note_beat, seam_beat
 from moods.targets import TRACKS, fader, gains_of, targets_of
 
 _KEY_TRACKS = frozenset({"key", "mood.key"})
 _LEFT_OPEN = frozenset({"mood.key", "mood.density", "mood.brightness", "mood.temperature"})
 """What a mood that does not insist on it leaves as it is where none did before."""
+_TYPES = {"duck": "duck", "voice": "duck", "rate": "transport", "slow": "transport"}
 _NAMES = {"duck": "gain_db", "slow": "rate"}
 _DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
 _TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
 _TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
-MAX_AHEAD_SECONDS = 3600.0
-"""How far ahead a position in seconds may lie: the tempo map is worked out up to there at once."""
-EARLY_FRAMES = FRAMES_PER_SECOND // 40
-"""Notes that are to change at a second change with a beat that begins so shortly before it, too."""
 
 
 class Ramps:
@@ -62,9 +59,16 @@ class Ramps:
                 return self._changed(self._cancelled(control, edge))
             case _:
                 return None
+        return self._insert(ramps)
+
+    def _insert(self, ramps: list[tuple[str, Ramp]]) -> Change | None:
+        tracks = self._course.tracks
+        others = [other for name, ramp in ramps if (other := tracks[name].replaced_by(ramp)) is not None]
         for name, ramp in ramps:
-            self._course.tracks[name].insert(ramp)
-        return self._changed(ramps)
+            tracks[name].insert(ramp)
+        change = self._changed(ramps)
+        ids = dict.fromkeys(other.id for other in others if other.id is not None)
+        return None if change is None else replace(change, replaces=tuple(ids))
 
     def _changed(self, ramps: list[tuple[str, Ramp]]) -> Change | None:
         """Let the course follow from where the first of these begins, and say where each field begins to change."""
@@ -81,6 +85,8 @@ class Ramps:
 
     def _steered(self, control: Steer, edge: Edge) -> list[tuple[str, Ramp]]:
         ramps: list[tuple[str, Ramp]] = []
+        if control.how != "glide":
+            return self._cut_in(control, edge)
         tracks, span = self._course.tracks, control.span
         for field, target in targets_of(control.set).items():
             for name, default_at in TRACKS[field]:
@@ -89,8 +95,10 @@ class Ramps:
                 if span is not None and default_at == "phrase":
                     default_at = "bar"  # what is told how long it takes need not wait so long to begin
                 ramp = self._ramp(name, default_at if control.at is None else control.at, edge, control.id)
-                ramp.target, ramp.span, ramp.is_exact = target, self._span(name, span, target, ramp), span is not None
-                if name in _KEY_TRACKS and span is not None and not edge.ahead_s:
+                ramp.target, ramp.span = target, self._span(name, span, target, ramp)
+                if name not in _KEY_TRACKS:
+                    ramp.is_exact = span is not None
+                elif span is not None and not edge.ahead_s:
                     self._put_off(ramp, span)
                 ramps.append((name, ramp))
         for layer, gain in gains_of(control.set).items():
@@ -100,14 +108,31 @@ class Ramps:
             ramps += self._mute(layer, ramp, edge)
         return ramps
 
+    def _cut_in(self, control: Steer, edge: Edge) -> list[tuple[str, Ramp]]:
+        """All fields at once, colour too, on the beat where the cut is."""
+        beat = float(seam_beat(self._course, control, edge))
+        targets = {
+            name: target
+            for field, target in targets_of(control.set).items()
+            for name, _ in TRACKS[field]
+            if not (field in _LEFT_OPEN and target is None and self._course.tracks[name].final() is None)
+        }
+        for layer, gain in gains_of(control.set).items():
+            targets |= {f"layer.{layer}": fader(gain), f"mute.{layer}": float(gain == "mute")}
+        return [
+            (name, Ramp(beat, None, AT_ONCE, target, control.id, edge.number, is_exact=True))
+            for name, target in targets.items()
+        ]
+
     def drive(self, fields: MoodFields, smooth_s: float, edge: Edge) -> Change | None:
-        """Let fields follow at once: level and colour over so many seconds, notes from the next beat on."""
+        """Let fields follow at once, and take back what was to become of them later: level and colour over so many
+        seconds, notes from the next beat on."""
         ramps = self._steered(Steer(set=fields, at="now"), edge)
         for name, ramp in ramps:
+            self._course.tracks[name].end_at(ramp.beat)
             if name in COLOUR_TRACKS:
                 ramp.span = Span(smooth_s)
-            self._course.tracks[name].insert(ramp)
-        return self._changed(ramps)
+        return self._insert(ramps)
 
     def _put_off(self, ramp: Ramp, span: Span) -> None:
         """Let a new key, which takes no time, begin with the first bar where `span` is over; a pivot leads there."""
@@ -137,7 +162,7 @@ class Ramps:
         clock = self._course.clock
         if track in COLOUR_TRACKS:
             return clock.beats_at(frame)
-        return float(max(edge.beat, clock.first_beat_from(max(edge.frame, frame - EARLY_FRAMES))))
+        return float(note_beat(self._course, frame, edge))
 
     def _span(self, track: str, asked: Span | None, target: Any, ramp: Ramp) -> Span:
         if track in _KEY_TRACKS:
@@ -231,6 +256,13 @@ class Ramps:
     def holds_until(self, at: Moment) -> int:
         return self._course.holds_until(at)
 
+    def pending(self, frame: int) -> Iterator[Pending]:
+        for name, track in self._course.tracks.items():
+            for ramp in track.ramps:
+                reach = self._course.reach(name, ramp)
+                if reach.arrive > frame:
+                    yield Pending(ramp.number, ramp.id, _TYPES.get(name, "steer"), _field_of(name), reach)
+
     def forget_before(self, at: Moment) -> None:
         self._course.forget_before(at)
 
@@ -239,15 +271,6 @@ class Ramps:
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self._course.restore(snapshot)
-
-
-def frame_of_second(at: Seconds, edge: Edge) -> int:
-    """Where that second begins. Raises `OutOfRange`."""
-    frame, soonest = round(at.seconds * FRAMES_PER_SECOND), edge.frame / FRAMES_PER_SECOND
-    furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)
-    if not edge.frame <= frame <= furthest * FRAMES_PER_SECOND:
-        raise OutOfRange("at.seconds", at.seconds, math.ceil(soonest * 100) / 100, furthest)
-    return frame
 
 
 def _field_of(track: str) -> str:

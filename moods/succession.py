@@ -7,25 +7,26 @@ Remembers the states that are still to begin, the one that sounds and the one be
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock
-from moods.control import Cancel, Control, Section, State, Steer, Stinger
+from moods.control import Cancel, Control, Section, State, Steer, Stinger, Theme
 from moods.errors import BadControl
 from moods.fields import At, MoodFields, Seconds
-from moods.form import Form
 from moods.glide import NEVER, Moment, Span
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, Reach, joined
-from moods.places import next_beat
-from moods.ramps import EARLY_FRAMES, frame_of_second
+from moods.part import Change, Edge, Lent, Pending, Reach, at_once, joined
+from moods.places import EARLY_FRAMES, frame_of_second, next_beat
+from moods.sections import Sections
 from moods.states import PREVIOUS, Passage, StateMatrix, check_known
 
 FILL_BEATS = 2
+STATE_KEY = "/state/"
+"""What the ids begin with of what states ask for."""
 
 
 Ask = Callable[[Control, Edge], list[Change]]
@@ -54,7 +55,7 @@ class Succession:
     name = "states"
 
     def __init__(
-        self, clock: Clock, form: Form, matrix: StateMatrix, ask: Ask, driven: Callable[[MoodFields], MoodFields]
+        self, clock: Clock, form: Sections, matrix: StateMatrix, ask: Ask, driven: Callable[[MoodFields], MoodFields]
     ) -> None:
         """`ask` has the other parts take a control; `driven` puts into a state's fields what parameters drive."""
         self._clock, self._form, self._matrix, self._ask, self._driven = clock, form, matrix, ask, driven
@@ -131,6 +132,8 @@ class Succession:
         left = None if before is None else before.name
         passage = self._matrix.passage(left, name).asked(control.how, control.over)
         earliest = self._earliest(before, name, passage, edge)
+        if passage.how == "bridge":
+            earliest = max(earliest, edge.beat + BEATS_PER_BAR)
         beat = self._place(passage.at if control.at is None else control.at, earliest, edge)
         if heading is not None and is_headed_for and heading.is_return and heading.beat <= beat:
             return None  # it comes back by itself before that
@@ -163,7 +166,7 @@ class Succession:
 
     def _next_key(self) -> str:
         self._num_asked += 1
-        return f"/state/{self._num_asked}"
+        return f"{STATE_KEY}{self._num_asked}"
 
     def _read(self, name: str) -> str:
         """Raises `UnknownState`, and `BadControl` where there has been no state before."""
@@ -185,9 +188,11 @@ class Succession:
 
     def _earliest(self, before: Entrance | None, name: str, passage: Passage, edge: Edge) -> int:
         """The first beat from which on a state may follow the one before."""
+        earliest = edge.beat + BEATS_PER_BAR if passage.how == "bridge" else edge.beat
         if before is None:
-            return edge.beat
-        earliest = edge.beat if before.beat < edge.beat else before.beat + BEATS_PER_BAR
+            return earliest
+        if before.beat >= edge.beat:
+            earliest = max(earliest, before.beat + BEATS_PER_BAR)
         if self._matrix.priority(name) > self._matrix.priority(before.name):
             return earliest
         return max(earliest, self._after(before, passage.min_dwell, edge))
@@ -213,20 +218,25 @@ class Succession:
         edge = edge._replace(number=-self._num_asked)  # each state is asked for by itself, also one that comes back
         there = edge._replace(frame=max(edge.frame, self._clock.frame_of_beat(beat)), beat=beat)
         is_now = is_now and beat == edge.beat
+        # A cut knows what is open before it, and so whether something can lead there; a glide begins on its beat.
+        is_sudden = passage.how != "glide"
+        at: At = Seconds(seconds=there.frame / FRAMES_PER_SECOND) if is_sudden else "now" if is_now else "beat"
         steer = Steer(
             set=self._driven(self._matrix.fields(entrance.name)),
-            at="now" if is_now else "beat",
+            at=at,
             over=passage.over,
             how=passage.how,
             id=entrance.key,
         )
-        changes = self._ask(steer, edge if is_now else there)
+        changes = self._ask(steer, edge if is_sudden or is_now else there)
         if state.section is not None:
             changes += self._ask(Section(do="go", to=state.section, at="beat", id=entrance.key), there)
         elif left is not None and left.hold and passage.how == "glide":
             changes += self._ask(Section(do="leave", at="beat", id=entrance.key), there)
         if state.hold:
             changes += self._ask(Section(do="stay", at="beat", id=entrance.key), there)
+        if state.theme is not None or (left is not None and left.theme is not None):
+            changes += self._ask(Theme(name=state.theme, at="beat", id=entrance.key), there)
         if passage.stinger is not None:
             with suppress(BadControl):  # the music ends before
                 changes += self._ask(Stinger(name=passage.stinger, at="beat", id=entrance.key), there)
@@ -240,7 +250,10 @@ class Succession:
     def _drop(self, num_kept: int, edge: Edge) -> list[Change]:
         """Take back the states from index `num_kept` on, none of which has begun, and what was asked for them."""
         dropped, self._entrances = self._entrances[num_kept:], self._entrances[:num_kept]
-        changes = [Change({}, entrance.fill_beat) for entrance in dropped if entrance.fill_beat is not None]
+        changes = [
+            Change({}, entrance.fill_beat, replaces=() if entrance.id is None else (entrance.id,))
+            for entrance in dropped
+        ]
         for entrance in dropped:
             changes += self._ask(Cancel(target=entrance.key), edge)
         return changes
@@ -261,6 +274,15 @@ class Succession:
         return None
 
     # --- memory ----------------------------------------------------------------------------------------------------
+
+    def pending(self, frame: int) -> Iterator[Pending]:
+        for entrance in self._entrances:
+            if entrance.frame > frame:
+                yield Pending(None, entrance.id, "state", "state", at_once(entrance.frame))
+
+    def id_of(self, key: str) -> str | None:
+        """The id of the control that asked for the state which asked for something by `key`."""
+        return next((entrance.id for entrance in self._entrances if entrance.key == key), None)
 
     def forget_before(self, at: Moment) -> None:
         del self._entrances[: max(0, self._index_after(int(at.beat)) - 1)]

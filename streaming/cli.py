@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from engine.errors import EngineError
 from moods.errors import MoodsError, NotUnderstood
+from streaming.bake_command import add_bake
 from streaming.command import (
     CommandParser,
     Failure,
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     play.set_defaults(run=_play)
 
     add_render(commands)
+    add_bake(commands)
 
     moods = commands.add_parser("moods", help="the moods and styles, or what a prompt is taken to mean")
     moods.add_argument("--explain", type=typed_text, metavar="PROMPT", help="how a free text is understood")

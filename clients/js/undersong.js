@@ -80,7 +80,10 @@ export class Undersong {
       (control) => this.#emit("sent", control),
     );
     document.addEventListener("visibilitychange", () => this.#meetVisibility(pausesWhenHidden));
-    window.addEventListener("pagehide", () => this.leave());
+    window.addEventListener("pagehide", () => {
+      this.#emit("leaving", {});
+      this.leave();
+    });
   }
 
   // --- events -----------------------------------------------------------------------------------------------------
@@ -154,18 +157,12 @@ export class Undersong {
     return this.#ready.promise;
   }
 
-  /** The station of a name, or a new one. */
+  /** A new station, or the one that has its name. */
   async #find(opening) {
-    if (!opening.name) return this.server.createStation(opening);
-    try {
-      return await this.server.fetchStation(opening.name);
-    } catch (problem) {
-      if (problem.status !== GONE) throw problem;
-    }
     try {
       return await this.server.createStation(opening);
     } catch (problem) {
-      if (problem.status !== TAKEN) throw problem;
+      if (!opening.name || problem.status !== TAKEN) throw problem;
       return this.server.fetchStation(opening.name);
     }
   }

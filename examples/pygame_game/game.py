@@ -38,16 +38,19 @@ class Game:
         self.state = "explore"
         self.heard: Counter[str] = Counter()
         """How often what was heard: beats, and states by their name."""
-        self._bar = 1
+        self._bar = self._entered_bar = 0
         self._celebration_ends: int | None = None
         """The bar with which it does."""
         self._screen = pygame.display.set_mode((WIDTH * TILE, HEIGHT * TILE))
         self._font = pygame.font.Font(None, 28)
 
-    def run(self, seconds: float | None = None) -> None:
+    def run(self, seconds: float | None = None, waves: int | None = None) -> None:
+        """Until it is left, so long, or so many waves were beaten and the wood is heard again."""
         clock = pygame.time.Clock()
         ends_s = None if seconds is None else time.monotonic() + seconds
         while ends_s is None or time.monotonic() < ends_s:
+            if waves is not None and self.heard["explore"] >= waves:
+                return
             passed_s = min(0.1, clock.tick(FRAMES_A_SECOND) / 1000)
             if not self._take_keys():
                 return
@@ -80,8 +83,8 @@ class Game:
         self.world.move(right, down, passed_s)
 
     def _own_way(self) -> tuple[float, float]:
-        """Where one goes who knows the game: to the nearest wolf, to strike it on the beat."""
-        if not self.world.wolves or self.heard["beats"] < 4:
+        """Where one goes who knows the game: to the nearest wolf, after a bar of peace, to strike it on the beat."""
+        if not self.world.wolves or not self._is_calm_over():
             return 0.0, 0.0
         wolf = min(self.world.wolves, key=lambda each: each.distance(self.world.x, self.world.y))
         if wolf.distance(self.world.x, self.world.y) <= REACH:
@@ -89,6 +92,9 @@ class Game:
                 self.world.strike(True)
             return 0.0, 0.0
         return wolf.x - self.world.x, wolf.y - self.world.y
+
+    def _is_calm_over(self) -> bool:
+        return self.heard["beats"] > 0 and (self.state != "explore" or self._bar > self._entered_bar + 2)
 
     def _is_on_beat(self) -> bool:
         beat = self.music.beat_at(time.monotonic())
@@ -129,7 +135,7 @@ class Game:
         self.world.happened.clear()
 
     def _enter(self, state: str) -> None:
-        self.state = state
+        self.state, self._entered_bar = state, self._bar
         self.music.state(state)
 
     # --- the picture -------------------------------------------------------------------------------------------------
@@ -158,6 +164,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--url", default="http://127.0.0.1:8400", help="where `undersong serve` is")
     parser.add_argument("--station", default="wolves", help="the name of the music")
     parser.add_argument("--seconds", type=float, help="end after so long")
+    parser.add_argument("--waves", type=int, help="end after so many victories")
     parser.add_argument("--autoplay", action="store_true", help="play by itself")
     asked = parser.parse_args(arguments)
     pygame.init()
@@ -165,7 +172,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         PygameMixer.open()
         with Music(asked.url, station=asked.station, sink=PygameMixer(), **OPENING) as music:
             game = Game(music, asked.autoplay)
-            game.run(asked.seconds)
+            game.run(asked.seconds, asked.waves)
             return dict(game.heard) | {"waves": game.world.num_waves}
     finally:
         pygame.quit()

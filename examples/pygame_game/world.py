@@ -44,8 +44,10 @@ class World:
         self.new_wave()
 
     def new_wave(self) -> None:
+        """The hero is home again, and other wolves have come."""
         self.num_waves += 1
         self.hearts = HEARTS
+        self.x, self.y = WIDTH / 2, HEIGHT - 2.0
         top = HEIGHT / 3
         self.wolves = [Wolf(self._random.uniform(1, WIDTH - 1), self._random.uniform(1, top)) for _ in range(WOLVES)]
 
@@ -77,7 +79,6 @@ class World:
         if self.hearts == 0:
             self.happened.append("fell")
             self.new_wave()
-            self.x, self.y = WIDTH / 2, HEIGHT - 2.0
 
     def strike(self, is_on_beat: bool) -> None:
         """Hit the nearest wolf in reach; what is struck on the beat is struck for good, else it is thrown back."""

@@ -537,6 +537,10 @@ function listenToMusic() {
   music.on("status", meetNews);
   music.on("open", meetConnection);
   music.on("problem", meetProblem);
+  music.on("leaving", () => {
+    if (followTimer) followNow();
+    remember();
+  });
   music.on("ended", ({ id }) => offerNew(id));
 }
 
@@ -590,14 +594,6 @@ function listen() {
     playOrPause();
   });
   window.addEventListener("hashchange", () => meetAddress(readAddress(location)));
-  window.addEventListener(
-    "pagehide",
-    () => {
-      if (followTimer) followNow();
-      remember();
-    },
-    { capture: true },
-  ); // before the music is left
   window.addEventListener("pageshow", (event) => event.persisted && resume());
   const stillness = matchMedia("(prefers-reduced-motion: reduce)");
   stillness.addEventListener("change", () => (accent.isInstant = stillness.matches));

@@ -84,6 +84,7 @@ BAD = [
     ({"type": "hit", "at": {"seconds": 1, "marker": "x"}}, BadControl, "at is"),
     ({"type": "hit", "at": None}, BadControl, "at is null"),
     ({**steer(), "how": "jump"}, BadControl, 'how is "jump"'),
+    ({**steer(), "how": "cut", "over": 1}, BadControl, 'over is given with how "cut"; only a glide takes time'),
     ({"type": "section", "do": "go"}, BadControl, "to is missing; expected A, B, break or intro"),
     ({"type": "section", "do": "stay", "to": "A"}, BadControl, "only go goes to a section"),
     ({"type": "section", "do": "go", "to": "outro"}, BadControl, 'to is "outro"'),
@@ -112,19 +113,6 @@ def test_bad_input_is_named(obj: object, error: type[MoodsError], text: str) -> 
 def test_a_bad_seed_is_named(seed: object) -> None:
     with pytest.raises(MoodsError, match="seed is"):
         parse_opening({"seed": seed})
-
-
-@pytest.mark.parametrize("how", ["cut", "bridge"])
-def test_what_is_not_built_yet_is_refused_as_such(how: str) -> None:
-    controller = Controller(parse_opening({"mood": "focus"}), 1)
-    before = [controller.beat_intent(beat) for beat in range(20)]
-    for obj in (
-        {**steer(energy=1.0), "how": how},
-        {"type": "section", "do": "next"},
-    ):
-        with pytest.raises(BadControl, match="not available in this version"):
-            controller.apply(parse_control(obj), 0)
-    assert [controller.beat_intent(beat) for beat in range(20)] == before
 
 
 def test_the_interface_examples_are_read() -> None:

@@ -49,9 +49,20 @@ def random_control(rng: random.Random, number: int) -> dict[str, Any]:
     if rng.random() < 0.1:
         return {"type": "cancel", "id": f"c{rng.randrange(number + 1)}"}
     if rng.random() < 0.2:
-        at = rng.choice(["now", "beat", "bar", {"seconds": rng.uniform(5, 150)}])
+        at = rng.choice(["now", "beat", "bar", "3 bars", "section", {"seconds": rng.uniform(5, 150)}])
         sound = rng.choice([{"type": "hit", "strength": rng.random()}, {"type": "stinger", "name": "reveal"}])
         return {**sound, "at": at, "id": f"c{number}"}
+    if rng.random() < 0.15:
+        at = rng.choice(["beat", "bar", "3 beats", "2 bars", "phrase", "section", {"seconds": rng.uniform(5, 150)}])
+        if rng.random() < 0.4:
+            fields = {"mood": rng.choice(list_moods()).name, "layers": {"bass": rng.choice([0, "mute"])}}
+            return {"type": "steer", "set": fields, "how": rng.choice(["cut", "bridge"]), "at": at, "id": f"c{number}"}
+        do = rng.choice(["next", "stay", "go", "leave"])
+        to = {"to": rng.choice(["A", "B", "break", "intro"])} if do == "go" else {}
+        return {"type": "section", "do": do, **to, "at": at, "id": f"c{number}"}
+    if rng.random() < 0.05:
+        rate = rng.choice([0.25, 0.6, 1])
+        return {"type": "transport", "do": "slow", "rate": rate, "over": rng.choice([None, 0.5, "1 bar"])}
     if rng.random() < 0.08:
         how = rng.choice(["cadence", "ring", "fade", "stop", "loop"])
         at = rng.choice(["phrase", "bar", "beat", {"seconds": rng.uniform(5, 200)}])
@@ -71,7 +82,7 @@ def random_control(rng: random.Random, number: int) -> dict[str, Any]:
     }
     fields = {name: choices[name] for name in rng.sample(sorted(choices), rng.randint(1, 3))}
     over = rng.choice([None, 0, 1.5, "2 bars", "3 beats"])
-    at = rng.choice([None, "now", "beat", "bar", "phrase", {"seconds": rng.uniform(5, 150)}])
+    at = rng.choice([None, "now", "beat", "bar", "phrase", "section", "6 bars", {"seconds": rng.uniform(5, 150)}])
     return {"type": "steer", "set": fields, "over": over, "at": at, "id": f"c{number}"}
 
 
@@ -119,7 +130,7 @@ def test_reads_are_pure(seed: int) -> None:
             try:
                 controller.apply(parse_control(obj), frame)
             except MoodsError:
-                assert obj["type"] in ("cancel", "end", "hit", "stinger") or "seconds" in obj["at"]
+                assert obj["type"] in ("cancel", "end", "hit", "stinger") or "seconds" in (obj["at"] or "")
         for _ in range(10):
             watched.intent(rng.randrange(300 * SECOND))
             watched.beat_intent(rng.randrange(400))

@@ -60,9 +60,10 @@ def test_a_state_begins_where_its_row_says_and_is_heard_from_there() -> None:
     assert applied.effective.frame == applied.fields["state"].begin.frame == 6 * BEAT
     assert [round(controller.beat_intent(beat).energy, 2) for beat in (5, 6)] == [0.3, 0.9]
     assert str(controller.beat_intent(6).key) == "D minor"
+    before = [controller.beat_intent(beat).cue for beat in (17, 18, 19)]
     assert go(controller, 20, "explore").effective.frame == 20 * BEAT
     assert controller.beat_intent(24).energy == pytest.approx(0.3)
-    assert [controller.beat_intent(beat).cue for beat in (17, 18, 19)] == ["none"] * 3  # there was no time for a fill
+    assert [controller.beat_intent(beat).cue for beat in (17, 18, 19)] == before  # there was no time for a fill
 
 
 def test_the_drums_lead_into_a_state_that_wants_it() -> None:
@@ -204,3 +205,51 @@ def test_it_is_kept_and_goes_on_as_it_would_have() -> None:
         each.apply(parse_control({"type": "parameter", "set": {"danger": 0.71}}), 8 * SECOND)
     assert states_from(controller, 12) == states_from(back, 12)
     assert [back.beat_intent(beat) for beat in range(12, 70)] == [controller.beat_intent(b) for b in range(12, 70)]
+
+
+def test_a_theme_begins_with_its_state_and_ends_with_it() -> None:
+    hero = {"notes": [{"pitch": "D4", "at": beat, "beats": 1} for beat in range(8)], "key": "D minor"}
+    states = STATES | {"combat": STATES["combat"] | {"theme": "hero"}}
+    controller = begin(states=states, themes={"hero": hero})
+    go(controller, 6, "combat")
+    go(controller, 17, "explore")
+    themes = [controller.beat_intent(beat).theme is not None for beat in range(120)]
+    assert not any(themes[:6]) and all(themes[6:14]) and not any(themes[20:])
+    first = begin(states=states, themes={"hero": hero}, initial="combat")
+    assert first.beat_intent(0).theme is not None
+
+
+def test_a_sudden_state_is_all_there_on_its_beat_and_a_hit_marks_it() -> None:
+    sudden = {"explore": {"mood": "night", "energy": 0.3}, "combat": {"mood": "epic", "energy": 0.9}}
+    controller = begin(states=sudden, transitions=[])
+    applied = controller.apply(parse_control({"type": "state", "name": "combat"}), 5 * SECOND)
+    beat = controller.beat_at(applied.effective.frame)
+    before, after = (controller.beat_intent(each) for each in (beat - 1, beat))
+    assert applied.effective.beat == 1 and controller.frame_of_beat(beat) == applied.effective.frame
+    assert all(reach.arrive.frame <= applied.effective.frame for reach in applied.fields.values())
+    assert (after.section, after.bar_in_section, after.energy) == ("A", 0, 0.9)
+    assert [cue.frame for cue in controller.cues_over(applied.effective.frame + 1)] == [applied.effective.frame]
+    assert before.style != after.style == controller.beat_intent(beat + 40).style
+    assert before.bpm < after.bpm == controller.beat_intent(beat + 40).bpm
+
+
+def test_a_cut_after_a_dwell_is_led_into_and_a_bridge_has_its_bar() -> None:
+    rows = [{"from": "combat", "to": "explore", "how": "cut"}, {"to": "victory", "how": "bridge"}, {"to": "combat"}]
+    controller = begin(transitions=rows)
+    go(controller, 6, "combat")
+    assert states(controller)[1] == (8, "combat")
+    go(controller, 9, "explore")
+    assert states(controller)[2] == (16, "explore")
+    assert controller.beat_intent(15).cue == "fill"
+    assert controller.frame_of_beat(16) in [cue.frame for cue in controller.cues_over(controller.frame_of_beat(17))]
+    go(controller, 22, "victory")
+    assert states(controller)[3] == (28, "victory")
+
+
+def test_a_parameter_that_moves_while_a_state_waits_is_what_it_is_when_the_state_begins() -> None:
+    controller = begin()
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 0.2}}), SECOND)
+    go(controller, 5, "combat", at="phrase")
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 1}}), 3 * SECOND)
+    assert states(controller)[1] == (16, "combat")
+    assert [controller.intent(beat * BEAT).brightness for beat in (15, 16, 20, 40)] == [0.9] * 4

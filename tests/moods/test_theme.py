@@ -182,7 +182,7 @@ def test_a_theme_is_stated_where_it_is_asked_and_again_with_each_section() -> No
     first = applied.fields["theme"].begin
     beat = controller.beat_at(first.frame)
     assert beat % 4 == 0 and applied.changed_since == first.frame == controller.frame_of_beat(beat)
-    sections = [controller.section(each) for each in range(300)]
+    sections = [controller.section(each)[0] for each in range(300)]
     begun = [beat] + [
         each for each in range(beat + 8, 300) if sections[each] in "AB" and sections[each] != sections[each - 1]
     ]

@@ -6,19 +6,35 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import struct
 from collections import Counter
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 
 from engine.audio import BLOCK_FRAMES
 from streaming.limits import Limits
 from streaming.session import BINARY, TOO_SLOW
 from tests.streaming.conftest import Running, dial
+from tests.streaming.fuzz import fuzzed
 from tests.streaming.test_engines import wait_until
 from tests.streaming.test_live import closed_by, narrow, next_event
+
+UPGRADE = "\r\n".join(
+    (
+        "HTTP/1.1",
+        "Host: x",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "\r\n",
+    )
+)
 
 
 def test_what_a_slow_reader_has_lost_is_told_to_it_and_to_its_own_clients(server: Running) -> None:
@@ -107,10 +123,9 @@ def test_a_peer_that_does_not_answer_is_given_up(server: Running, monkeypatch: p
     station = server.open()
     inside, connections = server.conductor.stations[station["id"]], server._server.server_state.connections
     path = f"{station['links']['audio']}?format=pcm_f32le"
-    keys = "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     with narrow(server) as peer:
         num_connections = len(connections)
-        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n{keys}\r\n\r\n".encode())
+        peer.sendall(f"GET {path} {UPGRADE}".encode())
         wait_until(lambda: len(inside.sessions) == 1)
         wait_until(lambda: not inside.sessions)
         wait_until(lambda: len(connections) <= num_connections)
@@ -185,3 +200,39 @@ def test_a_flood_over_http_is_told_when_to_try_again(server: Running, monkeypatc
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert refused.headers["Retry-After"] == "1"
     assert server.http.post(controls, json=ducks).headers["Retry-After"] == "2"
+
+
+def test_a_socket_takes_any_bytes_and_the_others_hear_nothing_of_it(
+    server: Running, complaints: pytest.LogCaptureFixture
+) -> None:
+    station = server.open()
+
+    @fuzzed(25)
+    @given(
+        st.sampled_from(["live", "audio"]),
+        st.lists(
+            st.binary(max_size=40)
+            | st.builds(
+                lambda first, length, rest: bytes([first, 0x80 | length]) + b"\0\0\0\0" + rest,
+                st.sampled_from([0x81, 0x82, 0x01, 0x80, 0x88, 0x89, 0x8A, 0xC1, 0x83, 0x8F]),
+                st.integers(0, 127),
+                st.binary(max_size=130),
+            ),
+            max_size=4,
+        ),
+    )
+    def poke(door: str, pieces: list[bytes]) -> None:
+        with socket.create_connection((server.http.base_url.host, server.http.base_url.port), 10) as peer:
+            peer.sendall(f"GET {station['links'][door]} {UPGRADE}".encode())
+            assert b"101" in peer.recv(12)
+            try:
+                for piece in pieces:
+                    peer.sendall(piece)
+            except OSError:  # it has been closed, as it should be
+                pass
+
+    with dial(server.ws(station["links"]["live"])) as other:
+        poke()
+        other.send('{"type":"hit","id":"h"}')
+        assert next_event(other, "ack")["id"] == "h"
+    assert not complaints.records

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import random
 import socket as sockets
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,6 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from moods.prompt import Prompt, resolve_prompt
 from streaming.encoders.pcm import to_s16le
 from streaming.lyria import deck, session
 from tests.streaming.conftest import Running, dial
@@ -59,7 +64,7 @@ def test_play_opens_a_station_of_its_own_and_its_sound_comes_whole_and_in_order(
         assert len(client.samples) == BLOCK_FRAMES, "the first is as short as can be"
         (station,) = stations(server)
         assert station["kind"] == "lyria" and station["state"] == "playing"
-        client.hear(SAMPLE_RATE)
+        client.hear(SAMPLE_RATE // 3)
         assert_is_the_take(server, client)
         sent = [chunk["undersong"]["sent"] for chunk in client.chunks]
         assert sent == [chunk["undersong"]["frame"] for chunk in client.chunks]
@@ -75,14 +80,14 @@ def test_what_was_asked_is_told_with_the_music_that_is_made_from_it(server: Runn
         assert source["clientContent"]["weightedPrompts"] == [{"text": "Piano", "weight": 2.0}]
         assert source["musicGenerationConfig"] == {"bpm": 90, "density": 0.5}
         assert type(source["musicGenerationConfig"]["bpm"]) is int
-        client.hear(SAMPLE_RATE // 2)
+        client.hear(SAMPLE_RATE // 4)
         before = len(client.samples)
         client.prompts(epic=1.0)
         chunk = client.until(lambda chunk: "epic" in json.dumps(chunk["sourceMetadata"]))
         at = chunk["undersong"]["frame"]
         assert len(chunk["data"]) * 3 // 4 // 4 == BLOCK_FRAMES, "what changes does not wait for more"
         assert at >= before
-        client.hear(SAMPLE_RATE // 2)
+        client.hear(SAMPLE_RATE // 4)
         assert_is_the_take(server, client)
         loudness = np.abs(client.samples.astype(float)).max(axis=1)
         assert loudness[:at].max() < loudness[at:].max()
@@ -100,7 +105,7 @@ def test_a_pause_holds_the_music_to_the_sample(server: Running) -> None:
             assert not client.silence(0.1)
             client.prompts(epic=1.0)
             client.do("PLAY")
-        client.hear(SAMPLE_RATE // 2)
+        client.hear(SAMPLE_RATE // 4)
         assert_is_the_take(server, client)
 
 
@@ -116,7 +121,7 @@ def test_a_paused_station_sleeps_though_it_is_watched_and_refuses_controls(serve
             assert refusal.status_code == 503 and "has paused it" in refusal.json()["detail"]
         client.do("PAUSE")
         client.do("PLAY")
-        client.hear(SAMPLE_RATE)
+        client.hear(SAMPLE_RATE // 3)
         wait_until(lambda: stations(server)[0]["state"] == "playing")
 
 
@@ -127,7 +132,7 @@ def test_tempo_and_scale_are_heard_from_a_new_context_on(server: Running) -> Non
         client.chunk()
         (first,) = stations(server)
         assert (first["mood"]["bpm"], first["mood"]["key"]) == (90, "D major")
-        client.config(bpm=120, scale="E_FLAT_MAJOR_C_MINOR", temperature=2.0)
+        client.config(bpm=120, scale="E_FLAT_MAJOR_C_MINOR", brightness=0.9)
         client.until(lambda chunk: chunk["sourceMetadata"]["musicGenerationConfig"].get("bpm") == 120)
         (same,) = stations(server)
         assert same["id"] == first["id"]
@@ -181,13 +186,13 @@ def test_stop_ends_softly_and_play_begins_again(server: Running) -> None:
         assert [place[name] for name in ("frame", "bar", "beat", "sent")] == [0, 1, 1, before]
 
 
-@pytest.mark.parametrize("buffer_s", [0.0, 2.0])
-def test_the_run_ahead_is_what_was_asked_for_and_no_more(server: Running, buffer_s: float) -> None:
+def test_the_run_ahead_is_what_was_asked_for_and_no_more(server: Running) -> None:
+    buffer_s = 2.0
     with playing(server, f"?buffer_s={buffer_s}") as client:
         client.do("PLAY")
         began_s = time.monotonic()
-        client.hear(round((buffer_s + 1.5) * SAMPLE_RATE))
-        assert time.monotonic() - began_s > 1.2, "it is sent no faster than it plays, once it is ahead"
+        client.hear(round((buffer_s + 0.6) * SAMPLE_RATE))
+        assert time.monotonic() - began_s > 0.4, "it is sent no faster than it plays, once it is ahead"
         (station,) = stations(server)
         assert station["position"]["seconds"] <= time.monotonic() - began_s + buffer_s + 0.1
 
@@ -210,19 +215,19 @@ def test_who_reads_too_slowly_loses_nothing_and_has_the_music_wait(
             position = stations(server)[0]["position"]["frame"]
             time.sleep(0.3)
             assert stations(server)[0]["position"]["frame"] == position
-            client.hear(position + SAMPLE_RATE)
+            client.hear(position + SAMPLE_RATE // 4)
             assert_is_the_take(server, client)
 
 
 def test_an_engine_that_dies_leaves_no_silence(server: Running) -> None:
     with playing(server) as client:
         client.do("PLAY")
-        client.hear(SAMPLE_RATE)
+        client.hear(SAMPLE_RATE // 3)
         server.engine._kill()
         wait_until(lambda: not server.engine.is_ready)
-        client.hear(SAMPLE_RATE // 2)
+        client.hear(SAMPLE_RATE // 4)
         wait_until(lambda: server.engine.is_ready)
-        client.hear(SAMPLE_RATE)
+        client.hear(SAMPLE_RATE // 3)
         places = [chunk["undersong"] for chunk in client.chunks]
         assert [place["frame"] for place in places] == [place["sent"] for place in places]
         num_blocks = len(client.samples) // BLOCK_FRAMES
@@ -262,6 +267,64 @@ def test_other_addresses_and_plain_requests_are_not(server: Running) -> None:
     assert refused.value.response.status_code == 422
 
 
+def test_music_does_not_wait_for_a_prompt_that_takes_long_to_read(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_read = threading.Event()
+
+    def slowly(text: str) -> Prompt:
+        may_read.wait(20)
+        return resolve_prompt(text)
+
+    monkeypatch.setattr(session, "resolve_prompt", slowly)
+    with playing(server) as client:
+        client.prompts(epic=1.0)
+        client.do("PLAY")
+        assert client.chunk()["sourceMetadata"]["clientContent"]["weightedPrompts"] == []
+        may_read.set()
+        client.until(lambda chunk: "epic" in json.dumps(chunk["sourceMetadata"]))
+        (station,) = stations(server)
+        assert station["heading"]["energy"] == pytest.approx(resolve_prompt("epic").point.energy, abs=0.01)
+
+
+async def test_what_forgets_that_it_was_cancelled_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `asyncio.wait_for` does in Python 3.11 where an answer comes at that moment."""
+    monkeypatch.setattr(session, "_AGAIN_S", 0.01)
+
+    async def forgets() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    task = asyncio.create_task(forgets())
+    await asyncio.sleep(0)
+    await session._end_all([task])
+    assert task.cancelled()
+
+
+def test_whatever_is_asked_at_once_the_last_wish_stands(server: Running) -> None:
+    wishes = random.Random(7)
+    with playing(server) as client:
+        for _ in range(150):
+            match wishes.randrange(4):
+                case 0:
+                    client.prompts(epic=wishes.random() + 0.01, sad=wishes.random() - 0.5)
+                case 1:
+                    client.config(bpm=wishes.randrange(60, 200), mute_bass=wishes.random() < 0.5)
+                case _:
+                    client.do(wishes.choice(["PLAY", "PLAY", "PAUSE", "STOP", "RESET_CONTEXT"]))
+        client.config(bpm=77)
+        client.prompts(Piano=1.0)
+        client.do("STOP")
+        client.do("PLAY")
+        last = client.until(lambda chunk: chunk["sourceMetadata"]["musicGenerationConfig"] == {"bpm": 77})
+        client.hear(SAMPLE_RATE // 3)
+        sent = [chunk["undersong"]["sent"] for chunk in client.chunks]
+        assert sent[-1] + len(client.chunks[-1]["data"]) * 3 // 16 == len(client.samples)
+        (station,) = stations(server)
+        assert station["mood"]["bpm"] == 77 and last["undersong"]["bpm"] == 77
+
+
 @pytest.mark.parametrize(
     "text, reason",
     [
@@ -299,7 +362,7 @@ def test_whatever_ends_the_station_is_told(server: Running) -> None:
 def test_messages_are_as_short_as_every_client_takes(server: Running) -> None:
     """A client of the Python SDK takes no message above 1 MiB, whatever was asked is told in it."""
     with playing(server) as client:
-        client.send(clientContent={"weightedPrompts": [{"text": "x" * 990, "weight": 1.5}] * 60})
+        client.send(clientContent={"weightedPrompts": [{"text": "lofi " * 198, "weight": 1.5}] * 60})
         client.do("PLAY")
         for _ in range(6):
             chunk = client.chunk()
