@@ -18,6 +18,7 @@ import httpx
 
 from benchmarks.audience import Audience
 from benchmarks.calm import perform, take_of, wrong_blocks
+from benchmarks.capacity import underruns
 from benchmarks.harness import Server, percentiles, record, running_server
 from benchmarks.isolation import open_stations
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
@@ -66,6 +67,7 @@ def restart(how: str, num_stations: int) -> None:
                 audience.join(station)
             time.sleep(AFTER_S)
             takes = {station: take_of(server.url, station) for station in stations}
+            late = sum(underruns(server).values())
             after = audience.leave()
             ready_s = server.ready_s
     calm = perform(takes, max(one.frames[-1] for one in after.values()) // BLOCK_FRAMES + 1)
@@ -74,15 +76,15 @@ def restart(how: str, num_stations: int) -> None:
     record("server_restart", {
         "how": how, "stations": num_stations, "ready_s": round(ready_s, 2),
         "first_block_s": percentiles([one.arrivals_s[0] - began_s for one in after.values()], 2),
-        "stepped_back_s": percentiles(back_s, 2), "wrong_blocks": sum(wrong.values()),
+        "stepped_back_s": percentiles(back_s, 2), "underruns": late, "wrong_blocks": sum(wrong.values()),
         "of": sum(len(one.frames) for one in after.values()), "breaks": sum(one.breaks for one in after.values()),
     })  # fmt: skip
 
 
-def main(num_stations: int = NUM_STATIONS) -> None:
-    for how in ("SIGTERM", "SIGKILL", "CUT"):
+def main(num_stations: int = NUM_STATIONS, *hows: str) -> None:
+    for how in hows or ("SIGTERM", "SIGKILL", "CUT"):
         restart(how, num_stations)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])

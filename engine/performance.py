@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ from engine.generator import Generator
 from engine.take import Act, Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
 from moods.control import Control, Panic, Transport
-from moods.controller import Controller
+from moods.controller import Controller, Reached
 from moods.errors import MoodsError, OutOfRange
 from moods.fields import Seconds
 from moods.intent import Intent
@@ -98,6 +98,15 @@ class StreamReach:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """A control of which something has not begun, or not arrived."""
+
+    id: str | None
+    type: str
+    fields: dict[str, StreamReach]
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """What became of a control."""
 
@@ -106,6 +115,8 @@ class Ack:
     """The earliest audible change."""
     fields: dict[str, StreamReach]
     """Where each field begins to change, and where it has arrived."""
+    replaces: tuple[str, ...]
+    """Ids of the controls of which something that was to come does not."""
     is_idle: bool = False
     """It asked for what is so anyway: it has no place among the controls that are done again."""
 
@@ -312,11 +323,19 @@ class Performance:
         if isinstance(control, Panic) or (isinstance(control, Transport) and control.do != "slow"):
             self._transport("panic" if isinstance(control, Panic) else control.do)
             effective = self.position()
-        fields = {
+        return Ack(applied.id, effective, self._reaches(applied.fields), applied.replaces, applied.is_idle)
+
+    def pending(self) -> list[Waits]:
+        """What was asked for and has not begun, or not arrived, the soonest first."""
+        return [
+            Waits(each.id, each.type, self._reaches(each.fields)) for each in self.controller.pending(self.music_frame)
+        ]
+
+    def _reaches(self, fields: Mapping[str, Reached]) -> dict[str, StreamReach]:
+        return {
             name: StreamReach(self._in_stream(reached.begin), self._in_stream(reached.arrive))
-            for name, reached in applied.fields.items()
+            for name, reached in fields.items()
         }
-        return Ack(applied.id, effective, fields, applied.is_idle)
 
     def _in_music_time(self, control: Control) -> Control:
         """Clients count seconds of the stream, the controller those of the music."""

@@ -47,6 +47,11 @@ class Clock:
         """Count anew from `beat`, which begins at `frame`."""
         self._first, self._frames = beat, [frame]
 
+    @property
+    def oldest_beat(self) -> int:
+        """The first that is remembered."""
+        return self._first
+
     def frame_of_beat(self, beat: int) -> int:
         """The first frame of `beat` (from 0)."""
         assert beat >= self._first, (beat, self._first)

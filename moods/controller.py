@@ -26,12 +26,12 @@ from moods.leitmotif import Leitmotif
 from moods.mood import Mood, style_brightness
 from moods.names import nearest
 from moods.opening import Opening
-from moods.part import Change, Edge, Lent, Part, joined, least
+from moods.part import Change, Edge, Lent, Part, Reach, joined, least
 from moods.pivot import Pivots
 from moods.ramps import Ramps
 from moods.sections import Sections
 from moods.stinger import StingerFigure, own_figures
-from moods.succession import Entrance, Succession
+from moods.succession import STATE_KEY, Entrance, Succession
 from moods.targets import fader_db, opening_point
 from moods.timeline import LONGEST_S, Timeline, TimelineHit
 from moods.turns import Turns
@@ -56,6 +56,15 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A control of which something has not begun, or not arrived."""
+
+    id: str | None
+    type: str
+    fields: dict[str, Reached]
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """What became of a control."""
 
@@ -63,6 +72,7 @@ class Applied:
     effective: Position  # the earliest audible change; of a hit the accent, whose pickup is in `fields`
     fields: dict[str, Reached]  # where each field begins to change, and where it has arrived
     changed_since: int | None  # the music frame from which on notes may be composed otherwise; None: all are as before
+    replaces: tuple[str, ...]  # ids of the controls of which something that was to come does not
     is_idle: bool = False  # it asked for what is so anyway: nothing has changed, and it need not be done again
 
 
@@ -381,7 +391,7 @@ class Controller:
         is_idle = isinstance(control, State | Parameter) and not changes
         self.revision += not is_idle
         self._num_asked += not is_idle
-        return self._applied(control.id, frame, changes, is_idle)
+        return self._applied(control, frame, changes, is_idle)
 
     def _ask(self, control: Control, edge: Edge) -> list[Change]:
         """Let each part take a control."""
@@ -402,18 +412,47 @@ class Controller:
             raise BadControl(f"marker {shown(at.marker)} has passed, at {max(frames) / FRAMES_PER_SECOND:.2f} s")
         return control.model_copy(update={"at": Seconds(seconds=ahead / FRAMES_PER_SECOND)})
 
-    def _applied(self, control_id: str | None, frame: int, changes: list[Change], is_idle: bool) -> Applied:
+    def _applied(self, control: Control, frame: int, changes: list[Change], is_idle: bool) -> Applied:
         change = joined(changes) or Change({})
+        replaced = [] if isinstance(control, Cancel) else [self._told_id(each) for each in change.replaces]
+        replaces = tuple(dict.fromkeys(each for each in replaced if each is not None and each != control.id))
         effective = change.effective_frame
         if effective is None:
             effective = min((reach.begin for reach in change.fields.values()), default=frame)
         return Applied(
-            control_id,
+            control.id,
             self.position(effective),
             {name: Reached(*map(self.position, reach)) for name, reach in change.fields.items()},
             None if change.first_beat is None else self.frame_of_beat(change.first_beat),
+            replaces,
             is_idle,
         )
+
+    def _told_id(self, control_id: str | None) -> str | None:
+        """An id as whoever asked knows it: what a state asks for is that state's."""
+        is_own = control_id is not None and control_id.startswith(STATE_KEY)
+        return self._states.id_of(control_id) if control_id is not None and is_own else control_id
+
+    def pending(self, frame: int) -> list[Waiting]:
+        """What was asked for and has not begun, or not arrived, at `frame`, the soonest first."""
+        oldest_frame = self.clock.frame_of_beat(self.clock.oldest_beat)
+        grouped: dict[tuple[str, str | int | None], dict[str, Reach]] = {}
+        for part in self._parts:
+            for number, asked_id, kind, field, reach in part.pending(frame):
+                control_id = self._told_id(asked_id)
+                kind = "state" if asked_id is not None and asked_id.startswith(STATE_KEY) else kind
+                reach = reach._replace(begin=max(oldest_frame, reach.begin))  # where longer ones began is forgotten
+                fields = grouped.setdefault((kind, number if control_id is None else control_id), {})
+                fields[field] = reach.joined(fields.get(field))
+        waiting = [
+            Waiting(
+                key if isinstance(key, str) else None,
+                kind,
+                {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
+            )
+            for (kind, key), fields in grouped.items()
+        ]
+        return sorted(waiting, key=lambda each: min(reached.begin.frame for reached in each.fields.values()))
 
     # --- memory ----------------------------------------------------------------------------------------------------
 

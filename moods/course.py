@@ -169,7 +169,7 @@ class Course:
         """Where a ramp of a track begins and has arrived, as things stand; a tempo, where it is settled."""
         begin = self.tracks[name].first_frame(ramp)
         if name in TEMPO_TRACKS:
-            return Reach(begin, self.clock.frame_of_beat(self._settled_beat(int(ramp.beat))))
+            return Reach(begin, self.clock.frame_of_beat(self._settled_beat(max(self._first, int(ramp.beat)))))
         length, in_beats = ramp.span
         if in_beats:
             return Reach(begin, self.clock.frame_at(ramp.beat + length))

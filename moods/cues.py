@@ -20,12 +20,12 @@ from moods.errors import BadControl, OutOfRange
 from moods.fields import Seconds
 from moods.glide import NEVER, Moment
 from moods.intent import num_cut_beats
-from moods.part import Change, Edge, Lent, Reach, at_once, change_from
+from moods.part import Change, Edge, Lent, Pending, Reach, at_once, change_from
 from moods.places import MAX_AHEAD_SECONDS, next_beat, seam_beat
 from moods.stinger import StingerFigure, find_stinger
 
 _SEAM_STRENGTH = 0.49
-"""Of the hit that marks a cut: as strong as one may be after which the music goes on at once."""
+"""Of the hit that marks a cut to full energy: as strong as one may be after which the music goes on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,15 @@ class Cue:
     offset: float  # and where in that beat, 0 … 1
     frame: int | None  # where it was asked for in seconds or now: it stays there when the tempo changes
     fill_beat: int | None  # the pickup into a hit; None: there was no time for one
+    asked: int = 0  # the number of its control, of all controls
+    is_mark: bool = False  # it marks a cut: laid over a beat that is composed anew
     is_over: bool = False  # laid over a beat that was composed, or sounded, when it was asked for
     beats: int = 0  # how long a stinger is
 
     @property
     def first_beat(self) -> int:
         """The first beat that is composed otherwise."""
-        if self.is_over:
+        if self.is_over and not self.is_mark:
             return self.beat + 1
         return self.beat if self.fill_beat is None else self.fill_beat
 
@@ -62,12 +64,13 @@ def _begun(planned: Cue) -> tuple[float, int]:
     return planned.beat + planned.offset, planned.number
 
 
-_Likeness = tuple[bool, bool, int | None]
+_Likeness = tuple[bool, bool, bool, int | None]
 
 
 def _likeness(planned: Cue) -> _Likeness:
-    """Hit or stinger, laid over or composed, and at which frame or beat: of each there is one."""
-    return planned.stinger is None, planned.is_over, planned.frame if planned.is_over else planned.beat
+    """Hit or stinger, laid over or composed, a mark, and at which frame or beat: of each there is one."""
+    is_over = planned.is_over and not planned.is_mark
+    return planned.stinger is None, planned.is_over, planned.is_mark, planned.frame if is_over else planned.beat
 
 
 class Cues:
@@ -123,7 +126,8 @@ class Cues:
 
     def over_before(self, frame: int) -> list[Cue]:
         """What is laid over the music and has begun before `frame`, in the order of beginning; it may be over."""
-        return sorted((p for p in self._planned if p.is_over and self.frame_of(p) < frame), key=_begun)
+        over = sorted((p for p in self._planned if p.is_over and self.frame_of(p) < frame), key=_begun)
+        return [replace(p, frame=self.frame_of(p)) if p.is_mark else p for p in over]
 
     def within(self, first_beat: int, last_beat: int) -> Iterator[Cue]:
         """What sounds on the beats `first_beat` … `last_beat`."""
@@ -170,30 +174,31 @@ class Cues:
             figure = self.find_stinger(control.name)
             planned = replace(self._plan(control, edge), stinger=figure.name, beats=figure.beats)
         else:
-            planned = self._plan(control, edge)
+            planned = replace(self._plan(control, edge), asked=edge.number)
         frame, end_frame = self.frame_of(planned), self._ending.end_frame
         if end_frame is not None and self._ending.is_after(planned.beat, frame):
             seconds = end_frame / FRAMES_PER_SECOND
             raise BadControl(f"{control.type} comes too late: the music ends at {seconds:.2f} s; ask for it earlier")
-        self._add(planned)
-        return Change(self._fields_of(planned), max(edge.beat, planned.first_beat), effective_frame=frame)
+        replaces = self._add(planned)
+        return Change(self._fields_of(planned), max(edge.beat, planned.first_beat), False, frame, replaces)
 
     def _mark(self, beat: int, control_id: str | None, edge: Edge) -> Change | None:
-        """A hit where the music is cut, and what leads there if there is time."""
+        """A hit where the music is cut, laid over the first beat of what begins there so that this goes on at once; and
+        what leads there if there is time."""
         if self._ending.is_after(beat, self._clock.frame_of_beat(beat)):
             return None
-        planned = Cue(self._num_asked, control_id, None, _SEAM_STRENGTH, beat, 0.0, None, None)
-        planned = replace(planned, fill_beat=self._fill_beat(planned, edge))
-        self._add(planned)
-        return Change(
-            self._fields_of(planned), max(edge.beat, planned.first_beat), effective_frame=self.frame_of(planned)
-        )
+        strength = _SEAM_STRENGTH * self._course.tracks["energy"].value(self._course.beat_moment(beat))
+        planned = Cue(self._num_asked, control_id, None, strength, beat, 0.0, None, None, is_mark=True, is_over=True)
+        planned = replace(planned, fill_beat=self._fill_beat(planned, edge), asked=edge.number)
+        replaces, frame = self._add(planned), self.frame_of(planned)
+        return Change(self._fields_of(planned), max(edge.beat, planned.first_beat), False, frame, replaces)
 
     def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
         """Remove what the control asked for and has not begun."""
 
         def is_waiting(p: Cue) -> bool:
-            return self.frame_of(p) >= edge.frame if p.is_over else p.first_beat >= edge.beat
+            is_over = p.is_over and not p.is_mark
+            return self.frame_of(p) >= edge.frame if is_over else p.first_beat >= edge.beat
 
         gone = [p for p in self._planned if p.id == control.cancelled and is_waiting(p)]
         if not gone:
@@ -264,13 +269,14 @@ class Cues:
         others = self._likes_of(replace(hit, is_over=False))
         return any(p.number != hit.number and p.frame is not None and p.frame < hit.frame for p in others)
 
-    def _add(self, planned: Cue) -> None:
-        """Add what was planned; it replaces its like at the same beat, or frame where it is laid over."""
+    def _add(self, planned: Cue) -> tuple[str, ...]:
+        """Add what was planned; it replaces its like at the same beat, or frame where it is laid over: whose ids?"""
         if replaced := self._likes_of(planned):
             self._remember([p for p in self._planned if p not in replaced])
         self._planned.append(planned)
         self._alike.setdefault(_likeness(planned), []).append(planned)
         self._num_asked += 1
+        return tuple(like.id for like in replaced if like.id is not None)
 
     def _likes_of(self, planned: Cue) -> list[Cue]:
         """The hits, if `planned` is one, or the stingers, at the same beat or frame, in the order of asking."""
@@ -300,6 +306,14 @@ class Cues:
     def _beat_and_offset(self, frame: int) -> tuple[int, float]:
         beats = self._clock.beats_at(frame)
         return int(beats), beats - int(beats)
+
+    def pending(self, frame: int) -> Iterator[Pending]:
+        beat = self._clock.beat_at(frame)
+        for planned in (each for each in self._planned if each.beat >= beat):
+            kind = "steer" if planned.is_mark else "hit" if planned.stinger is None else "stinger"
+            for field, reach in self._fields_of(planned).items():
+                if reach.arrive > frame:
+                    yield Pending(planned.asked, planned.id, kind, field, reach)
 
     # --- memory ----------------------------------------------------------------------------------------------------
 

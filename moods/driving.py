@@ -5,14 +5,14 @@ Remembers the value of each parameter that has one. One thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moods.control import Control, Parameter
 from moods.fields import MoodFields
 from moods.glide import NEVER, Moment
 from moods.parameters import GameParameter, driven_by, read_values
-from moods.part import Change, Edge, Lent, joined
+from moods.part import Change, Edge, Lent, Pending, joined
 from moods.ramps import Ramps
 
 
@@ -53,6 +53,9 @@ class Driving:
 
     def holds_until(self, at: Moment) -> int:
         return NEVER
+
+    def pending(self, frame: int) -> Iterator[Pending]:
+        return iter(())  # what is to come of it the tracks say
 
     def forget_before(self, at: Moment) -> None:
         """Nothing: there is one value of each."""

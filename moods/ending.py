@@ -6,6 +6,7 @@ Remembers the ending that was asked for last. One thread at a time.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from moods.errors import BadControl, OutOfRange
 from moods.form import FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR, MUTE_DB, NO_RECALL
-from moods.part import Change, Edge, Lent, Reach, at_once, change_from, least
+from moods.part import Change, Edge, Lent, Pending, Reach, at_once, change_from, least
 from moods.places import next_beat
 from moods.sections import Sections
 
@@ -74,6 +75,7 @@ class Ending:
     def __init__(self, clock: Clock, form: Sections, block_frames: int) -> None:
         self._clock, self._form, self._block_frames = clock, form, block_frames
         self._planned: PlannedEnding | None = None
+        self._number = 0  # of the control that asked for it
 
     # --- reads -----------------------------------------------------------------------------------------------------
 
@@ -141,8 +143,9 @@ class Ending:
         elif old is not None:
             first_frame = min(first_frame, self._first_frame(old))
             changed.append(old.first_beat)
-        self._planned = planned
-        return Change({"ending": Reach(first_frame, planned.end_frame)}, least(changed))
+        self._planned, self._number = planned, edge.number
+        replaces = () if old is None or old.control.id is None else (old.control.id,)
+        return Change({"ending": Reach(first_frame, planned.end_frame)}, least(changed), replaces=replaces)
 
     def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
         planned = self._planned
@@ -172,6 +175,14 @@ class Ending:
 
     # --- memory ----------------------------------------------------------------------------------------------------
 
+    def pending(self, frame: int) -> Iterator[Pending]:
+        planned = self._planned
+        if planned is not None and planned.end_frame > frame:
+            first_beat = max(self._clock.oldest_beat, planned.first_beat or 0)
+            begin = planned.fade_frame if planned.first_beat is None else self._clock.frame_of_beat(first_beat)
+            reach = Reach(min(begin, planned.fade_frame), planned.end_frame)
+            yield Pending(self._number, planned.control.id, "end", "ending", reach)
+
     def forget_before(self, at: Moment) -> None:
         """Nothing: the one ending is remembered for good."""
 
@@ -181,12 +192,12 @@ class Ending:
             return None
         control = planned.control.model_dump()
         where = planned.first_beat, planned.last_beat, planned.fade_frame, planned.end_frame, planned.ring_beats
-        return [control, *where]
+        return [self._number, control, *where]
 
     def restore(self, snapshot: list[Any] | None) -> None:
         self._planned = None
         if snapshot is not None:
-            control, *where = snapshot
+            self._number, control, *where = snapshot
             self._planned = PlannedEnding(End(**control), *where)
 
 

@@ -110,6 +110,18 @@ class Track:
         is_taken = index < len(self.ramps) and self.ramps[index].beat == ramp.beat
         self.ramps[index : index + is_taken] = [ramp]
 
+    def end_at(self, beat: float) -> None:
+        """Take out the ramps that begin after `beat`."""
+        self.ramps = [ramp for ramp in self.ramps if ramp.beat <= beat]
+
+    def replaced_by(self, ramp: Ramp) -> Ramp | None:
+        """The ramp that would go on at the beat where another begins."""
+        other = self.ramp_at(ramp.beat)
+        if other is None or other is ramp:
+            return None
+        at = Moment(self.first_frame(ramp), ramp.beat)
+        return other if other.beat == ramp.beat or self._progress(other, at) < 1 else None
+
     def move(self, ramp: Ramp, beat: float) -> None:
         """Let a ramp begin elsewhere; it replaces one that begins there."""
         self.ramps = [other for other in self.ramps if other is not ramp]

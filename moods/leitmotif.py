@@ -5,7 +5,7 @@ Remembers the themes that were asked for, from the one that sounds on. One threa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from moods.clock import FRAMES_PER_SECOND, Clock
@@ -15,7 +15,7 @@ from moods.fields import Seconds
 from moods.form import FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, at_once, change_from
+from moods.part import Change, Edge, Lent, Pending, at_once, change_from
 from moods.places import next_beat
 from moods.sections import Sections
 from moods.theme import Melody, find_theme
@@ -111,6 +111,13 @@ class Leitmotif:
                     self._asked[index] = asked._replace(beat=beat)
                     beats += [asked.beat, beat]
         return change_from(beats, self._clock, "theme")
+
+    def pending(self, frame: int) -> Iterator[Pending]:
+        for asked in self._asked:
+            if asked.id is not None and asked.beat >= self._clock.beat_at(frame):
+                at = at_once(self._clock.frame_of_beat(asked.beat))
+                if at.arrive > frame:
+                    yield Pending(None, asked.id, "theme", "theme", at)
 
     def forget_before(self, at: Moment) -> None:
         sounding = max((asked.beat for asked in self._asked if asked.beat <= at.beat), default=0)

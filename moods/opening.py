@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from moods.control import Steer
 from moods.errors import BadControl, shown
-from moods.fields import SEED_SCHEMA, Absent, MoodFields, check_prompts, check_seed, parse
+from moods.fields import SEED_SCHEMA, Absent, Model, MoodFields, check_prompts, check_seed, parse
 from moods.parameters import driven_by
 from moods.states import StateMatrix, StateTables
 from moods.theme import Melodies, find_theme
@@ -105,6 +105,18 @@ class Changes(MoodFields):
     def steer(self) -> Steer | None:
         """The steer that the mood fields are; None where only the name is to change."""
         return Steer(set=self) if self.model_fields_set - {"name"} else None
+
+
+class Copying(Model):
+    """What a copy of a station begins with."""
+
+    name: _Name | None = Field(default=None, examples=["slot-1"])
+    """The copy's own; null or left out: its id alone."""
+
+
+def parse_copying(obj: object) -> Copying:
+    """Read the body of POST /v1/stations/{id}/copies. Raises like `parse_control`."""
+    return parse(Copying, _object(obj))
 
 
 def parse_opening(obj: object) -> Opening:

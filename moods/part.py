@@ -48,6 +48,17 @@ class Change:
     first_beat: int | None = None  # the first beat that may be composed otherwise; None: all are as they were
     is_course_moved: bool = False  # tempo or keys may be otherwise from that beat on, so that all parts replan
     effective_frame: int | None = None  # the audible change, where that is not the earliest of `fields`
+    replaces: tuple[str, ...] = ()  # ids of the controls of which something that was to come does not
+
+
+class Pending(NamedTuple):
+    """One field of what a control asked for that has not begun, or has not arrived."""
+
+    number: int | None  # of the control, where it has no id
+    id: str | None
+    type: str
+    field: str
+    reach: Reach
 
 
 def least(numbers: Iterable[int | None]) -> int | None:
@@ -65,7 +76,8 @@ def joined(changes: Sequence[Change], **also: Reach) -> Change | None:
             fields[name] = reach.joined(fields.get(name))
     effective = least(change.effective_frame for change in changes)
     is_moved = any(change.is_course_moved for change in changes)
-    return Change(fields, least(change.first_beat for change in changes), is_moved, effective)
+    replaces = tuple(dict.fromkeys(control_id for change in changes for control_id in change.replaces))
+    return Change(fields, least(change.first_beat for change in changes), is_moved, effective, replaces)
 
 
 def change_from(beats: Iterable[int], clock: Clock, field: str) -> Change | None:
@@ -113,6 +125,9 @@ class Part(Protocol):
 
     def holds_until(self, at: Moment) -> int:
         """The first frame after `at` at which what the part lends to what is heard may be otherwise."""
+
+    def pending(self, frame: int) -> Iterable[Pending]:
+        """What was asked for and has not arrived at `frame`."""
 
     def forget_before(self, at: Moment) -> None:
         """Forget what no read at `at`, where a beat begins, or later depends on."""

@@ -6,13 +6,14 @@ Remembers the pivots that are not yet over, so that what has been composed stays
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from moods.control import Cancel, Control, Steer
 from moods.course import Course
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, change_from
+from moods.part import Change, Edge, Lent, Pending, change_from
 from moods.places import seam_beat
 
 _KEY_TRACKS = ("key", "mood.key")
@@ -106,6 +107,9 @@ class Pivots:
 
     def _is_open(self, pivot: Pivot, earliest_beat: int) -> bool:
         return pivot.first_beat >= earliest_beat or pivot in self._pivots
+
+    def pending(self, frame: int) -> Iterator[Pending]:
+        return iter(())  # what is to come of it the tracks say
 
     def forget_before(self, at: Moment) -> None:
         self._pivots = [pivot for pivot in self._pivots if pivot.end_beat > at.beat]

@@ -6,6 +6,7 @@ Remembers nothing of its own: the tracks belong to the course. One thread at a t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +16,14 @@ from moods.course import COLOUR_TRACKS, Course
 from moods.fields import At, MoodFields, Seconds
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, Reach
+from moods.part import Change, Edge, Lent, Pending, Reach
 from moods.places import frame_of_second, next_beat, note_beat, seam_beat
 from moods.targets import TRACKS, fader, gains_of, targets_of
 
 _KEY_TRACKS = frozenset({"key", "mood.key"})
 _LEFT_OPEN = frozenset({"mood.key", "mood.density", "mood.brightness", "mood.temperature"})
 """What a mood that does not insist on it leaves as it is where none did before."""
+_TYPES = {"duck": "duck", "voice": "duck", "rate": "transport", "slow": "transport"}
 _NAMES = {"duck": "gain_db", "slow": "rate"}
 _DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
 _TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
@@ -57,9 +59,16 @@ class Ramps:
                 return self._changed(self._cancelled(control, edge))
             case _:
                 return None
+        return self._insert(ramps)
+
+    def _insert(self, ramps: list[tuple[str, Ramp]]) -> Change | None:
+        tracks = self._course.tracks
+        others = [other for name, ramp in ramps if (other := tracks[name].replaced_by(ramp)) is not None]
         for name, ramp in ramps:
-            self._course.tracks[name].insert(ramp)
-        return self._changed(ramps)
+            tracks[name].insert(ramp)
+        change = self._changed(ramps)
+        ids = dict.fromkeys(other.id for other in others if other.id is not None)
+        return None if change is None else replace(change, replaces=tuple(ids))
 
     def _changed(self, ramps: list[tuple[str, Ramp]]) -> Change | None:
         """Let the course follow from where the first of these begins, and say where each field begins to change."""
@@ -116,13 +125,14 @@ class Ramps:
         ]
 
     def drive(self, fields: MoodFields, smooth_s: float, edge: Edge) -> Change | None:
-        """Let fields follow at once: level and colour over so many seconds, notes from the next beat on."""
+        """Let fields follow at once, and take back what was to become of them later: level and colour over so many
+        seconds, notes from the next beat on."""
         ramps = self._steered(Steer(set=fields, at="now"), edge)
         for name, ramp in ramps:
+            self._course.tracks[name].end_at(ramp.beat)
             if name in COLOUR_TRACKS:
                 ramp.span = Span(smooth_s)
-            self._course.tracks[name].insert(ramp)
-        return self._changed(ramps)
+        return self._insert(ramps)
 
     def _put_off(self, ramp: Ramp, span: Span) -> None:
         """Let a new key, which takes no time, begin with the first bar where `span` is over; a pivot leads there."""
@@ -245,6 +255,13 @@ class Ramps:
 
     def holds_until(self, at: Moment) -> int:
         return self._course.holds_until(at)
+
+    def pending(self, frame: int) -> Iterator[Pending]:
+        for name, track in self._course.tracks.items():
+            for ramp in track.ramps:
+                reach = self._course.reach(name, ramp)
+                if reach.arrive > frame:
+                    yield Pending(ramp.number, ramp.id, _TYPES.get(name, "steer"), _field_of(name), reach)
 
     def forget_before(self, at: Moment) -> None:
         self._course.forget_before(at)

@@ -7,7 +7,7 @@ Remembers the states that are still to begin, the one that sounds and the one be
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import ceil
@@ -19,12 +19,14 @@ from moods.errors import BadControl
 from moods.fields import At, MoodFields, Seconds
 from moods.glide import NEVER, Moment, Span
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, Reach, joined
+from moods.part import Change, Edge, Lent, Pending, Reach, at_once, joined
 from moods.places import EARLY_FRAMES, frame_of_second, next_beat
 from moods.sections import Sections
 from moods.states import PREVIOUS, Passage, StateMatrix, check_known
 
 FILL_BEATS = 2
+STATE_KEY = "/state/"
+"""What the ids begin with of what states ask for."""
 
 
 Ask = Callable[[Control, Edge], list[Change]]
@@ -164,7 +166,7 @@ class Succession:
 
     def _next_key(self) -> str:
         self._num_asked += 1
-        return f"/state/{self._num_asked}"
+        return f"{STATE_KEY}{self._num_asked}"
 
     def _read(self, name: str) -> str:
         """Raises `UnknownState`, and `BadControl` where there has been no state before."""
@@ -248,7 +250,10 @@ class Succession:
     def _drop(self, num_kept: int, edge: Edge) -> list[Change]:
         """Take back the states from index `num_kept` on, none of which has begun, and what was asked for them."""
         dropped, self._entrances = self._entrances[num_kept:], self._entrances[:num_kept]
-        changes = [Change({}, entrance.fill_beat) for entrance in dropped if entrance.fill_beat is not None]
+        changes = [
+            Change({}, entrance.fill_beat, replaces=() if entrance.id is None else (entrance.id,))
+            for entrance in dropped
+        ]
         for entrance in dropped:
             changes += self._ask(Cancel(target=entrance.key), edge)
         return changes
@@ -269,6 +274,15 @@ class Succession:
         return None
 
     # --- memory ----------------------------------------------------------------------------------------------------
+
+    def pending(self, frame: int) -> Iterator[Pending]:
+        for entrance in self._entrances:
+            if entrance.frame > frame:
+                yield Pending(None, entrance.id, "state", "state", at_once(entrance.frame))
+
+    def id_of(self, key: str) -> str | None:
+        """The id of the control that asked for the state which asked for something by `key`."""
+        return next((entrance.id for entrance in self._entrances if entrance.key == key), None)
 
     def forget_before(self, at: Moment) -> None:
         del self._entrances[: max(0, self._index_after(int(at.beat)) - 1)]

@@ -5,12 +5,14 @@ Remembers nothing of its own: the turns belong to the form. One thread at a time
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from moods.control import Cancel, Control, Section, Steer
 from moods.course import Course
 from moods.glide import NEVER, Moment
-from moods.part import Change, Edge, Lent, Reach, at_once
+from moods.part import Change, Edge, Lent, Pending, Reach
 from moods.places import seam_beat
 from moods.sections import Turn
 
@@ -46,13 +48,14 @@ class Turns:
     def _turn(self, do: str, to: str | None, beat: int, fill_beat: int, control_id: str | None, edge: Edge) -> Change:
         turn = Turn(edge.number, control_id, beat, do, to)
         if turn.begins and fill_beat < beat:
-            turn = Turn(edge.number, control_id, beat, do, to, fill_beat)
+            turn = replace(turn, fill_beat=fill_beat)
         replaced = [each for each in self._form.turns if each.beat == beat and each.begins == turn.begins]
         for old in replaced:
             if old.fill_beat is not None and old.fill_beat < edge.beat:  # what has begun to lead there does so
-                turn = Turn(edge.number, control_id, beat, do, to, old.fill_beat)
+                turn = replace(turn, fill_beat=old.fill_beat)
         kept = [each for each in self._form.turns if each not in replaced]
-        return self._changed([*kept, turn], [turn, *replaced], edge)
+        change = self._changed([*kept, turn], [turn, *replaced], edge)
+        return replace(change, replaces=tuple(old.id for old in replaced if old.id is not None))
 
     def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
         gone = [turn for turn in self._form.turns if turn.id == control.cancelled and _first_beat(turn) >= edge.beat]
@@ -68,13 +71,28 @@ class Turns:
         course.revise(beat, beat)
         fields: dict[str, Reach] = {}
         for turn in changed:
-            frame = course.clock.frame_of_beat(turn.beat)
-            arrive = frame if turn.do != "leave" else course.clock.frame_of_beat(self._form.section_of(turn.beat)[1])
-            fields["section"] = Reach(frame, arrive).joined(fields.get("section"))
-            if turn.fill_beat is not None:
-                fields["fill"] = at_once(course.clock.frame_of_beat(turn.fill_beat))
+            for name, reach in self._fields_of(turn).items():
+                fields[name] = reach.joined(fields.get(name))
         first_beat = max(edge.beat, min(map(_first_beat, changed)))
         return Change(fields, first_beat, is_course_moved=True, effective_frame=course.clock.frame_of_beat(beat))
+
+    def _fields_of(self, turn: Turn) -> dict[str, Reach]:
+        """Where a section begins, and what leads there; of one that is left, where it ends."""
+        clock = self._course.clock
+        frame = clock.frame_of_beat(turn.beat)
+        arrive = clock.frame_of_beat(self._form.section_of(turn.beat)[1]) if turn.do == "leave" else frame
+        fields = {"section": Reach(frame, arrive)}
+        if turn.fill_beat is not None:
+            fields["fill"] = Reach(clock.frame_of_beat(turn.fill_beat), frame)
+        return fields
+
+    def pending(self, frame: int) -> Iterator[Pending]:
+        first_beat = self._course.clock.beat_at(frame)
+        for turn in self._form.turns:
+            if turn.beat >= first_beat:
+                for name, reach in self._fields_of(turn).items():
+                    if reach.arrive > frame:
+                        yield Pending(turn.number, turn.id, "section", name, reach)
 
     def replan(self, edge: Edge) -> Change | None:
         return None  # what was asked for lies on beats

@@ -184,15 +184,70 @@ class Conductor:
             raise
         finally:
             self._num_opening -= 1
-        if station.outlasts_server:
-            self._records.begin(station.id, opening, seed, station.playing())
-            for entry in station.log:
-                self._records.add(station.id, entry)
+        self._begin_record(station)
         self._add(station)
         self._want(station)
         facts = about(station=station.id, name=opening.name, mood=opening.mood, prompt=opening.prompt, seed=seed)
         log.info("station opened", extra=facts)
         return station
+
+    async def copy_station(self, source: Station, name: str | None) -> Station:
+        """Open a station that sleeps where another is now: the same music so far, and its own from there.
+
+        Raises `UnknownStation`, `TooManyStations`, `NameTaken`, `EngineUnavailable`.
+        """
+        if len(self.stations) + self._num_opening >= self.config.max_stations:
+            raise TooManyStations(self.config.max_stations)
+        station_id = self._new_id()
+        self._take_name(name, station_id)
+        self._num_opening += 1
+        try:
+            block, num_controls, entries = await self._copy(source, station_id)
+            self._check_open(source)
+        except BaseException:
+            self._give_back(name)
+            source.link.forget(station_id)
+            raise
+        finally:
+            self._num_opening -= 1
+        opening = source.opening.model_copy(update={"name": name})
+        record = Record(station_id, name, opening, source.seed, entries, block, source.playing(), is_heard=False)
+        station = self._make_station(station_id, opening, source.seed, source.link)
+        station.come_back(record)
+        self._num_kept_controls[station_id] = num_controls
+        self._begin_record(station)
+        self._add(station)
+        self._note_place(station, is_heard=False)
+        log.info("station copied", extra=about(station=station_id, name=name, of=source.id))
+        return station
+
+    async def _copy(self, source: Station, copy_id: str) -> tuple[int, int, tuple[Entry, ...]]:
+        """Have a station kept under another id.
+
+        Answers the block with which the copy goes on, of how many controls what is kept holds the effect, and the log.
+        """
+        for _ in range(_MAX_WAKES):
+            self._check_open(source)
+            if not source.is_asleep:
+                with contextlib.suppress(FellAsleep):
+                    copied = await source.link.copy(source.id, copy_id)
+                    entries = tuple(entry for entry in source.log if entry.index < copied.num_controls)
+                    return copied.next_block, copied.num_controls, entries
+                continue
+            num_kept_controls = self._num_kept_controls[source.id]
+            try:
+                await asyncio.to_thread(source.link.copy_sleeper, source.id, copy_id)
+            except OSError as error:
+                raise EngineUnavailable(f"the station cannot be copied now: {error}") from error
+            if source.is_asleep:  # else it may have been kept anew meanwhile
+                return source.first_block, num_kept_controls, tuple(source.log)
+        raise EngineUnavailable("the station falls asleep and wakes again and again; try later")
+
+    def _begin_record(self, station: Station) -> None:
+        if station.outlasts_server:
+            self._records.begin(station.id, station.opening, station.seed, station.playing())
+            for entry in station.log:
+                self._records.add(station.id, entry)
 
     async def _plan(self, timeline: Timeline | None) -> None:
         """Work out a plan beside the event loop: it goes to the engine with the timeline."""
@@ -201,7 +256,13 @@ class Conductor:
                 await asyncio.to_thread(lambda: timeline.plan)
 
     def _make_station(
-        self, station_id: str, opening: Opening, seed: int, link: Link, kind: StationKind, ahead_blocks: int
+        self,
+        station_id: str,
+        opening: Opening,
+        seed: int,
+        link: Link,
+        kind: StationKind = "station",
+        ahead_blocks: int = 0,
     ) -> Station:
         hooks = self._on_heard, self._on_done
         return Station(station_id, opening, seed, link, self._feeds, *hooks, kind=kind, ahead_blocks=ahead_blocks)
@@ -285,6 +346,7 @@ class Conductor:
             id=control.id,
             effective_at=applied.effect["effective_at"],
             fields=applied.effect["fields"],
+            replaces=applied.effect["replaces"],
             latency_ms=round(latency_ms, 1),
             lead_ms=applied.effect["lead_ms"],
         )
@@ -328,12 +390,13 @@ class Conductor:
     def _restore(self, records: list[Record]) -> None:
         """Have stations again, asleep where they were; they cost nothing until somebody comes."""
         for record in records:
-            station = self._make_station(record.id, record.opening, record.seed, self._links[0], "station", 0)
+            station = self._make_station(record.id, record.opening, record.seed, self._links[0])
             station.come_back(record)
             try:
                 self._take_name(record.name, record.id)
-            except NameTaken:
+            except NameTaken as error:
                 station.name = record.id
+                log.warning("a station is back without its name: %s", error, extra=about(station=record.id))
             self._num_kept_controls[record.id] = 0
             self._add(station)
             if record.is_heard:

@@ -81,7 +81,7 @@ class Records:
         self._unsynced: set[str] = set()
         """Stations whose record is not yet safe from a power cut."""
         self._can_write = True
-        """The last attempt went well; said once when that changes."""
+        """No attempt has failed since the last place was written; said once when that changes."""
 
     @property
     def are_kept(self) -> bool:
@@ -177,6 +177,7 @@ class Records:
         with self._complaining():
             partial.write_text(json.dumps(at))
             os.replace(partial, path)
+            self._can_write = True
 
     def _remove(self, station_id: str) -> None:
         self._unwritten.pop(station_id, None)
@@ -194,8 +195,6 @@ class Records:
             if self._can_write:
                 log.warning("stations cannot be kept on the disk: %s", error)
             self._can_write = False
-        else:
-            self._can_write = True
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

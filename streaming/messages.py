@@ -19,7 +19,7 @@ from engine.take import TakeOpening
 from moods.control import Control
 from moods.intent import LAYERS, SECTIONS, STYLES
 from moods.mood import style_names
-from moods.opening import Changes, Opening
+from moods.opening import Changes, Copying, Opening
 from moods.prompt import Prompt
 from moods.timeline import Timeline
 from streaming.jobs.asked import RenderRequest
@@ -216,6 +216,25 @@ class States(TypedDict):
     """The state that it will be in if nothing more is asked."""
 
 
+@_exact
+class Reached(Place):
+    """Where a field begins to change."""
+
+    arrived_at: Place
+    """Where it has arrived, as things stand: a later control may change that."""
+
+
+@_exact
+class Pending(TypedDict):
+    """A control of which something has not begun, or has not arrived."""
+
+    id: ControlId | None
+    type: str
+    """Its own."""
+    fields: dict[str, Reached]
+    """As in its ack, as things stand now."""
+
+
 class Playing(TypedDict):
     """How a station plays, as its engine tells it; a `Status` passes it on."""
 
@@ -223,6 +242,7 @@ class Playing(TypedDict):
     mood: Mood
     heading: Mood
     position: Place
+    pending: list[Pending]
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
 
@@ -248,6 +268,8 @@ class StationState(TypedDict):
     """What will sound in 8 s if nothing more is asked."""
     position: Place
     """Where the sound that leaves the server now is."""
+    pending: list[Pending]
+    """What was asked for and is still to come, the soonest first."""
     listeners: Annotated[int, Field(ge=0)]
     level: Level
     health: StationHealth
@@ -276,19 +298,12 @@ class Stations(TypedDict):
 # --- answers and events of the live channel --------------------------------------------------------------------------
 
 
-@_exact
-class Reached(Place):
-    """Where a field begins to change."""
-
-    arrived_at: Place
-    """Where it has arrived, as things stand: a later control may change that."""
-
-
 class Effect(TypedDict):
     """What a control does, as the engine tells it; an `Ack` passes it on."""
 
     effective_at: Place
     fields: dict[str, Reached]
+    replaces: list[str]
     lead_ms: float
 
 
@@ -304,6 +319,8 @@ class Ack(TypedDict):
     fields: dict[str, Reached]
     """Where each field begins to change and where it has arrived, by its name, `mood` for a prompt too; `ending`,
     `hit`, `stinger`, `pickup`, `cues` and `pivot` tell of what the control sets off or moves."""
+    replaces: list[str]
+    """Ids of the controls of which something that was still to come does not, because of this one."""
     latency_ms: Annotated[float, Field(ge=0)]
     """From the control's arrival to the departure of the first packet that it can change."""
     lead_ms: Annotated[float, Field(ge=0)]
@@ -747,7 +764,13 @@ class Problem(TypedDict):
 # --- schemas ---------------------------------------------------------------------------------------------------------
 
 GROUPS: dict[str, dict[str, Any]] = {
-    "sent by clients": {"Control": Control, "Controls": Controls, "Opening": Opening, "Changes": Changes}
+    "sent by clients": {
+        "Control": Control,
+        "Controls": Controls,
+        "Opening": Opening,
+        "Copying": Copying,
+        "Changes": Changes,
+    }
     | {"RenderRequest": RenderRequest, "Timeline": Timeline},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
     "sent over an audio WebSocket": {"AudioHeader": AudioHeader, "Dropped": Dropped},

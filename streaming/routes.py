@@ -15,9 +15,9 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from engine.audio import BLOCK_SECONDS
 from moods.control import parse_control
-from moods.errors import NotUnderstood, UnknownTheme, shown
+from moods.errors import BadControl, NotUnderstood, UnknownTheme, shown
 from moods.listing import listing
-from moods.opening import parse_changes, parse_opening
+from moods.opening import parse_changes, parse_copying, parse_opening
 from moods.prompt import resolve_prompt
 from streaming import live, messages
 from streaming.conductor import Conductor
@@ -150,6 +150,29 @@ async def post_station(request: Request) -> JSONResponse:
     conductor = conductor_of(request)
     asked = conductor.config.furnished(await read_json(request))
     station = await conductor.open_station(await read_asked(parse_opening, asked))
+    prefix = prefix_of(request)
+    return JSONResponse(station.state(prefix), 201, {"Location": station.links(prefix)["self"]})
+
+
+@router.post(
+    "/v1/stations/{station_id}/copies",
+    status_code=201,
+    tags=["stations"],
+    operation_id="copyStation",
+    response_model=messages.Station,
+    responses=refusals(UnknownStation, *BAD_BODY, BadControl, NameTaken, TooManyStations, EngineUnavailable)
+    | {201: {"description": "It sleeps.", "headers": {"Location": {"schema": {"type": "string"}}}}},
+    openapi_extra=body("Copying", a_saved_game={"name": "slot-1"}),
+)
+async def post_copy(request: Request, station_id: StationId) -> JSONResponse:
+    """Copy a station, as for a saved game.
+
+    The copy sleeps at the frame where the station is now, and goes on from there for whoever comes; a copy of the copy
+    goes on from there again. The station itself is not disturbed.
+    """
+    conductor = conductor_of(request)
+    copying = await read_asked(parse_copying, await read_json(request))
+    station = await conductor.copy_station(conductor.station(station_id), copying.name)
     prefix = prefix_of(request)
     return JSONResponse(station.state(prefix), 201, {"Location": station.links(prefix)["self"]})
 

@@ -347,6 +347,7 @@ class Station:
             mood=playing["mood"],
             heading=playing["heading"],
             position=self.position(),
+            pending=playing["pending"],
             listeners=len(self.sessions),
             level=self._level(),
             health=StationHealth(

@@ -14,11 +14,12 @@ from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.performance import Ack, Performance, step
 from engine.render import begin, perform
-from engine.take import Take
+from engine.take import Entry, Take
 from moods.control import parse_control
 from moods.controller import LEAD_FRAMES
 from moods.harmony import PITCH_CLASSES, SCALES, parse_key
-from moods.opening import Opening
+from moods.intent import LAYERS
+from moods.opening import Opening, parse_opening
 from tests.signals import centroid_hz, lufs, noise, rms_db, sine
 
 SLOTS = 8
@@ -48,9 +49,9 @@ class Stage:
     def open(self, seed: int = 1, **fields: object) -> Performance:
         return self._enter(Performance(self.generator, len(self.performances), Opening(**fields), seed))
 
-    def restore(self, performance: Performance, snapshot: dict) -> Performance:
+    def restore(self, performance: Performance, snapshot: dict, opening: Opening | None = None) -> Performance:
         """Another performance that goes on from a snapshot of `performance`."""
-        opening = Opening()  # only a restart would read it
+        opening = opening or Opening()  # only a restart would read it, and states
         return self._enter(Performance.restore(self.generator, len(self.performances), opening, snapshot))
 
     def _enter(self, performance: Performance) -> Performance:
@@ -133,6 +134,70 @@ def test_what_is_asked_for_now_is_heard_now_and_as_well_after_a_restart(stage: S
     company = stage.play(len(alone) / SAMPLE_RATE, three[0], three[2])
     assert np.array_equal(company, alone)
     assert np.array_equal(stage.play(3, brought_back), alone[-3 * SAMPLE_RATE :])
+
+
+def struck_from(stage: Stage, performance: Performance, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """[T, 2] and the frames at which notes begin."""
+    sounds = [step(stage.generator, [performance], notes=True)[0] for _ in range(round(seconds * 50))]
+    frames = [sound.notes["frame"] for sound in sounds if sound.notes is not None]
+    return np.concatenate([sound.pcm for sound in sounds]), np.concatenate(frames)
+
+
+@pytest.mark.parametrize("how", ["cut", "bridge"])
+def test_a_cut_is_struck_on_its_frame_and_as_well_after_a_restart(stage: Stage, how) -> None:
+    pair = [stage.open(11, mood="night", bpm=120) for _ in range(2)]
+    before = [stage.play(0.5, each) for each in pair]
+    ack = steer(pair[1], set={"mood": "epic", "bpm": 150}, how=how, at="bar")
+    saved, at = pair[1].snapshot(), ack.effective.frame
+    left_s = (at - len(before[0])) / SAMPLE_RATE
+    sound, frames = struck_from(stage, pair[1], left_s + 2.5)
+    untouched = stage.play(left_s + 2.5, pair[0])
+    first = len(before[0]) + int(np.flatnonzero((untouched != sound).any(1))[0])
+    changed = min(reach.begin.frame for reach in ack.fields.values())
+    assert first >= changed and (how == "bridge") == (changed < at - SAMPLE_RATE)
+    clock = pair[1].controller.clock
+    beat = clock.beat_at(at)
+    assert clock.frame_of_beat(beat) == at and (frames == at).sum() >= len(LAYERS)
+    rest = [((frames >= clock.frame_of_beat(each)) & (frames < clock.frame_of_beat(each + 1))).sum()
+            for each in range(beat + 1, beat + 4)]  # fmt: skip
+    assert min(rest) > 0  # and the music goes on at once
+    assert clock.frame_of_beat(beat + 4) - at == 4 * SAMPLE_RATE * 60 // 150
+    assert rms_db(sound[-SAMPLE_RATE:]) > rms_db(sound[: SAMPLE_RATE // 2]) + 2
+    again, _ = struck_from(stage, stage.restore(pair[1], saved), left_s + 2.5)
+    assert np.array_equal(again, sound)
+
+
+def test_states_and_parameters_are_the_same_music_again(stage: Stage) -> None:
+    states = {"calm": {"mood": "night", "bpm": 120}, "combat": {"mood": "epic", "energy": 0.9}}
+    danger = {"to": [{"field": "brightness", "curve": [[0, 0.2], [1, 0.9]]}]}
+    opening = parse_opening({"states": states, "initial": "calm", "parameters": {"danger": danger}})
+    performance = stage.open(**{name: getattr(opening, name) for name in opening.model_fields_set})
+    entries: list[Entry] = []
+
+    def ask(**control: object) -> Ack:
+        entry = Entry(performance.num_controls, performance.next_block, parse_control(control))
+        ack = performance.apply(entry.control)
+        entries.extend([] if ack.is_idle else [entry])
+        return ack
+
+    first = stage.play(0.5, performance)
+    ack = ask(type="state", name="combat")
+    began, led_to = ack.effective.frame, min(reach.begin.frame for reach in ack.fields.values())
+    assert ask(type="state", name="combat").is_idle
+    second = stage.play(1.0, performance)
+    ask(type="parameter", set={"danger": 0.8})
+    assert ask(type="parameter", set={"danger": 0.81}).is_idle
+    kept = performance.snapshot()
+    third = stage.play(1.5, performance)
+    assert len(entries) == performance.num_controls == 2
+    restored = stage.restore(performance, kept, opening)
+    assert np.array_equal(stage.play(1.5, restored), third)
+    again = stage._enter(Performance.of(stage.generator, len(stage.performances), Take(opening, 1, tuple(entries))))
+    assert np.array_equal(stage.play(3.0, again), np.concatenate([first, second, third]))
+    calm = stage.open(**{name: getattr(opening, name) for name in opening.model_fields_set})
+    untouched, heard = stage.play(3.0, calm), np.concatenate([first, second, third])
+    assert SAMPLE_RATE < led_to < began and np.array_equal(untouched[:led_to], heard[:led_to])
+    assert rms_db(heard[began:]) > rms_db(untouched[began:]) + 3
 
 
 def test_louder_and_brighter_when_asked(stage: Stage) -> None:

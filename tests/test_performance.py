@@ -81,6 +81,11 @@ def test_a_restart_is_the_same_music_again(make: Callable[[int], Generator]) -> 
 
 ACTS: dict[int, list[Act]] = {
     3: [parse_control({"type": "steer", "set": {"prompt": "epic battle", "energy": 0.9}, "over": 0.4, "at": "now"})],
+    5: [
+        parse_control({"type": "steer", "set": {"mood": "night", "bpm": 200}, "how": "cut", "at": "beat"}),
+        parse_control({"type": "section", "do": "go", "to": "B", "at": "bar"}),
+        parse_control({"type": "transport", "do": "slow", "rate": 0.5, "over": "1 beat"}),
+    ],
     9: [PAUSE],
     13: [PLAY, parse_control({"type": "duck", "gain_db": -12})],
     20: [Skip(5)],
@@ -170,3 +175,12 @@ def test_controls_wait_for_what_is_made_transport_does_not() -> None:
     assert np.array_equal(before, untouched[: len(before)])
     assert np.abs(faded[-8:]).max() < 1e-4 < np.abs(faded[:8]).max()
     assert not np.array_equal(after, untouched[6 * BLOCK_FRAMES : 8 * BLOCK_FRAMES])
+
+
+def test_who_has_not_asked_for_long_is_told_what_is_ahead_though_the_past_is_forgotten() -> None:
+    performance = begin(Sines(1))
+    performance.announcements()
+    play(performance, 1000)
+    performance.forget()
+    (beat,) = [event for event in performance.announcements() if isinstance(event, Beat)]
+    assert 0 <= beat.at.frame - performance.next_block * BLOCK_FRAMES < 60 * 48_000 / beat.at.bpm

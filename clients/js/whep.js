@@ -12,7 +12,7 @@ const CONNECT_MS = 4000;
 const GOODBYE_MS = 500;
 const FRAMES_PER_MS = 48;
 const STARVED_MS = 60; // a packet holds 20 ms, and the browser hides the loss of as much again
-const NUM_ORIGINS = 50;
+const NUM_ORIGINS = 15;
 /** What Opus looks ahead (312 frames), and what the browser waits between decoder and player: 5 … 14 ms. */
 const TO_THE_PLAYER_MS = 6.5 + 7;
 

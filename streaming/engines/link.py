@@ -30,6 +30,8 @@ from streaming.engines.wire import (
     Apply,
     Close,
     Compiling,
+    Copied,
+    Copy,
     Failed,
     GaveWay,
     Happened,
@@ -134,10 +136,10 @@ class _Held:
 
 @dataclass(slots=True)
 class _Asked:
-    """A control that has not been answered."""
+    """A control, or a copy, that has not been answered."""
 
-    apply: Apply
-    answer: asyncio.Future[Applied]
+    request: Apply | Copy
+    answer: asyncio.Future[Any]
     num_sent: int = 0
     """To how many runs of the engine."""
 
@@ -311,7 +313,7 @@ class Link(ABC):
         self._unseen_load -= self._station_load
         _settle(held.opened, error)
         for number, asked in list(self._unanswered.items()):
-            if asked.apply.station == station_id:
+            if asked.request.station == station_id:
                 del self._unanswered[number]
                 _settle(asked.answer, error)
         self._free_room(station_id)
@@ -321,23 +323,48 @@ class Link(ABC):
 
         Raises `UnknownStation`, `ControlRefused`, `EngineUnavailable`, `FellAsleep`.
         """
-        if station_id not in self._stations:
+        try:
+            applied: Applied = await self._answer_to(Apply(station_id, next(self._numbers), control))
+        except TimeoutError:
+            raise EngineUnavailable("the engine did not answer in time; the control may still be applied") from None
+        return applied
+
+    async def copy(self, station_id: str, copy_id: str) -> Copied:
+        """Have a station that plays kept under another id too, as if it slept there.
+
+        Raises `UnknownStation`, `EngineUnavailable`, `FellAsleep`.
+        """
+        try:
+            copied: Copied = await self._answer_to(Copy(station_id, next(self._numbers), copy_id))
+        except TimeoutError:
+            raise EngineUnavailable("the engine did not answer in time") from None
+        except ControlRefused as refusal:
+            raise EngineUnavailable(refusal.detail) from None
+        return copied
+
+    def copy_sleeper(self, station_id: str, copy_id: str) -> None:
+        """Keep what is kept of a station that sleeps under another id too; any thread.
+
+        Raises OSError where it cannot be reached.
+        """
+        raise FileNotFoundError(f"what is kept of {station_id} is out of reach")
+
+    async def _answer_to(self, request: Apply | Copy) -> Any:
+        """Raises TimeoutError, and as `apply` does."""
+        if request.station not in self._stations:
             raise FellAsleep
-        number = next(self._numbers)
-        asked = _Asked(Apply(station_id, number, control), asyncio.get_running_loop().create_future())
-        self._unanswered[number] = asked
+        asked = _Asked(request, asyncio.get_running_loop().create_future())
+        self._unanswered[request.request] = asked
         if self.is_ready:  # else it is sent when the engine is
             self._ask(asked)
         try:
             return await asyncio.wait_for(asked.answer, _ANSWER_S)
-        except TimeoutError:
-            raise EngineUnavailable("the engine did not answer in time; the control may still be applied") from None
         finally:
-            self._unanswered.pop(number, None)
+            self._unanswered.pop(request.request, None)
 
     def _ask(self, asked: _Asked) -> None:
         asked.num_sent += 1
-        self._send(asked.apply)
+        self._send(asked.request)
 
     def _send_open(self, held: _Held) -> None:
         station, resume, now_s = held.station, None, time.monotonic()
@@ -392,6 +419,9 @@ class Link(ABC):
                 station.on_applied(report)
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
+            case Copied(request=number):
+                if number in self._unanswered:
+                    _settle(self._unanswered[number].answer, report)
             case Refused(request=None, detail=detail):
                 error = EngineUnavailable(detail)
                 if held.opened.done():
@@ -442,7 +472,7 @@ class Link(ABC):
             self._send_open(held)
         for asked in self._unanswered.values():
             if asked.num_sent > 1:  # it has met two deaths: it may be their cause
-                text = "the engine died twice over this control; it is not applied"
+                text = "the engine died twice over this; it is not done"
                 _settle(asked.answer, EngineUnavailable(text))
             else:
                 self._ask(asked)

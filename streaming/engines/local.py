@@ -23,6 +23,7 @@ from streaming.errors import EngineUnavailable
 from streaming.scratch import (
     SHARED_MEMORY,
     make_private_folder,
+    partial_path,
     remove_kept,
     ring_path,
     roomy_folder,
@@ -199,6 +200,11 @@ class LocalEngine(Link):
 
     def has_kept(self, station_id: str) -> bool:
         return sleeper_path(self._sleepers_folder, station_id).exists()
+
+    def copy_sleeper(self, station_id: str, copy_id: str) -> None:
+        path = sleeper_path(self._sleepers_folder, copy_id)
+        shutil.copyfile(sleeper_path(self._sleepers_folder, station_id), partial_path(path))
+        os.replace(partial_path(path), path)
 
     def forget(self, station_id: str) -> None:
         remove_kept(sleeper_path(self._sleepers_folder, station_id))

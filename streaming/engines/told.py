@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from engine import performance
@@ -13,6 +14,7 @@ from streaming.messages import (
     Layer,
     Marker,
     Mood,
+    Pending,
     Place,
     Playing,
     Reached,
@@ -26,7 +28,8 @@ from streaming.messages import (
 def effect_message(ack: performance.Ack, lead_s: float) -> Effect:
     return Effect(
         effective_at=_place(ack.effective),
-        fields={name: _reached(reach) for name, reach in ack.fields.items()},
+        fields=_reached(ack.fields),
+        replaces=list(ack.replaces),
         lead_ms=lead_in_ms(lead_s),
     )
 
@@ -82,6 +85,7 @@ def playing_message(played: Performance) -> Playing:
         mood=mood_message(played.mood()),
         heading=mood_message(played.heading()),
         position=_place(played.position()),
+        pending=[Pending(id=each.id, type=each.type, fields=_reached(each.fields)) for each in played.pending()],
     )
     now, heading = played.state(), played.controller.state_heading
     if heading is not None:
@@ -119,5 +123,5 @@ def _place(at: StreamPosition) -> Place:
     return Place(frame=at.frame, seconds=at.seconds, bar=at.bar, beat=at.beat, bpm=at.bpm)
 
 
-def _reached(reach: StreamReach) -> Reached:
-    return Reached(**_place(reach.begin), arrived_at=_place(reach.arrive))
+def _reached(fields: Mapping[str, StreamReach]) -> dict[str, Reached]:
+    return {name: Reached(**_place(reach.begin), arrived_at=_place(reach.arrive)) for name, reach in fields.items()}

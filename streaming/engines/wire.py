@@ -77,7 +77,16 @@ class Sleep:
     station: str
 
 
-Request = Open | Apply | Close | Heard | Sleep
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Keep the station as it is under another id too, as if it slept there; it plays on. `Copied` follows."""
+
+    station: str
+    request: int
+    copy: str
+
+
+Request = Open | Apply | Close | Heard | Sleep | Copy
 
 
 # --- reports: engine to server process -------------------------------------------------------------------------------
@@ -179,6 +188,15 @@ class Slept:
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    station: str
+    request: int
+    next_block: int
+    num_controls: int
+    """Both as in `Slept`, of the copy."""
+
+
+@dataclass(frozen=True, slots=True)
 class GaveWay:
     """The engine has too much to do: the station rests from now on, or goes on. `entry` belongs into its log."""
 
@@ -212,7 +230,7 @@ class Health:
     """How long before they are due blocks are made."""
 
 
-OfStation = Opened | Applied | Refused | Happened | Plays | Kept | Slept | GaveWay | LeftOut
+OfStation = Opened | Applied | Refused | Happened | Plays | Kept | Slept | Copied | GaveWay | LeftOut
 Report = Compiling | Ready | Failed | Health | OfStation
 
 

@@ -48,6 +48,8 @@ from streaming.engines.wire import (
     Applied,
     Apply,
     Close,
+    Copied,
+    Copy,
     GaveWay,
     Happened,
     Health,
@@ -174,7 +176,7 @@ class Worker:
         self._openings: dict[str, _Opening] = {}
         self._leaving: dict[str, _Station] = {}
         """On their way to sleep: copied, and being written."""
-        self._deferred: list[Apply] = []
+        self._deferred: list[Apply | Copy] = []
         self._orders = itertools.count()
         self._free_slots = list(reversed(range(generator.max_slots)))
         """The one that was left last is taken first: memory that no slot has used yet stays untouched."""
@@ -184,7 +186,7 @@ class Worker:
         self._unpublished: deque[Future[None]] = deque()
         self._published: deque[tuple[float, float, float]] = deque()
         """Of blocks, from the publishing threads: when each could have been begun, was due, and was ready."""
-        self._written: deque[Kept | Slept | _StillAwake] = deque()
+        self._written: deque[Kept | Slept | Copied | Refused | _StillAwake] = deque()
         """From the keeping thread: what lies on the disk, or does not fit there."""
         self._can_sleep = True
         """The last station that was put to sleep fitted on the disk; said once when that changes."""
@@ -236,8 +238,8 @@ class Worker:
         match request:
             case Open(station=station_id):
                 self._openings[station_id] = _Opening(request, time.monotonic(), sent_s)
-            case Apply():
-                self._apply(request)
+            case Apply() | Copy():
+                self._take_up(request)
             case Close(station=station_id):
                 self._close(station_id)
             case Heard(station=station_id, is_heard=is_heard):
@@ -255,12 +257,18 @@ class Worker:
         if opening.station is not None:
             opening.station.is_heard = is_heard
 
-    def _apply(self, request: Apply) -> None:
+    def _take_up(self, request: Apply | Copy) -> None:
+        """Do it now, or as soon as the station plays."""
         station = self._stations.get(request.station)
         if station is None or station.is_behind:
             if station is not None or request.station in self._openings or request.station in self._leaving:
                 self._deferred.append(request)
-            return
+        elif isinstance(request, Apply):
+            self._apply(station, request)
+        else:
+            self._copy(station, request)
+
+    def _apply(self, station: _Station, request: Apply) -> None:
         entry = station.next_entry(request.control)
         try:
             ack = station.performance.apply(request.control)
@@ -274,7 +282,12 @@ class Worker:
     def _apply_deferred(self) -> None:
         requests, self._deferred = self._deferred, []
         for request in requests:
-            self._apply(request)
+            self._take_up(request)
+
+    def _copy(self, station: _Station, request: Copy) -> None:
+        performance = station.performance
+        copied = Copied(station.id, request.request, performance.next_block, performance.num_controls)
+        self._keeper.submit(self._write_copy, request.copy, performance.snapshot(), copied)
 
     def _close(self, station_id: str) -> None:
         opening = self._openings.pop(station_id, None)
@@ -576,16 +589,26 @@ class Worker:
     def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept, published: Future[None]) -> None:
         """On the keeping thread. Its last block is there before anybody knows that it sleeps."""
         published.result()
-        path = sleeper_path(self._sleepers_folder, slept.station)
+        why = self._write_asleep(slept.station, snapshot)
+        self._written.append(slept if why is None else _StillAwake(slept.station, why))
+
+    def _write_copy(self, copy: str, snapshot: dict[str, Any], copied: Copied) -> None:
+        """On the keeping thread."""
+        why = self._write_asleep(copy, snapshot)
+        refused = Refused(copied.station, copied.request, EngineUnavailable.code, f"it cannot be kept: {why}", {})
+        self._written.append(copied if why is None else refused)
+
+    def _write_asleep(self, station_id: str, snapshot: dict[str, Any]) -> str | None:
+        """Why it does not lie on the disk; None where it does."""
+        path = sleeper_path(self._sleepers_folder, station_id)
         try:
             path.parent.mkdir(0o700, exist_ok=True)  # who cleans up temporary files may have removed it
             write_snapshot(path, snapshot, self._maker, is_lasting=self._is_lasting)
         except Exception as error:  # what a generator copies may be anything
-            self._written.append(_StillAwake(slept.station, f"{path}: {error}"))
-        else:
-            self._written.append(slept)
+            return f"{path}: {error}"
+        return None
 
-    def _on_written(self, written: Kept | Slept | _StillAwake) -> None:
+    def _on_written(self, written: Kept | Slept | Copied | Refused | _StillAwake) -> None:
         if isinstance(written, _StillAwake):
             if (station := self._leaving.pop(written.station, None)) is not None:
                 self._play_on(station, written.why)

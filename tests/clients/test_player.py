@@ -117,6 +117,19 @@ def test_a_frame_is_heard_when_the_clock_says() -> None:
         assert abs(clap / RATE - heard_s) < 0.003
 
 
+def test_a_sink_that_stood_still_comes_in_anew_on_a_beat() -> None:
+    line = Line(Player(0.08))
+    pcm = line.run(10)
+    for _ in range(60):  # 1.2 s arrive and nobody reads
+        line.player.write(line.frame, sound(np.arange(line.frame, line.frame + BLOCK)))
+        line.tell(-(-(line.frame + RATE) // BEAT))
+        line.frame += BLOCK
+    line.clock += 60 * BLOCK
+    pcm = np.concatenate([pcm, line.run(3)])
+    assert line.player.buffered_s < 0.35, "half a beat more at most, which it plays off"
+    assert np.abs(np.diff(claps(pcm[-6 * RATE :])) - BEAT).max() <= 0.003 * BEAT + 2
+
+
 def test_without_beats_the_stream_comes_back_all_the_same() -> None:
     line = Line(Player(0.08))
     pcm = np.concatenate([line.run(4, told=False), line.run(1, arrives=False), line.run(3, told=False)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,9 +111,10 @@ async def test_a_state_is_heard_where_the_ack_said_and_is_not_lost_with_the_wire
 
 @pytest.mark.slow
 def test_a_game_finds_its_music_when_the_server_comes_and_again_after_a_restart(
-    make_server: Callable[..., Running],
+    make_server: Callable[..., Running], tmp_path: Path
 ) -> None:
-    first = make_server(SINES)
+    keeping = SINES.model_copy(update={"stations": str(tmp_path)})
+    first = make_server(keeping)
     port = int(first.address.rpartition(":")[2])
     tape = Tape()
     with Music(first.address, station="inn", sink=tape, bpm=240, mood="epic") as music:
@@ -128,15 +130,19 @@ def test_a_game_finds_its_music_when_the_server_comes_and_again_after_a_restart(
 
         until_heard(6)
         assert music.steer(energy=0.2).result(10)["type"] == "ack"
+        before = first.http.get("/v1/stations/inn").json()
         first.call(first._stop())
         while music.is_connected:
             time.sleep(0.01)
         until_heard(2)
         assert not music.is_connected
-        make_server(SINES.model_copy(update={"port": port}))
+        second = make_server(keeping.model_copy(update={"port": port}))
         until_heard(2)
         while not music.is_connected:
             until_heard(1)
+        after = second.http.get("/v1/stations/inn").json()
+        assert (after["id"], after["seed"]) == (before["id"], before["seed"])
+        assert after["position"]["frame"] > before["position"]["frame"]
         assert [event["type"] for event in music.events() if event["type"] in ("gone", "back")][-2:] == ["gone", "back"]
     loud = np.flatnonzero(np.abs(tape.pcm).max(axis=1) > 0.01)
     assert np.diff(loud).max() <= max(RATE // 20, 2 * FADE_FRAMES)

@@ -51,12 +51,9 @@ def test_a_cut_has_all_of_the_new_mood_from_its_frame_on(how: str, at: Any, seed
     assert (
         there.bpm > 1.3 * before.bpm and [controller.beat_intent(beat + n).bpm for n in range(16)] == [there.bpm] * 16
     )
-    assert (there.section, there.bar_in_section, there.cue, there.active_layers[LAYERS.index("bass")]) == (
-        "A",
-        0,
-        "hit",
-        False,
-    )
+    assert (there.section, there.bar_in_section, there.active_layers[LAYERS.index("bass")]) == ("A", 0, False)
+    (mark,) = controller.cues_over(applied.effective.frame + 1)
+    assert mark.frame == applied.effective.frame == applied.fields["hit"].begin.frame
     heard, last = controller.intent(applied.effective.frame), controller.intent(applied.effective.frame - 1)
     assert (heard.energy, heard.bpm, heard.layer_gains_db[1]) == (epic.energy, there.bpm, -120)
     assert (last.energy, last.layer_gains_db[1]) == (find_mood("night").energy, 0)
@@ -185,3 +182,40 @@ def test_a_hundred_cuts_to_and_fro_arrive_and_stay_small() -> None:
         assert (there.energy, there.style) == (find_mood(mood).energy, find_mood(mood).style)
         assert there.bpm > 100 if mood == "epic" else there.bpm < 90
     assert len(json.dumps(controller.snapshot())) < 60_000
+
+
+def test_what_is_still_to_come_is_told_until_it_has_arrived() -> None:
+    controller = opened(8, mood="focus", bpm=120)
+    send(controller, SECOND, type="steer", set={"energy": 0.9}, over="2 bars", at="bar", id="glide")
+    send(controller, SECOND, type="hit", at={"seconds": 9}, id="hit")
+    send(controller, SECOND, type="section", do="go", to="B", at="phrase", id="b")
+    send(controller, SECOND, type="end", how="ring", at={"seconds": 20}, id="end")
+
+    def waiting(seconds: float) -> list[tuple[str | None, str]]:
+        return [(each.id, each.type) for each in controller.pending(round(seconds * SECOND))]
+
+    every = [("glide", "steer"), ("b", "section"), ("hit", "hit"), ("end", "end")]
+    assert waiting(1) == every == waiting(5.9)
+    assert waiting(6) == [every[3 - left] for left in (2, 1, 0)]
+    assert [waiting(seconds) for seconds in (8, 9, 20)] == [every[2:], every[3:], []]
+    glide = controller.pending(SECOND)[0].fields["energy"]
+    assert (glide.begin.seconds, glide.arrive.seconds) == (2, 6)
+    controller.forget_before(5 * SECOND)
+    assert controller.pending(5 * SECOND)[0].fields["energy"].begin.seconds == 5  # where it began is forgotten
+
+
+def test_an_ack_names_what_it_replaces() -> None:
+    controller = opened(8, mood="focus", bpm=120)
+
+    def asked(control_id: str, **control: Any) -> tuple[str, ...]:
+        return send(controller, SECOND, id=control_id, **control).replaces
+
+    assert asked("a", type="steer", set={"energy": 0.9}, over="4 bars", at="bar") == ()
+    assert asked("b", type="steer", set={"tension": 0.9}, at="bar") == ()
+    assert asked("c", type="steer", set={"energy": 0.1}, at="2 bars") == ("a",)  # which goes on until there
+    assert controller.beat_intent(7).energy > controller.beat_intent(4).energy > controller.beat_intent(8).energy == 0.1
+    assert asked("d", type="steer", set={"energy": 0.5, "tension": 0.2}, at="bar") == ("a", "b")
+    assert controller.beat_intent(8).energy == 0.1  # it was asked for later on
+    for control in ({"type": "hit", "at": "bar"}, {"type": "stinger", "name": "reveal", "at": "bar"},
+                    {"type": "section", "do": "next"}, {"type": "end", "at": "phrase"}):  # fmt: skip
+        assert (asked("one", **control), asked("other", **control)) == ((), ("one",))

@@ -227,7 +227,8 @@ def test_a_sudden_state_is_all_there_on_its_beat_and_a_hit_marks_it() -> None:
     before, after = (controller.beat_intent(each) for each in (beat - 1, beat))
     assert applied.effective.beat == 1 and controller.frame_of_beat(beat) == applied.effective.frame
     assert all(reach.arrive.frame <= applied.effective.frame for reach in applied.fields.values())
-    assert (after.section, after.bar_in_section, after.cue, after.energy) == ("A", 0, "hit", 0.9)
+    assert (after.section, after.bar_in_section, after.energy) == ("A", 0, 0.9)
+    assert [cue.frame for cue in controller.cues_over(applied.effective.frame + 1)] == [applied.effective.frame]
     assert before.style != after.style == controller.beat_intent(beat + 40).style
     assert before.bpm < after.bpm == controller.beat_intent(beat + 40).bpm
 
@@ -239,6 +240,16 @@ def test_a_cut_after_a_dwell_is_led_into_and_a_bridge_has_its_bar() -> None:
     assert states(controller)[1] == (8, "combat")
     go(controller, 9, "explore")
     assert states(controller)[2] == (16, "explore")
-    assert [controller.beat_intent(beat).cue for beat in (15, 16)] == ["fill", "hit"]
+    assert controller.beat_intent(15).cue == "fill"
+    assert controller.frame_of_beat(16) in [cue.frame for cue in controller.cues_over(controller.frame_of_beat(17))]
     go(controller, 22, "victory")
     assert states(controller)[3] == (28, "victory")
+
+
+def test_a_parameter_that_moves_while_a_state_waits_is_what_it_is_when_the_state_begins() -> None:
+    controller = begin()
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 0.2}}), SECOND)
+    go(controller, 5, "combat", at="phrase")
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 1}}), 3 * SECOND)
+    assert states(controller)[1] == (16, "combat")
+    assert [controller.intent(beat * BEAT).brightness for beat in (15, 16, 20, 40)] == [0.9] * 4

@@ -97,10 +97,10 @@ def test_stations_are_back_at_their_frame_however_the_server_ended(start: Any, t
         assert state["position"]["frame"] >= frame
         assert inside(again, station).first_block * 960 >= frame
         assert [entry.index for entry in inside(again, station).log] == [0, 1]
-        hear_on(again, station)
+        hear_on(again, station, 25)
         steer(again, other, 0.3)
         assert not inside(again, other).num_underruns and inside(again, other).first_block > 0
-        hear_on(again, other)
+        hear_on(again, other, 25)
         start.end(again)
 
 
@@ -226,6 +226,7 @@ def test_a_full_disk_is_one_line_and_what_was_not_written_is_written_later(
         full.setattr(os, "write", write_half)
         for index in range(3):
             records.add("a", Entry(index, index, parse_control(STEER)))
+            records.sync()
         records._thread.submit(int).result()
         assert (tmp_path / "a.jsonl").read_bytes().count(b"\n") == 1
     records.add("a", Entry(3, 3, parse_control(STEER)))

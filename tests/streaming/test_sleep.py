@@ -137,6 +137,45 @@ def test_nothing_is_left_of_one_that_is_deleted(server: Running, when: str) -> N
     assert not server.conductor._waking
 
 
+def copied(server: Running, station: dict[str, Any], **body: Any) -> dict[str, Any]:
+    answer = server.http.post(f"/v1/stations/{station['id']}/copies", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def test_a_copy_goes_on_from_where_the_station_was_and_does_not_disturb_it(server: Running) -> None:
+    station = server.open(energy=0.5)
+    steer(server, station, 0.9)
+    with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
+        audio.recv(10)
+        before, _ = read_pcm(audio, 25)
+        slot = copied(server, station, name="slot")
+        steer(server, station, 0.1)  # is not the copy's
+        after, _ = read_until_same(server, station, Sines(1), audio, 50)
+    assert before + after == list(range(before[0], after[-1] + 960, 960))
+    assert (slot["name"], slot["state"], slot["seed"]) == ("slot", "asleep", station["seed"])
+    assert before[-1] < slot["position"]["frame"] <= after[-1]
+    again = [copied(server, slot) for _ in range(2)]  # a saved game is begun more than once
+    steer(server, again[0], 0.3)
+    for copy, num_controls in ((again[0], 2), (again[1], 1), (slot, 1)):
+        assert len(inside(server, copy).log) == num_controls
+        assert slot["position"]["frame"] <= hear_on(server, copy)
+    assert inside(server, again[1]).first_block * 960 == slot["position"]["frame"]
+
+
+def test_a_copy_that_cannot_be_had_is_a_problem_and_leaves_nothing(server: Running) -> None:
+    station = server.open(name="desk")
+    path = f"{station['links']['self']}/copies"
+    assert server.http.post(path, json={"name": "desk"}).status_code == 409
+    assert server.http.post(path, json={"mood": "epic"}).status_code == 422
+    fall_asleep(server, station)
+    (file,) = sleepers(server)
+    file.unlink()
+    assert server.http.post(path, json={"name": "slot"}).status_code == 503
+    assert not sleepers(server) and len(server.conductor.stations) == 1
+    assert server.http.get("/v1/stations/slot").status_code == 404
+
+
 @pytest.mark.parametrize("when", ["asleep", "falling asleep", "awake again"])
 def test_the_death_of_its_engine_is_nothing_to_a_sleeper(server: Running, when: str) -> None:
     station = server.open(energy=0.5)

@@ -113,7 +113,9 @@ def stage() -> Stage:
 
 PAUSE, PLAY, RESTART = ({"type": "transport", "do": do} for do in ("pause", "play", "restart"))
 QUICK = {"type": "steer", "set": {"bpm": 190}, "over": 0, "at": "beat"}
-SLOW = {"type": "steer", "set": {"bpm": 70}, "over": "2 beats", "at": "beat"}
+CUT = {"type": "steer", "set": {"mood": "night", "bpm": 120}, "how": "cut", "at": "beat"}
+HALF = {"type": "transport", "do": "slow", "rate": 0.5, "over": "1 beat"}
+SLOW = {"type": "steer", "set": {"bpm": 70}, "over": "6 beats", "at": "beat"}
 
 
 def is_paused_for(stage: Stage, num_blocks: int) -> None:
@@ -128,6 +130,8 @@ MOVES: dict[str, Callable[[Stage], object]] = {
     "stall": lambda stage: stage.skip(40),
     "quicker": lambda stage: stage.apply(QUICK),
     "slower": lambda stage: stage.apply(SLOW),
+    "cut": lambda stage: stage.apply(CUT | {"id": str(stage.frame)}),
+    "slow motion": lambda stage: (stage.apply(HALF), stage.play(20), stage.apply(HALF | {"rate": 1})),
     "all at once": lambda stage: (stage.apply(SLOW), stage.skip(26), is_paused_for(stage, 3)),
     "stall in a pause": lambda stage: (stage.apply(PAUSE), stage.play(30), stage.skip(30), stage.apply(PLAY)),
     "brought back": lambda stage: (stage.keep(), is_paused_for(stage, 20), stage.play(3), stage.bring_back()),
@@ -180,6 +184,15 @@ def test_a_section_is_told_with_the_beat_that_begins_it(stage: Stage) -> None:
     sections = stage.last_word("section")
     assert len(sections) >= 2
     assert set(sections) <= beats
+
+
+def test_a_section_that_is_asked_for_is_told_where_it_begins(stage: Stage) -> None:
+    for to in ("A", "A", "break"):
+        stage.play(50)
+        ack = stage.apply({"type": "section", "do": "go", "to": to, "at": "beat"})
+        stage.play(45)
+        assert [event["name"] for event in stage.told if event["type"] == "section"][-1] == to
+        assert stage.last_word("section")[-1] == ack["effective_at"]["frame"] == ack["fields"]["section"]["frame"]
 
 
 def test_nothing_is_told_of_what_comes_after_the_end(stage: Stage) -> None:

@@ -325,6 +325,25 @@ def test_a_sleeper_goes_on_with_its_next_block_whenever_it_wakes(stage: Stage) -
     ring.close()
 
 
+@pytest.mark.parametrize(("num_missing", "num_left_out"), [(100, 0), (2000, 1000)])
+def test_a_sleeper_that_was_kept_too_early_is_made_unheard_until_where_it_was(
+    stage: Stage, num_missing: int, num_left_out: int
+) -> None:
+    script = stage.play(Costly(stage.clock, slot_s=0.01), [opening("one"), (BEGAN_S + 1.0, Sleep("one"))], 2.0)
+    woken_s, next_block = stage.clock.now_s, script.all(Slept)[0].next_block + num_missing
+    made_s = (num_missing - num_left_out) * 0.01
+    awake = opening("one", woken_s, resume=Resume(due_in_s=None, log=(), next_block=next_block), is_heard=True)
+    script = stage.play(Costly(stage.clock, slot_s=0.01), [awake], made_s + 2.0)
+    (opened,) = script.all(Opened)
+    first_tick = round((script.opened_s()["one"] + opened.due_in_s) / BLOCK_SECONDS)
+    assert woken_s + 0.9 * made_s < time_of(first_tick + next_block) < woken_s + made_s + 0.3
+    assert sum(each.entries[0].control.blocks for each in script.all(LeftOut)) == pytest.approx(num_left_out, abs=20)
+    ring = Ring(ring_path(stage.folder, "one"))
+    assert not any(ring.read(block) for block in range(next_block - 100, next_block))
+    assert all(ring.read(block) for block in range(next_block, next_block + 50))
+    ring.close()
+
+
 @pytest.mark.parametrize("damaged", [b"", b"\1" * 100, None])
 def test_a_damaged_sleeper_is_refused_and_out_of_the_way(stage: Stage, damaged: bytes | None) -> None:
     generator = Costly(stage.clock, slot_s=0.001)

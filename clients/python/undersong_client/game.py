@@ -7,6 +7,7 @@ all else happens.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Coroutine
@@ -15,6 +16,8 @@ from typing import Any, Self
 
 from undersong_client.music import At, Over, Undersong
 from undersong_client.player import Message
+
+log = logging.getLogger(__name__)
 
 _EVENTS = ("section", "state", "marker", "error", "gone", "back")
 _MAX_WAITING = 256
@@ -113,7 +116,9 @@ class Music:
         return self._do(self._undersong.control(kind, **fields))
 
     def _do(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        done = asyncio.run_coroutine_threadsafe(work, self._loop)
+        done.add_done_callback(_log_failure)
+        return done
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -146,6 +151,12 @@ class Music:
     @volume.setter
     def volume(self, gain: float) -> None:
         self._undersong.volume = gain
+
+
+def _log_failure(done: Future[Any]) -> None:
+    """For those who do not ask what became of their wish."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.warning("%s: %s", type(error).__name__, error)
 
 
 def _drained(waiting: deque[Message]) -> list[Message]:

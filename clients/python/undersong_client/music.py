@@ -117,7 +117,8 @@ class Undersong:
         self._tasks.append(asyncio.create_task(coroutine))
 
     async def close(self) -> None:
-        """Stop playing and leave the station; it goes on for others, or sleeps."""
+        """Stop playing and leave the station; it goes on for others, or sleeps. Nothing more is called back."""
+        self._callbacks.clear()
         for task in [*self._tasks, *self._background]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._background, return_exceptions=True)
@@ -363,6 +364,8 @@ class Undersong:
                 continue
             if kind == "status":
                 self.status = event
+                if event["state"] != "playing":
+                    self.player.take_back(event["position"]["frame"])
             elif kind in ("ack", "error"):
                 self._answer(event)
             self._emit(event)

@@ -31,6 +31,8 @@ _CALM_S = 30.0
 _TRIM = 0.003
 """How much faster or slower it plays to bring the buffer to its target: five cents, which nobody hears."""
 _TRIM_BEYOND_FRAMES = RATE * 50 // 1000
+_MAX_BEHIND_FRAMES = RATE // 2
+"""So far behind, after a sink that stood still, it does not run after the music: it comes in anew, on a beat."""
 _LATE_FRAMES = 2 * RATE
 """What was told later than this after its sound is no news."""
 _MAX_TOLD = 512
@@ -119,9 +121,22 @@ class Player:
                 if event["type"] != "beat" and late < _LATE_FRAMES:
                     self._passed.append(Passed(self._index - late, event))
                 return
+            if event["type"] == "beat":
+                self._forget_beats_from(event["frame"])
             self._told[_key(event)] = event
             while len(self._told) > _MAX_TOLD:
                 del self._told[next(iter(self._told))]
+
+    def take_back(self, frame: int) -> None:
+        """The music stands still: what was told for later than `frame` comes later, or never."""
+        with self._lock:
+            self._told = {key: event for key, event in self._told.items() if event["frame"] <= frame}
+
+    def _forget_beats_from(self, frame: int) -> None:
+        """A beat takes the place of those that were told for its frame or later."""
+        for key, event in list(self._told.items()):
+            if event["type"] == "beat" and event["frame"] >= frame:
+                del self._told[key]
 
     # --- the sink ----------------------------------------------------------------------------------------------------
 
@@ -180,6 +195,10 @@ class Player:
         num_frames = min(len(out), 0 if stretch is None else len(stretch) - FADE_FRAMES)
         if stretch is None or num_frames <= 0:
             self._go_to_bed(stretch)
+            self._target = min(round(self._target * 1.5), max(self._least_target, round(_MAX_TARGET_S * RATE)))
+            return 0
+        if len(stretch) > self._target + FADE_FRAMES + _MAX_BEHIND_FRAMES:
+            self._go_to_bed(stretch)
             return 0
         out[:num_frames] = stretch.take(num_frames)
         end = self._frame + num_frames
@@ -194,14 +213,14 @@ class Player:
     def _go_to_bed(self, stretch: Stretch | None) -> None:
         self._bed = Bed(self._recent, min(self._index, PAST_FRAMES), self._index, list(self._beats))
         if stretch is not None:
-            self._arriving.popleft()
             self._tail = stretch.take(min(FADE_FRAMES, len(stretch)))
+            if not len(stretch):
+                self._arriving.popleft()
         else:
             self._tail = self._recent(min(FADE_FRAMES, self._index))[::-1]
         self._return = None
         self.num_bridges += 1
         self._calm_since = self._index
-        self._target = min(round(self._target * 1.5), max(self._least_target, round(_MAX_TARGET_S * RATE)))
 
     def _bridge(self, out: Samples, bed: Bed) -> int:
         """Fill `out` from the bed up to the place where the stream comes back."""

@@ -333,6 +333,10 @@ namespace Undersong
                     _player.Tell(told);
                     continue;
                 }
+                if (type == "status" && (string)told["state"] != "playing")
+                {
+                    _player.TakeBack((long)told["position"]["frame"]);
+                }
                 lock (_lock)
                 {
                     if (type == "ack" && (string)told["id"] == _stateId)

@@ -19,6 +19,8 @@ namespace Undersong
         public const int BeatsPerBar = 4;
         private const int PastFrames = 16 * Rate;
         private const int PatienceFrames = 2 * Rate;
+        /// <summary>So far behind it does not run after the music: it comes in anew, on a beat.</summary>
+        private const int MaxBehindFrames = Rate / 2;
         private const int LateFrames = 2 * Rate;
         private const int MaxBufferFrames = 10 * Rate;
         private const int TrimBeyondFrames = Rate / 20;
@@ -145,7 +147,32 @@ namespace Undersong
                     }
                     return;
                 }
+                if ((string)told["type"] == "beat")
+                {
+                    // It takes the place of those that were told for its frame or later.
+                    Forget(other => (string)other["type"] == "beat" && (long)other["frame"] >= (long)told["frame"]);
+                }
                 _told[Key(told)] = told;
+            }
+        }
+
+        /// <summary>The music stands still: what was told for later than `frame` comes later, or never.</summary>
+        public void TakeBack(long frame)
+        {
+            lock (_lock)
+            {
+                Forget(told => (long)told["frame"] > frame);
+            }
+        }
+
+        private void Forget(Predicate<JObject> isOver)
+        {
+            foreach (string key in new List<string>(_told.Keys))
+            {
+                if (isOver(_told[key]))
+                {
+                    _told.Remove(key);
+                }
             }
         }
 
@@ -232,7 +259,7 @@ namespace Undersong
         {
             Stretch stretch = _arriving.Count > 0 ? _arriving.First.Value : null;
             int numFrames = stretch == null ? 0 : Math.Min(mostFrames, stretch.Count - FadeFrames);
-            if (numFrames <= 0)
+            if (numFrames <= 0 || stretch.Count > _target + FadeFrames + MaxBehindFrames)
             {
                 GoToBed(stretch);
                 return 0;
@@ -261,10 +288,13 @@ namespace Undersong
             _tail = new float[0];
             if (stretch != null)
             {
-                _arriving.RemoveFirst();
                 int num = Math.Min(FadeFrames, stretch.Count);
                 _tail = new float[Channels * num];
                 stretch.Take(_tail, 0, num);
+                if (stretch.Count == 0)
+                {
+                    _arriving.RemoveFirst();
+                }
             }
             _returnIndex = -1;
             NumBridges++;
@@ -312,13 +342,7 @@ namespace Undersong
             _hasBegun = true;
             _frame = _returnFrame;
             _meanBuffer = _target;
-            foreach (string key in new List<string>(_told.Keys))
-            {
-                if ((long)_told[key]["frame"] < _frame - LateFrames)
-                {
-                    _told.Remove(key);
-                }
-            }
+            Forget(told => (long)told["frame"] < _frame - LateFrames);
         }
 
         /// <summary>Where to leave the bed and with which frame: beat on beat, with about as much ready as wanted.</summary>

@@ -79,6 +79,7 @@ func _ready() -> void:
 	_http.timeout = 5.0
 	add_child(_http)
 	_output = AudioStreamPlayer.new()
+	_output.playback_type = AudioServer.PLAYBACK_TYPE_STREAM  # a page would play samples otherwise
 	add_child(_output)
 	if autoplay:
 		play()
@@ -317,6 +318,9 @@ func _hear(event: Variant) -> void:
 			acknowledged.emit(event)
 		"error":
 			refused.emit(event)
+		"status":
+			if event["state"] != "playing":
+				_player.take_back(int(event["position"]["frame"]))
 
 
 func _hang_up() -> void:

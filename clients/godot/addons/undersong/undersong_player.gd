@@ -11,6 +11,8 @@ const RATE := 48_000
 const FADE_FRAMES := 960
 const PAST_FRAMES := 16 * RATE
 const PATIENCE_FRAMES := 2 * RATE
+## So far behind it does not run after the music: it comes in anew, on a beat.
+const MAX_BEHIND_FRAMES := RATE / 2
 const LATE_FRAMES := 2 * RATE
 const MAX_BUFFER_FRAMES := 10 * RATE
 const LEAST_BED_FRAMES := RATE / 4
@@ -85,7 +87,20 @@ func tell(event: Dictionary) -> void:
 		if event["type"] != "beat" and late < LATE_FRAMES:
 			_passed.append({"index": index - late, "event": event})
 		return
+	if event["type"] == "beat":  # it takes the place of those told for its frame or later
+		_forget(func(other): return other["type"] == "beat" and other["frame"] >= event["frame"])
 	_told[_key(event)] = event
+
+
+## The music stands still: what was told for later than [param frame] comes later, or never.
+func take_back(frame: int) -> void:
+	_forget(func(event): return int(event["frame"]) > frame)
+
+
+func _forget(is_over: Callable) -> void:
+	for key: Variant in _told.keys():
+		if is_over.call(_told[key]):
+			_told.erase(key)
 
 
 ## How fast it should be played, to keep up with the server's clock.
@@ -140,7 +155,7 @@ func _choose_speed(num_frames: int) -> void:
 ## From the stream as far as it reaches; what is needed to fade out with stays there.
 func _play(most_frames: int) -> PackedVector2Array:
 	var num_frames := mini(most_frames, _stretch.size() - FADE_FRAMES)
-	if num_frames <= 0:
+	if num_frames <= 0 or _stretch.size() > _target + FADE_FRAMES + MAX_BEHIND_FRAMES:
 		_go_to_bed()
 		return PackedVector2Array()
 	var end := _frame + num_frames
@@ -164,7 +179,6 @@ func _take(num_frames: int) -> PackedVector2Array:
 func _go_to_bed() -> void:
 	_make_bed()
 	_tail = _take(mini(FADE_FRAMES, _stretch.size()))
-	_stretch.clear()
 	_is_bed = true
 	_return_index = -1
 	num_bridges += 1
@@ -273,9 +287,7 @@ func _come_back() -> void:
 	_frame = _return_frame
 	_is_bed = false
 	_mean_buffer = _target
-	for key: Variant in _told.keys():
-		if int(_told[key]["frame"]) < _frame - LATE_FRAMES:
-			_told.erase(key)
+	_forget(func(event): return int(event["frame"]) < _frame - LATE_FRAMES)
 
 
 ## Where to leave the bed and with which frame: beat on beat, with about as much ready as wanted.
