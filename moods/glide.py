@@ -110,6 +110,10 @@ class Track:
         is_taken = index < len(self.ramps) and self.ramps[index].beat == ramp.beat
         self.ramps[index : index + is_taken] = [ramp]
 
+    def end_at(self, beat: float) -> None:
+        """Take out the ramps that begin after `beat`."""
+        self.ramps = [ramp for ramp in self.ramps if ramp.beat <= beat]
+
     def replaced_by(self, ramp: Ramp) -> Ramp | None:
         """The ramp that would go on at the beat where another begins."""
         other = self.ramp_at(ramp.beat)

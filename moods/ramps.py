@@ -125,9 +125,11 @@ class Ramps:
         ]
 
     def drive(self, fields: MoodFields, smooth_s: float, edge: Edge) -> Change | None:
-        """Let fields follow at once: level and colour over so many seconds, notes from the next beat on."""
+        """Let fields follow at once, and take back what was to become of them later: level and colour over so many
+        seconds, notes from the next beat on."""
         ramps = self._steered(Steer(set=fields, at="now"), edge)
         for name, ramp in ramps:
+            self._course.tracks[name].end_at(ramp.beat)
             if name in COLOUR_TRACKS:
                 ramp.span = Span(smooth_s)
         return self._insert(ramps)

@@ -14,12 +14,12 @@ from engine.config import EngineConfig
 from engine.generator import Generator
 from engine.performance import Ack, Performance, step
 from engine.render import begin, perform
-from engine.take import Take
+from engine.take import Entry, Take
 from moods.control import parse_control
 from moods.controller import LEAD_FRAMES
 from moods.harmony import PITCH_CLASSES, SCALES, parse_key
 from moods.intent import LAYERS
-from moods.opening import Opening
+from moods.opening import Opening, parse_opening
 from tests.signals import centroid_hz, lufs, noise, rms_db, sine
 
 SLOTS = 8
@@ -49,9 +49,9 @@ class Stage:
     def open(self, seed: int = 1, **fields: object) -> Performance:
         return self._enter(Performance(self.generator, len(self.performances), Opening(**fields), seed))
 
-    def restore(self, performance: Performance, snapshot: dict) -> Performance:
+    def restore(self, performance: Performance, snapshot: dict, opening: Opening | None = None) -> Performance:
         """Another performance that goes on from a snapshot of `performance`."""
-        opening = Opening()  # only a restart would read it
+        opening = opening or Opening()  # only a restart would read it, and states
         return self._enter(Performance.restore(self.generator, len(self.performances), opening, snapshot))
 
     def _enter(self, performance: Performance) -> Performance:
@@ -165,6 +165,39 @@ def test_a_cut_is_struck_on_its_frame_and_as_well_after_a_restart(stage: Stage, 
     assert rms_db(sound[-SAMPLE_RATE:]) > rms_db(sound[: SAMPLE_RATE // 2]) + 2
     again, _ = struck_from(stage, stage.restore(pair[1], saved), left_s + 2.5)
     assert np.array_equal(again, sound)
+
+
+def test_states_and_parameters_are_the_same_music_again(stage: Stage) -> None:
+    states = {"calm": {"mood": "night", "bpm": 120}, "combat": {"mood": "epic", "energy": 0.9}}
+    danger = {"to": [{"field": "brightness", "curve": [[0, 0.2], [1, 0.9]]}]}
+    opening = parse_opening({"states": states, "initial": "calm", "parameters": {"danger": danger}})
+    performance = stage.open(**{name: getattr(opening, name) for name in opening.model_fields_set})
+    entries: list[Entry] = []
+
+    def ask(**control: object) -> Ack:
+        entry = Entry(performance.num_controls, performance.next_block, parse_control(control))
+        ack = performance.apply(entry.control)
+        entries.extend([] if ack.is_idle else [entry])
+        return ack
+
+    first = stage.play(0.5, performance)
+    ack = ask(type="state", name="combat")
+    began, led_to = ack.effective.frame, min(reach.begin.frame for reach in ack.fields.values())
+    assert ask(type="state", name="combat").is_idle
+    second = stage.play(1.0, performance)
+    ask(type="parameter", set={"danger": 0.8})
+    assert ask(type="parameter", set={"danger": 0.81}).is_idle
+    kept = performance.snapshot()
+    third = stage.play(1.5, performance)
+    assert len(entries) == performance.num_controls == 2
+    restored = stage.restore(performance, kept, opening)
+    assert np.array_equal(stage.play(1.5, restored), third)
+    again = stage._enter(Performance.of(stage.generator, len(stage.performances), Take(opening, 1, tuple(entries))))
+    assert np.array_equal(stage.play(3.0, again), np.concatenate([first, second, third]))
+    calm = stage.open(**{name: getattr(opening, name) for name in opening.model_fields_set})
+    untouched, heard = stage.play(3.0, calm), np.concatenate([first, second, third])
+    assert SAMPLE_RATE < led_to < began and np.array_equal(untouched[:led_to], heard[:led_to])
+    assert rms_db(heard[began:]) > rms_db(untouched[began:]) + 3
 
 
 def test_louder_and_brighter_when_asked(stage: Stage) -> None:

@@ -6,12 +6,13 @@ const LONGEST_SLEEP_MS = 100;
 const TOO_LATE_MS = 250;
 const SAME_FRAMES = 4800;
 
+const isBeat = ({ type }) => type === "beat" || type === "bar";
+
 /** Whether `news` takes the place of `old`, which was told before and is not over: the last word counts. What carries
     `moment_ms` is a bed's, and no word of the station's. */
 function replaces(news, old) {
   if (news.type !== old.type || "moment_ms" in news !== "moment_ms" in old) return false;
-  if (news.type === "beat" || news.type === "bar")
-    return old.bar > news.bar || (old.bar === news.bar && old.beat >= news.beat);
+  if (isBeat(news)) return old.bar > news.bar || (old.bar === news.bar && old.beat >= news.beat);
   if (news.type === "marker") return news.id === old.id && news.name === old.name;
   return old.frame >= news.frame || old.name === news.name;
 }
@@ -79,7 +80,8 @@ export class Agenda {
           next_ms = Math.min(next_ms, wait_ms);
         } else {
           told.add(entry);
-          if (now_ms - at_ms < TOO_LATE_MS && !this.isHidden(event, at_ms)) due.push([entry.listener, event]);
+          const isOver = isBeat(event) && now_ms - at_ms > TOO_LATE_MS; // nobody dances to it any more
+          if (!isOver && !this.isHidden(event, at_ms)) due.push([entry.listener, event]);
         }
       }
       if (at_ms > now_ms) return true;

@@ -111,6 +111,7 @@ class Deck:
         return not self._can_play.is_set()
 
     def _hold(self) -> None:
+        self.station.is_held = True  # also where it was just released, and has not yet fallen asleep
         if self._holding is None or self._holding.done():
             self._holding = asyncio.create_task(self._conductor.hold(self.station))
 

@@ -25,7 +25,7 @@ from streaming.errors import BadMessage, EngineUnavailable, StreamingError, TooM
 from streaming.journal import about
 from streaming.lyria import protocol
 from streaming.lyria.deck import Deck, Source
-from streaming.lyria.protocol import Asked, MusicConfig, Playback, Setup
+from streaming.lyria.protocol import Asked, MusicConfig, Playback, Prompts, Setup
 from streaming.lyria.wishes import Fields, Wishes, moved
 from streaming.messages import LiveMessage
 from streaming.reading import read_asked
@@ -36,9 +36,10 @@ log = logging.getLogger(__name__)
 FRAME_BYTES = 2 * CHANNELS
 CHUNK_BYTES = 5 * BLOCK_FRAMES * FRAME_BYTES
 """100 ms to a chunk, but for one with which something begins: that is as short as it can be."""
-_STEER_S = 0.1
+_STEER_S = 0.05
 """How often the music is steered at most: a stream of weights is a glide from each to the next."""
 _AGAIN_S = 0.5
+_READING_S = 0.1
 _MAX_REASON_BYTES = 123
 _OUT = np.cos(np.linspace(0, np.pi / 2, BLOCK_FRAMES, dtype=np.float32))[:, None]
 """Amplitude of what a new context takes the place of, over one block; that of what comes is its mirror image."""
@@ -159,8 +160,9 @@ class Session:
 
     async def _begin(self, ahead_blocks: int) -> None:
         """Begin a context: at once, or in the place of the one that plays."""
-        wishes = self._wishes = self._wishes.afresh()
-        fields = await self._read(wishes)
+        self._wishes = self._wishes.afresh()
+        wishes = replace(self._wishes, prompts=await _read_in_time(self._wishes.prompts))
+        fields = wishes.fields()
         opening = wishes.opening(fields)
         try:
             station = await self._conductor.open_station(opening, kind="lyria", ahead_blocks=ahead_blocks)
@@ -174,6 +176,7 @@ class Session:
         if self._next_deck is not None:
             self._next_deck.close()
         self._next_deck = deck
+        self._has_wished.set()  # what was not read in time, or asked meanwhile, the music comes to
         if self._deck is None:
             self._change_decks()
         else:
@@ -198,24 +201,21 @@ class Session:
 
     # --- steering ----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    async def _read(wishes: Wishes) -> Fields:
-        for prompt in wishes.prompts:
-            await read_asked(resolve_prompt, prompt.text)
-        return wishes.fields()
-
     async def _steer(self) -> None:
         """Ask of the station what is wished, the latest only, and again what it could not take."""
         while True:
             await self._has_wished.wait()
             self._has_wished.clear()
-            wishes, deck = self._wishes, self._next_deck or self._deck
-            fields = await self._read(wishes)
+            wishes = self._wishes
+            for prompt in wishes.prompts:
+                await read_asked(resolve_prompt, prompt.text)
+            fields, deck = wishes.fields(), self._next_deck or self._deck
             if deck is None or deck.is_paused:  # it begins with them, or goes on with them
                 continue
-            pause_s = _STEER_S
+            change = moved(fields, deck.fields)
+            pause_s = _STEER_S if change else 0.0
             try:
-                await self._ask(deck, wishes, moved(fields, deck.fields))
+                await self._ask(deck, wishes, change)
             except StreamingError as error:
                 log.info("control refused", extra=about(station=deck.station.id, code=error.code, detail=error.detail))
                 pause_s = _AGAIN_S
@@ -262,10 +262,10 @@ class Session:
                 if (following := self._deck) is not None and (first := await following.next_chunk()) is not None:
                     deck, chunk, pcm = following, first, pcm + first.pcm * _OUT[::-1]
             last, source = source, deck.source(chunk)
-            if source is not last:
-                if pending is not None:
-                    await self._send(pending)
-                pending, self._begins = None, True
+            if pending is not None and (pending.deck is not deck or pending.source != source):
+                await self._send(pending)
+                pending = None
+            self._begins |= source != last
             pending = pending or _Pending(deck, source, chunk.frame)
             pending.samples += to_s16le(pcm)
             if self._begins or self._deck is None or len(pending.samples) >= CHUNK_BYTES:
@@ -287,6 +287,17 @@ class _Pending:
     source: Source
     frame: int
     samples: bytearray = field(default_factory=bytearray)
+
+
+async def _read_in_time(prompts: Prompts) -> Prompts:
+    """Those that are understood as soon as music is to begin: the first sentence of all takes a second or two."""
+    num_read = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READING_S):
+            for prompt in prompts:
+                await asyncio.shield(read_asked(resolve_prompt, prompt.text))
+                num_read += 1
+    return prompts[:num_read]
 
 
 async def _end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

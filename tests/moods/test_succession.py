@@ -125,6 +125,7 @@ def test_a_state_comes_back_by_itself_and_with_previous() -> None:
     go(controller, 15, "victory", id="v")
     assert states(controller) == [(0, "explore"), (6, "combat"), (16, "victory"), (32, "combat")]
     assert controller.beat_intent(16).stinger == ("success", 0.0)
+    assert [(cue.stinger, cue.id) for cue, _ in controller.cues_within(14, 18)] == [("success", "v")]
     go(controller, 25, "explore")
     assert states(controller)[3:] == [(28, "explore")]
     go(controller, 30, PREVIOUS)
@@ -244,3 +245,12 @@ def test_a_cut_after_a_dwell_is_led_into_and_a_bridge_has_its_bar() -> None:
     assert controller.frame_of_beat(16) in [cue.frame for cue in controller.cues_over(controller.frame_of_beat(17))]
     go(controller, 22, "victory")
     assert states(controller)[3] == (28, "victory")
+
+
+def test_a_parameter_that_moves_while_a_state_waits_is_what_it_is_when_the_state_begins() -> None:
+    controller = begin()
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 0.2}}), SECOND)
+    go(controller, 5, "combat", at="phrase")
+    controller.apply(parse_control({"type": "parameter", "set": {"danger": 1}}), 3 * SECOND)
+    assert states(controller)[1] == (16, "combat")
+    assert [controller.intent(beat * BEAT).brightness for beat in (15, 16, 20, 40)] == [0.9] * 4

@@ -125,7 +125,9 @@ async def _use_python_sdk(address: str) -> None:
 
         heard = await chunks(5 * CHUNK_FRAMES)
         assert heard[0].mime_type == "audio/l16;rate=48000;channels=2"
-        source = heard[0].source_metadata
+        while not heard[-1].source_metadata.client_content.weighted_prompts:  # they may still have to be read
+            heard += await chunks(1)
+        source = heard[-1].source_metadata
         assert source.music_generation_config == config
         assert [prompt.weight for prompt in source.client_content.weighted_prompts] == [1.0, -0.5]
         await session.set_weighted_prompts([types.WeightedPrompt(text="Piano")])

@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import socket as sockets
+import threading
 import time
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
+from moods.prompt import Prompt, resolve_prompt
 from streaming.encoders.pcm import to_s16le
 from streaming.lyria import deck, session
 from tests.streaming.conftest import Running, dial
@@ -74,7 +76,7 @@ def test_what_was_asked_is_told_with_the_music_that_is_made_from_it(server: Runn
         client.prompts(Piano=2.0)
         client.config(bpm=90, density=0.5)
         client.do("PLAY")
-        source = client.chunk()["sourceMetadata"]
+        source = client.until(lambda chunk: "Piano" in json.dumps(chunk["sourceMetadata"]))["sourceMetadata"]
         assert source["clientContent"]["weightedPrompts"] == [{"text": "Piano", "weight": 2.0}]
         assert source["musicGenerationConfig"] == {"bpm": 90, "density": 0.5}
         assert type(source["musicGenerationConfig"]["bpm"]) is int
@@ -102,7 +104,8 @@ def test_a_pause_holds_the_music_to_the_sample(server: Running) -> None:
                 client.take(message)
             assert not client.silence(0.1)
             client.prompts(epic=1.0)
-            client.do("PLAY")
+            for control in ("PLAY", "PAUSE", "PLAY"):
+                client.do(control)
         client.hear(SAMPLE_RATE // 4)
         assert_is_the_take(server, client)
 
@@ -265,6 +268,26 @@ def test_other_addresses_and_plain_requests_are_not(server: Running) -> None:
     assert refused.value.response.status_code == 422
 
 
+def test_music_does_not_wait_for_a_prompt_that_takes_long_to_read(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_read = threading.Event()
+
+    def slowly(text: str) -> Prompt:
+        may_read.wait(20)
+        return resolve_prompt(text)
+
+    monkeypatch.setattr(session, "resolve_prompt", slowly)
+    with playing(server) as client:
+        client.prompts(epic=1.0)
+        client.do("PLAY")
+        assert client.chunk()["sourceMetadata"]["clientContent"]["weightedPrompts"] == []
+        may_read.set()
+        client.until(lambda chunk: "epic" in json.dumps(chunk["sourceMetadata"]))
+        (station,) = stations(server)
+        assert station["heading"]["energy"] == pytest.approx(resolve_prompt("epic").point.energy, abs=0.01)
+
+
 async def test_what_forgets_that_it_was_cancelled_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `asyncio.wait_for` does in Python 3.11 where an answer comes at that moment."""
     monkeypatch.setattr(session, "_AGAIN_S", 0.01)
@@ -340,7 +363,7 @@ def test_whatever_ends_the_station_is_told(server: Running) -> None:
 def test_messages_are_as_short_as_every_client_takes(server: Running) -> None:
     """A client of the Python SDK takes no message above 1 MiB, whatever was asked is told in it."""
     with playing(server) as client:
-        client.send(clientContent={"weightedPrompts": [{"text": "x" * 990, "weight": 1.5}] * 60})
+        client.send(clientContent={"weightedPrompts": [{"text": "lofi " * 198, "weight": 1.5}] * 60})
         client.do("PLAY")
         for _ in range(6):
             chunk = client.chunk()
