@@ -228,7 +228,9 @@ class Succession:
             how=passage.how,
             id=entrance.key,
         )
-        changes = self._ask(steer, edge if is_sudden or is_now else there)
+        # However long it has to wait for its dwell: nobody asked for so late a second.
+        late = edge._replace(ahead_s=there.frame / FRAMES_PER_SECOND)
+        changes = self._ask(steer, late if is_sudden else edge if is_now else there)
         if state.section is not None:
             changes += self._ask(Section(do="go", to=state.section, at="beat", id=entrance.key), there)
         elif left is not None and left.hold and passage.how == "glide":

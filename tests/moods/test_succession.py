@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from moods.control import parse_control
+from moods.control import Control, Steer, parse_control
 from moods.controller import Applied, Controller
 from moods.errors import BadControl, UnknownParameter, UnknownState
 from moods.opening import parse_opening
+from moods.part import Change, Edge
+from moods.pivot import Pivots
 from moods.states import PREVIOUS
 
 SECOND = 48_000
@@ -254,3 +256,46 @@ def test_a_parameter_that_moves_while_a_state_waits_is_what_it_is_when_the_state
     controller.apply(parse_control({"type": "parameter", "set": {"danger": 1}}), 3 * SECOND)
     assert states(controller)[1] == (16, "combat")
     assert [controller.intent(beat * BEAT).brightness for beat in (15, 16, 20, 40)] == [0.9] * 4
+
+
+@pytest.mark.parametrize("how", [None, "glide", "cut", "bridge"])
+@pytest.mark.parametrize("over", [None, 0, "4 bars"])
+def test_whatever_control_and_row_say_of_how_and_over_is_refused_where_it_is_read_or_goes_there(
+    how: str | None, over: float | str | None
+) -> None:
+    rows: list[dict[str, Any]] = [{}, {"bridge": True}, {"over": "1 bar"}, {"how": "cut"}, {"how": "glide", "over": 2}]
+    asked = {"type": "state", "name": "combat", "how": how, "over": over}
+    if how in ("cut", "bridge") and over is not None:
+        with pytest.raises(BadControl, match=f'over is given with how "{how}"; only a glide takes time'):
+            parse_control(asked)
+        return
+    for row in rows:
+        controller = begin(transitions=[{"to": "combat"} | row])
+        assert controller.apply(parse_control(asked), SECOND).fields["state"].begin.beat == 1
+        assert states(controller)[-1][1] == "combat"
+
+
+def test_a_state_that_cannot_be_gone_to_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = begin()
+    go(controller, 6, "combat", at="phrase")
+    beats, before = [controller.beat_intent(beat) for beat in range(40)], controller.snapshot()
+
+    def refuse(part: Pivots, control: Control, edge: Edge) -> Change | None:
+        if isinstance(control, Steer):
+            raise BadControl("there is no way there")
+        return None
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pivots, "apply", refuse)
+        with pytest.raises(BadControl, match="no way there"):
+            go(controller, 7, "victory")
+    assert controller.snapshot() == before
+    assert [controller.beat_intent(beat) for beat in range(40)] == beats
+
+
+def test_a_cut_waits_for_a_dwell_however_long_it_is() -> None:
+    states = {"slow": {"bpm": 40, "min_dwell": "600 bars"}, "fast": {"bpm": 200}}
+    controller = begin(states=states, transitions=[{"to": "fast", "how": "cut"}], initial="slow", parameters={})
+    controller.apply(parse_control({"type": "transport", "do": "slow", "rate": 0.25}), 0)
+    applied = controller.apply(parse_control({"type": "state", "name": "fast"}), SECOND)
+    assert applied.fields["state"].begin.bar == 601
