@@ -6,7 +6,7 @@ Remembers the course from the last `forget_before` on, whatever the length of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -280,7 +280,8 @@ class Controller:
 
     def cues_within(self, first_beat: int, last_beat: int) -> list[tuple[Cue, Position]]:
         """The hits and stingers that sound on the beats `first_beat` … `last_beat`, and where."""
-        return [(cue, self.position(self._cues.frame_of(cue))) for cue in self._cues.within(first_beat, last_beat)]
+        cues = [replace(cue, id=self._told_id(cue.id)) for cue in self._cues.within(first_beat, last_beat)]
+        return [(cue, self.position(self._cues.frame_of(cue))) for cue in cues]
 
     def find_stinger(self, name: str) -> StingerFigure:
         """The figure of a stinger that is under way."""
@@ -402,7 +403,8 @@ class Controller:
         at = getattr(control, "at", None)
         if not isinstance(at, Marker):
             return control
-        named = [*self._marked, *self._cues.named()]
+        waiting = [(self._told_id(each), where) for each, where in self._cues.named()]
+        named = [*self._marked, *((name, where) for name, where in waiting if name is not None)]
         frames = [where for name, where in named if name == at.marker]
         if not frames:
             known = dict.fromkeys(name for name, _ in named)

@@ -212,7 +212,8 @@ class Cues:
         frame = self.frame_of(planned)
         fields = {"hit" if planned.stinger is None else "stinger": at_once(frame)}
         if planned.fill_beat is not None:
-            fields["pickup"] = Reach(self._clock.frame_of_beat(planned.fill_beat), frame)
+            fill_beat = max(self._clock.oldest_beat, planned.fill_beat)
+            fields["pickup"] = Reach(self._clock.frame_of_beat(fill_beat), frame)
         return fields
 
     def _plan(self, control: Hit | Stinger, edge: Edge) -> Cue:

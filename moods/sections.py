@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, NO_RECALL, Recall
 
 _ROUND_BARS = 2 * BARS_PER_PHRASE
 """A section that stays comes round after so many bars at least."""
+_NUM_KEPT = 8
+"""Statements of themes that are kept as they were made last."""
 _KEPT_BEATS = (THEME_BARS + 32) * BEATS_PER_BAR
 
 
@@ -79,6 +81,7 @@ class Sections:
     def __init__(self, form: Form, seed: int) -> None:
         self._form, self._seed = form, seed
         self.end_beat, self.outro_bar = form.end_beat, form.outro_bar
+        self._statements: dict[tuple[int, tuple[int, int] | None], Sequence[Recall]] = {}
         self._heard: list[Heard] = []  # from the first that was asked for on, or the oldest remembered
         self.turns: list[Turn] = []
         """Those that may still be taken back, and some that are over, by beat, then in the order of asking."""
@@ -127,7 +130,8 @@ class Sections:
         end_bar = bar + 1
         while self.section_beat(end_bar * BEATS_PER_BAR) == first:
             end_bar += 1
-        return first, self.section_beat(end_bar * BEATS_PER_BAR)
+        end = self.section_beat(end_bar * BEATS_PER_BAR)
+        return first, end if end > beat else end_bar * BEATS_PER_BAR  # an outro lies over what goes on
 
     def begins_phrase(self, beat: int) -> bool:
         """Phrases are counted from where their section begins."""
@@ -202,13 +206,19 @@ class Sections:
 
     def _stated(self, first_bar: int, number: int, theme: tuple[int, int] | None) -> Recall:
         """Bar `number` of a theme that begins at `first_bar`: a new one, or one that was heard."""
-        rng = random.Random(f"live/{self._seed}/{first_bar}")
-        if theme is None:
-            return first_statement(rng, number + 1)[number]
-        if number % max(theme[1], BARS_PER_PHRASE) >= theme[1]:
+        if theme is not None and number % max(theme[1], BARS_PER_PHRASE) >= theme[1]:
             return NO_RECALL
-        source = (theme[0], max(theme[1], BARS_PER_PHRASE))
-        return return_of(rng, *source, first_bar, number + 1)[number]
+        recalls = self._statements.get((first_bar, theme), ())
+        if number >= len(recalls):
+            rng, num_bars = random.Random(f"live/{self._seed}/{first_bar}"), number + _ROUND_BARS
+            if theme is None:
+                recalls = first_statement(rng, num_bars)
+            else:
+                recalls = return_of(rng, theme[0], max(theme[1], BARS_PER_PHRASE), first_bar, num_bars)
+            if len(self._statements) >= _NUM_KEPT:
+                self._statements.clear()
+            self._statements[first_bar, theme] = recalls
+        return recalls[number]
 
     def _bar_heard(self, seed_bar: int, before_beat: int) -> int | None:
         """Where a bar of the seed's form was heard last before a beat; None: it was left out."""

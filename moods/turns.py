@@ -83,7 +83,7 @@ class Turns:
         arrive = clock.frame_of_beat(self._form.section_of(turn.beat)[1]) if turn.do == "leave" else frame
         fields = {"section": Reach(frame, arrive)}
         if turn.fill_beat is not None:
-            fields["fill"] = Reach(clock.frame_of_beat(turn.fill_beat), frame)
+            fields["fill"] = Reach(clock.frame_of_beat(max(clock.oldest_beat, turn.fill_beat)), frame)
         return fields
 
     def pending(self, frame: int) -> Iterator[Pending]:

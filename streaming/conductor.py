@@ -245,7 +245,7 @@ class Conductor:
 
     def _begin_record(self, station: Station) -> None:
         if station.outlasts_server:
-            self._records.begin(station.id, station.opening, station.seed, station.playing())
+            self._records.begin(station.id, station.opening, station.seed)
             for entry in station.log:
                 self._records.add(station.id, entry)
 

@@ -20,15 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from engine.audio import BLOCK_FRAMES
 from engine.take import Entry, read_control
+from moods.controller import Controller
 from moods.errors import shown
 from moods.opening import Opening, parse_opening
+from streaming.engines.told import mood_message
 from streaming.errors import BadConfig
 from streaming.journal import about
-from streaming.messages import Playing
+from streaming.messages import Place, Playing
 from streaming.scratch import make_private_folder
 
 log = logging.getLogger(__name__)
@@ -101,11 +103,11 @@ class Records:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def begin(self, station_id: str, opening: Opening, seed: int, playing: Playing) -> None:
+    def begin(self, station_id: str, opening: Opening, seed: int) -> None:
         """Begin a record."""
         asked = {field: value for field, value in opening.asked().items() if field not in ("seed", "name")}
         header = {"type": "station", "version": VERSION, "id": station_id, "name": opening.name, "seed": seed}
-        self._append(station_id, header | {"opening": asked, "playing": playing})
+        self._append(station_id, header | {"opening": asked})
         self.sync()
 
     def rename(self, station_id: str, name: str | None) -> None:
@@ -239,13 +241,12 @@ class Records:
             entries.append(Entry(row["index"], row["frame"] // BLOCK_FRAMES, read_control(row["done"])))
         if len(whole) < len(content):  # the server was killed over its last line
             os.truncate(path, len(whole))
-        at = self._read_place(path.with_suffix(_PLACE)) or {"block": 0, "playing": header["playing"], "is_heard": False}
-        return Record(
-            station_id, name, parse_opening(header["opening"]), int(header["seed"]), tuple(entries),
-            # What was done later than it was last seen has been acknowledged.
-            max(int(at["block"]), entries[-1].block if entries else 0),
-            _PLAYING.validate_python(at["playing"]), bool(at["is_heard"]),
-        )  # fmt: skip
+        opening, seed = parse_opening(header["opening"]), int(header["seed"])
+        at = self._read_place(path.with_suffix(_PLACE)) or {"block": 0, "playing": None, "is_heard": False}
+        # What was done later than it was last seen has been acknowledged.
+        block = max(int(at["block"]), entries[-1].block if entries else 0)
+        playing = _read_playing(at["playing"], opening, seed)
+        return Record(station_id, name, opening, seed, tuple(entries), block, playing, bool(at["is_heard"]))
 
     def _read_place(self, path: Path) -> dict[str, Any] | None:
         """None where a power cut has left nothing of it: what an engine has kept says where it was."""
@@ -263,6 +264,16 @@ class Records:
         for path in self._folder.iterdir():
             if path.stem not in known and path.suffix in (_PLACE, ".asleep", ".partial", ".at-partial"):
                 path.unlink(missing_ok=True)
+
+
+def _read_playing(playing: object, opening: Opening, seed: int) -> Playing:
+    """How it played; as it began where that is not told as we tell it, until an engine says better."""
+    try:
+        return _PLAYING.validate_python(playing)
+    except ValidationError:
+        begun = Controller(opening, seed).intent(0)
+        mood, at_first = mood_message(begun), Place(frame=0, seconds=0.0, bar=1, beat=1, bpm=begun.bpm)
+        return Playing(state="playing", mood=mood, heading=mood, position=at_first, pending=[])
 
 
 def _lock(folder: Path) -> int:

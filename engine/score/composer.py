@@ -271,8 +271,9 @@ class Composer:
         self._conditions[1, slots] = wanted
         is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
         write_rules(rules, slots, asked, is_arrival)
-        # A figure is heard as one as long as the harmony waits for it.
+        # A figure is heard as one as long as the harmony waits for it; a chord that the key has not any more is left.
         is_waiting = (asked["stinger_beats"] > 0) & (asked["beats_to_end"] == NEVER) & ~is_arrival
+        is_waiting &= rules.chords[slots, rows.chord[slots]]
         waiting = slots[is_waiting]
         rules.may_change_chord[waiting] = False
         rules.chords[waiting] = np.arange(NUM_CHORDS) == rows.chord[waiting, None]

@@ -30,7 +30,8 @@ const game = {
   shades: [],
   beat: null,
   swing: 0,
-  victoryBars: 0,
+  /** The bar with which a victory is over. */
+  calmFrom: Infinity,
   target: null,
   held: new Set(),
 };
@@ -80,8 +81,10 @@ function onBeat(beat) {
   for (const shade of game.shades) step(shade);
 }
 
-function onBar() {
-  if (game.state === "victory" && ++game.victoryBars > VICTORY_BARS) awake();
+function onBar({ bar }) {
+  if (game.state !== "victory") return;
+  game.calmFrom = Math.min(game.calmFrom, bar + VICTORY_BARS);
+  if (bar >= game.calmFrom) awake();
 }
 
 /** How far the beat is: 1 on it, falling to 0 until the next. */
@@ -109,7 +112,7 @@ function awake() {
     y: 1 + 2 * index,
     isAwake: false,
   }));
-  game.victoryBars = 0;
+  game.calmFrom = Infinity;
   enter("calm");
 }
 

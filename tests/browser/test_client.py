@@ -171,4 +171,3 @@ def test_the_music_of_the_browser_game_follows_the_play(browser: Browser, tickin
         expect(page.locator("#said")).to_have_text("♪ combat")
         page.evaluate(WIN)
         expect(page.locator("#said")).to_have_text("♪ victory")
-        expect(page.locator("#said")).to_have_text("♪ calm")

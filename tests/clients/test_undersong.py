@@ -65,6 +65,7 @@ async def test_a_wire_that_is_cut_is_bridged_and_the_music_comes_back(server: Ru
             music.on(kind, lambda event: told.append(event["type"]))
         music.on_beat(beats.append)
         await until(lambda: len(beats) > 8)
+        tape.blocks.clear()  # a busy machine may stammer before there is a bar to go on with
         wire.cut()
         await until(lambda: music.player.is_bridging and told == ["gone"])
         with pytest.raises(Unreachable, match="is not there now"):
@@ -130,6 +131,7 @@ def test_a_game_finds_its_music_when_the_server_comes_and_again_after_a_restart(
 
         until_heard(6)
         assert music.steer(energy=0.2).result(10)["type"] == "ack"
+        tape.blocks.clear()
         before = first.http.get("/v1/stations/inn").json()
         first.call(first._stop())
         while music.is_connected:

@@ -139,12 +139,16 @@ def test_reads_are_pure(seed: int) -> None:
     assert reads(quiet, *span) == reads(watched, *span)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_restored_controller_answers_and_steers_alike(seed: int) -> None:
-    original, forgetful, copy = opened(seed), opened(seed), opened(seed)
+PIECE = {"timeline": {"duration": 70, "mood": "sport", "sections": [{"at": 40, "mood": "night", "over": 1.5}]}}
+
+
+@pytest.mark.parametrize("opening", [{"mood": "focus"}, PIECE], ids=["endless", "piece"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_restored_controller_answers_and_steers_alike(seed: int, opening: dict[str, Any]) -> None:
+    original, forgetful, copy = (opened(seed, **opening) for _ in range(3))
     for obj, frame in random_story(seed):
         forgetful.forget_before(frame)
-        copy = Controller.restore(json.loads(json.dumps(copy.snapshot())))
+        copy = Controller.restore(json.loads(json.dumps(copy.snapshot())), parse_opening(opening))
         copy.forget_before(frame)
         outcomes = []
         for controller in (original, forgetful, copy):

@@ -125,6 +125,7 @@ def test_a_state_comes_back_by_itself_and_with_previous() -> None:
     go(controller, 15, "victory", id="v")
     assert states(controller) == [(0, "explore"), (6, "combat"), (16, "victory"), (32, "combat")]
     assert controller.beat_intent(16).stinger == ("success", 0.0)
+    assert [(cue.stinger, cue.id) for cue, _ in controller.cues_within(14, 18)] == [("success", "v")]
     go(controller, 25, "explore")
     assert states(controller)[3:] == [(28, "explore")]
     go(controller, 30, PREVIOUS)

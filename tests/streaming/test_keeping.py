@@ -16,11 +16,13 @@ import pytest
 
 from engine.take import Entry, Skip
 from moods.control import parse_control
+from moods.controller import Controller
 from moods.opening import parse_opening
 from streaming.config import Config
+from streaming.engines.told import mood_message
 from streaming.errors import BadConfig
 from streaming.keeping import VERSION, Record, Records
-from streaming.messages import Playing
+from streaming.messages import Place, Playing
 from streaming.scratch import sleeper_path
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.test_engines import wait_until
@@ -113,15 +115,11 @@ def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
     asyncio.run(Records(folder).close())
 
 
-PLAYING: Playing = {
-    "state": "playing",
-    "mood": {
-        "valence": 0.1, "energy": 0.5, "tension": 0.2, "style": {"lofi": 1.0}, "bpm": 80.0, "key": "A minor",
-        "density": 0.5, "brightness": 0.5, "layers": {}, "temperature": 1.0, "section": "A",
-    },
-    "position": {"frame": 0, "seconds": 0.0, "bar": 1, "beat": 1, "bpm": 80.0},
-}  # type: ignore[typeddict-item]  # fmt: skip
-PLAYING["heading"] = PLAYING["mood"]
+_MOOD = mood_message(Controller(parse_opening({"mood": "epic"}), 1).intent(0))
+PLAYING = Playing(
+    state="paused", mood=_MOOD, heading=_MOOD, pending=[],
+    position=Place(frame=96_000, seconds=2.0, bar=2, beat=1, bpm=80.0),
+)  # fmt: skip
 STEER = {"type": "steer", "set": {"mood": "epic"}, "at": "bar", "id": "é"}
 
 
@@ -139,7 +137,7 @@ def written(folder: Path) -> list[Record]:
 
 def write(folder: Path, station_id: str = "a", num_controls: int = 3) -> None:
     records = Records(folder)
-    records.begin(station_id, parse_opening({"mood": "夜晚", "name": "desk"}), 7, PLAYING)
+    records.begin(station_id, parse_opening({"mood": "夜晚", "name": "desk"}), 7)
     for index in range(num_controls):
         records.add(station_id, Entry(index, 10 * index, parse_control(STEER)))
     records.place(station_id, 100, PLAYING, is_heard=True)
@@ -154,9 +152,17 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert record.entries == tuple(Entry(index, 10 * index, parse_control(STEER)) for index in range(3))
 
 
+def test_how_it_played_in_other_words_does_not_lose_a_station(tmp_path: Path) -> None:
+    write(tmp_path)
+    place = tmp_path / "a.at"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"playing": {"state": "dancing"}}))
+    (record,) = written(tmp_path)
+    assert (record.block, record.playing["state"], record.playing["position"]["bar"]) == (100, "playing", 1)
+
+
 def test_what_was_left_out_takes_the_place_of_what_was_to_be_done(tmp_path: Path) -> None:
     records = Records(tmp_path)
-    records.begin("a", parse_opening({}), 7, PLAYING)
+    records.begin("a", parse_opening({}), 7)
     for entry in (Entry(0, 1, parse_control(STEER)), Entry(1, 2, parse_control(STEER)), Entry(1, 9, Skip(5))):
         records.add("a", entry)
     records.rename("a", "stage")
@@ -214,7 +220,7 @@ def test_a_full_disk_is_one_line_and_what_was_not_written_is_written_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records, os_write = Records(tmp_path), os.write
-    records.begin("a", parse_opening({}), 7, PLAYING)
+    records.begin("a", parse_opening({}), 7)
     records._thread.submit(int).result()
 
     def write_half(file: int, content: bytes) -> int:
