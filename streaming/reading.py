@@ -32,7 +32,7 @@ MAX_DEPTH = 32
 def parse_json(message: str | bytes, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
     """Read what a client sent; all text in the result can be sent on as UTF-8.
 
-    Raises `TooLarge`, `BadRequest` (not JSON, or too deep) and `BadText` (half of a surrogate pair, written as an escape).
+    Raises `TooLarge`, `BadRequest` (not JSON, or too deep) and `BadText` (half of a surrogate pair, as an escape).
     """
     encoded = message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
     if len(encoded) > max_bytes:
@@ -92,7 +92,7 @@ async def read_json(request: Request, max_bytes: int = MAX_MESSAGE_BYTES) -> Any
 
 
 async def read_asked(read: Callable[[Any], _T], asked: Any) -> _T:
-    """What `read` makes of `asked`, beside the event loop where it may take a second: a prompt, a timeline, a MIDI file.
+    """What `read` makes of `asked`, beside the event loop where it may take a second: prompt, timeline, MIDI file.
 
     Raises what `read` raises.
     """
