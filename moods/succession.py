@@ -97,9 +97,12 @@ class Succession:
                 lent.cue = "fill"
 
     def _fit_section(self, lent: Lent, entrance: Entrance) -> None:
-        """A state that drives has no break, and one that the music has come to no intro, unless it asks for them."""
-        section = lent.position.section
-        is_unfit = section == "break" and self._matrix.is_driving(entrance.name)
+        """A state that drives has no break and no phrase without drums, and one that the music has come to no intro,
+        unless it asks for them."""
+        section, is_driving = lent.position.section, self._matrix.is_driving(entrance.name)
+        if is_driving and lent.position.resting == "drums":
+            lent.position = replace(lent.position, resting=None)
+        is_unfit = section == "break" and is_driving
         is_late = section == "intro" and entrance.beat > 0
         if (is_unfit or is_late) and section != self._matrix.states[entrance.name].section:
             lent.position = replace(lent.position, section="A")

@@ -31,13 +31,15 @@ MAX_BARS = 8
 GRID = 24
 """Places in a beat on which a note may begin."""
 MAX_NOTES_PER_BEAT = 8
-MAX_MIDI_BYTES = 32_768
+MAX_MIDI_BYTES = 8192
 MAX_MELODIES = 64
 """Themes, or stingers, of one station."""
 
 _MAX_STINGER_BEATS = 2.0 * BEATS_PER_BAR
 _MAX_BEATS = float(MAX_BARS * BEATS_PER_BAR)
 _MAX_NOTES = MAX_NOTES_PER_BEAT * MAX_BARS * BEATS_PER_BAR
+_MAX_MIDI_BEATS = 10_000
+"""No note of a MIDI file lies further from its beginning: what counts further is no music."""
 _DRUM_CHANNEL = 9
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
@@ -106,7 +108,7 @@ class Melody(Model):
         default=None, examples=[[{"pitch": "D4", "at": 0}, {"pitch": "A4", "at": 1, "beats": 3}]]
     )
     midi: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})] | Absent = None
-    """A MIDI file of up to 32 KiB in base64, instead of notes."""
+    """A MIDI file of up to 8 KiB in base64, instead of notes."""
     key: KeyName | Absent = Field(default=None, examples=["D minor"])
     """What the melody stands in: it tells which step of its scale each note is. Left out: the MIDI file's, or the one
     that the notes fit best."""
@@ -207,6 +209,8 @@ def _read_midi(text: str) -> tuple[list[_Note], Key | None]:
             key = parse_key(message.key)
         if message.type not in ("note_on", "note_off") or message.channel == _DRUM_CHANNEL:
             continue
+        if now > _MAX_MIDI_BEATS * ticks_per_beat:
+            raise BadControl(f"midi has notes after beat {_MAX_MIDI_BEATS}; expected a melody of up to {MAX_BARS} bars")
         start = begun.pop((message.channel, message.note), None)
         if start is not None:
             notes.append((start / ticks_per_beat, (now - start) / ticks_per_beat, message.note))

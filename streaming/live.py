@@ -58,10 +58,15 @@ async def _apply(conductor: Conductor, station: Station, control: Control) -> An
         return await conductor.control(station, control)
     except (MoodsError, StreamingError) as error:
         return _refusal(station, error, control.id)
-    except Exception:  # a fault of ours is no reason to leave the asker without an answer
-        log.exception("a control failed", extra=about(station=station.id))
-        detail = "this is a fault of the server's own; the control may have been applied"
-        return Error(type="error", id=control.id, code="internal_error", detail=detail)
+    except Exception:
+        return _fault(station, control.id)
+
+
+def _fault(station: Station, control_id: str | None) -> Error:
+    """What is answered in the midst of an exception that nobody foresaw: it is no reason to leave the asker without."""
+    log.exception("a control failed", extra=about(station=station.id))
+    detail = "this is a fault of the server's own; the control may have been applied"
+    return Error(type="error", id=control_id, code="internal_error", detail=detail)
 
 
 def _refusal(station: Station, error: MoodsError | StreamingError, control_id: str | None) -> Error:
@@ -131,7 +136,13 @@ class Hearing:
         await self.take(message)
 
     async def take(self, message: Any) -> None:
-        """As `hear`, of a message that has been read as JSON."""
+        """As `hear`, of a message that has been read as JSON. Nothing in it ends the hearing."""
+        try:
+            await self._take(message)
+        except Exception:
+            self._answer(_fault(self._station, _id_of(message)))
+
+    async def _take(self, message: Any) -> None:
         is_wish, now_s = _is_wish(message), time.monotonic()
         if is_wish:
             is_in_time = not self._wishes and self._bucket.take(now_s, leave=self._reserve)

@@ -51,9 +51,14 @@ _ARGUMENTS = {
 """What the arguments of a control are, in their order; words may stand in the address instead."""
 _BUTTONS = frozenset(_ARGUMENTS) - {"duck"}
 _MAX_WAITING = 512
+"""Messages that wait to be applied, and as many that wait for the time of their bundle."""
+_MAX_DATAGRAM_BYTES = 8192
+_MESSAGE_BYTES = 64
+"""A longer datagram counts as several messages before it is read: reading it takes as long."""
 _MAX_ASKERS = 256
 _MESSAGES_PER_S = 1000.0
 _COMPLAINT_S = 1.0
+_TOO_MANY = "more messages came than can be taken"
 _LOOK_S = 0.2
 _LONGEST_WAIT_S = 60.0
 """A bundle for later is not kept for longer."""
@@ -178,28 +183,43 @@ class _Ear(asyncio.DatagramProtocol):
         self._hearings: OrderedDict[tuple[str, str], Hearing] = OrderedDict()
         """By who asks, and the station's id."""
         self._complained_s, self._num_silent = -_COMPLAINT_S, 0
+        self._num_later = 0
+        """Messages that wait for the time of their bundle."""
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
-        asker = str(address[0])
-        if not self._bucket.take(time.monotonic()):
-            self._complain(asker, "more messages came than can be taken")
+        asker, num_paid = str(address[0]), 1 + len(data) // _MESSAGE_BYTES
+        if len(data) > _MAX_DATAGRAM_BYTES:
+            self._complain(asker, f"a datagram has {len(data)} bytes; allowed are {_MAX_DATAGRAM_BYTES}")
+            return
+        if not self._bucket.take(time.monotonic(), num_paid):
+            self._complain(asker, _TOO_MANY)
             return
         try:
             messages = OscPacket(data).messages
         except Exception as error:  # the library raises whatever its parser stumbles over
             self._complain(asker, f"a datagram cannot be read: {error or type(error).__name__}")
             return
+        if not self._bucket.take(time.monotonic(), max(0, len(messages) - num_paid)):
+            self._complain(asker, _TOO_MANY)
+            return
         for due_s, message in messages:
             wait_s = min(due_s - time.time(), _LONGEST_WAIT_S)
             arguments = asker, message.address, tuple(message.params)
-            if wait_s > 0:
-                asyncio.get_running_loop().call_later(wait_s, self._put, *arguments)
-            else:
+            if wait_s <= 0:
                 self._put(*arguments)
+            elif self._num_later < _MAX_WAITING:
+                self._num_later += 1
+                asyncio.get_running_loop().call_later(wait_s, self._put_later, *arguments)
+            else:
+                self._complain(asker, _TOO_MANY)
+
+    def _put_later(self, asker: str, address: str, arguments: Sequence[Any]) -> None:
+        self._num_later -= 1
+        self._put(asker, address, arguments)
 
     def _put(self, asker: str, address: str, arguments: Sequence[Any]) -> None:
         if self._waiting.full():
-            self._complain(asker, "more messages came than can be taken")
+            self._complain(asker, _TOO_MANY)
         else:
             self._waiting.put_nowait((asker, address, arguments))
 
@@ -212,6 +232,9 @@ class _Ear(asyncio.DatagramProtocol):
                 stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
             except (BadControl, StreamingError) as error:
                 self._complain(asker, str(error))
+                continue
+            except Exception:  # a fault of ours in one message is no reason to hear no other
+                log.exception("an OSC message failed", extra=about(client=asker))
                 continue
             if control is not None:
                 for station in stations:

@@ -235,12 +235,12 @@ class WhepPeer:
         channel.on("close", lambda: self.station.remove_client(client))
         self.station.add_client(client)
         hearing = live.Hearing(self._conductor, self.station, client.tell)
-        telling = asyncio.create_task(live.tell(client, send))
-        others = asyncio.create_task(_hear_channel(hearing, messages)), asyncio.create_task(client.is_cut_off())
+        parts = live.tell(client, send), client.is_cut_off(), _hear_channel(hearing, messages)
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
-            await asyncio.wait((telling, others[1]), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (telling, *others):
+            for task in tasks:
                 task.cancel()
             self.station.remove_client(client)
         if (ending := client.mailbox.ending) is not None and channel.readyState == "open":

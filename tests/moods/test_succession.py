@@ -148,6 +148,8 @@ def test_a_state_that_drives_has_no_break_and_one_gone_to_has_no_intro() -> None
     assert "break" in {untouched.beat_intent(beat).section for beat in range(200)}
     sections = [controller.beat_intent(beat).section for beat in range(200)]
     assert sections[5] == "intro" and set(sections[6:]) == {"A", "B"}
+    drums = [[each.beat_intent(beat).active_layers[0] for beat in range(6, 800)] for each in (controller, untouched)]
+    assert all(drums[0]) and not all(drums[1])
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:

@@ -255,6 +255,24 @@ def test_a_stinger_is_in_key_and_known_by_rhythm_and_contour(composer, name: str
     assert len(shapes) == 1 and len(pitches) > 2
 
 
+def test_a_stinger_goes_over_into_another_mode_of_the_same_tonic(composer) -> None:
+    """The harmony waits for a figure, but not on a chord that the new mode has not."""
+    controllers = [station(seed, style=STYLES[seed], key="C minor", tension=0.2) for seed in range(SLOTS)]
+    changes = []
+    for slot, controller in enumerate(controllers):
+        apply(controller, controller.frame_of_beat(9), type="steer", set={"key": "C major"}, at="bar")
+        keys = [controller.beat_intent(beat).key for beat in range(24)]
+        changes.append(next(beat for beat in range(9, 24) if keys[beat] != keys[8]))
+        at = {"seconds": controller.frame_of_beat(changes[-1] - 2) / SECOND}
+        apply(controller, controller.frame_of_beat(9), type="stinger", name=("fail", "suspense")[slot % 2], at=at)
+        composer.open(slot, controller)
+    for controller, change, beats in zip(controllers, changes, take(composer, list(range(SLOTS)), 24), strict=True):
+        for beat in beats[change - 2 : change + 2]:
+            heard = {int(pitch) % 12 for pitch in beat.notes[beat.notes["layer"] > 0]["pitch"]}
+            assert heard <= controller.beat_intent(beat.index).key.pitch_classes
+            assert (beat.notes["pitch"] > 20).all()
+
+
 def test_stingers_differ_from_each_other_and_keep_to_their_ranges() -> None:
     key, rhythms = Key(9, "minor"), set()
     for figure in list_stingers():

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import build_msg
 from pythonosc.osc_packet import OscPacket
 
 from moods.errors import BadControl
+from streaming.conductor import Conductor
 from streaming.config import Osc
 from streaming.errors import PortUnavailable
+from streaming.transports import osc
 from streaming.transports.osc import OscDoor, read_message
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_engines import wait_until
@@ -125,10 +129,28 @@ def test_nonsense_is_told_in_one_line_and_harms_nobody(
         console.send_bytes(b"#bundle\0" + bytes([number]) * number)
     console.send("/undersong/nowhere/hit")
     console.send("/undersong/stage/steer/energy", 7.0)
+    console.send("/undersong/stage/control", '{"type":"duck","gain_db":' + "[" * 700 + "]" * 700 + "}")
+    console.send_bytes(bytes(20_000))
     console.send("/undersong/stage/hit")
     wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
     refused = [record for record in caplog.records if record.message == "OSC message refused"]
     assert 1 <= len(refused) <= 3
+
+
+@pytest.mark.parametrize("wait_s", [0, 30])
+async def test_a_bundle_counts_as_what_it_holds_and_only_so_many_wait(
+    wait_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(osc.time, "monotonic", lambda: 0.0)
+    bundle = OscBundleBuilder(osc.time.time() + wait_s if wait_s else IMMEDIATELY)
+    for _ in range(200):
+        bundle.add_content(build_msg("/undersong/s/hit", []))
+    ear, datagram, later = osc._Ear(cast(Conductor, None)), bundle.build().dgram, []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *arguments: later.append(arguments))
+    for _ in range(20):
+        ear.datagram_received(datagram, ("127.0.0.1", 9))
+    assert (len(later), ear._waiting.qsize()) == ((512, 0) if wait_s else (0, 512))
+    assert not ear._bucket.take(0.0, 200)
 
 
 def test_beats_bars_sections_and_markers_are_told_as_they_sound(server: Running, console: Console) -> None:
