@@ -158,6 +158,7 @@ class Controller:
         )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
+            self._states.begin(Edge(0, 0))
         else:
             self._begin(timeline, ramps)
 
