@@ -13,7 +13,7 @@ from typing import Any
 from moods.clock import FRAMES_PER_SECOND
 from moods.control import Cancel, Control, Duck, Steer, Transport
 from moods.course import COLOUR_TRACKS, Course
-from moods.fields import At, MoodFields, Seconds
+from moods.fields import At, MoodFields, OnBeat, Seconds
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent, Pending, Reach
@@ -154,7 +154,7 @@ class Ramps:
             return Ramp(beat, frame if is_colour else None, AT_ONCE, None, control_id, edge.number, asked_frame=frame)
         if at == "now" and track in COLOUR_TRACKS:
             return Ramp(self._course.clock.beats_at(edge.frame), edge.frame, AT_ONCE, None, control_id, edge.number)
-        assert isinstance(at, str), at
+        assert isinstance(at, str | OnBeat), at
         return Ramp(float(next_beat(self._course.form, at, edge.beat)), None, AT_ONCE, None, control_id, edge.number)
 
     def _beat_of(self, track: str, frame: int, edge: Edge) -> float:

@@ -156,6 +156,24 @@ def test_a_place_may_have_a_name() -> None:
         send(controller, 21 * SECOND, type="hit", at={"marker": "door"})
 
 
+def test_what_is_placed_by_a_marker_stays_with_it_when_the_tempo_changes() -> None:
+    controller = opened(mood="night", bpm=80, states={"calm": {}}, initial="calm")
+    asked: list[dict[str, Any]] = [
+        {"type": "steer", "set": {"energy": 0.9}}, {"type": "duck", "gain_db": -6},
+        {"type": "stinger", "name": "reveal"}, {"type": "section", "do": "go", "to": "B"},
+    ]  # fmt: skip
+    send(controller, SECOND, type="hit", at="8 bars", id="h")
+    for control in asked:
+        send(controller, SECOND, **control, id=control["type"], at={"marker": "h"})
+    steer(controller, 2 * SECOND, bpm=150, how="cut", at="beat")
+    begin = {
+        each.id: max(reached.begin.frame for reached in each.fields.values()) for each in controller.pending(SECOND * 3)
+    }
+    assert {"h", *(control["type"] for control in asked)} <= begin.keys()
+    places = [frame for name, frame in begin.items() if name is not None]
+    assert len(set(places)) == 1 and places[0] != 32 * SECOND * 60 // 80
+
+
 def test_a_marker_whose_sound_rings_on_and_whose_beginning_is_forgotten_is_over() -> None:
     controller = Controller(parse_opening({"mood": "night"}), 1)
     send(controller, SECOND, type="stinger", name="victory", at="beat", id="won")
