@@ -216,12 +216,23 @@ class Ramps:
         return ramps
 
     def _cancelled(self, control: Cancel, edge: Edge) -> list[tuple[str, Ramp]]:
-        now = self._course.clock.beats_at(edge.frame)
-        return [
+        """Take out what the control asked of fields that have not begun: one that has is not left half there."""
+        asked = [
             (name, ramp)
             for name, track in self._course.tracks.items()
-            for ramp in track.remove(control.cancelled, now if name in COLOUR_TRACKS else edge.beat)
+            for ramp in track.ramps
+            if ramp.id == control.cancelled
         ]
+        now = self._course.clock.beats_at(edge.frame)
+        begun = {
+            (_field_of(name), ramp.number)
+            for name, ramp in asked
+            if ramp.beat < (now if name in COLOUR_TRACKS else edge.beat)
+        }
+        gone = [(name, ramp) for name, ramp in asked if (_field_of(name), ramp.number) not in begun]
+        for name, ramp in gone:
+            self._course.tracks[name].remove(ramp)
+        return gone
 
     def replan(self, edge: Edge) -> Change | None:
         """Put what was asked for in seconds where it lies after a change of tempo, one after another: each may change

@@ -202,6 +202,27 @@ def test_slow_motion_stretches_time_and_gives_it_back() -> None:
     assert controller.intent(9 * SECOND).gain_db == usual.gain_db
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"type": "transport", "do": "slow", "rate": 0.5, "over": 3},
+        {"type": "steer", "set": {"energy": 0.9, "layers": {"drums": "mute"}}, "over": 1},
+    ],
+)
+def test_what_has_begun_is_not_taken_back_by_half(asked: dict[str, Any]) -> None:
+    controller, other = opened(bpm=120), opened(bpm=120)
+    for each in (controller, other):
+        send(each, SECOND * 2 + 10, **asked, id="x")
+    with pytest.raises(BadControl, match="no control of that id is still waiting"):
+        send(controller, SECOND * 2 + 19, type="cancel", target="x")
+    assert [controller.intent(frame * SECOND) for frame in range(9)] == [
+        other.intent(frame * SECOND) for frame in range(9)
+    ]
+    assert controller.beat_intent(30) == other.beat_intent(30)
+    later = send(controller, SECOND * 3, type="steer", set={"energy": 0.1}, at="section", id="x")
+    assert send(controller, SECOND * 4, type="cancel", target="x").fields.keys() == later.fields.keys()
+
+
 def test_a_hundred_cuts_to_and_fro_arrive_and_stay_small() -> None:
     controller, frame = opened(7), 0
     for number in range(100):
