@@ -134,7 +134,8 @@ class Sections:
             end = rounds_beat + ((beat - rounds_beat) // round_beats + 1) * round_beats
             return max(first, end - round_beats), min([end, *(each.beat for each in self._heard if each.beat > beat)])
         end_bar = bar + 1
-        while self.section_beat(end_bar * BEATS_PER_BAR) == first:
+        last_bar = self._form.num_bars if self._is_outro(bar) else None  # whatever stays behind it
+        while end_bar != last_bar and self.section_beat(end_bar * BEATS_PER_BAR) == first:
             end_bar += 1
         end = self.section_beat(end_bar * BEATS_PER_BAR)
         return first, end if end > beat else end_bar * BEATS_PER_BAR  # an outro lies over what goes on
