@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--log-json", action="store_true", default=None, help="log JSON, an object a line")
     serve.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options given here win")
     serve.add_argument("--print-config", action="store_true", help="write the settings as a commented file, and leave")
+    serve.add_argument("--check-config", action="store_true", help="say what is wrong with the settings, and leave")
     add_engine_options(serve)
     serve.set_defaults(run=_serve)
 
@@ -155,6 +156,8 @@ def _serve(options: argparse.Namespace) -> int:
 
     given = {name: value for name in Config.model_fields if (value := getattr(options, name, None)) is not None}
     config = load_config(options.config, given)
+    if options.check_config:
+        return 0  # what is wrong has been raised
     if options.print_config:
         tell(config.to_toml().rstrip("\n"))
         return 0

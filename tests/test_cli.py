@@ -132,6 +132,15 @@ def test_settings_can_be_printed_edited_and_read_again(tmp_path: Path, capsys: p
     assert capsys.readouterr().out == path.read_text(encoding="utf-8")
 
 
+def test_settings_can_be_checked_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "undersong.toml"
+    path.write_text('[states.calm]\n[states.combat]\nenergy = 0.9\n[[transitions]]\nto = "combat"\n')
+    assert main(["serve", "--config", str(path), "--check-config"]) == 0
+    path.write_text(path.read_text() + 'how = "cut"\nover = "2 bars"\n')
+    assert main(["serve", "--config", str(path), "--check-config"]) != 0
+    assert "from * to combat" in capsys.readouterr().err
+
+
 def test_the_shipped_checkpoint_is_what_its_manifest_says(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "verify", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verified"]
