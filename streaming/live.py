@@ -165,7 +165,7 @@ class Hearing:
             self._wait(control)
 
     def _wait(self, control: Control) -> None:
-        kind = _kind_of(control)
+        kind = "transport" if control.type == "panic" else control.type
         is_first = not self._wishes
         wish = self._wishes.pop(kind, None)
         if wish is None or not wish.take_in(control):
@@ -213,13 +213,6 @@ def _spawn(coroutine: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(coroutine)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
-
-
-def _kind_of(control: Control) -> str:
-    """What a wish governs: a later one of the same makes up for it. Panic is silence, as a pause is."""
-    if control.type == "transport":
-        return "slow" if control.do == "slow" else "transport"
-    return "transport" if control.type == "panic" else control.type
 
 
 def _is_wish(message: object) -> bool:

@@ -161,15 +161,6 @@ async def test_every_mistake_is_answered_ours_too() -> None:
     assert codes == kinds
 
 
-async def test_slow_motion_makes_up_for_neither_a_pause_nor_panic() -> None:
-    for silence in ({"type": "panic"}, {"type": "transport", "do": "pause"}):
-        asker = Asker()
-        await asker.ask(*steers(FULL))
-        await asker.ask({**silence, "id": "s"}, {"type": "transport", "do": "slow", "rate": 0.5, "id": "slow"})
-        await asker.rest()
-        assert {answer["id"] for answer in asker.answers if answer["type"] == "ack"} >= {"s", "slow"}
-
-
 async def test_what_lies_too_deep_is_refused_before_anything_looks_into_it() -> None:
     asker = Asker()
     for depth in (31, 700, 30_000):
