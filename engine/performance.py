@@ -320,7 +320,9 @@ class Performance:
             self.generator.revise(self.slot, applied.changed_since)
         self._state.num_controls += not applied.is_idle
         effective = self._in_stream(applied.effective)
-        if isinstance(control, Panic) or (isinstance(control, Transport) and control.do != "slow"):
+        if isinstance(control, Panic) or (
+            isinstance(control, Transport) and control.do != "slow" and control.at == "now"
+        ):
             self._transport("panic" if isinstance(control, Panic) else control.do)
             effective = self.position()
         return Ack(applied.id, effective, self._reaches(applied.fields), applied.replaces, applied.is_idle)
@@ -476,6 +478,9 @@ class Performance:
     def _hand_out(self) -> Sound:
         """The stream's next block, faded where sound begins or ends."""
         state = self._state
+        # It is over where the halt is, or less than a block before.
+        if self.is_sounding and (halt := self.controller.halt_before(self.music_frame + 2 * BLOCK_FRAMES)):
+            self._transport(halt)
         if self.is_sounding:
             sound, is_to_sound = state.made.pop(0), self._is_to_sound and not state.is_restarting
             if sound.notes is not None:

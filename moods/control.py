@@ -55,6 +55,11 @@ class _Control(_Typed):
     """Comes back in the answer, and names the control for `cancel`."""
 
 
+class _AtOnce(_Control):
+    at: Literal["now"] = "now"
+    """It is done at once."""
+
+
 def _only_a_glide_takes_time(schema: dict[str, Any]) -> None:
     _type_is_required(schema)
     schema["anyOf"] = [{"properties": {"how": {"enum": ["glide", None]}}}, {"properties": {"over": {"type": "null"}}}]
@@ -140,6 +145,10 @@ class Section(_Control):
         return self
 
 
+def _place_asked(at: At) -> object:
+    return at if isinstance(at, str) else at.asked()
+
+
 def _slow_has_a_rate(schema: dict[str, Any]) -> None:
     _with_its_own(schema, "slow", "rate", over={"type": "null"})
 
@@ -155,6 +164,8 @@ class Transport(_Control):
     """Of `slow` alone: the tempo is multiplied by it, and the sound grows dull and soft with it; 1 gives all back."""
     over: Over = None
     """Of `slow` alone: how long the change takes."""
+    at: At = Field(default="now", examples=["bar"])
+    """Where. Play is always now: no bar comes while the music stands."""
 
     @model_validator(mode="after")
     def _has_a_rate(self) -> Transport:
@@ -164,6 +175,10 @@ class Transport(_Control):
         if self.do != "slow" and (self.rate is not None or self.over is not None):
             field = "rate" if self.rate is not None else "over"
             raise BadControl(f"{field} is given with do {shown(self.do)}; only slow has it")
+        if self.do == "play" and self.at != "now":
+            raise BadControl(
+                f'at is {shown(_place_asked(self.at))}; play is always "now": no bar comes while music stands'
+            )
         return self
 
     @property
@@ -171,7 +186,7 @@ class Transport(_Control):
         return read_over(0 if self.over is None else self.over)
 
 
-class Panic(_Control):
+class Panic(_AtOnce):
     """Instant, click-free silence, until `transport` plays again."""
 
     type: Literal["panic"] = "panic"
@@ -224,7 +239,7 @@ def _target_or_id(schema: dict[str, Any]) -> None:
     ]
 
 
-class Cancel(_Control):
+class Cancel(_AtOnce):
     """Take back a control that has not begun to take effect."""
 
     model_config = ConfigDict(json_schema_extra=_target_or_id)
@@ -298,7 +313,7 @@ class State(_Control):
         return None if self.over is None else read_over(self.over)
 
 
-class Parameter(_Control):
+class Parameter(_AtOnce):
     """Set parameters of the station, which are mapped to mood fields."""
 
     type: Literal["parameter"] = "parameter"

@@ -20,6 +20,7 @@ from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
 from moods.fields import Marker, MoodFields, OnBeat, Seconds
 from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
+from moods.halts import Halts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent, Recall
 from moods.leitmotif import Leitmotif
@@ -160,8 +161,10 @@ class Controller:
         self._marked = [] if timeline is None else _marked_places(timeline)
         self._driving = Driving(ramps, fields.parameters)
         self._states = Succession(course.clock, sections, fields.matrix, self._ask, self._driving.driven)
+        self._halts = Halts(course)
         self._parts: tuple[Part, ...] = (
-            Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving, self._states,
+            Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving,
+            self._states, self._halts,
         )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
@@ -263,6 +266,11 @@ class Controller:
     def end_frame(self) -> int | None:
         """Silence from this frame on; None while no ending is asked."""
         return self._ending.end_frame
+
+    def halt_before(self, frame: int) -> str | None:
+        """The pause or restart whose place lies before `frame`; it is to be done, and waits no longer."""
+        where = self._halts.frame()
+        return None if where is None or where >= frame else self._halts.take()
 
     @property
     def loops(self) -> bool:

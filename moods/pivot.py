@@ -13,7 +13,7 @@ from moods.control import Cancel, Control, Steer
 from moods.course import Course
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
-from moods.part import Change, Edge, Lent, Pending, change_from
+from moods.part import Change, Edge, Lent, Pending, Reach, joined
 from moods.places import seam_beat
 
 _KEY_TRACKS = ("key", "mood.key")
@@ -88,8 +88,13 @@ class Pivots:
         new.sort(key=lambda pivot: pivot.end_beat)
         changed = set(new).symmetric_difference(self._pivots)
         self._pivots = new
-        beats = [max(pivot.first_beat, earliest_beat) for pivot in changed if pivot.end_beat > earliest_beat]
-        return change_from(beats, self._course.clock, "pivot")
+        frame_of, changes = self._course.clock.frame_of_beat, list[Change]()
+        for pivot in changed:
+            if pivot.end_beat > earliest_beat:
+                first_beat, end = max(pivot.first_beat, earliest_beat), frame_of(pivot.end_beat)
+                reach = Reach(frame_of(first_beat), end)
+                changes.append(Change({"bridge" if pivot.is_bridge else "pivot": reach}, first_beat))
+        return joined(changes)
 
     def _wanted(self, earliest_beat: int) -> list[Pivot]:
         course, out = self._course, list[Pivot]()

@@ -208,9 +208,9 @@ class Ramps:
         return ramps
 
     def _slowed(self, control: Transport, edge: Edge) -> list[tuple[str, Ramp]]:
-        """Slow motion: the tempo from the next beat on, the sound at once."""
+        """Slow motion: the tempo with a beat, the sound at once or with it."""
         assert control.rate is not None
-        ramps = [(name, self._ramp(name, "now", edge, control.id)) for name in ("rate", "slow")]
+        ramps = [(name, self._ramp(name, control.at, edge, control.id)) for name in ("rate", "slow")]
         for _, ramp in ramps:
             ramp.target, ramp.span = control.rate, control.span
         return ramps

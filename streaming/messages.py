@@ -315,10 +315,10 @@ class Ack(TypedDict):
     id: ControlId | None
     """The control's own id."""
     effective_at: Place
-    """Nothing changes before this frame, and something after it."""
+    """Where it is heard first; only what leads there, which has fields of its own, comes before."""
     fields: dict[str, Reached]
     """Where each field begins to change and where it has arrived, by its name, `mood` for a prompt too; `ending`,
-    `hit`, `stinger`, `pickup`, `cues` and `pivot` tell of what the control sets off or moves."""
+    `hit`, `stinger`, `pickup`, `fill`, `cues`, `pivot` and `bridge` tell of what the control sets off or moves."""
     replaces: list[str]
     """Ids of the controls of which something that was still to come does not, because of this one."""
     latency_ms: Annotated[float, Field(ge=0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,3 +185,27 @@ def test_who_has_not_asked_for_long_is_told_what_is_ahead_though_the_past_is_for
     performance.forget()
     (beat,) = [event for event in performance.announcements() if isinstance(event, Beat)]
     assert 0 <= beat.at.frame - performance.next_block * BLOCK_FRAMES < 60 * 48_000 / beat.at.bpm
+
+
+@pytest.mark.parametrize("at", ["bar", {"seconds": 2.5}])
+def test_a_pause_and_a_restart_wait_for_their_place_and_the_music_goes_on_from_there(at: Any) -> None:
+    untouched, performance = play(begin(Sines(1)), 300), begin(Sines(1))
+    ack = performance.apply(parse_control({"type": "transport", "do": "pause", "at": at, "id": "p"}))
+    assert ack.fields["transport"].begin == ack.effective and [each.id for each in performance.pending()] == ["p"]
+    if at == "bar":
+        assert ack.effective.frame == performance.controller.frame_of_beat(0 if ack.effective.bar == 1 else 4)
+    last_block = ack.effective.frame // BLOCK_FRAMES - 1
+    kept = pickle.loads(pickle.dumps(performance.snapshot()))
+    pcm = play(performance, last_block + 10)
+    assert is_silent(pcm).tolist() == [False] * (last_block + 1) + [True] * 9
+    assert not performance.pending()
+    again = Performance.restore(Sines(1), 0, OPENING, kept)
+    assert np.array_equal(play(again, last_block + 10), pcm)
+    performance.apply(PLAY)
+    sound, at_frame = play(performance, 5)[BLOCK_FRAMES:], (last_block + 2) * BLOCK_FRAMES
+    assert np.array_equal(sound, untouched[at_frame : at_frame + len(sound)])
+    performance.apply(parse_control({"type": "transport", "do": "restart", "at": "beat", "id": "r"}))
+    assert performance.apply(parse_control({"type": "transport", "do": "pause", "at": "beat"})).replaces == ("r",)
+    performance.apply(parse_control({"type": "transport", "do": "restart", "at": "beat", "id": "r"}))
+    performance.apply(parse_control({"type": "cancel", "target": "r"}))
+    assert not performance.pending()

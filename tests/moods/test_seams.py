@@ -69,7 +69,8 @@ def test_a_bridge_is_a_bar_without_drums_that_knows_the_key_and_fills(at: str) -
     untouched = [controller.beat_intent(beat) for beat in range(80)]
     applied = steer(controller, 5 * SECOND, how="bridge", at=at, mood="night", key="C major")
     beat = beat_of(controller, applied.effective.frame)
-    assert applied.changed_since == controller.frame_of_beat(beat - 4)
+    assert applied.changed_since == applied.fields["bridge"].begin.frame == controller.frame_of_beat(beat - 4)
+    assert applied.fields["bridge"].arrive == applied.effective
     bridge = [controller.beat_intent(beat - left) for left in (4, 3, 2, 1)]
     assert [str(intent.key_ahead) for intent in bridge] == ["C major"] * 4
     assert [intent.beats_to_key for intent in bridge] == [4, 3, 2, 1]
@@ -200,6 +201,14 @@ def test_slow_motion_stretches_time_and_gives_it_back() -> None:
     late = controller.beat_at(9 * SECOND)
     assert controller.frame_of_beat(late + 2) - controller.frame_of_beat(late) == SECOND
     assert controller.intent(9 * SECOND).gain_db == usual.gain_db
+
+
+def test_slow_motion_begins_where_it_is_asked_for() -> None:
+    controller = opened(bpm=120)
+    applied = send(controller, SECOND, type="transport", do="slow", rate=0.5, at="bar")
+    assert applied.effective.frame == 2 * SECOND
+    assert [controller.intent(frame).gain_db for frame in (2 * SECOND - 1, 2 * SECOND)] == [0, -4]
+    assert controller.frame_of_beat(5) == 3 * SECOND
 
 
 @pytest.mark.parametrize(
