@@ -50,6 +50,8 @@ async def apply_control(conductor: Conductor, station: Station, message: Any) ->
         control = await read_asked(parse_control, message)
     except (MoodsError, StreamingError) as error:
         return _refusal(station, error, _id_of(message))
+    except Exception:
+        return _fault(station, _id_of(message))
     return await _apply(conductor, station, control)
 
 
@@ -58,10 +60,15 @@ async def _apply(conductor: Conductor, station: Station, control: Control) -> An
         return await conductor.control(station, control)
     except (MoodsError, StreamingError) as error:
         return _refusal(station, error, control.id)
-    except Exception:  # a fault of ours is no reason to leave the asker without an answer
-        log.exception("a control failed", extra=about(station=station.id))
-        detail = "this is a fault of the server's own; the control may have been applied"
-        return Error(type="error", id=control.id, code="internal_error", detail=detail)
+    except Exception:
+        return _fault(station, control.id)
+
+
+def _fault(station: Station, control_id: str | None) -> Error:
+    """A fault of ours, the one handled now, is no reason to leave the asker without an answer."""
+    log.exception("a control failed", extra=about(station=station.id))
+    detail = "this is a fault of the server's own; the control may have been applied"
+    return Error(type="error", id=control_id, code="internal_error", detail=detail)
 
 
 def _refusal(station: Station, error: MoodsError | StreamingError, control_id: str | None) -> Error:
@@ -147,6 +154,9 @@ class Hearing:
         except (MoodsError, StreamingError) as error:
             refuse = partial(_refusal, self._station) if is_in_time else _error  # a flood does not fill the log
             self._answer(refuse(error, _id_of(message)))
+            return
+        except Exception:
+            self._answer(_fault(self._station, _id_of(message)))
             return
         if is_in_time:
             await self._apply(control, [control.id])

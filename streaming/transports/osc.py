@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from pythonosc.osc_bundle_builder import OscBundleBuilder
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message import ParseError as NoMessage
 from pythonosc.osc_message_builder import build_msg
-from pythonosc.osc_packet import OscPacket
+from pythonosc.parsing.osc_types import ParseError, get_date, get_int, get_string
 
 from engine.audio import SAMPLE_RATE
 from moods.errors import BadControl, shown
@@ -50,13 +52,60 @@ _ARGUMENTS = {
 }
 """What the arguments of a control are, in their order; words may stand in the address instead."""
 _BUTTONS = frozenset(_ARGUMENTS) - {"duck"}
+_TAGS = frozenset(",ifhdsTFN")
+"""Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
+_BUNDLE = b"#bundle\0"
+_MAX_DATAGRAM_BYTES = 8192
 _MAX_WAITING = 512
 _MAX_ASKERS = 256
 _MESSAGES_PER_S = 1000.0
 _COMPLAINT_S = 1.0
 _LOOK_S = 0.2
+_TOO_MANY = "more messages came than can be taken"
 _LONGEST_WAIT_S = 60.0
 """A bundle for later is not kept for longer."""
+
+
+def split_datagram(datagram: bytes) -> dict[float, list[bytes]]:
+    """The messages of a datagram, unread, by the time that their bundle is for; 0: at once. Raises `BadControl`.
+
+    The library's own reader tells how much there is when it has read all, and never ends where a length is negative.
+    """
+    if len(datagram) > _MAX_DATAGRAM_BYTES:
+        raise BadControl(f"a datagram has {len(datagram)} bytes; allowed are up to {_MAX_DATAGRAM_BYTES}")
+    found: dict[float, list[bytes]] = {}
+    unread = [(0.0, datagram)]
+    while unread:
+        due_s, part = unread.pop()
+        if not part.startswith(_BUNDLE):
+            found.setdefault(due_s, []).append(part)
+            continue
+        inner = []
+        try:
+            due_s, at = get_date(part, len(_BUNDLE))
+            while at < len(part):
+                size, at = get_int(part, at)
+                if not 0 < size <= len(part) - at:
+                    raise BadControl(f"a part of a bundle has {size} bytes; expected 1 … {len(part) - at}")
+                inner.append((due_s, part[at : at + size]))
+                at += size
+        except ParseError as error:
+            raise BadControl(f"a bundle cannot be read: {error}") from None
+        unread += reversed(inner)
+    return found
+
+
+def parse_message(part: bytes) -> tuple[str, list[Any]]:
+    """Address and arguments of an OSC message. Raises `BadControl`."""
+    try:
+        address, at = get_string(part, 0)
+        tags = get_string(part, at)[0] if at < len(part) else ","
+        arguments = OscMessage(part).params if _TAGS.issuperset(tags) else None
+    except (ParseError, NoMessage, UnicodeError) as error:
+        raise BadControl(f"a message cannot be read: {error}; expected Open Sound Control 1.0") from None
+    if arguments is None:
+        raise BadControl(f"{shown(address)} has arguments of the types {shown(tags)}; expected numbers and texts")
+    return address, arguments
 
 
 def read_message(address: str, arguments: Sequence[Any]) -> tuple[str, dict[str, Any] | None]:
@@ -174,48 +223,61 @@ class _Ear(asyncio.DatagramProtocol):
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
         self._bucket = Bucket(_MESSAGES_PER_S)
-        self._waiting: asyncio.Queue[tuple[str, str, Sequence[Any]]] = asyncio.Queue(_MAX_WAITING)
+        self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MAX_WAITING)
+        self._num_later = 0
         self._hearings: OrderedDict[tuple[str, str], Hearing] = OrderedDict()
         """By who asks, and the station's id."""
         self._complained_s, self._num_silent = -_COMPLAINT_S, 0
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
         asker = str(address[0])
-        if not self._bucket.take(time.monotonic()):
-            self._complain(asker, "more messages came than can be taken")
-            return
         try:
-            messages = OscPacket(data).messages
-        except Exception as error:  # the library raises whatever its parser stumbles over
-            self._complain(asker, f"a datagram cannot be read: {error or type(error).__name__}")
+            messages = split_datagram(data)
+        except BadControl as error:
+            self._complain(asker, str(error))
             return
-        for due_s, message in messages:
+        if not self._bucket.take(time.monotonic(), max(1, sum(map(len, messages.values())))):
+            self._complain(asker, _TOO_MANY)
+            return
+        for due_s, parts in sorted(messages.items()):
             wait_s = min(due_s - time.time(), _LONGEST_WAIT_S)
-            arguments = asker, message.address, tuple(message.params)
-            if wait_s > 0:
-                asyncio.get_running_loop().call_later(wait_s, self._put, *arguments)
+            if wait_s <= 0:
+                self._put(asker, parts)
+            elif self._num_later + len(parts) > _MAX_WAITING:
+                self._complain(asker, _TOO_MANY)
             else:
-                self._put(*arguments)
+                self._num_later += len(parts)
+                asyncio.get_running_loop().call_later(wait_s, self._put_later, asker, parts)
 
-    def _put(self, asker: str, address: str, arguments: Sequence[Any]) -> None:
-        if self._waiting.full():
-            self._complain(asker, "more messages came than can be taken")
-        else:
-            self._waiting.put_nowait((asker, address, arguments))
+    def _put_later(self, asker: str, parts: list[bytes]) -> None:
+        self._num_later -= len(parts)
+        self._put(asker, parts)
+
+    def _put(self, asker: str, parts: list[bytes]) -> None:
+        if self._waiting.qsize() + len(parts) > _MAX_WAITING:
+            self._complain(asker, _TOO_MANY)
+            return
+        for part in parts:
+            self._waiting.put_nowait((asker, part))
 
     async def run(self) -> None:
-        """Have applied what has come, one after another."""
+        """Have applied what has come, one after another, and let others do their work between."""
         while True:
-            asker, address, arguments = await self._waiting.get()
+            asker, part = await self._waiting.get()
             try:
-                name, control = read_message(address, arguments)
-                stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
+                await self._do(asker, part)
             except (BadControl, StreamingError) as error:
                 self._complain(asker, str(error))
-                continue
-            if control is not None:
-                for station in stations:
-                    await self._hearing(asker, station).take(control)
+            except Exception as error:
+                self._complain(asker, "this is a fault of the server's own", error)
+            await asyncio.sleep(0)
+
+    async def _do(self, asker: str, part: bytes) -> None:
+        name, control = read_message(*parse_message(part))
+        stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
+        if control is not None:
+            for station in stations:
+                await self._hearing(asker, station).take(control)
 
     def _hearing(self, asker: str, station: Station) -> Hearing:
         key = asker, station.id
@@ -231,14 +293,14 @@ class _Ear(asyncio.DatagramProtocol):
             self._hearings.popitem(last=False)
         return self._hearings[key]
 
-    def _complain(self, asker: str, detail: str) -> None:
+    def _complain(self, asker: str, detail: str, fault: Exception | None = None) -> None:
         """One line a second at most: whoever sends nonsense sends much of it."""
         now_s = time.monotonic()
         if now_s - self._complained_s < _COMPLAINT_S:
             self._num_silent += 1
             return
         facts = about(client=asker, detail=detail, others=self._num_silent or None)
-        log.info("OSC message refused", extra=facts)
+        log.log(logging.ERROR if fault else logging.INFO, "OSC message refused", extra=facts, exc_info=fault)
         self._complained_s, self._num_silent = now_s, 0
 
 

@@ -52,6 +52,13 @@ def song(*tracks: list[tuple[int, int, int, int]], signature: str | None = None)
     return base64.b64encode(out.getvalue()).decode()
 
 
+def late(num_bytes: int) -> str:
+    """A MIDI file in base64 whose note ends after a time written with so many bytes."""
+    track = b"\0\x90\x3c\x40" + b"\xff" * num_bytes + b"\x7f\x80\x3c\x40"
+    header = b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk"
+    return base64.b64encode(header + len(track).to_bytes(4, "big") + track).decode()
+
+
 def test_a_theme_keeps_its_steps_in_every_scale_and_its_own_notes_in_its_own() -> None:
     tune = tune_of(notes=HERO, key="D minor")
     assert [note.onset for note in tune.notes] == [0, 1, 2.5, 3, 4, 5] and tune.beats == 8
@@ -110,6 +117,8 @@ BAD_MELODIES = [
     ({"midi": "A" * (2 * MAX_MIDI_BYTES)}, "allowed is a file of up to 32 KiB"),
     ({"midi": song([(0, 480, 60, 9)])}, "no notes but drums"),
     ({"midi": song([(at * 1920, 480, 60, 0) for at in range(9)])}, f"9 bars of four beats; allowed are 1 … {MAX_BARS}"),
+    ({"midi": song([(0, 1 << 27, 60, 0)])}, "longer than 100000 beats"),
+    ({"midi": late(2000)}, "longer than 100000 beats"),
     ({"melody": HERO}, "not a field here"),
 ]  # fmt: skip
 

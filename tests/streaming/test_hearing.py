@@ -159,6 +159,21 @@ async def test_every_mistake_is_answered_ours_too() -> None:
     assert codes == kinds
 
 
+async def test_what_is_nested_too_deeply_is_refused_and_a_fault_in_reading_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asker = Asker()
+    for depth in (40, 700, 100_000):
+        await asker.hearing.hear('{"type":"steer","id":"deep","set":' + "[" * depth + "]" * depth + "}")
+    assert [answer["code"] for answer in asker.answers][:2] == ["bad_json"] * 2
+    assert {answer["type"] for answer in asker.answers} == {"error"} and len(asker.answers) == 3
+    await asker.ask({"type": "steer", "set": {"energy": 0.5, "layers": {"bass": -3}}, "id": "as ever"})
+    await asker.rest()
+    monkeypatch.setattr(live, "parse_control", lambda message: 1 / 0)
+    await asker.ask({"type": "hit", "id": "ours"})
+    assert asker.answered() == ["as ever", "ours"] and asker.answers[-1]["code"] == "internal_error"
+
+
 async def test_pause_and_play_stay_in_their_order() -> None:
     asker = Asker()
     await asker.ask(*steers(FULL))

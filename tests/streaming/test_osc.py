@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message_builder import build_msg
 from pythonosc.osc_packet import OscPacket
 
 from moods.errors import BadControl
 from streaming.config import Osc
 from streaming.errors import PortUnavailable
-from streaming.transports.osc import OscDoor, read_message
+from streaming.transports import osc
+from streaming.transports.osc import OscDoor, parse_message, read_message, split_datagram
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_engines import wait_until
 
@@ -65,6 +67,56 @@ def test_a_message_is_a_control(address: str, arguments: list[Any], control: dic
 def test_what_is_no_control_is_refused_with_the_way_out(address: str, arguments: list[Any]) -> None:
     with pytest.raises(BadControl, match="expected"):
         read_message(address, arguments)
+
+
+def bundle(due_s: float, *messages: bytes) -> bytes:
+    head = OscBundleBuilder(due_s).build().dgram  # type: ignore[arg-type]  # seconds
+    return head + b"".join(len(message).to_bytes(4, "big") + message for message in messages)
+
+
+HIT, PANIC = (build_msg(f"/undersong/s/{kind}", []).dgram for kind in ("hit", "panic"))
+
+
+def test_a_bundle_is_its_messages_in_their_order_each_at_its_own_time() -> None:
+    later = bundle(2e9, PANIC, HIT)
+    assert split_datagram(HIT) == {0: [HIT]}
+    assert split_datagram(bundle(1e9, HIT, later, PANIC)) == {1e9: [HIT, PANIC], 2e9: [PANIC, HIT]}
+    assert parse_message(build_msg("/a", [1, 0.5, "x", True, None]).dgram) == ("/a", [1, 0.5, "x", True, None])
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"#bundle\0" + bytes(8) + (-4).to_bytes(4, "big", signed=True),
+        b"#bundle\0" + bytes(8) + bytes(4),
+        b"#bundle\0" + bytes(8) + (99).to_bytes(4, "big") + HIT,
+        bundle(0, *[HIT] * 1000),
+        b"/undersong/s/hit\0\0\0\0," + b"z" * 2000 + bytes(3),
+        b"/undersong/s/hit\0\0\0\0," + b"[" * 2000 + b"]" * 2000 + bytes(3),
+        b"/undersong/s/hit",
+        b"",
+    ],
+)
+def test_a_datagram_that_would_take_long_is_refused_before_it_does(
+    datagram: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(BadControl):
+        for part in split_datagram(datagram)[0]:
+            parse_message(part)
+    assert not caplog.records
+
+
+async def test_each_message_of_a_bundle_counts_and_few_wait_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(osc, "_MESSAGES_PER_S", 100.0)
+    ear: Any = osc._Ear(None)  # type: ignore[arg-type]  # it comes no further than the queue
+    for _ in range(100):
+        ear.datagram_received(bundle(0, *[HIT] * 60), ("127.0.0.1", 9))
+    assert ear._waiting.qsize() == 180
+    monkeypatch.setattr(osc, "_MESSAGES_PER_S", 1e9)
+    ear = osc._Ear(None)  # type: ignore[arg-type]
+    for _ in range(100):
+        ear.datagram_received(bundle(time.time() + 30, *[HIT] * 60), ("127.0.0.1", 9))
+    assert ear._num_later == 480 and ear._waiting.empty()
 
 
 @dataclass
@@ -124,11 +176,24 @@ def test_nonsense_is_told_in_one_line_and_harms_nobody(
     for number in range(100):
         console.send_bytes(b"#bundle\0" + bytes([number]) * number)
     console.send("/undersong/nowhere/hit")
+    console.send("/undersong/stage/control", '{"type":"duck","gain_db":' + "[" * 700 + "]" * 700 + "}")
     console.send("/undersong/stage/steer/energy", 7.0)
     console.send("/undersong/stage/hit")
     wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
     refused = [record for record in caplog.records if record.message == "OSC message refused"]
     assert 1 <= len(refused) <= 3
+
+
+def test_a_fault_of_ours_ends_one_message_and_not_the_door(
+    server: Running, console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    station = server.open(name="stage")
+    with monkeypatch.context() as broken:
+        broken.setattr(osc, "read_message", lambda *_: 1 / 0)
+        console.send("/undersong/stage/hit")
+        wait_until(lambda: any(record.exc_info for record in caplog.records))
+    console.send("/undersong/stage/hit")
+    wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
 
 
 def test_beats_bars_sections_and_markers_are_told_as_they_sound(server: Running, console: Console) -> None:
