@@ -134,8 +134,9 @@ class Cues:
         return (planned for planned in self._planned if first_beat <= planned.beat <= last_beat)
 
     def named(self) -> list[tuple[str, int]]:
-        """The ids of the hits and stingers that have one, and the frames at which they sound."""
-        return [(planned.id, self.frame_of(planned)) for planned in self._planned if planned.id is not None]
+        """The ids of the hits and stingers that have one, and where they begin, but for what began too long ago."""
+        known = [planned for planned in self._planned if planned.beat >= self._clock.oldest_beat]
+        return [(planned.id, self.frame_of(planned)) for planned in known if planned.id is not None]
 
     def frame_of(self, planned: Cue) -> int:
         """The frame at which it sounds."""

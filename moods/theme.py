@@ -13,9 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import accumulate
 from math import ceil
-from operator import itemgetter
 from statistics import covariance, stdev
 from typing import Annotated, Any
 
@@ -33,15 +31,15 @@ MAX_BARS = 8
 GRID = 24
 """Places in a beat on which a note may begin."""
 MAX_NOTES_PER_BEAT = 8
-MAX_MIDI_BYTES = 32_768
+MAX_MIDI_BYTES = 8192
 MAX_MELODIES = 64
 """Themes, or stingers, of one station."""
-_MAX_MIDI_BEATS = 100_000
-"""A melody may stand late in its file, but no piece is so long."""
 
 _MAX_STINGER_BEATS = 2.0 * BEATS_PER_BAR
 _MAX_BEATS = float(MAX_BARS * BEATS_PER_BAR)
 _MAX_NOTES = MAX_NOTES_PER_BEAT * MAX_BARS * BEATS_PER_BAR
+_MAX_MIDI_BEATS = 10_000
+"""No note of a MIDI file lies further from its beginning: what counts further is no music."""
 _DRUM_CHANNEL = 9
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
@@ -110,7 +108,7 @@ class Melody(Model):
         default=None, examples=[[{"pitch": "D4", "at": 0}, {"pitch": "A4", "at": 1, "beats": 3}]]
     )
     midi: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})] | Absent = None
-    """A MIDI file of up to 32 KiB in base64, instead of notes."""
+    """A MIDI file of up to 8 KiB in base64, instead of notes."""
     key: KeyName | Absent = Field(default=None, examples=["D minor"])
     """What the melody stands in: it tells which step of its scale each note is. Left out: the MIDI file's, or the one
     that the notes fit best."""
@@ -195,28 +193,24 @@ def _read_midi(text: str) -> tuple[list[_Note], Key | None]:
     try:
         song = mido.MidiFile(file=io.BytesIO(base64.b64decode(text, validate=True)), clip=True)
         ticks_per_beat = int(song.ticks_per_beat)
+        messages = [*mido.merge_tracks(song.tracks)]
     except binascii.Error:
         raise BadControl(f"midi is {shown(text, 40)}; expected a MIDI file in base64") from None
     except (OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, mido.KeySignatureError) as error:
         raise BadControl(f"midi cannot be read: {error or type(error).__name__}; expected a MIDI file") from None
     if ticks_per_beat <= 0 or ticks_per_beat >= 0x8000:
         raise BadControl("midi counts time in film frames; expected one that counts in beats")
-    messages = [
-        (at, message)
-        for track in song.tracks
-        for at, message in zip(accumulate(each.time for each in track), track, strict=True)
-    ]
-    messages.sort(key=itemgetter(0))  # mido's own merging takes three times as long as its reading
-    if messages and messages[-1][0] > _MAX_MIDI_BEATS * ticks_per_beat:
-        raise BadControl(f"midi is longer than {_MAX_MIDI_BEATS} beats; expected a melody")
     notes: list[_Note] = []
     begun: dict[tuple[int, int], int] = {}
-    key = None
-    for now, message in messages:
+    now, key = 0, None
+    for message in messages:
+        now += message.time
         if message.type == "key_signature" and key is None:
             key = parse_key(message.key)
         if message.type not in ("note_on", "note_off") or message.channel == _DRUM_CHANNEL:
             continue
+        if now > _MAX_MIDI_BEATS * ticks_per_beat:
+            raise BadControl(f"midi has notes after beat {_MAX_MIDI_BEATS}; expected a melody of up to {MAX_BARS} bars")
         start = begun.pop((message.channel, message.note), None)
         if start is not None:
             notes.append((start / ticks_per_beat, (now - start) / ticks_per_beat, message.note))

@@ -91,6 +91,7 @@ class Conductor:
         """Stations that somebody listened to when this server, or the one before, was ended."""
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_ending = False
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 
@@ -115,17 +116,29 @@ class Conductor:
 
     async def stop(self) -> None:
         """End all stations, or keep them for the next server, and end the engine; idempotent."""
-        for task in (*self._tasks, *self._waking.values()):
-            task.cancel()
-        self._tasks.clear()
-        if self._records.are_kept:
-            await self._keep_all()
+        self._is_ending = True
+        async with contextlib.AsyncExitStack() as steps:  # from the last to the first, whatever one of them raises
+            steps.push_async_callback(asyncio.to_thread, self._filler_thread.shutdown)
+            steps.callback(self._engines.close)
+            for link in self._links:
+                steps.push_async_callback(link.stop)
+            steps.push_async_callback(self.jobs.stop)
+            steps.push_async_callback(self._records.close)
+            steps.callback(self._close_all)
+            for task in (*self._tasks, *self._waking.values()):
+                task.cancel()
+            self._tasks.clear()
+            if self._records.are_kept:
+                await self._keep_all()
+
+    def _close_all(self) -> None:
         for station in list(self.stations.values()):
             self.close_station(station, SHUT_DOWN)
-        await self._records.close()
-        await asyncio.gather(self.jobs.stop(), *(link.stop() for link in self._links))
-        self._engines.close()
-        await asyncio.to_thread(self._filler_thread.shutdown)
+
+    def _check_stays(self) -> None:
+        """Raises `EngineUnavailable` where this server is about to end."""
+        if self._is_ending:
+            raise EngineUnavailable("the server is ending; try when it is back")
 
     @property
     def is_ready(self) -> bool:
@@ -163,6 +176,7 @@ class Conductor:
 
         Raises `TooManyStations`, `NameTaken`, `EngineUnavailable`, and `BadControl` for what only a file can have.
         """
+        self._check_stays()
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
         timeline = opening.timeline
@@ -179,6 +193,11 @@ class Conductor:
             link = await self._find_room()
             station = self._make_station(station_id, opening, seed, link, kind, ahead_blocks)
             await link.open(station)
+            try:
+                self._check_stays()
+            except EngineUnavailable:
+                link.close(station_id)
+                raise
         except BaseException:
             self._give_back(opening.name)
             raise
@@ -196,6 +215,7 @@ class Conductor:
 
         Raises `UnknownStation`, `TooManyStations`, `NameTaken`, `EngineUnavailable`.
         """
+        self._check_stays()
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
         station_id = self._new_id()
@@ -204,6 +224,7 @@ class Conductor:
         try:
             block, num_controls, entries = await self._copy(source, station_id)
             self._check_open(source)
+            self._check_stays()
         except BaseException:
             self._give_back(name)
             source.link.forget(station_id)
@@ -429,7 +450,7 @@ class Conductor:
         playing = [station for station in kept if not station.is_asleep and station.link.is_ready]
         await asyncio.gather(*(self._sleeps(station, _GOODBYE_S) for station in playing))
         for station in kept:
-            del self.stations[station.id]
+            self.stations.pop(station.id, None)  # somebody may have closed it meanwhile
 
     # --- sleep -------------------------------------------------------------------------------------------------------
 
@@ -502,6 +523,7 @@ class Conductor:
         """Apply a control, waking the station for it."""
         for _ in range(_MAX_WAKES):
             self._check_open(station)
+            self._check_stays()
             if station.is_held:
                 raise EngineUnavailable("the client that plays this station has paused it; try when it plays again")
             if station.is_asleep:

@@ -50,8 +50,6 @@ async def apply_control(conductor: Conductor, station: Station, message: Any) ->
         control = await read_asked(parse_control, message)
     except (MoodsError, StreamingError) as error:
         return _refusal(station, error, _id_of(message))
-    except Exception:
-        return _fault(station, _id_of(message))
     return await _apply(conductor, station, control)
 
 
@@ -65,7 +63,7 @@ async def _apply(conductor: Conductor, station: Station, control: Control) -> An
 
 
 def _fault(station: Station, control_id: str | None) -> Error:
-    """A fault of ours, the one handled now, is no reason to leave the asker without an answer."""
+    """What is answered in the midst of an exception that nobody foresaw: it is no reason to leave the asker without."""
     log.exception("a control failed", extra=about(station=station.id))
     detail = "this is a fault of the server's own; the control may have been applied"
     return Error(type="error", id=control_id, code="internal_error", detail=detail)
@@ -138,7 +136,13 @@ class Hearing:
         await self.take(message)
 
     async def take(self, message: Any) -> None:
-        """As `hear`, of a message that has been read as JSON."""
+        """As `hear`, of a message that has been read as JSON. Nothing in it ends the hearing."""
+        try:
+            await self._take(message)
+        except Exception:
+            self._answer(_fault(self._station, _id_of(message)))
+
+    async def _take(self, message: Any) -> None:
         is_wish, now_s = _is_wish(message), time.monotonic()
         if is_wish:
             is_in_time = not self._wishes and self._bucket.take(now_s, leave=self._reserve)
@@ -154,9 +158,6 @@ class Hearing:
         except (MoodsError, StreamingError) as error:
             refuse = partial(_refusal, self._station) if is_in_time else _error  # a flood does not fill the log
             self._answer(refuse(error, _id_of(message)))
-            return
-        except Exception:
-            self._answer(_fault(self._station, _id_of(message)))
             return
         if is_in_time:
             await self._apply(control, [control.id])

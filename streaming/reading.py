@@ -1,13 +1,13 @@
 """What clients send, read no further than is allowed. In: bodies and messages; out: bytes, JSON values.
 
-Remembers threads of its own. Event loop only.
+Remembers a thread of its own. Event loop only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -16,27 +16,30 @@ from fastapi import Request
 from streaming.errors import BadRequest, BadText, TooLarge, WrongContentType
 
 _T = TypeVar("_T")
-_PROMPTS, _MELODIES = frozenset({"prompt", "timeline"}), frozenset({"themes", "stingers"})
-"""Fields that may take a second to read."""
-_PROMPT_READER, _MELODY_READER = (ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("prompts", "melodies"))
-"""One thread each, as those that are read at once only take the time from one another."""
+_PROMPT_READER = ThreadPoolExecutor(1, thread_name_prefix="prompts")
+"""One, as prompts that are read at once only take the time from one another."""
+_MELODY_READER = ThreadPoolExecutor(1, thread_name_prefix="melodies")
+"""Beside it, as a MIDI file may take as long and has nothing to do with prompts."""
+_MELODIES = ("themes", "stingers", "midi")
+_SLOW = ("prompt", "timeline", *_MELODIES)
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """The longest message that a client may send, and the longest body where no more is expected."""
-_MAX_DEPTH = 32
-"""So deep may lists and objects lie in one another: what reads them calls itself for each."""
+MAX_DEPTH = 32
+"""So deep values may lie in one another: whoever looks into them need not fear for the stack."""
 
 
 def parse_json(message: str | bytes, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
     """Read what a client sent; all text in the result can be sent on as UTF-8.
 
-    Raises `TooLarge`, `BadRequest` (not JSON, too deep) and `BadText` (half of a surrogate pair, written as an escape).
+    Raises `TooLarge`, `BadRequest` (not JSON, or too deep) and `BadText` (half of a surrogate pair, as an escape).
     """
     encoded = message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
     if len(encoded) > max_bytes:
         raise TooLarge(max_bytes)
     try:
         parsed = json.loads(encoded.decode("utf-8-sig"))  # some clients begin with a mark
+        _check_depth(parsed)
         text = json.dumps(parsed, ensure_ascii=False)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"what was sent is not JSON: {error}") from error
@@ -44,17 +47,22 @@ def parse_json(message: str | bytes, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
         text.encode()
     except UnicodeEncodeError as error:
         raise BadText(text[max(0, error.start - 20) : error.end]) from None
-    if encoded.count(b"[") + encoded.count(b"{") > _MAX_DEPTH and not _is_flat(parsed):
-        raise BadRequest(f"lists and objects lie more than {_MAX_DEPTH} deep in one another; no message goes so deep")
     return parsed
 
 
-def _is_flat(parsed: Any) -> bool:
+def _check_depth(parsed: Any) -> None:
+    """Raises `BadRequest`."""
     level = [parsed]
-    for _ in range(_MAX_DEPTH + 1):
-        groups = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
-        level = [inner for group in groups for inner in group]
-    return not level
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise BadRequest(f"what was sent lies more than {MAX_DEPTH} objects or lists deep; nothing here needs so many")
 
 
 async def read_body(request: Request, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
@@ -84,26 +92,23 @@ async def read_json(request: Request, max_bytes: int = MAX_MESSAGE_BYTES) -> Any
 
 
 async def read_asked(read: Callable[[Any], _T], asked: Any) -> _T:
-    """What `read` makes of `asked`, beside the event loop where it may take a second: a prompt, a timeline, a melody.
+    """What `read` makes of `asked`, beside the event loop where it may take a second: prompt, timeline, MIDI file.
 
     Raises what `read` raises.
     """
-    if _has_field(asked, _MELODIES):
-        reader = _MELODY_READER
-    elif isinstance(asked, str) or _has_field(asked, _PROMPTS):
-        reader = _PROMPT_READER
-    else:
-        return read(asked)
-    return await asyncio.get_running_loop().run_in_executor(reader, read, asked)
+    if isinstance(asked, str) or takes_long(asked):
+        reader = _MELODY_READER if _holds(asked, _MELODIES) else _PROMPT_READER
+        return await asyncio.get_running_loop().run_in_executor(reader, read, asked)
+    return read(asked)
 
 
 def takes_long(asked: Any) -> bool:
     """Whether reading it may take a second."""
-    return _has_field(asked, _PROMPTS | _MELODIES)
+    return _holds(asked, _SLOW)
 
 
-def _has_field(asked: Any, fields: frozenset[str]) -> bool:
-    """Whether one of `fields` is anywhere in it."""
+def _holds(asked: Any, keys: Collection[str]) -> bool:
+    """Whether one of `keys` is somewhere in it; it lies no deeper than `parse_json` lets it."""
     if isinstance(asked, dict):
-        return not asked.keys().isdisjoint(fields) or any(_has_field(value, fields) for value in asked.values())
-    return isinstance(asked, list) and any(_has_field(value, fields) for value in asked)
+        return not asked.keys().isdisjoint(keys) or any(_holds(inner, keys) for inner in asked.values())
+    return isinstance(asked, list) and any(_holds(inner, keys) for inner in asked)

@@ -6,6 +6,8 @@ import { BASE_FIELDS, merged } from "./fields.js";
 
 const SEND_EVERY_MS = 40;
 const LASTING = ["steer", "parameter", "state", "transport"];
+/** Of wishes in wait for a connection: a page may ask all night. */
+const MOST_WAITING = 64;
 
 /** A control that changed nothing: `code` and the words are the server's, or "not_sent" where it did not go out. */
 export class Refusal extends Error {
@@ -109,6 +111,10 @@ export class Outbox {
     const last = this.#waiting.at(-1);
     if (!last || last.control.type !== entry.control.type || !isPlain(last.control) || !isPlain(entry.control)) {
       this.#waiting.push(entry);
+      if (this.#waiting.length > MOST_WAITING) {
+        const { control, reject } = this.#waiting.shift();
+        reject(new Refusal(control, "not_sent", `${control.type}: later ones have taken its place`));
+      }
       return entry;
     }
     last.control = joined(last.control, entry.control);

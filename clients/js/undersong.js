@@ -137,12 +137,12 @@ export class Undersong {
   }
 
   /** Have its sound, too, and a station first where there is none. Call it in a gesture: browsers want one. Resolves when
-      it plays. */
+      it plays. Rejects as `connect` does, and where it is left before. */
   async play(opening = {}, join = null) {
     this.output.open();
     this.bed.begin();
     await this.#begin(opening, join, () => this.player.play(this.#open, join));
-    if (this.phase !== "playing") await new Promise((resolve) => this.#once("playing", resolve));
+    if (this.phase !== "playing") await this.#played();
   }
 
   /** Resolves when there is a station. */
@@ -167,11 +167,14 @@ export class Undersong {
     }
   }
 
-  #once(state, listener) {
-    const off = this.on("phase", (phase) => {
-      if (phase !== state) return;
-      off();
-      listener();
+  #played() {
+    return new Promise((resolve, reject) => {
+      const off = this.on("phase", (phase) => {
+        if (phase !== "playing" && phase !== "idle") return;
+        off();
+        if (phase === "playing") resolve();
+        else reject(left());
+      });
     });
   }
 
@@ -181,12 +184,14 @@ export class Undersong {
     this.fadeTo(0, STOP_FADE_MS);
     await new Promise((resolve) => setTimeout(resolve, STOP_FADE_MS));
     this.player.stop();
+    this.#ready?.reject(left());
     this.fadeTo(volume, 0);
   }
 
   /** End the sound here at once; the station goes on. */
   leave() {
     this.player.leave();
+    this.#ready?.reject(left());
   }
 
   /** 0 … 1. */
@@ -225,11 +230,11 @@ export class Undersong {
   }
 
   hit(options = {}) {
-    return this.send({ type: "hit", at: "now", ...options });
+    return this.send({ type: "hit", ...options });
   }
 
   stinger(name, options = {}) {
-    return this.send({ type: "stinger", name, at: "now", ...options });
+    return this.send({ type: "stinger", name, ...options });
   }
 
   /** `what`: "next", "stay", "leave", or "go" with a section in `options.to`. */
@@ -362,7 +367,10 @@ export class Undersong {
   async #record(node) {
     this.#tap?.disconnect();
     this.#tap = null;
-    if (node.context === this.context) this.#tap = await tapOf(node, this.bed.tape);
+    if (node.context !== this.context) return;
+    const tap = await tapOf(node, this.bed.tape);
+    this.#tap?.disconnect(); // another stream may have come meanwhile
+    this.#tap = tap;
   }
 
   #meetVisibility(pausesWhenHidden) {
@@ -378,6 +386,9 @@ export class Undersong {
     }
   }
 }
+
+/** What they are told who still wait for music that nobody wants any more. */
+const left = () => new Problem(0, "the station has been left");
 
 function withResolvers() {
   const out = {};

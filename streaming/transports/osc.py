@@ -56,7 +56,10 @@ _TAGS = frozenset(",ifhdsTFN")
 """Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
 _BUNDLE = b"#bundle\0"
 _MAX_DATAGRAM_BYTES = 8192
+_MESSAGE_BYTES = 64
+"""A longer datagram counts as several messages before it is read: reading it takes as long."""
 _MAX_WAITING = 512
+"""Messages that wait to be applied, and as many that wait for the time of their bundle."""
 _MAX_ASKERS = 256
 _MESSAGES_PER_S = 1000.0
 _COMPLAINT_S = 1.0
@@ -230,13 +233,16 @@ class _Ear(asyncio.DatagramProtocol):
         self._complained_s, self._num_silent = -_COMPLAINT_S, 0
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
-        asker = str(address[0])
+        asker, num_paid = str(address[0]), 1 + len(data) // _MESSAGE_BYTES
+        if not self._bucket.take(time.monotonic(), num_paid):
+            self._complain(asker, _TOO_MANY)
+            return
         try:
             messages = split_datagram(data)
         except BadControl as error:
             self._complain(asker, str(error))
             return
-        if not self._bucket.take(time.monotonic(), max(1, sum(map(len, messages.values())))):
+        if not self._bucket.take(time.monotonic(), max(0, sum(map(len, messages.values())) - num_paid)):
             self._complain(asker, _TOO_MANY)
             return
         for due_s, parts in sorted(messages.items()):

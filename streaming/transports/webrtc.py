@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import logging
 import re
 import secrets
 import time
@@ -36,13 +35,10 @@ from streaming import live
 from streaming.conductor import Conductor
 from streaming.config import IceServer
 from streaming.errors import BadOffer, BadRequest, EngineUnavailable, IceRestartRefused, NoWebRtcNetwork
-from streaming.journal import about
 from streaming.messages import Closed
 from streaming.session import BINARY, FLOODED, TOO_LONG, LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
-
-log = logging.getLogger(__name__)
 
 MAX_QUEUED_CHUNKS = 10
 _MAX_BUFFERED_BYTES = 1 << 18
@@ -239,18 +235,14 @@ class WhepPeer:
         channel.on("close", lambda: self.station.remove_client(client))
         self.station.add_client(client)
         hearing = live.Hearing(self._conductor, self.station, client.tell)
-        carried = live.tell(client, send), _hear_channel(hearing, messages), client.is_cut_off()
-        tasks = [asyncio.create_task(each) for each in carried]
+        parts = live.tell(client, send), client.is_cut_off(), _hear_channel(hearing, messages)
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             self.station.remove_client(client)
-        for task in done:
-            if (fault := task.exception()) is not None:
-                log.error("a live channel failed", exc_info=fault, extra=about(station=self.station.id))
-                channel.close()
         if (ending := client.mailbox.ending) is not None and channel.readyState == "open":
             channel.send(json.dumps(Closed(type="closed", code=ending.code, reason=ending.reason)))
             channel.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -153,6 +154,18 @@ def test_a_place_may_have_a_name() -> None:
         send(controller, SECOND, type="hit", at={"marker": "dor"})
     with pytest.raises(BadControl, match=r'marker "door" has passed, at 20\.00 s'):
         send(controller, 21 * SECOND, type="hit", at={"marker": "door"})
+
+
+def test_a_marker_whose_sound_rings_on_and_whose_beginning_is_forgotten_is_over() -> None:
+    controller = Controller(parse_opening({"mood": "night"}), 1)
+    send(controller, SECOND, type="stinger", name="victory", at="beat", id="won")
+    for second in range(1, 30):
+        controller.forget_before(second * SECOND)
+        with contextlib.suppress(BadControl, UnknownMarker):
+            send(controller, second * SECOND, type="steer", set={"energy": 0.5}, at={"marker": "won"})
+            assert second < 3
+        with pytest.raises(UnknownMarker):
+            send(controller, second * SECOND, type="steer", set={"energy": 0.5}, at={"marker": "none"})
 
 
 def test_slow_motion_stretches_time_and_gives_it_back() -> None:

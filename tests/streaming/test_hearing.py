@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from streaming.config import Config
 from streaming.errors import ControlRefused
 from streaming.limits import Bucket, Limits
 from streaming.messages import Ack, Answer
+from streaming.reading import read_asked
 from streaming.station import Station
 
 
@@ -159,19 +161,18 @@ async def test_every_mistake_is_answered_ours_too() -> None:
     assert codes == kinds
 
 
-async def test_what_is_nested_too_deeply_is_refused_and_a_fault_in_reading_is_answered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_what_lies_too_deep_is_refused_before_anything_looks_into_it() -> None:
     asker = Asker()
-    for depth in (40, 700, 100_000):
-        await asker.hearing.hear('{"type":"steer","id":"deep","set":' + "[" * depth + "]" * depth + "}")
-    assert [answer["code"] for answer in asker.answers][:2] == ["bad_json"] * 2
-    assert {answer["type"] for answer in asker.answers} == {"error"} and len(asker.answers) == 3
-    await asker.ask({"type": "steer", "set": {"energy": 0.5, "layers": {"bass": -3}}, "id": "as ever"})
-    await asker.rest()
-    monkeypatch.setattr(live, "parse_control", lambda message: 1 / 0)
-    await asker.ask({"type": "hit", "id": "ours"})
-    assert asker.answered() == ["as ever", "ours"] and asker.answers[-1]["code"] == "internal_error"
+    for depth in (31, 700, 30_000):
+        await asker.hearing.hear('{"id":"deep","type":"duck","gain_db":' + "[" * depth + "]" * depth + "}")
+    assert [answer["code"] for answer in asker.answers] == ["bad_control", "bad_json", "bad_json"]
+
+
+async def test_what_takes_long_to_read_holds_up_neither_the_event_loop_nor_prompts() -> None:
+    asked = {}, {"prompt": "rain"}, {"themes": {"hero": {"midi": ""}}}, {"state": {"stingers": {}}}
+    threads = [await read_asked(lambda _: threading.current_thread(), each) for each in asked]
+    assert threads[0] is threading.main_thread() and threads[2] is threads[3]
+    assert len(set(threads)) == 3
 
 
 async def test_pause_and_play_stay_in_their_order() -> None:

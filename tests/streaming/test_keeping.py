@@ -20,7 +20,7 @@ from moods.controller import Controller
 from moods.opening import parse_opening
 from streaming.config import Config
 from streaming.engines.told import mood_message
-from streaming.errors import BadConfig
+from streaming.errors import BadConfig, EngineUnavailable
 from streaming.keeping import VERSION, Record, Records
 from streaming.messages import Place, Playing
 from streaming.scratch import sleeper_path
@@ -104,6 +104,26 @@ def test_stations_are_back_at_their_frame_however_the_server_ended(start: Any, t
         assert not inside(again, other).num_underruns and inside(again, other).first_block > 0
         hear_on(again, other, 25)
         start.end(again)
+
+
+def test_a_server_that_ends_opens_nothing_more_and_ends_whatever_happens_meanwhile(start: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "ended"
+    server: Running = start(folder)
+    conductor, closed, kept = server.conductor, server.open(), server.open(seed=2)
+
+    async def end() -> None:
+        ending = asyncio.create_task(conductor.stop())
+        await asyncio.sleep(0)
+        with pytest.raises(EngineUnavailable, match="is ending"):
+            await conductor.open_station(parse_opening({}))
+        with pytest.raises(EngineUnavailable, match="is ending"):
+            await conductor.control(conductor.stations[kept["id"]], parse_control(STEER))
+        conductor.close_station(conductor.stations[closed["id"]])
+        await ending
+
+    server.call(end())
+    assert not conductor.stations and not any(engine.is_ready for engine in server.engines)
+    assert [record.id for record in written(folder)] == [kept["id"]]
 
 
 def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ def test_nonsense_is_told_in_one_line_and_harms_nobody(
         console.send_bytes(b"#bundle\0" + bytes([number]) * number)
     console.send("/undersong/nowhere/hit")
     console.send("/undersong/stage/control", '{"type":"duck","gain_db":' + "[" * 700 + "]" * 700 + "}")
+    console.send_bytes(bytes(20_000))
     console.send("/undersong/stage/steer/energy", 7.0)
     console.send("/undersong/stage/hit")
     wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
