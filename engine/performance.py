@@ -444,14 +444,15 @@ class Performance:
 
         What was to be skipped within these blocks is, and what can only be done where it was, is dropped.
         """
-        waiting = [entry.control for entry in reversed(self._to_replay) if not isinstance(entry.control, Skip)]
-        self._to_replay = []
-        done: list[Entry] = []
-        for act in (Skip(num_blocks), *waiting):
-            entry = Entry(self.num_controls, self.next_block, act)
+        waiting, self._to_replay = self._to_replay[::-1], []
+        done = [Entry(self.num_controls, self.next_block, Skip(num_blocks))]
+        self.skip(num_blocks)
+        for each in waiting:
+            entry = Entry(self.num_controls, self.next_block, each.done)
             with contextlib.suppress(MoodsError):
-                self._do(act)
-                done.append(entry)
+                if not isinstance(entry.control, Skip):
+                    self._do(entry.control)
+                    done.append(entry)
         return done
 
     # --- sound -------------------------------------------------------------------------------------------------------

@@ -66,7 +66,18 @@ class Entry:
 
     index: int
     block: int
-    control: Act
+    done: Act | str
+    """JSON of it, which is read only where somebody looks: of a long log hardly anybody does."""
+
+    @property
+    def control(self) -> Act:
+        """What was done. Raises `moods.errors.MoodsError` where it is JSON that cannot be read."""
+        return read_control(self.asked()) if isinstance(self.done, str) else self.done
+
+    def asked(self) -> dict[str, Any]:
+        """As a line of the document has it, without its frame."""
+        asked: dict[str, Any] = json.loads(self.done) if isinstance(self.done, str) else self.done.asked()
+        return asked
 
 
 class TakeOpening(BaseModel):
@@ -223,7 +234,7 @@ def write_take(
         latency_frames=traits.latency_frames,
         lead_frames=traits.lead_frames,
     )
-    lines = ({"frame": entry.block * BLOCK_FRAMES, **entry.control.asked()} for entry in entries)
+    lines = ({"frame": entry.block * BLOCK_FRAMES, **entry.asked()} for entry in entries)
     rows = itertools.chain([header.model_dump(mode="json")], lines)
     return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 

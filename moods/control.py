@@ -20,6 +20,7 @@ from moods.fields import (
     Number,
     Over,
     Seconds,
+    check_is_glide,
     check_number,
     parse,
     range_schema,
@@ -56,7 +57,7 @@ class _Control(_Typed):
 
 def _only_a_glide_takes_time(schema: dict[str, Any]) -> None:
     _type_is_required(schema)
-    schema["anyOf"] = [{"properties": {"how": {"const": "glide"}}}, {"properties": {"over": {"type": "null"}}}]
+    schema["anyOf"] = [{"properties": {"how": {"enum": ["glide", None]}}}, {"properties": {"over": {"type": "null"}}}]
 
 
 class Steer(_Control):
@@ -77,8 +78,7 @@ class Steer(_Control):
 
     @model_validator(mode="after")
     def _takes_no_time(self) -> Steer:
-        if self.how != "glide" and self.over is not None:
-            raise BadControl(f"over is given with how {shown(self.how)}; only a glide takes time")
+        check_is_glide(self.how, self.over)
         return self
 
     @property
@@ -278,6 +278,8 @@ class Theme(_Control):
 class State(_Control):
     """Go to a state of the station, as its transitions say."""
 
+    model_config = ConfigDict(json_schema_extra=_only_a_glide_takes_time)
+
     type: Literal["state"] = "state"
     name: Annotated[str, Field(min_length=1, max_length=100)] = Field(examples=["combat"])
     """One of the station's states, or `previous`: the one before."""
@@ -285,6 +287,11 @@ class State(_Control):
     """Null or left out: as the transition says; so are `over` and `how`."""
     over: Over = None
     how: Literal["glide", "cut", "bridge"] | None = None
+
+    @model_validator(mode="after")
+    def _takes_no_time(self) -> State:
+        check_is_glide(self.how, self.over)
+        return self
 
     @property
     def span(self) -> Span | None:

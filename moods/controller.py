@@ -158,6 +158,7 @@ class Controller:
         )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
+            self._states.begin(Edge(0, 0))
         else:
             self._begin(timeline, ramps)
 
@@ -381,7 +382,7 @@ class Controller:
         first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
         edge = Edge(frame, first_beat, self._num_asked)
         control = self._without_marker(control, frame)
-        changes = self._ask(control, edge)
+        changes = self._ask_all(control, edge)
         if isinstance(control, Cancel) and not changes:
             field = "id" if control.target is None else "target"
             raise BadControl(
@@ -397,6 +398,18 @@ class Controller:
     def _ask(self, control: Control, edge: Edge) -> list[Change]:
         """Let each part take a control."""
         return [change for part in self._parts if (change := part.apply(control, edge)) is not None]
+
+    def _ask_all(self, control: Control, edge: Edge) -> list[Change]:
+        """The same; of a state, which asks many things one after another, all is done or nothing."""
+        if not isinstance(control, State):
+            return self._ask(control, edge)
+        before = self.snapshot()
+        try:
+            return self._ask(control, edge)
+        except Exception:
+            for part in self._parts:
+                part.restore(before[part.name])
+            raise
 
     def _without_marker(self, control: Control, frame: int) -> Control:
         """The same control with the second of the marker that it names. Raises `UnknownMarker`, `BadControl`."""

@@ -288,6 +288,12 @@ def read_over(over: object) -> Span:
     return Span(check_number("over", over, 0, MAX_OVER_SECONDS))
 
 
+def check_is_glide(how: str | None, over: float | str | None) -> None:
+    """Raises `BadControl` for a change that is to take time and to be there at once."""
+    if how not in (None, "glide") and over is not None:
+        raise BadControl(f"over is given with how {shown(how)}; only a glide takes time")
+
+
 def _check_over(over: object) -> object:
     if over is not None:
         read_over(over)

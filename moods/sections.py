@@ -50,6 +50,7 @@ class Heard:
     next_bar: int  # the seed's bar that follows it
     shift: int  # semitones from the seed's key to the one that is heard
     is_asked: bool = False  # it states a theme that was heard, or a new one, whatever the seed's form says
+    is_named: bool = False  # it was asked for by its name
     theme: tuple[int, int] | None = None  # that theme's first bar and how many it has
     fill_beat: int | None = None  # from here on something leads into it
     holds: tuple[tuple[int, bool], ...] = ()  # from which beat on it stays, or no more
@@ -118,6 +119,11 @@ class Sections:
             return (bar - self._form.position_at(bar).bar_in_section) * BEATS_PER_BAR
         return heard.beat
 
+    def is_asked_since(self, since_beat: int, beat: int) -> bool:
+        """Was the section at `beat` asked for by its name, and begins it with `since_beat` or later?"""
+        heard = self._heard_at(beat)
+        return heard is not None and heard.is_named and heard.beat >= since_beat
+
     def section_of(self, beat: int) -> tuple[int, int]:
         """The first beat of the section that `beat` lies in, and the first after it; of one that stays, its round."""
         first, bar = self.section_beat(beat), beat // BEATS_PER_BAR
@@ -128,7 +134,8 @@ class Sections:
             end = rounds_beat + ((beat - rounds_beat) // round_beats + 1) * round_beats
             return max(first, end - round_beats), min([end, *(each.beat for each in self._heard if each.beat > beat)])
         end_bar = bar + 1
-        while self.section_beat(end_bar * BEATS_PER_BAR) == first:
+        last_bar = self._form.num_bars if self._is_outro(bar) else None  # whatever stays behind it
+        while end_bar != last_bar and self.section_beat(end_bar * BEATS_PER_BAR) == first:
             end_bar += 1
         end = self.section_beat(end_bar * BEATS_PER_BAR)
         return first, end if end > beat else end_bar * BEATS_PER_BAR  # an outro lies over what goes on
@@ -311,7 +318,7 @@ class Sections:
                 seed_bar = self._after(seed_bar)
             begun = self._of_seed(turn.beat, seed_bar, shift - self._form.key_shift(seed_bar))
             begun = replace(begun, is_asked=True, theme=self._theme_of(begun.name, bar))
-        self._heard.append(replace(begun, fill_beat=turn.fill_beat))
+        self._heard.append(replace(begun, is_named=turn.to is not None, fill_beat=turn.fill_beat))
 
     def _of_seed(self, beat: int, seed_bar: int, shift: int) -> Heard:
         """The section that begins at a bar of the seed's form, heard from `beat` on."""

@@ -18,6 +18,7 @@ from moods.fields import (
     Model,
     MoodFields,
     Over,
+    check_is_glide,
     check_name,
     check_number,
     parse_part,
@@ -158,9 +159,17 @@ class Transition(Model):
     def _one_way(self) -> Transition:
         if self.bridge and self.how not in (None, "bridge"):
             raise BadControl(f"a transition {self} has bridge and how {shown(self.how)}; expected one of them")
+        try:
+            check_is_glide(self.asked_how, self.over)
+        except BadControl as error:
+            raise BadControl(f"a transition {self}: {error}") from None
         if self.return_after is not None and read_over(self.return_after).length <= 0:
             raise BadControl(f"a transition {self} has return_after 0; expected how long the state lasts")
         return self
+
+    @property
+    def asked_how(self) -> How | None:
+        return "bridge" if self.bridge else self.how
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -321,7 +330,7 @@ class StateMatrix:
             stinger=row.stinger,
             min_dwell=Span(0.0) if dwell is None else read_over(dwell),
             return_after=None if row.return_after is None else read_over(row.return_after),
-        ).asked(row.how or ("bridge" if row.bridge else None), row.over)
+        ).asked(row.asked_how, row.over)
 
 
 _POINT = ("valence", "energy", "tension", "style")

@@ -22,7 +22,7 @@ from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent, Pending, Reach, at_once, joined
 from moods.places import EARLY_FRAMES, frame_of_second, next_beat
 from moods.sections import Sections
-from moods.states import PREVIOUS, Passage, StateMatrix, check_known
+from moods.states import PREVIOUS, GameState, Passage, StateMatrix, check_known
 
 FILL_BEATS = 2
 STATE_KEY = "/state/"
@@ -90,21 +90,23 @@ class Succession:
         beat = int(at.beat)
         index = self._index_after(beat)
         if index:
-            self._fit_section(lent, self._entrances[index - 1])
+            self._fit_section(lent, self._entrances[index - 1], beat)
         if index < len(self._entrances) and lent.cue == "none":
             fill_beat = self._entrances[index].fill_beat
             if fill_beat is not None and fill_beat <= beat:
                 lent.cue = "fill"
 
-    def _fit_section(self, lent: Lent, entrance: Entrance) -> None:
+    def _fit_section(self, lent: Lent, entrance: Entrance, beat: int) -> None:
         """A state that drives has no break and no phrase without drums, and one that the music has come to no intro,
-        unless it asks for them."""
+        unless they are asked for."""
         section, is_driving = lent.position.section, self._matrix.is_driving(entrance.name)
         if is_driving and lent.position.resting == "drums":
             lent.position = replace(lent.position, resting=None)
         is_unfit = section == "break" and is_driving
         is_late = section == "intro" and entrance.beat > 0
-        if (is_unfit or is_late) and section != self._matrix.states[entrance.name].section:
+        own_section = self._matrix.states[entrance.name].section
+        is_asked = section == own_section or self._form.is_asked_since(entrance.beat, beat)
+        if (is_unfit or is_late) and not is_asked:
             lent.position = replace(lent.position, section="A")
 
     def holds_until(self, at: Moment) -> int:
@@ -121,24 +123,32 @@ class Succession:
             case _:
                 return None
 
+    def begin(self, edge: Edge) -> None:
+        """The section of the state that the music begins in; its fields and its theme are the opening's."""
+        if self._matrix.initial is not None:
+            state = self._matrix.states[self._matrix.initial]
+            is_there = state.section in (None, self._form.position_of(0).section)
+            self._ask_for_section(state if not is_there else state.model_copy(update={"section": None}), None, edge)
+
     def _go_to(self, control: State, edge: Edge) -> Change | None:
         """Let a state begin; None where it is the one that was asked for last."""
-        name, heading = self._read(control.name), self.heading
+        asked = self._asked(edge)
+        name = self._read(control.name, asked)
         is_as_ever = control.at is control.over is control.how is None
-        is_headed_for = heading is not None and heading.name == name
-        if heading is not None and is_headed_for and not heading.is_return and (is_as_ever or heading.beat < edge.beat):
+        if asked is not None and asked.name == name and (is_as_ever or asked.beat < edge.beat):
             return None
-        num_kept = self._num_kept(name, edge)
+        num_kept = self._num_kept(name, is_as_ever, edge)
         before = self._entrances[num_kept - 1] if num_kept else None
         if before is not None and before.name == name:
-            return joined(self._drop(num_kept, edge))
+            return self._stay_in(before, num_kept, edge)
         left = None if before is None else before.name
         passage = self._matrix.passage(left, name).asked(control.how, control.over)
         earliest = self._earliest(before, name, passage, edge)
         if passage.how == "bridge":
             earliest = max(earliest, edge.beat + BEATS_PER_BAR)
         beat = self._place(passage.at if control.at is None else control.at, earliest, edge)
-        if heading is not None and is_headed_for and heading.is_return and heading.beat <= beat:
+        coming = self._entrances[num_kept:][:1]
+        if coming and coming[0].is_return and coming[0].name == name and coming[0].beat <= beat:
             return None  # it comes back by itself before that
         besides = self._drop(num_kept, edge)
         entrance = Entrance(name, left, beat, control.id, self._next_key(), self._clock.frame_of_beat(beat))
@@ -146,6 +156,12 @@ class Succession:
         if passage.return_after is not None and left is not None:
             besides += self._come_back(passage.return_after, edge)
         return self._began(changes, besides, beat)
+
+    def _stay_in(self, entrance: Entrance, num_kept: int, edge: Edge) -> Change | None:
+        """Take back what was to come after a state that is asked for again: it is there, or comes as it was to."""
+        change = joined(self._drop(num_kept, edge))
+        there = at_once(max(edge.frame, entrance.frame))
+        return change and replace(change, fields={"state": there}, effective_frame=there.begin)
 
     def _come_back(self, after: Span, edge: Edge) -> list[Change]:
         """Let the state before come back so long after the one that was entered last began."""
@@ -171,20 +187,30 @@ class Succession:
         self._num_asked += 1
         return f"{STATE_KEY}{self._num_asked}"
 
-    def _read(self, name: str) -> str:
+    def _asked(self, edge: Edge) -> Entrance | None:
+        """The state that was asked for last, or came back; that one will come back nobody asked for."""
+        entrances = (each for each in reversed(self._entrances) if not (each.is_return and self._waits(each, edge)))
+        return next(entrances, None)
+
+    @staticmethod
+    def _waits(entrance: Entrance, edge: Edge) -> bool:
+        return entrance.beat >= max(edge.beat, 1)
+
+    def _read(self, name: str, asked: Entrance | None) -> str:
         """Raises `UnknownState`, and `BadControl` where there has been no state before."""
         if name != PREVIOUS:
             return check_known(name, self._matrix.states)
-        if self.heading is None or self.heading.previous is None:
+        if asked is None or asked.previous is None:
             raise BadControl('name is "previous"; there has been no state before this one, name one')
-        return self.heading.previous
+        return asked.previous
 
-    def _num_kept(self, name: str, edge: Edge) -> int:
-        """How many entrances stay: those that have begun, and those that wait and are not replaced by this state."""
+    def _num_kept(self, name: str, is_as_ever: bool, edge: Edge) -> int:
+        """How many entrances stay: those that have begun, and those that wait and are not replaced by this state. One
+        that comes back by itself is, and so is the same state where it is to come otherwise."""
         priority, count = self._matrix.priority(name), len(self._entrances)
-        while count and self._entrances[count - 1].beat >= max(edge.beat, 1):
-            waiting = self._entrances[count - 1].name
-            if waiting == name or self._matrix.priority(waiting) > priority:
+        while count and self._waits(waiting := self._entrances[count - 1], edge):
+            is_same = waiting.name == name and is_as_ever
+            if not waiting.is_return and (is_same or self._matrix.priority(waiting.name) > priority):
                 break
             count -= 1
         return count
@@ -231,13 +257,12 @@ class Succession:
             how=passage.how,
             id=entrance.key,
         )
-        changes = self._ask(steer, edge if is_sudden or is_now else there)
-        if state.section is not None:
-            changes += self._ask(Section(do="go", to=state.section, at="beat", id=entrance.key), there)
-        elif left is not None and left.hold and passage.how == "glide":
+        # However long it has to wait for its dwell: nobody asked for so late a second.
+        late = edge._replace(ahead_s=there.frame / FRAMES_PER_SECOND)
+        changes = self._ask(steer, late if is_sudden else edge if is_now else there)
+        changes += self._ask_for_section(state, entrance.key, there)
+        if state.section is None and left is not None and left.hold and passage.how == "glide":
             changes += self._ask(Section(do="leave", at="beat", id=entrance.key), there)
-        if state.hold:
-            changes += self._ask(Section(do="stay", at="beat", id=entrance.key), there)
         if state.theme is not None or (left is not None and left.theme is not None):
             changes += self._ask(Theme(name=state.theme, at="beat", id=entrance.key), there)
         if passage.stinger is not None:
@@ -248,6 +273,14 @@ class Succession:
             entrance = replace(entrance, fill_beat=fill_beat)
             changes.append(Change({"fill": Reach(*map(self._clock.frame_of_beat, (fill_beat, beat)))}, fill_beat))
         self._entrances.append(entrance)
+        return changes
+
+    def _ask_for_section(self, state: GameState, key: str | None, there: Edge) -> list[Change]:
+        changes: list[Change] = []
+        if state.section is not None:
+            changes += self._ask(Section(do="go", to=state.section, at="beat", id=key), there)
+        if state.hold:
+            changes += self._ask(Section(do="stay", at="beat", id=key), there)
         return changes
 
     def _drop(self, num_kept: int, edge: Edge) -> list[Change]:
@@ -264,7 +297,7 @@ class Succession:
     def _cancel(self, control: Cancel, edge: Edge) -> Change | None:
         """Take back what a control asked for and has not begun."""
         asked = [index for index, each in enumerate(self._entrances) if each.id == control.cancelled]
-        waiting = [index for index in asked if self._entrances[index].beat >= max(edge.beat, 1)]
+        waiting = [index for index in asked if self._waits(self._entrances[index], edge)]
         if not waiting:
             return None
         return joined(self._drop(waiting[0], edge))

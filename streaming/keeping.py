@@ -1,7 +1,7 @@
 """Stations on the disk, so that they outlast the server however it ends: by a signal, killed, or with its machine.
 
 In: what a station was opened with, and what is done to it; out: after the next start, the same again. For each station
-the folder holds a record that is only ever added to (`ID.jsonl`: a header, then what was done to it), where it was last
+the folder holds a record that is added to (`ID.jsonl`: a header, then what was done to it), where it was last
 (`ID.at`, replaced several times a second), and what an engine has kept of it (`ID.asleep`). Remembers what could not be
 written yet. The event loop hands over; a thread of its own writes.
 """
@@ -14,6 +14,8 @@ import fcntl
 import json
 import logging
 import os
+import re
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from engine.audio import BLOCK_FRAMES
-from engine.take import Entry, read_control
+from engine.take import Entry
 from moods.controller import Controller
 from moods.errors import shown
 from moods.opening import Opening, parse_opening
@@ -31,12 +33,19 @@ from streaming.engines.told import mood_message
 from streaming.errors import BadConfig
 from streaming.journal import about
 from streaming.messages import Place, Playing
-from streaming.scratch import make_private_folder
+from streaming.scratch import make_private_folder, open_private
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
+MAX_LOG = 100_000
+"""So many of the things last done to a station are remembered."""
+_SURPLUS = 1.1
+"""A record with so many times more lines is written anew, without those that nobody remembers."""
 _RECORD, _PLACE = ".jsonl", ".at"
+_PARTIAL = "-partial"
+_ID = re.compile(r"[0-9a-f]{12}")
+"""Of a station; the folder may hold what is not ours."""
 _PLAYING = TypeAdapter(Playing)
 
 
@@ -80,6 +89,8 @@ class Records:
         self._thread = ThreadPoolExecutor(1, "records")
         self._unwritten: dict[str, list[str]] = {}
         """By station: lines for which there was no room."""
+        self._num_lines: defaultdict[str, int] = defaultdict(int)
+        """Of each record."""
         self._unsynced: set[str] = set()
         """Stations whose record is not yet safe from a power cut."""
         self._can_write = True
@@ -115,7 +126,7 @@ class Records:
 
     def add(self, station_id: str, entry: Entry) -> None:
         """Add what was done; it takes the place of all that was done from its index on."""
-        frame, done = entry.block * BLOCK_FRAMES, entry.control.asked()
+        frame, done = entry.block * BLOCK_FRAMES, entry.asked()
         self._append(station_id, {"type": "entry", "index": entry.index, "frame": frame, "done": done})
 
     def place(self, station_id: str, block: int, playing: Playing, *, is_heard: bool) -> None:
@@ -139,6 +150,9 @@ class Records:
     def _write(self, station_id: str, line: dict[str, Any]) -> None:
         lines = self._unwritten.setdefault(station_id, [])
         lines.append(json.dumps(line) + "\n")
+        if len(lines) > 1:  # there was no room, and it is tried again with the next sync
+            del lines[1:-MAX_LOG]
+            return
         with self._complaining():
             self._write_out(station_id)
 
@@ -153,8 +167,24 @@ class Records:
             except OSError:
                 os.ftruncate(file, end)
                 raise
-        del self._unwritten[station_id]
+        self._num_lines[station_id] += len(self._unwritten.pop(station_id))
         self._unsynced.add(station_id)
+        if self._num_lines[station_id] > _SURPLUS * MAX_LOG:
+            self._shorten(station_id)
+
+    def _shorten(self, station_id: str) -> None:
+        """Leave out what was done too long ago. Raises OSError, and leaves the record as it is."""
+        path = self._folder / f"{station_id}{_RECORD}"
+        header, *lines = path.read_bytes().splitlines(keepends=True)
+        name = [line for line in lines[:-MAX_LOG] if line.startswith(b'{"type": "name"')][-1:]
+        kept = [header, *name, *lines[-MAX_LOG:]]
+        partial = path.with_suffix(_RECORD + _PARTIAL)
+        with open_private(partial) as file:
+            file.writelines(kept)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        self._num_lines[station_id] = len(kept)
 
     def _sync(self) -> None:
         with self._complaining():
@@ -175,15 +205,17 @@ class Records:
 
     def _replace(self, station_id: str, at: dict[str, Any]) -> None:
         path = self._folder / f"{station_id}{_PLACE}"
-        partial = path.with_suffix(".at-partial")
+        partial = path.with_suffix(_PLACE + _PARTIAL)
         with self._complaining():
-            partial.write_text(json.dumps(at))
+            with open_private(partial) as file:
+                file.write(json.dumps(at).encode())
             os.replace(partial, path)
             self._can_write = True
 
     def _remove(self, station_id: str) -> None:
         self._unwritten.pop(station_id, None)
         self._unsynced.discard(station_id)
+        self._num_lines.pop(station_id, None)
         for suffix in (_RECORD, _PLACE):
             with contextlib.suppress(OSError):
                 (self._folder / f"{station_id}{suffix}").unlink(missing_ok=True)
@@ -225,20 +257,21 @@ class Records:
         if not whole:
             path.unlink()
             return None
-        header, *rows = (json.loads(line) for line in whole.splitlines())
+        header, *rows = map(json.loads, whole.splitlines())
         if header["version"] != VERSION:
             raise NewerRecord(header["version"])
         station_id, name = header["id"], header["name"]
         if station_id != path.stem:
             raise ValueError(f"it is of the station {shown(station_id)}")
-        entries: list[Entry] = []
+        entries: deque[Entry] = deque(maxlen=MAX_LOG)
         for row in rows:
             if row["type"] == "name":
                 name = row["name"]
                 continue
             while entries and entries[-1].index >= row["index"]:
                 entries.pop()
-            entries.append(Entry(row["index"], row["frame"] // BLOCK_FRAMES, read_control(row["done"])))
+            entries.append(Entry(row["index"], row["frame"] // BLOCK_FRAMES, json.dumps(row["done"])))
+        self._num_lines[station_id] = 1 + len(rows)
         if len(whole) < len(content):  # the server was killed over its last line
             os.truncate(path, len(whole))
         opening, seed = parse_opening(header["opening"]), int(header["seed"])
@@ -261,8 +294,10 @@ class Records:
     def _sweep(self) -> None:
         """Remove what belongs to no record: a server was killed while it closed a station."""
         known = {path.stem for path in self._folder.glob(f"*{_RECORD}")}
+        suffixes = (_PLACE, ".asleep", ".partial", _PLACE + _PARTIAL, _RECORD + _PARTIAL)
         for path in self._folder.iterdir():
-            if path.stem not in known and path.suffix in (_PLACE, ".asleep", ".partial", ".at-partial"):
+            is_ours = path.suffix in suffixes and _ID.fullmatch(path.stem) is not None
+            if is_ours and path.stem not in known:
                 path.unlink(missing_ok=True)
 
 

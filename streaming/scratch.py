@@ -21,11 +21,18 @@ def temporary_folder() -> Path:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder that others cannot look into, unless it is there. Raises OSError where we cannot write there."""
+    """Make a folder that others cannot look into; one that is there stays as it is.
+
+    Raises OSError where we cannot write there.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Begin a file that others cannot read, whatever folder it lies in."""
+    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: PTH123 - Path has no opener
 
 
 def nameless_file(folder: Path) -> BinaryIO:

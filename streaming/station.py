@@ -24,7 +24,7 @@ from streaming.engines.wire import Applied, GaveWay, LeftOut
 from streaming.errors import UnknownStation
 from streaming.feed import Feed, Feeds
 from streaming.journal import about
-from streaming.keeping import Record
+from streaming.keeping import MAX_LOG, Record
 from streaming.messages import (
     Beat,
     Level,
@@ -40,8 +40,6 @@ from streaming.pacing import MAX_LATE_TICKS, time_of
 from streaming.session import Ending, LiveClient, Session
 
 log = logging.getLogger(__name__)
-
-_MAX_LOG = 100_000
 
 
 class Station:
@@ -81,7 +79,7 @@ class Station:
         self.gives_way = False
         """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
-        self.log: deque[Entry] = deque(maxlen=_MAX_LOG)
+        self.log: deque[Entry] = deque(maxlen=MAX_LOG)
         self.num_underruns = 0
         self.idle_since_s = time.monotonic()
         self._all_feeds, self._metrics, self._on_heard, self._on_done = feeds, feeds.metrics, on_heard, on_done

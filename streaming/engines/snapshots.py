@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.generator import Traits
-from streaming.scratch import partial_path
+from streaming.scratch import open_private, partial_path
 
 _MAGIC = b"undersong snapshot\n"
 _SOURCES = (".py", ".toml")
@@ -63,7 +63,7 @@ def write_snapshot(path: Path, snapshot: dict[str, Any], maker: bytes, *, is_las
     pieces = [memoryview(plain), *(buffer.raw() for buffer in buffers)]
     partial = partial_path(path)
     try:
-        with partial.open("wb") as file:
+        with open_private(partial) as file:
             file.write(_MAGIC + maker)
             file.write(struct.pack(f"<{1 + len(pieces)}Q", len(pieces), *(piece.nbytes for piece in pieces)))
             for piece in pieces:

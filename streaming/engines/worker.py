@@ -67,6 +67,7 @@ from streaming.engines.wire import (
     Slept,
 )
 from streaming.errors import EngineUnavailable
+from streaming.journal import about
 from streaming.pacing import MAX_LATE_TICKS, tick_at, time_of
 from streaming.scratch import ring_path, sleeper_path, snapshot_path
 
@@ -274,6 +275,11 @@ class Worker:
             ack = station.performance.apply(request.control)
         except MoodsError as error:
             self._pipe.send(Refused(request.station, request.request, error.code, str(error), error.members))
+            return
+        except Exception:  # a fault of ours in one control is no reason to end the music of all stations
+            log.exception("a control cannot be applied", extra=about(station=station.id))
+            why = "the engine cannot apply this control; its log says why"
+            self._pipe.send(Refused(request.station, request.request, EngineUnavailable.code, why, {}))
             return
         effect, heading = effect_message(ack, self._lead.seconds), mood_message(station.performance.heading())
         self._pipe.send(Applied(request.station, request.request, entry, effect, heading, ack.is_idle))

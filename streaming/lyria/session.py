@@ -29,7 +29,7 @@ from streaming.lyria.protocol import Asked, MusicConfig, Playback, Prompts, Setu
 from streaming.lyria.wishes import Fields, Wishes, moved
 from streaming.messages import LiveMessage
 from streaming.reading import read_asked
-from streaming.session import Ending
+from streaming.session import FAULT, Ending
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,9 @@ class Session:
         except StreamingError as error:
             ending = Ending(_close_code(error), error.detail)
             log.info("a client of the Lyria endpoint is refused", extra=about(code=error.code, detail=error.detail))
+        except Exception:  # the client is told so much of a fault of ours
+            log.exception("a session of the Lyria endpoint failed")
+            ending = FAULT
         finally:
             await _end_all(self._tasks)
             for deck in (self._deck, self._next_deck):

@@ -32,6 +32,7 @@ _DIVERSITY = 1.3
 _RHYTHM = ("drums", "bass")
 _STEPS = {"valence": 0.01, "energy": 0.005, "tension": 0.01, "density": 0.01, "brightness": 0.01, "temperature": 0.01}
 _STYLE_STEP = 0.01
+_MAX_WEIGHT = 1e6
 _GAIN_STEP_DB = 0.5
 """A smaller change is not asked for yet, so that a stream of weights is not one of controls without end."""
 _ON_BARS = ("style", "key", "bpm")
@@ -54,7 +55,10 @@ class Wishes:
     def fields(self) -> Fields:
         """The mood fields, all of them: what nothing is said of is None. It may take a second to read prompts."""
         config = self.config
-        weights = [(each.text, 1.0 if each.weight is None else each.weight) for each in self.prompts]
+        weights = [
+            (each.text, 1.0 if each.weight is None else clamped(each.weight, -_MAX_WEIGHT, _MAX_WEIGHT))
+            for each in self.prompts
+        ]
         led = weigh([(resolve_prompt(text), weight) for text, weight in weights if text.strip() and weight])
         bpm, scale = self.context.bpm, self.context.scale
         return {

@@ -129,7 +129,7 @@ def test_the_interface_examples_are_read() -> None:
         {"type": "cancel", "id": "c1"},
         {"type": "cancel", "target": "c1", "id": "c2"},
         {"type": "panic"},
-        {"type": "state", "name": "combat", "at": "4 bars", "over": "1 beat", "how": "cut"},
+        {"type": "state", "name": "combat", "at": "4 bars", "over": "1 beat", "how": "glide"},
         {"type": "parameter", "set": {"danger": 0.7}},
         {"type": "section", "do": "go", "to": "B", "at": "section"},
         {"type": "transport", "do": "slow", "rate": 0.5, "over": 1},

@@ -137,3 +137,12 @@ def test_a_piece_keeps_its_end_whatever_its_sections_do() -> None:
         assert piece.end_frame == end_frame and [piece.beat_intent(beat).beats_to_end for beat in range(140)] == ends
         last = next(beat for beat in range(140) if ends[beat] == 0)
         assert piece.beat_intent(last).section == "outro" and piece.beat_intent(last - 24).section != "outro"
+
+
+def test_the_outro_of_a_piece_ends_whatever_is_asked_to_stay() -> None:
+    sections = [{"at": 0, "mood": "night"}, {"at": 40, "mood": "epic"}, {"at": 80, "mood": "focus"}]
+    controller = Controller(parse_opening({"timeline": {"duration": 120, "sections": sections}}), 1)
+    controller.apply(parse_control({"type": "section", "do": "stay", "at": {"seconds": 106}}), 85 * SECOND)
+    end_frame = controller.end_frame
+    controller.apply(parse_control({"type": "section", "do": "next", "at": "now"}), 103 * SECOND)
+    assert controller.end_frame == end_frame == 120 * SECOND

@@ -57,6 +57,12 @@ BAD: list[tuple[dict[str, Any], type[MoodsError], str]] = [
     ({"transitions": [{"return_after": 0}]}, BadControl, "return_after 0"),
     ({"transitions": [{"stinger": "reveel"}]}, BadControl, "nearest: reveal"),
     ({"transitions": [{"how": "cut", "bridge": True}]}, BadControl, "bridge and how"),
+    (
+        {"states": TWO, "transitions": [{"to": "b", "how": "cut", "over": "4 bars"}]},
+        BadControl,
+        'from * to b: over is given with how "cut"; only a glide takes time',
+    ),
+    ({"transitions": [{"bridge": True, "over": 2}]}, BadControl, 'from * to *: over is given with how "bridge"'),
     ({"states": TWO, "timeline": {"duration": 9}}, BadControl, "states and timeline are both given"),
     ({"parameters": {"d": {}}}, BadControl, "parameters.d: to is missing"),
     ({"parameters": {"d": {"to": [{"field": "enery", "curve": [[0, 0], [1, 1]]}]}}}, BadControl, '"energy"'),

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from moods.control import parse_control
+from moods.control import Control, Steer, parse_control
 from moods.controller import Applied, Controller
 from moods.errors import BadControl, UnknownParameter, UnknownState
 from moods.opening import parse_opening
+from moods.part import Change, Edge
+from moods.pivot import Pivots
 from moods.states import PREVIOUS
 
 SECOND = 48_000
@@ -130,6 +132,73 @@ def test_a_state_comes_back_by_itself_and_with_previous() -> None:
     assert states(controller)[3:] == [(28, "explore")]
     go(controller, 30, PREVIOUS)
     assert states(controller)[4:] == [(32, "victory"), (48, "explore")]
+
+
+RETURNING = [(0, "explore"), (8, "victory"), (24, "explore")]
+
+
+@pytest.mark.parametrize(
+    "asked, after",
+    [
+        ({"name": "victory"}, RETURNING),
+        ({"name": "victory", "at": "phrase"}, RETURNING),
+        ({"name": PREVIOUS}, [*RETURNING[:2], (16, "explore")]),
+        ({"name": "explore"}, [*RETURNING[:2], (16, "explore")]),
+        ({"name": "explore", "at": {"seconds": 30}}, RETURNING),
+        ({"name": "combat"}, [*RETURNING[:2], (14, "combat")]),
+    ],
+)
+def test_a_state_that_will_come_back_by_itself_is_none_that_was_asked_for(
+    asked: dict[str, Any], after: list[tuple[int, str]]
+) -> None:
+    controller = begin()
+    go(controller, 8, "victory", id="v")
+    assert states(controller) == RETURNING
+    applied = go(controller, 14, **asked)
+    assert states(controller) == after
+    assert applied.is_idle == (after == RETURNING)
+    if after != RETURNING:
+        return
+    controller.apply(parse_control({"type": "cancel", "target": "v"}), 14 * BEAT)
+    assert states(controller) == RETURNING[:2]
+
+
+def test_said_again_before_it_begins_a_state_still_comes_back_and_comes_sooner_where_that_is_asked() -> None:
+    controller = begin()
+    go(controller, 5, "victory")
+    assert go(controller, 6, "victory").is_idle
+    assert states(controller) == RETURNING
+    assert go(controller, 6, "victory", at="beat").fields["state"].begin.frame == 6 * BEAT
+    assert states(controller) == [(0, "explore"), (6, "victory"), (24, "explore")]
+
+
+def test_who_stays_where_it_is_is_told_so() -> None:
+    controller = begin()
+    go(controller, 5, "combat", id="c", at="phrase")
+    applied = go(controller, 6, PREVIOUS)
+    here = round(6 * BEAT) - SECOND // 10
+    assert applied.fields.keys() == {"state"} and applied.fields["state"].begin.frame == applied.effective.frame == here
+    assert applied.replaces == ("c",) and states(controller) == [(0, "explore")]
+
+
+def test_the_state_it_begins_in_has_its_section_and_holds_it() -> None:
+    controller = begin(states=STATES | {"camp": {"energy": 0.2, "section": "break", "hold": True}}, initial="camp")
+    assert {controller.beat_intent(beat).section for beat in range(200)} == {"break"}
+    go(controller, 14, "explore")
+    assert controller.beat_intent(100).section != "break"
+    untouched, same = begin(), begin(states=STATES | {"explore": STATES["explore"] | {"section": "intro"}})
+    assert [same.beat_intent(beat) for beat in range(64)] == [untouched.beat_intent(beat) for beat in range(64)]
+
+
+@pytest.mark.parametrize("name", ["break", "intro"])
+def test_a_section_that_is_asked_for_is_heard_in_every_state(name: str) -> None:
+    controller = begin()
+    go(controller, 6, "combat")
+    controller.apply(parse_control({"type": "section", "do": "go", "to": name}), 9 * BEAT)
+    assert [controller.beat_intent(beat).section for beat in (11, 12)] == ["A", name]
+    go(controller, 14, "explore")
+    go(controller, 22, "combat", how="glide")
+    assert controller.beat_intent(22).section == "A"  # what was asked for in another state does not stay
 
 
 def test_cancelling_a_state_takes_back_all_that_was_asked_for_it() -> None:
@@ -256,3 +325,46 @@ def test_a_parameter_that_moves_while_a_state_waits_is_what_it_is_when_the_state
     controller.apply(parse_control({"type": "parameter", "set": {"danger": 1}}), 3 * SECOND)
     assert states(controller)[1] == (16, "combat")
     assert [controller.intent(beat * BEAT).brightness for beat in (15, 16, 20, 40)] == [0.9] * 4
+
+
+@pytest.mark.parametrize("how", [None, "glide", "cut", "bridge"])
+@pytest.mark.parametrize("over", [None, 0, "4 bars"])
+def test_whatever_control_and_row_say_of_how_and_over_is_refused_where_it_is_read_or_goes_there(
+    how: str | None, over: float | str | None
+) -> None:
+    rows: list[dict[str, Any]] = [{}, {"bridge": True}, {"over": "1 bar"}, {"how": "cut"}, {"how": "glide", "over": 2}]
+    asked = {"type": "state", "name": "combat", "how": how, "over": over}
+    if how in ("cut", "bridge") and over is not None:
+        with pytest.raises(BadControl, match=f'over is given with how "{how}"; only a glide takes time'):
+            parse_control(asked)
+        return
+    for row in rows:
+        controller = begin(transitions=[{"to": "combat"} | row])
+        assert controller.apply(parse_control(asked), SECOND).fields["state"].begin.beat == 1
+        assert states(controller)[-1][1] == "combat"
+
+
+def test_a_state_that_cannot_be_gone_to_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = begin()
+    go(controller, 6, "combat", at="phrase")
+    beats, before = [controller.beat_intent(beat) for beat in range(40)], controller.snapshot()
+
+    def refuse(part: Pivots, control: Control, edge: Edge) -> Change | None:
+        if isinstance(control, Steer):
+            raise BadControl("there is no way there")
+        return None
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pivots, "apply", refuse)
+        with pytest.raises(BadControl, match="no way there"):
+            go(controller, 7, "victory")
+    assert controller.snapshot() == before
+    assert [controller.beat_intent(beat) for beat in range(40)] == beats
+
+
+def test_a_cut_waits_for_a_dwell_however_long_it_is() -> None:
+    states = {"slow": {"bpm": 40, "min_dwell": "600 bars"}, "fast": {"bpm": 200}}
+    controller = begin(states=states, transitions=[{"to": "fast", "how": "cut"}], initial="slow", parameters={})
+    controller.apply(parse_control({"type": "transport", "do": "slow", "rate": 0.25}), 0)
+    applied = controller.apply(parse_control({"type": "state", "name": "fast"}), SECOND)
+    assert applied.fields["state"].begin.bar == 601

@@ -151,6 +151,7 @@ CONTROLS = [
     {"type": "steer", "set": {}, "over": 601},
     {"type": "steer", "set": {}, "how": "cut", "at": "section"},
     {"type": "steer", "set": {}, "how": "cut", "over": 1},
+    {"type": "state", "name": "combat", "how": "bridge", "over": "2 bars"},
     {"type": "steer", "set": {}, "how": "glide", "over": 1},
     {"type": "steer", "set": {}, "id": "x" * 129},
     {"type": "duck"},

@@ -18,6 +18,7 @@ from engine.take import Entry, Skip
 from moods.control import parse_control
 from moods.controller import Controller
 from moods.opening import parse_opening
+from streaming import keeping
 from streaming.config import Config
 from streaming.engines.told import mood_message
 from streaming.errors import BadConfig, EngineUnavailable
@@ -169,7 +170,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     (record,) = written(tmp_path)
     assert (record.id, record.name, record.seed, record.block, record.is_heard) == ("a", "desk", 7, 100, True)
     assert (record.opening, record.playing) == (parse_opening({"mood": "夜晚"}), PLAYING)
-    assert record.entries == tuple(Entry(index, 10 * index, parse_control(STEER)) for index in range(3))
+    entries = [(entry.index, entry.block, entry.control) for entry in record.entries]
+    assert entries == [(index, 10 * index, parse_control(STEER)) for index in range(3)]
 
 
 def test_how_it_played_in_other_words_does_not_lose_a_station(tmp_path: Path) -> None:
@@ -178,6 +180,24 @@ def test_how_it_played_in_other_words_does_not_lose_a_station(tmp_path: Path) ->
     place.write_text(json.dumps(json.loads(place.read_text()) | {"playing": {"state": "dancing"}}))
     (record,) = written(tmp_path)
     assert (record.block, record.playing["state"], record.playing["position"]["bar"]) == (100, "playing", 1)
+
+
+def test_a_record_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "MAX_LOG", 20)
+    for first in (0, 100):
+        records = Records(tmp_path)
+        assert len(asyncio.run(records.load())) == first // 100
+        if not first:
+            records.begin("a", parse_opening({}), 7)
+            records.rename("a", "desk")
+        for index in range(first, first + 100):
+            records.add("a", Entry(index, index, parse_control(STEER)))
+        asyncio.run(records.close())
+        assert (tmp_path / "a.jsonl").read_bytes().count(b"\n") <= 23
+        (record,) = written(tmp_path)
+        assert [entry.index for entry in record.entries] == list(range(first + 80, first + 100))
+        assert (record.name, record.seed) == ("desk", 7)
+    assert oct((tmp_path / "a.jsonl").stat().st_mode & 0o777) == "0o600"
 
 
 def test_what_was_left_out_takes_the_place_of_what_was_to_be_done(tmp_path: Path) -> None:
@@ -212,13 +232,16 @@ def test_a_server_killed_over_any_byte_leaves_what_it_had_written(tmp_path: Path
     assert len(written(tmp_path)[0].entries) == 3
 
 
+B = 12 * "b"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "detail"),
     [
-        ("b.jsonl", b'{"type": "station", "version": 2, "id": "b", "more": [}\n', ""),
-        ("b.jsonl", json.dumps({"type": "station", "version": VERSION + 1}).encode() + b"\nany\n", ""),
-        ("b.jsonl", b"\0" * 4096 + b"\n", ""),
-        ("b.jsonl", b"[]\n", ""),
+        (f"{B}.jsonl", b'{"type": "station", "version": 2, "id": "b", "more": [}\n', ""),
+        (f"{B}.jsonl", json.dumps({"type": "station", "version": VERSION + 1}).encode() + b"\nany\n", ""),
+        (f"{B}.jsonl", b"\0" * 4096 + b"\n", ""),
+        (f"{B}.jsonl", b"[]\n", ""),
         ("a.at", json.dumps({"version": VERSION + 1}).encode(), "its version is 2"),
     ],
 )
@@ -227,13 +250,13 @@ def test_what_cannot_be_read_is_left_as_it_is_and_named(
 ) -> None:
     write(tmp_path)
     (tmp_path / name).write_bytes(content)
-    (tmp_path / "b.asleep").write_bytes(b"kept")
+    (tmp_path / f"{B}.asleep").write_bytes(b"kept")
     caplog.set_level(logging.WARNING)
     assert [record.id for record in written(tmp_path)] == (["a"] if name != "a.at" else [])
     (line,) = caplog.records
     assert name.split(".")[0] in line.about["file"] and detail in line.about["detail"]  # type: ignore[attr-defined]
     assert (tmp_path / name).read_bytes() == content
-    assert (tmp_path / "b.asleep").exists() == name.startswith("b")
+    assert (tmp_path / f"{B}.asleep").exists() == name.startswith("b")
 
 
 def test_a_full_disk_is_one_line_and_what_was_not_written_is_written_later(
@@ -263,14 +286,20 @@ def test_a_full_disk_is_one_line_and_what_was_not_written_is_written_later(
     ) == 1
 
 
-def test_nothing_is_left_of_a_station_that_was_removed(tmp_path: Path) -> None:
-    write(tmp_path)
+def test_nothing_is_left_of_a_station_that_was_removed_and_what_is_not_ours_stays(tmp_path: Path) -> None:
+    (tmp_path / "film.partial").write_bytes(b"somebody else's")
+    tmp_path.chmod(0o755)
+    station_id = "0123456789ab"
+    write(tmp_path, station_id)
+    ours = [path for path in tmp_path.iterdir() if path.name != "film.partial"]
+    assert {oct(path.stat().st_mode & 0o777) for path in ours} == {"0o600"}
     records = Records(tmp_path)
-    records.remove("a")
+    records.remove(station_id)
     asyncio.run(records.close())
-    (tmp_path / "a.asleep").write_bytes(b"of a server that was killed while it closed the station")
+    (tmp_path / f"{station_id}.asleep").write_bytes(b"of a server that was killed while it closed the station")
     assert not written(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert {path.name for path in tmp_path.iterdir()} == {"lock", "film.partial"}
+    assert oct(tmp_path.stat().st_mode & 0o777) == "0o755"
 
 
 def test_each_port_has_a_folder_and_a_chosen_one_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -382,3 +382,19 @@ def test_a_station_that_cannot_be_found_asleep_is_refused(stage: Stage, monkeypa
     (refused,) = script.all(worker_module.Refused)
     assert refused.request is None
     assert refused.code == "engine_unavailable"
+
+
+def test_what_no_control_may_raise_is_that_controls_error_and_all_stations_play_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Performance, "apply", fail)
+    asked = Apply("one", 7, parse_control({"type": "panic"}))
+    script = stage.play(Costly(stage.clock, slot_s=0.001), [opening("one"), (BEGAN_S + 1.0, asked)], 2.0)
+    (refused,) = script.all(worker_module.Refused)
+    assert (refused.station, refused.request, refused.code) == ("one", 7, "engine_unavailable")
+    ring = Ring(ring_path(stage.folder, "one"))
+    assert ring.read(tick_at(stage.clock.now_s) - tick_at(BEGAN_S) - 1) is not None
+    ring.close()

@@ -149,6 +149,11 @@ def test_numbers_beyond_their_range_are_the_nearest_allowed() -> None:
     assert wishes.opening(fields).seed == 2**53 - 5
 
 
+def test_weights_of_any_size_are_shares() -> None:
+    wishes = [wishing(("piano", weight), ("jazz", weight)) for weight in (1.0, 1e308)]
+    assert wishes[0].fields() == wishes[1].fields()
+
+
 def test_their_default_temperature_is_ours() -> None:
     assert wishing(temperature=1.1).fields()["temperature"] == wishing().fields()["temperature"] == 1
     found = [wishing(temperature=theirs).fields()["temperature"] for theirs in (0, 0.5, 1.1, 2, 3)]

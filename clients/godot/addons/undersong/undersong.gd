@@ -115,7 +115,7 @@ func _exit_tree() -> void:
 
 
 ## Enter a state of the game. Where and how the matrix of transitions says, or [param how]:
-## {"at": "beat", "over": "1 bar", "how": "cut"}. While the server is away it waits.
+## {"at": "beat", "how": "cut"} or {"over": "1 bar"}. While the server is away it waits.
 func state(state_name: String, how := {}) -> void:
 	_state_wish = {"type": "state", "name": state_name}.merged(how)
 	_state_id = control(_state_wish)
