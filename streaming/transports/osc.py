@@ -191,6 +191,7 @@ class OscDoor:
             reason = f"cannot listen for OSC on {host}:{port}: {error.strerror or error}"
             raise PortUnavailable(f"{reason}; choose another port under [osc]") from error
         self._stack.callback(transport.close)
+        self._stack.callback(ear.close)
         self._stack.callback(asyncio.create_task(ear.run()).cancel)
         log.info("OSC is heard", extra=about(host=host, port=port))
 
@@ -228,7 +229,7 @@ class _Ear(asyncio.DatagramProtocol):
         self._bucket = Bucket(_MESSAGES_PER_S)
         self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MAX_WAITING)
         self._num_later = 0
-        self._hearings: OrderedDict[tuple[str, str], Hearing] = OrderedDict()
+        self._lines: OrderedDict[tuple[str, str], _Line] = OrderedDict()
         """By who asks, and the station's id."""
         self._complained_s, self._num_silent = -_COMPLAINT_S, 0
 
@@ -267,37 +268,42 @@ class _Ear(asyncio.DatagramProtocol):
             self._waiting.put_nowait((asker, part))
 
     async def run(self) -> None:
-        """Have applied what has come, one after another, and let others do their work between."""
+        """Hand over what has come, one after another, and let others do their work between."""
         while True:
             asker, part = await self._waiting.get()
             try:
-                await self._do(asker, part)
+                self._hand_over(asker, part)
             except (BadControl, StreamingError) as error:
                 self._complain(asker, str(error))
             except Exception as error:
                 self._complain(asker, "this is a fault of the server's own", error)
             await asyncio.sleep(0)
 
-    async def _do(self, asker: str, part: bytes) -> None:
+    def close(self) -> None:
+        for line in self._lines.values():
+            line.close()
+
+    def _hand_over(self, asker: str, part: bytes) -> None:
         name, control = read_message(*parse_message(part))
         stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
         if control is not None:
             for station in stations:
-                await self._hearing(asker, station).take(control)
+                self._line(asker, station).put(control)
 
-    def _hearing(self, asker: str, station: Station) -> Hearing:
+    def _line(self, asker: str, station: Station) -> _Line:
         key = asker, station.id
 
         def answer(answer: Answer) -> None:
             if answer["type"] == "error":
                 self._complain(asker, answer["detail"])
 
-        if key not in self._hearings:
-            self._hearings[key] = Hearing(self._conductor, station, answer)
-        self._hearings.move_to_end(key)
-        if len(self._hearings) > _MAX_ASKERS:
-            self._hearings.popitem(last=False)
-        return self._hearings[key]
+        if key not in self._lines:
+            self._lines[key] = _Line(Hearing(self._conductor, station, answer))
+        self._lines.move_to_end(key)
+        if len(self._lines) > _MAX_ASKERS:
+            _, oldest = self._lines.popitem(last=False)
+            oldest.close()
+        return self._lines[key]
 
     def _complain(self, asker: str, detail: str, fault: Exception | None = None) -> None:
         """One line a second at most: whoever sends nonsense sends much of it."""
@@ -308,6 +314,28 @@ class _Ear(asyncio.DatagramProtocol):
         facts = about(client=asker, detail=detail, others=self._num_silent or None)
         log.log(logging.ERROR if fault else logging.INFO, "OSC message refused", extra=facts, exc_info=fault)
         self._complained_s, self._num_silent = now_s, 0
+
+
+class _Line:
+    """What one asker asks of one station, taken one after another: one that does not answer holds up no other."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MAX_WAITING)
+        self._task = asyncio.create_task(self._run())
+
+    def put(self, control: dict[str, Any]) -> None:
+        """Raises `BadControl` where too many wait."""
+        if self._waiting.full():
+            raise BadControl(_TOO_MANY)
+        self._waiting.put_nowait(control)
+
+    def close(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._hearing.take(await self._waiting.get())
 
 
 @dataclass(frozen=True, slots=True)

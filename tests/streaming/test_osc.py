@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
@@ -17,6 +18,7 @@ from pythonosc.osc_packet import OscPacket
 from moods.errors import BadControl
 from streaming.config import Osc
 from streaming.errors import PortUnavailable
+from streaming.live import Hearing
 from streaming.transports import osc
 from streaming.transports.osc import OscDoor, parse_message, read_message, split_datagram
 from tests.streaming.conftest import SINES, Running
@@ -193,6 +195,22 @@ def test_a_fault_of_ours_ends_one_message_and_not_the_door(
         broken.setattr(osc, "read_message", lambda *_: 1 / 0)
         console.send("/undersong/stage/hit")
         wait_until(lambda: any(record.exc_info for record in caplog.records))
+    console.send("/undersong/stage/hit")
+    wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
+
+
+def test_a_station_that_does_not_answer_holds_up_no_other(
+    server: Running, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.open(name="stuck")
+    station = server.open(name="stage")
+    take = Hearing.take
+
+    async def take_or_wait(hearing: Hearing, message: Any) -> None:
+        await (asyncio.sleep(3600) if hearing._station.name == "stuck" else take(hearing, message))
+
+    monkeypatch.setattr(Hearing, "take", take_or_wait)
+    console.send("/undersong/stuck/hit")
     console.send("/undersong/stage/hit")
     wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
 
