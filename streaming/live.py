@@ -38,6 +38,8 @@ _WISHES = frozenset({"steer", "parameter", "state", "section", "duck", "transpor
 events of their own."""
 _RESERVE = 0.1
 """The share of a full bucket that wishes leave to events: a stream of parameters does not hold up hits."""
+_LONGEST_WAIT_S = 0.25
+"""After so long a wish is applied though a flood of events leaves nothing for it; they pay for it afterwards."""
 _PANICS_PER_S = 1.0
 """So many are applied at once in any flood."""
 _PLAYING = "playing"
@@ -194,9 +196,13 @@ class Hearing:
             self._answer(_refusal(self._station, error, None))
 
     async def _catch_up(self) -> None:
+        until_s = time.monotonic() + _LONGEST_WAIT_S
         while self._wishes:
-            await asyncio.sleep(self._bucket.wait_s(time.monotonic(), leave=self._reserve))
-            if self._bucket.take(time.monotonic(), leave=self._reserve):
+            now_s = time.monotonic()
+            await asyncio.sleep(min(self._bucket.wait_s(now_s, leave=self._reserve), max(0.0, until_s - now_s)))
+            now_s = time.monotonic()
+            if self._bucket.take(now_s, leave=self._reserve) or now_s >= until_s and self._bucket.owe(now_s):
+                until_s = now_s + _LONGEST_WAIT_S
                 wish = self._wishes.pop(next(iter(self._wishes)))
                 await self._apply(wish.control, wish.ids)
 

@@ -200,6 +200,19 @@ async def test_panic_waits_for_nothing_and_outlasts_what_came_before_it() -> Non
     assert not any(each["type"] == "transport" for each in asker.played.applied)
 
 
+async def test_a_flood_of_hits_does_not_hold_up_wishes_for_ever(stopwatch: Stopwatch) -> None:
+    asker = Asker()
+    await asker.ask(*({"type": "hit"} for _ in range(FULL)), {"type": "steer", "set": {"energy": 0.25}, "id": "wish"})
+    for _ in range(1000):
+        if "wish" in asker.answered():
+            break
+        stopwatch.now_s += 0.01
+        await asker.ask({"type": "hit"})
+        await asyncio.sleep(0.001)
+    assert asker.played.energy() == 0.25
+    await asker.rest()
+
+
 async def test_pause_and_play_stay_in_their_order() -> None:
     asker = Asker()
     await asker.ask(*steers(FULL))
