@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
@@ -55,16 +55,16 @@ _BUTTONS = frozenset(_ARGUMENTS) - {"duck"}
 _TAGS = frozenset(",ifhdsTFN")
 """Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
 _BUNDLE = b"#bundle\0"
+_MAX_WAITING = 512
+"""Messages of one asker that wait for one station; and as many of all that wait for the time of their bundle."""
 _MAX_DATAGRAM_BYTES = 8192
 _MESSAGE_BYTES = 64
 """A longer datagram counts as several messages before it is read: reading it takes as long."""
-_MAX_WAITING = 512
-"""Messages that wait to be applied, and as many that wait for the time of their bundle."""
 _MAX_ASKERS = 256
 _MESSAGES_PER_S = 1000.0
 _COMPLAINT_S = 1.0
-_LOOK_S = 0.2
 _TOO_MANY = "more messages came than can be taken"
+_LOOK_S = 0.2
 _LONGEST_WAIT_S = 60.0
 """A bundle for later is not kept for longer."""
 
@@ -191,8 +191,6 @@ class OscDoor:
             reason = f"cannot listen for OSC on {host}:{port}: {error.strerror or error}"
             raise PortUnavailable(f"{reason}; choose another port under [osc]") from error
         self._stack.callback(transport.close)
-        self._stack.callback(ear.close)
-        self._stack.callback(asyncio.create_task(ear.run()).cancel)
         log.info("OSC is heard", extra=about(host=host, port=port))
 
     async def _begin_to_tell(self) -> None:
@@ -221,17 +219,46 @@ class OscDoor:
             await asyncio.sleep(_LOOK_S)
 
 
+class _Line:
+    """What one asker has asked of one station and is not yet heard."""
+
+    _running: ClassVar[set[asyncio.Task[None]]] = set()
+    """Those of all lines: the event loop itself holds its tasks weakly."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._waiting: deque[Any] = deque()
+        self._is_working = False
+
+    def put(self, control: Any) -> bool:
+        """Have a control heard after those before it; false where too many wait."""
+        if len(self._waiting) >= _MAX_WAITING:
+            return False
+        self._waiting.append(control)
+        if not self._is_working:
+            self._is_working = True
+            task = asyncio.create_task(self._work_off())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return True
+
+    async def _work_off(self) -> None:
+        while self._waiting:
+            await self._hearing.take(self._waiting.popleft())
+        self._is_working = False
+
+
 class _Ear(asyncio.DatagramProtocol):
     """Takes datagrams, as many as it can work off."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
         self._bucket = Bucket(_MESSAGES_PER_S)
-        self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MAX_WAITING)
-        self._num_later = 0
         self._lines: OrderedDict[tuple[str, str], _Line] = OrderedDict()
         """By who asks, and the station's id."""
         self._complained_s, self._num_silent = -_COMPLAINT_S, 0
+        self._num_later = 0
+        """Messages that wait for the time of their bundle."""
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
         asker, num_paid = str(address[0]), 1 + len(data) // _MESSAGE_BYTES
@@ -248,47 +275,34 @@ class _Ear(asyncio.DatagramProtocol):
             return
         for due_s, parts in sorted(messages.items()):
             wait_s = min(due_s - time.time(), _LONGEST_WAIT_S)
-            if wait_s <= 0:
-                self._put(asker, parts)
-            elif self._num_later + len(parts) > _MAX_WAITING:
+            if wait_s > 0 and self._num_later + len(parts) > _MAX_WAITING:
                 self._complain(asker, _TOO_MANY)
-            else:
+            elif wait_s > 0:
                 self._num_later += len(parts)
                 asyncio.get_running_loop().call_later(wait_s, self._put_later, asker, parts)
+            else:
+                for part in parts:
+                    self._put(asker, part)
 
     def _put_later(self, asker: str, parts: list[bytes]) -> None:
         self._num_later -= len(parts)
-        self._put(asker, parts)
-
-    def _put(self, asker: str, parts: list[bytes]) -> None:
-        if self._waiting.qsize() + len(parts) > _MAX_WAITING:
-            self._complain(asker, _TOO_MANY)
-            return
         for part in parts:
-            self._waiting.put_nowait((asker, part))
+            self._put(asker, part)
 
-    async def run(self) -> None:
-        """Hand over what has come, one after another, and let others do their work between."""
-        while True:
-            asker, part = await self._waiting.get()
-            try:
-                self._hand_over(asker, part)
-            except (BadControl, StreamingError) as error:
-                self._complain(asker, str(error))
-            except Exception as error:
-                self._complain(asker, "this is a fault of the server's own", error)
-            await asyncio.sleep(0)
-
-    def close(self) -> None:
-        for line in self._lines.values():
-            line.close()
-
-    def _hand_over(self, asker: str, part: bytes) -> None:
-        name, control = read_message(*parse_message(part))
-        stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
-        if control is not None:
-            for station in stations:
-                self._line(asker, station).put(control)
+    def _put(self, asker: str, part: bytes) -> None:
+        """Hand a message over to the stations that it is for; none of them holds up another."""
+        try:
+            name, control = read_message(*parse_message(part))
+            stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
+        except (BadControl, StreamingError) as error:
+            self._complain(asker, str(error))
+            return
+        except Exception:  # a fault of ours in one message is no reason to hear no other
+            log.exception("an OSC message failed", extra=about(client=asker))
+            return
+        for station in stations if control is not None else ():
+            if not self._line(asker, station).put(control):
+                self._complain(asker, _TOO_MANY)
 
     def _line(self, asker: str, station: Station) -> _Line:
         key = asker, station.id
@@ -301,41 +315,18 @@ class _Ear(asyncio.DatagramProtocol):
             self._lines[key] = _Line(Hearing(self._conductor, station, answer))
         self._lines.move_to_end(key)
         if len(self._lines) > _MAX_ASKERS:
-            _, oldest = self._lines.popitem(last=False)
-            oldest.close()
+            self._lines.popitem(last=False)
         return self._lines[key]
 
-    def _complain(self, asker: str, detail: str, fault: Exception | None = None) -> None:
+    def _complain(self, asker: str, detail: str) -> None:
         """One line a second at most: whoever sends nonsense sends much of it."""
         now_s = time.monotonic()
         if now_s - self._complained_s < _COMPLAINT_S:
             self._num_silent += 1
             return
         facts = about(client=asker, detail=detail, others=self._num_silent or None)
-        log.log(logging.ERROR if fault else logging.INFO, "OSC message refused", extra=facts, exc_info=fault)
+        log.info("OSC message refused", extra=facts)
         self._complained_s, self._num_silent = now_s, 0
-
-
-class _Line:
-    """What one asker asks of one station, taken one after another: one that does not answer holds up no other."""
-
-    def __init__(self, hearing: Hearing) -> None:
-        self._hearing = hearing
-        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MAX_WAITING)
-        self._task = asyncio.create_task(self._run())
-
-    def put(self, control: dict[str, Any]) -> None:
-        """Raises `BadControl` where too many wait."""
-        if self._waiting.full():
-            raise BadControl(_TOO_MANY)
-        self._waiting.put_nowait(control)
-
-    def close(self) -> None:
-        self._task.cancel()
-
-    async def _run(self) -> None:
-        while True:
-            await self._hearing.take(await self._waiting.get())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,17 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pythonosc.osc_bundle_builder import OscBundleBuilder
+from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import build_msg
 from pythonosc.osc_packet import OscPacket
 
 from moods.errors import BadControl
-from streaming.config import Osc
+from streaming.config import Config, Osc
 from streaming.errors import PortUnavailable
-from streaming.live import Hearing
 from streaming.transports import osc
 from streaming.transports.osc import OscDoor, parse_message, read_message, split_datagram
 from tests.streaming.conftest import SINES, Running
@@ -108,19 +108,6 @@ def test_a_datagram_that_would_take_long_is_refused_before_it_does(
     assert not caplog.records
 
 
-async def test_each_message_of_a_bundle_counts_and_few_wait_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(osc, "_MESSAGES_PER_S", 100.0)
-    ear: Any = osc._Ear(None)  # type: ignore[arg-type]  # it comes no further than the queue
-    for _ in range(100):
-        ear.datagram_received(bundle(0, *[HIT] * 60), ("127.0.0.1", 9))
-    assert ear._waiting.qsize() == 180
-    monkeypatch.setattr(osc, "_MESSAGES_PER_S", 1e9)
-    ear = osc._Ear(None)  # type: ignore[arg-type]
-    for _ in range(100):
-        ear.datagram_received(bundle(time.time() + 30, *[HIT] * 60), ("127.0.0.1", 9))
-    assert ear._num_later == 480 and ear._waiting.empty()
-
-
 @dataclass
 class Console:
     """Somebody else's program: sends and receives datagrams."""
@@ -178,41 +165,53 @@ def test_nonsense_is_told_in_one_line_and_harms_nobody(
     for number in range(100):
         console.send_bytes(b"#bundle\0" + bytes([number]) * number)
     console.send("/undersong/nowhere/hit")
+    console.send("/undersong/stage/steer/energy", 7.0)
     console.send("/undersong/stage/control", '{"type":"duck","gain_db":' + "[" * 700 + "]" * 700 + "}")
     console.send_bytes(bytes(20_000))
-    console.send("/undersong/stage/steer/energy", 7.0)
     console.send("/undersong/stage/hit")
     wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
     refused = [record for record in caplog.records if record.message == "OSC message refused"]
     assert 1 <= len(refused) <= 3
 
 
-def test_a_fault_of_ours_ends_one_message_and_not_the_door(
-    server: Running, console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("wait_s", [0, 30])
+async def test_a_bundle_counts_as_what_it_holds_and_only_so_many_wait(
+    wait_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    station = server.open(name="stage")
-    with monkeypatch.context() as broken:
-        broken.setattr(osc, "read_message", lambda *_: 1 / 0)
-        console.send("/undersong/stage/hit")
-        wait_until(lambda: any(record.exc_info for record in caplog.records))
-    console.send("/undersong/stage/hit")
-    wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
+    monkeypatch.setattr(osc.time, "monotonic", lambda: 0.0)
+    bundle = OscBundleBuilder(osc.time.time() + wait_s if wait_s else IMMEDIATELY)
+    for _ in range(200):
+        bundle.add_content(build_msg("/undersong/s/hit", []))
+    conductor: Any = SimpleNamespace(config=Config(), station=lambda name: SimpleNamespace(id=name))
+    ear, datagram, later = osc._Ear(conductor), bundle.build().dgram, []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *arguments: later.append(arguments))
+    for _ in range(20):
+        ear.datagram_received(datagram, ("127.0.0.1", 9))
+    waiting = [len(line._waiting) for line in ear._lines.values()]
+    assert (len(later), waiting) == ((2, []) if wait_s else (0, [512]))
+    assert not ear._bucket.take(0.0, 200)
 
 
-def test_a_station_that_does_not_answer_holds_up_no_other(
-    server: Running, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.open(name="stuck")
-    station = server.open(name="stage")
-    take = Hearing.take
+async def test_a_station_that_does_not_answer_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
-    async def take_or_wait(hearing: Hearing, message: Any) -> None:
-        await (asyncio.sleep(3600) if hearing._station.name == "stuck" else take(hearing, message))
+    class Slow:
+        def __init__(self, conductor: Any, station: Any, answer: Any) -> None:
+            self.station = station
 
-    monkeypatch.setattr(Hearing, "take", take_or_wait)
-    console.send("/undersong/stuck/hit")
-    console.send("/undersong/stage/hit")
-    wait_until(lambda: len(server.conductor.stations[station["id"]].log) == 1)
+        async def take(self, control: Any) -> None:
+            await heard.put((self.station.id, control["type"]))
+            if self.station.id == "a":
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr(osc, "Hearing", Slow)
+    conductor: Any = SimpleNamespace(station=lambda name: SimpleNamespace(id=name))
+    ear = osc._Ear(conductor)
+    for address in ("a/hit", "a/panic", "b/hit", "b/panic"):
+        ear.datagram_received(build_msg(f"/undersong/{address}", []).dgram, ("127.0.0.1", 9))
+    assert [await heard.get() for _ in range(3)] == [("a", "hit"), ("b", "hit"), ("b", "panic")]
+    for task in osc._Line._running:
+        task.cancel()
 
 
 def test_beats_bars_sections_and_markers_are_told_as_they_sound(server: Running, console: Console) -> None:
