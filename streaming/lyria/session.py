@@ -42,8 +42,8 @@ _STEER_S = 0.05
 _AGAIN_S = 0.5
 _READING_S = 0.1
 _READING_SHARE, _LONGEST_PAUSE_S = 3.0, 1.0
-"""Where prompts took long to read, so many times as long passes before the next of this client are, the newest only: one
-thread reads them for all clients."""
+"""Where prompts took long to read, so many times as long passes before this client's next are, the newest only: one thread
+reads them for all clients."""
 _MAX_REASON_BYTES = 123
 _OUT = np.cos(np.linspace(0, np.pi / 2, BLOCK_FRAMES, dtype=np.float32))[:, None]
 """Amplitude of what a new context takes the place of, over one block; that of what comes is its mirror image."""
@@ -99,7 +99,7 @@ class Session:
         all_: list[asyncio.Future[Any]] = [self._start(each) for each in (self._hear(), self._play(), self._steer())]
         done, _ = await asyncio.wait([*all_, self._ended], return_when=asyncio.FIRST_COMPLETED)
         for each in done:
-            if type(each.exception()) not in (WebSocketDisconnect, RuntimeError):  # no other is the socket's
+            if type(each.exception()) not in (WebSocketDisconnect, RuntimeError):  # none else is a socket's
                 each.result()
         return self._ended.result() if self._ended in done else None
 
