@@ -42,8 +42,8 @@ _STEER_S = 0.05
 _AGAIN_S = 0.5
 _READING_S = 0.1
 _READING_SHARE, _LONGEST_PAUSE_S = 3.0, 1.0
-"""Where prompts took long to read, so many times as long passes before this client's next are, the newest only: one thread
-reads them for all clients."""
+"""Where prompts took long to read, a client waits so many times as long before its next are, the newest only: one
+thread reads those of all clients."""
 _MAX_REASON_BYTES = 123
 _OUT = np.cos(np.linspace(0, np.pi / 2, BLOCK_FRAMES, dtype=np.float32))[:, None]
 """Amplitude of what a new context takes the place of, over one block; that of what comes is its mirror image."""
