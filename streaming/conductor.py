@@ -266,9 +266,7 @@ class Conductor:
 
     def _begin_record(self, station: Station) -> None:
         if station.outlasts_server:
-            self._records.begin(station.id, station.opening, station.seed)
-            for entry in station.log:
-                self._records.add(station.id, entry)
+            self._records.begin(station.id, station.opening, station.seed, tuple(station.log))
 
     async def _plan(self, timeline: Timeline | None) -> None:
         """Work out a plan beside the event loop: it goes to the engine with the timeline."""

@@ -407,6 +407,8 @@ class Link(ABC):
                 self._hear_of(held, report, sent_s)
             case Slept():  # closed meanwhile
                 self.forget(report.station)
+            case Copied(copy=copy):  # its station was closed meanwhile
+                self.forget(copy)
 
     def _hear_of(self, held: _Held, report: Report, sent_s: float) -> None:
         station = held.station
@@ -419,9 +421,11 @@ class Link(ABC):
                 station.on_applied(report)
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
-            case Copied(request=number):
+            case Copied(request=number, copy=copy):
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
+                else:  # nobody waited for it so long
+                    self.forget(copy)
             case Refused(request=None, detail=detail):
                 error = EngineUnavailable(detail)
                 if held.opened.done():

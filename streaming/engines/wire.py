@@ -194,6 +194,8 @@ class Copied:
     next_block: int
     num_controls: int
     """Both as in `Slept`, of the copy."""
+    copy: str
+    """Under which id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,8 +292,8 @@ class Worker:
 
     def _copy(self, station: _Station, request: Copy) -> None:
         performance = station.performance
-        copied = Copied(station.id, request.request, performance.next_block, performance.num_controls)
-        self._keeper.submit(self._write_copy, request.copy, performance.snapshot(), copied)
+        copied = Copied(station.id, request.request, performance.next_block, performance.num_controls, request.copy)
+        self._keeper.submit(self._write_copy, performance.snapshot(), copied)
 
     def _close(self, station_id: str) -> None:
         opening = self._openings.pop(station_id, None)
@@ -598,9 +598,9 @@ class Worker:
         why = self._write_asleep(slept.station, snapshot)
         self._written.append(slept if why is None else _StillAwake(slept.station, why))
 
-    def _write_copy(self, copy: str, snapshot: dict[str, Any], copied: Copied) -> None:
+    def _write_copy(self, snapshot: dict[str, Any], copied: Copied) -> None:
         """On the keeping thread."""
-        why = self._write_asleep(copy, snapshot)
+        why = self._write_asleep(copied.copy, snapshot)
         refused = Refused(copied.station, copied.request, EngineUnavailable.code, f"it cannot be kept: {why}", {})
         self._written.append(copied if why is None else refused)
 

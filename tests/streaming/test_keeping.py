@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,48 @@ def test_a_record_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Mon
         assert [entry.index for entry in record.entries] == list(range(first + 80, first + 100))
         assert (record.name, record.seed) == ("desk", 7)
     assert oct((tmp_path / "a.jsonl").stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_record_that_cannot_be_written_anew_is_left_whole_and_not_tried_with_each_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "MAX_LOG", 20)
+    attempts = []
+
+    def refuse(path: Path) -> Any:
+        attempts.append(path)
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    records = Records(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(keeping, "open_private", refuse)
+        records.begin("a", parse_opening({}), 7, [Entry(index, index, parse_control(STEER)) for index in range(40)])
+        asyncio.run(records.close())
+    assert len(attempts) < 10 and not attempts[0].exists()
+    assert [entry.index for entry in written(tmp_path)[0].entries] == list(range(20, 40))
+
+
+def test_what_there_was_no_room_for_leaves_no_gap(tmp_path: Path) -> None:
+    write(tmp_path)
+    records = Records(tmp_path)
+    for index in (8, 9):
+        records.add("a", Entry(index, 100, parse_control(STEER)))
+    asyncio.run(records.close())
+    assert [entry.index for entry in written(tmp_path)[0].entries] == [8, 9]
+
+
+def test_a_slow_disk_gets_the_newest_place_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    write(tmp_path)
+    records, is_quick = Records(tmp_path), threading.Event()
+    records._thread.submit(is_quick.wait)
+    for block in range(1000):
+        records.place("a", block, PLAYING, is_heard=False)
+        records.sync()
+    num_waiting = records._thread._work_queue.qsize()
+    is_quick.set()
+    asyncio.run(records.close())
+    assert num_waiting <= 3 and written(tmp_path)[0].block == 999
 
 
 def test_what_was_left_out_takes_the_place_of_what_was_to_be_done(tmp_path: Path) -> None:
