@@ -10,7 +10,7 @@ GPU ?= $(if $(shell test -e /dev/nvidia0 || nvidia-smi -L 2>/dev/null | grep ^GP
 
 # Files of tests go side by side, for most of them wait while music plays; one after another: make test ARGS='-n 0'. In
 # the order of their names: so the browser's, which are few and long, come first and none of them is left over at the end.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 # Of the code that Python runs in the tests' own process, percent. What engine processes run is not counted.
 LEAST_COVERAGE := 85

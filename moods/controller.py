@@ -17,7 +17,7 @@ from moods.cues import Cue, Cues
 from moods.driving import Driving
 from moods.ending import Ending
 from moods.errors import BadControl, UnknownMarker, shown
-from moods.fields import Marker, MoodFields, Seconds
+from moods.fields import Marker, MoodFields, OnBeat, Seconds
 from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.harmony import Key
@@ -381,7 +381,7 @@ class Controller:
         """
         first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
         edge = Edge(frame, first_beat, self._num_asked)
-        control = self._without_marker(control, frame)
+        control = self._without_marker(control, edge)
         changes = self._ask_all(control, edge)
         if isinstance(control, Cancel) and not changes:
             field = "id" if control.target is None else "target"
@@ -411,21 +411,27 @@ class Controller:
                 part.restore(before[part.name])
             raise
 
-    def _without_marker(self, control: Control, frame: int) -> Control:
-        """The same control with the second of the marker that it names. Raises `UnknownMarker`, `BadControl`."""
+    def _without_marker(self, control: Control, edge: Edge) -> Control:
+        """The same control where the marker lies that it names: on its beat, so that it goes with it when the tempo
+        changes, or at its second. Raises `UnknownMarker`, `BadControl`."""
         at = getattr(control, "at", None)
         if not isinstance(at, Marker):
             return control
-        waiting = [(self._told_id(each), where) for each, where in self._cues.named()]
-        named = [*self._marked, *((name, where) for name, where in waiting if name is not None)]
-        frames = [where for name, where in named if name == at.marker]
-        if not frames:
-            known = dict.fromkeys(name for name, _ in named)
+        named: list[tuple[str, int, OnBeat | None]] = [(name, where, None) for name, where in self._marked]
+        for own_id, where, beat in self._cues.named():
+            if (name := self._told_id(own_id)) is not None:
+                named.append((name, where, beat))
+        places = {where: beat for name, where, beat in named if name == at.marker}
+        if not places:
+            known = dict.fromkeys(name for name, _, _ in named)
             raise UnknownMarker(at.marker, nearest(at.marker, known), f"known: {', '.join(known) or 'none'}")
-        ahead = least(each for each in frames if each >= frame)
+        ahead = least(where for where in places if where >= edge.frame)
         if ahead is None:
-            raise BadControl(f"marker {shown(at.marker)} has passed, at {max(frames) / FRAMES_PER_SECOND:.2f} s")
-        return control.model_copy(update={"at": Seconds(seconds=ahead / FRAMES_PER_SECOND)})
+            raise BadControl(f"marker {shown(at.marker)} has passed, at {max(places) / FRAMES_PER_SECOND:.2f} s")
+        beat = places[ahead]
+        is_open = beat is not None and beat.beat >= edge.beat and not isinstance(control, End)  # an end ends there
+        place = beat if is_open else Seconds(seconds=ahead / FRAMES_PER_SECOND)
+        return control.model_copy(update={"at": place})
 
     def _applied(self, control: Control, frame: int, changes: list[Change], is_idle: bool) -> Applied:
         change = joined(changes) or Change({})

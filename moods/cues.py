@@ -17,7 +17,7 @@ from moods.control import Cancel, Control, Hit, Steer, Stinger
 from moods.course import Course
 from moods.ending import Ending
 from moods.errors import BadControl, OutOfRange
-from moods.fields import Seconds
+from moods.fields import OnBeat, Seconds
 from moods.glide import NEVER, Moment
 from moods.intent import num_cut_beats
 from moods.part import Change, Edge, Lent, Pending, Reach, at_once, change_from
@@ -133,10 +133,15 @@ class Cues:
         """What sounds on the beats `first_beat` … `last_beat`."""
         return (planned for planned in self._planned if first_beat <= planned.beat <= last_beat)
 
-    def named(self) -> list[tuple[str, int]]:
-        """The ids of the hits and stingers that have one, and where they begin, but for what began too long ago."""
+    def named(self) -> list[tuple[str, int, OnBeat | None]]:
+        """The ids of the hits and stingers that have one, where they begin and, of what goes with the tempo, on which
+        beat; but for what began too long ago."""
         known = [planned for planned in self._planned if planned.beat >= self._clock.oldest_beat]
-        return [(planned.id, self.frame_of(planned)) for planned in known if planned.id is not None]
+        return [
+            (planned.id, self.frame_of(planned), OnBeat(beat=planned.beat) if planned.frame is None else None)
+            for planned in known
+            if planned.id is not None
+        ]
 
     def frame_of(self, planned: Cue) -> int:
         """The frame at which it sounds."""
@@ -246,7 +251,7 @@ class Cues:
                 raise OutOfRange("at.seconds", control.at.seconds, low, low + ahead_s)
             beat, offset = self._beat_and_offset(frame)
         else:
-            assert isinstance(control.at, str), control.at
+            assert isinstance(control.at, str | OnBeat), control.at
             beat, offset = next_beat(self._course.form, control.at, earliest_beat), 0.0
         if isinstance(control, Stinger):
             return Cue(self._num_asked, control.id, control.name, 0.0, beat, offset, frame, None)

@@ -334,6 +334,12 @@ class Marker(Model):
     """The name in the timeline, or the control's id. One that has passed is refused."""
 
 
+class OnBeat(Model):
+    """A beat of the music: where something that has a name lies. No client counts so."""
+
+    beat: int
+
+
 def grid_beats(at: str) -> int | None:
     """Beats from one place of a grid to the next, counted from where the section begins; None: where sections begin.
 
@@ -363,7 +369,7 @@ def _check_at(at: object) -> object:
         if set(at) not in ({"seconds"}, {"marker"}):
             raise BadControl(f"at is {shown(at)}; {_AT_WAY_OUT}")
         return parse(Seconds if "seconds" in at else Marker, at)
-    elif not isinstance(at, Seconds | Marker):
+    elif not isinstance(at, Seconds | Marker | OnBeat):
         raise BadControl(f"at is {shown(at)}; {_AT_WAY_OUT}")
     return at
 
@@ -381,7 +387,7 @@ _Every = Annotated[
 _OnGrid = Literal["now", "beat", "bar", "phrase", "section"] | _Every
 Grid = Annotated[_OnGrid, BeforeValidator(_check_grid)]
 """Where something is asked to happen whenever it happens."""
-At = Annotated[_OnGrid | Seconds | Marker, BeforeValidator(_check_at)]
+At = Annotated[_OnGrid | Seconds | Marker | SkipJsonSchema[OnBeat], BeforeValidator(_check_at)]
 """Where something is asked to happen."""
 
 

@@ -124,15 +124,13 @@ class Track:
 
     def move(self, ramp: Ramp, beat: float) -> None:
         """Let a ramp begin elsewhere; it replaces one that begins there."""
-        self.ramps = [other for other in self.ramps if other is not ramp]
+        self.remove(ramp)
         ramp.beat = beat
         self.insert(ramp)
 
-    def remove(self, control_id: str, first_beat: float) -> list[Ramp]:
-        """Take out and return the ramps of a control that begin at `first_beat` or later."""
-        gone = [ramp for ramp in self.ramps if ramp.id == control_id and ramp.beat >= first_beat]
-        self.ramps = [ramp for ramp in self.ramps if ramp.id != control_id or ramp.beat < first_beat]
-        return gone
+    def remove(self, ramp: Ramp) -> None:
+        """Take out a ramp."""
+        self.ramps = [other for other in self.ramps if other is not ramp]
 
     def revise(self, beat: float) -> None:
         """The course has changed from `beat` on: later ramps may start from other values."""

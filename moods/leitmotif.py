@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from moods.clock import FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, Theme
 from moods.errors import OutOfRange
-from moods.fields import Seconds
+from moods.fields import OnBeat, Seconds
 from moods.form import FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR
@@ -92,7 +92,7 @@ class Leitmotif:
                 raise OutOfRange("at.seconds", control.at.seconds, low, low + ahead_s)
             beat = self._beat_from(frame, edge)
         else:
-            assert isinstance(control.at, str), control.at
+            assert isinstance(control.at, str | OnBeat), control.at
             beat = next_beat(self._form, control.at, edge.beat)
         self._asked = [asked for asked in self._asked if asked.beat < beat]
         self._asked.append(Asked(beat, control.name, control.id, frame))

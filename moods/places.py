@@ -11,7 +11,7 @@ from moods.clock import FRAMES_PER_SECOND
 from moods.control import Section, Steer
 from moods.course import Course
 from moods.errors import OutOfRange
-from moods.fields import Seconds, grid_beats
+from moods.fields import OnBeat, Seconds, grid_beats
 from moods.intent import BEATS_PER_BAR
 from moods.part import Edge
 from moods.sections import Sections
@@ -22,8 +22,10 @@ EARLY_FRAMES = FRAMES_PER_SECOND // 40
 """Notes that are to change at a second change with a beat that begins so shortly before it, too."""
 
 
-def next_beat(form: Sections, at: str, earliest_beat: int) -> int:
+def next_beat(form: Sections, at: str | OnBeat, earliest_beat: int) -> int:
     """The first beat from `earliest_beat` on that lies on the grid `at`. Where a section begins, all counting does."""
+    if isinstance(at, OnBeat):
+        return max(earliest_beat, at.beat)
     multiple = grid_beats(at)
     if multiple is not None and BEATS_PER_BAR % multiple == 0:
         return -(-earliest_beat // multiple) * multiple
@@ -55,5 +57,5 @@ def seam_beat(course: Course, control: Section | Steer, edge: Edge) -> int:
         earliest_beat += BEATS_PER_BAR
     if isinstance(at, Seconds):
         return max(earliest_beat, note_beat(course, frame_of_second(at, edge), edge))
-    assert isinstance(at, str), at
+    assert isinstance(at, str | OnBeat), at
     return next_beat(course.form, at, earliest_beat)

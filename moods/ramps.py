@@ -13,7 +13,7 @@ from typing import Any
 from moods.clock import FRAMES_PER_SECOND
 from moods.control import Cancel, Control, Duck, Steer, Transport
 from moods.course import COLOUR_TRACKS, Course
-from moods.fields import At, MoodFields, Seconds
+from moods.fields import At, MoodFields, OnBeat, Seconds
 from moods.glide import AT_ONCE, Moment, Ramp, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent, Pending, Reach
@@ -154,7 +154,7 @@ class Ramps:
             return Ramp(beat, frame if is_colour else None, AT_ONCE, None, control_id, edge.number, asked_frame=frame)
         if at == "now" and track in COLOUR_TRACKS:
             return Ramp(self._course.clock.beats_at(edge.frame), edge.frame, AT_ONCE, None, control_id, edge.number)
-        assert isinstance(at, str), at
+        assert isinstance(at, str | OnBeat), at
         return Ramp(float(next_beat(self._course.form, at, edge.beat)), None, AT_ONCE, None, control_id, edge.number)
 
     def _beat_of(self, track: str, frame: int, edge: Edge) -> float:
@@ -216,12 +216,23 @@ class Ramps:
         return ramps
 
     def _cancelled(self, control: Cancel, edge: Edge) -> list[tuple[str, Ramp]]:
-        now = self._course.clock.beats_at(edge.frame)
-        return [
+        """Take out what the control asked of fields that have not begun: one that has is not left half there."""
+        asked = [
             (name, ramp)
             for name, track in self._course.tracks.items()
-            for ramp in track.remove(control.cancelled, now if name in COLOUR_TRACKS else edge.beat)
+            for ramp in track.ramps
+            if ramp.id == control.cancelled
         ]
+        now = self._course.clock.beats_at(edge.frame)
+        begun = {
+            (_field_of(name), ramp.number)
+            for name, ramp in asked
+            if ramp.beat < (now if name in COLOUR_TRACKS else edge.beat)
+        }
+        gone = [(name, ramp) for name, ramp in asked if (_field_of(name), ramp.number) not in begun]
+        for name, ramp in gone:
+            self._course.tracks[name].remove(ramp)
+        return gone
 
     def replan(self, edge: Edge) -> Change | None:
         """Put what was asked for in seconds where it lies after a change of tempo, one after another: each may change

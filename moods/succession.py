@@ -16,7 +16,7 @@ from typing import Any
 from moods.clock import FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, Section, State, Steer, Stinger, Theme
 from moods.errors import BadControl
-from moods.fields import At, MoodFields, Seconds
+from moods.fields import At, MoodFields, OnBeat, Seconds
 from moods.glide import NEVER, Moment, Span
 from moods.intent import BEATS_PER_BAR
 from moods.part import Change, Edge, Lent, Pending, Reach, at_once, joined
@@ -235,7 +235,7 @@ class Succession:
 
     def _place(self, at: At, earliest: int, edge: Edge) -> int:
         """Raises `OutOfRange`."""
-        if isinstance(at, str):
+        if isinstance(at, str | OnBeat):
             return next_beat(self._form, at, earliest)
         assert isinstance(at, Seconds), at
         return max(earliest, self._clock.first_beat_from(frame_of_second(at, edge) - EARLY_FRAMES))

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page
 
 from benchmarks.harness import Server
+from moods.opening import parse_opening
 from moods.timeline import parse_timeline
 
 pytestmark = pytest.mark.slow
@@ -34,10 +35,10 @@ def test_the_example_runs(language: str, code: str, server: Server, tmp_path: Pa
         assert (tmp_path / "night.wav").stat().st_size > 2 * 48_000 * 2  # at least one second arrived
 
 
-def test_the_timeline_is_one() -> None:
-    (document,) = re.findall(r"```json\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    timeline = parse_timeline(json.loads(document))
-    assert {anchor.kind for anchor in timeline.plan.anchors} == {"section", "hit", "cut", "end"}
+def test_the_timeline_and_the_game_are_what_they_are_called() -> None:
+    timeline, game = map(json.loads, re.findall(r"```json\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL))
+    assert {anchor.kind for anchor in parse_timeline(timeline).plan.anchors} == {"section", "hit", "cut", "end"}
+    assert parse_opening(game).matrix.passage("explore", "combat").how == "cut"
 
 
 def test_there_is_an_example_in_every_language() -> None:

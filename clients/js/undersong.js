@@ -91,10 +91,11 @@ export class Undersong {
   /** Call `listener(event)` at every event of a type; answers a function that ends that. `ahead_s`: so much before it
       is heard, of what is heard. */
   on(type, listener, { ahead_s = 0 } = {}) {
-    if (HEARD.includes(type)) return this.#agenda.listen(type, (event) => listener(this.#timed(event)), ahead_s);
+    if (HEARD.includes(type)) return this.#agenda.listen(type, (event) => call(listener, this.#timed(event)), ahead_s);
     const listeners = this.#listeners.get(type) ?? new Set();
-    this.#listeners.set(type, listeners.add(listener));
-    return () => listeners.delete(listener);
+    const entry = (event) => call(listener, event);
+    this.#listeners.set(type, listeners.add(entry));
+    return () => listeners.delete(entry);
   }
 
   #emit(type, event) {
@@ -384,6 +385,15 @@ export class Undersong {
       this.#isStill = false;
       this.resume();
     }
+  }
+}
+
+/** What goes wrong in a listener is the page's to hear of, and ends nothing here. */
+function call(listener, event) {
+  try {
+    listener(event);
+  } catch (error) {
+    reportError(error);
   }
 }
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message_builder import build_msg
@@ -51,7 +51,7 @@ _ARGUMENTS = {
 """What the arguments of a control are, in their order; words may stand in the address instead."""
 _BUTTONS = frozenset(_ARGUMENTS) - {"duck"}
 _MAX_WAITING = 512
-"""Messages that wait to be applied, and as many that wait for the time of their bundle."""
+"""Messages of one asker that wait for one station; and as many of all that wait for the time of their bundle."""
 _MAX_DATAGRAM_BYTES = 8192
 _MESSAGE_BYTES = 64
 """A longer datagram counts as several messages before it is read: reading it takes as long."""
@@ -144,7 +144,6 @@ class OscDoor:
             reason = f"cannot listen for OSC on {host}:{port}: {error.strerror or error}"
             raise PortUnavailable(f"{reason}; choose another port under [osc]") from error
         self._stack.callback(transport.close)
-        self._stack.callback(asyncio.create_task(ear.run()).cancel)
         log.info("OSC is heard", extra=about(host=host, port=port))
 
     async def _begin_to_tell(self) -> None:
@@ -173,14 +172,42 @@ class OscDoor:
             await asyncio.sleep(_LOOK_S)
 
 
+class _Line:
+    """What one asker has asked of one station and is not yet heard."""
+
+    _running: ClassVar[set[asyncio.Task[None]]] = set()
+    """Those of all lines: the event loop itself holds its tasks weakly."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._waiting: deque[Any] = deque()
+        self._is_working = False
+
+    def put(self, control: Any) -> bool:
+        """Have a control heard after those before it; false where too many wait."""
+        if len(self._waiting) >= _MAX_WAITING:
+            return False
+        self._waiting.append(control)
+        if not self._is_working:
+            self._is_working = True
+            task = asyncio.create_task(self._work_off())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return True
+
+    async def _work_off(self) -> None:
+        while self._waiting:
+            await self._hearing.take(self._waiting.popleft())
+        self._is_working = False
+
+
 class _Ear(asyncio.DatagramProtocol):
     """Takes datagrams, as many as it can work off."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
         self._bucket = Bucket(_MESSAGES_PER_S)
-        self._waiting: asyncio.Queue[tuple[str, str, Sequence[Any]]] = asyncio.Queue(_MAX_WAITING)
-        self._hearings: OrderedDict[tuple[str, str], Hearing] = OrderedDict()
+        self._lines: OrderedDict[tuple[str, str], _Line] = OrderedDict()
         """By who asks, and the station's id."""
         self._complained_s, self._num_silent = -_COMPLAINT_S, 0
         self._num_later = 0
@@ -218,41 +245,33 @@ class _Ear(asyncio.DatagramProtocol):
         self._put(asker, address, arguments)
 
     def _put(self, asker: str, address: str, arguments: Sequence[Any]) -> None:
-        if self._waiting.full():
-            self._complain(asker, _TOO_MANY)
-        else:
-            self._waiting.put_nowait((asker, address, arguments))
+        """Hand a message over to the stations that it is for; none of them holds up another."""
+        try:
+            name, control = read_message(address, arguments)
+            stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
+        except (BadControl, StreamingError) as error:
+            self._complain(asker, str(error))
+            return
+        except Exception:  # a fault of ours in one message is no reason to hear no other
+            log.exception("an OSC message failed", extra=about(client=asker))
+            return
+        for station in stations if control is not None else ():
+            if not self._line(asker, station).put(control):
+                self._complain(asker, _TOO_MANY)
 
-    async def run(self) -> None:
-        """Have applied what has come, one after another."""
-        while True:
-            asker, address, arguments = await self._waiting.get()
-            try:
-                name, control = read_message(address, arguments)
-                stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
-            except (BadControl, StreamingError) as error:
-                self._complain(asker, str(error))
-                continue
-            except Exception:  # a fault of ours in one message is no reason to hear no other
-                log.exception("an OSC message failed", extra=about(client=asker))
-                continue
-            if control is not None:
-                for station in stations:
-                    await self._hearing(asker, station).take(control)
-
-    def _hearing(self, asker: str, station: Station) -> Hearing:
+    def _line(self, asker: str, station: Station) -> _Line:
         key = asker, station.id
 
         def answer(answer: Answer) -> None:
             if answer["type"] == "error":
                 self._complain(asker, answer["detail"])
 
-        if key not in self._hearings:
-            self._hearings[key] = Hearing(self._conductor, station, answer)
-        self._hearings.move_to_end(key)
-        if len(self._hearings) > _MAX_ASKERS:
-            self._hearings.popitem(last=False)
-        return self._hearings[key]
+        if key not in self._lines:
+            self._lines[key] = _Line(Hearing(self._conductor, station, answer))
+        self._lines.move_to_end(key)
+        if len(self._lines) > _MAX_ASKERS:
+            self._lines.popitem(last=False)
+        return self._lines[key]
 
     def _complain(self, asker: str, detail: str) -> None:
         """One line a second at most: whoever sends nonsense sends much of it."""

@@ -28,6 +28,7 @@ PLAY = """async ([transports, opening]) => {
     const client = new Undersong({ transport });
     client.log = [];
     for (const name of ["gone", "back"]) client.on(name, () => client.log.push(name));
+    client.on("phase", () => { throw new Error("a listener has failed"); });
     client.on("bar", (bar) => client.log.push("moment_ms" in bar ? "bar of the bed" : "bar"));
     return client;
   });
@@ -127,7 +128,7 @@ def play(page: Page, server: Running, *transports: str) -> None:
 
 
 def test_a_frame_sounds_when_the_client_says(browser: Browser, ticking: Callable[[], Running]) -> None:
-    with page_of(browser) as page:
+    with page_of(browser, expected="ailed") as page:
         play(page, ticking(), "websocket")
         errors_ms = page.evaluate(TICK_ERRORS_MS, [TICK_EVERY_FRAMES, 5])
     assert abs(median(errors_ms)) < 0.1, errors_ms
@@ -153,7 +154,7 @@ def test_where_the_server_goes_the_last_bars_go_on_until_the_music_is_back(
 def test_what_is_asked_often_is_sent_seldom_and_every_wish_is_answered(
     browser: Browser, ticking: Callable[[], Running]
 ) -> None:
-    with page_of(browser) as page:
+    with page_of(browser, expected="ailed") as page:
         play(page, ticking(), "websocket")
         sent, answers, refusal = page.evaluate(ASK)
     assert len(sent) < 45 and sent[-2] == 1, sent

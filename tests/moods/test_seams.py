@@ -156,6 +156,24 @@ def test_a_place_may_have_a_name() -> None:
         send(controller, 21 * SECOND, type="hit", at={"marker": "door"})
 
 
+def test_what_is_placed_by_a_marker_stays_with_it_when_the_tempo_changes() -> None:
+    controller = opened(mood="night", bpm=80, states={"calm": {}}, initial="calm")
+    asked: list[dict[str, Any]] = [
+        {"type": "steer", "set": {"energy": 0.9}}, {"type": "duck", "gain_db": -6},
+        {"type": "stinger", "name": "reveal"}, {"type": "section", "do": "go", "to": "B"},
+    ]  # fmt: skip
+    send(controller, SECOND, type="hit", at="8 bars", id="h")
+    for control in asked:
+        send(controller, SECOND, **control, id=control["type"], at={"marker": "h"})
+    steer(controller, 2 * SECOND, bpm=150, how="cut", at="beat")
+    begin = {
+        each.id: max(reached.begin.frame for reached in each.fields.values()) for each in controller.pending(SECOND * 3)
+    }
+    assert {"h", *(control["type"] for control in asked)} <= begin.keys()
+    places = [frame for name, frame in begin.items() if name is not None]
+    assert len(set(places)) == 1 and places[0] != 32 * SECOND * 60 // 80
+
+
 def test_a_marker_whose_sound_rings_on_and_whose_beginning_is_forgotten_is_over() -> None:
     controller = Controller(parse_opening({"mood": "night"}), 1)
     send(controller, SECOND, type="stinger", name="victory", at="beat", id="won")
@@ -182,6 +200,27 @@ def test_slow_motion_stretches_time_and_gives_it_back() -> None:
     late = controller.beat_at(9 * SECOND)
     assert controller.frame_of_beat(late + 2) - controller.frame_of_beat(late) == SECOND
     assert controller.intent(9 * SECOND).gain_db == usual.gain_db
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"type": "transport", "do": "slow", "rate": 0.5, "over": 3},
+        {"type": "steer", "set": {"energy": 0.9, "layers": {"drums": "mute"}}, "over": 1},
+    ],
+)
+def test_what_has_begun_is_not_taken_back_by_half(asked: dict[str, Any]) -> None:
+    controller, other = opened(bpm=120), opened(bpm=120)
+    for each in (controller, other):
+        send(each, SECOND * 2 + 10, **asked, id="x")
+    with pytest.raises(BadControl, match="no control of that id is still waiting"):
+        send(controller, SECOND * 2 + 19, type="cancel", target="x")
+    assert [controller.intent(frame * SECOND) for frame in range(9)] == [
+        other.intent(frame * SECOND) for frame in range(9)
+    ]
+    assert controller.beat_intent(30) == other.beat_intent(30)
+    later = send(controller, SECOND * 3, type="steer", set={"energy": 0.1}, at="section", id="x")
+    assert send(controller, SECOND * 4, type="cancel", target="x").fields.keys() == later.fields.keys()
 
 
 def test_a_hundred_cuts_to_and_fro_arrive_and_stay_small() -> None:

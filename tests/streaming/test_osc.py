@@ -8,7 +8,8 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
@@ -16,8 +17,7 @@ from pythonosc.osc_message_builder import build_msg
 from pythonosc.osc_packet import OscPacket
 
 from moods.errors import BadControl
-from streaming.conductor import Conductor
-from streaming.config import Osc
+from streaming.config import Config, Osc
 from streaming.errors import PortUnavailable
 from streaming.transports import osc
 from streaming.transports.osc import OscDoor, read_message
@@ -145,12 +145,36 @@ async def test_a_bundle_counts_as_what_it_holds_and_only_so_many_wait(
     bundle = OscBundleBuilder(osc.time.time() + wait_s if wait_s else IMMEDIATELY)
     for _ in range(200):
         bundle.add_content(build_msg("/undersong/s/hit", []))
-    ear, datagram, later = osc._Ear(cast(Conductor, None)), bundle.build().dgram, []
+    conductor: Any = SimpleNamespace(config=Config(), station=lambda name: SimpleNamespace(id=name))
+    ear, datagram, later = osc._Ear(conductor), bundle.build().dgram, []
     monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *arguments: later.append(arguments))
     for _ in range(20):
         ear.datagram_received(datagram, ("127.0.0.1", 9))
-    assert (len(later), ear._waiting.qsize()) == ((512, 0) if wait_s else (0, 512))
+    waiting = [len(line._waiting) for line in ear._lines.values()]
+    assert (len(later), waiting) == ((512, []) if wait_s else (0, [512]))
     assert not ear._bucket.take(0.0, 200)
+
+
+async def test_a_station_that_does_not_answer_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    class Slow:
+        def __init__(self, conductor: Any, station: Any, answer: Any) -> None:
+            self.station = station
+
+        async def take(self, control: Any) -> None:
+            await heard.put((self.station.id, control["type"]))
+            if self.station.id == "a":
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr(osc, "Hearing", Slow)
+    conductor: Any = SimpleNamespace(station=lambda name: SimpleNamespace(id=name))
+    ear = osc._Ear(conductor)
+    for address in ("a/hit", "a/panic", "b/hit", "b/panic"):
+        ear.datagram_received(build_msg(f"/undersong/{address}", []).dgram, ("127.0.0.1", 9))
+    assert [await heard.get() for _ in range(3)] == [("a", "hit"), ("b", "hit"), ("b", "panic")]
+    for task in osc._Line._running:
+        task.cancel()
 
 
 def test_beats_bars_sections_and_markers_are_told_as_they_sound(server: Running, console: Console) -> None:

@@ -301,6 +301,8 @@ class Undersong:
                     self._problem.set_exception(error)
             except (Unreachable, OSError, TimeoutError, WebSocketException) as error:
                 log.info("no %s: %s", channel, error)
+            except Exception:  # what a proxy sends may be anything, and the next attempt may find the server
+                log.exception("%s failed", channel)
             finally:
                 self._on_disconnected(channel)
             self._links = None
@@ -374,9 +376,9 @@ class Undersong:
         """Give an ack or an error to whoever awaits it."""
         answer = self._answers.get(event["id"] or "")
         if answer is None:
-            # A parameter is sent thirty times a second, and so it is refused.
-            if event["type"] == "error" and event["detail"] not in self._complaints:
-                self._complaints.add(event["detail"])
+            # A parameter is sent thirty times a second, and so it is refused: once for each kind of mistake is enough.
+            if event["type"] == "error" and event["code"] not in self._complaints:
+                self._complaints.add(event["code"])
                 log.warning("the server refused a control: %s", event["detail"])
         elif answer.done():
             pass
