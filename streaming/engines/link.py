@@ -349,6 +349,11 @@ class Link(ABC):
         """
         raise FileNotFoundError(f"what is kept of {station_id} is out of reach")
 
+    def num_controls_kept(self, station_id: str) -> int:
+        """Of how many controls what is kept of a station that sleeps holds the effect; any thread. 0 where this engine
+        cannot go on with it: then it is to be told all controls again."""
+        return 0
+
     async def _answer_to(self, request: Apply | Copy) -> Any:
         """Raises TimeoutError, and as `apply` does."""
         if request.station not in self._stations:

@@ -21,6 +21,7 @@ from moods.controller import Controller
 from moods.opening import parse_opening
 from streaming import keeping
 from streaming.config import Config
+from streaming.engines.snapshots import num_controls_in, read_snapshot, write_snapshot
 from streaming.engines.told import mood_message
 from streaming.errors import BadConfig, EngineUnavailable
 from streaming.keeping import VERSION, Record, Records
@@ -101,6 +102,8 @@ def test_stations_are_back_at_their_frame_however_the_server_ended(start: Any, t
         assert state["position"]["frame"] >= frame
         assert inside(again, station).first_block * 960 >= frame
         assert [entry.index for entry in inside(again, station).log] == [0, 1]
+        num_kept = again.conductor._num_kept_controls  # the engine is told only what came later
+        assert num_kept[station["id"]] in ([2] if each == folder else [0, 1, 2]) and num_kept[other["id"]] == 0
         hear_on(again, station, 25)
         steer(again, other, 0.3)
         assert not inside(again, other).num_underruns and inside(again, other).first_block > 0
@@ -173,6 +176,16 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (record.opening, record.playing) == (parse_opening({"mood": "夜晚"}), PLAYING)
     entries = [(entry.index, entry.block, entry.control) for entry in record.entries]
     assert entries == [(index, 10 * index, parse_control(STEER)) for index in range(3)]
+
+
+def test_a_snapshot_says_how_many_controls_it_holds_to_whom_can_go_on_with_it(tmp_path: Path) -> None:
+    path, maker = tmp_path / "a.asleep", 32 * b"m"
+    assert num_controls_in(path, maker) == 0
+    write_snapshot(path, {"any": 1}, maker, 3)
+    assert (num_controls_in(path, maker), num_controls_in(path, 32 * b"o")) == (3, 0)
+    assert read_snapshot(path, maker) == {"any": 1}
+    path.write_bytes(path.read_bytes()[:54])
+    assert num_controls_in(path, maker) == 0
 
 
 def test_how_it_played_in_other_words_does_not_lose_a_station(tmp_path: Path) -> None:
