@@ -382,7 +382,7 @@ class Link(ABC):
             else:
                 due_in_s = -time_of(station.first_block)  # made anew from its beginning until it is there
             entries = tuple(entry for entry in station.log if entry.index >= held.num_kept_controls)
-            is_whole = held.num_kept_controls == 0 and (not entries or entries[0].index == 0)
+            is_whole = held.num_kept_controls == 0
             resume = Resume(due_in_s, entries, station.first_block, is_whole)
         heard, ahead_blocks = not station.is_idle, station.ahead_blocks
         self._send(Open(station.id, station.opening, station.seed, resume, heard, ahead_blocks), now_s)

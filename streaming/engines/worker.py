@@ -371,7 +371,8 @@ class Worker:
         if snapshot is not None:
             performance = Performance.restore(self._generator, slot, request.opening, snapshot)
         elif resume.due_in_s is not None or resume.is_whole:
-            performance = Performance(self._generator, slot, request.opening, request.seed)
+            num_forgotten = resume.log[0].index if resume.log else 0
+            performance = Performance(self._generator, slot, request.opening, request.seed, num_forgotten=num_forgotten)
         else:
             raise FileNotFoundError(f"{asleep_path} is not there any more")
         try:

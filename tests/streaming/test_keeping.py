@@ -131,6 +131,22 @@ def test_a_server_that_ends_opens_nothing_more_and_ends_whatever_happens_meanwhi
     assert [record.id for record in written(folder)] == [kept["id"]]
 
 
+def test_a_station_whose_oldest_controls_are_forgotten_begins_anew_where_nothing_kept_of_it_is_of_use(
+    start: Any, tmp_path: Path
+) -> None:
+    server: Running = start(tmp_path)
+    station = server.open(energy=0.5)
+    steer(server, station, 0.9)
+    start.end(server)
+    record = tmp_path / f"{station['id']}.jsonl"
+    record.write_text(record.read_text().replace('"index": 0', '"index": 7'))
+    make_strange(sleeper_path(tmp_path, station["id"]))
+    again: Running = start(tmp_path)
+    steer(again, station, 0.3)
+    assert [entry.index for entry in inside(again, station).log] == [7, 8]
+    assert again.http.get(station["links"]["self"]).json()["heading"]["energy"] == 0.3
+
+
 def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "stations"
     first = Records(folder)
