@@ -34,6 +34,8 @@ from moods.succession import Entrance
 _KEEP_FRAMES = 10 * SAMPLE_RATE
 """How much of the course's past a performance that forgets still knows."""
 _HEADING_FRAMES = 8 * SAMPLE_RATE
+_MOST_AT_ONCE = 500
+"""So many controls, of some 0.2 ms each, are done at once where they come too late to be done at their places."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -193,9 +195,22 @@ def _limits_of(generator: Generator) -> dict[str, int]:
 class Performance:
     """One music on one slot of a generator, handed out by `step` block by block."""
 
-    def __init__(self, generator: Generator, slot: int, opening: Opening, seed: int, *, tail_frames: int = 0) -> None:
-        """Begin at frame 0 in an empty slot. An asked ending is over `tail_frames` after the music's."""
-        self._enter(generator, slot, opening, Controller(opening, seed, **_limits_of(generator)), _State(), tail_frames)
+    def __init__(
+        self,
+        generator: Generator,
+        slot: int,
+        opening: Opening,
+        seed: int,
+        *,
+        tail_frames: int = 0,
+        num_forgotten: int = 0,
+    ) -> None:
+        """Begin at frame 0 in an empty slot. An asked ending is over `tail_frames` after the music's.
+
+        Of the controls that will be replayed so many were before the first.
+        """
+        controller, state = Controller(opening, seed, **_limits_of(generator)), _State(num_controls=num_forgotten)
+        self._enter(generator, slot, opening, controller, state, tail_frames)
         generator.open(slot, self.controller)
 
     @classmethod
@@ -444,9 +459,10 @@ class Performance:
     def leave_out(self, num_blocks: int) -> list[Entry]:
         """Skip, and do at once what was still to be replayed; answer all that was done instead of it.
 
-        What was to be skipped within these blocks is, and what can only be done where it was, is dropped.
+        What was to be skipped within these blocks is, and what can only be done where it was, is dropped; so is all but
+        the last of very much, for it takes time in which nothing is made.
         """
-        waiting, self._to_replay = self._to_replay[::-1], []
+        waiting, self._to_replay = self._to_replay[:_MOST_AT_ONCE][::-1], []
         done = [Entry(self.num_controls, self.next_block, Skip(num_blocks))]
         self.skip(num_blocks)
         for each in waiting:

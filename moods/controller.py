@@ -16,7 +16,7 @@ from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
 from moods.driving import Driving
 from moods.ending import Ending
-from moods.errors import BadControl, UnknownMarker, shown
+from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
 from moods.fields import Marker, MoodFields, OnBeat, Seconds
 from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
@@ -98,6 +98,11 @@ class _Colour:
     composed_bpm: float | None = None
 
 
+MAX_WAITING = 64
+"""Controls that may wait for their place: whatever is asked, all that is to come is worked out anew."""
+_SOON = (None, "now", "beat", "bar")
+
+
 def _place_of(hit: TimelineHit) -> float:
     return hit.at
 
@@ -143,6 +148,8 @@ class Controller:
         """Grows with every control: what was read of later frames may then be stale."""
         self._lead_frames = lead_frames
         self._num_asked = 0
+        self._num_planned = 0
+        """So many of what was asked is the timeline's."""
         self._drawn_by: Sequence[tuple[range, int]] = ()
         plan = self.plan
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
@@ -186,6 +193,7 @@ class Controller:
             self._num_asked += 1
         for part in self._parts:
             part.replan(edge)
+        self._num_planned = self._num_asked
 
     # --- reads -----------------------------------------------------------------------------------------------------
 
@@ -385,8 +393,9 @@ class Controller:
     def apply(self, control: Control, frame: int) -> Applied:
         """Apply a control; `frame` is the first music frame not yet made. Nothing changes before what is effective.
 
-        Raises `BadControl` or `OutOfRange` and leaves the course as it was.
+        Raises `BadControl`, `OutOfRange`, `TooManyWaiting` or `UnknownMarker` and leaves the course as it was.
         """
+        self._check_asked(control, frame)
         first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
         edge = Edge(frame, first_beat, self._num_asked)
         control = self._without_marker(control, edge)
@@ -402,6 +411,22 @@ class Controller:
         self.revision += not is_idle
         self._num_asked += not is_idle
         return self._applied(control, frame, changes, is_idle)
+
+    def _check_asked(self, control: Control, frame: int) -> None:
+        """Raises `BadControl` for a name that is a state's own, `TooManyWaiting` where it would have to wait, too."""
+        for name in (control.id, control.target if isinstance(control, Cancel) else None):
+            if name is not None and name.startswith(STATE_KEY):
+                raise BadControl(f"id is {shown(name)}; expected one that does not begin with {STATE_KEY}")
+        if getattr(control, "at", None) in _SOON:
+            return
+        waiting = {
+            each.number if each.id is None else each.id
+            for part in self._parts
+            for each in part.pending(frame)
+            if each.reach.begin > frame and (each.number is None or each.number >= self._num_planned)
+        }
+        if len(waiting) >= MAX_WAITING:
+            raise TooManyWaiting(MAX_WAITING)
 
     def _ask(self, control: Control, edge: Edge) -> list[Change]:
         """Let each part take a control."""

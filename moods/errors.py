@@ -12,6 +12,7 @@ MoodsError
 │   ├── UnknownMarker
 │   └── UnknownKey
 ├── NotUnderstood        a prompt that is to be refused where nothing of it is understood
+├── TooManyWaiting      too much has been asked for later
 ├── OutOfRange           a number outside its range, or not a number
 └── BadControl           a control whose shape cannot be read
 """
@@ -88,6 +89,15 @@ class UnknownParameter(UnknownName):
 
 class UnknownMarker(UnknownName):
     code, noun = "unknown_marker", "marker"
+
+
+class TooManyWaiting(MoodsError):
+    """Nothing more can be asked for later until some of it has begun."""
+
+    code = "too_many_waiting"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} controls wait for their place already; allowed are {most}; cancel some, or ask later")
 
 
 class UnknownKey(UnknownName):

@@ -18,6 +18,8 @@ from moods.sections import Sections
 
 MAX_AHEAD_SECONDS = 3600.0
 """How far ahead a position in seconds may lie: the tempo map is worked out up to there at once."""
+_MAX_SEAM_SECONDS = 600.0
+"""The same of a section or cut: with each all that comes after it is worked out anew."""
 EARLY_FRAMES = FRAMES_PER_SECOND // 40
 """Notes that are to change at a second change with a beat that begins so shortly before it, too."""
 
@@ -36,10 +38,10 @@ def next_beat(form: Sections, at: str | OnBeat, earliest_beat: int) -> int:
     return min(end, bar_beat - (bar_beat - earliest_beat) // multiple * multiple)
 
 
-def frame_of_second(at: Seconds, edge: Edge) -> int:
+def frame_of_second(at: Seconds, edge: Edge, max_ahead_s: float = MAX_AHEAD_SECONDS) -> int:
     """Where that second begins. Raises `OutOfRange` for one that has passed or lies too far ahead."""
     frame, soonest = round(at.seconds * FRAMES_PER_SECOND), edge.frame / FRAMES_PER_SECOND
-    furthest = soonest + max(MAX_AHEAD_SECONDS, edge.ahead_s)
+    furthest = soonest + max(max_ahead_s, edge.ahead_s)
     if not edge.frame <= frame <= furthest * FRAMES_PER_SECOND:
         raise OutOfRange("at.seconds", at.seconds, math.ceil(soonest * 100) / 100, furthest)
     return frame
@@ -56,6 +58,6 @@ def seam_beat(course: Course, control: Section | Steer, edge: Edge) -> int:
     if isinstance(control, Steer) and control.how == "bridge":
         earliest_beat += BEATS_PER_BAR
     if isinstance(at, Seconds):
-        return max(earliest_beat, note_beat(course, frame_of_second(at, edge), edge))
+        return max(earliest_beat, note_beat(course, frame_of_second(at, edge, _MAX_SEAM_SECONDS), edge))
     assert isinstance(at, str | OnBeat), at
     return next_beat(course.form, at, earliest_beat)

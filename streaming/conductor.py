@@ -103,7 +103,7 @@ class Conductor:
             await self.jobs.start()
             records = await self._open_records()
             await self._start_engine()
-            self._restore(records)
+            await self._restore(records)
         except BaseException:
             await self.stop()
             raise
@@ -266,9 +266,7 @@ class Conductor:
 
     def _begin_record(self, station: Station) -> None:
         if station.outlasts_server:
-            self._records.begin(station.id, station.opening, station.seed)
-            for entry in station.log:
-                self._records.add(station.id, entry)
+            self._records.begin(station.id, station.opening, station.seed, tuple(station.log))
 
     async def _plan(self, timeline: Timeline | None) -> None:
         """Work out a plan beside the event loop: it goes to the engine with the timeline."""
@@ -408,17 +406,19 @@ class Conductor:
             log.warning("stations will not outlast this server: %s", text)
         return await self._records.load() if self.config.restore else []
 
-    def _restore(self, records: list[Record]) -> None:
+    async def _restore(self, records: list[Record]) -> None:
         """Have stations again, asleep where they were; they cost nothing until somebody comes."""
-        for record in records:
-            station = self._make_station(record.id, record.opening, record.seed, self._links[0])
+        link = self._links[0]
+        kept = await asyncio.to_thread(lambda: [link.num_controls_kept(record.id) for record in records])
+        for record, num_kept_controls in zip(records, kept, strict=True):
+            station = self._make_station(record.id, record.opening, record.seed, link)
             station.come_back(record)
             try:
                 self._take_name(record.name, record.id)
             except NameTaken as error:
                 station.name = record.id
                 log.warning("a station is back without its name: %s", error, extra=about(station=record.id))
-            self._num_kept_controls[record.id] = 0
+            self._num_kept_controls[record.id] = num_kept_controls
             self._add(station)
             if record.is_heard:
                 self._were_heard.add(record.id)

@@ -170,7 +170,8 @@ class RateLimited(StreamingError):
 
     def __init__(self, per_s: float, wait_s: float, what_follows: str = "") -> None:
         """`wait_s`: when the next can be taken; `what_follows`: what becomes of what was asked."""
-        super().__init__(f"more than {per_s:g} controls a second were sent; try again in {wait_s:.2f} s{what_follows}")
+        told_s = max(0.01, wait_s)
+        super().__init__(f"more than {per_s:g} controls a second were sent; try again in {told_s:.2f} s{what_follows}")
         self.wait_s = round(wait_s, 3)
         self.retry_after_s = math.ceil(wait_s)
 

@@ -15,9 +15,10 @@ import json
 import logging
 import os
 import re
+import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,10 @@ class Records:
         """By station: lines for which there was no room."""
         self._num_lines: defaultdict[str, int] = defaultdict(int)
         """Of each record."""
+        self._places: dict[str, dict[str, Any]] = {}
+        """By station: where it is, as nobody has begun to write down."""
+        self._places_lock = threading.Lock()
+        self._syncing: Future[None] | None = None
         self._unsynced: set[str] = set()
         """Stations whose record is not yet safe from a power cut."""
         self._can_write = True
@@ -102,7 +107,7 @@ class Records:
 
     async def close(self) -> None:
         """Write what is still to be written; idempotent, and nothing is kept any more."""
-        self.sync()
+        self._do(self._sync)
         await asyncio.to_thread(self._thread.shutdown)
         if self._lock is not None:
             os.close(self._lock)
@@ -114,11 +119,12 @@ class Records:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def begin(self, station_id: str, opening: Opening, seed: int) -> None:
-        """Begin a record."""
+    def begin(self, station_id: str, opening: Opening, seed: int, entries: Sequence[Entry] = ()) -> None:
+        """Begin a record; that of a copy with what was done to the station it is of."""
         asked = {field: value for field, value in opening.asked().items() if field not in ("seed", "name")}
         header = {"type": "station", "version": VERSION, "id": station_id, "name": opening.name, "seed": seed}
         self._append(station_id, header | {"opening": asked})
+        self._do(self._write_entries, station_id, entries)
         self.sync()
 
     def rename(self, station_id: str, name: str | None) -> None:
@@ -126,13 +132,17 @@ class Records:
 
     def add(self, station_id: str, entry: Entry) -> None:
         """Add what was done; it takes the place of all that was done from its index on."""
-        frame, done = entry.block * BLOCK_FRAMES, entry.asked()
-        self._append(station_id, {"type": "entry", "index": entry.index, "frame": frame, "done": done})
+        self._append(station_id, _row(entry))
 
     def place(self, station_id: str, block: int, playing: Playing, *, is_heard: bool) -> None:
         """Say where it is now."""
-        at = {"version": VERSION, "block": block, "is_heard": is_heard, "playing": playing}
-        self._do(self._replace, station_id, at)
+        if self.are_kept:
+            at = {"version": VERSION, "block": block, "is_heard": is_heard, "playing": playing}
+            with self._places_lock:
+                is_waiting = station_id in self._places
+                self._places[station_id] = at
+            if not is_waiting:  # else a slow disk gets the newest when its turn comes
+                self._do(self._replace, station_id)
 
     def remove(self, station_id: str) -> None:
         """Forget a station, but for what an engine has kept of it."""
@@ -140,12 +150,17 @@ class Records:
 
     def sync(self) -> None:
         """Have what was written stay through a power cut."""
-        self._do(self._sync)
+        if self.are_kept and (self._syncing is None or self._syncing.done()):
+            self._syncing = self._thread.submit(self._sync)
 
     def _append(self, station_id: str, line: dict[str, Any]) -> None:
         self._do(self._write, station_id, line)
 
     # --- on the thread -----------------------------------------------------------------------------------------------
+
+    def _write_entries(self, station_id: str, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._write(station_id, _row(entry))
 
     def _write(self, station_id: str, line: dict[str, Any]) -> None:
         lines = self._unwritten.setdefault(station_id, [])
@@ -174,16 +189,21 @@ class Records:
 
     def _shorten(self, station_id: str) -> None:
         """Leave out what was done too long ago. Raises OSError, and leaves the record as it is."""
+        self._num_lines[station_id] = MAX_LOG  # where there is no room it is tried again, but not with each line
         path = self._folder / f"{station_id}{_RECORD}"
         header, *lines = path.read_bytes().splitlines(keepends=True)
         name = [line for line in lines[:-MAX_LOG] if line.startswith(b'{"type": "name"')][-1:]
         kept = [header, *name, *lines[-MAX_LOG:]]
         partial = path.with_suffix(_RECORD + _PARTIAL)
-        with open_private(partial) as file:
-            file.writelines(kept)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        try:
+            with open_private(partial) as file:
+                file.writelines(kept)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
         self._num_lines[station_id] = len(kept)
 
     def _sync(self) -> None:
@@ -203,7 +223,9 @@ class Records:
         finally:
             os.close(file)
 
-    def _replace(self, station_id: str, at: dict[str, Any]) -> None:
+    def _replace(self, station_id: str) -> None:
+        with self._places_lock:
+            at = self._places.pop(station_id)
         path = self._folder / f"{station_id}{_PLACE}"
         partial = path.with_suffix(_PLACE + _PARTIAL)
         with self._complaining():
@@ -270,6 +292,8 @@ class Records:
                 continue
             while entries and entries[-1].index >= row["index"]:
                 entries.pop()
+            if entries and entries[-1].index != row["index"] - 1:  # there was no room for what came between
+                entries.clear()
             entries.append(Entry(row["index"], row["frame"] // BLOCK_FRAMES, json.dumps(row["done"])))
         self._num_lines[station_id] = 1 + len(rows)
         if len(whole) < len(content):  # the server was killed over its last line
@@ -299,6 +323,11 @@ class Records:
             is_ours = path.suffix in suffixes and _ID.fullmatch(path.stem) is not None
             if is_ours and path.stem not in known:
                 path.unlink(missing_ok=True)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """A line of the record."""
+    return {"type": "entry", "index": entry.index, "frame": entry.block * BLOCK_FRAMES, "done": entry.asked()}
 
 
 def _read_playing(playing: object, opening: Opening, seed: int) -> Playing:

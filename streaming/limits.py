@@ -32,6 +32,12 @@ class Bucket:
         self._tokens -= count
         return True
 
+    def owe(self, now_s: float) -> bool:
+        """Take a token whether it is there or not; who comes next waits until it has been made up for."""
+        self._fill(now_s)
+        self._tokens -= 1
+        return True
+
     def wait_s(self, now_s: float, count: float = 1, leave: float = 0) -> float:
         """How long until `take` would."""
         self._fill(now_s)

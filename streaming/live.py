@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, cast
 
-from moods.control import Control, parse_control
+from moods.control import Control, Duck, Panic, Section, Transport, parse_control
 from moods.errors import MoodsError
 from streaming.conductor import Conductor
 from streaming.errors import BadRequest, RateLimited, StreamingError
@@ -38,6 +38,11 @@ _WISHES = frozenset({"steer", "parameter", "state", "section", "duck", "transpor
 events of their own."""
 _RESERVE = 0.1
 """The share of a full bucket that wishes leave to events: a stream of parameters does not hold up hits."""
+_LONGEST_WAIT_S = 0.25
+"""After so long a wish is applied though a flood of events leaves nothing for it; they pay for it afterwards."""
+_PANICS_PER_S = 1.0
+"""So many are applied at once in any flood."""
+_PLAYING = "playing"
 _PRESETS = frozenset({"mood", "prompt"})
 """Fields that decide others."""
 _tasks: set[asyncio.Task[None]] = set()
@@ -116,9 +121,10 @@ class Hearing:
         self._per_s = conductor.config.controls_per_s
         self._bucket = Bucket(self._per_s)
         self._reserve = _RESERVE * self._bucket.max_tokens
+        self._panics = Bucket(_PANICS_PER_S)
         self._reading = Bucket(_READ_FACTOR * self._per_s)
         self._wishes: dict[str, _Wish] = {}
-        """By kind, in the order in which they are to be applied."""
+        """By what they govern, in the order in which they are to be applied."""
         self._told_s = 0.0
         self._num_unanswered = 0
         self._answered = asyncio.Event()
@@ -150,6 +156,9 @@ class Hearing:
             is_in_time = self._bucket.take(now_s)
         if not is_in_time:
             self._tell_flood(now_s)
+            if is_wish and message["type"] == "panic" and self._panics.take(now_s):
+                is_in_time = True
+                self._give_up(self._wishes.pop(_PLAYING, None))
         if not is_in_time and (not is_wish or takes_long(message)):
             self._answer(_error(self._limited(), _id_of(message)))
             return
@@ -165,16 +174,19 @@ class Hearing:
             self._wait(control)
 
     def _wait(self, control: Control) -> None:
-        kind = "transport" if control.type == "panic" else control.type
+        kind = _governed(control)
         is_first = not self._wishes
         wish = self._wishes.pop(kind, None)
         if wish is None or not wish.take_in(control):
-            for control_id in wish.ids if wish is not None else ():
-                self._answer(_error(self._limited("; a later one has taken its place"), control_id))
+            self._give_up(wish)
             wish = _Wish(control)
         self._wishes[kind] = wish
         if is_first:
             _spawn(self._catch_up())
+
+    def _give_up(self, wish: _Wish | None) -> None:
+        for control_id in wish.ids if wish is not None else ():
+            self._answer(_error(self._limited("; a later one has taken its place"), control_id))
 
     def _tell_flood(self, now_s: float) -> None:
         """Say now and then that too much comes, whatever becomes of each control."""
@@ -184,9 +196,13 @@ class Hearing:
             self._answer(_refusal(self._station, error, None))
 
     async def _catch_up(self) -> None:
+        until_s = time.monotonic() + _LONGEST_WAIT_S
         while self._wishes:
-            await asyncio.sleep(self._bucket.wait_s(time.monotonic(), leave=self._reserve))
-            if self._bucket.take(time.monotonic(), leave=self._reserve):
+            now_s = time.monotonic()
+            await asyncio.sleep(min(self._bucket.wait_s(now_s, leave=self._reserve), max(0.0, until_s - now_s)))
+            now_s = time.monotonic()
+            if self._bucket.take(now_s, leave=self._reserve) or now_s >= until_s and self._bucket.owe(now_s):
+                until_s = now_s + _LONGEST_WAIT_S
                 wish = self._wishes.pop(next(iter(self._wishes)))
                 await self._apply(wish.control, wish.ids)
 
@@ -217,6 +233,19 @@ def _spawn(coroutine: Coroutine[Any, Any, None]) -> None:
 
 def _is_wish(message: object) -> bool:
     return isinstance(message, dict) and isinstance(message.get("type"), str) and message["type"] in _WISHES
+
+
+def _governed(control: Control) -> str:
+    """What a wish decides: a later one of the same makes up for it."""
+    match control:
+        case Panic() | Transport(do="play" | "pause"):
+            return _PLAYING
+        case Transport() | Section(do="stay" | "leave"):
+            return control.do
+        case Duck():
+            return f"duck {control.gain_db is not None} {control.voice is not None}"
+        case _:
+            return control.type
 
 
 def _merged(earlier: Control, later: Control) -> Control | None:

@@ -349,6 +349,11 @@ class Link(ABC):
         """
         raise FileNotFoundError(f"what is kept of {station_id} is out of reach")
 
+    def num_controls_kept(self, station_id: str) -> int:
+        """Of how many controls what is kept of a station that sleeps holds the effect; any thread. 0 where this engine
+        cannot go on with it: then it is to be told all controls again."""
+        return 0
+
     async def _answer_to(self, request: Apply | Copy) -> Any:
         """Raises TimeoutError, and as `apply` does."""
         if request.station not in self._stations:
@@ -377,7 +382,7 @@ class Link(ABC):
             else:
                 due_in_s = -time_of(station.first_block)  # made anew from its beginning until it is there
             entries = tuple(entry for entry in station.log if entry.index >= held.num_kept_controls)
-            is_whole = held.num_kept_controls == 0 and (not entries or entries[0].index == 0)
+            is_whole = held.num_kept_controls == 0
             resume = Resume(due_in_s, entries, station.first_block, is_whole)
         heard, ahead_blocks = not station.is_idle, station.ahead_blocks
         self._send(Open(station.id, station.opening, station.seed, resume, heard, ahead_blocks), now_s)
@@ -407,6 +412,8 @@ class Link(ABC):
                 self._hear_of(held, report, sent_s)
             case Slept():  # closed meanwhile
                 self.forget(report.station)
+            case Copied(copy=copy):  # its station was closed meanwhile
+                self.forget(copy)
 
     def _hear_of(self, held: _Held, report: Report, sent_s: float) -> None:
         station = held.station
@@ -419,9 +426,11 @@ class Link(ABC):
                 station.on_applied(report)
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
-            case Copied(request=number):
+            case Copied(request=number, copy=copy):
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
+                else:  # nobody waited for it so long
+                    self.forget(copy)
             case Refused(request=None, detail=detail):
                 error = EngineUnavailable(detail)
                 if held.opened.done():

@@ -18,6 +18,7 @@ from streaming.children import Child, ChildProcess, remove_folders
 from streaming.config import Config
 from streaming.engines.link import Link, Owner
 from streaming.engines.ring import RING_BYTES, Chunk, Ring
+from streaming.engines.snapshots import maker_of, num_controls_in
 from streaming.engines.wire import Ready, Report, Request
 from streaming.errors import EngineUnavailable
 from streaming.scratch import (
@@ -205,6 +206,10 @@ class LocalEngine(Link):
         path = sleeper_path(self._sleepers_folder, copy_id)
         shutil.copyfile(sleeper_path(self._sleepers_folder, station_id), partial_path(path))
         os.replace(partial_path(path), path)
+
+    def num_controls_kept(self, station_id: str) -> int:
+        assert self.traits is not None, "an engine has been ready"
+        return num_controls_in(sleeper_path(self._sleepers_folder, station_id), maker_of(self.traits))
 
     def forget(self, station_id: str) -> None:
         remove_kept(sleeper_path(self._sleepers_folder, station_id))

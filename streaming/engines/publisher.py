@@ -43,15 +43,16 @@ class Publisher:
         """Encode block number `block`, [960, 2], and write it into the ring."""
         self._ring.write(block, self._encoder.encode(pcm), pcm)
 
-    def keep(self, snapshot: dict[str, Any]) -> bool:
-        """Replace the snapshot on disk at once or not at all; whether that went well.
+    def keep(self, snapshot: dict[str, Any], num_controls: int) -> bool:
+        """Replace the snapshot on disk, with the effect of so many controls, at once or not at all; whether that went
+        well.
 
         Where there is no room the one before stays: the station comes back from there and replays more controls.
         """
         try:
-            write_snapshot(self._snapshot_path, snapshot, self._maker)
+            write_snapshot(self._snapshot_path, snapshot, self._maker, num_controls)
             if self._lasting_path is not None and time.monotonic() >= self._next_lasting_s:
-                write_snapshot(self._lasting_path, snapshot, self._maker, is_lasting=True)
+                write_snapshot(self._lasting_path, snapshot, self._maker, num_controls, is_lasting=True)
                 self._next_lasting_s = time.monotonic() + _LASTING_S
         except Exception as error:  # what a generator copies may be anything
             if self._is_kept:

@@ -51,10 +51,12 @@ def _add_sources(digest: hashlib._Hash, folder: Traversable) -> None:
             digest.update(entry.read_bytes())
 
 
-def write_snapshot(path: Path, snapshot: dict[str, Any], maker: bytes, *, is_lasting: bool = False) -> None:
+def write_snapshot(
+    path: Path, snapshot: dict[str, Any], maker: bytes, num_controls: int = 0, *, is_lasting: bool = False
+) -> None:
     """Write a snapshot, or leave what is there as it is. Raises OSError, and what pickling raises.
 
-    One that is `lasting` is there after a power cut too.
+    It holds the effect of `num_controls` controls. One that is `lasting` is there after a power cut too.
 
     Its arrays are written from where they are: pickling them into one piece would hold up the other threads.
     """
@@ -64,7 +66,7 @@ def write_snapshot(path: Path, snapshot: dict[str, Any], maker: bytes, *, is_las
     partial = partial_path(path)
     try:
         with open_private(partial) as file:
-            file.write(_MAGIC + maker)
+            file.write(_MAGIC + maker + struct.pack("<Q", num_controls))
             file.write(struct.pack(f"<{1 + len(pieces)}Q", len(pieces), *(piece.nbytes for piece in pieces)))
             for piece in pieces:
                 file.write(piece)
@@ -78,6 +80,20 @@ def write_snapshot(path: Path, snapshot: dict[str, Any], maker: bytes, *, is_las
         raise
 
 
+def num_controls_in(path: Path, maker: bytes) -> int:
+    """Of how many controls a snapshot holds the effect; 0 where there is none that `maker` can go on with."""
+    begin = _MAGIC + maker
+    try:
+        with path.open("rb") as file:
+            content = file.read(len(begin) + 8)
+    except OSError:
+        return 0
+    if len(content) < len(begin) + 8 or not content.startswith(begin):
+        return 0
+    num_controls: int = struct.unpack("<Q", content[len(begin) :])[0]
+    return num_controls
+
+
 def read_snapshot(path: Path, maker: bytes) -> dict[str, Any] | None:
     """What was written last; None where nothing was, or somebody else wrote it.
 
@@ -89,7 +105,7 @@ def read_snapshot(path: Path, maker: bytes) -> dict[str, Any] | None:
                 raise ValueError(f"it begins with {magic!r}")
             if file.read(len(maker)) != maker:
                 return None
-            (num_pieces,) = struct.unpack("<Q", file.read(8))
+            _, num_pieces = struct.unpack("<2Q", file.read(16))
             pieces = [bytearray(size) for size in struct.unpack(f"<{num_pieces}Q", file.read(8 * num_pieces))]
             for piece in pieces:
                 if file.readinto(piece) < len(piece):

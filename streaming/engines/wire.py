@@ -33,7 +33,7 @@ class Resume:
     next_block: int = 0
     """The block with which one that was asleep goes on, unless what is kept of it is younger."""
     is_whole: bool = False
-    """The log holds all its controls: where nothing is kept, it can be made anew from its beginning."""
+    """The log holds all its controls that are known: where nothing is kept, it can be made anew from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,8 @@ class Copied:
     next_block: int
     num_controls: int
     """Both as in `Slept`, of the copy."""
+    copy: str
+    """Under which id."""
 
 
 @dataclass(frozen=True, slots=True)

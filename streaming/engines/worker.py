@@ -292,8 +292,8 @@ class Worker:
 
     def _copy(self, station: _Station, request: Copy) -> None:
         performance = station.performance
-        copied = Copied(station.id, request.request, performance.next_block, performance.num_controls)
-        self._keeper.submit(self._write_copy, request.copy, performance.snapshot(), copied)
+        copied = Copied(station.id, request.request, performance.next_block, performance.num_controls, request.copy)
+        self._keeper.submit(self._write_copy, performance.snapshot(), copied)
 
     def _close(self, station_id: str) -> None:
         opening = self._openings.pop(station_id, None)
@@ -371,7 +371,8 @@ class Worker:
         if snapshot is not None:
             performance = Performance.restore(self._generator, slot, request.opening, snapshot)
         elif resume.due_in_s is not None or resume.is_whole:
-            performance = Performance(self._generator, slot, request.opening, request.seed)
+            num_forgotten = resume.log[0].index if resume.log else 0
+            performance = Performance(self._generator, slot, request.opening, request.seed, num_forgotten=num_forgotten)
         else:
             raise FileNotFoundError(f"{asleep_path} is not there any more")
         try:
@@ -566,7 +567,7 @@ class Worker:
 
     def _keep(self, station: _Station, snapshot: dict[str, Any], kept: Kept) -> None:
         """On the keeping thread."""
-        is_kept = station.publisher.keep(snapshot)
+        is_kept = station.publisher.keep(snapshot, kept.num_controls)
         station.is_being_kept = False
         if is_kept:
             self._written.append(kept)
@@ -595,21 +596,21 @@ class Worker:
     def _write_sleeper(self, snapshot: dict[str, Any], slept: Slept, published: Future[None]) -> None:
         """On the keeping thread. Its last block is there before anybody knows that it sleeps."""
         published.result()
-        why = self._write_asleep(slept.station, snapshot)
+        why = self._write_asleep(slept.station, snapshot, slept.num_controls)
         self._written.append(slept if why is None else _StillAwake(slept.station, why))
 
-    def _write_copy(self, copy: str, snapshot: dict[str, Any], copied: Copied) -> None:
+    def _write_copy(self, snapshot: dict[str, Any], copied: Copied) -> None:
         """On the keeping thread."""
-        why = self._write_asleep(copy, snapshot)
+        why = self._write_asleep(copied.copy, snapshot, copied.num_controls)
         refused = Refused(copied.station, copied.request, EngineUnavailable.code, f"it cannot be kept: {why}", {})
         self._written.append(copied if why is None else refused)
 
-    def _write_asleep(self, station_id: str, snapshot: dict[str, Any]) -> str | None:
+    def _write_asleep(self, station_id: str, snapshot: dict[str, Any], num_controls: int) -> str | None:
         """Why it does not lie on the disk; None where it does."""
         path = sleeper_path(self._sleepers_folder, station_id)
         try:
             path.parent.mkdir(0o700, exist_ok=True)  # who cleans up temporary files may have removed it
-            write_snapshot(path, snapshot, self._maker, is_lasting=self._is_lasting)
+            write_snapshot(path, snapshot, self._maker, num_controls, is_lasting=self._is_lasting)
         except Exception as error:  # what a generator copies may be anything
             return f"{path}: {error}"
         return None

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS, CHANNELS
-from moods.prompt import resolve_prompt
+from moods.prompt import Prompt, resolve_prompt
 from streaming.conductor import Conductor
 from streaming.encoders.pcm import to_s16le
 from streaming.errors import BadMessage, EngineUnavailable, StreamingError, TooManyStations
@@ -40,6 +41,9 @@ _STEER_S = 0.05
 """How often the music is steered at most: a stream of weights is a glide from each to the next."""
 _AGAIN_S = 0.5
 _READING_S = 0.1
+_READING_SHARE, _LONGEST_PAUSE_S = 3.0, 1.0
+"""Where prompts took long to read, a client waits so many times as long before its next are, the newest only: one
+thread reads those of all clients."""
 _MAX_REASON_BYTES = 123
 _OUT = np.cos(np.linspace(0, np.pi / 2, BLOCK_FRAMES, dtype=np.float32))[:, None]
 """Amplitude of what a new context takes the place of, over one block; that of what comes is its mirror image."""
@@ -66,6 +70,7 @@ class Session:
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         """How the station ended, if somebody else has ended it."""
         self._num_sent_frames = 0
+        self._reading: asyncio.Task[Prompt] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
@@ -94,7 +99,7 @@ class Session:
         all_: list[asyncio.Future[Any]] = [self._start(each) for each in (self._hear(), self._play(), self._steer())]
         done, _ = await asyncio.wait([*all_, self._ended], return_when=asyncio.FIRST_COMPLETED)
         for each in done:
-            if not isinstance(each.exception(), WebSocketDisconnect | RuntimeError | None):
+            if type(each.exception()) not in (WebSocketDisconnect, RuntimeError):  # none else is a socket's
                 each.result()
         return self._ended.result() if self._ended in done else None
 
@@ -164,7 +169,7 @@ class Session:
     async def _begin(self, ahead_blocks: int) -> None:
         """Begin a context: at once, or in the place of the one that plays."""
         self._wishes = self._wishes.afresh()
-        wishes = replace(self._wishes, prompts=await _read_in_time(self._wishes.prompts))
+        wishes = replace(self._wishes, prompts=await self._read_in_time(self._wishes.prompts))
         fields = wishes.fields()
         opening = wishes.opening(fields)
         try:
@@ -210,8 +215,9 @@ class Session:
             await self._has_wished.wait()
             self._has_wished.clear()
             wishes = self._wishes
-            for prompt in wishes.prompts:
-                await read_asked(resolve_prompt, prompt.text)
+            began_s = time.monotonic()
+            await self._read(wishes.prompts)
+            reading_s = time.monotonic() - began_s
             fields, deck = wishes.fields(), self._next_deck or self._deck
             if deck is None or deck.is_paused:  # it begins with them, or goes on with them
                 continue
@@ -223,7 +229,25 @@ class Session:
                 log.info("control refused", extra=about(station=deck.station.id, code=error.code, detail=error.detail))
                 pause_s = _AGAIN_S
                 self._has_wished.set()
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(max(pause_s, min(_READING_SHARE * reading_s, _LONGEST_PAUSE_S)))
+
+    async def _read(self, prompts: Prompts) -> None:
+        """Have prompts read; if it is given up, no more than the one that is read now keeps others from reading."""
+        for prompt in prompts:
+            while self._reading is not None and not self._reading.done():
+                await asyncio.wait([self._reading])
+            self._reading = asyncio.create_task(read_asked(resolve_prompt, prompt.text))
+            await asyncio.shield(self._reading)
+
+    async def _read_in_time(self, prompts: Prompts) -> Prompts:
+        """Those that are understood as soon as music is to begin: the first sentence of all takes a second or two."""
+        num_read = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_READING_S):
+                for prompt in prompts:
+                    await self._read((prompt,))
+                    num_read += 1
+        return prompts[:num_read]
 
     async def _ask(self, deck: Deck, wishes: Wishes, fields: Fields) -> None:
         frames: list[int] = []
@@ -290,17 +314,6 @@ class _Pending:
     source: Source
     frame: int
     samples: bytearray = field(default_factory=bytearray)
-
-
-async def _read_in_time(prompts: Prompts) -> Prompts:
-    """Those that are understood as soon as music is to begin: the first sentence of all takes a second or two."""
-    num_read = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_READING_S):
-            for prompt in prompts:
-                await asyncio.shield(read_asked(resolve_prompt, prompt.text))
-                num_read += 1
-    return prompts[:num_read]
 
 
 async def _end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

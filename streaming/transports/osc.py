@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from pythonosc.osc_bundle_builder import OscBundleBuilder
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message import ParseError as NoMessage
 from pythonosc.osc_message_builder import build_msg
-from pythonosc.osc_packet import OscPacket
+from pythonosc.parsing.osc_types import ParseError, get_date, get_int, get_string
 
 from engine.audio import SAMPLE_RATE
 from moods.errors import BadControl, shown
@@ -50,6 +52,9 @@ _ARGUMENTS = {
 }
 """What the arguments of a control are, in their order; words may stand in the address instead."""
 _BUTTONS = frozenset(_ARGUMENTS) - {"duck"}
+_TAGS = frozenset(",ifhdsTFN")
+"""Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
+_BUNDLE = b"#bundle\0"
 _MAX_WAITING = 512
 """Messages of one asker that wait for one station; and as many of all that wait for the time of their bundle."""
 _MAX_DATAGRAM_BYTES = 8192
@@ -62,6 +67,48 @@ _TOO_MANY = "more messages came than can be taken"
 _LOOK_S = 0.2
 _LONGEST_WAIT_S = 60.0
 """A bundle for later is not kept for longer."""
+
+
+def split_datagram(datagram: bytes) -> dict[float, list[bytes]]:
+    """The messages of a datagram, unread, by the time that their bundle is for; 0: at once. Raises `BadControl`.
+
+    The library's own reader tells how much there is when it has read all, and never ends where a length is negative.
+    """
+    if len(datagram) > _MAX_DATAGRAM_BYTES:
+        raise BadControl(f"a datagram has {len(datagram)} bytes; allowed are up to {_MAX_DATAGRAM_BYTES}")
+    found: dict[float, list[bytes]] = {}
+    unread = [(0.0, datagram)]
+    while unread:
+        due_s, part = unread.pop()
+        if not part.startswith(_BUNDLE):
+            found.setdefault(due_s, []).append(part)
+            continue
+        inner = []
+        try:
+            due_s, at = get_date(part, len(_BUNDLE))
+            while at < len(part):
+                size, at = get_int(part, at)
+                if not 0 < size <= len(part) - at:
+                    raise BadControl(f"a part of a bundle has {size} bytes; expected 1 … {len(part) - at}")
+                inner.append((due_s, part[at : at + size]))
+                at += size
+        except ParseError as error:
+            raise BadControl(f"a bundle cannot be read: {error}") from None
+        unread += reversed(inner)
+    return found
+
+
+def parse_message(part: bytes) -> tuple[str, list[Any]]:
+    """Address and arguments of an OSC message. Raises `BadControl`."""
+    try:
+        address, at = get_string(part, 0)
+        tags = get_string(part, at)[0] if at < len(part) else ","
+        arguments = OscMessage(part).params if _TAGS.issuperset(tags) else None
+    except (ParseError, NoMessage, UnicodeError) as error:
+        raise BadControl(f"a message cannot be read: {error}; expected Open Sound Control 1.0") from None
+    if arguments is None:
+        raise BadControl(f"{shown(address)} has arguments of the types {shown(tags)}; expected numbers and texts")
+    return address, arguments
 
 
 def read_message(address: str, arguments: Sequence[Any]) -> tuple[str, dict[str, Any] | None]:
@@ -215,39 +262,37 @@ class _Ear(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
         asker, num_paid = str(address[0]), 1 + len(data) // _MESSAGE_BYTES
-        if len(data) > _MAX_DATAGRAM_BYTES:
-            self._complain(asker, f"a datagram has {len(data)} bytes; allowed are {_MAX_DATAGRAM_BYTES}")
-            return
         if not self._bucket.take(time.monotonic(), num_paid):
             self._complain(asker, _TOO_MANY)
             return
         try:
-            messages = OscPacket(data).messages
-        except Exception as error:  # the library raises whatever its parser stumbles over
-            self._complain(asker, f"a datagram cannot be read: {error or type(error).__name__}")
+            messages = split_datagram(data)
+        except BadControl as error:
+            self._complain(asker, str(error))
             return
-        if not self._bucket.take(time.monotonic(), max(0, len(messages) - num_paid)):
+        if not self._bucket.take(time.monotonic(), max(0, sum(map(len, messages.values())) - num_paid)):
             self._complain(asker, _TOO_MANY)
             return
-        for due_s, message in messages:
+        for due_s, parts in sorted(messages.items()):
             wait_s = min(due_s - time.time(), _LONGEST_WAIT_S)
-            arguments = asker, message.address, tuple(message.params)
-            if wait_s <= 0:
-                self._put(*arguments)
-            elif self._num_later < _MAX_WAITING:
-                self._num_later += 1
-                asyncio.get_running_loop().call_later(wait_s, self._put_later, *arguments)
-            else:
+            if wait_s > 0 and self._num_later + len(parts) > _MAX_WAITING:
                 self._complain(asker, _TOO_MANY)
+            elif wait_s > 0:
+                self._num_later += len(parts)
+                asyncio.get_running_loop().call_later(wait_s, self._put_later, asker, parts)
+            else:
+                for part in parts:
+                    self._put(asker, part)
 
-    def _put_later(self, asker: str, address: str, arguments: Sequence[Any]) -> None:
-        self._num_later -= 1
-        self._put(asker, address, arguments)
+    def _put_later(self, asker: str, parts: list[bytes]) -> None:
+        self._num_later -= len(parts)
+        for part in parts:
+            self._put(asker, part)
 
-    def _put(self, asker: str, address: str, arguments: Sequence[Any]) -> None:
+    def _put(self, asker: str, part: bytes) -> None:
         """Hand a message over to the stations that it is for; none of them holds up another."""
         try:
-            name, control = read_message(address, arguments)
+            name, control = read_message(*parse_message(part))
             stations = list(self._conductor.stations.values()) if name == EVERY else [self._conductor.station(name)]
         except (BadControl, StreamingError) as error:
             self._complain(asker, str(error))

@@ -36,6 +36,7 @@ from streaming.conductor import Conductor
 from streaming.config import IceServer
 from streaming.errors import BadOffer, BadRequest, EngineUnavailable, IceRestartRefused, NoWebRtcNetwork
 from streaming.messages import Closed
+from streaming.reading import MAX_MESSAGE_BYTES
 from streaming.session import BINARY, FLOODED, TOO_LONG, LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
@@ -223,7 +224,7 @@ class WhepPeer:
             elif messages.full():
                 client.cut(FLOODED)
             else:
-                messages.put_nowait(message)
+                messages.put_nowait(message[: MAX_MESSAGE_BYTES + 1])  # what is longer is refused, and not kept
 
         async def send(text: str) -> None:
             while channel.readyState == "open" and channel.bufferedAmount > _MAX_BUFFERED_BYTES:

@@ -113,5 +113,5 @@ async def _until_first(*coroutines: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
     for task in done:
-        if not isinstance(task.exception(), WebSocketDisconnect | RuntimeError | None):
+        if type(task.exception()) not in (WebSocketDisconnect, RuntimeError):  # no other RuntimeError is the socket's
             task.result()

@@ -149,3 +149,10 @@ def test_a_sink_that_is_slower_than_the_server_does_not_fall_behind_for_ever() -
         assert pcm.shape == (num_frames, 2)
     assert player.num_bridges == 0
     assert player.buffered_s < 0.2
+
+
+def test_a_sink_that_stands_still_costs_no_more_however_often_the_stream_breaks() -> None:
+    player = Player()
+    for number in range(3000):
+        player.write(2 * number * BLOCK, np.zeros((BLOCK, 2), np.float32))
+    assert player.buffered_s < 11

@@ -148,3 +148,10 @@ def test_a_game_finds_its_music_when_the_server_comes_and_again_after_a_restart(
         assert [event["type"] for event in music.events() if event["type"] in ("gone", "back")][-2:] == ["gone", "back"]
     loud = np.flatnonzero(np.abs(tape.pcm).max(axis=1) > 0.01)
     assert np.diff(loud).max() <= max(RATE // 20, 2 * FADE_FRAMES)
+
+
+def test_who_closes_waits_for_no_answer_any_more() -> None:
+    music = Music("http://127.0.0.1:9", sink=None).start()
+    wish = music.state("combat")
+    music.close()
+    assert wish.cancelled()

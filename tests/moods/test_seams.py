@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from moods.control import parse_control
-from moods.controller import Applied, Controller
-from moods.errors import BadControl, UnknownMarker
+from moods.controller import MAX_WAITING, Applied, Controller
+from moods.errors import BadControl, OutOfRange, TooManyWaiting, UnknownMarker
 from moods.intent import LAYERS
 from moods.mood import find_mood
 from moods.opening import parse_opening
@@ -280,3 +280,26 @@ def test_an_ack_names_what_it_replaces() -> None:
     for control in ({"type": "hit", "at": "bar"}, {"type": "stinger", "name": "reveal", "at": "bar"},
                     {"type": "section", "do": "next"}, {"type": "end", "at": "phrase"}):  # fmt: skip
         assert (asked("one", **control), asked("other", **control)) == ((), ("one",))
+
+
+def test_only_so_much_waits_and_what_is_soon_or_takes_its_place_is_never_refused() -> None:
+    controller = opened(1)
+    for number in range(MAX_WAITING):
+        send(controller, SECOND, type="hit", at={"seconds": 20 + number})
+    with pytest.raises(TooManyWaiting, match="allowed are 64"):
+        send(controller, SECOND, type="section", do="next", at="section")
+    send(controller, SECOND, type="hit", at="beat")
+    steer(controller, SECOND, energy=0.5)
+    for begun in (22, 24):
+        send(controller, begun * SECOND, type="hit", at={"seconds": 100 + begun})
+    other = opened(1)
+    for _ in range(2 * MAX_WAITING):
+        send(other, SECOND, type="steer", set={"energy": 0.5}, at="section")
+    with pytest.raises(OutOfRange):
+        steer(other, SECOND, bpm=90, how="cut", at={"seconds": 700})
+
+
+@pytest.mark.parametrize("asked", [{"type": "cancel", "target": "/state/1"}, {"type": "hit", "id": "/state/7"}])
+def test_what_a_state_asks_for_nobody_else_names(asked: dict[str, Any]) -> None:
+    with pytest.raises(BadControl, match="does not begin with /state/"):
+        send(opened(1), SECOND, **asked)

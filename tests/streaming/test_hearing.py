@@ -175,6 +175,44 @@ async def test_what_takes_long_to_read_holds_up_neither_the_event_loop_nor_promp
     assert len(set(threads)) == 3
 
 
+async def test_a_wish_gives_way_only_to_one_that_makes_up_for_it() -> None:
+    asker = Asker()
+    await asker.ask(*steers(FULL))
+    slow, stay = {"type": "transport", "do": "slow", "rate": 0.5}, {"type": "section", "do": "stay"}
+    wishes = [{"type": "transport", "do": "pause"}, slow, {"type": "section", "do": "next"}, stay]
+    wishes += [{"type": "duck", "gain_db": -9.0}, {"type": "duck", "voice": True}]
+    await asker.ask(*(wish | {"id": str(n)} for n, wish in enumerate(wishes)))
+    await asker.rest()
+    assert [each["id"] for each in asker.played.applied[-len(wishes) :]] == [str(n) for n in range(len(wishes))]
+
+
+async def test_panic_waits_for_nothing_and_outlasts_what_came_before_it() -> None:
+    asker = Asker()
+    await asker.ask(*steers(FULL))
+    await asker.ask(*({"type": "hit"} for _ in range(FULL)), {"type": "transport", "do": "play", "id": "late"})
+    num_applied = len(asker.played.applied)
+    await asker.ask({"type": "panic", "id": "p"})
+    await asyncio.sleep(0.01)
+    assert [each["type"] for each in asker.played.applied[num_applied:]].count("panic") == 1
+    await asker.rest()
+    by_id = {answer["id"]: answer for answer in asker.answers}
+    assert by_id["p"]["type"] == "ack" and by_id["late"]["code"] == "rate_limited"
+    assert not any(each["type"] == "transport" for each in asker.played.applied)
+
+
+async def test_a_flood_of_hits_does_not_hold_up_wishes_for_ever(stopwatch: Stopwatch) -> None:
+    asker = Asker()
+    await asker.ask(*({"type": "hit"} for _ in range(FULL)), {"type": "steer", "set": {"energy": 0.25}, "id": "wish"})
+    for _ in range(1000):
+        if "wish" in asker.answered():
+            break
+        stopwatch.now_s += 0.01
+        await asker.ask({"type": "hit"})
+        await asyncio.sleep(0.001)
+    assert asker.played.energy() == 0.25
+    await asker.rest()
+
+
 async def test_pause_and_play_stay_in_their_order() -> None:
     asker = Asker()
     await asker.ask(*steers(FULL))

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from moods.controller import Controller
 from moods.opening import parse_opening
 from streaming import keeping
 from streaming.config import Config
+from streaming.engines.snapshots import num_controls_in, read_snapshot, write_snapshot
 from streaming.engines.told import mood_message
 from streaming.errors import BadConfig, EngineUnavailable
 from streaming.keeping import VERSION, Record, Records
@@ -100,6 +102,8 @@ def test_stations_are_back_at_their_frame_however_the_server_ended(start: Any, t
         assert state["position"]["frame"] >= frame
         assert inside(again, station).first_block * 960 >= frame
         assert [entry.index for entry in inside(again, station).log] == [0, 1]
+        num_kept = again.conductor._num_kept_controls  # the engine is told only what came later
+        assert num_kept[station["id"]] in ([2] if each == folder else [0, 1, 2]) and num_kept[other["id"]] == 0
         hear_on(again, station, 25)
         steer(again, other, 0.3)
         assert not inside(again, other).num_underruns and inside(again, other).first_block > 0
@@ -125,6 +129,22 @@ def test_a_server_that_ends_opens_nothing_more_and_ends_whatever_happens_meanwhi
     server.call(end())
     assert not conductor.stations and not any(engine.is_ready for engine in server.engines)
     assert [record.id for record in written(folder)] == [kept["id"]]
+
+
+def test_a_station_whose_oldest_controls_are_forgotten_begins_anew_where_nothing_kept_of_it_is_of_use(
+    start: Any, tmp_path: Path
+) -> None:
+    server: Running = start(tmp_path)
+    station = server.open(energy=0.5)
+    steer(server, station, 0.9)
+    start.end(server)
+    record = tmp_path / f"{station['id']}.jsonl"
+    record.write_text(record.read_text().replace('"index": 0', '"index": 7'))
+    make_strange(sleeper_path(tmp_path, station["id"]))
+    again: Running = start(tmp_path)
+    steer(again, station, 0.3)
+    assert [entry.index for entry in inside(again, station).log] == [7, 8]
+    assert again.http.get(station["links"]["self"]).json()["heading"]["energy"] == 0.3
 
 
 def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
@@ -174,6 +194,16 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert entries == [(index, 10 * index, parse_control(STEER)) for index in range(3)]
 
 
+def test_a_snapshot_says_how_many_controls_it_holds_to_whom_can_go_on_with_it(tmp_path: Path) -> None:
+    path, maker = tmp_path / "a.asleep", 32 * b"m"
+    assert num_controls_in(path, maker) == 0
+    write_snapshot(path, {"any": 1}, maker, 3)
+    assert (num_controls_in(path, maker), num_controls_in(path, 32 * b"o")) == (3, 0)
+    assert read_snapshot(path, maker) == {"any": 1}
+    path.write_bytes(path.read_bytes()[:54])
+    assert num_controls_in(path, maker) == 0
+
+
 def test_how_it_played_in_other_words_does_not_lose_a_station(tmp_path: Path) -> None:
     write(tmp_path)
     place = tmp_path / "a.at"
@@ -198,6 +228,48 @@ def test_a_record_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Mon
         assert [entry.index for entry in record.entries] == list(range(first + 80, first + 100))
         assert (record.name, record.seed) == ("desk", 7)
     assert oct((tmp_path / "a.jsonl").stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_record_that_cannot_be_written_anew_is_left_whole_and_not_tried_with_each_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "MAX_LOG", 20)
+    attempts = []
+
+    def refuse(path: Path) -> Any:
+        attempts.append(path)
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    records = Records(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(keeping, "open_private", refuse)
+        records.begin("a", parse_opening({}), 7, [Entry(index, index, parse_control(STEER)) for index in range(40)])
+        asyncio.run(records.close())
+    assert len(attempts) < 10 and not attempts[0].exists()
+    assert [entry.index for entry in written(tmp_path)[0].entries] == list(range(20, 40))
+
+
+def test_what_there_was_no_room_for_leaves_no_gap(tmp_path: Path) -> None:
+    write(tmp_path)
+    records = Records(tmp_path)
+    for index in (8, 9):
+        records.add("a", Entry(index, 100, parse_control(STEER)))
+    asyncio.run(records.close())
+    assert [entry.index for entry in written(tmp_path)[0].entries] == [8, 9]
+
+
+def test_a_slow_disk_gets_the_newest_place_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    write(tmp_path)
+    records, is_quick = Records(tmp_path), threading.Event()
+    records._thread.submit(is_quick.wait)
+    for block in range(1000):
+        records.place("a", block, PLAYING, is_heard=False)
+        records.sync()
+    num_waiting = records._thread._work_queue.qsize()
+    is_quick.set()
+    asyncio.run(records.close())
+    assert num_waiting <= 3 and written(tmp_path)[0].block == 999
 
 
 def test_what_was_left_out_takes_the_place_of_what_was_to_be_done(tmp_path: Path) -> None:

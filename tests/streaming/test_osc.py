@@ -20,7 +20,7 @@ from moods.errors import BadControl
 from streaming.config import Config, Osc
 from streaming.errors import PortUnavailable
 from streaming.transports import osc
-from streaming.transports.osc import OscDoor, read_message
+from streaming.transports.osc import OscDoor, parse_message, read_message, split_datagram
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_engines import wait_until
 
@@ -69,6 +69,43 @@ def test_a_message_is_a_control(address: str, arguments: list[Any], control: dic
 def test_what_is_no_control_is_refused_with_the_way_out(address: str, arguments: list[Any]) -> None:
     with pytest.raises(BadControl, match="expected"):
         read_message(address, arguments)
+
+
+def bundle(due_s: float, *messages: bytes) -> bytes:
+    head = OscBundleBuilder(due_s).build().dgram  # type: ignore[arg-type]  # seconds
+    return head + b"".join(len(message).to_bytes(4, "big") + message for message in messages)
+
+
+HIT, PANIC = (build_msg(f"/undersong/s/{kind}", []).dgram for kind in ("hit", "panic"))
+
+
+def test_a_bundle_is_its_messages_in_their_order_each_at_its_own_time() -> None:
+    later = bundle(2e9, PANIC, HIT)
+    assert split_datagram(HIT) == {0: [HIT]}
+    assert split_datagram(bundle(1e9, HIT, later, PANIC)) == {1e9: [HIT, PANIC], 2e9: [PANIC, HIT]}
+    assert parse_message(build_msg("/a", [1, 0.5, "x", True, None]).dgram) == ("/a", [1, 0.5, "x", True, None])
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"#bundle\0" + bytes(8) + (-4).to_bytes(4, "big", signed=True),
+        b"#bundle\0" + bytes(8) + bytes(4),
+        b"#bundle\0" + bytes(8) + (99).to_bytes(4, "big") + HIT,
+        bundle(0, *[HIT] * 1000),
+        b"/undersong/s/hit\0\0\0\0," + b"z" * 2000 + bytes(3),
+        b"/undersong/s/hit\0\0\0\0," + b"[" * 2000 + b"]" * 2000 + bytes(3),
+        b"/undersong/s/hit",
+        b"",
+    ],
+)
+def test_a_datagram_that_would_take_long_is_refused_before_it_does(
+    datagram: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(BadControl):
+        for part in split_datagram(datagram)[0]:
+            parse_message(part)
+    assert not caplog.records
 
 
 @dataclass
@@ -151,7 +188,7 @@ async def test_a_bundle_counts_as_what_it_holds_and_only_so_many_wait(
     for _ in range(20):
         ear.datagram_received(datagram, ("127.0.0.1", 9))
     waiting = [len(line._waiting) for line in ear._lines.values()]
-    assert (len(later), waiting) == ((512, []) if wait_s else (0, [512]))
+    assert (len(later), waiting) == ((2, []) if wait_s else (0, [512]))
     assert not ear._bucket.take(0.0, 200)
 
 

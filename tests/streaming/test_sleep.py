@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from moods.control import parse_control
+from streaming.engines import link
 from streaming.station import Station
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines
@@ -174,6 +175,17 @@ def test_a_copy_that_cannot_be_had_is_a_problem_and_leaves_nothing(server: Runni
     assert server.http.post(path, json={"name": "slot"}).status_code == 503
     assert not sleepers(server) and len(server.conductor.stations) == 1
     assert server.http.get("/v1/stations/slot").status_code == 404
+
+
+def test_a_copy_for_which_nobody_waited_so_long_leaves_nothing(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = server.open()
+    with monkeypatch.context() as hasty:
+        hasty.setattr(link, "_ANSWER_S", 0.0)
+        assert server.http.post(f"{station['links']['self']}/copies", json={}).status_code == 503
+    slot = copied(server, station)  # is written after the other
+    assert [file.stem for file in sleepers(server)] == [slot["id"]]
 
 
 @pytest.mark.parametrize("when", ["asleep", "falling asleep", "awake again"])

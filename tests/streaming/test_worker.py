@@ -73,6 +73,14 @@ class Costly(Sines):
         return super().step(slots)
 
 
+def test_of_very_much_that_comes_too_late_only_the_last_is_done() -> None:
+    performance = Performance(Sines(max_slots=1), 0, Opening(mood="epic"), 1)
+    steers = [parse_control({"type": "steer", "set": {"energy": index / 1000}}) for index in range(1000)]
+    performance.replay(Entry(index, 100 + index, steer) for index, steer in enumerate(steers))
+    skip, *done = performance.leave_out(5000)
+    assert (skip.control, [entry.control for entry in done]) == (Skip(5000), steers[500:])
+
+
 class Clock:
     def __init__(self) -> None:
         self.now_s = BEGAN_S

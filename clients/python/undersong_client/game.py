@@ -53,8 +53,16 @@ class Music:
     def close(self) -> None:
         """Stop playing."""
         if self._thread.is_alive():
-            self._do(self._undersong.close()).result()
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
             self._stop_loop()
+
+    async def _end(self) -> None:
+        """Wishes that still wait for the server are given up, and their futures cancelled."""
+        await self._undersong.close()
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     def _stop_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -104,7 +104,7 @@ class Player:
         """Take in the samples from `frame` on."""
         with self._lock:
             newest = self._arriving[-1] if self._arriving else None
-            if newest is not None and len(newest) > _MAX_BUFFER_FRAMES:
+            if sum(map(len, self._arriving)) > _MAX_BUFFER_FRAMES:  # however many gaps there are in it
                 self._arriving.clear()
                 newest = None
             if newest is None or newest.end != frame:

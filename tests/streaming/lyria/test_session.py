@@ -288,6 +288,28 @@ def test_music_does_not_wait_for_a_prompt_that_takes_long_to_read(
         assert station["heading"]["energy"] == pytest.approx(resolve_prompt("epic").point.energy, abs=0.01)
 
 
+def test_of_many_new_prompts_few_are_read_and_the_last_is(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_read, texts = threading.Event(), list[str]()
+
+    def slowly(text: str) -> Prompt:
+        texts.append(text)
+        may_read.wait(20)
+        return resolve_prompt(text)
+
+    monkeypatch.setattr(session, "resolve_prompt", slowly)
+    monkeypatch.setattr(session, "_READING_S", 0.02)
+    with playing(server) as client:
+        client.do("PLAY")
+        client.chunk()
+        for name in "abcdef":
+            client.send(clientContent={"weightedPrompts": [{"text": f"epic {name}"}]})
+            client.do("RESET_CONTEXT")
+            client.hear(SAMPLE_RATE // 10)
+        may_read.set()
+        client.until(lambda chunk: "epic f" in json.dumps(chunk["sourceMetadata"]))
+        assert len(texts) <= 4
+
+
 async def test_what_forgets_that_it_was_cancelled_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `asyncio.wait_for` does in Python 3.11 where an answer comes at that moment."""
     monkeypatch.setattr(session, "_AGAIN_S", 0.01)
