@@ -17,7 +17,7 @@ from moods.cues import Cue, Cues
 from moods.driving import Driving
 from moods.ending import Ending
 from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
-from moods.fields import Marker, MoodFields, OnBeat, Seconds
+from moods.fields import AtMarker, MoodFields, OnBeat, Seconds
 from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.halts import Halts
@@ -448,7 +448,7 @@ class Controller:
         """The same control where the marker lies that it names: on its beat, so that it goes with it when the tempo
         changes, or at its second. Raises `UnknownMarker`, `BadControl`."""
         at = getattr(control, "at", None)
-        if not isinstance(at, Marker):
+        if not isinstance(at, AtMarker):
             return control
         named: list[tuple[str, int, OnBeat | None]] = [(name, where, None) for name, where in self._marked]
         for own_id, where, beat in self._cues.named():

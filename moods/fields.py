@@ -327,7 +327,7 @@ class Seconds(Model):
     """One that has passed, or lies too far ahead for this control, is refused."""
 
 
-class Marker(Model):
+class AtMarker(Model):
     """The place of something that has a name: a hit or section of the timeline, or a hit or stinger that waits."""
 
     marker: Annotated[str, Field(min_length=1, max_length=200)] = Field(examples=["reveal"])
@@ -368,8 +368,8 @@ def _check_at(at: object) -> object:
     elif isinstance(at, Mapping):
         if set(at) not in ({"seconds"}, {"marker"}):
             raise BadControl(f"at is {shown(at)}; {_AT_WAY_OUT}")
-        return parse(Seconds if "seconds" in at else Marker, at)
-    elif not isinstance(at, Seconds | Marker | OnBeat):
+        return parse(Seconds if "seconds" in at else AtMarker, at)
+    elif not isinstance(at, Seconds | AtMarker | OnBeat):
         raise BadControl(f"at is {shown(at)}; {_AT_WAY_OUT}")
     return at
 
@@ -387,7 +387,7 @@ _Every = Annotated[
 _OnGrid = Literal["now", "beat", "bar", "phrase", "section"] | _Every
 Grid = Annotated[_OnGrid, BeforeValidator(_check_grid)]
 """Where something is asked to happen whenever it happens."""
-At = Annotated[_OnGrid | Seconds | Marker | SkipJsonSchema[OnBeat], BeforeValidator(_check_at)]
+At = Annotated[_OnGrid | Seconds | AtMarker | SkipJsonSchema[OnBeat], BeforeValidator(_check_at)]
 """Where something is asked to happen."""
 
 

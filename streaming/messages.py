@@ -363,7 +363,7 @@ class Beat(Place):
 
 
 @_exact
-class Section(TypedDict):
+class SectionBegan(TypedDict):
     """A section of the form begins, told ahead of its sound."""
 
     type: Literal["section"]
@@ -492,10 +492,10 @@ class Skip(TypedDict):
     """Of 20 ms."""
 
 
-Told = Beat | Section | Marker | StateBegan
+Told = Beat | SectionBegan | Marker | StateBegan
 """What an engine tells of the music ahead, and everybody on the channel receives."""
 LiveMessage = Annotated[
-    Ack | Error | Beat | Section | Marker | StateBegan | Status | SessionBegan | Dropped | Clock | Skip | Closed,
+    Ack | Error | Beat | SectionBegan | Marker | StateBegan | Status | SessionBegan | Dropped | Clock | Skip | Closed,
     Field(discriminator="type"),
 ]
 """All that the live channel sends."""

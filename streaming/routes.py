@@ -382,7 +382,7 @@ async def get_live(
     """WebSocket: controls in; acks, events and status out.
 
     Send a `Control` as JSON text; it is answered with an `Ack` or `Error` that carries its `id`. Everyone on the
-    channel is sent `Status` at first and every second, `Beat`, `Section` and `Marker` ahead of their sound,
+    channel is sent `Status` at first and every second, `Beat`, `SectionBegan` and `Marker` ahead of their sound,
     `SessionBegan` and `Skip`; a client that names a session is also sent its `Dropped` and `Clock`. The data channel
     `live` of a WHEP session carries the same.
     """

@@ -18,7 +18,7 @@ from streaming.messages import (
     Place,
     Playing,
     Reached,
-    Section,
+    SectionBegan,
     StateBegan,
     States,
     Told,
@@ -52,7 +52,7 @@ def event_message(event: performance.Event) -> Told:
             )
         case performance.Section(name=name):
             frame, seconds, bar, beat = at["frame"], at["seconds"], at["bar"], at["beat"]
-            return Section(type="section", name=name, bar=bar, beat=beat, frame=frame, seconds=seconds)
+            return SectionBegan(type="section", name=name, bar=bar, beat=beat, frame=frame, seconds=seconds)
         case performance.StateBegan(name=name, previous=previous):
             return StateBegan(type="state", name=name, previous=previous, **at)
         case performance.Marker():
