@@ -32,7 +32,7 @@ serve: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## the server and i
 play: $(if $(filter yes,$(GPU)),$(GPU_READY),$(RUN_READY))  ## this machine's loudspeaker: make play ARGS='"rainy night" --energy 0.3'
 	$(BIN)/undersong play $(ARGS)
 
-test: $(DEV_READY) browser  ## everything, a real browser included; make test ARGS='-m "not slow"' in two minutes
+test: $(DEV_READY) browser  ## a real browser included; make test ARGS='-m "not slow"' in two minutes, ARGS='-m long' what this leaves out
 	$(BIN)/undersong warm
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 

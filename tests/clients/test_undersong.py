@@ -110,6 +110,7 @@ async def test_a_state_is_heard_where_the_ack_said_and_is_not_lost_with_the_wire
             await music.state("victory")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_game_finds_its_music_when_the_server_comes_and_again_after_a_restart(
     make_server: Callable[..., Running], tmp_path: Path

@@ -123,6 +123,7 @@ def onsets(beats: list[ComposedBeat], bar: int, layer: int) -> set[tuple[int, in
     return {(place, int(note["tick"]) // 3, int(note["pitch"])) for place, note in own}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("mood", ["healing", "epic", "travel"])
 def test_themes_return_recognisably(composer, mood: str) -> None:

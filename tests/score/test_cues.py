@@ -168,6 +168,7 @@ def test_a_hit_may_be_the_last_chord(composer) -> None:
     assert beats[last].chord_root == 2 and not any(len(beat.notes) for beat in beats[last + 1 :])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_drums_lead_into_new_sections(composer) -> None:
     controllers = [station(seed, style="upbeat", energy=0.9) for seed in range(SLOTS)]

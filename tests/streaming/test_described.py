@@ -31,6 +31,7 @@ LIVE = TypeAdapter(messages.LiveMessage)
 HEADER = TypeAdapter(messages.AudioHeader)
 
 
+@pytest.mark.long
 def test_every_operation_answers_as_described(server: Running) -> None:
     """All that is documented and some that is not, as schemathesis makes it up; much longer by hand: `described.py`."""
     settings = Path(__file__).with_name("schemathesis.toml")

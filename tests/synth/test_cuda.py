@@ -34,12 +34,14 @@ def check(cpu: Arrays, cuda: Arrays) -> None:
         assert difference_db(rest, cuda[f"moved {kind}"]) < WORST_DB, kind
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_call_copies_once_to_the_card_and_once_back(card_work: CardWork) -> None:
     _, cuda = card_work.simulated()
     assert cuda["copies"].tolist() == [1, 1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_simulated_card_renders_what_the_cpu_does(card_work: CardWork) -> None:
     cpu, cuda = card_work.simulated()
@@ -60,6 +62,7 @@ def test_the_card_renders_what_the_cpu_does() -> None:
     check(cpu, render("cuda", cpu))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_kernels_compile_for_a_card_that_is_not_there(card_work: CardWork) -> None:
     """All of them to PTX of compute capability 9.0, the H100's."""

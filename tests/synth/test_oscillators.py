@@ -49,6 +49,7 @@ def test_waves_do_not_fold(wave: int, hz: float, limit_db: float) -> None:
     assert levels[~is_harmonic & (bins < 16_000)].max() < limit_db
 
 
+@pytest.mark.long
 def test_no_oscillator_of_any_patch_folds() -> None:
     worst = measure()
     assert worst.keys() == {"additive", "analog", "fm", "ensemble", "chip"}

@@ -74,6 +74,7 @@ def test_a_missing_file_is_named(folder: Path) -> None:
         load_tables(folder)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_shipped_instrument_sounds_and_dies_away() -> None:
     """A note of a quarter of a second falls by 60 dB, the longest (a gong) within ten."""

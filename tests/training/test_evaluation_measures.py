@@ -124,6 +124,7 @@ def cadences(tonic: int, num_bars: int = 12, bpm: float = 96.0) -> Piece:
     return piece
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bpm", [71.3, 133.7])
 def test_key_and_tempo_are_read_from_sound(player: Player, bpm: float) -> None:
     for tonic in (0, 6):
