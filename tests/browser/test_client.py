@@ -134,6 +134,7 @@ def test_a_frame_sounds_when_the_client_says(browser: Browser, ticking: Callable
     assert abs(median(errors_ms)) < 0.1, errors_ms
 
 
+@pytest.mark.long
 def test_where_the_server_goes_the_last_bars_go_on_until_the_music_is_back(
     browser: Browser, ticking: Callable[[], Running]
 ) -> None:
@@ -151,6 +152,7 @@ def test_where_the_server_goes_the_last_bars_go_on_until_the_music_is_back(
         assert page.evaluate("clients.map((client) => client.station.id)") == stations
 
 
+@pytest.mark.long
 def test_what_is_asked_often_is_sent_seldom_and_every_wish_is_answered(
     browser: Browser, ticking: Callable[[], Running]
 ) -> None:
