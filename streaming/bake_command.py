@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from streaming.command import CommandParser, UsageError, add_engine_options, engine_config, starting
+from streaming.command import CommandParser, add_engine_options, engine_config, starting, telling_impossible
 from streaming.terminal import printable, tell
 
 FORMATS = ("wav", "ogg", "both")
@@ -51,18 +51,12 @@ def _names(text: str) -> list[str]:
 def _bake(options: argparse.Namespace) -> int:
     from streaming.baking.asked import read_states
     from streaming.baking.baking import bake
-    from streaming.files.errors import ExportError
 
     names = ("bars", "intensities", "stingers", "format", "stems", "bridges", "seed")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     request = read_states(options.states, given)
-    try:
-        with _progress() as on_progress:
-            report = bake(request, options.out, engine_config(options), on_progress)
-    except ExportError as error:
-        if error.status == 422:  # what was asked for cannot be, whatever the machine
-            raise UsageError(error) from error
-        raise
+    with telling_impossible(), _progress() as on_progress:
+        report = bake(request, options.out, engine_config(options), on_progress)
     if options.json:
         tell(json.dumps(report))
     else:

@@ -32,6 +32,19 @@ class Failure(Exception):
     """The command could not do what it was asked."""
 
 
+@contextmanager
+def telling_impossible() -> Iterator[None]:
+    """What no machine could make of the command's words is a usage error; other failures of an export go on."""
+    from streaming.files.errors import ExportError
+
+    try:
+        yield
+    except ExportError as error:
+        if error.status == 422:
+            raise UsageError(error) from error
+        raise
+
+
 class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")

@@ -30,6 +30,7 @@ from streaming.command import (
     num_frames_of,
     starting,
     tell_unknown,
+    telling_impossible,
 )
 from streaming.terminal import note, printable, tell
 
@@ -120,23 +121,17 @@ def _count(text: str) -> int:
 
 
 def _render(options: argparse.Namespace) -> int:
-    from streaming.files.errors import ExportError
     from streaming.files.export import export
 
     _check_words(options)
-    try:
-        with _naming_take(options), _progress() as on_progress:
-            job, make_generator = _job(options, on_progress)
-            generator = cache(make_generator)
-            reports = [
-                export(_variation(job, number), on_progress, make_generator=generator)
-                for number in range(1, options.variations + 1)
-            ]
-            report = reports[0] if len(reports) == 1 else {**reports[0], "variations": reports}
-    except ExportError as error:
-        if error.status == 422:  # what was asked for cannot be, whatever the machine
-            raise UsageError(error) from error
-        raise
+    with telling_impossible(), _naming_take(options), _progress() as on_progress:
+        job, make_generator = _job(options, on_progress)
+        generator = cache(make_generator)
+        reports = [
+            export(_variation(job, number), on_progress, make_generator=generator)
+            for number in range(1, options.variations + 1)
+        ]
+        report = reports[0] if len(reports) == 1 else {**reports[0], "variations": reports}
     if options.json:
         tell(json.dumps(report))
     else:
