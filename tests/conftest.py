@@ -57,8 +57,8 @@ def one_server() -> Iterator[Server]:
 def server(one_server: Server) -> Iterator[Server]:
     """The one server; stations that the test leaves behind are closed."""
     yield one_server
-    for station in httpx.get(f"{one_server.url}/v1/stations", timeout=30).raise_for_status().json()["stations"]:
-        httpx.delete(f"{one_server.url}/v1/stations/{station['id']}", timeout=30)
+    for station in httpx.get(f"{one_server.url}/v1/stations", timeout=60).raise_for_status().json()["stations"]:
+        httpx.delete(f"{one_server.url}/v1/stations/{station['id']}", timeout=60)
 
 
 @pytest.fixture

@@ -233,7 +233,7 @@ def test_whoever_ends_a_render_finds_nothing_left(number: signal.Signals, tmp_pa
             while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
                 time.sleep(0.01)
             process.send_signal(number)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 1

@@ -122,6 +122,6 @@ def test_a_namesake_installed_over_ours_is_told(tmp_path: Path) -> None:
     shutil.copytree(Path(ROOT) / "streaming", tmp_path / "streaming")
     (tmp_path / "streaming" / "__init__.py").write_text("import torch_of_another\n")
     process = undersong(tmp_path.parent, "moods", PYTHONPATH=str(tmp_path))
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1 and err.count("\n") == 1
     assert str(tmp_path / "streaming" / "__init__.py") in err

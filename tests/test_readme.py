@@ -29,7 +29,7 @@ def test_the_example_runs(language: str, code: str, server: Server, tmp_path: Pa
         page.goto(server.url)
         page.evaluate(f"async () => {{ {code} }}")
         return
-    done = subprocess.run([*COMMANDS[language], code], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*COMMANDS[language], code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     if language == "bash":
         assert (tmp_path / "night.wav").stat().st_size > 2 * 48_000 * 2  # at least one second arrived

@@ -46,6 +46,6 @@ def test_wolves_step_on_the_beat_and_what_is_struck_off_it_comes_again(game) -> 
 
 
 def test_combat_victory_and_calm_are_heard(game, server: Running) -> None:
-    heard = game.main(["--url", server.address, "--autoplay", "--seconds", "60", "--waves", "1"])
+    heard = game.main(["--url", server.address, "--autoplay", "--seconds", "300", "--waves", "1"])
     assert {"combat", "victory", "explore"} <= set(heard), heard
     assert heard["waves"] >= 2 and heard["beats"] > 8

@@ -102,7 +102,7 @@ async def test_a_state_is_heard_where_the_ack_said_and_is_not_lost_with_the_wire
         late = asyncio.create_task(music.state("calm"))
         music.parameter(danger=0.75)
         wire.mend()
-        assert (await asyncio.wait_for(late, 20))["type"] == "ack"
+        assert (await asyncio.wait_for(late, 60))["type"] == "ack"
         await until(lambda: states[-1]["name"] == "calm")
         take = server.http.get("/v1/stations/hunt/take").text
         assert [line for line in take.splitlines() if '"parameter"' in line and "0.75" in line]

@@ -46,7 +46,7 @@ class Running:
         self._thread.start()
         self.call(self._start())
         verify = ssl.create_default_context(cafile=self._config.tls_cert) if self._config.tls_cert else True
-        self.http = httpx.Client(base_url=self.address, timeout=20, verify=verify)
+        self.http = httpx.Client(base_url=self.address, timeout=60, verify=verify)
 
     async def _start(self) -> None:
         self._socket = bind(self._config.host, self._config.port)

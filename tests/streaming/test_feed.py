@@ -68,7 +68,7 @@ def heard(source: Blocks, ticks: Sequence[int], num_blocks: int, lag_blocks: int
             session.began_frame = 0  # nothing that waits is passed over
             for tick in ticks:
                 feeds.on_tick(tick)
-            chunks = [await asyncio.wait_for(session.next_chunk(), 20) for _ in range(num_blocks)]
+            chunks = [await asyncio.wait_for(session.next_chunk(), 60) for _ in range(num_blocks)]
             feed.close()
         return [chunk.frame // BLOCK_FRAMES for chunk in chunks if chunk is not None]
 
@@ -108,7 +108,7 @@ def test_a_stopped_engine_leaves_a_gap_only_for_who_hears_it_live(server: Runnin
     station = server.open(seed=1, energy=0.5)
     own = server.conductor.stations[station["id"]]
     with (
-        httpx.stream("GET", server.address + station["links"]["wav"], timeout=20) as response,
+        httpx.stream("GET", server.address + station["links"]["wav"], timeout=60) as response,
         dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio,
     ):
         pieces = response.iter_raw()

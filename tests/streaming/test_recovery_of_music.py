@@ -113,7 +113,7 @@ def test_after_a_sleep_both_kinds_of_listeners_hear_the_music_go_on(server: Runn
     server.call(put_to_sleep())
     wait_until(lambda: own.is_asleep)
     first_frame = own.first_block * BLOCK_FRAMES
-    with httpx.stream("GET", server.address + station["links"]["wav"], timeout=20) as stream:
+    with httpx.stream("GET", server.address + station["links"]["wav"], timeout=60) as stream:
         pieces, wav = stream.iter_raw(), b""
         next(pieces)  # the header
         with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:

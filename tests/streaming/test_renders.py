@@ -233,7 +233,7 @@ def test_a_follower_that_goes_away_is_nobodys_loss(renders: Running) -> None:
 
 
 def test_twenty_jobs_of_two_clients_are_done_one_after_another(renders: Running) -> None:
-    with httpx.Client(base_url=renders.address, timeout=20) as other:
+    with httpx.Client(base_url=renders.address, timeout=60) as other:
         submitted = [
             client.post("/v1/renders", json={"mood": "epic", "seconds": 1, "seed": number}).json()
             for number, client in enumerate([renders.http, other] * 10)

@@ -65,7 +65,7 @@ class Audience:
             self.frames.append(struct.unpack_from("<Q", message)[0])
 
     def _read_file(self, kind: str) -> None:
-        with httpx.stream("GET", self._url + self._links[kind], timeout=20) as response:
+        with httpx.stream("GET", self._url + self._links[kind], timeout=60) as response:
             for piece in response.iter_raw():
                 self.files[kind] += piece
                 if self._has_left.is_set():
@@ -85,7 +85,7 @@ class Audience:
 
 
 def frame_of(server: Server, station: dict[str, Any]) -> int:
-    return httpx.get(server.url + station["links"]["self"], timeout=20).json()["position"]["frame"]
+    return httpx.get(server.url + station["links"]["self"], timeout=60).json()["position"]["frame"]
 
 
 def steps(frames: Sequence[int]) -> list[int]:
@@ -120,7 +120,7 @@ def test_everyone_hears_the_present_after_a_standstill(sines: Server, which: str
         assert BLOCK_FRAMES < sum(frame.samples for frame in mp3.decode(audio=0)) <= most_frames
 
     assert engine.is_running()
-    take = httpx.get(sines.url + station["links"]["take"], timeout=20).text.splitlines()
+    take = httpx.get(sines.url + station["links"]["take"], timeout=60).text.splitlines()
     skips = [json.loads(line) for line in take[1:]]
     if which == "both":
         assert sum(skip["blocks"] for skip in skips) * BLOCK_FRAMES >= LEFT_OUT_FRAMES
@@ -129,7 +129,7 @@ def test_everyone_hears_the_present_after_a_standstill(sines: Server, which: str
     left_out = sum(skip["blocks"] for skip in skips if first < skip["frame"] < last) * BLOCK_FRAMES
     numbers = [4 * bar + beat for bar, beat in beats]
     assert last - first == 16_000 * (numbers[-1] - numbers[0]) + left_out
-    httpx.delete(sines.url + station["links"]["self"], timeout=20)
+    httpx.delete(sines.url + station["links"]["self"], timeout=60)
 
 
 def test_a_standstill_does_not_count_as_idleness_nor_as_a_dead_engine(server: Running) -> None:

@@ -46,7 +46,7 @@ class Listener:
     async def hear(self, num_blocks: int) -> np.ndarray:
         """Samples [T, 2] of the next blocks, full scale ±1."""
         track = self.peer.getReceivers()[0].track
-        frames = [await asyncio.wait_for(track.recv(), 10) for _ in range(num_blocks)]
+        frames = [await asyncio.wait_for(track.recv(), 60) for _ in range(num_blocks)]
         return np.concatenate([frame.to_ndarray().reshape(-1, 2) for frame in frames]) / 32_768
 
     async def event(self, kind: str) -> dict[str, Any]:
