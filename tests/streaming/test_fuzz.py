@@ -23,7 +23,8 @@ from tests.streaming.fuzz import fuzzed
 from tests.streaming.test_hearing import Asker
 
 TYPES = (
-    "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "cancel", "hit", "stinger", "dance",
+    "steer", "state", "parameter", "section", "skip", "end", "transport", "panic", "duck", "cancel", "hit", "stinger",
+    "dance",
 )  # fmt: skip
 KEYS = (
     "id", "set", "over", "at", "how", "name", "do", "to", "rate", "target", "gain_db", "voice", "strength", "extra",
