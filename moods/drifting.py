@@ -28,8 +28,8 @@ DRIFT_KEY = "/autopilot/"
 HOUR_FRAMES = 3600 * FRAMES_PER_SECOND
 _PHRASE_BEATS = BARS_PER_PHRASE * BEATS_PER_BAR
 _NOTICE_BEATS = 3 * BEATS_PER_BAR
-"""A leg begins so long after it is planned at the earliest: nothing that has been composed ahead changes, nor a bar that
-leads into a new key."""
+"""A leg begins so long after it is planned at the earliest: nothing composed ahead changes, nor a bar that leads into a
+new key."""
 
 Ask = Callable[[Control, Edge], list[Change]]
 
