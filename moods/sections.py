@@ -55,6 +55,7 @@ class Heard:
     is_named: bool = False  # it was asked for by its name
     theme: tuple[int, int] | None = None  # that theme's first bar and how many it has
     piece: int = 0  # how many pieces were asked for before it
+    piece_beat: int = 0  # the first of its piece, asked for or a new round of the form's themes
     fill_beat: int | None = None  # from here on something leads into it
     holds: tuple[tuple[int, bool], ...] = ()  # from which beat on it stays, or no more
 
@@ -132,15 +133,7 @@ class Sections:
         heard, bar = self._heard_at(beat), beat // BEATS_PER_BAR
         if heard is None or self._is_outro(bar):
             return self._form.piece_bar(bar) * BEATS_PER_BAR
-        index = bisect_right(self._heard, beat, key=_beat_of) - 1
-        while index and self._piece_of(self._heard[index - 1]) == self._piece_of(heard):
-            index -= 1
-        first = self._heard[index]
-        is_seeds = index == 0 and not first.piece and first.seed_bar == first.bar
-        return self._form.piece_bar(first.bar) * BEATS_PER_BAR if is_seeds else first.beat
-
-    def _piece_of(self, heard: Heard) -> tuple[int, int]:
-        return heard.piece, self._form.piece_bar(heard.next_bar if heard.seed_bar is None else heard.seed_bar)
+        return heard.piece_beat
 
     def is_asked_since(self, since_beat: int, beat: int) -> bool:
         """Was the section at `beat` asked for by its name, and begins it with `since_beat` or later?"""
@@ -325,7 +318,7 @@ class Sections:
             if before.seed_bar is None:
                 shift -= self._form.key_shift(before.next_bar)
             after = self._of_seed(end_bar * BEATS_PER_BAR, before.next_bar, shift)
-            self._heard.append(replace(after, piece=before.piece))
+            self._heard.append(self._in_piece(after, before, before.piece))
 
     def _take(self, turn: Turn) -> None:
         heard, bar = self._heard[-1], turn.beat // BEATS_PER_BAR
@@ -348,8 +341,16 @@ class Sections:
                 seed_bar = self._after(seed_bar)
             begun = self._of_seed(turn.beat, seed_bar, shift - self._form.key_shift(seed_bar))
             begun = replace(begun, is_asked=True, theme=self._theme_of(begun.name, bar))
-        piece = heard.piece + (turn.do == "skip")
-        self._heard.append(replace(begun, is_named=turn.to is not None, fill_beat=turn.fill_beat, piece=piece))
+        begun = replace(begun, is_named=turn.to is not None, fill_beat=turn.fill_beat)
+        self._heard.append(self._in_piece(begun, heard, heard.piece + (turn.do == "skip")))
+
+    def _in_piece(self, begun: Heard, before: Heard, piece: int) -> Heard:
+        """A section that begins, in the piece that it belongs to."""
+        is_same = piece == before.piece and self._round_of(begun) == self._round_of(before)
+        return replace(begun, piece=piece, piece_beat=before.piece_beat if is_same else begun.beat)
+
+    def _round_of(self, heard: Heard) -> int:
+        return self._form.piece_bar(heard.next_bar if heard.seed_bar is None else heard.seed_bar)
 
     def _of_seed(self, beat: int, seed_bar: int, shift: int) -> Heard:
         """The section that begins at a bar of the seed's form, heard from `beat` on."""
@@ -365,7 +366,8 @@ class Sections:
         """The section of the seed's form at `beat`, where nothing was asked of it yet."""
         bar = beat // BEATS_PER_BAR
         first = bar - self._form.position_at(bar).bar_in_section
-        return self._of_seed(first * BEATS_PER_BAR, first, 0)
+        seeds = self._of_seed(first * BEATS_PER_BAR, first, 0)
+        return replace(seeds, piece_beat=self._form.piece_bar(first) * BEATS_PER_BAR)
 
     # --- memory ----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from engine.compile import entry, kernel
 from engine.score.columns import Bools, Column, Ints, make_columns
-from engine.score.memory import MEMORY_BEATS, Kept, Memory
+from engine.score.memory import MEMORY_BEATS, Kept, Memory, num_events
 from engine.score.vocabulary import CHORD_EVENT, FIRST_LAYER
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS
 
@@ -173,12 +173,6 @@ def _mixed(figure: Any, value: Any) -> Any:
 
 
 @kernel
-def _num_events(kept: Kept, slot: int, beat: int) -> Any:
-    place = beat % MEMORY_BEATS
-    return np.int64(kept.num_events[slot, place]) if kept.beat[slot, place] == beat else np.int64(0)
-
-
-@kernel
 def _tune(kept: Kept, slot: int, beat: int) -> Any:
     """The lead's last notes, where the last of them begins in `beat`; 0: there are too few."""
     figure, notes, later_pitch, later_tick = np.int64(2166136261), 0, np.int64(0), np.int64(0)
@@ -186,7 +180,7 @@ def _tune(kept: Kept, slot: int, beat: int) -> Any:
         if back > beat:
             break
         events = kept.events[slot, (beat - back) % MEMORY_BEATS]
-        for i in range(_num_events(kept, slot, beat - back) - 1, -1, -1):
+        for i in range(num_events(kept, slot, beat - back) - 1, -1, -1):
             if events[i, 0] == _LEAD_KIND:
                 pitch, tick = np.int64(events[i, 2]), np.int64(events[i, 1]) - back * 24
                 if notes:
@@ -208,7 +202,7 @@ def _progression(kept: Kept, slot: int, beat: int) -> Any:
         return np.int64(0)
     for each in range(first, beat + 1):
         events = kept.events[slot, each % MEMORY_BEATS]
-        for i in range(_num_events(kept, slot, each)):
+        for i in range(num_events(kept, slot, each)):
             if events[i, 0] == CHORD_EVENT:
                 chord = np.int64(events[i, 2])
         if chord < 0:
@@ -223,7 +217,7 @@ def _drum_bar(kept: Kept, slot: int, beat: int) -> Any:
     figure, strokes = np.int64(2166136261), 0
     for back in range(BEATS_PER_BAR - 1, -1, -1):
         events = kept.events[slot, (beat - back) % MEMORY_BEATS]
-        for i in range(_num_events(kept, slot, beat - back)):
+        for i in range(num_events(kept, slot, beat - back)):
             if events[i, 0] == _DRUM_KIND:
                 strokes += 1
                 figure = _mixed(_mixed(figure, events[i, 2]), (back * 24 + events[i, 1]) // _TICKS_TOLD)
