@@ -268,6 +268,9 @@ class StationState(TypedDict):
     """What will sound in 8 s if nothing more is asked."""
     position: Place
     """Where the sound that leaves the server now is."""
+    still_from: NotRequired[Annotated[int, Field(ge=0)]]
+    """While it is paused or over: the frame from which it is. What was told for that frame or later comes later, if at
+    all, and is told anew."""
     pending: list[Pending]
     """What was asked for and is still to come, the soonest first."""
     listeners: Annotated[int, Field(ge=0)]

@@ -71,6 +71,8 @@ export interface Status {
   seed: number;
   state: "playing" | "paused" | "ended" | "asleep" | "closed";
   position: Place;
+  /** While it is paused or over: since which frame. */
+  still_from?: number;
   mood: Record<string, unknown>;
   heading: Record<string, unknown>;
   [more: string]: unknown;

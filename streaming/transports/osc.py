@@ -357,8 +357,8 @@ class _Teller:
             self._forget(lambda each: True)
 
     def _take(self, event: LiveMessage) -> None:
-        if event["type"] == "status" and event["state"] != "playing":
-            since = event["position"]["frame"]
+        if event["type"] == "status" and "still_from" in event:
+            since = event["still_from"]
             self._forget(lambda each: each.frame >= since)  # it comes later or never, and is told again
         elif (coming := _read(event)) is not None and (first_tick := self._station.first_tick) is not None:
             self._forget(lambda each: _takes_the_place_of(coming, each))
