@@ -98,18 +98,19 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers)
 
     def _amend(self, headers: MutableHeaders, scope: Scope) -> None:
-        kind = headers.get("content-type", "")
+        kind, is_secure = headers.get("content-type", ""), scope["scheme"] in ("https", "wss")
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"  # addresses may hold tokens
         if kind.startswith("text/html"):
             headers["Content-Security-Policy"] = self._page_policy
             headers["Permissions-Policy"] = _PERMISSIONS
-            headers["Cross-Origin-Opener-Policy"] = "same-origin"
+            if is_secure:  # elsewhere browsers complain of it
+                headers["Cross-Origin-Opener-Policy"] = "same-origin"
         else:
             headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
         if not kind.startswith(_OF_PLAYERS):
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        if self._hsts and scope["scheme"] in ("https", "wss"):
+        if self._hsts and is_secure:
             headers["Strict-Transport-Security"] = self._hsts
 
 
