@@ -58,7 +58,7 @@ from streaming.lyria import routes as lyria_routes
 from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
-from streaming.problems import problem, problem_of
+from streaming.problems import Refusals, problem, problem_of, tell_refusal
 from streaming.roles import DAYS
 from streaming.terminal import OutputLost, tell
 from streaming.tls import server_context
@@ -97,6 +97,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     app.state.conductor = conductor
     app.state.limits = Limits(config.controls_per_s)
     app.state.access = access = Access(config)
+    app.state.refusals = Refusals()
     describe(app)
     app.include_router(access_routes.router)
     app.include_router(routes.router)
@@ -188,14 +189,8 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 # --- errors, RFC 9457 ------------------------------------------------------------------------------------------------
 
 
-def _tell_refusal(asker: Request | WebSocket, status: int, code: str, detail: str) -> None:
-    method, client = asker.scope.get("method", "WS"), asker.client.host if asker.client else None
-    facts = about(status=status, code=code, method=method, path=asker.url.path, client=client, detail=detail)
-    log.log(logging.INFO if status < 500 else logging.WARNING, "request refused", extra=facts)
-
-
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
-    _tell_refusal(asker, error.status, error.code, error.detail)
+    tell_refusal(asker, error.status, error.code, error.detail)
     if isinstance(error, Unauthorized) and "text/html" in asker.headers.get("accept", ""):
         return _ask_for_token(asker, error)
     return problem_of(error)
@@ -210,7 +205,7 @@ def _ask_for_token(asker: Request | WebSocket, error: Unauthorized) -> Response:
 
 
 async def _moods_problem(asker: Request | WebSocket, error: MoodsError) -> Response:
-    _tell_refusal(asker, 422, error.code, str(error))
+    tell_refusal(asker, 422, error.code, str(error))
     return problem(422, error.code, "A value cannot be used", str(error), error.members)
 
 
@@ -230,7 +225,7 @@ async def _crash_problem(request: Request, error: Exception) -> Response:
 
 async def _http_problem(request: Request, error: HTTPException) -> Response:
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    _tell_refusal(request, error.status_code, "http_error", str(error.detail))
+    tell_refusal(request, error.status_code, "http_error", str(error.detail))
     response = problem(error.status_code, "http_error", str(error.detail), detail)
     response.headers.update(error.headers or {})
     if error.status_code == 405:  # Starlette names those of one route; a path has several

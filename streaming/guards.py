@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streaming.access import Access
 from streaming.config import Config, is_loopback
 from streaming.errors import HostRefused, Unauthorized
-from streaming.problems import problem_of
+from streaming.problems import problem_of, tell_refusal
 from streaming.roles import Grant
 
 _NO_PAGES = ("/v1/", "/whep/", "/ws/")
@@ -56,7 +56,9 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and not self._is_known(host := Headers(scope=scope).get("host", "")):
-            await problem_of(HostRefused(host))(scope, receive, send)
+            error = HostRefused(host)
+            tell_refusal(HTTPConnection(scope), error.status, error.code, error.detail)
+            await problem_of(error)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

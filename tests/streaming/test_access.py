@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,14 @@ from streaming import journal
 from streaming.access import open_to_all
 from streaming.app import create_app
 from streaming.cli import main
+from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import TokenExpired, TokenInvalid, TokenRevoked
 from streaming.lyria.routes import keyed
 from streaming.roles import ROLES, Role
 from streaming.tokens import Tokens, open_tokens
 from tests.streaming.conftest import SINES, Running, dial
+from tests.streaming.test_engines import wait_until
 from tests.streaming.test_http import assert_problem
 
 SECRET = "s" * 43
@@ -67,21 +71,26 @@ def station(server: Running) -> dict[str, Any]:
     return server.open(name="main")
 
 
+def knock(server: Running, source: str = "127.0.0.1") -> socket.socket:
+    """A connection that says nothing yet."""
+    address = server.http.base_url.host, server.http.base_url.port
+    return socket.create_connection(address, 30, (source, 0))
+
+
 @pytest.fixture(scope="module")
 def app(folder: Path) -> FastAPI:
     """Of a server elsewhere with few limits' room and more names."""
     (folder / "secret").write_text(SECRET)
-    return create_app(
-        Config(
-            host="0.0.0.0",
-            secret_file=str(folder / "secret"),
-            requests_per_s=1.0,
-            hosts=("*.example.org",),
-            origins=("https://page.example",),
-            frame_ancestors=("https://a.b",),
-            hsts_days=2,
-        )
+    config = Config(
+        host="0.0.0.0",
+        secret_file=str(folder / "secret"),
+        requests_per_s=1.0,
+        hosts=("*.example.org",),
+        origins=("https://page.example",),
+        frame_ancestors=("https://a.b",),
+        hsts_days=2,
     )
+    return create_app(config, Conductor(config))
 
 
 # --- every door ------------------------------------------------------------------------------------------------------
@@ -203,6 +212,43 @@ def test_an_address_makes_so_many_offers_a_second(outside: httpx.Client, station
     offers = [outside.post(station["links"]["whep"], content="v=0", headers=headers) for _ in range(9)]
     assert offers[0].status_code == 400
     assert_problem(next(each for each in offers if each.status_code != 400), 429, "too_many_offers")
+
+
+def test_an_address_has_so_many_connections(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = server._server.config
+    monkeypatch.setattr(limits, "uncounted", ())
+    monkeypatch.setattr(limits, "max_per_address", 2)
+    with closing(knock(server, "127.0.0.9")), closing(knock(server, "127.0.0.9")):
+        wait_until(lambda: sum(each.client[0] == "127.0.0.9" for each in server._server.server_state.connections) == 2)
+        with closing(knock(server, "127.0.0.9")) as one_too_many:
+            answer = one_too_many.makefile("rb").read()
+        with closing(knock(server, "127.0.0.8")) as another:
+            another.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert another.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 429 ") and b"retry-after: 5" in head.lower()
+    assert json.loads(body)["code"] == "too_many_connections"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nX: y"])
+def test_who_does_not_say_what_is_asked_is_given_up(
+    server: Running, begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.app._HEAD_S", 0.1)
+    with closing(knock(server)) as asker:
+        asker.sendall(begun)
+        asker.settimeout(30)
+        with suppress(ConnectionResetError):
+            assert asker.recv(1) == b""
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.reading._BODY_S", 0.1)
+    with closing(knock(server)) as asker:
+        asker.sendall(b"POST /v1/stations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+        answer = asker.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 408 ") and b'"too_slow"' in answer
+    assert not server.http.get("/v1/stations").json()["stations"]
 
 
 # --- one station -----------------------------------------------------------------------------------------------------
