@@ -23,6 +23,7 @@ from moods.opening import Changes, Copying, Opening
 from moods.prompt import Prompt
 from moods.timeline import Timeline
 from streaming.jobs.asked import RenderRequest
+from streaming.roles import ROLES, TokenRequest
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
 STREAM_KINDS = ("ogg", "mp3", "wav")
@@ -740,6 +741,30 @@ class Readiness(TypedDict):
     ready: bool
 
 
+@_exact
+class Token(TypedDict):
+    """What a token gives."""
+
+    role: Annotated[str, OneOf(ROLES)]
+    """listen hears, control steers as well, admin may do all."""
+    station: str | None
+    """The only station that it is for; null: all."""
+    id: str | None
+    """By which it can be taken back; null where none was needed."""
+    expires: str | None
+    """RFC 3339, UTC; null: not at all."""
+    note: str
+
+
+@_exact
+class NewToken(Token):
+    """A token that was made."""
+
+    token: str
+    links: dict[str, str]
+    """Addresses with it, by what they lead to."""
+
+
 @with_config(_RULES | ConfigDict(extra="allow", json_schema_extra={"examples": [_A_PROBLEM]}))
 class Problem(TypedDict):
     """What went wrong, by RFC 9457; further members may come."""
@@ -774,13 +799,16 @@ GROUPS: dict[str, dict[str, Any]] = {
         "Copying": Copying,
         "Changes": Changes,
     }
-    | {"RenderRequest": RenderRequest, "Timeline": Timeline},
+    | {"RenderRequest": RenderRequest, "Timeline": Timeline, "TokenRequest": TokenRequest},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
     "sent over an audio WebSocket": {"AudioHeader": AudioHeader, "Dropped": Dropped},
     "lines of a take": {"TakeOpening": TakeOpening, "TakeLine": TakeLine},
     "answers over HTTP": {
         each.__name__: each
-        for each in (Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs, Alive, Readiness, Problem)
+        for each in (
+            *(Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs),
+            *(Token, NewToken, Alive, Readiness, Problem),
+        )
     },
 }
 """The messages by who sends them, each under its public name."""

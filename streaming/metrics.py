@@ -26,6 +26,9 @@ class Metrics:
         self.each_engine_load = gauge(
             "undersong_each_engine_load", "Share of time this engine makes blocks, 0 to 1", ["engine"]
         )
+        self.refusals = counter(
+            "undersong_refusals", "Requests and sockets that were refused, by the problem's code", ["code"]
+        )
         self.underruns = counter("undersong_underruns", "Blocks that were not there in time for a listener")
         self.late_blocks = counter("undersong_late_blocks", "Blocks the engine finished after they were due")
         self.composer_resets = counter(

@@ -187,6 +187,7 @@ export class Refusal extends Error {
 export class Undersong {
   constructor(options?: {
     server?: string;
+    token?: string | null;
     transport?: "auto" | "webrtc" | "websocket";
     buffer_ms?: number;
     pausesWhenHidden?: boolean;

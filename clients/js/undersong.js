@@ -43,12 +43,20 @@ export class Undersong {
   #isStill = false;
 
   /**
-   * `server`: its address; by default where this module was loaded from. `transport`: "auto" (WebRTC, and a WebSocket
+   * `server`: its address; by default where this module was loaded from. `token`: what it lets in with, if it asks for
+   * one. `transport`: "auto" (WebRTC, and a WebSocket
    * where that finds no way), "webrtc" or "websocket". `buffer_ms`: kept in hand against jitter. `pausesWhenHidden`: the
    * music stands still while nobody sees the page. `element`: the audio element that plays WebRTC.
    */
-  constructor({ server, transport = "auto", buffer_ms = 20, pausesWhenHidden = false, element = new Audio() } = {}) {
-    this.server = new Server(new URL(server ?? "../", server ? document.baseURI : import.meta.url).href);
+  constructor({
+    server,
+    token = null,
+    transport = "auto",
+    buffer_ms = 20,
+    pausesWhenHidden = false,
+    element = new Audio(),
+  } = {}) {
+    this.server = new Server(new URL(server ?? "../", server ? document.baseURI : import.meta.url).href, token);
     this.output = new Output(element);
     this.clock = new FrameClock();
     this.bed = new Bed(this.output, (frame) => this.timeOf(frame), {

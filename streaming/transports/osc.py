@@ -312,7 +312,7 @@ class _Ear(asyncio.DatagramProtocol):
                 self._complain(asker, answer["detail"])
 
         if key not in self._lines:
-            self._lines[key] = _Line(Hearing(self._conductor, station, answer))
+            self._lines[key] = _Line(Hearing(self._conductor, station, answer, may_steer=True))
         self._lines.move_to_end(key)
         if len(self._lines) > _MAX_ASKERS:
             self._lines.popitem(last=False)
