@@ -228,7 +228,7 @@ def test_who_asked_is_told_until_somebody_else_steers() -> None:
     for each in (performance, again):
         asked = each.asked_by
         assert asked is not None and (asked.by, asked.wish, asked.frame) == ("Anna", "epic", ack.effective.frame)
-        assert {waits.by for waits in each.pending()} == {"Anna"}
+        assert {waits.type: waits.by for waits in each.pending()} == {"steer": "Anna", "duck": "OBS", "hit": None}
     ask(type="stinger", name="reveal", id="s", by="Ben")
     assert performance.asked_by is not None and performance.asked_by.by == "Ben"
     ask(type="steer", set={"energy": 0.2})
