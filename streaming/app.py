@@ -60,6 +60,8 @@ _EXPOSED_HEADERS = (
 )
 _MAX_UNSENT_BYTES = 4 * 1024
 """What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""
+_UNREAD_S = 60
+"""A connection over which a client has read nothing for so long is ended, as web servers and proxies do."""
 _PING_S = 20
 """How often a WebSocket is asked whether it is still there, and how long it may take to answer."""
 _MAX_SOCKET_BYTES = 1 << 20
@@ -235,11 +237,30 @@ def _holds_no_key(record: logging.LogRecord) -> bool:
 
 
 class _PromptProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever is installed
-    """Waits for a slow reader early, and so do the WebSockets that a connection becomes."""
+    """Waits for a slow reader early, and so do the WebSockets that a connection becomes; gives one up in the end."""
+
+    _giving_up: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         transport.set_write_buffer_limits(_MAX_UNSENT_BYTES)
         super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._giving_up = self.loop.call_later(_UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stay()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._stay()
+
+    def _stay(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
 
 
 class _PromptSocket(WebSocketsSansIOProtocol):

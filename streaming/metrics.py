@@ -33,6 +33,9 @@ class Metrics:
         )
         self.generator_events = counter("undersong_generator_events", "What generators count of themselves", ["name"])
         self.filler_seconds = counter("undersong_filler_seconds", "Sound the filler made, seconds")
+        self.encoding_seconds = counter(
+            "undersong_encoding_seconds", "Time that encoders of endless streams took, seconds", ["kind"]
+        )
         self.dropped_chunks = counter("undersong_dropped_chunks", "20 ms lost by listeners that read too slowly")
         self.engine_restarts = counter("undersong_engine_restarts", "Times an engine process was started again")
         self.step_ms = histogram("undersong_step_milliseconds", "Making one batch of blocks", buckets=_STEP_BUCKETS_MS)
