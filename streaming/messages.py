@@ -237,6 +237,19 @@ class Pending(TypedDict):
     """Its own."""
     fields: dict[str, Reached]
     """As in its ack, as things stand now."""
+    by: NotRequired[str]
+    """Who asked, where the control named somebody."""
+
+
+@_exact
+class AskedBy(TypedDict):
+    """Whose wish the music follows. Texts of anybody's: show them as text alone."""
+
+    by: str
+    what: str
+    """A mood, a prompt, fields with their values, a state or stinger, or a control's type."""
+    at_frame: Frame
+    """Where it is heard first, as the control's ack said."""
 
 
 class Playing(TypedDict):
@@ -249,6 +262,7 @@ class Playing(TypedDict):
     pending: list[Pending]
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
+    asked_by: NotRequired[AskedBy]
 
 
 StationKind = Literal["station", "lyria"]
@@ -283,6 +297,8 @@ class StationState(TypedDict):
     """Where it is among its states, once it is in one."""
     parameters: NotRequired[dict[str, float]]
     """Its parameters that have a value; one that moved too little to be followed is not told."""
+    asked_by: NotRequired[AskedBy]
+    """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
 
 
 @_exact
@@ -331,6 +347,8 @@ class Ack(TypedDict):
     """How long before its time the engine makes a block now."""
     understood: NotRequired[ExplainedPrompt]
     """How the control's prompt was read."""
+    by: NotRequired[str]
+    """Who asked, where the control named somebody."""
 
 
 @_exact

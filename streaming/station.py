@@ -395,6 +395,8 @@ class Station:
             state["states"] = playing["states"]
         if "parameters" in playing:
             state["parameters"] = playing["parameters"]
+        if "asked_by" in playing:
+            state["asked_by"] = playing["asked_by"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:
