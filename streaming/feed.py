@@ -7,6 +7,8 @@ engine is missing, a filler; it lasts as long as it has sessions. Event loop onl
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -20,6 +22,8 @@ from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS
 from streaming.session import Session
 
+_PUSHES_AT_ONCE = 32
+"""A third of a millisecond."""
 _LOOK_S = 0.004
 _MAX_LOOKS = 3
 """A block that comes within 12 ms is still taken: jitter buffers forgive that, a filler is heard. Looks are counted, no
@@ -136,7 +140,10 @@ class Feed:
     def _deliver(self, chunk: Chunk) -> None:
         self.last = chunk
         for session in self.sessions:
-            session.mailbox.put(chunk)
+            if session.is_pushed:
+                self._feeds.push(session, chunk)
+            else:
+                session.mailbox.put(chunk)
 
     def close(self) -> None:
         """Hand out nothing more."""
@@ -151,6 +158,8 @@ class Feeds:
     def __init__(self, metrics: Metrics, opus_bit_rate: int, filler_thread: ThreadPoolExecutor) -> None:
         self.metrics, self.opus_bit_rate, self.filler_thread = metrics, opus_bit_rate, filler_thread
         self._feeds: set[Feed] = set()
+        self._pushes: deque[tuple[Session, Chunk]] = deque()
+        self._pushing_since_s = 0.0
 
     def open(self, source: Source, lag_blocks: int) -> Feed:
         """Begin a feed of `source`; it is closed by its own `close`."""
@@ -168,3 +177,21 @@ class Feeds:
     def on_tick(self, tick: int) -> None:
         for feed in self._feeds:
             feed.on_tick(tick)
+
+    def push(self, session: Session, chunk: Chunk) -> None:
+        """Hand the session its chunk in turn: some at a time, so that many do not hold up whatever else waits."""
+        if not self._pushes:
+            self._pushing_since_s = time.monotonic()
+            asyncio.get_running_loop().call_soon(self._push_some)
+        self._pushes.append((session, chunk))
+
+    def _push_some(self) -> None:
+        try:
+            for _ in range(min(_PUSHES_AT_ONCE, len(self._pushes))):
+                session, chunk = self._pushes.popleft()
+                session.push(chunk)
+        finally:  # one that fails is its own loss
+            if self._pushes:
+                asyncio.get_running_loop().call_soon(self._push_some)
+            else:
+                self.metrics.push_ms.observe(1000 * (time.monotonic() - self._pushing_since_s))
