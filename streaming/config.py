@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # a checker reads no names that are made
     LogLevel: TypeAlias = str
 else:
     Device, Backend, LogLevel = Literal[DEVICES], Literal[tuple(GENERATORS)], Literal[LOG_LEVELS]
+Profile: TypeAlias = Literal["plain", "robust"]
+"""How a WebRTC listener is sent to; robust sends every packet twice."""
 MAX_ENGINES = 64
 _MAX_SLOTS = 1000
 _STATIONS_AN_ENGINE = 8
@@ -166,6 +168,9 @@ class Config(_Settings):
     """An engine that is silent for this long is taken for dead."""
     opus_bit_rate: int = Field(160_000, ge=32_000, le=510_000)
     """Bit/s of the Opus packets that all listeners share."""
+    whep_profile: Profile = "plain"
+    """How WebRTC listeners are sent to that do not ask for a profile: plain, or robust, which takes twice the bandwidth
+    to send every packet twice, against losses on the way."""
     ice_servers: tuple[Annotated[IceServer, BeforeValidator(_read_ice_server)], ...] = ()
     """STUN addresses, such as "stun:192.0.2.1:3478", and TURN servers as
     { url = "turn:192.0.2.1:3478", username = "…", credential = "…" }; none by default, so that no third party learns of

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -21,6 +23,8 @@ from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS
 from streaming.session import Session
 
+_PUSHES_AT_ONCE = 32
+"""A third of a millisecond."""
 _LOOK_S = 0.004
 _MAX_LOOKS = 3
 """A block that comes within 12 ms is still taken: jitter buffers forgive that, a filler is heard. Looks are counted, no
@@ -147,7 +151,10 @@ class Feed:
     def _deliver(self, chunk: Chunk) -> None:
         self.last = chunk
         for session in self.sessions:
-            session.mailbox.put(chunk)
+            if session.is_pushed:
+                self._feeds.push(session, chunk)
+            else:
+                session.mailbox.put(chunk)
 
     def close(self) -> None:
         """Hand out nothing more."""
@@ -165,6 +172,8 @@ class Feeds:
         self.num_sessions = 0
         """Listeners of all stations, who count them."""
         self._feeds: set[Feed] = set()
+        self._pushes: deque[tuple[Session, Chunk]] = deque()
+        self._pushing_since_s = 0.0
 
     def open(self, source: Source, lag_blocks: int) -> Feed:
         """Begin a feed of `source`; it is closed by its own `close`."""
@@ -178,3 +187,21 @@ class Feeds:
     def on_tick(self, tick: int) -> None:
         for feed in self._feeds:
             feed.on_tick(tick)
+
+    def push(self, session: Session, chunk: Chunk) -> None:
+        """Hand the session its chunk in turn: some at a time, so that many do not hold up whatever else waits."""
+        if not self._pushes:
+            self._pushing_since_s = time.monotonic()
+            asyncio.get_running_loop().call_soon(self._push_some)
+        self._pushes.append((session, chunk))
+
+    def _push_some(self) -> None:
+        try:
+            for _ in range(min(_PUSHES_AT_ONCE, len(self._pushes))):
+                session, chunk = self._pushes.popleft()
+                session.push(chunk)
+        finally:  # one that fails is its own loss
+            if self._pushes:
+                asyncio.get_running_loop().call_soon(self._push_some)
+            else:
+                self.metrics.push_ms.observe(1000 * (time.monotonic() - self._pushing_since_s))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response
 
-from streaming.config import IceServer
+from streaming.config import IceServer, Profile
 from streaming.errors import (
     BadOffer,
     BadRequest,
@@ -36,6 +36,10 @@ router = APIRouter(prefix="/whep/{station_id}", tags=["whep"])
 _SDP = "application/sdp"
 _FRAGMENT = "application/trickle-ice-sdpfrag"
 SessionId = Annotated[str, Path(description="The last part of the session's `Location`.")]
+AskedProfile = Annotated[
+    Profile | None,
+    Query(description="`robust` sends every packet twice, against losses; the setting `whep_profile` if not said."),
+]
 IfMatch = Annotated[str | None, Header(description="The session's ETag, or `*`; needed.")]
 
 
@@ -72,7 +76,7 @@ async def describe(request: Request, station_id: StationId) -> Response:
     },
     openapi_extra=text_body(_SDP, "An offer that receives audio, with Opus; a data channel `live` may be part of it."),
 )  # fmt: skip
-async def post_offer(request: Request, station_id: StationId) -> Response:
+async def post_offer(request: Request, station_id: StationId, profile: AskedProfile = None) -> Response:
     """Listen over WebRTC.
 
     An SDP offer is answered; the audio begins when the peers have connected.
@@ -83,7 +87,7 @@ async def post_offer(request: Request, station_id: StationId) -> Response:
     links = [_link(server) for server in conductor.config.ice_servers]
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
     try:
-        peer = WhepPeer(conductor, station, session, offer)
+        peer = WhepPeer(conductor, station, session, offer, profile or conductor.config.whep_profile)
         answer = await peer.answer()
     except BaseException:
         station.remove_session(session)

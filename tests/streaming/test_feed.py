@@ -111,6 +111,54 @@ def test_what_was_missed_for_long_is_left_out(lag_blocks: int, resumed: int) -> 
     assert source.missing == [resumed]  # a moment of the filler joins both sides
 
 
+def test_those_that_chunks_are_pushed_to_have_them_in_order_and_one_that_fails_harms_no_other() -> None:
+    taken: dict[int, list[int]] = {number: [] for number in range(100)}
+
+    def take(number: int) -> Callable[[Chunk], None]:
+        def hear(chunk: Chunk) -> None:
+            taken[number].append(chunk.frame // BLOCK_FRAMES)
+            if number == 50:
+                raise OSError("one listener's own trouble")
+
+        return hear
+
+    async def listen() -> list[str]:
+        failures: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: failures.append(str(context["exception"]))
+        )
+        with ThreadPoolExecutor(1) as thread:
+            feeds = Feeds(Metrics(), 160_000, thread)
+            feed = feeds.open(Blocks(), 0)
+            for number in taken:
+                session = Session("test", 10)
+                session.push_to(take(number))
+                feed.sessions.add(session)
+            for tick in range(5):
+                feeds.on_tick(tick)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            feed.close()
+        return failures
+
+    assert asyncio.run(listen()) == ["one listener's own trouble"] * 5
+    assert set(map(tuple, taken.values())) == {(0, 1, 2, 3, 4)}
+
+
+async def test_who_begins_to_be_pushed_to_gets_the_newest_that_waits() -> None:
+    blocks, taken = Blocks(), []
+    session = Session("test", 10)
+    for block in range(3):
+        session.mailbox.put(blocks.read(block))
+    session.push_to(lambda chunk: taken.append(chunk.frame))
+    session.push(blocks.read(3))
+    session.close()
+    session.push(blocks.read(4))
+    assert taken == [2 * BLOCK_FRAMES, 3 * BLOCK_FRAMES]
+    assert session.began_frame == 2 * BLOCK_FRAMES
+    assert session.dropped is None
+
+
 def test_a_stopped_engine_leaves_a_gap_only_for_who_hears_it_live(server: Running) -> None:
     station = server.open(seed=1, energy=0.5)
     own = server.conductor.stations[station["id"]]
