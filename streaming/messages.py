@@ -26,7 +26,7 @@ from streaming.jobs.asked import RenderRequest
 from streaming.roles import ROLES, TokenRequest
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
-STREAM_KINDS = ("ogg", "mp3", "wav")
+STREAM_KINDS = ("ogg", "mp3", "aac", "wav")
 
 MAX_CONTROLS = 100
 """The longest list of controls that is taken at once."""
@@ -180,7 +180,11 @@ class Links(TypedDict):
     whep: str
     ogg: str
     mp3: str
+    aac: str
     wav: str
+    m3u: str
+    """A playlist for media players, of the mp3."""
+    pls: str
 
 
 @_exact
