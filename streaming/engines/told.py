@@ -10,6 +10,7 @@ from engine.performance import Performance, StreamPosition, StreamReach
 from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
 from moods.mood import style_names
 from streaming.messages import (
+    AskedBy,
     Beat,
     Effect,
     Layer,
@@ -26,6 +27,9 @@ from streaming.messages import (
     Told,
     Wandering,
 )
+
+_MAX_WISH = 100
+"""A prompt may have more characters; this is for a line on a page."""
 
 
 def effect_message(ack: performance.Ack, lead_s: float) -> Effect:
@@ -88,7 +92,7 @@ def playing_message(played: Performance) -> Playing:
         mood=mood_message(played.mood()),
         heading=mood_message(played.heading()),
         position=_place(played.position()),
-        pending=[Pending(id=each.id, type=each.type, fields=_reached(each.fields)) for each in played.pending()],
+        pending=[_pending_message(each) for each in played.pending()],
     )
     now, heading = played.state(), played.controller.state_heading
     if heading is not None:
@@ -103,6 +107,8 @@ def playing_message(played: Performance) -> Playing:
         playing["autopilot"] = wandering
     if novelty := played.generator.novelty(played.slot):
         playing["novelty"] = cast(Novelty, dict(novelty))
+    if (asked := played.asked_by) is not None:
+        playing["asked_by"] = AskedBy(by=asked.by, what=asked.wish[:_MAX_WISH], at_frame=asked.frame)
     return playing
 
 
@@ -121,6 +127,13 @@ def _wandering(played: Performance) -> Wandering | None:
         since=since,
         held_s={name: round(left_s, 1) for name, left_s in autopilot.held(played.music_frame).items()},
     )
+
+
+def _pending_message(waits: performance.Waits) -> Pending:
+    pending = Pending(id=waits.id, type=waits.type, fields=_reached(waits.fields))
+    if waits.by is not None:
+        pending["by"] = waits.by
+    return pending
 
 
 def mood_message(intent: Intent) -> Mood:
