@@ -37,7 +37,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from moods.errors import MoodsError, shown
-from streaming import messages, render_routes, routes, whep
+from streaming import action_routes, messages, render_routes, routes, whep
 from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import BadConfig, BadParameter, EngineFailed, PortUnavailable, StreamingError
@@ -83,6 +83,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     app.state.limits = Limits(config.controls_per_s)
     describe(app)
     app.include_router(routes.router)
+    app.include_router(action_routes.router)
     app.include_router(render_routes.router)
     app.include_router(whep.router)
     app.include_router(lyria_routes.router)
