@@ -100,6 +100,14 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     async def score() -> FileResponse:
         return FileResponse(str(web / "score.html"))
 
+    @app.get("/overlay/{station}", include_in_schema=False)
+    async def overlay(station: str) -> FileResponse:
+        return FileResponse(str(web / "overlay.html"))
+
+    @app.get("/dock/{station}", include_in_schema=False)
+    async def dock(station: str) -> FileResponse:
+        return FileResponse(str(web / "dock.html"))
+
     @app.get("/healthz", tags=["server"], operation_id="isAlive", response_model=messages.Alive)
     async def healthz() -> JSONResponse:
         """Is the server alive?"""
