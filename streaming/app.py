@@ -38,7 +38,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from moods.errors import MoodsError, shown
-from streaming import access_routes, messages, render_routes, routes, whep
+from streaming import access_routes, action_routes, messages, render_routes, routes, whep
 from streaming.access import LOOPBACK_ORIGIN, Access, Role, allowed, open_to_all
 from streaming.conductor import Conductor
 from streaming.config import Config
@@ -104,6 +104,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     describe(app)
     app.include_router(access_routes.router)
     app.include_router(routes.router)
+    app.include_router(action_routes.router)
     app.include_router(render_routes.router)
     app.include_router(whep.router)
     app.include_router(lyria_routes.router)
@@ -121,6 +122,14 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     @app.get("/score", include_in_schema=False, dependencies=[listeners])
     async def score() -> FileResponse:
         return FileResponse(str(web / "score.html"))
+
+    @app.get("/overlay/{station}", include_in_schema=False, dependencies=[listeners])
+    async def overlay(station: str) -> FileResponse:
+        return FileResponse(str(web / "overlay.html"))
+
+    @app.get("/dock/{station}", include_in_schema=False, dependencies=[listeners])
+    async def dock(station: str) -> FileResponse:
+        return FileResponse(str(web / "dock.html"))
 
     @app.get(
         "/healthz",

@@ -261,6 +261,7 @@ class Playing(TypedDict):
     heading: Mood
     position: Place
     pending: list[Pending]
+    volume_db: float
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
     asked_by: NotRequired[AskedBy]
@@ -292,6 +293,8 @@ class StationState(TypedDict):
     all, and is told anew."""
     pending: list[Pending]
     """What was asked for and is still to come, the soonest first."""
+    volume_db: float
+    """The lasting level that a `volume` has asked for, -60 … 6; where it glides, the one that it is on its way to."""
     listeners: Annotated[int, Field(ge=0)]
     level: Level
     health: StationHealth
@@ -555,8 +558,8 @@ class TakeLine(TypedDict):
     `frame`: before which it was applied."""
 
     type: Literal[
-        "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "cancel", "hit", "stinger",
-        "theme", "skip", "rest", "resume",
+        "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "volume", "cancel", "hit",
+        "stinger", "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
 

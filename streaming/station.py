@@ -151,7 +151,7 @@ class Station:
         """Take in a control that has been applied."""
         if not report.is_idle:
             self._note(report.entry)
-        self._playing = {**self._playing, "heading": report.heading}
+        self._playing = {**self._playing, "heading": report.heading, "volume_db": report.volume_db}
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
@@ -389,6 +389,7 @@ class Station:
             heading=playing["heading"],
             position=self.position(),
             pending=playing["pending"],
+            volume_db=playing["volume_db"],
             listeners=len(self.sessions),
             level=self._level(),
             health=StationHealth(

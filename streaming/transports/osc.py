@@ -46,12 +46,13 @@ _ARGUMENTS = {
     "section": ("do", "to", "at"),
     "transport": ("do", "rate", "over"),
     "duck": ("gain_db", "over"),
+    "volume": ("gain_db", "over"),
     "end": ("how", "at"),
     "cancel": ("target",),
     "panic": (),
 }
 """What the arguments of a control are, in their order; words may stand in the address instead."""
-_BUTTONS = frozenset(_ARGUMENTS) - {"duck"}
+_BUTTONS = frozenset(_ARGUMENTS) - {"duck", "volume"}
 _TAGS = frozenset(",ifhdsTFN")
 """Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
 _BUNDLE = b"#bundle\0"
