@@ -32,6 +32,8 @@ from moods.names import nearest
 
 DUCK_GAIN_DB = (-120.0, 0.0)
 SLOW_RATE = (0.25, 1.0)
+COUNTDOWN_S = (1, 3600)
+RING_S = (0, 8)
 PARAMETER = (-1e9, 1e9)
 
 
@@ -104,6 +106,21 @@ class End(_Control):
     @property
     def seconds(self) -> float | None:
         return self.at.seconds if isinstance(self.at, Seconds) else None
+
+
+class Countdown(_AtOnce):
+    """End the music exactly when a countdown reaches 0:00. It runs on while the music is paused."""
+
+    type: Literal["countdown"] = "countdown"
+    seconds: Annotated[float, Number("seconds", *COUNTDOWN_S)] = Field(examples=[300])
+    """How long it runs from now on. A later one takes its place."""
+    ending: Literal["cadence", "ring", "fade", "stop"] = "cadence"
+    """As `how` of `end`; where no time is left for a last chord, the music fades."""
+    ring_s: Annotated[float, Number("ring_s", *RING_S)] = 0.0
+    """How long after 0:00 the last chord, struck no later than that, is heard; 0: it is silent at 0:00."""
+    then: Literal["silence", "go on"] = "silence"
+    """Silence, until `transport` plays the music from its beginning; or the music goes on, with the first bar that
+    begins a moment after the end."""
 
 
 def _with_its_own(schema: dict[str, Any], do: str, field: str, **others: Any) -> None:
@@ -340,13 +357,14 @@ class Parameter(_AtOnce):
 
 
 Control = Annotated[
-    Steer | State | Parameter | Section | End | Transport | Panic | Duck | Cancel | Hit | Stinger | Theme,
+    Steer | State | Parameter | Section | End | Countdown | Transport | Panic | Duck | Cancel | Hit | Stinger | Theme,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
     "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
     "panic": Panic, "duck": Duck, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
+    "countdown": Countdown,
 }  # fmt: skip
 
 

@@ -235,6 +235,16 @@ class Pending(TypedDict):
     """As in its ack, as things stand now."""
 
 
+@_exact
+class Countdown(TypedDict):
+    """A countdown that runs."""
+
+    ends_at: Place
+    """Where it reaches 0:00."""
+    remaining_s: Annotated[float, Field(ge=0)]
+    """Until then, from the sound that leaves the server now."""
+
+
 class Playing(TypedDict):
     """How a station plays, as its engine tells it; a `Status` passes it on."""
 
@@ -245,6 +255,7 @@ class Playing(TypedDict):
     pending: list[Pending]
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
+    countdown: NotRequired[Countdown]
 
 
 StationKind = Literal["station", "lyria"]
@@ -279,6 +290,8 @@ class StationState(TypedDict):
     """Where it is among its states, once it is in one."""
     parameters: NotRequired[dict[str, float]]
     """Its parameters that have a value; one that moved too little to be followed is not told."""
+    countdown: NotRequired[Countdown]
+    """While one runs: the music ends at its 0:00."""
 
 
 @_exact
@@ -529,8 +542,8 @@ class TakeLine(TypedDict):
     `frame`: before which it was applied."""
 
     type: Literal[
-        "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "cancel", "hit", "stinger",
-        "theme", "skip", "rest", "resume",
+        "steer", "state", "parameter", "section", "end", "countdown", "transport", "panic", "duck", "cancel", "hit",
+        "stinger", "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
 

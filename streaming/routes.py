@@ -263,6 +263,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         theme={"type": "theme", "name": "hero", "at": "bar"},
         duck={"type": "duck", "gain_db": -9, "over": 0.2},
         end={"type": "end", "how": "cadence", "at": "phrase"},
+        countdown={"type": "countdown", "seconds": 300, "then": "go on"},
         transport={"type": "transport", "do": "pause"},
         state={"type": "state", "name": "combat"},
         parameter={"type": "parameter", "set": {"danger": 0.7}},

@@ -27,6 +27,7 @@ from streaming.journal import about
 from streaming.keeping import MAX_LOG, Record
 from streaming.messages import (
     Beat,
+    Countdown,
     Level,
     LiveMessage,
     Place,
@@ -361,6 +362,10 @@ class Station:
             state["states"] = playing["states"]
         if "parameters" in playing:
             state["parameters"] = playing["parameters"]
+        if "countdown" in playing:
+            ends_at = playing["countdown"]["ends_at"]
+            if (frames_left := ends_at["frame"] - self.frame) > 0:
+                state["countdown"] = Countdown(ends_at=ends_at, remaining_s=frames_left / SAMPLE_RATE)
         return state
 
     def links(self, prefix: str = "") -> messages.Links:

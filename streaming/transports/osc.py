@@ -47,11 +47,12 @@ _ARGUMENTS = {
     "transport": ("do", "rate", "over"),
     "duck": ("gain_db", "over"),
     "end": ("how", "at"),
+    "countdown": ("seconds", "ending"),
     "cancel": ("target",),
     "panic": (),
 }
 """What the arguments of a control are, in their order; words may stand in the address instead."""
-_BUTTONS = frozenset(_ARGUMENTS) - {"duck"}
+_BUTTONS = frozenset(_ARGUMENTS) - {"duck", "countdown"}
 _TAGS = frozenset(",ifhdsTFN")
 """Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
 _BUNDLE = b"#bundle\0"
