@@ -233,6 +233,19 @@ class Pending(TypedDict):
     """Its own."""
     fields: dict[str, Reached]
     """As in its ack, as things stand now."""
+    by: NotRequired[str]
+    """Who asked, where the control named somebody."""
+
+
+@_exact
+class AskedBy(TypedDict):
+    """Whose wish the music follows. Texts of anybody's: show them as text alone."""
+
+    by: str
+    what: str
+    """A mood, a prompt, fields with their values, a state or stinger, or a control's type."""
+    at_frame: Frame
+    """Where it is heard first, as the control's ack said."""
 
 
 @_exact
@@ -256,6 +269,7 @@ class Playing(TypedDict):
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
     countdown: NotRequired[Countdown]
+    asked_by: NotRequired[AskedBy]
 
 
 StationKind = Literal["station", "lyria"]
@@ -292,6 +306,8 @@ class StationState(TypedDict):
     """Its parameters that have a value; one that moved too little to be followed is not told."""
     countdown: NotRequired[Countdown]
     """While one runs: the music ends at its 0:00."""
+    asked_by: NotRequired[AskedBy]
+    """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
 
 
 @_exact
@@ -340,6 +356,8 @@ class Ack(TypedDict):
     """How long before its time the engine makes a block now."""
     understood: NotRequired[ExplainedPrompt]
     """How the control's prompt was read."""
+    by: NotRequired[str]
+    """Who asked, where the control named somebody."""
 
 
 @_exact

@@ -48,6 +48,8 @@ class Metrics:
         self.render_seconds = histogram(
             "undersong_render_seconds", "From a job's turn to its end", ["kind"], buckets=_RENDER_BUCKETS_S
         )
+        self.doors_connected = gauge("undersong_door_connected", "1 while a connection to others works", ["door"])
+        self.door_failures = counter("undersong_door_failures", "Times a connection to others failed", ["door"])
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

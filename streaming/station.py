@@ -366,6 +366,8 @@ class Station:
             ends_at = playing["countdown"]["ends_at"]
             if (frames_left := ends_at["frame"] - self.frame) > 0:
                 state["countdown"] = Countdown(ends_at=ends_at, remaining_s=frames_left / SAMPLE_RATE)
+        if "asked_by" in playing:
+            state["asked_by"] = playing["asked_by"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:

@@ -62,6 +62,8 @@ export interface Ack {
   latency_ms: number;
   lead_ms: number;
   replaces?: string[];
+  /** Who asked, where the control named somebody. */
+  by?: string;
 }
 
 export interface Status {
@@ -73,6 +75,8 @@ export interface Status {
   position: Place;
   mood: Record<string, unknown>;
   heading: Record<string, unknown>;
+  /** Whose wish the music follows: texts of anybody's, to be shown as text alone. */
+  asked_by?: { by: string; what: string; at_frame: number };
   [more: string]: unknown;
 }
 

@@ -10,6 +10,7 @@ from engine.audio import BLOCK_SECONDS
 from engine.performance import Performance, StreamPosition, StreamReach
 from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
 from streaming.messages import (
+    AskedBy,
     Beat,
     Countdown,
     Effect,
@@ -25,6 +26,9 @@ from streaming.messages import (
     States,
     Told,
 )
+
+_MAX_WISH = 100
+"""A prompt may have more characters; this is for a line on a page."""
 
 
 def effect_message(ack: performance.Ack, lead_s: float) -> Effect:
@@ -87,7 +91,7 @@ def playing_message(played: Performance) -> Playing:
         mood=mood_message(played.mood()),
         heading=mood_message(played.heading()),
         position=_place(played.position()),
-        pending=[Pending(id=each.id, type=each.type, fields=_reached(each.fields)) for each in played.pending()],
+        pending=[_pending_message(each) for each in played.pending()],
     )
     now, heading = played.state(), played.controller.state_heading
     if heading is not None:
@@ -101,7 +105,16 @@ def playing_message(played: Performance) -> Playing:
         playing["countdown"] = Countdown(ends_at=_place(zero), remaining_s=remaining_s)
     if played.controller.values:
         playing["parameters"] = dict(played.controller.values)
+    if (asked := played.asked_by) is not None:
+        playing["asked_by"] = AskedBy(by=asked.by, what=asked.wish[:_MAX_WISH], at_frame=asked.frame)
     return playing
+
+
+def _pending_message(waits: performance.Waits) -> Pending:
+    pending = Pending(id=waits.id, type=waits.type, fields=_reached(waits.fields))
+    if waits.by is not None:
+        pending["by"] = waits.by
+    return pending
 
 
 def mood_message(intent: Intent) -> Mood:
