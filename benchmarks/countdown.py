@@ -66,12 +66,12 @@ def main(num_seeds: int = 1) -> None:
                 fields = {"mood": mood} | ({} if bpm is None else {"bpm": bpm})
                 sound, notes, zero, struck = hear(generator, fields, seed)
                 loud = np.flatnonzero(np.abs(sound).max(axis=1) > 10 ** (FLOOR_DB / 20))
-                silent_ms.append((loud[-1] + 1 - zero) / SAMPLE_RATE * 1000)
+                silent_ms.append(float(loud[-1] + 1 - zero) / SAMPLE_RATE * 1000)
                 ring_s.append((zero - struck) / SAMPLE_RATE)
                 end = zero - round(0.15 * SAMPLE_RATE)
                 chord = level_db(sound[struck : struck + SAMPLE_RATE])
                 before_db.append(level_db(sound[end - SAMPLE_RATE // 10 : end]) - chord)
-                afterwards_dbfs.append(20 * np.log10(np.abs(sound[zero:]).max() + 1e-10))
+                afterwards_dbfs.append(float(20 * np.log10(np.abs(sound[zero:]).max() + 1e-10)))
                 num_late += bool((notes["frame"] > struck + SAMPLE_RATE // 20).any())
     record("countdown", {
         "pieces": len(silent_ms), "earliest_silent_ms": round(min(silent_ms), 1), "silent_ms": percentiles(silent_ms),

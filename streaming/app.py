@@ -45,8 +45,10 @@ from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
 from streaming.middleware import HeadAsGet, UnderPrefix
+from streaming.obs.door import ObsDoor
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
+from streaming.programme.door import ProgrammeDoor
 from streaming.terminal import OutputLost, tell
 from streaming.tls import server_context
 from streaming.transports.osc import OscDoor
@@ -312,7 +314,7 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        async with conductor, OscDoor(conductor):
+        async with conductor, OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor):
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config.public_url, is_secure=tls is not None))

@@ -258,6 +258,24 @@ class Countdown(TypedDict):
     """Until then, from the sound that leaves the server now."""
 
 
+@_exact
+class ProgrammeTurn(TypedDict):
+    """What the programme asks for at a time of day."""
+
+    begins: str
+    """RFC 3339, in the time zone of the programme."""
+    asks: dict[str, JsonValue]
+    """Mood fields and controls, as in the settings."""
+
+
+@_exact
+class Programme(TypedDict):
+    """Of a station that has one: `now` is on, whatever was steered since."""
+
+    now: NotRequired[ProgrammeTurn]
+    next: NotRequired[ProgrammeTurn]
+
+
 class Playing(TypedDict):
     """How a station plays, as its engine tells it; a `Status` passes it on."""
 
@@ -308,6 +326,8 @@ class StationState(TypedDict):
     """While one runs: the music ends at its 0:00."""
     asked_by: NotRequired[AskedBy]
     """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
+    programme: NotRequired[Programme]
+    """What is on by the time of day, and what comes next."""
 
 
 @_exact

@@ -77,6 +77,8 @@ class Station:
         """It is to stand still although somebody listens."""
         self.on_standstill: Callable[[int], None] = lambda next_block: None
         """Told before it falls asleep, when the blocks before that number are still there."""
+        self.programme: messages.Programme | None = None
+        """What is on by the time of day, where it has a programme."""
         self.gives_way = False
         """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
@@ -362,6 +364,8 @@ class Station:
             state["states"] = playing["states"]
         if "parameters" in playing:
             state["parameters"] = playing["parameters"]
+        if self.programme is not None:
+            state["programme"] = self.programme
         if "countdown" in playing:
             ends_at = playing["countdown"]["ends_at"]
             if (frames_left := ends_at["frame"] - self.frame) > 0:
