@@ -38,7 +38,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from moods.errors import MoodsError, shown
-from streaming import access_routes, messages, render_routes, routes, whep
+from streaming import access_routes, action_routes, messages, render_routes, routes, whep
 from streaming.access import LOOPBACK_ORIGIN, Access, Role, allowed, open_to_all
 from streaming.conductor import Conductor
 from streaming.config import Config
@@ -56,9 +56,11 @@ from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
 from streaming.middleware import HeadAsGet, UnderPrefix
+from streaming.obs.door import ObsDoor
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.problems import Refusals, problem, problem_of, tell_refusal
+from streaming.programme.door import ProgrammeDoor
 from streaming.push.pushes import Pushes
 from streaming.roles import DAYS
 from streaming.terminal import OutputLost, tell
@@ -104,6 +106,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     describe(app)
     app.include_router(access_routes.router)
     app.include_router(routes.router)
+    app.include_router(action_routes.router)
     app.include_router(render_routes.router)
     app.include_router(whep.router)
     app.include_router(lyria_routes.router)
@@ -121,6 +124,14 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     @app.get("/score", include_in_schema=False, dependencies=[listeners])
     async def score() -> FileResponse:
         return FileResponse(str(web / "score.html"))
+
+    @app.get("/overlay/{station}", include_in_schema=False, dependencies=[listeners])
+    async def overlay(station: str) -> FileResponse:
+        return FileResponse(str(web / "overlay.html"))
+
+    @app.get("/dock/{station}", include_in_schema=False, dependencies=[listeners])
+    async def dock(station: str) -> FileResponse:
+        return FileResponse(str(web / "dock.html"))
 
     @app.get(
         "/healthz",
@@ -415,7 +426,7 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        async with conductor, OscDoor(conductor), Pushes(conductor):
+        async with conductor, OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor):
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config, is_secure=tls is not None, token=admin_token(app)))

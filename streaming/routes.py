@@ -74,8 +74,8 @@ def prefix_of(request: Request) -> str:
     return request.scope.get("root_path", "")
 
 
-def _limit(request: Request, count: int = 1) -> None:
-    """Raises `RateLimited`."""
+def limit(request: Request, count: int = 1) -> None:
+    """Count controls over HTTP, by the asker's address. Raises `RateLimited`."""
     limits: Limits = request.app.state.limits
     limits.take(request.client.host if request.client else "", time.monotonic(), count)
 
@@ -238,7 +238,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    _limit(request)
+    limit(request)
     changes = await read_asked(parse_changes, await read_json(request))
     before = station.name
     if "name" in changes.model_fields_set:
@@ -288,7 +288,9 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         stinger={"type": "stinger", "name": "reveal", "at": "beat"},
         theme={"type": "theme", "name": "hero", "at": "bar"},
         duck={"type": "duck", "gain_db": -9, "over": 0.2},
+        volume={"type": "volume", "gain_db": -6, "over": 1},
         end={"type": "end", "how": "cadence", "at": "phrase"},
+        countdown={"type": "countdown", "seconds": 300, "then": "go on"},
         transport={"type": "transport", "do": "pause"},
         state={"type": "state", "name": "combat"},
         parameter={"type": "parameter", "set": {"danger": 0.7}},
@@ -311,9 +313,9 @@ async def post_controls(request: Request, station_id: StationId) -> JSONResponse
     if isinstance(controls, list):
         if len(controls) > messages.MAX_CONTROLS:
             raise TooManyControls(len(controls), messages.MAX_CONTROLS)
-        _limit(request, len(controls))
+        limit(request, len(controls))
         return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
-    _limit(request)
+    limit(request)
     return JSONResponse(await conductor.control(station, await read_asked(parse_control, controls)))
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from engine import performance
+from engine.audio import BLOCK_SECONDS
 from engine.performance import Performance, StreamPosition, StreamReach
 from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
 from moods.mood import style_names
 from streaming.messages import (
     AskedBy,
     Beat,
+    Countdown,
     Effect,
     Layer,
     Marker,
@@ -93,6 +95,7 @@ def playing_message(played: Performance) -> Playing:
         heading=mood_message(played.heading()),
         position=_place(played.position()),
         pending=[_pending_message(each) for each in played.pending()],
+        volume_db=played.controller.volume_db,
     )
     now, heading = played.state(), played.controller.state_heading
     if heading is not None:
@@ -101,15 +104,25 @@ def playing_message(played: Performance) -> Playing:
             previous=None if now is None else now.previous,
             heading=heading.name,
         )
+    if (zero := played.zero) is not None:
+        remaining_s = zero.seconds - played.next_block * BLOCK_SECONDS
+        playing["countdown"] = Countdown(ends_at=_place(zero), remaining_s=remaining_s)
     if played.controller.values:
         playing["parameters"] = dict(played.controller.values)
+    if (asked := played.asked_by) is not None:
+        playing["asked_by"] = AskedBy(by=asked.by, what=asked.wish[:_MAX_WISH], at_frame=asked.frame)
     if (wandering := _wandering(played)) is not None:
         playing["autopilot"] = wandering
     if novelty := played.generator.novelty(played.slot):
         playing["novelty"] = cast(Novelty, dict(novelty))
-    if (asked := played.asked_by) is not None:
-        playing["asked_by"] = AskedBy(by=asked.by, what=asked.wish[:_MAX_WISH], at_frame=asked.frame)
     return playing
+
+
+def _pending_message(waits: performance.Waits) -> Pending:
+    pending = Pending(id=waits.id, type=waits.type, fields=_reached(waits.fields))
+    if waits.by is not None:
+        pending["by"] = waits.by
+    return pending
 
 
 def _wandering(played: Performance) -> Wandering | None:
@@ -127,13 +140,6 @@ def _wandering(played: Performance) -> Wandering | None:
         since=since,
         held_s={name: round(left_s, 1) for name, left_s in autopilot.held(played.music_frame).items()},
     )
-
-
-def _pending_message(waits: performance.Waits) -> Pending:
-    pending = Pending(id=waits.id, type=waits.type, fields=_reached(waits.fields))
-    if waits.by is not None:
-        pending["by"] = waits.by
-    return pending
 
 
 def mood_message(intent: Intent) -> Mood:
