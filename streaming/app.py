@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any, NoReturn
 
 import ifaddr
@@ -44,9 +44,11 @@ from streaming.errors import BadConfig, BadParameter, EngineFailed, PortUnavaila
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
-from streaming.middleware import HeadAsGet, UnderPrefix
+from streaming.middleware import HeadAsGet, UnderPrefix, WithRequestId
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
+from streaming.settings import strange_variables
+from streaming.supervision import STOPPING, notify, supervised
 from streaming.terminal import OutputLost, tell
 from streaming.tls import server_context
 from streaming.transports.osc import OscDoor
@@ -56,7 +58,7 @@ log = logging.getLogger(__name__)
 _GOODBYE_S = 2
 _EXPOSED_HEADERS = (
     *("Accept-Patch", "Accept-Post", "Accept-Ranges", "Allow", "Content-Range", "ETag", "Link", "Location"),
-    *("Retry-After", "Undersong-Began-Frame", "Undersong-Notes"),
+    *("Retry-After", "Undersong-Began-Frame", "Undersong-Notes", "X-Request-Id"),
 )
 _MAX_UNSENT_BYTES = 4 * 1024
 """What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""
@@ -146,6 +148,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     )
     app.add_middleware(HeadAsGet)
     app.add_middleware(UnderPrefix, public_url=config.public_url)
+    app.add_middleware(WithRequestId)
     app.openapi()  # else the first request would wait for FastAPI to read all routes, and everybody's sound with it
     return app
 
@@ -166,6 +169,7 @@ def _tell_refusal(asker: Request | WebSocket, status: int, code: str, detail: st
     method, client = asker.scope.get("method", "WS"), asker.client.host if asker.client else None
     facts = about(status=status, code=code, method=method, path=asker.url.path, client=client, detail=detail)
     log.log(logging.INFO if status < 500 else logging.WARNING, "request refused", extra=facts)
+    asker.app.state.conductor.metrics.refusals.labels(code).inc()
 
 
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
@@ -259,7 +263,10 @@ class _PromptSocket(WebSocketsSansIOProtocol):
 
 
 class Server(uvicorn.Server):
-    """Ends the music before it waits for connections: endless responses end by themselves then."""
+    """Ends the music before it waits for connections: endless responses end by themselves then.
+
+    From the first signal on nothing new is taken; another one cuts the goodbye short.
+    """
 
     def __init__(self, app: ASGIApp, conductor: Conductor, tls: ssl.SSLContext | None = None) -> None:
         config = uvicorn.Config(
@@ -281,7 +288,20 @@ class Server(uvicorn.Server):
             logging.getLogger("uvicorn.error").addFilter(is_told)
         self._conductor = conductor
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self.force_exit = True
+        end = self._conductor.hurry if self.should_exit else self._conductor.refuse
+        self._loop.call_soon_threadsafe(end)
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify(STOPPING)
+        await self._conductor.drain()
         await self._conductor.stop()
         await super().shutdown(sockets)
 
@@ -322,7 +342,8 @@ async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SS
             log.info("server started", extra=facts)
             began_s = time.monotonic()
             try:
-                await server.serve(sockets=[bound])
+                async with supervised():
+                    await server.serve(sockets=[bound])
             finally:
                 log.info("server ended", extra=about(seconds=round(time.monotonic() - began_s)))
 
@@ -364,6 +385,8 @@ def _interrupt(*_: object) -> NoReturn:
 def serve(config: Config) -> int:
     """Run the server until Ctrl-C or SIGTERM; answer the exit status: 1, and a line on stderr, if it cannot start."""
     open_journal(config.log_level, config.log_json)
+    for strange in strange_variables():
+        log.warning("a variable is left alone: %s", strange)
     prefer_to_others()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
