@@ -26,6 +26,7 @@ from moods.errors import BadControl, shown
 from moods.opening import Opening
 from moods.timeline import Timeline
 from streaming.config import Config
+from streaming.doors import Door
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
 from streaming.engines.wire import Applied, Faded
@@ -76,7 +77,9 @@ _GOODBYE_S = 4.0
 _MOST_BEAT_BLOCKS = 35
 """A beat that takes no longer is finished before the sound fades out …"""
 _FADE_BLOCKS = 30
-"""… over so long: with the second by which some hear it later, all is over within 2.5 s."""
+"""… over so long …"""
+_SILENT_BLOCKS = 7
+"""… and so much silence after it is sent along: streams are encoded several blocks at a time."""
 _CARRIERS_S = 1.0
 """How long peers may take to part."""
 
@@ -99,6 +102,8 @@ class Conductor:
         """By id."""
         self._ids: dict[str, str] = {}
         """By name, of the stations that have one, those that are being opened too."""
+        self.doors: list[Door] = []
+        """The connections to others that act on stations."""
         self._num_opening = 0
         self._num_kept_controls: dict[str, int] = {}
         """Of the stations that sleep: how many of their controls what is kept of them holds."""
@@ -193,8 +198,9 @@ class Conductor:
         except (ControlRefused, EngineUnavailable, FellAsleep, TimeoutError, UnknownStation):
             return None
         if faded is not None and station.first_tick is not None:
-            last_tick = station.first_tick + faded.next_block + _FADE_BLOCKS + station.lag_blocks
-            await self._unless_hurried(asyncio.sleep(time_of(last_tick + 1) - time.monotonic()))
+            last_block = faded.next_block + _FADE_BLOCKS + _SILENT_BLOCKS
+            last_s = time_of(station.first_tick + last_block - station.ahead_blocks)
+            await self._unless_hurried(asyncio.sleep(last_s - time.monotonic()))
         return faded
 
     async def _unless_hurried(
@@ -214,6 +220,7 @@ class Conductor:
         self.refuse()
         async with contextlib.AsyncExitStack() as steps:  # from the last to the first, whatever one of them raises
             steps.push_async_callback(asyncio.to_thread, self._filler_thread.shutdown)
+            steps.push_async_callback(asyncio.to_thread, self._feeds.encoder_threads.shutdown)
             steps.callback(self._engines.close)
             for link in self._links:
                 steps.push_async_callback(link.stop)
@@ -490,6 +497,8 @@ class Conductor:
         )
         if isinstance(control, Steer) and control.set.understood is not None:
             ack["understood"] = explained(control.set.understood)
+        if control.by is not None:
+            ack["by"] = control.by
         return ack
 
     def on_lost(self, station_id: str) -> None:
@@ -762,6 +771,8 @@ class Conductor:
     def _measure(self) -> None:
         ready = [link for link in self._links if link.is_ready]
         self.metrics.engines.set(len(ready))
+        shares = (station.repeated_share for station in self.stations.values())
+        self.metrics.repeated_share.set(max(shares, default=0.0))
         self.metrics.engine_load.set(sum(link.load for link in ready) / max(1, len(ready)))
         for link in self._links:
             self.metrics.each_engine_load.labels(link.name).set(link.load if link.is_ready else 0.0)
