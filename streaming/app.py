@@ -38,6 +38,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from moods.errors import MoodsError, shown
 from streaming import messages, render_routes, routes, whep
+from streaming.chat import routes as chat_routes
+from streaming.chat.chats import Chats
 from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import BadConfig, BadParameter, EngineFailed, PortUnavailable, StreamingError
@@ -74,18 +76,20 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         if conductor is not None:
             yield
             return
-        async with Conductor(config) as own:
-            app.state.conductor = own
+        async with Conductor(config) as own, Chats(own) as chats:
+            app.state.conductor, app.state.chats = own, chats
             yield
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, root_path_in_servers=False)
     app.state.conductor = conductor
+    app.state.chats = None if conductor is None else Chats(conductor)
     app.state.limits = Limits(config.controls_per_s)
     describe(app)
     app.include_router(routes.router)
     app.include_router(render_routes.router)
     app.include_router(whep.router)
     app.include_router(lyria_routes.router)
+    app.include_router(chat_routes.router)
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
     client = resources.files("streaming") / "client"
@@ -312,7 +316,7 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        async with conductor, OscDoor(conductor):
+        async with conductor, OscDoor(conductor), app.state.chats:
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config.public_url, is_secure=tls is not None))
