@@ -10,17 +10,18 @@ import io
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from moods.errors import BadControl
 from moods.fields import parse_part
 from streaming import messages
+from streaming.access import Role, allowed
+from streaming.chat import room
 from streaming.chat.asked import ChatMessage, RequestDecision
 from streaming.chat.chats import Chats
 from streaming.chat.desk import Desk
 from streaming.chat.requests import UnknownRequest
-from streaming.chat.room import Message, Role
 from streaming.errors import RateLimited, UnknownStation
 from streaming.openapi import BAD_BODY, answer, body, refusals
 from streaming.reading import read_json
@@ -43,6 +44,7 @@ def _desk(request: Request, station_id: str) -> Desk:
 
 @router.post(
     "/v1/stations/{station_id}/chat",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["chat"],
     operation_id="postChatMessage",
     response_model=messages.ChatAnswer,
@@ -58,7 +60,7 @@ async def post_message(request: Request, station_id: StationId) -> JSONResponse:
     desk = _desk(request, station_id)
     _chats(request).check_rate()
     asked = parse_part(ChatMessage, await read_json(request), "message")
-    message = Message(asked.id or asked.user.casefold(), asked.user, Role[asked.role], asked.text)
+    message = room.Message(asked.id or asked.user.casefold(), asked.user, room.Role[asked.role], asked.text)
     heard = await desk.hear(asked.room, message)
     decision, reply = heard if heard is not None else (None, None)
     return JSONResponse(messages.ChatAnswer(decision=decision, reply=reply))
@@ -66,6 +68,7 @@ async def post_message(request: Request, station_id: StationId) -> JSONResponse:
 
 @router.get(
     "/v1/stations/{station_id}/chat",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["chat"],
     operation_id="listChatDecisions",
     response_model=messages.ChatDecisions,
@@ -99,6 +102,7 @@ def _csv(decisions: Iterable[messages.ChatDecision]) -> str:
 
 @router.get(
     "/v1/stations/{station_id}/votes",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["chat"],
     operation_id="listVotes",
     response_model=messages.Votes,
@@ -112,6 +116,7 @@ async def get_votes(request: Request, station_id: StationId) -> JSONResponse:
 
 @router.get(
     "/v1/stations/{station_id}/requests",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["chat"],
     operation_id="listRequests",
     response_model=messages.ChatRequests,
@@ -124,6 +129,7 @@ async def get_requests(request: Request, station_id: StationId) -> JSONResponse:
 
 @router.post(
     "/v1/stations/{station_id}/requests/{n}",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["chat"],
     operation_id="decideRequest",
     response_model=messages.ChatDecision,
