@@ -192,6 +192,7 @@ def test_a_name_is_freed_of_what_only_deceives_the_eye(asked: str, read: str) ->
         ({"type": "state", "name": "combat"}, "combat"),
         ({"type": "section", "do": "next"}, "section"),
         ({"type": "duck", "gain_db": -9}, None),
+        ({"type": "volume", "gain_db": -9}, None),
         ({"type": "transport", "do": "pause"}, None),
         ({"type": "panic"}, None),
     ],
