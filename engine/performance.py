@@ -426,9 +426,11 @@ class Performance:
             self.generator.revise(self.slot, changed_since)
 
     def _restart(self) -> None:
-        """The same opening and seed again, from the next block on."""
+        """The same opening and seed again, from the next block on; the level is no part of the music, and stays."""
         self.generator.close(self.slot)
+        volume_db = self.controller.volume_db
         self.controller = Controller(self._opening, self.controller.seed, **_limits_of(self.generator))
+        self.controller.keep_volume(volume_db)
         self.generator.open(self.slot, self.controller)
         state = self._state
         state.silent_frames = state.counted_frames = state.next_block * BLOCK_FRAMES

@@ -32,6 +32,8 @@ from moods.glide import Span
 from moods.names import nearest
 
 DUCK_GAIN_DB = (-120.0, 0.0)
+VOLUME_DB = (-60.0, 6.0)
+VOLUME_STEP_DB = (-24.0, 24.0)
 SLOW_RATE = (0.25, 1.0)
 COUNTDOWN_S = (1, 3600)
 RING_S = (0, 8)
@@ -274,6 +276,38 @@ class Duck(_Control):
         return None
 
 
+def _gain_or_step(schema: dict[str, Any]) -> None:
+    _type_is_required(schema)
+    schema["oneOf"] = [{"required": [name], "properties": {name: {"type": "number"}}} for name in ("gain_db", "by_db")]
+
+
+class Volume(_Control):
+    """Set the station's lasting level, beside which `duck` comes and goes; of `gain_db` and `by_db` one is needed."""
+
+    model_config = ConfigDict(json_schema_extra=_gain_or_step)
+
+    type: Literal["volume"] = "volume"
+    gain_db: Annotated[float, Number("gain_db", *VOLUME_DB)] | None = Field(default=None, examples=[-6])
+    """0 is the level at which the station was opened."""
+    by_db: Annotated[float, Number("by_db", *VOLUME_STEP_DB)] | None = None
+    """So much more or less than what the level is or is on its way to, as far as `gain_db` goes."""
+    over: Over = 0.2
+    """How long the change takes."""
+    at: At = "now"
+    """Where it begins."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Volume:
+        if (self.gain_db is None) == (self.by_db is None):
+            how_many = "gain_db is missing, and so is by_db" if self.gain_db is None else "gain_db and by_db are given"
+            raise BadControl(f"{how_many}; expected one of them")
+        return self
+
+    @property
+    def span(self) -> Span:
+        return read_over(0.2 if self.over is None else self.over)
+
+
 def _target_or_id(schema: dict[str, Any]) -> None:
     _type_is_required(schema)
     schema["anyOf"] = [
@@ -395,15 +429,30 @@ class Parameter(_AtOnce):
 
 
 Control = Annotated[
-    Steer | State | Parameter | Section | End | Countdown | Transport | Panic | Duck | Cancel | Hit | Stinger | Theme,
+    Steer
+    | State
+    | Parameter
+    | Section
+    | End
+    | Countdown
+    | Transport
+    | Panic
+    | Duck
+    | Volume
+    | Cancel
+    | Hit
+    | Stinger
+    | Theme,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
     "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
-    "panic": Panic, "duck": Duck, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
+    "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
     "countdown": Countdown,
 }  # fmt: skip
+
+CONTROL_TYPES = tuple(_MODELS)
 
 
 def parse_control(obj: object) -> Control:

@@ -206,13 +206,13 @@ class Controller:
         """What is heard at `frame`: colour as it is there, the notes' side as of that moment."""
         at = self._course.moment(frame)
         track, lent = self._course.tracks, self._lent(at)
-        slow = track["slow"].value(at)
+        slow, level_db = track["slow"].value(at), track["duck"].value(at) + track["volume"].value(at)
         colour = _Colour(
             valence=track["colour.valence"].value(at),
             energy=track["colour.energy"].value(at),
             brightness=track["brightness"].value(at) * slow,
             layer_gains_db=tuple([fader_db(track[name].value(at)) for name in LAYER_TRACKS]),
-            gain_db=max(MUTE_DB, track["duck"].value(at) + lent.gain_db + (slow - 1) * _SLOW_GAIN_DB),
+            gain_db=max(MUTE_DB, level_db + lent.gain_db + (slow - 1) * _SLOW_GAIN_DB),
             voice_room=track["voice"].value(at),
             texts=track["mood.texts"].value(at),
         )
@@ -327,6 +327,16 @@ class Controller:
     def values(self) -> dict[str, float]:
         """The parameters that have a value, as they are now."""
         return self._driving.values
+
+    @property
+    def volume_db(self) -> float:
+        """The lasting level that was asked for: what it is, or is on its way to."""
+        volume_db: float = self._course.tracks["volume"].final()
+        return volume_db
+
+    def keep_volume(self, volume_db: float) -> None:
+        """Begin at a lasting level, before anything is asked or read."""
+        self._course.tracks["volume"].base = volume_db
 
     def state(self, beat: int) -> Entrance | None:
         """The state that `beat` (from 0) is in."""

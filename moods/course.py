@@ -30,6 +30,7 @@ COLOUR_TRACKS = frozenset(
         "mood.brightness",
         "mood.texts",
         "duck",
+        "volume",
         "voice",
         "slow",
         *LAYER_TRACKS,
@@ -105,8 +106,8 @@ class Course:
             tracks[name] = track(None, mood.value)
         tracks |= {"bpm": track(None), "mood.bpm": track(point.bpm), "mood.texts": track((), mix=crossfade)}
         key = None if point.key is None else (point.key.tonic, point.key.scale)
-        tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0), "voice": track(0.0)}
-        tracks |= {"rate": track(1.0), "slow": track(1.0)}
+        tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0), "volume": track(0.0)}
+        tracks |= {"voice": track(0.0), "rate": track(1.0), "slow": track(1.0)}
         tracks |= {name: track(1.0) for name in LAYER_TRACKS} | {name: track(0.0) for name in MUTE_TRACKS}
         return tracks
 

@@ -122,6 +122,7 @@ class Conductor:
         self._is_ending = True
         async with contextlib.AsyncExitStack() as steps:  # from the last to the first, whatever one of them raises
             steps.push_async_callback(asyncio.to_thread, self._filler_thread.shutdown)
+            steps.push_async_callback(asyncio.to_thread, self._feeds.encoder_threads.shutdown)
             steps.callback(self._engines.close)
             for link in self._links:
                 steps.push_async_callback(link.stop)

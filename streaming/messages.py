@@ -23,9 +23,10 @@ from moods.opening import Changes, Copying, Opening
 from moods.prompt import Prompt
 from moods.timeline import Timeline
 from streaming.jobs.asked import RenderRequest
+from streaming.roles import ROLES, TokenRequest
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
-STREAM_KINDS = ("ogg", "mp3", "wav")
+STREAM_KINDS = ("ogg", "mp3", "aac", "wav")
 
 MAX_CONTROLS = 100
 """The longest list of controls that is taken at once."""
@@ -179,7 +180,11 @@ class Links(TypedDict):
     whep: str
     ogg: str
     mp3: str
+    aac: str
     wav: str
+    m3u: str
+    """A playlist for media players, of the mp3."""
+    pls: str
 
 
 @_exact
@@ -284,6 +289,7 @@ class Playing(TypedDict):
     heading: Mood
     position: Place
     pending: list[Pending]
+    volume_db: float
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
     countdown: NotRequired[Countdown]
@@ -311,8 +317,13 @@ class StationState(TypedDict):
     """What will sound in 8 s if nothing more is asked."""
     position: Place
     """Where the sound that leaves the server now is."""
+    still_from: NotRequired[Annotated[int, Field(ge=0)]]
+    """While it is paused or over: the frame from which it is. What was told for that frame or later comes later, if at
+    all, and is told anew."""
     pending: list[Pending]
     """What was asked for and is still to come, the soonest first."""
+    volume_db: float
+    """The lasting level that a `volume` has asked for, -60 … 6; where it glides, the one that it is on its way to."""
     listeners: Annotated[int, Field(ge=0)]
     level: Level
     health: StationHealth
@@ -580,7 +591,8 @@ class TakeLine(TypedDict):
     `frame`: before which it was applied."""
 
     type: Literal[
-        "steer", "state", "parameter", "section", "end", "countdown", "transport", "panic", "duck", "cancel", "hit",
+        "steer", "state", "parameter", "section", "end", "countdown", "transport", "panic", "duck", "volume", "cancel",
+        "hit",
         "stinger", "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
@@ -788,6 +800,30 @@ class Readiness(TypedDict):
     ready: bool
 
 
+@_exact
+class Token(TypedDict):
+    """What a token gives."""
+
+    role: Annotated[str, OneOf(ROLES)]
+    """listen hears, control steers as well, admin may do all."""
+    station: str | None
+    """The only station that it is for; null: all."""
+    id: str | None
+    """By which it can be taken back; null where none was needed."""
+    expires: str | None
+    """RFC 3339, UTC; null: not at all."""
+    note: str
+
+
+@_exact
+class NewToken(Token):
+    """A token that was made."""
+
+    token: str
+    links: dict[str, str]
+    """Addresses with it, by what they lead to."""
+
+
 @with_config(_RULES | ConfigDict(extra="allow", json_schema_extra={"examples": [_A_PROBLEM]}))
 class Problem(TypedDict):
     """What went wrong, by RFC 9457; further members may come."""
@@ -822,13 +858,16 @@ GROUPS: dict[str, dict[str, Any]] = {
         "Copying": Copying,
         "Changes": Changes,
     }
-    | {"RenderRequest": RenderRequest, "Timeline": Timeline},
+    | {"RenderRequest": RenderRequest, "Timeline": Timeline, "TokenRequest": TokenRequest},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
     "sent over an audio WebSocket": {"AudioHeader": AudioHeader, "Dropped": Dropped},
     "lines of a take": {"TakeOpening": TakeOpening, "TakeLine": TakeLine},
     "answers over HTTP": {
         each.__name__: each
-        for each in (Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs, Alive, Readiness, Problem)
+        for each in (
+            *(Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs),
+            *(Token, NewToken, Alive, Readiness, Problem),
+        )
     },
 }
 """The messages by who sends them, each under its public name."""

@@ -7,6 +7,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _STEP_BUCKETS_MS = (1, 2, 4, 6, 8, 10, 15, 20, 30, 50, 100, 250, 1000)
+_PUSH_BUCKETS_MS = (0.5, 1, 2, 4, 6, 8, 10, 15, 20, 30, 50, 100)
 _RENDER_BUCKETS_S = (1, 2, 5, 10, 20, 60, 180, 600, 1800)
 _LATENCY_BUCKETS_MS = (10, 20, 30, 40, 50, 60, 80, 100, 150, 250, 500, 1000)
 
@@ -26,6 +27,9 @@ class Metrics:
         self.each_engine_load = gauge(
             "undersong_each_engine_load", "Share of time this engine makes blocks, 0 to 1", ["engine"]
         )
+        self.refusals = counter(
+            "undersong_refusals", "Requests and sockets that were refused, by the problem's code", ["code"]
+        )
         self.underruns = counter("undersong_underruns", "Blocks that were not there in time for a listener")
         self.late_blocks = counter("undersong_late_blocks", "Blocks the engine finished after they were due")
         self.composer_resets = counter(
@@ -33,9 +37,17 @@ class Metrics:
         )
         self.generator_events = counter("undersong_generator_events", "What generators count of themselves", ["name"])
         self.filler_seconds = counter("undersong_filler_seconds", "Sound the filler made, seconds")
+        self.encoding_seconds = counter(
+            "undersong_encoding_seconds", "Time that encoders of endless streams took, seconds", ["kind"]
+        )
         self.dropped_chunks = counter("undersong_dropped_chunks", "20 ms lost by listeners that read too slowly")
         self.engine_restarts = counter("undersong_engine_restarts", "Times an engine process was started again")
         self.step_ms = histogram("undersong_step_milliseconds", "Making one batch of blocks", buckets=_STEP_BUCKETS_MS)
+        self.push_ms = histogram(
+            "undersong_push_milliseconds",
+            "From a tick until the last of its WebRTC listeners was sent to",
+            buckets=_PUSH_BUCKETS_MS,
+        )
         self.control_latency_ms = histogram(
             "undersong_control_latency_milliseconds",
             "From the arrival of a control to the first packet it can change",

@@ -110,7 +110,7 @@ ACTS: dict[int, list[Act]] = {
         parse_control({"type": "transport", "do": "slow", "rate": 0.5, "over": "1 beat"}),
     ],
     9: [PAUSE],
-    13: [PLAY, parse_control({"type": "duck", "gain_db": -12})],
+    13: [PLAY, *map(parse_control, ({"type": "duck", "gain_db": -12}, {"type": "volume", "by_db": -3}))],
     20: [Skip(5)],
     28: [Rest()],
     30: [RESTART],
@@ -143,6 +143,14 @@ def test_company_changes_nothing(make: Callable[[int], Generator]) -> None:
         performance.replay([Entry(0, 9 + index, PAUSE), Entry(1, 14 + 2 * index, PLAY)])
     together = [step(generator, many[::-1])[-1].pcm for _ in range(30)]
     assert np.array_equal(np.concatenate(together), alone)
+
+
+def test_the_volume_outlasts_a_restart_and_what_it_ends() -> None:
+    performance = begin(Sines(1))
+    before = performance.controller
+    play_log(performance, {5: [parse_control({"type": "volume", "gain_db": -20, "over": 0}), RESTART]}, 20)
+    assert performance.controller is not before
+    assert performance.controller.intent(0).gain_db == performance.controller.volume_db == -20
 
 
 def test_a_rest_outlasts_what_is_asked_meanwhile() -> None:

@@ -73,6 +73,8 @@ export interface Status {
   seed: number;
   state: "playing" | "paused" | "ended" | "asleep" | "closed";
   position: Place;
+  /** While it is paused or over: since which frame. */
+  still_from?: number;
   mood: Record<string, unknown>;
   heading: Record<string, unknown>;
   /** Whose wish the music follows: texts of anybody's, to be shown as text alone. */
@@ -189,6 +191,7 @@ export class Refusal extends Error {
 export class Undersong {
   constructor(options?: {
     server?: string;
+    token?: string | null;
     transport?: "auto" | "webrtc" | "websocket";
     buffer_ms?: number;
     pausesWhenHidden?: boolean;

@@ -92,6 +92,7 @@ def playing_message(played: Performance) -> Playing:
         heading=mood_message(played.heading()),
         position=_place(played.position()),
         pending=[_pending_message(each) for each in played.pending()],
+        volume_db=played.controller.volume_db,
     )
     now, heading = played.state(), played.controller.state_heading
     if heading is not None:
