@@ -75,7 +75,7 @@ class Hand:
 
     def _hearing_of(self, station: Station) -> Hearing:
         if self._hearing is None or self._hearing[0] is not station:
-            self._hearing = station, Hearing(self._conductor, station, self._note_refusal)
+            self._hearing = station, Hearing(self._conductor, station, self._note_refusal, may_steer=True)
         return self._hearing[1]
 
     def _note_refusal(self, answer: Answer) -> None:
