@@ -182,6 +182,15 @@ class Section(_Control):
         return self
 
 
+class SkipPiece(_Control):
+    """Let another piece begin in the same mood: other tunes and chords, the form from its beginning, another band, and,
+    where none is fixed, a neighbouring key and another tempo. A fill leads there."""
+
+    type: Literal["skip"] = "skip"
+    at: At = "bar"
+    """Where."""
+
+
 def _place_asked(at: At) -> object:
     return at if isinstance(at, str) else at.asked()
 
@@ -433,6 +442,7 @@ Control = Annotated[
     | State
     | Parameter
     | Section
+    | SkipPiece
     | End
     | Countdown
     | Transport
@@ -447,9 +457,9 @@ Control = Annotated[
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
-    "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
-    "countdown": Countdown,
+    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "skip": SkipPiece, "end": End,
+    "transport": Transport, "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel, "hit": Hit,
+    "stinger": Stinger, "theme": Theme, "countdown": Countdown,
 }  # fmt: skip
 
 CONTROL_TYPES = tuple(_MODELS)

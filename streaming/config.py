@@ -27,6 +27,7 @@ from pydantic import (
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
+from moods.autopilot import Autopilot
 from moods.errors import MoodsError, shown
 from moods.fields import MoodFields, parse
 from moods.names import nearest
@@ -452,6 +453,9 @@ class Config(_Settings):
     """Melodies for these states and the `theme` control."""
     stingers: dict[str, Any] = {}
     """Stingers beside those that every station has."""
+    autopilot: dict[str, Any] = {}
+    """The autopilot of a station that is opened without saying anything of one, as POST /v1/stations takes it; by
+    default none. See docs/autopilot.md."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
@@ -584,6 +588,7 @@ class Config(_Settings):
     def _states_agree(self) -> Config:
         try:
             parse(StateTables, self._tables)
+            parse(Autopilot, self.autopilot)
         except MoodsError as error:
             raise BadConfig(str(error)) from None
         return self
@@ -594,12 +599,15 @@ class Config(_Settings):
         return {name: value for name in StateTables.model_fields if (value := getattr(self, name))}
 
     def furnished(self, asked: object) -> object:
-        """The body that opens a station, with the states of the settings where it has none of its own."""
-        own = {*StateTables.model_fields, "timeline"}
-        if not isinstance(asked, Mapping) or own & asked.keys():
+        """The body that opens a station, with the states and the autopilot of the settings where it says none."""
+        if not isinstance(asked, Mapping) or "timeline" in asked:
             return asked
+        autopilot = {"autopilot": self.autopilot} if self.autopilot else {}
+        if StateTables.model_fields.keys() & asked.keys():
+            return autopilot | {**asked}
         has_mood = bool(MoodFields.model_fields.keys() & asked.keys())
-        return {name: value for name, value in self._tables.items() if name != "initial" or not has_mood} | {**asked}
+        tables = {name: value for name, value in self._tables.items() if name != "initial" or not has_mood}
+        return autopilot | tables | {**asked}
 
     @model_validator(mode="after")
     def _engines_have_work(self) -> Config:

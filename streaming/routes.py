@@ -295,6 +295,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         state={"type": "state", "name": "combat"},
         parameter={"type": "parameter", "set": {"danger": 0.7}},
         section={"type": "section", "do": "go", "to": "B", "at": "bar"},
+        skip={"type": "skip", "at": "bar"},
         slow_motion={"type": "transport", "do": "slow", "rate": 0.5, "over": 0.5},
         cancel={"type": "cancel", "target": "c1", "id": "c2"},
         panic={"type": "panic"},

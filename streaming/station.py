@@ -372,6 +372,12 @@ class Station:
         bar, beat_of_bar = divmod(beat, BEATS_PER_BAR)
         return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=bar + 1, beat=beat_of_bar + 1, bpm=at["bpm"])
 
+    @property
+    def repeated_share(self) -> float:
+        """How much of its last hour was heard again, 0 … 1; 0 where that is not known, or it sleeps."""
+        novelty = None if self.is_asleep else self._playing.get("novelty")
+        return 0.0 if novelty is None else novelty["repeated_share_last_hour"]
+
     def playing(self) -> Playing:
         """How it plays now."""
         return {**self._playing, "position": self.position()}
@@ -418,6 +424,10 @@ class Station:
                 state["countdown"] = Countdown(ends_at=ends_at, remaining_s=frames_left / SAMPLE_RATE)
         if "asked_by" in playing:
             state["asked_by"] = playing["asked_by"]
+        if "autopilot" in playing:
+            state["autopilot"] = playing["autopilot"]
+        if "novelty" in playing:
+            state["novelty"] = playing["novelty"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:

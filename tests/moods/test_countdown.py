@@ -23,7 +23,7 @@ def test_a_last_chord_has_rung_when_it_is_over(mood: str, seconds: float) -> Non
     controller = opened(mood=mood)
     applied = send(controller, 3 * SECOND, type="countdown", seconds=seconds)
     zero = round((3 + seconds) * SECOND)
-    controller.lay_ending(zero - 7 * SECOND)
+    controller.advance(zero - 7 * SECOND)
     assert controller.zero_frame == controller.end_frame == applied.fields["ending"].arrive.frame == zero
     struck = controller.frame_of_beat(last_beat(controller, controller.beat_at(3 * SECOND)))
     assert 1.5 * SECOND <= zero - struck < 8 * SECOND
@@ -99,7 +99,7 @@ def test_a_later_one_takes_its_place_until_its_ending_has_begun() -> None:
     send(controller, 0, type="countdown", seconds=30, id="a")
     assert send(controller, SECOND, type="countdown", seconds=90, id="b").replaces == ("a",)
     assert controller.end_frame == 91 * SECOND
-    controller.lay_ending(50 * SECOND)
+    controller.advance(50 * SECOND)
     with pytest.raises(BadControl, match="countdown comes too late"):
         send(controller, 90 * SECOND, type="countdown", seconds=90)
     with pytest.raises(OutOfRange, match="seconds is 0.*1 … 3600"):
@@ -124,7 +124,7 @@ def test_one_that_is_far_off_is_worked_out_when_it_is_near_and_not_before() -> N
         told = send(each, 0, type="countdown", seconds=3600, id="c").fields["ending"].arrive
         assert told.seconds == 3600 and told.bar == 1801
         steer(each, SECOND, bpm=90)
-    assert controller.lay_ending(3539 * SECOND) is None
-    assert controller.lay_ending(3540 * SECOND) == later.lay_ending(3550 * SECOND) is not None
+    assert controller.advance(3539 * SECOND) is None
+    assert controller.advance(3540 * SECOND) == later.advance(3550 * SECOND) is not None
     assert last_beat(controller, 5000) == last_beat(later, 5000)
-    assert controller.lay_ending(3541 * SECOND) is None
+    assert controller.advance(3541 * SECOND) is None
