@@ -531,7 +531,7 @@ class Performance:
         return self.is_sounding and not self._state.made
 
     def _plan_ahead(self) -> None:
-        """Let the course plan what it asks for by itself."""
+        """Let the music plan what it asks for by itself."""
         if (changed_since := self.controller.advance(self._made_frame)) is not None:
             self.generator.revise(self.slot, changed_since)
 

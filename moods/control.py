@@ -458,8 +458,8 @@ Control = Annotated[
 
 _MODELS: dict[str, type[BaseModel]] = {
     "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "skip": SkipPiece, "end": End,
-    "transport": Transport, "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel, "hit": Hit,
-    "stinger": Stinger, "theme": Theme, "countdown": Countdown,
+    "countdown": Countdown, "transport": Transport, "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel,
+    "hit": Hit, "stinger": Stinger, "theme": Theme,
 }  # fmt: skip
 
 CONTROL_TYPES = tuple(_MODELS)

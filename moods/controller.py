@@ -308,12 +308,14 @@ class Controller:
 
         Answer the music frame from which on notes may be composed otherwise; None: all are as before.
         """
-        change = self._ending.hasten(num_frames, self._edge(frame))
-        self.revision += 1
-        return None if change is None or change.first_beat is None else self.frame_of_beat(change.first_beat)
+        return self._ended_otherwise(self._ending.hasten(num_frames, self._edge(frame)))
 
     def _edge(self, frame: int) -> Edge:
         return Edge(frame, self._course.clock.first_beat_from(frame + self._lead_frames), self._num_asked)
+
+    def _ended_otherwise(self, change: Change | None) -> int | None:
+        self.revision += 1
+        return None if change is None or change.first_beat is None else self.frame_of_beat(change.first_beat)
 
     def halt_before(self, frame: int) -> str | None:
         """The pause or restart whose place lies before `frame`; it is to be done, and waits no longer."""
@@ -479,24 +481,24 @@ class Controller:
         return self._applied(control, frame, changes, is_idle)
 
     def advance(self, frame: int) -> int | None:
-        """Have planned what nobody asks for now: where the autopilot goes, and an ending that has come near; `frame` is
-        the first music frame not yet made.
+        """Let the ending of a countdown and the autopilot plan what is to come; `frame` is the first not yet made.
 
-        To be called before each step, wherever the music is made, so that it plans at the same frames again. Returns
-        the frame from which on notes may be composed otherwise, ahead of what has been; None: all are as before.
+        To be called before each step, wherever the music is made: what is planned does not depend on their size.
+        Returns the frame from which on notes may be composed otherwise, of all that lie ahead; None: none.
         """
-        is_near = frame >= self._ending.open_frame
-        if self._drift.settings is None and not is_near:
+        return least((self._lay_ending(frame), self._drift_on(frame)))
+
+    def _lay_ending(self, frame: int) -> int | None:
+        if frame < self._ending.open_frame:
             return None
-        edge = self._edge(frame)
-        is_due = self._drift.settings is not None and self._drift.is_due(edge.beat)
-        if not (is_near or is_due):
+        return self._ended_otherwise(self._ending.lay(self._edge(frame)))
+
+    def _drift_on(self, frame: int) -> int | None:
+        if self._drift.settings is None or not self._drift.is_due((edge := self._edge(frame)).beat):
             return None
-        changes = [self._ending.lay(edge)] if is_near else []
-        if is_due:
-            changes += [self._drift.plan(edge), *(part.replan(edge) for part in self._parts)]
-            self._num_asked += 1
+        changes = [self._drift.plan(edge), *(part.replan(edge) for part in self._parts)]
         self.revision += 1
+        self._num_asked += 1
         first = least(change.first_beat for change in changes if change is not None)
         return None if first is None else self.frame_of_beat(first)
 

@@ -254,34 +254,6 @@ class AskedBy(TypedDict):
 
 
 @_exact
-class Countdown(TypedDict):
-    """A countdown that runs."""
-
-    ends_at: Place
-    """Where it reaches 0:00."""
-    remaining_s: Annotated[float, Field(ge=0)]
-    """Until then, from the sound that leaves the server now."""
-
-
-@_exact
-class ProgrammeTurn(TypedDict):
-    """What the programme asks for at a time of day."""
-
-    begins: str
-    """RFC 3339, in the time zone of the programme."""
-    asks: dict[str, JsonValue]
-    """Mood fields and controls, as in the settings."""
-
-
-@_exact
-class Programme(TypedDict):
-    """Of a station that has one: `now` is on, whatever was steered since."""
-
-    now: NotRequired[ProgrammeTurn]
-    next: NotRequired[ProgrammeTurn]
-
-
-@_exact
 class Novelty(TypedDict):
     """How much of the last hour was heard again; tunes that return within their piece do not count."""
 
@@ -309,6 +281,34 @@ class Wandering(TypedDict):
     """Where it set out for that; it may lie ahead."""
     held_s: dict[str, Annotated[float, Field(ge=0)]]
     """The fields that it leaves alone, and for how many seconds."""
+
+
+@_exact
+class Countdown(TypedDict):
+    """A countdown that runs."""
+
+    ends_at: Place
+    """Where it reaches 0:00."""
+    remaining_s: Annotated[float, Field(ge=0)]
+    """Until then, from the sound that leaves the server now."""
+
+
+@_exact
+class ProgrammeTurn(TypedDict):
+    """What the programme asks for at a time of day."""
+
+    begins: str
+    """RFC 3339, in the time zone of the programme."""
+    asks: dict[str, JsonValue]
+    """Mood fields and controls, as in the settings."""
+
+
+@_exact
+class Programme(TypedDict):
+    """Of a station that has one: `now` is on, whatever was steered since."""
+
+    now: NotRequired[ProgrammeTurn]
+    next: NotRequired[ProgrammeTurn]
 
 
 class Playing(TypedDict):
@@ -369,12 +369,12 @@ class StationState(TypedDict):
     """While one runs: the music ends at its 0:00."""
     asked_by: NotRequired[AskedBy]
     """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
-    programme: NotRequired[Programme]
-    """What is on by the time of day, and what comes next."""
     autopilot: NotRequired[Wandering]
     """Where it has one."""
     novelty: NotRequired[Novelty]
     """How much it repeats itself, where its generator knows."""
+    programme: NotRequired[Programme]
+    """What is on by the time of day, and what comes next."""
 
 
 @_exact
@@ -628,8 +628,7 @@ class TakeLine(TypedDict):
 
     type: Literal[
         "steer", "state", "parameter", "section", "end", "countdown", "transport", "panic", "duck", "volume", "cancel",
-        "hit",
-        "stinger", "theme", "skip", "rest", "resume",
+        "hit", "stinger", "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
 
@@ -836,6 +835,29 @@ class Readiness(TypedDict):
     ready: bool
 
 
+DoorWord = Literal["starting", "connected", "waiting", "refused", "ended"]
+
+
+@_exact
+class Connection(TypedDict):
+    """How a connection of the server's to others fares: a chat, OBS, a stream that is sent elsewhere."""
+
+    name: str
+    state: DoorWord
+    """waiting: it failed, and is tried again; refused: it failed in a way that somebody has to mend."""
+    since: str
+    """RFC 3339, UTC."""
+    error: str | None
+    """The last one, however long ago; null where none has been."""
+
+
+@_exact
+class Connections(TypedDict):
+    """How the server's connections to others fare."""
+
+    doors: list[Connection]
+
+
 @_exact
 class Token(TypedDict):
     """What a token gives."""
@@ -902,7 +924,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         each.__name__: each
         for each in (
             *(Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs),
-            *(Token, NewToken, Alive, Readiness, Problem),
+            *(Token, NewToken, Connection, Connections, Alive, Readiness, Problem),
         )
     },
 }
