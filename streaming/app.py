@@ -425,12 +425,13 @@ def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, t
     address = ipaddress.ip_address(host.partition("%")[0])
     here = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else host
     lines = [f"Undersong plays at {_url(here, port, is_secure)} (Ctrl-C ends it)"]
-    if not address.is_loopback and (elsewhere := [_url(each, port, is_secure) for each in _addresses(address)]):
+    elsewhere = [] if address.is_loopback else [_url(each, port, is_secure) for each in _addresses(address)]
+    if elsewhere:
         lines.append(f"From a phone or another machine in this network: {', '.join(elsewhere)}")
     if config.public_url:
         lines.append(f"Clients are told to find it at {config.public_url}/")
     if token:
-        base = f"{config.public_url}/" if config.public_url else _url(here, port, is_secure)
+        base = f"{config.public_url}/" if config.public_url else [*elsewhere, _url(here, port, is_secure)][0]
         link = f"{base}?token={token}"
         lines.append(f"Nobody can listen or steer without a token; for {DAYS:g} days this link lets you in: {link}")
     elif not config.is_for_this_machine:
