@@ -51,7 +51,7 @@ from streaming.errors import (
     TooManyConnections,
     Unauthorized,
 )
-from streaming.guards import KnownHosts, SafeHeaders, TokenToCookie
+from streaming.guards import EndsWithToken, KnownHosts, SafeHeaders, TokenToCookie
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
@@ -177,6 +177,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         allow_private_network=True,
         expose_headers=_EXPOSED_HEADERS,
     )
+    app.add_middleware(EndsWithToken, access=access)
     app.add_middleware(HeadAsGet)
     app.add_middleware(TokenToCookie, access=access)
     app.add_middleware(UnderPrefix, public_url=config.public_url)
