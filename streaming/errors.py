@@ -2,6 +2,7 @@
 
 StreamingError
 ├── UnknownStation, UnknownSession           404
+├── UnknownAction                            404: an action link that does nothing
 ├── TooManyStations, TooManySessions         503, with the seconds after which to try again
 ├── NoWebRtcNetwork                          501: no network interface that WebRTC uses
 ├── EngineUnavailable                        503: the engine restarts or has no time left
@@ -46,7 +47,7 @@ StreamingError
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -82,6 +83,15 @@ class UnknownSession(StreamingError):
 
     def __init__(self, session: str) -> None:
         super().__init__(f"there is no session {shown(session)}; it may have ended", field="session", value=session)
+
+
+class UnknownAction(StreamingError):
+    code, status, title = "unknown_action", 404, "No such action"
+
+    def __init__(self, action: str, known: Sequence[str]) -> None:
+        near = nearest(action, known, 1)
+        way_out = f"expected one of {', '.join(known)}{f'; nearest: {near[0]}' if near else ''}"
+        super().__init__(f"there is no action {shown(action)}; {way_out}", field="action", value=action, nearest=near)
 
 
 class TooManyStations(StreamingError):

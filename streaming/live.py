@@ -33,7 +33,9 @@ _READ_FACTOR = 8
 """So many times faster than controls are applied they are read, be it only to refuse them."""
 _TELL_S = 1.0
 """How often a client is told that it sends too much, beside what is refused."""
-_WISHES = frozenset({"steer", "parameter", "state", "section", "duck", "transport", "panic", "end"})
+_WISHES = frozenset(
+    {"steer", "parameter", "state", "section", "duck", "volume", "transport", "panic", "end", "countdown"}
+)
 """Controls that say how the music is to be from now on, so that a later one makes up for an earlier one; the others are
 events of their own."""
 _RESERVE = 0.1
@@ -238,7 +240,9 @@ def _spawn(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 def _is_wish(message: object) -> bool:
-    return isinstance(message, dict) and isinstance(message.get("type"), str) and message["type"] in _WISHES
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return False
+    return message["type"] in _WISHES and "by_db" not in message  # a step is one of its own: two are no newer one
 
 
 def _governed(control: Control) -> str:

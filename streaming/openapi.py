@@ -69,6 +69,7 @@ sections come out. `POST …/controls` takes the same controls.
 _TAGS = {
     "stations": "Open, steer and close music.",
     "live": "WebSocket: controls in; acks, beats, sections, markers and status out, all as JSON text.",
+    "actions": "Controls by opening an address, for button boxes, hotkeys and bookmarks.",
     "audio": "What a station sounds like: endless streams for media players, frames over a WebSocket.",
     "whep": "WebRTC for browsers and players, by the WebRTC-HTTP egress protocol; audio is Opus, 48 kHz, stereo. "
     "The data channel `live`, if offered, carries what the live WebSocket does.",

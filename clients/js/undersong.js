@@ -346,6 +346,7 @@ export class Undersong {
       if (event.state === "asleep") this.clock.reset();
       else this.clock.observe(event.position.frame);
       if (event.state !== "closed") this.bed.isWanted = event.state === "playing"; // as the last word of a server that ends
+      if (event.still_from !== undefined) this.#agenda.takeBack(event.still_from);
       this.#status = event;
       this.#emit("status", event);
     } else if (HEARD.includes(event.type)) {

@@ -375,8 +375,8 @@ class Undersong:
                 continue
             if kind == "status":
                 self.status = event
-                if event["state"] != "playing":
-                    self.player.take_back(event["position"]["frame"])
+                if "still_from" in event:
+                    self.player.take_back(event["still_from"])
             elif kind in ("ack", "error"):
                 self._answer(event)
             self._emit(event)

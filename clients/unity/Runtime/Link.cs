@@ -343,9 +343,9 @@ namespace Undersong
                     _player.Tell(told);
                     continue;
                 }
-                if (type == "status" && (string)told["state"] != "playing")
+                if (type == "status" && told["still_from"] != null)
                 {
-                    _player.TakeBack((long)told["position"]["frame"]);
+                    _player.TakeBack((long)told["still_from"]);
                 }
                 lock (_lock)
                 {

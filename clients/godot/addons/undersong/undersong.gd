@@ -327,8 +327,8 @@ func _hear(event: Variant) -> void:
 		"error":
 			refused.emit(event)
 		"status":
-			if event["state"] != "playing":
-				_player.take_back(int(event["position"]["frame"]))
+			if event.has("still_from"):
+				_player.take_back(int(event["still_from"]))
 
 
 func _hang_up() -> void:
