@@ -262,12 +262,17 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 _NO_FAULTS = frozenset(
-    {"ASGI callable returned without completing handshake.", "Invalid UTF-8 sequence received from client."}
+    {
+        "ASGI callable returned without completing handshake.",
+        "Invalid HTTP request received.",
+        "Invalid UTF-8 sequence received from client.",
+    }
 )
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
-    """uvicorn complains of what clients may do: ask for an unknown station, which a response refuses; send no text."""
+    """uvicorn complains of what clients may do: ask for an unknown station, which a response refuses; send what is no
+    text, or no HTTP."""
     return record.msg not in _NO_FAULTS
 
 
