@@ -54,7 +54,7 @@ from streaming.errors import (
     TooManyConnections,
     Unauthorized,
 )
-from streaming.guards import KnownHosts, SafeHeaders, TokenToCookie
+from streaming.guards import EndsWithToken, KnownHosts, SafeHeaders, TokenToCookie
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
@@ -212,6 +212,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         allow_private_network=True,
         expose_headers=_EXPOSED_HEADERS,
     )
+    app.add_middleware(EndsWithToken, access=access)
     app.add_middleware(HeadAsGet)
     app.add_middleware(TokenToCookie, access=access)
     app.add_middleware(UnderPrefix, public_url=config.public_url)
@@ -283,12 +284,17 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 _NO_FAULTS = frozenset(
-    {"ASGI callable returned without completing handshake.", "Invalid UTF-8 sequence received from client."}
+    {
+        "ASGI callable returned without completing handshake.",
+        "Invalid HTTP request received.",
+        "Invalid UTF-8 sequence received from client.",
+    }
 )
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
-    """uvicorn complains of what clients may do: ask for an unknown station, which a response refuses; send no text."""
+    """uvicorn complains of what clients may do: ask for an unknown station, which a response refuses; send what is no
+    text, or no HTTP."""
     return record.msg not in _NO_FAULTS
 
 
@@ -497,12 +503,13 @@ def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, t
     address = ipaddress.ip_address(host.partition("%")[0])
     here = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else host
     lines = [f"Undersong plays at {_url(here, port, is_secure)} (Ctrl-C ends it)"]
-    if not address.is_loopback and (elsewhere := [_url(each, port, is_secure) for each in _addresses(address)]):
+    elsewhere = [] if address.is_loopback else [_url(each, port, is_secure) for each in _addresses(address)]
+    if elsewhere:
         lines.append(f"From a phone or another machine in this network: {', '.join(elsewhere)}")
     if config.public_url:
         lines.append(f"Clients are told to find it at {config.public_url}/")
     if token:
-        base = f"{config.public_url}/" if config.public_url else _url(here, port, is_secure)
+        base = f"{config.public_url}/" if config.public_url else [*elsewhere, _url(here, port, is_secure)][0]
         link = f"{base}?token={token}"
         lines.append(f"Nobody can listen or steer without a token; for {DAYS:g} days this link lets you in: {link}")
     elif not config.is_for_this_machine:

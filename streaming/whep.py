@@ -5,6 +5,7 @@ Remembers nothing: a session carries its peer. Event loop only.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Any
 
@@ -106,6 +107,7 @@ async def post_offer(
     except BaseException:
         station.remove_session(session)
         raise
+    access_of(request).hold(grant, lambda: asyncio.ensure_future(peer.close()), lambda: session.mailbox.is_closed)
     location = f"{station.links(prefix_of(request))['whep']}/{session.id}"
     headers = {"Location": location, "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
     response = Response(answer, 201, headers, _SDP)
