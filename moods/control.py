@@ -32,7 +32,11 @@ from moods.glide import Span
 from moods.names import nearest
 
 DUCK_GAIN_DB = (-120.0, 0.0)
+VOLUME_DB = (-60.0, 6.0)
+VOLUME_STEP_DB = (-24.0, 24.0)
 SLOW_RATE = (0.25, 1.0)
+COUNTDOWN_S = (1, 3600)
+RING_S = (0, 8)
 PARAMETER = (-1e9, 1e9)
 
 
@@ -124,6 +128,21 @@ class End(_Control):
         return self.at.seconds if isinstance(self.at, Seconds) else None
 
 
+class Countdown(_AtOnce):
+    """End the music exactly when a countdown reaches 0:00. It runs on while the music is paused."""
+
+    type: Literal["countdown"] = "countdown"
+    seconds: Annotated[float, Number("seconds", *COUNTDOWN_S)] = Field(examples=[300])
+    """How long it runs from now on. A later one takes its place."""
+    ending: Literal["cadence", "ring", "fade", "stop"] = "cadence"
+    """As `how` of `end`; where no time is left for a last chord, the music fades."""
+    ring_s: Annotated[float, Number("ring_s", *RING_S)] = 0.0
+    """How long after 0:00 the last chord, struck no later than that, is heard; 0: it is silent at 0:00."""
+    then: Literal["silence", "go on"] = "silence"
+    """Silence, until `transport` plays the music from its beginning; or the music goes on, with the first bar that
+    begins a moment after the end."""
+
+
 def _with_its_own(schema: dict[str, Any], do: str, field: str, **others: Any) -> None:
     """Of the values of `do` one has a field that it needs and the others may not have."""
     _type_is_required(schema)
@@ -161,6 +180,15 @@ class Section(_Control):
                 else f"to is given with do {shown(self.do)}; only go goes to a section"
             )
         return self
+
+
+class SkipPiece(_Control):
+    """Let another piece begin in the same mood: other tunes and chords, the form from its beginning, another band, and,
+    where none is fixed, a neighbouring key and another tempo. A fill leads there."""
+
+    type: Literal["skip"] = "skip"
+    at: At = "bar"
+    """Where."""
 
 
 def _place_asked(at: At) -> object:
@@ -255,6 +283,38 @@ class Duck(_Control):
     @property
     def wish(self) -> None:
         return None
+
+
+def _gain_or_step(schema: dict[str, Any]) -> None:
+    _type_is_required(schema)
+    schema["oneOf"] = [{"required": [name], "properties": {name: {"type": "number"}}} for name in ("gain_db", "by_db")]
+
+
+class Volume(_Control):
+    """Set the station's lasting level, beside which `duck` comes and goes; of `gain_db` and `by_db` one is needed."""
+
+    model_config = ConfigDict(json_schema_extra=_gain_or_step)
+
+    type: Literal["volume"] = "volume"
+    gain_db: Annotated[float, Number("gain_db", *VOLUME_DB)] | None = Field(default=None, examples=[-6])
+    """0 is the level at which the station was opened."""
+    by_db: Annotated[float, Number("by_db", *VOLUME_STEP_DB)] | None = None
+    """So much more or less than what the level is or is on its way to, as far as `gain_db` goes."""
+    over: Over = 0.2
+    """How long the change takes."""
+    at: At = "now"
+    """Where it begins."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Volume:
+        if (self.gain_db is None) == (self.by_db is None):
+            how_many = "gain_db is missing, and so is by_db" if self.gain_db is None else "gain_db and by_db are given"
+            raise BadControl(f"{how_many}; expected one of them")
+        return self
+
+    @property
+    def span(self) -> Span:
+        return read_over(0.2 if self.over is None else self.over)
 
 
 def _target_or_id(schema: dict[str, Any]) -> None:
@@ -378,14 +438,31 @@ class Parameter(_AtOnce):
 
 
 Control = Annotated[
-    Steer | State | Parameter | Section | End | Transport | Panic | Duck | Cancel | Hit | Stinger | Theme,
+    Steer
+    | State
+    | Parameter
+    | Section
+    | SkipPiece
+    | End
+    | Countdown
+    | Transport
+    | Panic
+    | Duck
+    | Volume
+    | Cancel
+    | Hit
+    | Stinger
+    | Theme,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
-    "panic": Panic, "duck": Duck, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
+    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "skip": SkipPiece, "end": End,
+    "countdown": Countdown, "transport": Transport, "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel,
+    "hit": Hit, "stinger": Stinger, "theme": Theme,
 }  # fmt: skip
+
+CONTROL_TYPES = tuple(_MODELS)
 
 
 def parse_control(obj: object) -> Control:

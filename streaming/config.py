@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import os
@@ -10,19 +11,31 @@ import textwrap
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
+from moods.autopilot import Autopilot
 from moods.errors import MoodsError, shown
 from moods.fields import MoodFields, parse
 from moods.names import nearest
 from moods.states import StateTables
 from streaming.errors import BadConfig
 from streaming.journal import LOG_LEVELS
+from streaming.orders import Order, read_order, same_name
+from streaming.programme.schedule import Schedule, read_schedule
 
 _ICE_URL = re.compile(
     r"(?:stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
@@ -40,6 +53,8 @@ MAX_ENGINES = 64
 _MAX_SLOTS = 1000
 _STATIONS_AN_ENGINE = 8
 """An engine more is worth its memory from so many stations on."""
+_ORIGIN = re.compile(r"https?://[^\s/?#@]+|null|\*")
+_HOST = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9._-]+")
 _PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
@@ -95,6 +110,14 @@ class Osc(_Settings):
         if not isinstance(targets, list | tuple) or not all(map(_is_udp_address, targets)):
             raise BadConfig(f'osc.targets is {shown(targets)}; a list of "HOST:PORT" is expected', field="osc")
         return tuple(targets)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or a name that browsers look up nowhere, is this machine's own."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 _PUSH_KINDS = {
@@ -175,6 +198,97 @@ class Push(_Settings):
             raise BadConfig(f"push.password_file cannot be read: {error}", field="push") from None
 
 
+_OBS_URL = re.compile(r"wss?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
+
+
+class ObsOrders(NamedTuple):
+    """What happens in OBS, and what is asked of the station then; scenes by name."""
+
+    scenes: dict[str, Order]
+    stream_started: Order | None
+    stream_stopped: Order | None
+
+
+class Obs(_Settings):
+    """OBS Studio, whose scenes and microphones steer a station where its address is set; see docs/obs.md."""
+
+    url: str = ""
+    """Where OBS' WebSocket server is found, such as "ws://127.0.0.1:4455"; none by default."""
+    password: str = ""
+    """The password of that server, which a file keeps better."""
+    password_file: str = ""
+    """A file that holds it."""
+    station: str = "main"
+    """The name or id of the station that is steered."""
+    scenes: dict[str, Any] = {}
+    """What is asked for when a scene begins, by its name: mood fields and controls, such as
+    "Starting" = { mood = "focus", countdown = 300 }."""
+    stream_started: dict[str, Any] = {}
+    """The same when the stream has started."""
+    stream_stopped: dict[str, Any] = {}
+    """And when it has stopped."""
+    microphone: tuple[str, ...] = ()
+    """Audio sources under whose voices the music is lowered, such as "Mic/Aux"; one or several."""
+    threshold_db: float = Field(-35.0, ge=-60, le=0)
+    """The peak level, dBFS behind the source's fader, from which on somebody speaks."""
+    depth_db: float = Field(-9.0, ge=-60, le=0)
+    """How much lower the music is then."""
+    attack_s: float = Field(0.15, ge=0, le=10)
+    """How long it takes to get there."""
+    hold_s: float = Field(0.8, ge=0.1, le=30)
+    """How long nobody has to have spoken before it comes back."""
+    release_s: float = Field(1.0, ge=0, le=30)
+    """How long that takes."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_socket(cls, url: str) -> str:
+        if url and not _OBS_URL.fullmatch(url):
+            raise BadConfig(f"obs.url is {shown(url)}; expected for example ws://127.0.0.1:4455", field="obs")
+        return url
+
+    @field_validator("microphone", mode="before")
+    @classmethod
+    def _are_names(cls, names: object) -> object:
+        names = (names,) if isinstance(names, str) else names
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise BadConfig(f'obs.microphone is {shown(names)}; expected for example "Mic/Aux"', field="obs")
+        return tuple(name for name in names if name)
+
+    @model_validator(mode="after")
+    def _orders_can_be_read(self) -> Obs:
+        _ = self.orders
+        return self
+
+    @property
+    def orders(self) -> ObsOrders:
+        """What the tables ask for. Raises `BadConfig`."""
+
+        def read(table: dict[str, Any], where: str) -> Order | None:
+            try:
+                return read_order(table, f"obs.{where}") if table else None
+            except MoodsError as error:
+                raise BadConfig(str(error), field="obs") from None
+
+        scenes = {same_name(name): read(table, f"scenes.{name}") for name, table in self.scenes.items()}
+        return ObsOrders(
+            {name: order for name, order in scenes.items() if order is not None},
+            read(self.stream_started, "stream_started"),
+            read(self.stream_stopped, "stream_stopped"),
+        )
+
+    @property
+    def secret(self) -> str:
+        """The password. Reads a file; raises `BadConfig`."""
+        if not self.password_file:
+            return self.password
+        try:
+            return Path(self.password_file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            reason = f"obs.password_file is {shown(self.password_file)}, which cannot be read: {error}"
+            raise BadConfig(reason, field="obs") from None
+
+
 def address_of(target: str) -> tuple[str, int]:
     """Host and port of "HOST:PORT", where brackets may stand around a host of IPv6."""
     host, _, port = target.rpartition(":")
@@ -217,6 +331,34 @@ class Config(_Settings):
     public_url: str = ""
     """Where clients find this server if not at its own address, such as https://example.org/music behind a proxy that
     strips /music: its path begins the addresses that are given out."""
+    tokens: Literal["auto", "always", "never"] = "auto"
+    """Who needs a token, see docs/security.md: auto is everybody but programs on this machine, where host is a loopback
+    address; never lets in whoever reaches the server."""
+    secret_file: str = ""
+    """A file with the secret that signs tokens, of 32 characters or more; by default one beside the folder `stations`,
+    made when it is needed. Without such a folder the secret, and all tokens with it, is forgotten at the end."""
+    revoked: tuple[str, ...] = ()
+    """Ids of tokens that are no longer valid, beside those that `undersong token --revoke` has taken back."""
+    origins: tuple[str, ...] = ()
+    """Where pages come from that may steer and read, such as "https://example.org"; "*" is anywhere. The server's own
+    may, and those of programs on the listener's own machine."""
+    hosts: tuple[str, ...] = ()
+    """Names by which clients may call this server, such as "music.example.org" or "*.example.org", beside addresses,
+    this machine's own name and the one in public_url; "*" is any."""
+    frame_ancestors: tuple[str, ...] = ()
+    """Origins whose pages may show this server's pages in a frame."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses or networks of proxies that are believed about who asks (X-Forwarded-For, X-Forwarded-Proto)."""
+    hsts_days: int = Field(0, ge=0, le=3650)
+    """For how many days browsers are to ask for this host by https alone; 0 says nothing of it."""
+    max_connections_per_address: int = Field(512, ge=1, le=100_000)
+    """How many connections one address may have open; proxies that are trusted are not counted."""
+    requests_per_s: float = Field(50.0, ge=1, le=100_000)
+    """How many requests a second one token may make, and twice as many at once; who needs none is not counted."""
+    offers_per_s: float = Field(10.0, ge=0.1, le=10_000)
+    """How many offers of WebRTC a second one address may make, and twice as many at once; likewise."""
+    failed_tokens_per_minute: float = Field(30.0, ge=1, le=100_000)
+    """How many tokens that are none one address may send; then it is told to wait."""
     device: Device = "auto"
     """What composes and sounds the music: auto is the CPU."""
     backend: Backend = "score"
@@ -312,6 +454,9 @@ class Config(_Settings):
     """Melodies for these states and the `theme` control."""
     stingers: dict[str, Any] = {}
     """Stingers beside those that every station has."""
+    autopilot: dict[str, Any] = {}
+    """The autopilot of a station that is opened without saying anything of one, as POST /v1/stations takes it; by
+    default none. See docs/autopilot.md."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
@@ -322,6 +467,13 @@ class Config(_Settings):
     """Open Sound Control, also as a table [osc], off by default; see docs/live.md. Controls are heard on a UDP port (0:
     none) of an address; targets are "HOST:PORT", and are told of beats, sections, states and markers ahead_ms before
     they sound, -5000 … 5000."""
+    programme: tuple[dict[str, Any], ...] = ()
+    """Moods by the time of day, each a table [[programme]] with from = "06:00", mood = "focus", over = "8 bars", and
+    with days = "mon-fri" or a station other than "main" if need be. See docs/obs.md."""
+    time_zone: str = ""
+    """The time zone of the programme, such as "Europe/Berlin"; by default this machine's."""
+    obs: Obs = Obs()
+    """OBS Studio, whose scenes and microphones steer a station, off by default; see docs/obs.md."""
     generator: str = Field("engine.backends:open_generator", pattern=r"^[^:]+:[^:]+$")
     """`module:function` that makes the engine's generator from an `engine.config.EngineConfig`."""
 
@@ -359,6 +511,46 @@ class Config(_Settings):
             raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
 
+    @field_validator("revoked", "origins", "hosts", "frame_ancestors", "trusted_proxies", mode="before")
+    @classmethod
+    def _are_texts(cls, texts: object, field: ValidationInfo) -> object:
+        name = str(field.field_name)
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
+            raise BadConfig(f"{name} is {shown(texts)}; a list of texts is expected", field=name)
+        return tuple(texts)
+
+    @field_validator("origins", "frame_ancestors")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
+        lowered = tuple(origin.lower().rstrip("/") for origin in origins)
+        for origin in lowered:
+            if not _ORIGIN.fullmatch(origin):
+                name = str(field.field_name)
+                raise BadConfig(f'{name} holds {shown(origin)}; expected http(s)://HOST or "*"', field=name)
+        return lowered
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                text = f'hosts holds {shown(host)}; expected HOST, *.HOST or "*", without a port'
+                raise BadConfig(text, field="hosts")
+        return tuple(host.lower() for host in hosts)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError:
+                raise BadConfig(
+                    f"trusted_proxies holds {shown(proxy)}; expected an address or network, such as 10.0.0.0/8",
+                    field="trusted_proxies",
+                ) from None
+        return proxies
+
     @field_validator("lyria_keys", mode="before")
     @classmethod
     def _are_keys(cls, keys: object) -> object:
@@ -374,10 +566,30 @@ class Config(_Settings):
                 raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
         return self
 
+    @field_validator("programme", mode="before")
+    @classmethod
+    def _are_entries(cls, tables: object) -> object:
+        if not isinstance(tables, list | tuple):
+            raise BadConfig(
+                f"programme is {shown(tables)}; write each entry as a table [[programme]]", field="programme"
+            )
+        return tuple(tables)
+
+    @model_validator(mode="after")
+    def _programme_can_be_read(self) -> Config:
+        _ = self.schedule
+        return self
+
+    @property
+    def schedule(self) -> Schedule:
+        """What is on when. Raises `BadConfig`."""
+        return read_schedule(self.programme, self.time_zone)
+
     @model_validator(mode="after")
     def _states_agree(self) -> Config:
         try:
             parse(StateTables, self._tables)
+            parse(Autopilot, self.autopilot)
         except MoodsError as error:
             raise BadConfig(str(error)) from None
         return self
@@ -388,12 +600,15 @@ class Config(_Settings):
         return {name: value for name in StateTables.model_fields if (value := getattr(self, name))}
 
     def furnished(self, asked: object) -> object:
-        """The body that opens a station, with the states of the settings where it has none of its own."""
-        own = {*StateTables.model_fields, "timeline"}
-        if not isinstance(asked, Mapping) or own & asked.keys():
+        """The body that opens a station, with the states and the autopilot of the settings where it says none."""
+        if not isinstance(asked, Mapping) or "timeline" in asked:
             return asked
+        autopilot = {"autopilot": self.autopilot} if self.autopilot else {}
+        if StateTables.model_fields.keys() & asked.keys():
+            return autopilot | {**asked}
         has_mood = bool(MoodFields.model_fields.keys() & asked.keys())
-        return {name: value for name, value in self._tables.items() if name != "initial" or not has_mood} | {**asked}
+        tables = {name: value for name, value in self._tables.items() if name != "initial" or not has_mood}
+        return autopilot | tables | {**asked}
 
     @model_validator(mode="after")
     def _engines_have_work(self) -> Config:
@@ -428,6 +643,20 @@ class Config(_Settings):
         return Path(home) / "undersong" / "stations" / str(self.port) if self.port and os.path.isabs(home) else None
 
     @property
+    def secret_path(self) -> Path | None:
+        """Where the secret of tokens is; None where it lives only as long as the server."""
+        if self.secret_file:
+            return Path(self.secret_file).absolute()
+        folder = self.stations_folder
+        return None if folder is None else folder.with_name(f"{folder.name}.secret")
+
+    @property
+    def is_for_this_machine(self) -> bool:
+        """Whether nobody elsewhere is to reach it."""
+        public_host = urlsplit(self.public_url).hostname
+        return is_loopback(self.host) and (public_host is None or is_loopback(public_host))
+
+    @property
     def max_playing(self) -> int:
         """How many stations one engine may play at a time."""
         return min(self.max_stations, _MAX_SLOTS)
@@ -443,14 +672,14 @@ class Config(_Settings):
         value = getattr(self, name)
         if isinstance(value, tuple):
             value = list(value)
-        if isinstance(value, Osc):
+        if isinstance(value, Osc | Obs):
             value = value.model_dump(mode="json")
         if name in ("ice_servers", "push"):
             value = [server.model_dump(exclude_none=True) for server in value]
         return "".join(f"# {line}\n" for line in comment) + f"{name} = {_toml(value)}\n"
 
 
-_TABLES: dict[str, type[BaseModel]] = {"ice_servers": IceServer, "push": Push, "osc": Osc}
+_TABLES: dict[str, type[BaseModel]] = {"ice_servers": IceServer, "push": Push, "osc": Osc, "obs": Obs}
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",

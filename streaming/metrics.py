@@ -27,10 +27,17 @@ class Metrics:
         self.each_engine_load = gauge(
             "undersong_each_engine_load", "Share of time this engine makes blocks, 0 to 1", ["engine"]
         )
+        self.refusals = counter(
+            "undersong_refusals", "Requests and sockets that were refused, by the problem's code", ["code"]
+        )
         self.underruns = counter("undersong_underruns", "Blocks that were not there in time for a listener")
         self.late_blocks = counter("undersong_late_blocks", "Blocks the engine finished after they were due")
         self.composer_resets = counter(
             "undersong_composer_resets", "Beats composed again, unheard, because the first were stuck"
+        )
+        self.repeated_share = gauge(
+            "undersong_repeated_share",
+            "Share of the last hour's tunes heard before, 0 to 1, of the playing station that repeats most",
         )
         self.generator_events = counter("undersong_generator_events", "What generators count of themselves", ["name"])
         self.filler_seconds = counter("undersong_filler_seconds", "Sound the filler made, seconds")

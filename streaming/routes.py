@@ -9,9 +9,9 @@ import asyncio
 import math
 import time
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
-from fastapi import APIRouter, Header, Path, Query, Request, WebSocket
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from engine.audio import BLOCK_SECONDS
@@ -21,6 +21,7 @@ from moods.listing import listing
 from moods.opening import parse_changes, parse_copying, parse_opening
 from moods.prompt import resolve_prompt
 from streaming import live, messages
+from streaming.access import Grant, Role, allowed, token_query
 from streaming.conductor import Conductor
 from streaming.encoders.endless import MEDIA_TYPES, coding_of
 from streaming.errors import (
@@ -73,8 +74,8 @@ def prefix_of(request: Request) -> str:
     return request.scope.get("root_path", "")
 
 
-def _limit(request: Request, count: int = 1) -> None:
-    """Raises `RateLimited`."""
+def limit(request: Request, count: int = 1) -> None:
+    """Count controls over HTTP, by the asker's address. Raises `RateLimited`."""
     limits: Limits = request.app.state.limits
     limits.take(request.client.host if request.client else "", time.monotonic(), count)
 
@@ -93,7 +94,13 @@ def new_session(
     return station.add_session(kind, max_chunks, lag_blocks, outlet)
 
 
-@router.get("/v1/moods", tags=["moods"], operation_id="listMoods", response_model=messages.Moods)
+@router.get(
+    "/v1/moods",
+    dependencies=[Depends(allowed(Role.LISTEN))],
+    tags=["moods"],
+    operation_id="listMoods",
+    response_model=messages.Moods,
+)
 async def get_moods() -> JSONResponse:
     """List the presets of moods and clips, styles and stingers.
 
@@ -104,6 +111,7 @@ async def get_moods() -> JSONResponse:
 
 @router.get(
     "/v1/moods/explain",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["moods"],
     operation_id="explainPrompt",
     response_model=messages.ExplainedPrompt,
@@ -123,7 +131,7 @@ async def get_explanation(
     return JSONResponse(messages.explained(understood))
 
 
-@router.get("/v1/schema.json", tags=["server"], operation_id="getSchema")
+@router.get("/v1/schema.json", dependencies=[Depends(allowed(Role.LISTEN))], tags=["server"], operation_id="getSchema")
 async def get_schema() -> dict[str, Any]:
     """Every message as JSON schema.
 
@@ -134,6 +142,7 @@ async def get_schema() -> dict[str, Any]:
 
 @router.post(
     "/v1/stations",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=201,
     tags=["stations"],
     operation_id="openStation",
@@ -167,6 +176,7 @@ async def post_station(request: Request) -> JSONResponse:
 
 @router.post(
     "/v1/stations/{station_id}/copies",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=201,
     tags=["stations"],
     operation_id="copyStation",
@@ -189,14 +199,16 @@ async def post_copy(request: Request, station_id: StationId) -> JSONResponse:
 
 
 @router.get("/v1/stations", tags=["stations"], operation_id="listStations", response_model=messages.Stations)
-async def get_stations(request: Request) -> JSONResponse:
-    """List all stations and their state."""
+async def get_stations(request: Request, grant: Annotated[Grant, Depends(allowed(Role.LISTEN))]) -> JSONResponse:
+    """List all stations and their state; to who has a token for one, that one."""
     stations, prefix = conductor_of(request).stations.values(), prefix_of(request)
-    return JSONResponse({"stations": [station.state(prefix) for station in stations]})
+    seen = [each for each in stations if grant.station in (None, each.id, each.name)]
+    return JSONResponse({"stations": [station.state(prefix) for station in seen]})
 
 
 @router.get(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["stations"],
     operation_id="getStation",
     response_model=messages.Station,
@@ -212,6 +224,7 @@ async def get_station(request: Request, station_id: StationId) -> JSONResponse:
 
 @router.patch(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["stations"],
     operation_id="changeStation",
     response_model=messages.Station,
@@ -225,7 +238,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    _limit(request)
+    limit(request)
     changes = await read_asked(parse_changes, await read_json(request))
     before = station.name
     if "name" in changes.model_fields_set:
@@ -241,6 +254,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
 
 @router.delete(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=204,
     tags=["stations"],
     operation_id="closeStation",
@@ -258,6 +272,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
 
 @router.post(
     "/v1/stations/{station_id}/controls",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["stations"],
     operation_id="control",
     response_model=messages.Ack | list[messages.Answer],
@@ -273,11 +288,14 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         stinger={"type": "stinger", "name": "reveal", "at": "beat"},
         theme={"type": "theme", "name": "hero", "at": "bar"},
         duck={"type": "duck", "gain_db": -9, "over": 0.2},
+        volume={"type": "volume", "gain_db": -6, "over": 1},
         end={"type": "end", "how": "cadence", "at": "phrase"},
+        countdown={"type": "countdown", "seconds": 300, "then": "go on"},
         transport={"type": "transport", "do": "pause"},
         state={"type": "state", "name": "combat"},
         parameter={"type": "parameter", "set": {"danger": 0.7}},
         section={"type": "section", "do": "go", "to": "B", "at": "bar"},
+        skip={"type": "skip", "at": "bar"},
         slow_motion={"type": "transport", "do": "slow", "rate": 0.5, "over": 0.5},
         cancel={"type": "cancel", "target": "c1", "id": "c2"},
         panic={"type": "panic"},
@@ -295,14 +313,15 @@ async def post_controls(request: Request, station_id: StationId) -> JSONResponse
     if isinstance(controls, list):
         if len(controls) > messages.MAX_CONTROLS:
             raise TooManyControls(len(controls), messages.MAX_CONTROLS)
-        _limit(request, len(controls))
+        limit(request, len(controls))
         return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
-    _limit(request)
+    limit(request)
     return JSONResponse(await conductor.control(station, await read_asked(parse_control, controls)))
 
 
 @router.get(
     "/v1/stations/{station_id}/take",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     tags=["stations"],
     operation_id="getTake",
     response_class=StreamingResponse,
@@ -324,9 +343,10 @@ async def get_take(request: Request, station_id: StationId) -> StreamingResponse
 async def _playlist(request: Request, station_id: str, kind: str, stream_kind: str) -> Response:
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    query = urlencode({"token": token}) if (token := request.query_params.get("token")) else ""
     path = f"{prefix_of(request)}/v1/stations/{station_id}/audio.{stream_kind}"
-    url = urlunsplit((*urlsplit(conductor.config.public_url or str(request.base_url))[:2], path, query, ""))
+    url = urlunsplit((*urlsplit(conductor.config.public_url or str(request.base_url))[:2], path, "", "")) + token_query(
+        request
+    )
     text = http_audio.playlist(kind, url, f"{ARTIST}: {station.name}")
     return Response(text, 200, {"Cache-Control": "no-store"}, http_audio.PLAYLIST_TYPES[kind])
 
@@ -339,7 +359,8 @@ StreamKind = Annotated[
 
 
 @router.get(
-    "/v1/stations/{station_id}/audio.m3u", tags=["audio"], operation_id="getPlaylist", response_class=Response,
+    "/v1/stations/{station_id}/audio.m3u", dependencies=[Depends(allowed(Role.LISTEN))],
+    tags=["audio"], operation_id="getPlaylist", response_class=Response,
     responses={
         200: answer("A playlist.", http_audio.PLAYLIST_TYPES["m3u"], {"type": "string"}),
         **refusals(UnknownStation, BadParameter),
@@ -354,7 +375,8 @@ async def get_m3u(request: Request, station_id: StationId, stream_kind: StreamKi
 
 
 @router.get(
-    "/v1/stations/{station_id}/audio.pls", tags=["audio"], operation_id="getPls", response_class=Response,
+    "/v1/stations/{station_id}/audio.pls", dependencies=[Depends(allowed(Role.LISTEN))],
+    tags=["audio"], operation_id="getPls", response_class=Response,
     responses={
         200: answer("A playlist.", http_audio.PLAYLIST_TYPES["pls"], {"type": "string"}),
         **refusals(UnknownStation, BadParameter),
@@ -370,6 +392,7 @@ _AUDIO: dict[str, Any] = dict.fromkeys(MEDIA_TYPES.values(), {"schema": {"type":
 
 @router.get(
     "/v1/stations/{station_id}/audio.{kind}",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["audio"],
     operation_id="streamAudio",
     response_class=StreamingResponse,
@@ -423,6 +446,7 @@ _UPGRADED: dict[int | str, dict[str, Any]] = {
 
 @router.get(
     "/v1/stations/{station_id}/live",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["live"],
     operation_id="openLive",
     status_code=101,
@@ -448,6 +472,7 @@ async def get_live(
 
 @router.get(
     "/v1/stations/{station_id}/audio",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["audio"],
     operation_id="openAudio",
     status_code=101,
@@ -472,12 +497,17 @@ async def get_audio_socket(
 
 
 @router.websocket("/v1/stations/{station_id}/live")
-async def live_socket(socket: WebSocket, station_id: str, session: str | None = None) -> None:
+async def live_socket(
+    socket: WebSocket,
+    station_id: str,
+    grant: Annotated[Grant, Depends(allowed(Role.LISTEN))],
+    session: str | None = None,
+) -> None:
     conductor = conductor_of(socket)
-    await websocket.serve_live(conductor, conductor.station(station_id), socket, session)
+    await websocket.serve_live(conductor, conductor.station(station_id), socket, session, grant.may_steer)
 
 
-@router.websocket("/v1/stations/{station_id}/audio")
+@router.websocket("/v1/stations/{station_id}/audio", dependencies=[Depends(allowed(Role.LISTEN))])
 async def audio_socket(
     socket: WebSocket,
     station_id: str,

@@ -29,6 +29,7 @@ from streaming.journal import about
 from streaming.keeping import MAX_LOG, Record
 from streaming.messages import (
     Beat,
+    Countdown,
     Level,
     LiveMessage,
     Place,
@@ -80,6 +81,8 @@ class Station:
         """It is to stand still although somebody listens."""
         self.on_standstill: Callable[[int], None] = lambda next_block: None
         """Told before it falls asleep, when the blocks before that number are still there."""
+        self.programme: messages.Programme | None = None
+        """What is on by the time of day, where it has a programme."""
         self.gives_way = False
         """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
@@ -100,12 +103,15 @@ class Station:
         self._beats: deque[Beat] = deque(maxlen=4 * BEATS_PER_BAR)
         self._playing: Playing
         """What the engine said last; nothing until it has opened the station."""
+        self._still_from: int | None = None
+        """The frame from which it is paused or over."""
 
     # --- the engine --------------------------------------------------------------------------------------------------
 
     def on_opened(self, first_tick: int, playing: Playing) -> None:
         """The engine plays it, from its beginning or from where it fell asleep: block n is due at `first_tick + n`."""
-        self.first_tick, self._playing, self.is_asleep = first_tick, playing, False
+        self.first_tick, self.is_asleep = first_tick, False
+        self._take_in(playing)
         self._tell_status()
 
     def fall_asleep(self, next_block: int) -> None:
@@ -120,7 +126,7 @@ class Station:
         """Be as it was when a server before this one ended: asleep."""
         self.name = record.name or self.id
         self.log.extend(record.entries)
-        self._playing = record.playing
+        self._take_in(record.playing)
         self.fall_asleep(record.block)
 
     def _note(self, entry: Entry) -> None:
@@ -148,7 +154,7 @@ class Station:
         """Take in a control that has been applied."""
         if not report.is_idle:
             self._note(report.entry)
-        self._playing = {**self._playing, "heading": report.heading}
+        self._playing = {**self._playing, "heading": report.heading, "volume_db": report.volume_db}
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
@@ -308,10 +314,16 @@ class Station:
 
     def on_playing(self, playing: Playing) -> None:
         """Take in how the engine plays it now, and tell."""
-        self._playing = playing
-        if playing["state"] != "playing":  # what was told of its future comes later or never
-            self._forget_beats_from(playing["position"]["frame"])
+        self._take_in(playing)
         self._tell_status()
+
+    def _take_in(self, playing: Playing) -> None:
+        self._playing = playing
+        if playing["state"] == "playing":
+            self._still_from = None
+        elif self._still_from is None:
+            self._still_from = playing["position"]["frame"]
+            self._forget_beats_from(self._still_from)  # what was told of its future comes later or never
 
     def on_event(self, event: Told) -> None:
         """Take in an event of the engine and pass it on."""
@@ -360,6 +372,12 @@ class Station:
         bar, beat_of_bar = divmod(beat, BEATS_PER_BAR)
         return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=bar + 1, beat=beat_of_bar + 1, bpm=at["bpm"])
 
+    @property
+    def repeated_share(self) -> float:
+        """How much of its last hour was heard again, 0 … 1; 0 where that is not known, or it sleeps."""
+        novelty = None if self.is_asleep else self._playing.get("novelty")
+        return 0.0 if novelty is None else novelty["repeated_share_last_hour"]
+
     def playing(self) -> Playing:
         """How it plays now."""
         return {**self._playing, "position": self.position()}
@@ -380,6 +398,7 @@ class Station:
             heading=playing["heading"],
             position=self.position(),
             pending=playing["pending"],
+            volume_db=playing["volume_db"],
             listeners=len(self.sessions),
             level=self._level(),
             health=StationHealth(
@@ -391,12 +410,24 @@ class Station:
         )
         if self.opening.understood is not None:
             state["understood"] = messages.explained(self.opening.understood)
+        if self._still_from is not None:
+            state["still_from"] = self._still_from
         if "states" in playing:
             state["states"] = playing["states"]
         if "parameters" in playing:
             state["parameters"] = playing["parameters"]
+        if self.programme is not None:
+            state["programme"] = self.programme
+        if "countdown" in playing:
+            ends_at = playing["countdown"]["ends_at"]
+            if (frames_left := ends_at["frame"] - self.frame) > 0:
+                state["countdown"] = Countdown(ends_at=ends_at, remaining_s=frames_left / SAMPLE_RATE)
         if "asked_by" in playing:
             state["asked_by"] = playing["asked_by"]
+        if "autopilot" in playing:
+            state["autopilot"] = playing["autopilot"]
+        if "novelty" in playing:
+            state["novelty"] = playing["novelty"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:

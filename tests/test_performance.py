@@ -74,6 +74,28 @@ def test_it_fades_wherever_it_begins_or_stops_to_sound(make: Callable[[int], Gen
 
 
 @KINDS
+def test_a_countdown_is_over_in_time_though_the_music_stands_still(make: Callable[[int], Generator]) -> None:
+    countdown = parse_control({"type": "countdown", "seconds": 1.2, "ending": "stop"})
+    acts = {4: [countdown], 10: [PAUSE], 15: [Rest(), PLAY], 20: [Resume()], 30: [Skip(7)]}
+    performance = begin(make(1))
+    sounds = ~is_silent(play_log(performance, acts, 40))
+    assert performance.zero is not None and performance.zero.frame == (4 + 60) * BLOCK_FRAMES
+    sounds = np.concatenate([sounds, ~is_silent(play(performance, 40))])
+    assert performance.zero is None
+    assert sounds[57:63].all() and not sounds[64:].any() and performance.is_over
+    performance.apply(PLAY)
+    assert not performance.is_over  # it begins again
+
+
+@KINDS
+def test_music_goes_on_where_a_countdown_was_over_while_it_stood_still(make: Callable[[int], Generator]) -> None:
+    countdown = parse_control({"type": "countdown", "seconds": 1.2, "ending": "stop", "then": "go on"})
+    performance = begin(make(1))
+    stream = play_log(performance, {4: [countdown], 10: [PAUSE], 90: [PLAY]}, 100)
+    assert not is_silent(stream)[90:].any() and performance.zero is None
+
+
+@KINDS
 def test_a_restart_is_the_same_music_again(make: Callable[[int], Generator]) -> None:
     untouched = play(begin(make(1)), 20)
     again = play_log(begin(make(1)), {11: [RESTART]}, 30)[12 * BLOCK_FRAMES :]
@@ -88,7 +110,7 @@ ACTS: dict[int, list[Act]] = {
         parse_control({"type": "transport", "do": "slow", "rate": 0.5, "over": "1 beat"}),
     ],
     9: [PAUSE],
-    13: [PLAY, parse_control({"type": "duck", "gain_db": -12})],
+    13: [PLAY, *map(parse_control, ({"type": "duck", "gain_db": -12}, {"type": "volume", "by_db": -3}))],
     20: [Skip(5)],
     28: [Rest()],
     30: [RESTART],
@@ -121,6 +143,14 @@ def test_company_changes_nothing(make: Callable[[int], Generator]) -> None:
         performance.replay([Entry(0, 9 + index, PAUSE), Entry(1, 14 + 2 * index, PLAY)])
     together = [step(generator, many[::-1])[-1].pcm for _ in range(30)]
     assert np.array_equal(np.concatenate(together), alone)
+
+
+def test_the_volume_outlasts_a_restart_and_what_it_ends() -> None:
+    performance = begin(Sines(1))
+    before = performance.controller
+    play_log(performance, {5: [parse_control({"type": "volume", "gain_db": -20, "over": 0}), RESTART]}, 20)
+    assert performance.controller is not before
+    assert performance.controller.intent(0).gain_db == performance.controller.volume_db == -20
 
 
 def test_a_rest_outlasts_what_is_asked_meanwhile() -> None:

@@ -63,6 +63,11 @@ def random_control(rng: random.Random, number: int) -> dict[str, Any]:
     if rng.random() < 0.05:
         rate = rng.choice([0.25, 0.6, 1])
         return {"type": "transport", "do": "slow", "rate": rate, "over": rng.choice([None, 0.5, "1 bar"])}
+    if rng.random() < 0.04:
+        ending, then = rng.choice(["cadence", "fade", "stop"]), rng.choice(["silence", "go on", "go on"])
+        seconds, ring_s = rng.uniform(1, 60), rng.choice([0, 2])
+        told = {"type": "countdown", "seconds": seconds, "ending": ending, "then": then, "id": f"c{number}"}
+        return {**told, "ring_s": ring_s}
     if rng.random() < 0.08:
         how = rng.choice(["cadence", "ring", "fade", "stop", "loop"])
         at = rng.choice(["phrase", "bar", "beat", {"seconds": rng.uniform(5, 200)}])
@@ -130,7 +135,7 @@ def test_reads_are_pure(seed: int) -> None:
             try:
                 controller.apply(parse_control(obj), frame)
             except MoodsError:
-                assert obj["type"] in ("cancel", "end", "hit", "stinger") or "seconds" in (obj["at"] or "")
+                assert obj["type"] in ("cancel", "countdown", "end", "hit", "stinger") or "seconds" in (obj["at"] or "")
         for _ in range(10):
             watched.intent(rng.randrange(300 * SECOND))
             watched.beat_intent(rng.randrange(400))
@@ -378,6 +383,27 @@ def test_ducking_comes_and_goes() -> None:
     assert [round(controller.intent(SECOND + i * 4800).gain_db, 6) for i in range(4)] == [0, -5, -10, -10]
     send(controller, 2 * SECOND, type="duck", gain_db=0, over=0)
     assert controller.intent(2 * SECOND).gain_db == 0
+
+
+def test_the_volume_stays_while_ducking_comes_and_goes_beside_it() -> None:
+    controller = opened()
+    assert send(controller, SECOND, type="volume", gain_db=-12, over=0.2).changed_since is None
+    assert [round(controller.intent(SECOND + i * 4800).gain_db, 6) for i in range(4)] == [0, -6, -12, -12]
+    send(controller, 2 * SECOND, type="duck", gain_db=-9, over=0)
+    assert controller.intent(2 * SECOND).gain_db == -21
+    send(controller, 3 * SECOND, type="duck", gain_db=0, over=0)
+    assert controller.intent(60 * SECOND).gain_db == controller.volume_db == -12
+    assert Controller.restore(controller.snapshot()).volume_db == -12
+
+
+def test_steps_of_volume_add_up_and_end_where_the_fader_does() -> None:
+    controller = opened()
+    for frame, by_db in ((100, -3), (100, -3), (SECOND, 4)):
+        send(controller, frame, type="volume", by_db=by_db, over=2)  # before the step before has arrived
+    assert controller.volume_db == -2 and controller.intent(9 * SECOND).gain_db == -2
+    for by_db in (24, -1, -24, -24, -24):
+        send(controller, 10 * SECOND, type="volume", by_db=by_db)
+    assert controller.volume_db == -60
 
 
 def test_room_for_a_voice_comes_and_goes_by_itself() -> None:
