@@ -186,6 +186,7 @@ export class Undersong {
   constructor(options?: {
     server?: string;
     transport?: "auto" | "webrtc" | "websocket";
+    profile?: "plain" | "robust" | null;
     buffer_ms?: number;
     pausesWhenHidden?: boolean;
     element?: HTMLAudioElement;

@@ -44,10 +44,18 @@ export class Undersong {
 
   /**
    * `server`: its address; by default where this module was loaded from. `transport`: "auto" (WebRTC, and a WebSocket
-   * where that finds no way), "webrtc" or "websocket". `buffer_ms`: kept in hand against jitter. `pausesWhenHidden`: the
-   * music stands still while nobody sees the page. `element`: the audio element that plays WebRTC.
+   * where that finds no way), "webrtc" or "websocket". `profile`: "robust" has WebRTC carry every packet twice, against
+   * losses on the way. `buffer_ms`: kept in hand against jitter. `pausesWhenHidden`: the music stands still while nobody
+   * sees the page. `element`: the audio element that plays WebRTC.
    */
-  constructor({ server, transport = "auto", buffer_ms = 20, pausesWhenHidden = false, element = new Audio() } = {}) {
+  constructor({
+    server,
+    transport = "auto",
+    profile = null,
+    buffer_ms = 20,
+    pausesWhenHidden = false,
+    element = new Audio(),
+  } = {}) {
     this.server = new Server(new URL(server ?? "../", server ? document.baseURI : import.meta.url).href);
     this.output = new Output(element);
     this.clock = new FrameClock();
@@ -73,6 +81,7 @@ export class Undersong {
         gone: (id) => this.#meetEnd(id),
       },
       transport,
+      profile,
     );
     this.player.setBuffer(buffer_ms);
     this.#outbox = new Outbox(
