@@ -27,6 +27,7 @@ STEPS = (100, 200, 320, 500, 640, 800, 1000, 1250, 1600, 2000)
 STOCK_LISTENERS = 64
 SECONDS, PROBE_S, SETTLE_S = 60.0, 10.0, 4.0
 LIMIT_S, SHARE = 0.020, 0.99
+SETTINGS = f"max_sessions = {2 * STEPS[-1]}\noffers_per_s = 10000.0\n"
 
 
 @dataclass
@@ -58,7 +59,7 @@ def hall(module: str) -> Iterator[Hall]:
     own = {min(cores)}
     os.sched_setaffinity(0, own)
     try:
-        with running_server(settings=f"max_sessions = {2 * STEPS[-1]}\n", module=module) as server:
+        with running_server(settings=SETTINGS, module=module) as server:
             os.sched_setaffinity(0, cores - own)
             station = server.open_station(mood="focus", seed=1)["id"]
             opened = Hall(server, Peers(f"{server.url}/whep/{station}", cores - own))

@@ -23,7 +23,7 @@ from engine.errors import BadTake
 from engine.generator import Generator
 from engine.take import Act, Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
-from moods.control import Control, Panic, Transport
+from moods.control import Control, Panic, State, Steer, Transport
 from moods.controller import Controller, Reached
 from moods.errors import MoodsError, OutOfRange
 from moods.fields import Seconds
@@ -106,6 +106,17 @@ class Waits:
     id: str | None
     type: str
     fields: dict[str, StreamReach]
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBy:
+    """Who asked for what the music does now, or will do."""
+
+    by: str
+    wish: str
+    frame: int
+    """Where it is heard first in the stream, as its ack said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +195,7 @@ class _State:
     """What their frames depend on, as it was then: controls and pauses."""
     told_frame: int = 0
     """Where the last beat that has been announced begins, as it was then."""
+    asked_by: AskedBy | None = None
 
 
 def _limits_of(generator: Generator) -> dict[str, int]:
@@ -305,9 +317,10 @@ class Performance:
 
     def position(self) -> StreamPosition:
         """Where the next block is. In silence this holds as if play went on now."""
-        return self._in_stream(self.controller.position(self.music_frame))
+        return self.in_stream(self.controller.position(self.music_frame))
 
-    def _in_stream(self, position: Position) -> StreamPosition:
+    def in_stream(self, position: Position) -> StreamPosition:
+        """Where a position of the music is in the stream, as things stand."""
         frame = position.frame + self._state.silent_frames
         return StreamPosition(frame, position.bar, position.beat, position.bpm)
 
@@ -318,6 +331,11 @@ class Performance:
     def state(self) -> Entrance | None:
         """The state of the game that sounds now; None where the station is in none."""
         return self.controller.state(self.controller.beat_at(self.music_frame))
+
+    @property
+    def asked_by(self) -> AskedBy | None:
+        """Whose wish it follows; None where nobody was named."""
+        return self._state.asked_by
 
     def heading(self) -> Intent:
         """What will sound in a moment if nothing more is asked."""
@@ -334,23 +352,28 @@ class Performance:
         if applied.changed_since is not None:
             self.generator.revise(self.slot, applied.changed_since)
         self._state.num_controls += not applied.is_idle
-        effective = self._in_stream(applied.effective)
+        effective = self.in_stream(applied.effective)
         if isinstance(control, Panic) or (
             isinstance(control, Transport) and control.do != "slow" and control.at == "now"
         ):
             self._transport("panic" if isinstance(control, Panic) else control.do)
             effective = self.position()
+        if control.wish is not None and control.by is not None:
+            self._state.asked_by = AskedBy(control.by, control.wish, effective.frame)
+        elif isinstance(control, Steer | State) and not applied.is_idle:
+            self._state.asked_by = None
         return Ack(applied.id, effective, self._reaches(applied.fields), applied.replaces, applied.is_idle)
 
     def pending(self) -> list[Waits]:
         """What was asked for and has not begun, or not arrived, the soonest first."""
         return [
-            Waits(each.id, each.type, self._reaches(each.fields)) for each in self.controller.pending(self.music_frame)
+            Waits(each.id, each.type, self._reaches(each.fields), each.by)
+            for each in self.controller.pending(self.music_frame)
         ]
 
     def _reaches(self, fields: Mapping[str, Reached]) -> dict[str, StreamReach]:
         return {
-            name: StreamReach(self._in_stream(reached.begin), self._in_stream(reached.arrive))
+            name: StreamReach(self.in_stream(reached.begin), self.in_stream(reached.arrive))
             for name, reached in fields.items()
         }
 
@@ -381,13 +404,16 @@ class Performance:
                 self._restart()
 
     def _restart(self) -> None:
-        """The same opening and seed again, from the next block on."""
+        """The same opening and seed again, from the next block on; the level is no part of the music, and stays."""
         self.generator.close(self.slot)
+        volume_db = self.controller.volume_db
         self.controller = Controller(self._opening, self.controller.seed, **_limits_of(self.generator))
+        self.controller.keep_volume(volume_db)
         self.generator.open(self.slot, self.controller)
         state = self._state
         state.silent_frames = state.next_block * BLOCK_FRAMES
         state.made, state.is_up, state.is_restarting = [], False, False
+        state.asked_by = None
         state.next_beat, state.told, state.told_at = 0, {}, None
 
     def begin_anew(self) -> None:
@@ -479,6 +505,11 @@ class Performance:
     def _needs_music(self) -> bool:
         return self.is_sounding and not self._state.made
 
+    def _plan_ahead(self) -> None:
+        """Let the course plan what it asks for by itself."""
+        if (changed_since := self.controller.advance(self._made_frame)) is not None:
+            self.generator.revise(self.slot, changed_since)
+
     def _take_in(self, pcm: Samples, stems: Samples | None, notes: npt.NDArray[np.void] | None) -> None:
         """Keep what the generator has made: [T, 2], stems [L, 2, T], notes in music frames."""
         blocks = [Sound(pcm[at : at + BLOCK_FRAMES]) for at in range(0, len(pcm), BLOCK_FRAMES)]
@@ -559,7 +590,7 @@ class Performance:
             frame = controller.frame_of_beat(beat)
             if frame not in still_to_sound:
                 continue
-            at = self._in_stream(controller.position(frame))
+            at = self.in_stream(controller.position(frame))
             before = controller.section(beat - 1) if section is None and beat else section
             section = controller.section(beat)
             if section != before:
@@ -567,11 +598,11 @@ class Performance:
             ahead["beat", beat] = Beat(at)
         for entrance in controller.states_within(first_beat, last_beat):
             if (frame := controller.frame_of_beat(entrance.beat)) in still_to_sound:
-                at = self._in_stream(controller.position(frame))
+                at = self.in_stream(controller.position(frame))
                 ahead["state", entrance.beat] = StateBegan(at, entrance.name, entrance.previous)
         for cue, position in controller.cues_within(first_beat, last_beat):
             if position.frame in still_to_sound:
-                at = self._in_stream(position)
+                at = self.in_stream(position)
                 ahead["marker", cue.number] = Marker(at, cue.id, cue.stinger, cue.strength)
         return ahead
 
@@ -607,6 +638,8 @@ def step(
     Stems and notes may be asked for only where the generator has them, and from the first block on.
     """
     needy = [performance for performance in performances if performance._needs_music]
+    for performance in needy:
+        performance._plan_ahead()
     if needy:
         made = generator.step([performance.slot for performance in needy], stems=stems, notes=notes)
         pcm = np.empty((len(needy), made.block.shape[2], CHANNELS), np.float32)

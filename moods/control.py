@@ -14,6 +14,7 @@ from moods.errors import BadControl, shown
 from moods.fields import (
     Absent,
     At,
+    By,
     Id,
     Model,
     MoodFields,
@@ -31,6 +32,8 @@ from moods.glide import Span
 from moods.names import nearest
 
 DUCK_GAIN_DB = (-120.0, 0.0)
+VOLUME_DB = (-60.0, 6.0)
+VOLUME_STEP_DB = (-24.0, 24.0)
 SLOW_RATE = (0.25, 1.0)
 PARAMETER = (-1e9, 1e9)
 
@@ -53,11 +56,22 @@ class _Typed(Model):
 class _Control(_Typed):
     id: Id | None = None
     """Comes back in the answer, and names the control for `cancel`."""
+    by: By | None = Field(default=None, examples=["Anna"])
+    """Who asked, for others to read. Null or left out: nobody is named."""
+
+    @property
+    def wish(self) -> str | None:
+        """What of the music was asked for, in words; None where it is only how loud, or whether, it is heard."""
+        return self.type
 
 
 class _AtOnce(_Control):
     at: Literal["now"] = "now"
     """It is done at once."""
+
+    @property
+    def wish(self) -> None:
+        return None
 
 
 def _only_a_glide_takes_time(schema: dict[str, Any]) -> None:
@@ -89,6 +103,12 @@ class Steer(_Control):
     @property
     def span(self) -> Span | None:
         return None if self.over is None else read_over(self.over)
+
+    @property
+    def wish(self) -> str:
+        named = self.set.asked()
+        words = [f"{name} {value:g}" if isinstance(value, float) else name for name, value in named.items()]
+        return self.set.mood or self.set.prompt or ", ".join(words) or self.type
 
 
 class End(_Control):
@@ -145,6 +165,15 @@ class Section(_Control):
         return self
 
 
+class SkipPiece(_Control):
+    """Let another piece begin in the same mood: other tunes and chords, the form from its beginning, another band, and,
+    where none is fixed, a neighbouring key and another tempo. A fill leads there."""
+
+    type: Literal["skip"] = "skip"
+    at: At = "bar"
+    """Where."""
+
+
 def _place_asked(at: At) -> object:
     return at if isinstance(at, str) else at.asked()
 
@@ -185,6 +214,10 @@ class Transport(_Control):
     def span(self) -> Span:
         return read_over(0 if self.over is None else self.over)
 
+    @property
+    def wish(self) -> None:
+        return None
+
 
 class Panic(_AtOnce):
     """Instant, click-free silence, until `transport` plays again."""
@@ -224,6 +257,42 @@ class Duck(_Control):
     def _says_something(self) -> Duck:
         if self.gain_db is None and self.voice is None:
             raise BadControl("gain_db is missing, and so is voice; expected one of them")
+        return self
+
+    @property
+    def span(self) -> Span:
+        return read_over(0.2 if self.over is None else self.over)
+
+    @property
+    def wish(self) -> None:
+        return None
+
+
+def _gain_or_step(schema: dict[str, Any]) -> None:
+    _type_is_required(schema)
+    schema["oneOf"] = [{"required": [name], "properties": {name: {"type": "number"}}} for name in ("gain_db", "by_db")]
+
+
+class Volume(_Control):
+    """Set the station's lasting level, beside which `duck` comes and goes; of `gain_db` and `by_db` one is needed."""
+
+    model_config = ConfigDict(json_schema_extra=_gain_or_step)
+
+    type: Literal["volume"] = "volume"
+    gain_db: Annotated[float, Number("gain_db", *VOLUME_DB)] | None = Field(default=None, examples=[-6])
+    """0 is the level at which the station was opened."""
+    by_db: Annotated[float, Number("by_db", *VOLUME_STEP_DB)] | None = None
+    """So much more or less than what the level is or is on its way to, as far as `gain_db` goes."""
+    over: Over = 0.2
+    """How long the change takes."""
+    at: At = "now"
+    """Where it begins."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Volume:
+        if (self.gain_db is None) == (self.by_db is None):
+            how_many = "gain_db is missing, and so is by_db" if self.gain_db is None else "gain_db and by_db are given"
+            raise BadControl(f"{how_many}; expected one of them")
         return self
 
     @property
@@ -279,6 +348,10 @@ class Stinger(_Control):
     at: At = "beat"
     """Where it sounds; now: at once, over what sounds."""
 
+    @property
+    def wish(self) -> str:
+        return self.name
+
 
 class Theme(_Control):
     """Let the lead play a theme of the station; it comes back with the sections that follow, until another is asked."""
@@ -288,6 +361,10 @@ class Theme(_Control):
     """One of the `themes` that the station was opened with; null: none from there on."""
     at: At = "bar"
     """Where it begins; now: with the next beat."""
+
+    @property
+    def wish(self) -> str:
+        return self.name or self.type
 
 
 class State(_Control):
@@ -311,6 +388,10 @@ class State(_Control):
     @property
     def span(self) -> Span | None:
         return None if self.over is None else read_over(self.over)
+
+    @property
+    def wish(self) -> str:
+        return self.name
 
 
 class Parameter(_AtOnce):
@@ -340,14 +421,30 @@ class Parameter(_AtOnce):
 
 
 Control = Annotated[
-    Steer | State | Parameter | Section | End | Transport | Panic | Duck | Cancel | Hit | Stinger | Theme,
+    Steer
+    | State
+    | Parameter
+    | Section
+    | SkipPiece
+    | End
+    | Transport
+    | Panic
+    | Duck
+    | Volume
+    | Cancel
+    | Hit
+    | Stinger
+    | Theme,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
-    "panic": Panic, "duck": Duck, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
+    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "skip": SkipPiece, "end": End,
+    "transport": Transport, "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel, "hit": Hit,
+    "stinger": Stinger, "theme": Theme,
 }  # fmt: skip
+
+CONTROL_TYPES = tuple(_MODELS)
 
 
 def parse_control(obj: object) -> Control:

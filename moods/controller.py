@@ -14,6 +14,7 @@ from moods.clock import FRAMES_PER_SECOND, Clock, Position
 from moods.control import Cancel, Control, End, Hit, Parameter, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
+from moods.drifting import DRIFT_KEY, Drift
 from moods.driving import Driving
 from moods.ending import Ending
 from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
@@ -63,6 +64,7 @@ class Waiting:
     id: str | None
     type: str
     fields: dict[str, Reached]
+    by: str | None  # who asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,21 @@ class _Colour:
     composed_bpm: float | None = None
 
 
+_OWN_KEYS = {STATE_KEY: "state", DRIFT_KEY: "autopilot"}
+"""What the ids begin with of what parts ask of each other, and who asks."""
+
+
+def _asker(control_id: str | None) -> str | None:
+    """The part that asked for something by this id; None where nobody here did."""
+    return next(
+        (asker for key, asker in _OWN_KEYS.items() if control_id is not None and control_id.startswith(key)), None
+    )
+
+
 MAX_WAITING = 64
 """Controls that may wait for their place: whatever is asked, all that is to come is worked out anew."""
+_MAX_ASKERS = 4 * MAX_WAITING
+"""Of so many controls it is remembered who asked."""
 _SOON = (None, "now", "beat", "bar")
 
 
@@ -150,6 +165,8 @@ class Controller:
         self._num_asked = 0
         self._num_planned = 0
         """So many of what was asked is the timeline's."""
+        self._askers: dict[str | int, str] = {}
+        """Who asked for a control, by its id, or its number where it has none."""
         self._drawn_by: Sequence[tuple[range, int]] = ()
         plan = self.plan
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
@@ -162,9 +179,10 @@ class Controller:
         self._driving = Driving(ramps, fields.parameters)
         self._states = Succession(course.clock, sections, fields.matrix, self._ask, self._driving.driven)
         self._halts = Halts(course)
+        self._drift = Drift(course, self.seed, fields.autopilot, point, self._driving.drives, self._ask)
         self._parts: tuple[Part, ...] = (
             Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving,
-            self._states, self._halts,
+            self._states, self._halts, self._drift,
         )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
@@ -201,13 +219,13 @@ class Controller:
         """What is heard at `frame`: colour as it is there, the notes' side as of that moment."""
         at = self._course.moment(frame)
         track, lent = self._course.tracks, self._lent(at)
-        slow = track["slow"].value(at)
+        slow, level_db = track["slow"].value(at), track["duck"].value(at) + track["volume"].value(at)
         colour = _Colour(
             valence=track["colour.valence"].value(at),
             energy=track["colour.energy"].value(at),
             brightness=track["brightness"].value(at) * slow,
             layer_gains_db=tuple([fader_db(track[name].value(at)) for name in LAYER_TRACKS]),
-            gain_db=max(MUTE_DB, track["duck"].value(at) + lent.gain_db + (slow - 1) * _SLOW_GAIN_DB),
+            gain_db=max(MUTE_DB, level_db + lent.gain_db + (slow - 1) * _SLOW_GAIN_DB),
             voice_room=track["voice"].value(at),
             texts=track["mood.texts"].value(at),
         )
@@ -281,6 +299,21 @@ class Controller:
     def values(self) -> dict[str, float]:
         """The parameters that have a value, as they are now."""
         return self._driving.values
+
+    @property
+    def volume_db(self) -> float:
+        """The lasting level that was asked for: what it is, or is on its way to."""
+        volume_db: float = self._course.tracks["volume"].final()
+        return volume_db
+
+    def keep_volume(self, volume_db: float) -> None:
+        """Begin at a lasting level, before anything is asked or read."""
+        self._course.tracks["volume"].base = volume_db
+
+    @property
+    def autopilot(self) -> Drift | None:
+        """The autopilot; None where there is none."""
+        return self._drift if self._drift.settings is not None else None
 
     def state(self, beat: int) -> Entrance | None:
         """The state that `beat` (from 0) is in."""
@@ -369,6 +402,9 @@ class Controller:
             stinger=lent.stinger,
             stinger_over=lent.stinger_over,
             theme=lent.theme if has_theme else None,
+            piece=course.form.piece_of(beat),
+            piece_beats=beat - course.form.piece_beat(beat),
+            novelty=0.0 if self._drift.settings is None else self._drift.settings.novelty,
             texts=colour.texts,
         )
 
@@ -408,15 +444,34 @@ class Controller:
         if any(change.is_course_moved for change in changes):
             changes += [change for part in self._parts if (change := part.replan(edge)) is not None]
         is_idle = isinstance(control, State | Parameter) and not changes
+        self._note_asker(control)
         self.revision += not is_idle
         self._num_asked += not is_idle
         return self._applied(control, frame, changes, is_idle)
 
+    def advance(self, frame: int) -> int | None:
+        """Let the autopilot plan what is to come; `frame` is the first music frame not yet made.
+
+        To be called before each step, wherever the music is made, so that it plans at the same frames again. Returns
+        the frame from which on notes may be composed otherwise, ahead of what has been; None: all are as before.
+        """
+        if self._drift.settings is None:
+            return None
+        first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
+        if not self._drift.is_due(first_beat):
+            return None
+        edge = Edge(frame, first_beat, self._num_asked)
+        changes = [self._drift.plan(edge), *(part.replan(edge) for part in self._parts)]
+        self.revision += 1
+        self._num_asked += 1
+        first = least(change.first_beat for change in changes if change is not None)
+        return None if first is None else self.frame_of_beat(first)
+
     def _check_asked(self, control: Control, frame: int) -> None:
         """Raises `BadControl` for a name that is a state's own, `TooManyWaiting` where it would have to wait, too."""
         for name in (control.id, control.target if isinstance(control, Cancel) else None):
-            if name is not None and name.startswith(STATE_KEY):
-                raise BadControl(f"id is {shown(name)}; expected one that does not begin with {STATE_KEY}")
+            if name is not None and name.startswith(tuple(_OWN_KEYS)):
+                raise BadControl(f"id is {shown(name)}; expected one that does not begin with {' or '.join(_OWN_KEYS)}")
         if getattr(control, "at", None) in _SOON:
             return
         waiting = {
@@ -427,6 +482,14 @@ class Controller:
         }
         if len(waiting) >= MAX_WAITING:
             raise TooManyWaiting(MAX_WAITING)
+
+    def _note_asker(self, control: Control) -> None:
+        key = self._num_asked if control.id is None else control.id
+        self._askers.pop(key, None)
+        if control.by is not None:
+            self._askers[key] = control.by
+        if len(self._askers) > _MAX_ASKERS:
+            del self._askers[next(iter(self._askers))]
 
     def _ask(self, control: Control, edge: Edge) -> list[Change]:
         """Let each part take a control."""
@@ -484,8 +547,9 @@ class Controller:
 
     def _told_id(self, control_id: str | None) -> str | None:
         """An id as whoever asked knows it: what a state asks for is that state's."""
-        is_own = control_id is not None and control_id.startswith(STATE_KEY)
-        return self._states.id_of(control_id) if control_id is not None and is_own else control_id
+        if _asker(control_id) is None or control_id is None:
+            return control_id
+        return self._states.id_of(control_id)
 
     def pending(self, frame: int) -> list[Waiting]:
         """What was asked for and has not begun, or not arrived, at `frame`, the soonest first."""
@@ -494,7 +558,7 @@ class Controller:
         for part in self._parts:
             for number, asked_id, kind, field, reach in part.pending(frame):
                 control_id = self._told_id(asked_id)
-                kind = "state" if asked_id is not None and asked_id.startswith(STATE_KEY) else kind
+                kind = _asker(asked_id) or kind
                 reach = reach._replace(begin=max(oldest_frame, reach.begin))  # where longer ones began is forgotten
                 fields = grouped.setdefault((kind, number if control_id is None else control_id), {})
                 fields[field] = reach.joined(fields.get(field))
@@ -503,6 +567,7 @@ class Controller:
                 key if isinstance(key, str) else None,
                 kind,
                 {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
+                None if key is None else self._askers.get(key),
             )
             for (kind, key), fields in grouped.items()
         ]
@@ -518,7 +583,8 @@ class Controller:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything remembered, as JSON values."""
-        return {"seed": self.seed, "num_asked": self._num_asked} | {part.name: part.snapshot() for part in self._parts}
+        own = {"seed": self.seed, "num_asked": self._num_asked, "askers": list(self._askers.items())}
+        return own | {part.name: part.snapshot() for part in self._parts}
 
     @classmethod
     def restore(
@@ -532,6 +598,7 @@ class Controller:
         """A controller that answers as the one that made `snapshot`, which was given `opening`: the plan is its."""
         controller = cls(opening or Opening(), snapshot["seed"], lead_frames=lead_frames, block_frames=block_frames)
         controller._num_asked = snapshot["num_asked"]
+        controller._askers = {key: by for key, by in snapshot["askers"]}
         for part in controller._parts:
             part.restore(snapshot[part.name])
         return controller

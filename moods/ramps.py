@@ -1,6 +1,5 @@
-"""Ramps: glides of the course's tracks. In: controls that steer, duck or slow down; out: what moves, and from where on.
-
-Remembers nothing of its own: the tracks belong to the course. One thread at a time.
+"""Ramps: glides of the course's tracks. In: controls that steer, duck, slow down or set the level; out: what moves, and
+from where on. Remembers nothing of its own: the tracks belong to the course. One thread at a time.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND
-from moods.control import Cancel, Control, Duck, Steer, Transport
+from moods.control import VOLUME_DB, Cancel, Control, Duck, Steer, Transport, Volume
 from moods.course import COLOUR_TRACKS, Course
 from moods.fields import At, MoodFields, OnBeat, Seconds
 from moods.glide import AT_ONCE, Moment, Ramp, Span
@@ -23,8 +22,8 @@ from moods.targets import TRACKS, fader, gains_of, targets_of
 _KEY_TRACKS = frozenset({"key", "mood.key"})
 _LEFT_OPEN = frozenset({"mood.key", "mood.density", "mood.brightness", "mood.temperature"})
 """What a mood that does not insist on it leaves as it is where none did before."""
-_TYPES = {"duck": "duck", "voice": "duck", "rate": "transport", "slow": "transport"}
-_NAMES = {"duck": "gain_db", "slow": "rate"}
+_TYPES = {"duck": "duck", "voice": "duck", "volume": "volume", "rate": "transport", "slow": "transport"}
+_NAMES = {"duck": "gain_db", "volume": "volume_db", "slow": "rate"}
 _DEFAULT_SPANS = dict.fromkeys(("style", "mood.texts"), Span(float(BEATS_PER_BAR), in_beats=True))
 _TEMPO_GLIDE = Span(2.0 * BEATS_PER_BAR, in_beats=True)
 _TEMPO_JUMP = 0.03  # a smaller change of tempo needs no glide
@@ -53,6 +52,8 @@ class Ramps:
                 ramps = self._steered(control, edge)
             case Duck():
                 ramps = self._ducked(control, edge)
+            case Volume():
+                ramps = [self._leveled(control, edge)]
             case Transport(do="slow"):
                 ramps = self._slowed(control, edge)
             case Cancel():
@@ -206,6 +207,13 @@ class Ramps:
                 ramp.target, ramp.span = target, control.span
                 ramps.append((name, ramp))
         return ramps
+
+    def _leveled(self, control: Volume, edge: Edge) -> tuple[str, Ramp]:
+        ramp, (low, high) = self._ramp("volume", control.at, edge, control.id), VOLUME_DB
+        before_db = self._course.tracks["volume"].ahead(ramp.beat)
+        asked_db = before_db + control.by_db if control.gain_db is None else control.gain_db
+        ramp.target, ramp.span = min(high, max(low, asked_db)), control.span
+        return "volume", ramp
 
     def _slowed(self, control: Transport, edge: Edge) -> list[tuple[str, Ramp]]:
         """Slow motion: the tempo with a beat, the sound at once or with it."""

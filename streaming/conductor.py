@@ -25,6 +25,7 @@ from moods.errors import BadControl, shown
 from moods.opening import Opening
 from moods.timeline import Timeline
 from streaming.config import Config
+from streaming.doors import Door
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
 from streaming.engines.wire import Applied
@@ -75,6 +76,8 @@ class Conductor:
         """By id."""
         self._ids: dict[str, str] = {}
         """By name, of the stations that have one, those that are being opened too."""
+        self.doors: list[Door] = []
+        """The connections to others that act on stations."""
         self._num_opening = 0
         self._num_kept_controls: dict[str, int] = {}
         """Of the stations that sleep: how many of their controls what is kept of them holds."""
@@ -119,6 +122,7 @@ class Conductor:
         self._is_ending = True
         async with contextlib.AsyncExitStack() as steps:  # from the last to the first, whatever one of them raises
             steps.push_async_callback(asyncio.to_thread, self._filler_thread.shutdown)
+            steps.push_async_callback(asyncio.to_thread, self._feeds.encoder_threads.shutdown)
             steps.callback(self._engines.close)
             for link in self._links:
                 steps.push_async_callback(link.stop)
@@ -371,6 +375,8 @@ class Conductor:
         )
         if isinstance(control, Steer) and control.set.understood is not None:
             ack["understood"] = explained(control.set.understood)
+        if control.by is not None:
+            ack["by"] = control.by
         return ack
 
     def on_lost(self, station_id: str) -> None:
@@ -615,6 +621,8 @@ class Conductor:
     def _measure(self) -> None:
         ready = [link for link in self._links if link.is_ready]
         self.metrics.engines.set(len(ready))
+        shares = (station.repeated_share for station in self.stations.values())
+        self.metrics.repeated_share.set(max(shares, default=0.0))
         self.metrics.engine_load.set(sum(link.load for link in ready) / max(1, len(ready)))
         for link in self._links:
             self.metrics.each_engine_load.labels(link.name).set(link.load if link.is_ready else 0.0)

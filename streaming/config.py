@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import os
@@ -11,11 +12,22 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
+from moods.autopilot import Autopilot
 from moods.errors import MoodsError, shown
 from moods.fields import MoodFields, parse
 from moods.names import nearest
@@ -39,6 +51,8 @@ MAX_ENGINES = 64
 _MAX_SLOTS = 1000
 _STATIONS_AN_ENGINE = 8
 """An engine more is worth its memory from so many stations on."""
+_ORIGIN = re.compile(r"https?://[^\s/?#@]+|null|\*")
+_HOST = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9._-]+")
 _PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
@@ -96,6 +110,92 @@ class Osc(_Settings):
         return tuple(targets)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address, or a name that browsers look up nowhere, is this machine's own."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+_PUSH_KINDS = {
+    "icecast": "icecast", "icecasts": "icecast", "rtmp": "rtmp", "rtmps": "rtmp", "srt": "srt",
+    "whip+http": "whip", "whip+https": "whip",
+}  # fmt: skip
+
+
+class Push(_Settings):
+    """A stream of a station that the server sends elsewhere, for as long as both are there; see docs/streams.md."""
+
+    station: str
+    """The name or id of the station; one that is not there yet is waited for."""
+    to: str
+    """icecast://HOST:PORT/MOUNT (icecasts:// by TLS), rtmp://HOST/APP (rtmps://), srt://HOST:PORT, or whip+https:// and
+    what follows in the address of a WHIP endpoint."""
+    format: Literal["mp3", "aac", "ogg"] = "mp3"
+    """What an Icecast server is sent; the others take AAC, or by WHIP Opus."""
+    bit_rate: int = Field(192_000, ge=32_000, le=320_000)
+    """Bit/s of mp3 and aac."""
+    user: str = Field("source", pattern=r"^[!-9;-~]+$")
+    """Of an Icecast server."""
+    password: str = Field("", pattern=r"^[ -~]*$")
+    """An Icecast server's; RTMP's stream key, SRT's passphrase, WHIP's bearer token."""
+    password_file: str = ""
+    """A file with it instead, so that it stands in no settings."""
+    picture: str = ""
+    """What is seen by RTMP and SRT, where platforms want a film: a picture's file, or "black"; "" sends none."""
+
+    @field_validator("to")
+    @classmethod
+    def _is_address(cls, to: str) -> str:
+        try:
+            parts = urlsplit(to)
+            is_fit = parts.scheme in _PUSH_KINDS and parts.hostname and (parts.port or True) and to.isprintable()
+        except ValueError:
+            is_fit = False
+        if not is_fit or " " in to:
+            kinds = ", ".join(f"{scheme}://" for scheme in _PUSH_KINDS)
+            raise BadConfig(f"push.to is {shown(to)}; expected an address that begins with {kinds}", field="push")
+        if parts.username is not None:
+            raise BadConfig(
+                "push.to holds a user; user, password and password_file have keys of their own", field="push"
+            )
+        return to
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Push:
+        if self.kind == "icecast" and len(self.address.path) < 2:
+            raise BadConfig(
+                f"push.to is {shown(self.to)}, without a mount; write icecast://HOST:PORT/MOUNT", field="push"
+            )
+        _ = self.key
+        return self
+
+    @property
+    def kind(self) -> str:
+        """`icecast`, `rtmp`, `srt` or `whip`."""
+        return _PUSH_KINDS[self.address.scheme]
+
+    @property
+    def told(self) -> str:
+        """Where it goes, as others may know it: the rest of such addresses may be a key."""
+        return f"{self.address.scheme}://{self.address.netloc}"
+
+    @property
+    def address(self) -> SplitResult:
+        return urlsplit(self.to)
+
+    @property
+    def key(self) -> str:
+        """The password, wherever it stands. Raises `BadConfig`."""
+        if not self.password_file:
+            return self.password
+        try:
+            return Path(self.password_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadConfig(f"push.password_file cannot be read: {error}", field="push") from None
+
+
 def address_of(target: str) -> tuple[str, int]:
     """Host and port of "HOST:PORT", where brackets may stand around a host of IPv6."""
     host, _, port = target.rpartition(":")
@@ -138,6 +238,34 @@ class Config(_Settings):
     public_url: str = ""
     """Where clients find this server if not at its own address, such as https://example.org/music behind a proxy that
     strips /music: its path begins the addresses that are given out."""
+    tokens: Literal["auto", "always", "never"] = "auto"
+    """Who needs a token, see docs/security.md: auto is everybody but programs on this machine, where host is a loopback
+    address; never lets in whoever reaches the server."""
+    secret_file: str = ""
+    """A file with the secret that signs tokens, of 32 characters or more; by default one beside the folder `stations`,
+    made when it is needed. Without such a folder the secret, and all tokens with it, is forgotten at the end."""
+    revoked: tuple[str, ...] = ()
+    """Ids of tokens that are no longer valid, beside those that `undersong token --revoke` has taken back."""
+    origins: tuple[str, ...] = ()
+    """Where pages come from that may steer and read, such as "https://example.org"; "*" is anywhere. The server's own
+    may, and those of programs on the listener's own machine."""
+    hosts: tuple[str, ...] = ()
+    """Names by which clients may call this server, such as "music.example.org" or "*.example.org", beside addresses,
+    this machine's own name and the one in public_url; "*" is any."""
+    frame_ancestors: tuple[str, ...] = ()
+    """Origins whose pages may show this server's pages in a frame."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses or networks of proxies that are believed about who asks (X-Forwarded-For, X-Forwarded-Proto)."""
+    hsts_days: int = Field(0, ge=0, le=3650)
+    """For how many days browsers are to ask for this host by https alone; 0 says nothing of it."""
+    max_connections_per_address: int = Field(512, ge=1, le=100_000)
+    """How many connections one address may have open; proxies that are trusted are not counted."""
+    requests_per_s: float = Field(50.0, ge=1, le=100_000)
+    """How many requests a second one token may make, and twice as many at once; who needs none is not counted."""
+    offers_per_s: float = Field(10.0, ge=0.1, le=10_000)
+    """How many offers of WebRTC a second one address may make, and twice as many at once; likewise."""
+    failed_tokens_per_minute: float = Field(30.0, ge=1, le=100_000)
+    """How many tokens that are none one address may send; then it is told to wait."""
     device: Device = "auto"
     """What composes and sounds the music: auto is the CPU."""
     backend: Backend = "score"
@@ -233,10 +361,15 @@ class Config(_Settings):
     """Melodies for these states and the `theme` control."""
     stingers: dict[str, Any] = {}
     """Stingers beside those that every station has."""
+    autopilot: dict[str, Any] = {}
+    """The autopilot of a station that is opened without saying anything of one, as POST /v1/stations takes it; by
+    default none. See docs/autopilot.md."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
     """One JSON object a line, for machines that collect logs."""
+    push: tuple[Push, ...] = ()
+    """Streams that are sent elsewhere, each a table [[push]] with station, to and more; see docs/streams.md."""
     osc: Osc = Osc()
     """Open Sound Control, also as a table [osc], off by default; see docs/live.md. Controls are heard on a UDP port (0:
     none) of an address; targets are "HOST:PORT", and are told of beats, sections, states and markers ahead_ms before
@@ -257,6 +390,13 @@ class Config(_Settings):
             raise BadConfig(f"ice_servers is {shown(servers)}; a list is expected", field="ice_servers")
         return tuple(servers)
 
+    @field_validator("push", mode="before")
+    @classmethod
+    def _are_pushes(cls, pushes: object) -> object:
+        if not isinstance(pushes, list | tuple) or not all(isinstance(push, Mapping | Push) for push in pushes):
+            raise BadConfig(f"push is {shown(pushes)}; write each as a table [[push]]", field="push")
+        return tuple(pushes)
+
     @field_validator("webhook_hosts", mode="before")
     @classmethod
     def _are_hosts(cls, hosts: object) -> object:
@@ -270,6 +410,46 @@ class Config(_Settings):
         if url and not _PUBLIC_URL.fullmatch(url):
             raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
+
+    @field_validator("revoked", "origins", "hosts", "frame_ancestors", "trusted_proxies", mode="before")
+    @classmethod
+    def _are_texts(cls, texts: object, field: ValidationInfo) -> object:
+        name = str(field.field_name)
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
+            raise BadConfig(f"{name} is {shown(texts)}; a list of texts is expected", field=name)
+        return tuple(texts)
+
+    @field_validator("origins", "frame_ancestors")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
+        lowered = tuple(origin.lower().rstrip("/") for origin in origins)
+        for origin in lowered:
+            if not _ORIGIN.fullmatch(origin):
+                name = str(field.field_name)
+                raise BadConfig(f'{name} holds {shown(origin)}; expected http(s)://HOST or "*"', field=name)
+        return lowered
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                text = f'hosts holds {shown(host)}; expected HOST, *.HOST or "*", without a port'
+                raise BadConfig(text, field="hosts")
+        return tuple(host.lower() for host in hosts)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError:
+                raise BadConfig(
+                    f"trusted_proxies holds {shown(proxy)}; expected an address or network, such as 10.0.0.0/8",
+                    field="trusted_proxies",
+                ) from None
+        return proxies
 
     @field_validator("lyria_keys", mode="before")
     @classmethod
@@ -290,6 +470,7 @@ class Config(_Settings):
     def _states_agree(self) -> Config:
         try:
             parse(StateTables, self._tables)
+            parse(Autopilot, self.autopilot)
         except MoodsError as error:
             raise BadConfig(str(error)) from None
         return self
@@ -300,12 +481,15 @@ class Config(_Settings):
         return {name: value for name in StateTables.model_fields if (value := getattr(self, name))}
 
     def furnished(self, asked: object) -> object:
-        """The body that opens a station, with the states of the settings where it has none of its own."""
-        own = {*StateTables.model_fields, "timeline"}
-        if not isinstance(asked, Mapping) or own & asked.keys():
+        """The body that opens a station, with the states and the autopilot of the settings where it says none."""
+        if not isinstance(asked, Mapping) or "timeline" in asked:
             return asked
+        autopilot = {"autopilot": self.autopilot} if self.autopilot else {}
+        if StateTables.model_fields.keys() & asked.keys():
+            return autopilot | {**asked}
         has_mood = bool(MoodFields.model_fields.keys() & asked.keys())
-        return {name: value for name, value in self._tables.items() if name != "initial" or not has_mood} | {**asked}
+        tables = {name: value for name, value in self._tables.items() if name != "initial" or not has_mood}
+        return autopilot | tables | {**asked}
 
     @model_validator(mode="after")
     def _engines_have_work(self) -> Config:
@@ -340,6 +524,20 @@ class Config(_Settings):
         return Path(home) / "undersong" / "stations" / str(self.port) if self.port and os.path.isabs(home) else None
 
     @property
+    def secret_path(self) -> Path | None:
+        """Where the secret of tokens is; None where it lives only as long as the server."""
+        if self.secret_file:
+            return Path(self.secret_file).absolute()
+        folder = self.stations_folder
+        return None if folder is None else folder.with_name(f"{folder.name}.secret")
+
+    @property
+    def is_for_this_machine(self) -> bool:
+        """Whether nobody elsewhere is to reach it."""
+        public_host = urlsplit(self.public_url).hostname
+        return is_loopback(self.host) and (public_host is None or is_loopback(public_host))
+
+    @property
     def max_playing(self) -> int:
         """How many stations one engine may play at a time."""
         return min(self.max_stations, _MAX_SLOTS)
@@ -357,12 +555,12 @@ class Config(_Settings):
             value = list(value)
         if isinstance(value, Osc):
             value = value.model_dump(mode="json")
-        if name == "ice_servers":
+        if name in ("ice_servers", "push"):
             value = [server.model_dump(exclude_none=True) for server in value]
         return "".join(f"# {line}\n" for line in comment) + f"{name} = {_toml(value)}\n"
 
 
-_TABLES: dict[str, type[BaseModel]] = {"ice_servers": IceServer, "osc": Osc}
+_TABLES: dict[str, type[BaseModel]] = {"ice_servers": IceServer, "push": Push, "osc": Osc}
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",

@@ -337,7 +337,7 @@ def _read_playing(playing: object, opening: Opening, seed: int) -> Playing:
     except ValidationError:
         begun = Controller(opening, seed).intent(0)
         mood, at_first = mood_message(begun), Place(frame=0, seconds=0.0, bar=1, beat=1, bpm=begun.bpm)
-        return Playing(state="playing", mood=mood, heading=mood, position=at_first, pending=[])
+        return Playing(state="playing", mood=mood, heading=mood, position=at_first, pending=[], volume_db=0.0)
 
 
 def _lock(folder: Path) -> int:

@@ -23,9 +23,10 @@ from moods.opening import Changes, Copying, Opening
 from moods.prompt import Prompt
 from moods.timeline import Timeline
 from streaming.jobs.asked import RenderRequest
+from streaming.roles import ROLES, TokenRequest
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
-STREAM_KINDS = ("ogg", "mp3", "wav")
+STREAM_KINDS = ("ogg", "mp3", "aac", "wav")
 
 MAX_CONTROLS = 100
 """The longest list of controls that is taken at once."""
@@ -179,7 +180,11 @@ class Links(TypedDict):
     whep: str
     ogg: str
     mp3: str
+    aac: str
     wav: str
+    m3u: str
+    """A playlist for media players, of the mp3."""
+    pls: str
 
 
 @_exact
@@ -233,6 +238,49 @@ class Pending(TypedDict):
     """Its own."""
     fields: dict[str, Reached]
     """As in its ack, as things stand now."""
+    by: NotRequired[str]
+    """Who asked, where the control named somebody."""
+
+
+@_exact
+class AskedBy(TypedDict):
+    """Whose wish the music follows. Texts of anybody's: show them as text alone."""
+
+    by: str
+    what: str
+    """A mood, a prompt, fields with their values, a state or stinger, or a control's type."""
+    at_frame: Frame
+    """Where it is heard first, as the control's ack said."""
+
+
+@_exact
+class Novelty(TypedDict):
+    """How much of the last hour was heard again; tunes that return within their piece do not count."""
+
+    repeated_share_last_hour: Unit
+    """Of its tunes, the share that an earlier piece of the hour before had, too; without tunes, of its chords."""
+    repeated_chords: Unit
+    """The same of progressions of four bars."""
+    repeated_drums: Unit
+    """The same of bars of drums."""
+    figures_last_hour: Annotated[int, Field(ge=0)]
+    """Tunes, progressions and drum bars that were compared."""
+
+
+@_exact
+class Wandering(TypedDict):
+    """What the autopilot is about."""
+
+    drift: Unit
+    novelty: Unit
+    mood: str | None
+    """The preset around which it wanders."""
+    heading: dict[str, float | Style]
+    """The point that it heads for; a field that somebody has set stays."""
+    since: Place
+    """Where it set out for that; it may lie ahead."""
+    held_s: dict[str, Annotated[float, Field(ge=0)]]
+    """The fields that it leaves alone, and for how many seconds."""
 
 
 class Playing(TypedDict):
@@ -243,8 +291,12 @@ class Playing(TypedDict):
     heading: Mood
     position: Place
     pending: list[Pending]
+    volume_db: float
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
+    asked_by: NotRequired[AskedBy]
+    autopilot: NotRequired[Wandering]
+    novelty: NotRequired[Novelty]
 
 
 StationKind = Literal["station", "lyria"]
@@ -268,8 +320,13 @@ class StationState(TypedDict):
     """What will sound in 8 s if nothing more is asked."""
     position: Place
     """Where the sound that leaves the server now is."""
+    still_from: NotRequired[Annotated[int, Field(ge=0)]]
+    """While it is paused or over: the frame from which it is. What was told for that frame or later comes later, if at
+    all, and is told anew."""
     pending: list[Pending]
     """What was asked for and is still to come, the soonest first."""
+    volume_db: float
+    """The lasting level that a `volume` has asked for, -60 … 6; where it glides, the one that it is on its way to."""
     listeners: Annotated[int, Field(ge=0)]
     level: Level
     health: StationHealth
@@ -279,6 +336,12 @@ class StationState(TypedDict):
     """Where it is among its states, once it is in one."""
     parameters: NotRequired[dict[str, float]]
     """Its parameters that have a value; one that moved too little to be followed is not told."""
+    asked_by: NotRequired[AskedBy]
+    """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
+    autopilot: NotRequired[Wandering]
+    """Where it has one."""
+    novelty: NotRequired[Novelty]
+    """How much it repeats itself, where its generator knows."""
 
 
 @_exact
@@ -318,7 +381,7 @@ class Ack(TypedDict):
     """Where it is heard first; only what leads there, which has fields of its own, comes before."""
     fields: dict[str, Reached]
     """Where each field begins to change and where it has arrived, by its name, `mood` for a prompt too; `ending`,
-    `hit`, `stinger`, `pickup`, `fill`, `cues`, `pivot` and `bridge` tell of what the control sets off or moves."""
+    `piece`, `hit`, `stinger`, `pickup`, `fill`, `cues`, `pivot` and `bridge` tell of what it sets off or moves."""
     replaces: list[str]
     """Ids of the controls of which something that was still to come does not, because of this one."""
     latency_ms: Annotated[float, Field(ge=0)]
@@ -327,6 +390,8 @@ class Ack(TypedDict):
     """How long before its time the engine makes a block now."""
     understood: NotRequired[ExplainedPrompt]
     """How the control's prompt was read."""
+    by: NotRequired[str]
+    """Who asked, where the control named somebody."""
 
 
 @_exact
@@ -524,13 +589,13 @@ class AudioHeader(TypedDict):
 
 @_extensible
 class TakeLine(TypedDict):
-    """A further line of a take: a control, or a `skip`, `rest` or `resume` of an engine that had too much to do.
+    """A further line of a take: a control; of an engine with too much to do, a `skip` of `blocks`, `rest`, `resume`.
 
     `frame`: before which it was applied."""
 
     type: Literal[
-        "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "cancel", "hit", "stinger",
-        "theme", "skip", "rest", "resume",
+        "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "volume", "cancel", "hit",
+        "stinger", "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
 
@@ -737,6 +802,30 @@ class Readiness(TypedDict):
     ready: bool
 
 
+@_exact
+class Token(TypedDict):
+    """What a token gives."""
+
+    role: Annotated[str, OneOf(ROLES)]
+    """listen hears, control steers as well, admin may do all."""
+    station: str | None
+    """The only station that it is for; null: all."""
+    id: str | None
+    """By which it can be taken back; null where none was needed."""
+    expires: str | None
+    """RFC 3339, UTC; null: not at all."""
+    note: str
+
+
+@_exact
+class NewToken(Token):
+    """A token that was made."""
+
+    token: str
+    links: dict[str, str]
+    """Addresses with it, by what they lead to."""
+
+
 @with_config(_RULES | ConfigDict(extra="allow", json_schema_extra={"examples": [_A_PROBLEM]}))
 class Problem(TypedDict):
     """What went wrong, by RFC 9457; further members may come."""
@@ -771,13 +860,16 @@ GROUPS: dict[str, dict[str, Any]] = {
         "Copying": Copying,
         "Changes": Changes,
     }
-    | {"RenderRequest": RenderRequest, "Timeline": Timeline},
+    | {"RenderRequest": RenderRequest, "Timeline": Timeline, "TokenRequest": TokenRequest},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
     "sent over an audio WebSocket": {"AudioHeader": AudioHeader, "Dropped": Dropped},
     "lines of a take": {"TakeOpening": TakeOpening, "TakeLine": TakeLine},
     "answers over HTTP": {
         each.__name__: each
-        for each in (Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs, Alive, Readiness, Problem)
+        for each in (
+            *(Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs),
+            *(Token, NewToken, Alive, Readiness, Problem),
+        )
     },
 }
 """The messages by who sends them, each under its public name."""

@@ -27,13 +27,23 @@ class Metrics:
         self.each_engine_load = gauge(
             "undersong_each_engine_load", "Share of time this engine makes blocks, 0 to 1", ["engine"]
         )
+        self.refusals = counter(
+            "undersong_refusals", "Requests and sockets that were refused, by the problem's code", ["code"]
+        )
         self.underruns = counter("undersong_underruns", "Blocks that were not there in time for a listener")
         self.late_blocks = counter("undersong_late_blocks", "Blocks the engine finished after they were due")
         self.composer_resets = counter(
             "undersong_composer_resets", "Beats composed again, unheard, because the first were stuck"
         )
+        self.repeated_share = gauge(
+            "undersong_repeated_share",
+            "Share of the last hour's tunes heard before, 0 to 1, of the playing station that repeats most",
+        )
         self.generator_events = counter("undersong_generator_events", "What generators count of themselves", ["name"])
         self.filler_seconds = counter("undersong_filler_seconds", "Sound the filler made, seconds")
+        self.encoding_seconds = counter(
+            "undersong_encoding_seconds", "Time that encoders of endless streams took, seconds", ["kind"]
+        )
         self.dropped_chunks = counter("undersong_dropped_chunks", "20 ms lost by listeners that read too slowly")
         self.engine_restarts = counter("undersong_engine_restarts", "Times an engine process was started again")
         self.step_ms = histogram("undersong_step_milliseconds", "Making one batch of blocks", buckets=_STEP_BUCKETS_MS)
@@ -54,6 +64,8 @@ class Metrics:
         self.render_seconds = histogram(
             "undersong_render_seconds", "From a job's turn to its end", ["kind"], buckets=_RENDER_BUCKETS_S
         )
+        self.doors_connected = gauge("undersong_door_connected", "1 while a connection to others works", ["door"])
+        self.door_failures = counter("undersong_door_failures", "Times a connection to others failed", ["door"])
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -9,8 +9,9 @@ import asyncio
 import math
 import time
 from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from fastapi import APIRouter, Path, Query, Request, WebSocket
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from engine.audio import BLOCK_SECONDS
@@ -20,7 +21,9 @@ from moods.listing import listing
 from moods.opening import parse_changes, parse_copying, parse_opening
 from moods.prompt import resolve_prompt
 from streaming import live, messages
+from streaming.access import Grant, Role, allowed
 from streaming.conductor import Conductor
+from streaming.encoders.endless import MEDIA_TYPES, coding_of
 from streaming.errors import (
     BadParameter,
     ControlRefused,
@@ -37,9 +40,11 @@ from streaming.errors import (
 from streaming.limits import Limits
 from streaming.middleware import is_head
 from streaming.openapi import BAD_BODY, BAD_CONTROL, BAD_VALUE, answer, body, refusals, socket
+from streaming.outlet import MAX_UNREAD_BLOCKS, STORE_BLOCKS, Outlet
 from streaming.reading import read_asked, read_json
 from streaming.session import Session
 from streaming.station import Station
+from streaming.titles import ARTIST
 from streaming.transports import http_audio, websocket
 
 router = APIRouter()
@@ -69,20 +74,33 @@ def prefix_of(request: Request) -> str:
     return request.scope.get("root_path", "")
 
 
-def _limit(request: Request, count: int = 1) -> None:
-    """Raises `RateLimited`."""
+def limit(request: Request, count: int = 1) -> None:
+    """Count controls over HTTP, by the asker's address. Raises `RateLimited`."""
     limits: Limits = request.app.state.limits
     limits.take(request.client.host if request.client else "", time.monotonic(), count)
 
 
-def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
+def new_session(
+    conductor: Conductor,
+    station: Station,
+    kind: str,
+    max_chunks: int,
+    lag_blocks: int = 0,
+    outlet: Outlet | None = None,
+) -> Session:
     """Raises `TooManySessions`."""
     if conductor.num_sessions >= conductor.config.max_sessions:
         raise TooManySessions(conductor.config.max_sessions)
-    return station.add_session(kind, max_chunks, lag_blocks)
+    return station.add_session(kind, max_chunks, lag_blocks, outlet)
 
 
-@router.get("/v1/moods", tags=["moods"], operation_id="listMoods", response_model=messages.Moods)
+@router.get(
+    "/v1/moods",
+    dependencies=[Depends(allowed(Role.LISTEN))],
+    tags=["moods"],
+    operation_id="listMoods",
+    response_model=messages.Moods,
+)
 async def get_moods() -> JSONResponse:
     """List the presets of moods and clips, styles and stingers.
 
@@ -93,6 +111,7 @@ async def get_moods() -> JSONResponse:
 
 @router.get(
     "/v1/moods/explain",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["moods"],
     operation_id="explainPrompt",
     response_model=messages.ExplainedPrompt,
@@ -112,7 +131,7 @@ async def get_explanation(
     return JSONResponse(messages.explained(understood))
 
 
-@router.get("/v1/schema.json", tags=["server"], operation_id="getSchema")
+@router.get("/v1/schema.json", dependencies=[Depends(allowed(Role.LISTEN))], tags=["server"], operation_id="getSchema")
 async def get_schema() -> dict[str, Any]:
     """Every message as JSON schema.
 
@@ -123,6 +142,7 @@ async def get_schema() -> dict[str, Any]:
 
 @router.post(
     "/v1/stations",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=201,
     tags=["stations"],
     operation_id="openStation",
@@ -156,6 +176,7 @@ async def post_station(request: Request) -> JSONResponse:
 
 @router.post(
     "/v1/stations/{station_id}/copies",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=201,
     tags=["stations"],
     operation_id="copyStation",
@@ -178,14 +199,16 @@ async def post_copy(request: Request, station_id: StationId) -> JSONResponse:
 
 
 @router.get("/v1/stations", tags=["stations"], operation_id="listStations", response_model=messages.Stations)
-async def get_stations(request: Request) -> JSONResponse:
-    """List all stations and their state."""
+async def get_stations(request: Request, grant: Annotated[Grant, Depends(allowed(Role.LISTEN))]) -> JSONResponse:
+    """List all stations and their state; to who has a token for one, that one."""
     stations, prefix = conductor_of(request).stations.values(), prefix_of(request)
-    return JSONResponse({"stations": [station.state(prefix) for station in stations]})
+    seen = [each for each in stations if grant.station in (None, each.id, each.name)]
+    return JSONResponse({"stations": [station.state(prefix) for station in seen]})
 
 
 @router.get(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["stations"],
     operation_id="getStation",
     response_model=messages.Station,
@@ -201,6 +224,7 @@ async def get_station(request: Request, station_id: StationId) -> JSONResponse:
 
 @router.patch(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["stations"],
     operation_id="changeStation",
     response_model=messages.Station,
@@ -214,7 +238,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    _limit(request)
+    limit(request)
     changes = await read_asked(parse_changes, await read_json(request))
     before = station.name
     if "name" in changes.model_fields_set:
@@ -230,6 +254,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
 
 @router.delete(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=204,
     tags=["stations"],
     operation_id="closeStation",
@@ -247,6 +272,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
 
 @router.post(
     "/v1/stations/{station_id}/controls",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["stations"],
     operation_id="control",
     response_model=messages.Ack | list[messages.Answer],
@@ -262,11 +288,13 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         stinger={"type": "stinger", "name": "reveal", "at": "beat"},
         theme={"type": "theme", "name": "hero", "at": "bar"},
         duck={"type": "duck", "gain_db": -9, "over": 0.2},
+        volume={"type": "volume", "gain_db": -6, "over": 1},
         end={"type": "end", "how": "cadence", "at": "phrase"},
         transport={"type": "transport", "do": "pause"},
         state={"type": "state", "name": "combat"},
         parameter={"type": "parameter", "set": {"danger": 0.7}},
         section={"type": "section", "do": "go", "to": "B", "at": "bar"},
+        skip={"type": "skip", "at": "bar"},
         slow_motion={"type": "transport", "do": "slow", "rate": 0.5, "over": 0.5},
         cancel={"type": "cancel", "target": "c1", "id": "c2"},
         panic={"type": "panic"},
@@ -284,14 +312,15 @@ async def post_controls(request: Request, station_id: StationId) -> JSONResponse
     if isinstance(controls, list):
         if len(controls) > messages.MAX_CONTROLS:
             raise TooManyControls(len(controls), messages.MAX_CONTROLS)
-        _limit(request, len(controls))
+        limit(request, len(controls))
         return JSONResponse([await live.apply_control(conductor, station, control) for control in controls])
-    _limit(request)
+    limit(request)
     return JSONResponse(await conductor.control(station, await read_asked(parse_control, controls)))
 
 
 @router.get(
     "/v1/stations/{station_id}/take",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     tags=["stations"],
     operation_id="getTake",
     response_class=StreamingResponse,
@@ -310,22 +339,64 @@ async def get_take(request: Request, station_id: StationId) -> StreamingResponse
     return StreamingResponse(station.take(), media_type="application/jsonl")
 
 
-_AUDIO = {"type": "string", "format": "binary"}
+async def _playlist(request: Request, station_id: str, kind: str, stream_kind: str) -> Response:
+    conductor = conductor_of(request)
+    station = conductor.station(station_id)
+    query = urlencode({"token": token}) if (token := request.query_params.get("token")) else ""
+    path = f"{prefix_of(request)}/v1/stations/{station_id}/audio.{stream_kind}"
+    url = urlunsplit((*urlsplit(conductor.config.public_url or str(request.base_url))[:2], path, query, ""))
+    text = http_audio.playlist(kind, url, f"{ARTIST}: {station.name}")
+    return Response(text, 200, {"Cache-Control": "no-store"}, http_audio.PLAYLIST_TYPES[kind])
+
+
+StreamKind = Annotated[
+    str,
+    messages.OneOf(messages.STREAM_KINDS),
+    Query(alias="format", description="The stream that it leads to."),
+]
+
+
+@router.get(
+    "/v1/stations/{station_id}/audio.m3u", tags=["audio"], operation_id="getPlaylist", response_class=Response,
+    responses={
+        200: answer("A playlist.", http_audio.PLAYLIST_TYPES["m3u"], {"type": "string"}),
+        **refusals(UnknownStation, BadParameter),
+    },
+)  # fmt: skip
+async def get_m3u(request: Request, station_id: StationId, stream_kind: StreamKind = "mp3") -> Response:
+    """Get a playlist, M3U, that leads a media player to a stream.
+
+    The address in it is whole, and has the token that this one was asked for with.
+    """
+    return await _playlist(request, station_id, "m3u", stream_kind)
+
+
+@router.get(
+    "/v1/stations/{station_id}/audio.pls", tags=["audio"], operation_id="getPls", response_class=Response,
+    responses={
+        200: answer("A playlist.", http_audio.PLAYLIST_TYPES["pls"], {"type": "string"}),
+        **refusals(UnknownStation, BadParameter),
+    },
+)  # fmt: skip
+async def get_pls(request: Request, station_id: StationId, stream_kind: StreamKind = "mp3") -> Response:
+    """Get the same as PLS."""
+    return await _playlist(request, station_id, "pls", stream_kind)
+
+
+_AUDIO: dict[str, Any] = dict.fromkeys(MEDIA_TYPES.values(), {"schema": {"type": "string", "format": "binary"}})
 
 
 @router.get(
     "/v1/stations/{station_id}/audio.{kind}",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["audio"],
     operation_id="streamAudio",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "Sound, until either side ends.",
-            "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
-        },
+        200: {"description": "Sound, until either side ends.", "content": _AUDIO},
         206: {
             "description": "The first bytes, for players that look at them before they listen; asked for by `Range`.",
-            "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
+            "content": _AUDIO,
         },
         **refusals(UnknownStation, UnknownFormat, TooManySessions),
     },
@@ -334,17 +405,18 @@ async def get_audio(
     request: Request,
     station_id: StationId,
     kind: Annotated[str, Path(json_schema_extra={"enum": list(messages.STREAM_KINDS)})],
+    icy_metadata: Annotated[str | None, Header(description="`1` has titles told between the bytes.")] = None,
 ) -> Response:
     """Stream audio for a media player, without end.
 
-    `ogg` holds the station's own Opus packets; `mp3` and `wav` are there for players without Opus. All hear the station
-    a second later than a WebSocket or WebRTC does, and in turn no gap where the engine is late by less.
+    `ogg` holds the station's own Opus packets; `mp3`, `aac` and `wav` are there for players without Opus. A stream
+    begins with the last second at once, so that a player has it in store and no gap where the engine is late by less.
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    if kind not in http_audio.MEDIA_TYPES:
-        raise UnknownFormat(kind, http_audio.MEDIA_TYPES)
-    headers, media_type = {"Cache-Control": "no-store"}, http_audio.MEDIA_TYPES[kind]
+    if kind not in MEDIA_TYPES:
+        raise UnknownFormat(kind, MEDIA_TYPES)
+    headers, media_type = {"Cache-Control": "no-store"}, MEDIA_TYPES[kind]
     has_no_body = is_head(request)
     range_ = None if has_no_body else request.headers.get("range")
     peeked = await asyncio.to_thread(http_audio.peek, kind, range_) if range_ else None
@@ -352,10 +424,13 @@ async def get_audio(
         headers["Content-Range"] = f"bytes 0-{len(peeked) - 1}/*"
         return Response(peeked, 206, headers, media_type)
     headers |= {"Accept-Ranges": "none", "X-Accel-Buffering": "no"}  # nginx would hold back what is to be heard now
+    coding, has_titles = coding_of(kind), icy_metadata == "1" and kind in http_audio.ICY_KINDS
     if has_no_body:
+        headers |= http_audio.icy_headers(station, coding.bit_rate) if has_titles else {}
         return StreamingResponse(iter(()), 200, headers, media_type)
-    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS, http_audio.LAG_BLOCKS)
-    return http_audio.AudioResponse(station, session, kind, headers)
+    outlet = station.outlet(coding)
+    session = new_session(conductor, station, kind, MAX_UNREAD_BLOCKS, STORE_BLOCKS, outlet)
+    return http_audio.AudioResponse(station, session, outlet, headers, has_titles=has_titles)
 
 
 # --- WebSockets: OpenAPI has none, so each stands there as the GET that begins it -------------------------------------
@@ -367,6 +442,7 @@ _UPGRADED: dict[int | str, dict[str, Any]] = {
 
 @router.get(
     "/v1/stations/{station_id}/live",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["live"],
     operation_id="openLive",
     status_code=101,
@@ -392,6 +468,7 @@ async def get_live(
 
 @router.get(
     "/v1/stations/{station_id}/audio",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["audio"],
     operation_id="openAudio",
     status_code=101,
@@ -416,12 +493,17 @@ async def get_audio_socket(
 
 
 @router.websocket("/v1/stations/{station_id}/live")
-async def live_socket(socket: WebSocket, station_id: str, session: str | None = None) -> None:
+async def live_socket(
+    socket: WebSocket,
+    station_id: str,
+    grant: Annotated[Grant, Depends(allowed(Role.LISTEN))],
+    session: str | None = None,
+) -> None:
     conductor = conductor_of(socket)
-    await websocket.serve_live(conductor, conductor.station(station_id), socket, session)
+    await websocket.serve_live(conductor, conductor.station(station_id), socket, session, grant.may_steer)
 
 
-@router.websocket("/v1/stations/{station_id}/audio")
+@router.websocket("/v1/stations/{station_id}/audio", dependencies=[Depends(allowed(Role.LISTEN))])
 async def audio_socket(
     socket: WebSocket,
     station_id: str,

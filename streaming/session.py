@@ -82,8 +82,8 @@ class Mailbox(Generic[Item]):
         self.num_dropped += len(self._items)
         self._items.clear()
 
-    def skip_to_newest(self) -> None:
-        while len(self._items) > 1:
+    def skip_to_newest(self, num_items: int = 1) -> None:
+        while len(self._items) > num_items:
             self._items.popleft()
 
     def close(self, ending: Ending | None = None) -> None:
@@ -124,7 +124,7 @@ class Session:
         self.id = secrets.token_hex(8)
         self.kind = kind
         self.lag_blocks = lag_blocks
-        """How much later than live it hears the station."""
+        """How much later than live it hears the station: it begins with so many in store."""
         self.opened_s = time.monotonic()
         self.began_frame: int | None = None
         """The stream frame at which this listener's audio began; None before that."""
@@ -142,7 +142,7 @@ class Session:
     async def next_chunk(self) -> Chunk | None:
         """The next 20 ms; None when the station or the session has ended."""
         if self.began_frame is None:
-            self.mailbox.skip_to_newest()
+            self.mailbox.skip_to_newest(1 + self.lag_blocks)
         chunk = await self.mailbox.get()
         if chunk is not None:
             self._note(chunk)

@@ -88,7 +88,7 @@ ACTS: dict[int, list[Act]] = {
         parse_control({"type": "transport", "do": "slow", "rate": 0.5, "over": "1 beat"}),
     ],
     9: [PAUSE],
-    13: [PLAY, parse_control({"type": "duck", "gain_db": -12})],
+    13: [PLAY, *map(parse_control, ({"type": "duck", "gain_db": -12}, {"type": "volume", "by_db": -3}))],
     20: [Skip(5)],
     28: [Rest()],
     30: [RESTART],
@@ -121,6 +121,14 @@ def test_company_changes_nothing(make: Callable[[int], Generator]) -> None:
         performance.replay([Entry(0, 9 + index, PAUSE), Entry(1, 14 + 2 * index, PLAY)])
     together = [step(generator, many[::-1])[-1].pcm for _ in range(30)]
     assert np.array_equal(np.concatenate(together), alone)
+
+
+def test_the_volume_outlasts_a_restart_and_what_it_ends() -> None:
+    performance = begin(Sines(1))
+    before = performance.controller
+    play_log(performance, {5: [parse_control({"type": "volume", "gain_db": -20, "over": 0}), RESTART]}, 20)
+    assert performance.controller is not before
+    assert performance.controller.intent(0).gain_db == performance.controller.volume_db == -20
 
 
 def test_a_rest_outlasts_what_is_asked_meanwhile() -> None:
@@ -209,3 +217,35 @@ def test_a_pause_and_a_restart_wait_for_their_place_and_the_music_goes_on_from_t
     performance.apply(parse_control({"type": "transport", "do": "restart", "at": "beat", "id": "r"}))
     performance.apply(parse_control({"type": "cancel", "target": "r"}))
     assert not performance.pending()
+
+
+def test_who_asked_is_told_until_somebody_else_steers() -> None:
+    def ask(**control: Any) -> None:
+        performance.apply(parse_control(control))
+
+    performance = begin(Sines(1))
+    play(performance, 5)
+    ack = performance.apply(parse_control({"type": "steer", "set": {"mood": "epic"}, "at": "phrase", "by": "Anna"}))
+    assert {each.by for each in performance.pending()} == {"Anna"}
+    ask(type="duck", gain_db=-9, by="OBS")
+    ask(type="hit")
+    ask(type="transport", do="pause")
+    play(performance, 5)
+    kept = pickle.loads(pickle.dumps(performance.snapshot()))
+    again = Performance.restore(Sines(1), 0, OPENING, kept)
+    for each in (performance, again):
+        asked = each.asked_by
+        assert asked is not None and (asked.by, asked.wish, asked.frame) == ("Anna", "epic", ack.effective.frame)
+        assert {waits.type: waits.by for waits in each.pending()} == {"steer": "Anna", "duck": "OBS", "hit": None}
+    ask(type="stinger", name="reveal", id="s", by="Ben")
+    assert performance.asked_by is not None and performance.asked_by.by == "Ben"
+    ask(type="steer", set={"energy": 0.2})
+    assert performance.asked_by is None
+
+
+def test_of_many_who_asked_the_newest_are_remembered() -> None:
+    performance = begin(Sines(1))
+    for number in range(1000):
+        performance.apply(parse_control({"type": "steer", "set": {"tension": number / 1000}, "by": f"user{number}"}))
+    assert len(performance.controller.snapshot()["askers"]) <= 256
+    assert {each.by for each in performance.pending()} == {"user999"}

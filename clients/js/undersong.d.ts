@@ -62,6 +62,8 @@ export interface Ack {
   latency_ms: number;
   lead_ms: number;
   replaces?: string[];
+  /** Who asked, where the control named somebody. */
+  by?: string;
 }
 
 export interface Status {
@@ -71,8 +73,12 @@ export interface Status {
   seed: number;
   state: "playing" | "paused" | "ended" | "asleep" | "closed";
   position: Place;
+  /** While it is paused or over: since which frame. */
+  still_from?: number;
   mood: Record<string, unknown>;
   heading: Record<string, unknown>;
+  /** Whose wish the music follows: texts of anybody's, to be shown as text alone. */
+  asked_by?: { by: string; what: string; at_frame: number };
   [more: string]: unknown;
 }
 
@@ -117,6 +123,8 @@ export interface StateTables {
 }
 
 export interface Opening extends MoodFields, StateTables {
+  /** How the mood wanders by itself. */
+  autopilot?: Record<string, unknown> | null;
   /** The station is found again under it, also after the server was started again. */
   name?: string;
   seed?: number;
@@ -185,6 +193,7 @@ export class Refusal extends Error {
 export class Undersong {
   constructor(options?: {
     server?: string;
+    token?: string | null;
     transport?: "auto" | "webrtc" | "websocket";
     profile?: "plain" | "robust" | null;
     buffer_ms?: number;

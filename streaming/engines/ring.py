@@ -42,6 +42,7 @@ class Chunk:
     pcm: npt.NDArray[np.float32]  # [960, 2]
     peak: float  # 0 … 1
     rms: float
+    coded: bytes = b""  # what an outlet has made of it, which alone hands it out
 
     @cached_property
     def s16le(self) -> bytes:

@@ -132,6 +132,8 @@ class Applied:
     effect: Effect
     heading: Mood
     """Where the mood goes from now on."""
+    volume_db: float
+    """Likewise the lasting level."""
     is_idle: bool = False
     """It asked for what is so anyway, and stands in no log."""
 

@@ -281,8 +281,9 @@ class Worker:
             why = "the engine cannot apply this control; its log says why"
             self._pipe.send(Refused(request.station, request.request, EngineUnavailable.code, why, {}))
             return
-        effect, heading = effect_message(ack, self._lead.seconds), mood_message(station.performance.heading())
-        self._pipe.send(Applied(request.station, request.request, entry, effect, heading, ack.is_idle))
+        effect, performance = effect_message(ack, self._lead.seconds), station.performance
+        heading, volume_db = mood_message(performance.heading()), performance.controller.volume_db
+        self._pipe.send(Applied(request.station, request.request, entry, effect, heading, volume_db, ack.is_idle))
         self._announce(station)
 
     def _apply_deferred(self) -> None:

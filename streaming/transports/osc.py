@@ -44,14 +44,16 @@ _ARGUMENTS = {
     "hit": ("strength", "at"),
     "stinger": ("name", "at"),
     "section": ("do", "to", "at"),
+    "skip": ("at",),
     "transport": ("do", "rate", "over"),
     "duck": ("gain_db", "over"),
+    "volume": ("gain_db", "over"),
     "end": ("how", "at"),
     "cancel": ("target",),
     "panic": (),
 }
 """What the arguments of a control are, in their order; words may stand in the address instead."""
-_BUTTONS = frozenset(_ARGUMENTS) - {"duck"}
+_BUTTONS = frozenset(_ARGUMENTS) - {"duck", "volume"}
 _TAGS = frozenset(",ifhdsTFN")
 """Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
 _BUNDLE = b"#bundle\0"
@@ -312,7 +314,7 @@ class _Ear(asyncio.DatagramProtocol):
                 self._complain(asker, answer["detail"])
 
         if key not in self._lines:
-            self._lines[key] = _Line(Hearing(self._conductor, station, answer))
+            self._lines[key] = _Line(Hearing(self._conductor, station, answer, may_steer=True))
         self._lines.move_to_end(key)
         if len(self._lines) > _MAX_ASKERS:
             self._lines.popitem(last=False)
@@ -357,8 +359,8 @@ class _Teller:
             self._forget(lambda each: True)
 
     def _take(self, event: LiveMessage) -> None:
-        if event["type"] == "status" and event["state"] != "playing":
-            since = event["position"]["frame"]
+        if event["type"] == "status" and "still_from" in event:
+            since = event["still_from"]
             self._forget(lambda each: each.frame >= since)  # it comes later or never, and is told again
         elif (coming := _read(event)) is not None and (first_tick := self._station.first_tick) is not None:
             self._forget(lambda each: _takes_the_place_of(coming, each))

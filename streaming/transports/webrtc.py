@@ -79,7 +79,14 @@ class WhepPeer:
     """One WHEP session: a peer connection that sends the station's packets to who made `offer`."""
 
     def __init__(
-        self, conductor: Conductor, station: Station, session: Session, offer: Offer, profile: Profile = "plain"
+        self,
+        conductor: Conductor,
+        station: Station,
+        session: Session,
+        offer: Offer,
+        *,
+        may_steer: bool,
+        profile: Profile = "plain",
     ) -> None:
         config = conductor.config
         self.station, self.session = station, session
@@ -90,7 +97,7 @@ class WhepPeer:
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=usable(config.ice_servers)))
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
-        self._offer = offer
+        self._offer, self._may_steer = offer, may_steer
         is_robust = profile == "robust"
         self._protection = Protection(is_robust, offer.red() if is_robust else None, offer.asks_again)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -214,7 +221,7 @@ class WhepPeer:
         channel.on("message", on_message)
         channel.on("close", lambda: self.station.remove_client(client))
         self.station.add_client(client)
-        hearing = live.Hearing(self._conductor, self.station, client.tell)
+        hearing = live.Hearing(self._conductor, self.station, client.tell, may_steer=self._may_steer)
         parts = live.tell(client, send), client.is_cut_off(), _hear_channel(hearing, messages)
         tasks = [asyncio.create_task(part) for part in parts]
         try:

@@ -54,6 +54,11 @@ export function translatePage() {
   }
 }
 
+/** Speak a language that the address names; the page alone, and only this time. */
+export function speak(name) {
+  language = name;
+}
+
 export function switchLanguage() {
   language = language === "en" ? "zh" : "en";
   localStorage.setItem("language", language);

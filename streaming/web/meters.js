@@ -1,4 +1,4 @@
-/* Level and spectrum of what is heard. In: an audio node; out: drawings on two canvases.
+/* Level and spectrum of what is heard. In: an audio node; out: drawings on one or two canvases.
    Remembers the analysers, in the node's context, and the falling peaks. */
 
 const NUM_POINTS = 72;
@@ -11,7 +11,7 @@ export class Meters {
   #peaks_db = [FLOOR_DB, FLOOR_DB];
   #source = null;
 
-  constructor(spectrumCanvas, levelCanvas) {
+  constructor(spectrumCanvas, levelCanvas = null) {
     this.spectrumCanvas = spectrumCanvas;
     this.levelCanvas = levelCanvas;
     this.analyser = null;
@@ -45,7 +45,7 @@ export class Meters {
     if (!this.analyser) return;
     const { color } = getComputedStyle(this.spectrumCanvas);
     this.#drawSpectrum(color);
-    this.#drawLevel(color);
+    if (this.levelCanvas) this.#drawLevel(color);
   }
 
   /** A smooth hill over a logarithmic axis, LOW_HZ … HIGH_HZ. */

@@ -63,7 +63,7 @@ export function describe(fields, styles) {
 }
 
 /** The heaviest styles by name: "lofi & jazz". */
-function styleWords(weights, styles) {
+export function styleWords(weights, styles) {
   const sum = Object.values(weights).reduce((total, weight) => total + weight, 0) || 1;
   const heard = Object.entries(weights)
     .sort(([, a], [, b]) => b - a)

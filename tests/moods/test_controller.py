@@ -380,6 +380,27 @@ def test_ducking_comes_and_goes() -> None:
     assert controller.intent(2 * SECOND).gain_db == 0
 
 
+def test_the_volume_stays_while_ducking_comes_and_goes_beside_it() -> None:
+    controller = opened()
+    assert send(controller, SECOND, type="volume", gain_db=-12, over=0.2).changed_since is None
+    assert [round(controller.intent(SECOND + i * 4800).gain_db, 6) for i in range(4)] == [0, -6, -12, -12]
+    send(controller, 2 * SECOND, type="duck", gain_db=-9, over=0)
+    assert controller.intent(2 * SECOND).gain_db == -21
+    send(controller, 3 * SECOND, type="duck", gain_db=0, over=0)
+    assert controller.intent(60 * SECOND).gain_db == controller.volume_db == -12
+    assert Controller.restore(controller.snapshot()).volume_db == -12
+
+
+def test_steps_of_volume_add_up_and_end_where_the_fader_does() -> None:
+    controller = opened()
+    for frame, by_db in ((100, -3), (100, -3), (SECOND, 4)):
+        send(controller, frame, type="volume", by_db=by_db, over=2)  # before the step before has arrived
+    assert controller.volume_db == -2 and controller.intent(9 * SECOND).gain_db == -2
+    for by_db in (24, -1, -24, -24, -24):
+        send(controller, 10 * SECOND, type="volume", by_db=by_db)
+    assert controller.volume_db == -60
+
+
 def test_room_for_a_voice_comes_and_goes_by_itself() -> None:
     controller = opened()
     send(controller, SECOND, type="duck", gain_db=-6, over=0)

@@ -23,10 +23,12 @@ from tests.streaming.fuzz import fuzzed
 from tests.streaming.test_hearing import Asker
 
 TYPES = (
-    "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "cancel", "hit", "stinger", "dance",
+    "steer", "state", "parameter", "section", "skip", "end", "transport", "panic", "duck", "volume", "cancel", "hit",
+    "stinger", "dance",
 )  # fmt: skip
 KEYS = (
-    "id", "set", "over", "at", "how", "name", "do", "to", "rate", "target", "gain_db", "voice", "strength", "extra",
+    "id", "set", "over", "at", "how", "name", "do", "to", "rate", "target", "gain_db", "by_db", "voice", "strength",
+    "extra",
 )  # fmt: skip
 FIELDS = (
     "mood", "valence", "energy", "tension", "style", "bpm", "key", "density", "brightness", "layers", "temperature",

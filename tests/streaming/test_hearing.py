@@ -49,7 +49,7 @@ class Asker:
 
     def __post_init__(self) -> None:
         played: Any = self.played
-        self.hearing = live.Hearing(cast(Conductor, played), cast(Station, played), self.answers.append)
+        self.hearing = live.Hearing(cast(Conductor, played), cast(Station, played), self.answers.append, may_steer=True)
 
     async def ask(self, *controls: dict[str, Any]) -> None:
         for control in controls:
@@ -184,6 +184,14 @@ async def test_a_wish_gives_way_only_to_one_that_makes_up_for_it() -> None:
     await asker.ask(*(wish | {"id": str(n)} for n, wish in enumerate(wishes)))
     await asker.rest()
     assert [each["id"] for each in asker.played.applied[-len(wishes) :]] == [str(n) for n in range(len(wishes))]
+
+
+async def test_steps_of_volume_are_done_one_by_one_or_refused_never_forgotten() -> None:
+    asker = Asker()
+    await asker.ask(*({"type": "volume", "by_db": -1, "id": f"v{n}"} for n in range(FULL + 20)))
+    await asker.rest()
+    done = [answer["type"] == "ack" for answer in asker.answers if answer["id"] is not None]
+    assert len(done) == FULL + 20 and done.count(True) == len(asker.played.applied) < FULL + 20
 
 
 async def test_panic_waits_for_nothing_and_outlasts_what_came_before_it() -> None:

@@ -44,6 +44,7 @@ from tests.streaming.test_engines import wait_until
         ("/undersong/s/transport/slow", [1.0, 2.0], {"type": "transport", "do": "slow", "rate": 1.0, "over": 2.0}),
         ("/undersong/s/duck", [-9, 0.2], {"type": "duck", "gain_db": -9, "over": 0.2}),
         ("/undersong/s/duck", [0], {"type": "duck", "gain_db": 0}),
+        ("/undersong/s/volume", [0, 0.5], {"type": "volume", "gain_db": 0, "over": 0.5}),
         ("/undersong/s/panic", [1], {"type": "panic"}),
         ("/undersong/s/control", ['{"type":"cancel","id":"c"}'], {"type": "cancel", "id": "c"}),
     ],
