@@ -197,6 +197,7 @@ export class Undersong {
     server?: string;
     token?: string | null;
     transport?: "auto" | "webrtc" | "websocket";
+    profile?: "plain" | "robust" | null;
     buffer_ms?: number;
     pausesWhenHidden?: boolean;
     element?: HTMLAudioElement;
