@@ -45,6 +45,7 @@ check: $(DEV_READY)  ## look, change nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
+	$(BIN)/python -m tests.audit
 
 fix: $(DEV_READY)  ## repair what can be repaired by machine
 	$(BIN)/ruff check --fix .

@@ -104,8 +104,8 @@ class Heard:
         words: dict[int, tuple[float, tuple[int, int]]] = {}
         for at_s, event in self.told:
             if event["type"] == "status":
-                if event["state"] != "playing":
-                    words = {f: word for f, word in words.items() if f < event["position"]["frame"]}
+                if "still_from" in event:
+                    words = {f: word for f, word in words.items() if f < event["still_from"]}
                 continue
             beat = event["bar"], event["beat"]
             newest = max(words, default=-1)
@@ -196,7 +196,7 @@ def rtp_figures(heard: Heard, listener: WhepListener) -> dict[str, Any]:
 
 def browser_figures(server: Server, transport: str) -> dict[str, Any]:
     server.open_station(mood="epic", bpm=150, seed=2, name=transport)
-    with open_browser() as browser, page_of(browser, expected="404") as page:  # it looks for an icon
+    with open_browser() as browser, page_of(browser, expected="Failed to load") as page:  # an icon; a name that is taken
         page.goto(f"{server.url}/v1/moods")
         heard = page.evaluate(_HEAR, [transport, transport, BROWSER_S])
     ticks = np.array(heard["ticks"])

@@ -23,7 +23,7 @@ from engine.errors import BadTake
 from engine.generator import Generator
 from engine.take import Act, Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
-from moods.control import Control, Panic, Transport
+from moods.control import Control, Panic, State, Steer, Transport
 from moods.controller import Controller, Reached
 from moods.errors import MoodsError, OutOfRange
 from moods.fields import Seconds
@@ -106,6 +106,17 @@ class Waits:
     id: str | None
     type: str
     fields: dict[str, StreamReach]
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBy:
+    """Who asked for what the music does now, or will do."""
+
+    by: str
+    wish: str
+    frame: int
+    """Where it is heard first in the stream, as its ack said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +195,7 @@ class _State:
     """What their frames depend on, as it was then: controls and pauses."""
     told_frame: int = 0
     """Where the last beat that has been announced begins, as it was then."""
+    asked_by: AskedBy | None = None
 
 
 def _limits_of(generator: Generator) -> dict[str, int]:
@@ -319,6 +331,11 @@ class Performance:
         """The state of the game that sounds now; None where the station is in none."""
         return self.controller.state(self.controller.beat_at(self.music_frame))
 
+    @property
+    def asked_by(self) -> AskedBy | None:
+        """Whose wish it follows; None where nobody was named."""
+        return self._state.asked_by
+
     def heading(self) -> Intent:
         """What will sound in a moment if nothing more is asked."""
         return self.controller.intent(self.music_frame + _HEADING_FRAMES)
@@ -340,12 +357,17 @@ class Performance:
         ):
             self._transport("panic" if isinstance(control, Panic) else control.do)
             effective = self.position()
+        if control.wish is not None and control.by is not None:
+            self._state.asked_by = AskedBy(control.by, control.wish, effective.frame)
+        elif isinstance(control, Steer | State) and not applied.is_idle:
+            self._state.asked_by = None
         return Ack(applied.id, effective, self._reaches(applied.fields), applied.replaces, applied.is_idle)
 
     def pending(self) -> list[Waits]:
         """What was asked for and has not begun, or not arrived, the soonest first."""
         return [
-            Waits(each.id, each.type, self._reaches(each.fields)) for each in self.controller.pending(self.music_frame)
+            Waits(each.id, each.type, self._reaches(each.fields), each.by)
+            for each in self.controller.pending(self.music_frame)
         ]
 
     def _reaches(self, fields: Mapping[str, Reached]) -> dict[str, StreamReach]:
@@ -390,6 +412,7 @@ class Performance:
         state = self._state
         state.silent_frames = state.next_block * BLOCK_FRAMES
         state.made, state.is_up, state.is_restarting = [], False, False
+        state.asked_by = None
         state.next_beat, state.told, state.told_at = 0, {}, None
 
     def begin_anew(self) -> None:

@@ -14,6 +14,7 @@ from moods.errors import BadControl, shown
 from moods.fields import (
     Absent,
     At,
+    By,
     Id,
     Model,
     MoodFields,
@@ -55,11 +56,22 @@ class _Typed(Model):
 class _Control(_Typed):
     id: Id | None = None
     """Comes back in the answer, and names the control for `cancel`."""
+    by: By | None = Field(default=None, examples=["Anna"])
+    """Who asked, for others to read. Null or left out: nobody is named."""
+
+    @property
+    def wish(self) -> str | None:
+        """What of the music was asked for, in words; None where it is only how loud, or whether, it is heard."""
+        return self.type
 
 
 class _AtOnce(_Control):
     at: Literal["now"] = "now"
     """It is done at once."""
+
+    @property
+    def wish(self) -> None:
+        return None
 
 
 def _only_a_glide_takes_time(schema: dict[str, Any]) -> None:
@@ -91,6 +103,12 @@ class Steer(_Control):
     @property
     def span(self) -> Span | None:
         return None if self.over is None else read_over(self.over)
+
+    @property
+    def wish(self) -> str:
+        named = self.set.asked()
+        words = [f"{name} {value:g}" if isinstance(value, float) else name for name, value in named.items()]
+        return self.set.mood or self.set.prompt or ", ".join(words) or self.type
 
 
 class End(_Control):
@@ -187,6 +205,10 @@ class Transport(_Control):
     def span(self) -> Span:
         return read_over(0 if self.over is None else self.over)
 
+    @property
+    def wish(self) -> None:
+        return None
+
 
 class Panic(_AtOnce):
     """Instant, click-free silence, until `transport` plays again."""
@@ -231,6 +253,10 @@ class Duck(_Control):
     @property
     def span(self) -> Span:
         return read_over(0.2 if self.over is None else self.over)
+
+    @property
+    def wish(self) -> None:
+        return None
 
 
 def _gain_or_step(schema: dict[str, Any]) -> None:
@@ -313,6 +339,10 @@ class Stinger(_Control):
     at: At = "beat"
     """Where it sounds; now: at once, over what sounds."""
 
+    @property
+    def wish(self) -> str:
+        return self.name
+
 
 class Theme(_Control):
     """Let the lead play a theme of the station; it comes back with the sections that follow, until another is asked."""
@@ -322,6 +352,10 @@ class Theme(_Control):
     """One of the `themes` that the station was opened with; null: none from there on."""
     at: At = "bar"
     """Where it begins; now: with the next beat."""
+
+    @property
+    def wish(self) -> str:
+        return self.name or self.type
 
 
 class State(_Control):
@@ -345,6 +379,10 @@ class State(_Control):
     @property
     def span(self) -> Span | None:
         return None if self.over is None else read_over(self.over)
+
+    @property
+    def wish(self) -> str:
+        return self.name
 
 
 class Parameter(_AtOnce):

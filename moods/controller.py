@@ -63,6 +63,7 @@ class Waiting:
     id: str | None
     type: str
     fields: dict[str, Reached]
+    by: str | None  # who asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class _Colour:
 
 MAX_WAITING = 64
 """Controls that may wait for their place: whatever is asked, all that is to come is worked out anew."""
+_MAX_ASKERS = 4 * MAX_WAITING
+"""Of so many controls it is remembered who asked."""
 _SOON = (None, "now", "beat", "bar")
 
 
@@ -150,6 +153,8 @@ class Controller:
         self._num_asked = 0
         self._num_planned = 0
         """So many of what was asked is the timeline's."""
+        self._askers: dict[str | int, str] = {}
+        """Who asked for a control, by its id, or its number where it has none."""
         self._drawn_by: Sequence[tuple[range, int]] = ()
         plan = self.plan
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
@@ -418,6 +423,7 @@ class Controller:
         if any(change.is_course_moved for change in changes):
             changes += [change for part in self._parts if (change := part.replan(edge)) is not None]
         is_idle = isinstance(control, State | Parameter) and not changes
+        self._note_asker(control)
         self.revision += not is_idle
         self._num_asked += not is_idle
         return self._applied(control, frame, changes, is_idle)
@@ -437,6 +443,14 @@ class Controller:
         }
         if len(waiting) >= MAX_WAITING:
             raise TooManyWaiting(MAX_WAITING)
+
+    def _note_asker(self, control: Control) -> None:
+        key = self._num_asked if control.id is None else control.id
+        self._askers.pop(key, None)
+        if control.by is not None:
+            self._askers[key] = control.by
+        if len(self._askers) > _MAX_ASKERS:
+            del self._askers[next(iter(self._askers))]
 
     def _ask(self, control: Control, edge: Edge) -> list[Change]:
         """Let each part take a control."""
@@ -513,6 +527,7 @@ class Controller:
                 key if isinstance(key, str) else None,
                 kind,
                 {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
+                None if key is None else self._askers.get(key),
             )
             for (kind, key), fields in grouped.items()
         ]
@@ -528,7 +543,8 @@ class Controller:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything remembered, as JSON values."""
-        return {"seed": self.seed, "num_asked": self._num_asked} | {part.name: part.snapshot() for part in self._parts}
+        own = {"seed": self.seed, "num_asked": self._num_asked, "askers": list(self._askers.items())}
+        return own | {part.name: part.snapshot() for part in self._parts}
 
     @classmethod
     def restore(
@@ -542,6 +558,7 @@ class Controller:
         """A controller that answers as the one that made `snapshot`, which was given `opening`: the plan is its."""
         controller = cls(opening or Opening(), snapshot["seed"], lead_frames=lead_frames, block_frames=block_frames)
         controller._num_asked = snapshot["num_asked"]
+        controller._askers = {key: by for key, by in snapshot["askers"]}
         for part in controller._parts:
             part.restore(snapshot[part.name])
         return controller

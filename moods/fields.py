@@ -8,6 +8,7 @@ what the server publishes: they allow what is read here, but for other spellings
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -90,6 +91,30 @@ _STYLE_NAMES = list(styles_by_name())
 Absent = SkipJsonSchema[None]
 """Beside a type: the field may be left out, and then is None here; a client may not send null."""
 Id = Annotated[str, Field(max_length=128)]
+
+
+MAX_BY = 64
+_JOINERS = "\u200c\u200d"  # within words of some languages, and within emoji
+
+
+def visible(text: str) -> str:
+    """`text` on one line, without what nobody sees: control characters, and those that turn the direction of others."""
+    hidden = ("Cc", "Cf", "Co", "Cs")
+    kept = [c for c in text if c.isspace() or c in _JOINERS or unicodedata.category(c) not in hidden]
+    return " ".join("".join(kept).split()).strip(_JOINERS)
+
+
+def _check_by(by: object) -> str:
+    if not isinstance(by, str):
+        raise BadControl(f"by is {shown(by)}; expected a name of 1 … {MAX_BY} characters")
+    name = visible(by)
+    if not 0 < len(name) <= MAX_BY:
+        raise BadControl(f"by has {len(name)} characters that can be seen; allowed are 1 … {MAX_BY}")
+    return name
+
+
+By = Annotated[str, BeforeValidator(_check_by), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_BY})]
+"""Who asked for something: a text of anybody's, to be shown as text alone."""
 
 
 def one_of(names: Iterable[str]) -> WithJsonSchema:

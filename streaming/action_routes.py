@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
@@ -16,6 +16,7 @@ from moods.control import CONTROL_TYPES, Parameter, Steer, parse_control
 from moods.errors import BadControl, shown
 from moods.fields import MoodFields
 from streaming import messages
+from streaming.access import Role, allowed
 from streaming.errors import BadRequest, ControlRefused, EngineUnavailable, RateLimited, UnknownAction, UnknownStation
 from streaming.middleware import is_head
 from streaming.openapi import BAD_CONTROL, refusals
@@ -111,6 +112,7 @@ def _route(path: str, method: str, name: str) -> Callable[[_Endpoint], _Endpoint
     return router.api_route(
         f"/v1/stations/{{station_id}}/do/{path}",
         methods=[method],
+        dependencies=[Depends(allowed(Role.CONTROL))],
         tags=["actions"],
         operation_id=name,
         response_model=messages.Ack,

@@ -13,17 +13,18 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 from importlib.metadata import version
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NoReturn
 
+import h11
 import ifaddr
 import uvicorn
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
@@ -33,20 +34,32 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import ALL_METHODS
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from moods.errors import MoodsError, shown
-from streaming import action_routes, messages, render_routes, routes, whep
+from streaming import access_routes, action_routes, messages, render_routes, routes, whep
+from streaming.access import LOOPBACK_ORIGIN, Access, Role, allowed, open_to_all
 from streaming.conductor import Conductor
 from streaming.config import Config
-from streaming.errors import BadConfig, BadParameter, EngineFailed, PortUnavailable, StreamingError
+from streaming.errors import (
+    BadConfig,
+    BadParameter,
+    EngineFailed,
+    PortUnavailable,
+    StreamingError,
+    TooManyConnections,
+    Unauthorized,
+)
+from streaming.guards import KnownHosts, SafeHeaders, TokenToCookie
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
 from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
+from streaming.problems import Refusals, problem, problem_of, tell_refusal
+from streaming.roles import DAYS
 from streaming.terminal import OutputLost, tell
 from streaming.tls import server_context
 from streaming.transports.osc import OscDoor
@@ -58,6 +71,8 @@ _EXPOSED_HEADERS = (
     *("Accept-Patch", "Accept-Post", "Accept-Ranges", "Allow", "Content-Range", "ETag", "Link", "Location"),
     *("Retry-After", "Undersong-Began-Frame", "Undersong-Notes"),
 )
+_HEAD_S = 10.0
+"""How long the head of a request may take to come."""
 _MAX_UNSENT_BYTES = 4 * 1024
 """What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""
 _PING_S = 20
@@ -78,10 +93,13 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
             app.state.conductor = own
             yield
 
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, root_path_in_servers=False)
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, root_path_in_servers=False)
     app.state.conductor = conductor
     app.state.limits = Limits(config.controls_per_s)
+    app.state.access = access = Access(config)
+    app.state.refusals = Refusals()
     describe(app)
+    app.include_router(access_routes.router)
     app.include_router(routes.router)
     app.include_router(action_routes.router)
     app.include_router(render_routes.router)
@@ -92,29 +110,38 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     client = resources.files("streaming") / "client"
     app.mount("/client", StaticFiles(directory=str(client), check_dir=False))
 
-    @app.get("/", include_in_schema=False)
+    listeners, admins = Depends(allowed(Role.LISTEN)), Depends(allowed(Role.ADMIN))
+
+    @app.get("/", include_in_schema=False, dependencies=[listeners])
     async def studio() -> FileResponse:
         return FileResponse(str(web / "index.html"))
 
-    @app.get("/score", include_in_schema=False)
+    @app.get("/score", include_in_schema=False, dependencies=[listeners])
     async def score() -> FileResponse:
         return FileResponse(str(web / "score.html"))
 
-    @app.get("/overlay/{station}", include_in_schema=False)
+    @app.get("/overlay/{station}", include_in_schema=False, dependencies=[listeners])
     async def overlay(station: str) -> FileResponse:
         return FileResponse(str(web / "overlay.html"))
 
-    @app.get("/dock/{station}", include_in_schema=False)
+    @app.get("/dock/{station}", include_in_schema=False, dependencies=[Depends(allowed(Role.CONTROL))])
     async def dock(station: str) -> FileResponse:
         return FileResponse(str(web / "dock.html"))
 
-    @app.get("/healthz", tags=["server"], operation_id="isAlive", response_model=messages.Alive)
+    @app.get(
+        "/healthz",
+        dependencies=[Depends(open_to_all)],
+        tags=["server"],
+        operation_id="isAlive",
+        response_model=messages.Alive,
+    )
     async def healthz() -> JSONResponse:
         """Is the server alive?"""
         return JSONResponse({"alive": True})
 
     @app.get(
         "/readyz",
+        dependencies=[Depends(open_to_all)],
         tags=["server"],
         operation_id="isReady",
         response_model=messages.Readiness,
@@ -130,7 +157,12 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     metrics_text = answer("Prometheus' text format.", "text/plain", {"type": "string"})
 
     @app.get(
-        "/metrics", tags=["server"], operation_id="getMetrics", response_class=Response, responses={200: metrics_text}
+        "/metrics",
+        dependencies=[admins],
+        tags=["server"],
+        operation_id="getMetrics",
+        response_class=Response,
+        responses={200: metrics_text},
     )
     async def metrics(request: Request) -> PlainTextResponse:
         """Tell the server's figures."""
@@ -147,14 +179,18 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         app.add_exception_handler(kind, answer_to)
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=["*"],
+        allow_origins=config.origins,
+        allow_origin_regex=LOOPBACK_ORIGIN.pattern,
         allow_methods=["*"],
         allow_headers=["*"],
         allow_private_network=True,
         expose_headers=_EXPOSED_HEADERS,
     )
     app.add_middleware(HeadAsGet)
+    app.add_middleware(TokenToCookie, access=access)
     app.add_middleware(UnderPrefix, public_url=config.public_url)
+    app.add_middleware(KnownHosts, config=config)
+    app.add_middleware(SafeHeaders, config=config)
     app.openapi()  # else the first request would wait for FastAPI to read all routes, and everybody's sound with it
     return app
 
@@ -162,33 +198,24 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 # --- errors, RFC 9457 ------------------------------------------------------------------------------------------------
 
 
-def _problem(
-    status: int, code: str, title: str, detail: str, members: Mapping[str, Any] = MappingProxyType({})
-) -> Response:
-    """`members` are those that only some problems have."""
-    kind = f"urn:undersong:problem:{code}"
-    problem = messages.Problem(type=kind, title=title, status=status, code=code, detail=detail)
-    return JSONResponse({**problem, **members}, status, media_type="application/problem+json")
-
-
-def _tell_refusal(asker: Request | WebSocket, status: int, code: str, detail: str) -> None:
-    method, client = asker.scope.get("method", "WS"), asker.client.host if asker.client else None
-    facts = about(status=status, code=code, method=method, path=asker.url.path, client=client, detail=detail)
-    log.log(logging.INFO if status < 500 else logging.WARNING, "request refused", extra=facts)
-
-
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
-    _tell_refusal(asker, error.status, error.code, error.detail)
-    response = _problem(error.status, error.code, error.title, error.detail, error.members)
-    response.headers.update(error.headers)
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    return response
+    tell_refusal(asker, error.status, error.code, error.detail)
+    if isinstance(error, Unauthorized) and "text/html" in asker.headers.get("accept", ""):
+        return _ask_for_token(asker, error)
+    return problem_of(error)
+
+
+def _ask_for_token(asker: Request | WebSocket, error: Unauthorized) -> Response:
+    """A page instead of a problem, for who reads it in a browser."""
+    headers = {**error.headers, "Cache-Control": "no-store"}
+    if asker.headers.get("sec-fetch-site") == "cross-site":
+        headers["Refresh"] = "0"  # who has followed a link is not sent our cookie along; of our own accord it is
+    return FileResponse(str(resources.files("streaming") / "web" / "token.html"), error.status, headers)
 
 
 async def _moods_problem(asker: Request | WebSocket, error: MoodsError) -> Response:
-    _tell_refusal(asker, 422, error.code, str(error))
-    return _problem(422, error.code, "A value cannot be used", str(error), error.members)
+    tell_refusal(asker, 422, error.code, str(error))
+    return problem(422, error.code, "A value cannot be used", str(error), error.members)
 
 
 async def _parameter_problem(asker: Request | WebSocket, error: RequestValidationError) -> Response:
@@ -202,13 +229,13 @@ async def _parameter_problem(asker: Request | WebSocket, error: RequestValidatio
 
 async def _crash_problem(request: Request, error: Exception) -> Response:
     """The traceback goes to the log, as ever."""
-    return _problem(500, "internal_error", "The server failed", "this is a fault of the server's own")
+    return problem(500, "internal_error", "The server failed", "this is a fault of the server's own")
 
 
 async def _http_problem(request: Request, error: HTTPException) -> Response:
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    _tell_refusal(request, error.status_code, "http_error", str(error.detail))
-    response = _problem(error.status_code, "http_error", str(error.detail), detail)
+    tell_refusal(request, error.status_code, "http_error", str(error.detail))
+    response = problem(error.status_code, "http_error", str(error.detail), detail)
     response.headers.update(error.headers or {})
     if error.status_code == 405:  # Starlette names those of one route; a path has several
         response.headers["Allow"] = ", ".join(_allowed_methods(request))
@@ -243,12 +270,66 @@ def _holds_no_key(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG and '"WebSocket %s"' not in str(record.msg)
 
 
-class _PromptProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever is installed
-    """Waits for a slow reader early, and so do the WebSockets that a connection becomes."""
+class _ServerConfig(uvicorn.Config):
+    """Beside uvicorn's own, what one address may hold."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    max_per_address = 0
+    uncounted: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+class _PromptProtocol(H11Protocol):
+    """Waits for a slow reader early, and so do the WebSockets that a connection becomes; for a slow asker not long.
+
+    h11, of those that uvicorn knows, holds a request's head to 64 KiB.
+    """
+
+    config: _ServerConfig
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         transport.set_write_buffer_limits(_MAX_UNSENT_BYTES)
         super().connection_made(transport)
+        if self._is_one_too_many():
+            self._refuse(TooManyConnections(self.config.max_per_address))
+        else:
+            self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        """Give up one whose request begins and does not come on; an idle one is uvicorn's to close."""
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._late is None:
+            self._late = self.loop.call_later(_HEAD_S, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _is_one_too_many(self) -> bool:
+        if self.client is None:
+            return False
+        address = self.client[0]
+        num_open = sum((getattr(each, "client", None) or ("",))[0] == address for each in self.connections)
+        if num_open <= self.config.max_per_address:
+            return False
+        here = ipaddress.ip_address(address.partition("%")[0])
+        return not any(here.version == network.version and here in network for network in self.config.uncounted)
+
+    def _refuse(self, error: StreamingError) -> None:
+        answer = problem_of(error)
+        fields = [*answer.raw_headers, (b"connection", b"close")]
+        head = b"".join(b"%s: %s\r\n" % field for field in fields)
+        self.transport.write(b"HTTP/1.1 %d \r\n%s\r\n%s" % (error.status, head, answer.body))
+        self.transport.close()
 
 
 class _PromptSocket(WebSocketsSansIOProtocol):
@@ -271,7 +352,7 @@ class Server(uvicorn.Server):
     """Ends the music before it waits for connections: endless responses end by themselves then."""
 
     def __init__(self, app: ASGIApp, conductor: Conductor, tls: ssl.SSLContext | None = None) -> None:
-        config = uvicorn.Config(
+        config = _ServerConfig(
             app,
             ssl_context_factory=None if tls is None else lambda config, default: tls,
             http=_PromptProtocol,
@@ -284,7 +365,10 @@ class Server(uvicorn.Server):
             ws_max_size=_MAX_SOCKET_BYTES,
             ws_per_message_deflate=False,  # sound does not shrink, and trying would hold up the loop
             timeout_graceful_shutdown=_GOODBYE_S,
+            forwarded_allow_ips=list(conductor.config.trusted_proxies),
         )
+        config.max_per_address = conductor.config.max_connections_per_address
+        config.uncounted = tuple(map(ipaddress.ip_network, conductor.config.trusted_proxies))
         super().__init__(config)
         for is_told in (_is_a_fault, _holds_no_key):
             logging.getLogger("uvicorn.error").addFilter(is_told)
@@ -324,7 +408,7 @@ async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SS
         async with conductor, OscDoor(conductor):
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
-                tell(greeting(host, port, config.public_url, is_secure=tls is not None))
+                tell(greeting(host, port, config, is_secure=tls is not None, token=admin_token(app)))
             facts = about(
                 version=version("undersong"), host=host, port=port, device=config.device, backend=config.backend
             )
@@ -336,17 +420,32 @@ async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SS
                 log.info("server ended", extra=about(seconds=round(time.monotonic() - began_s)))
 
 
-def greeting(host: str, port: int, public_url: str = "", *, is_secure: bool = False) -> str:
-    """Where the server is found, and who else can reach it if it listens to more than this machine."""
+def admin_token(app: FastAPI) -> str:
+    """A token for whoever starts the server, if it asks for any at all. Raises `BadConfig`."""
+    access: Access = app.state.access
+    return access.tokens.sign(Role.ADMIN, note="printed at the start")[0] if access.asks_for_tokens else ""
+
+
+def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, token: str = "") -> str:
+    """Where the server is found, and who else can reach it if it listens to more than this machine.
+
+    `token` lets in whoever reads this, and nobody else is.
+    """
     address = ipaddress.ip_address(host.partition("%")[0])
     here = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else host
     lines = [f"Undersong plays at {_url(here, port, is_secure)} (Ctrl-C ends it)"]
-    if not address.is_loopback:
-        if elsewhere := [_url(each, port, is_secure) for each in _addresses(address)]:
-            lines.append(f"From a phone or another machine in this network: {', '.join(elsewhere)}")
-        lines.append("Whoever reaches it can listen, open stations and steer them: it has no accounts.")
-    if public_url:
-        lines.append(f"Clients are told to find it at {public_url}/")
+    if not address.is_loopback and (elsewhere := [_url(each, port, is_secure) for each in _addresses(address)]):
+        lines.append(f"From a phone or another machine in this network: {', '.join(elsewhere)}")
+    if config.public_url:
+        lines.append(f"Clients are told to find it at {config.public_url}/")
+    if token:
+        base = f"{config.public_url}/" if config.public_url else _url(here, port, is_secure)
+        link = f"{base}?token={token}"
+        lines.append(f"Nobody can listen or steer without a token; for {DAYS:g} days this link lets you in: {link}")
+    elif not config.is_for_this_machine:
+        lines.append(
+            "Whoever reaches it can listen, open stations and steer them: the setting tokens lets everybody in."
+        )
     return "\n".join(lines)
 
 

@@ -38,6 +38,7 @@ from streaming.errors import BadConfig, StreamingError
 from streaming.journal import LOG_LEVELS
 from streaming.render_command import add_render
 from streaming.terminal import note, prepare_streams, printable, tell
+from streaming.token_command import add_token
 from undersong_launch import child_command, child_environment
 
 _PLAY_LEAD_BLOCKS = 15  # 300 ms: composing a bar on a busy machine fits in
@@ -122,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_render(commands)
     add_bake(commands)
+    add_token(commands)
 
     moods = commands.add_parser("moods", help="the moods and styles, or what a prompt is taken to mean")
     moods.add_argument("--explain", type=typed_text, metavar="PROMPT", help="how a free text is understood")

@@ -25,6 +25,7 @@ from moods.errors import BadControl, shown
 from moods.opening import Opening
 from moods.timeline import Timeline
 from streaming.config import Config
+from streaming.doors import Door
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
 from streaming.engines.wire import Applied
@@ -75,6 +76,8 @@ class Conductor:
         """By id."""
         self._ids: dict[str, str] = {}
         """By name, of the stations that have one, those that are being opened too."""
+        self.doors: list[Door] = []
+        """The connections to others that act on stations."""
         self._num_opening = 0
         self._num_kept_controls: dict[str, int] = {}
         """Of the stations that sleep: how many of their controls what is kept of them holds."""
@@ -371,6 +374,8 @@ class Conductor:
         )
         if isinstance(control, Steer) and control.set.understood is not None:
             ack["understood"] = explained(control.set.understood)
+        if control.by is not None:
+            ack["by"] = control.by
         return ack
 
     def on_lost(self, station_id: str) -> None:

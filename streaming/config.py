@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import os
@@ -11,8 +12,18 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
@@ -37,6 +48,8 @@ MAX_ENGINES = 64
 _MAX_SLOTS = 1000
 _STATIONS_AN_ENGINE = 8
 """An engine more is worth its memory from so many stations on."""
+_ORIGIN = re.compile(r"https?://[^\s/?#@]+|null|\*")
+_HOST = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9._-]+")
 _PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
@@ -94,6 +107,14 @@ class Osc(_Settings):
         return tuple(targets)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address, or a name that browsers look up nowhere, is this machine's own."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def address_of(target: str) -> tuple[str, int]:
     """Host and port of "HOST:PORT", where brackets may stand around a host of IPv6."""
     host, _, port = target.rpartition(":")
@@ -136,6 +157,34 @@ class Config(_Settings):
     public_url: str = ""
     """Where clients find this server if not at its own address, such as https://example.org/music behind a proxy that
     strips /music: its path begins the addresses that are given out."""
+    tokens: Literal["auto", "always", "never"] = "auto"
+    """Who needs a token, see docs/security.md: auto is everybody but programs on this machine, where host is a loopback
+    address; never lets in whoever reaches the server."""
+    secret_file: str = ""
+    """A file with the secret that signs tokens, of 32 characters or more; by default one beside the folder `stations`,
+    made when it is needed. Without such a folder the secret, and all tokens with it, is forgotten at the end."""
+    revoked: tuple[str, ...] = ()
+    """Ids of tokens that are no longer valid, beside those that `undersong token --revoke` has taken back."""
+    origins: tuple[str, ...] = ()
+    """Where pages come from that may steer and read, such as "https://example.org"; "*" is anywhere. The server's own
+    may, and those of programs on the listener's own machine."""
+    hosts: tuple[str, ...] = ()
+    """Names by which clients may call this server, such as "music.example.org" or "*.example.org", beside addresses,
+    this machine's own name and the one in public_url; "*" is any."""
+    frame_ancestors: tuple[str, ...] = ()
+    """Origins whose pages may show this server's pages in a frame."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses or networks of proxies that are believed about who asks (X-Forwarded-For, X-Forwarded-Proto)."""
+    hsts_days: int = Field(0, ge=0, le=3650)
+    """For how many days browsers are to ask for this host by https alone; 0 says nothing of it."""
+    max_connections_per_address: int = Field(512, ge=1, le=100_000)
+    """How many connections one address may have open; proxies that are trusted are not counted."""
+    requests_per_s: float = Field(50.0, ge=1, le=100_000)
+    """How many requests a second one token may make, and twice as many at once; who needs none is not counted."""
+    offers_per_s: float = Field(10.0, ge=0.1, le=10_000)
+    """How many offers of WebRTC a second one address may make, and twice as many at once; likewise."""
+    failed_tokens_per_minute: float = Field(30.0, ge=1, le=100_000)
+    """How many tokens that are none one address may send; then it is told to wait."""
     device: Device = "auto"
     """What composes and sounds the music: auto is the CPU."""
     backend: Backend = "score"
@@ -266,6 +315,46 @@ class Config(_Settings):
             raise BadConfig(f"public_url is {shown(url)}; expected http(s)://HOST/PATH", field="public_url")
         return url.rstrip("/")
 
+    @field_validator("revoked", "origins", "hosts", "frame_ancestors", "trusted_proxies", mode="before")
+    @classmethod
+    def _are_texts(cls, texts: object, field: ValidationInfo) -> object:
+        name = str(field.field_name)
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
+            raise BadConfig(f"{name} is {shown(texts)}; a list of texts is expected", field=name)
+        return tuple(texts)
+
+    @field_validator("origins", "frame_ancestors")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
+        lowered = tuple(origin.lower().rstrip("/") for origin in origins)
+        for origin in lowered:
+            if not _ORIGIN.fullmatch(origin):
+                name = str(field.field_name)
+                raise BadConfig(f'{name} holds {shown(origin)}; expected http(s)://HOST or "*"', field=name)
+        return lowered
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                text = f'hosts holds {shown(host)}; expected HOST, *.HOST or "*", without a port'
+                raise BadConfig(text, field="hosts")
+        return tuple(host.lower() for host in hosts)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError:
+                raise BadConfig(
+                    f"trusted_proxies holds {shown(proxy)}; expected an address or network, such as 10.0.0.0/8",
+                    field="trusted_proxies",
+                ) from None
+        return proxies
+
     @field_validator("lyria_keys", mode="before")
     @classmethod
     def _are_keys(cls, keys: object) -> object:
@@ -333,6 +422,20 @@ class Config(_Settings):
         home = os.environ.get("XDG_STATE_HOME", "") or os.path.expanduser("~/.local/state")
         # Without a home there is none; nor has a port that the system chooses once anything to come back to.
         return Path(home) / "undersong" / "stations" / str(self.port) if self.port and os.path.isabs(home) else None
+
+    @property
+    def secret_path(self) -> Path | None:
+        """Where the secret of tokens is; None where it lives only as long as the server."""
+        if self.secret_file:
+            return Path(self.secret_file).absolute()
+        folder = self.stations_folder
+        return None if folder is None else folder.with_name(f"{folder.name}.secret")
+
+    @property
+    def is_for_this_machine(self) -> bool:
+        """Whether nobody elsewhere is to reach it."""
+        public_host = urlsplit(self.public_url).hostname
+        return is_loopback(self.host) and (public_host is None or is_loopback(public_host))
 
     @property
     def max_playing(self) -> int:

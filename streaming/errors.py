@@ -12,6 +12,15 @@ StreamingError
 │   ├── BadOffer                             400: an SDP offer that cannot be answered
 │   └── BadMessage                           a message of the Lyria protocol that cannot be read
 ├── KeyRefused                               401: none of the keys that the Lyria endpoint takes
+├── Unauthorized                             401, each of which is
+│   ├── TokenMissing, TokenInvalid
+│   └── TokenExpired, TokenRevoked
+├── Forbidden                                403: a token whose role or station this is not
+├── OriginRefused                            403: the page of another site, in a browser
+├── HostRefused                              421: a name that is not this server's
+├── TooManyFailures, TooManyRequests         429: tokens that are none; requests that come too fast
+├── TooManyOffers                            429: offers of WebRTC from one address
+├── TooManyConnections                       429: connections of one address
 ├── BadText                                  422: text that is not Unicode
 ├── TooLarge                                 413: a body or message above the limit
 ├── TooManyControls                          422: a list of controls above the limit
@@ -28,7 +37,7 @@ StreamingError
 ├── KeyReused                                422: an Idempotency-Key that came with another request before
 ├── WebhookRefused                           403: an address that webhooks may not go to, or no secret
 ├── NothingToHear                            409: a job that ended before anything was composed
-├── TooSlow                                  408: an upload that does not come on
+├── TooSlow                                  408: a body that does not come on
 ├── NotAPicture                              415: an upload that is no film clip
 ├── BadConfig                                a setting that is unknown or out of range
 ├── PortUnavailable                          the address to listen on cannot be had
@@ -152,6 +161,63 @@ class KeyRefused(StreamingError):
         super().__init__("this server takes keys that it knows: send one as x-goog-api-key, ?key= or a bearer token")
 
 
+class Unauthorized(StreamingError):
+    code, status, title = "unauthorized", 401, "A token is needed"
+    headers = {"WWW-Authenticate": 'Bearer realm="undersong"'}
+    detail = ""
+
+    def __init__(self) -> None:
+        super().__init__(self.detail)
+
+
+class TokenMissing(Unauthorized):
+    code = "token_missing"
+    detail = (
+        "send a token as Authorization: Bearer TOKEN or ?token=TOKEN; undersong token makes one, and undersong serve "
+        "prints a link that holds one"
+    )
+
+
+class TokenInvalid(Unauthorized):
+    code, title = "token_invalid", "The token is none of this server's"
+    detail = "the token was not made with this server's secret, or not copied whole; undersong token makes another"
+
+
+class TokenExpired(Unauthorized):
+    code, title = "token_expired", "The token has expired"
+    detail = "the token's time is over; undersong token makes another"
+
+
+class TokenRevoked(Unauthorized):
+    code, title = "token_revoked", "The token was taken back"
+    detail = "the token was revoked; undersong token makes another"
+
+
+class Forbidden(StreamingError):
+    code, status, title = "forbidden", 403, "The token does not give this"
+
+
+class OriginRefused(StreamingError):
+    code, status, title = "origin_refused", 403, "A page of another site"
+
+    def __init__(self, origin: str | None) -> None:
+        site = "another site" if origin is None else shown(origin)
+        super().__init__(
+            f"a page of {site} asks for this, and only this server's own may; name its origin in the setting origins",
+            field="Origin", value=origin,
+        )  # fmt: skip
+
+
+class HostRefused(StreamingError):
+    code, status, title = "host_refused", 421, "Not a name of this server"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"Host is {shown(host)}, which is no name of this server; add it to the setting hosts, or set public_url",
+            field="Host", value=host,
+        )  # fmt: skip
+
+
 class BadText(StreamingError):
     code, status, title = "bad_text", 422, "Text that is not Unicode"
 
@@ -184,6 +250,46 @@ class RateLimited(StreamingError):
         super().__init__(f"more than {per_s:g} controls a second were sent; try again in {told_s:.2f} s{what_follows}")
         self.wait_s = round(wait_s, 3)
         self.retry_after_s = math.ceil(wait_s)
+
+
+class _TooOften(StreamingError):
+    """What comes more than `per_s` times a second; `wait_s`: when the next can be taken."""
+
+    status = 429
+    what = "requests a second of this client"
+
+    def __init__(self, per_s: float, wait_s: float) -> None:
+        super().__init__(f"more than {self._rate(per_s)} came; try again in {max(0.01, wait_s):.2f} s")
+        self.retry_after_s = math.ceil(wait_s)
+
+    def _rate(self, per_s: float) -> str:
+        return f"{per_s:g} {self.what}"
+
+
+class TooManyRequests(_TooOften):
+    code, title = "too_many_requests", "Requests come too fast"
+
+
+class TooManyOffers(_TooOften):
+    code, title, what = "too_many_offers", "Offers come too fast", "offers of WebRTC a second from this address"
+
+
+class TooManyFailures(_TooOften):
+    code, title = "too_many_failures", "Too many tokens that are none"
+
+    def _rate(self, per_s: float) -> str:
+        return f"{60 * per_s:g} tokens a minute that are none, from this address,"
+
+
+class TooManyConnections(StreamingError):
+    code, status, title, retry_after_s = "too_many_connections", 429, "Too many connections", 5
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} connections of this address are open, which is the limit max_connections_per_address; close one "
+            "or try later",
+            limit=limit,
+        )
 
 
 class BadParameter(StreamingError):
@@ -298,11 +404,11 @@ class NothingToHear(StreamingError):
 
 
 class TooSlow(StreamingError):
-    code, status, title = "too_slow", 408, "The upload came too slowly"
+    code, status, title = "too_slow", 408, "The body came too slowly"
     headers = {"Connection": "close"}
 
     def __init__(self, patience_s: float) -> None:
-        super().__init__(f"nothing came for {patience_s:g} s; send it again", limit=round(patience_s))
+        super().__init__(f"what was to come did not within {patience_s:g} s; send it again", limit=round(patience_s))
 
 
 class NotAPicture(StreamingError):

@@ -16,6 +16,8 @@ from streaming.terminal import printable
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _FIELDS = "about"
 _PLAIN = re.compile(r"[^\s\"=\\]+")
+_SECRETS = re.compile(r"(?<=[?&]token=)[^&\s\"]+|(?<=[?&]key=)[^&\s\"]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+"""Tokens and keys, in addresses or by themselves: whoever reads the log is not to have them."""
 _OURS = ("streaming", "engine", "moods", "undersong")
 
 
@@ -33,7 +35,7 @@ class Text(logging.Formatter):
         when = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
         message = printable(" ".join(record.getMessage().split()))
         text = f"{when} undersong: {level}{message} {fields}".rstrip()
-        return text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}"
+        return without_secrets(text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}")
 
 
 class Json(logging.Formatter):
@@ -50,7 +52,11 @@ class Json(logging.Formatter):
         }
         if record.exc_info is not None:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return without_secrets(json.dumps(line, default=str))
+
+
+def without_secrets(text: str) -> str:
+    return _SECRETS.sub("[…]", text)
 
 
 def _text(value: object) -> str:

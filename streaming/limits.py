@@ -1,4 +1,4 @@
-"""How many controls a client may send. In: times of the monotonic clock; out: whether one is taken.
+"""How often a client may come. In: times of the monotonic clock; out: whether it is let in.
 
 Remembers what each may still send. Event loop only.
 """
@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 
-from streaming.errors import RateLimited
+from streaming.errors import RateLimited, StreamingError
 
 BURST_S = 2.0
 """Who has sent nothing for so long may send all of that at once."""
-_MAX_ADDRESSES = 10_000
+_MAX_CLIENTS = 10_000
 
 
 class Bucket:
-    """A token bucket: `per_s` tokens a second, and at most those of `BURST_S`."""
+    """A token bucket: `per_s` tokens a second, and at most those of `burst_s`."""
 
-    def __init__(self, per_s: float) -> None:
+    def __init__(self, per_s: float, burst_s: float = BURST_S) -> None:
         self._per_s = per_s
-        self.max_tokens = BURST_S * per_s
+        self.max_tokens = burst_s * per_s
         self._tokens = self.max_tokens
         self._filled_s = -math.inf
 
@@ -49,19 +50,25 @@ class Bucket:
 
 
 class Limits:
-    """A bucket for each address, for clients that have no connection of their own."""
+    """A bucket for each address or token, for clients that have no connection of their own."""
 
-    def __init__(self, per_s: float) -> None:
-        self._per_s = per_s
+    def __init__(
+        self,
+        per_s: float,
+        refusal: Callable[[float, float], StreamingError] = RateLimited,
+        burst_s: float = BURST_S,
+    ) -> None:
+        """`refusal` is made of `per_s` and the seconds after which to try again."""
+        self._per_s, self._refusal, self._burst_s = per_s, refusal, burst_s
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def take(self, address: str, now_s: float, count: int = 1) -> None:
-        """Raises `RateLimited`."""
-        if address not in self._buckets:
-            self._buckets[address] = Bucket(self._per_s)
-        bucket = self._buckets[address]
-        self._buckets.move_to_end(address)
-        if len(self._buckets) > _MAX_ADDRESSES:
+    def take(self, client: str, now_s: float, count: int = 1) -> None:
+        """Raises the refusal."""
+        if client not in self._buckets:
+            self._buckets[client] = Bucket(self._per_s, self._burst_s)
+        bucket = self._buckets[client]
+        self._buckets.move_to_end(client)
+        if len(self._buckets) > _MAX_CLIENTS:
             self._buckets.popitem(last=False)
         if not bucket.take(now_s, count):
-            raise RateLimited(self._per_s, bucket.wait_s(now_s, count))
+            raise self._refusal(self._per_s, bucket.wait_s(now_s, count))

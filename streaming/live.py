@@ -17,7 +17,7 @@ from typing import Any, cast
 from moods.control import Control, Duck, Panic, Section, Transport, parse_control
 from moods.errors import MoodsError
 from streaming.conductor import Conductor
-from streaming.errors import BadRequest, RateLimited, StreamingError
+from streaming.errors import BadRequest, Forbidden, RateLimited, StreamingError
 from streaming.journal import about
 from streaming.limits import Bucket
 from streaming.messages import Answer, Error
@@ -42,6 +42,7 @@ _LONGEST_WAIT_S = 0.25
 """After so long a wish is applied though a flood of events leaves nothing for it; they pay for it afterwards."""
 _PANICS_PER_S = 1.0
 """So many are applied at once in any flood."""
+_ONLY_LISTENS = Forbidden("a control takes the role control, and this connection's token gives listen; ask for another")
 _PLAYING = "playing"
 _PRESETS = frozenset({"mood", "prompt"})
 """Fields that decide others."""
@@ -116,8 +117,10 @@ class Hearing:
     what it leaves open of the one before, and is applied as soon as may be. Events are refused.
     """
 
-    def __init__(self, conductor: Conductor, station: Station, answer: Callable[[Answer], None]) -> None:
-        self._conductor, self._station, self._answer = conductor, station, answer
+    def __init__(
+        self, conductor: Conductor, station: Station, answer: Callable[[Answer], None], *, may_steer: bool
+    ) -> None:
+        self._conductor, self._station, self._answer, self._may_steer = conductor, station, answer, may_steer
         self._per_s = conductor.config.controls_per_s
         self._bucket = Bucket(self._per_s)
         self._reserve = _RESERVE * self._bucket.max_tokens
@@ -144,7 +147,10 @@ class Hearing:
     async def take(self, message: Any) -> None:
         """As `hear`, of a message that has been read as JSON. Nothing in it ends the hearing."""
         try:
-            await self._take(message)
+            if self._may_steer:
+                await self._take(message)
+            else:
+                self._answer(_error(_ONLY_LISTENS, _id_of(message)))
         except Exception:
             self._answer(_fault(self._station, _id_of(message)))
 

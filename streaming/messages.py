@@ -23,6 +23,7 @@ from moods.opening import Changes, Copying, Opening
 from moods.prompt import Prompt
 from moods.timeline import Timeline
 from streaming.jobs.asked import RenderRequest
+from streaming.roles import ROLES, TokenRequest
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
 STREAM_KINDS = ("ogg", "mp3", "wav")
@@ -233,6 +234,19 @@ class Pending(TypedDict):
     """Its own."""
     fields: dict[str, Reached]
     """As in its ack, as things stand now."""
+    by: NotRequired[str]
+    """Who asked, where the control named somebody."""
+
+
+@_exact
+class AskedBy(TypedDict):
+    """Whose wish the music follows. Texts of anybody's: show them as text alone."""
+
+    by: str
+    what: str
+    """A mood, a prompt, fields with their values, a state or stinger, or a control's type."""
+    at_frame: Frame
+    """Where it is heard first, as the control's ack said."""
 
 
 class Playing(TypedDict):
@@ -246,6 +260,7 @@ class Playing(TypedDict):
     volume_db: float
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
+    asked_by: NotRequired[AskedBy]
 
 
 StationKind = Literal["station", "lyria"]
@@ -269,6 +284,9 @@ class StationState(TypedDict):
     """What will sound in 8 s if nothing more is asked."""
     position: Place
     """Where the sound that leaves the server now is."""
+    still_from: NotRequired[Annotated[int, Field(ge=0)]]
+    """While it is paused or over: the frame from which it is. What was told for that frame or later comes later, if at
+    all, and is told anew."""
     pending: list[Pending]
     """What was asked for and is still to come, the soonest first."""
     volume_db: float
@@ -282,6 +300,8 @@ class StationState(TypedDict):
     """Where it is among its states, once it is in one."""
     parameters: NotRequired[dict[str, float]]
     """Its parameters that have a value; one that moved too little to be followed is not told."""
+    asked_by: NotRequired[AskedBy]
+    """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
 
 
 @_exact
@@ -330,6 +350,8 @@ class Ack(TypedDict):
     """How long before its time the engine makes a block now."""
     understood: NotRequired[ExplainedPrompt]
     """How the control's prompt was read."""
+    by: NotRequired[str]
+    """Who asked, where the control named somebody."""
 
 
 @_exact
@@ -740,6 +762,30 @@ class Readiness(TypedDict):
     ready: bool
 
 
+@_exact
+class Token(TypedDict):
+    """What a token gives."""
+
+    role: Annotated[str, OneOf(ROLES)]
+    """listen hears, control steers as well, admin may do all."""
+    station: str | None
+    """The only station that it is for; null: all."""
+    id: str | None
+    """By which it can be taken back; null where none was needed."""
+    expires: str | None
+    """RFC 3339, UTC; null: not at all."""
+    note: str
+
+
+@_exact
+class NewToken(Token):
+    """A token that was made."""
+
+    token: str
+    links: dict[str, str]
+    """Addresses with it, by what they lead to."""
+
+
 @with_config(_RULES | ConfigDict(extra="allow", json_schema_extra={"examples": [_A_PROBLEM]}))
 class Problem(TypedDict):
     """What went wrong, by RFC 9457; further members may come."""
@@ -774,13 +820,16 @@ GROUPS: dict[str, dict[str, Any]] = {
         "Copying": Copying,
         "Changes": Changes,
     }
-    | {"RenderRequest": RenderRequest, "Timeline": Timeline},
+    | {"RenderRequest": RenderRequest, "Timeline": Timeline, "TokenRequest": TokenRequest},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
     "sent over an audio WebSocket": {"AudioHeader": AudioHeader, "Dropped": Dropped},
     "lines of a take": {"TakeOpening": TakeOpening, "TakeLine": TakeLine},
     "answers over HTTP": {
         each.__name__: each
-        for each in (Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs, Alive, Readiness, Problem)
+        for each in (
+            *(Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs),
+            *(Token, NewToken, Alive, Readiness, Problem),
+        )
     },
 }
 """The messages by who sends them, each under its public name."""

@@ -26,6 +26,9 @@ class Metrics:
         self.each_engine_load = gauge(
             "undersong_each_engine_load", "Share of time this engine makes blocks, 0 to 1", ["engine"]
         )
+        self.refusals = counter(
+            "undersong_refusals", "Requests and sockets that were refused, by the problem's code", ["code"]
+        )
         self.underruns = counter("undersong_underruns", "Blocks that were not there in time for a listener")
         self.late_blocks = counter("undersong_late_blocks", "Blocks the engine finished after they were due")
         self.composer_resets = counter(
@@ -48,6 +51,8 @@ class Metrics:
         self.render_seconds = histogram(
             "undersong_render_seconds", "From a job's turn to its end", ["kind"], buckets=_RENDER_BUCKETS_S
         )
+        self.doors_connected = gauge("undersong_door_connected", "1 while a connection to others works", ["door"])
+        self.door_failures = counter("undersong_door_failures", "Times a connection to others failed", ["door"])
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -9,10 +9,9 @@ from importlib import resources
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from moods.errors import (
@@ -26,13 +25,29 @@ from moods.errors import (
     UnknownStyle,
     UnknownTheme,
 )
-from streaming.errors import BadRequest, BadText, StreamingError, TooLarge, WrongContentType
+from streaming.access import Role, allowed
+from streaming.errors import (
+    BadRequest,
+    BadText,
+    Forbidden,
+    OriginRefused,
+    StreamingError,
+    TokenExpired,
+    TokenInvalid,
+    TokenMissing,
+    TokenRevoked,
+    TooLarge,
+    TooManyFailures,
+    TooManyRequests,
+    TooSlow,
+    WrongContentType,
+)
 from streaming.messages import schemas
 
 _COMPONENT = "#/components/schemas/{model}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(model="Problem")}}}
 
-BAD_BODY = (BadRequest, BadText, TooLarge, WrongContentType)
+BAD_BODY = (BadRequest, BadText, TooLarge, TooSlow, WrongContentType)
 BAD_VALUE = (OutOfRange, UnknownMood, UnknownStyle, UnknownKey, NotUnderstood, BadControl)
 BAD_CONTROL = (*BAD_VALUE, UnknownStinger, UnknownTheme)
 
@@ -47,6 +62,8 @@ sections come out. `POST …/controls` takes the same controls.
   its listeners; an ack names the frame before which nothing changes.
 * Every mistake is answered with a problem (RFC 9457), whose `code` is stable: 422 for a value that can never be taken,
   409 for a control that does not fit what the station is doing just now, 503 with `Retry-After` where waiting helps.
+* A server that is not for its own machine alone asks for a **token**, as `Authorization: Bearer …` or `?token=…`: its
+  role is `listen`, `control` or `admin`.
 * [`/v1/schema.json`](v1/schema.json) holds every message, those of the WebSockets too, as one JSON schema.
 """
 _TAGS = {
@@ -131,16 +148,15 @@ def describe(app: FastAPI) -> None:
     """Let `app` answer with its description, and with a page that shows it without any other host's help."""
     app.mount("/docs/viewer", StaticFiles(directory=str(resources.files("fastapi_offline") / "static")))
 
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="openapi.json",  # relative: it stays under whatever prefix the page is found at
-            title="Undersong: the interface",
-            swagger_js_url="docs/viewer/swagger-ui-bundle.js",
-            swagger_css_url="docs/viewer/swagger-ui.css",
-            swagger_favicon_url="web/favicon.svg",
-            swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True, "defaultModelRendering": "example"},
-        )
+    listeners = Depends(allowed(Role.LISTEN))
+
+    @app.get("/docs", include_in_schema=False, dependencies=[listeners])
+    async def docs() -> FileResponse:
+        return FileResponse(str(resources.files("streaming") / "web" / "docs.html"))
+
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[listeners])
+    async def description() -> JSONResponse:
+        return JSONResponse(app.openapi())
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -148,6 +164,17 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+_DOORS = refusals(
+    TokenMissing, TokenInvalid, TokenExpired, TokenRevoked, Forbidden, OriginRefused, TooManyFailures, TooManyRequests
+)
+"""What may be answered wherever a role is asked for."""
+_OPEN = ("/healthz", "/readyz")
+_TOKENS = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "query": {"type": "apiKey", "in": "query", "name": "token"},
+}
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -161,11 +188,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
         tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
         routes=app.routes,
     )
-    document["components"] = {"schemas": schemas(_COMPONENT)}
-    for operations in document["paths"].values():
+    document["components"] = {"schemas": schemas(_COMPONENT), "securitySchemes": _TOKENS}
+    document["security"] = [{name: []} for name in _TOKENS]
+    for path, operations in document["paths"].items():
         for operation in operations.values():
+            if path in _OPEN:
+                operation["security"] = []
             if operation["responses"].get("422", {}).get("description") == "Validation Error":
                 del operation["responses"]["422"]  # FastAPI adds it wherever a path has a parameter
+            for status, told in ({} if path in _OPEN else _DOORS).items():
+                operation["responses"].setdefault(str(status), told)
             summary, _, more = operation.pop("description").partition("\n\n")
             operation |= {"summary": summary.rstrip("."), "description": more or summary}
     return document

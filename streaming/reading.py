@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from streaming.errors import BadRequest, BadText, TooLarge, WrongContentType
+from streaming.errors import BadRequest, BadText, TooLarge, TooSlow, WrongContentType
 
 _T = TypeVar("_T")
 _PROMPT_READER = ThreadPoolExecutor(1, thread_name_prefix="prompts")
@@ -25,6 +25,8 @@ _SLOW = ("prompt", "timeline", *_MELODIES)
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """The longest message that a client may send, and the longest body where no more is expected."""
+_BODY_S = 20.0
+"""So long a body may take that is no upload."""
 MAX_DEPTH = 32
 """So deep values may lie in one another: whoever looks into them need not fear for the stack."""
 
@@ -66,15 +68,19 @@ def _check_depth(parsed: Any) -> None:
 
 
 async def read_body(request: Request, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
-    """The body, read no further than is allowed. Raises `TooLarge`."""
+    """The body, read no further and no longer than is allowed. Raises `TooLarge`, `TooSlow`."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > max_bytes:
         raise TooLarge(max_bytes)
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > max_bytes:
-            raise TooLarge(max_bytes)
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > max_bytes:
+                    raise TooLarge(max_bytes)
+    except TimeoutError:
+        raise TooSlow(_BODY_S) from None
     return bytes(body)
 
 

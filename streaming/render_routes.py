@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 from pathlib import PurePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
@@ -22,6 +22,7 @@ from engine.take import read_take
 from moods.errors import OutOfRange, UnknownClip
 from moods.timeline import FPS, LONGEST_S, SHORTEST_S, Timeline, parse_timeline, read_fps
 from streaming import messages
+from streaming.access import Role, allowed
 from streaming.errors import (
     BadParameter,
     KeyReused,
@@ -52,7 +53,7 @@ from streaming.reading import parse_json, read_asked, read_json
 from streaming.routes import conductor_of, prefix_of
 from streaming.station import Station
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(allowed(Role.ADMIN))])
 
 _MAX_REQUEST_BYTES = 8 << 20
 """A take of many controls is long."""

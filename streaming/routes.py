@@ -10,7 +10,7 @@ import math
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, WebSocket
+from fastapi import APIRouter, Depends, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from engine.audio import BLOCK_SECONDS
@@ -20,6 +20,7 @@ from moods.listing import listing
 from moods.opening import parse_changes, parse_copying, parse_opening
 from moods.prompt import resolve_prompt
 from streaming import live, messages
+from streaming.access import Grant, Role, allowed
 from streaming.conductor import Conductor
 from streaming.errors import (
     BadParameter,
@@ -82,7 +83,13 @@ def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: i
     return station.add_session(kind, max_chunks, lag_blocks)
 
 
-@router.get("/v1/moods", tags=["moods"], operation_id="listMoods", response_model=messages.Moods)
+@router.get(
+    "/v1/moods",
+    dependencies=[Depends(allowed(Role.LISTEN))],
+    tags=["moods"],
+    operation_id="listMoods",
+    response_model=messages.Moods,
+)
 async def get_moods() -> JSONResponse:
     """List the presets of moods and clips, styles and stingers.
 
@@ -93,6 +100,7 @@ async def get_moods() -> JSONResponse:
 
 @router.get(
     "/v1/moods/explain",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["moods"],
     operation_id="explainPrompt",
     response_model=messages.ExplainedPrompt,
@@ -112,7 +120,7 @@ async def get_explanation(
     return JSONResponse(messages.explained(understood))
 
 
-@router.get("/v1/schema.json", tags=["server"], operation_id="getSchema")
+@router.get("/v1/schema.json", dependencies=[Depends(allowed(Role.LISTEN))], tags=["server"], operation_id="getSchema")
 async def get_schema() -> dict[str, Any]:
     """Every message as JSON schema.
 
@@ -123,6 +131,7 @@ async def get_schema() -> dict[str, Any]:
 
 @router.post(
     "/v1/stations",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=201,
     tags=["stations"],
     operation_id="openStation",
@@ -156,6 +165,7 @@ async def post_station(request: Request) -> JSONResponse:
 
 @router.post(
     "/v1/stations/{station_id}/copies",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=201,
     tags=["stations"],
     operation_id="copyStation",
@@ -178,14 +188,16 @@ async def post_copy(request: Request, station_id: StationId) -> JSONResponse:
 
 
 @router.get("/v1/stations", tags=["stations"], operation_id="listStations", response_model=messages.Stations)
-async def get_stations(request: Request) -> JSONResponse:
-    """List all stations and their state."""
+async def get_stations(request: Request, grant: Annotated[Grant, Depends(allowed(Role.LISTEN))]) -> JSONResponse:
+    """List all stations and their state; to who has a token for one, that one."""
     stations, prefix = conductor_of(request).stations.values(), prefix_of(request)
-    return JSONResponse({"stations": [station.state(prefix) for station in stations]})
+    seen = [each for each in stations if grant.station in (None, each.id, each.name)]
+    return JSONResponse({"stations": [station.state(prefix) for station in seen]})
 
 
 @router.get(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["stations"],
     operation_id="getStation",
     response_model=messages.Station,
@@ -201,6 +213,7 @@ async def get_station(request: Request, station_id: StationId) -> JSONResponse:
 
 @router.patch(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["stations"],
     operation_id="changeStation",
     response_model=messages.Station,
@@ -230,6 +243,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
 
 @router.delete(
     "/v1/stations/{station_id}",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     status_code=204,
     tags=["stations"],
     operation_id="closeStation",
@@ -247,6 +261,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
 
 @router.post(
     "/v1/stations/{station_id}/controls",
+    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["stations"],
     operation_id="control",
     response_model=messages.Ack | list[messages.Answer],
@@ -293,6 +308,7 @@ async def post_controls(request: Request, station_id: StationId) -> JSONResponse
 
 @router.get(
     "/v1/stations/{station_id}/take",
+    dependencies=[Depends(allowed(Role.ADMIN))],
     tags=["stations"],
     operation_id="getTake",
     response_class=StreamingResponse,
@@ -316,6 +332,7 @@ _AUDIO = {"type": "string", "format": "binary"}
 
 @router.get(
     "/v1/stations/{station_id}/audio.{kind}",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["audio"],
     operation_id="streamAudio",
     response_class=StreamingResponse,
@@ -368,6 +385,7 @@ _UPGRADED: dict[int | str, dict[str, Any]] = {
 
 @router.get(
     "/v1/stations/{station_id}/live",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["live"],
     operation_id="openLive",
     status_code=101,
@@ -393,6 +411,7 @@ async def get_live(
 
 @router.get(
     "/v1/stations/{station_id}/audio",
+    dependencies=[Depends(allowed(Role.LISTEN))],
     tags=["audio"],
     operation_id="openAudio",
     status_code=101,
@@ -417,12 +436,17 @@ async def get_audio_socket(
 
 
 @router.websocket("/v1/stations/{station_id}/live")
-async def live_socket(socket: WebSocket, station_id: str, session: str | None = None) -> None:
+async def live_socket(
+    socket: WebSocket,
+    station_id: str,
+    grant: Annotated[Grant, Depends(allowed(Role.LISTEN))],
+    session: str | None = None,
+) -> None:
     conductor = conductor_of(socket)
-    await websocket.serve_live(conductor, conductor.station(station_id), socket, session)
+    await websocket.serve_live(conductor, conductor.station(station_id), socket, session, grant.may_steer)
 
 
-@router.websocket("/v1/stations/{station_id}/audio")
+@router.websocket("/v1/stations/{station_id}/audio", dependencies=[Depends(allowed(Role.LISTEN))])
 async def audio_socket(
     socket: WebSocket,
     station_id: str,

@@ -93,12 +93,15 @@ class Station:
         self._beats: deque[Beat] = deque(maxlen=4 * BEATS_PER_BAR)
         self._playing: Playing
         """What the engine said last; nothing until it has opened the station."""
+        self._still_from: int | None = None
+        """The frame from which it is paused or over."""
 
     # --- the engine --------------------------------------------------------------------------------------------------
 
     def on_opened(self, first_tick: int, playing: Playing) -> None:
         """The engine plays it, from its beginning or from where it fell asleep: block n is due at `first_tick + n`."""
-        self.first_tick, self._playing, self.is_asleep = first_tick, playing, False
+        self.first_tick, self.is_asleep = first_tick, False
+        self._take_in(playing)
         self._tell_status()
 
     def fall_asleep(self, next_block: int) -> None:
@@ -113,7 +116,7 @@ class Station:
         """Be as it was when a server before this one ended: asleep."""
         self.name = record.name or self.id
         self.log.extend(record.entries)
-        self._playing = record.playing
+        self._take_in(record.playing)
         self.fall_asleep(record.block)
 
     def _note(self, entry: Entry) -> None:
@@ -274,10 +277,16 @@ class Station:
 
     def on_playing(self, playing: Playing) -> None:
         """Take in how the engine plays it now, and tell."""
-        self._playing = playing
-        if playing["state"] != "playing":  # what was told of its future comes later or never
-            self._forget_beats_from(playing["position"]["frame"])
+        self._take_in(playing)
         self._tell_status()
+
+    def _take_in(self, playing: Playing) -> None:
+        self._playing = playing
+        if playing["state"] == "playing":
+            self._still_from = None
+        elif self._still_from is None:
+            self._still_from = playing["position"]["frame"]
+            self._forget_beats_from(self._still_from)  # what was told of its future comes later or never
 
     def on_event(self, event: Told) -> None:
         """Take in an event of the engine and pass it on."""
@@ -358,10 +367,14 @@ class Station:
         )
         if self.opening.understood is not None:
             state["understood"] = messages.explained(self.opening.understood)
+        if self._still_from is not None:
+            state["still_from"] = self._still_from
         if "states" in playing:
             state["states"] = playing["states"]
         if "parameters" in playing:
             state["parameters"] = playing["parameters"]
+        if "asked_by" in playing:
+            state["asked_by"] = playing["asked_by"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:

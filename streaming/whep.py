@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.responses import Response
 
+from streaming.access import Grant, Role, access_of, allowed
 from streaming.config import IceServer
 from streaming.errors import (
     BadOffer,
@@ -20,7 +21,9 @@ from streaming.errors import (
     PreconditionFailed,
     PreconditionMissing,
     TooLarge,
+    TooManyOffers,
     TooManySessions,
+    TooSlow,
     UnknownSession,
     UnknownStation,
     WrongContentType,
@@ -31,7 +34,7 @@ from streaming.routes import StationId, conductor_of, new_session, prefix_of
 from streaming.transports.offers import Offer
 from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
 
-router = APIRouter(prefix="/whep/{station_id}", tags=["whep"])
+router = APIRouter(prefix="/whep/{station_id}", tags=["whep"], dependencies=[Depends(allowed(Role.LISTEN))])
 
 _SDP = "application/sdp"
 _FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -68,22 +71,28 @@ async def describe(request: Request, station_id: StationId) -> Response:
             "An SDP answer; `Link` names STUN and TURN servers where there are any.", _SDP, {"type": "string"},
             Location="The session.", ETag="Of the session, for `If-Match`.", Accept_Patch=_FRAGMENT,
         ),
-        **refusals(UnknownStation, BadOffer, WrongContentType, TooLarge, TooManySessions, NoWebRtcNetwork),
+        **refusals(
+            UnknownStation, BadOffer, WrongContentType, TooLarge, TooSlow, TooManyOffers, TooManySessions,
+            NoWebRtcNetwork,
+        ),
     },
     openapi_extra=text_body(_SDP, "An offer that receives audio, with Opus; a data channel `live` may be part of it."),
 )  # fmt: skip
-async def post_offer(request: Request, station_id: StationId) -> Response:
+async def post_offer(
+    request: Request, station_id: StationId, grant: Annotated[Grant, Depends(allowed(Role.LISTEN))]
+) -> Response:
     """Listen over WebRTC.
 
     An SDP offer is answered; the audio begins when the peers have connected.
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
+    access_of(request).check_offer(request)
     offer = Offer(await _read(request, _SDP))
     links = [_link(server) for server in conductor.config.ice_servers]
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
     try:
-        peer = WhepPeer(conductor, station, session, offer)
+        peer = WhepPeer(conductor, station, session, offer, grant.may_steer)
         answer = await peer.answer()
     except BaseException:
         station.remove_session(session)
@@ -137,7 +146,7 @@ async def get_session(request: Request, station_id: StationId, session_id: Sessi
     operation_id="trickleWhep",
     response_class=Response,
     responses=refusals(
-        UnknownStation, UnknownSession, BadRequest, BadOffer, WrongContentType, TooLarge,
+        UnknownStation, UnknownSession, BadRequest, BadOffer, WrongContentType, TooLarge, TooSlow,
         PreconditionMissing, PreconditionFailed, IceRestartRefused,
     ),
     openapi_extra=text_body(_FRAGMENT, "Candidates, as RFC 8840 writes them."),
@@ -176,7 +185,7 @@ def _peer(request: Request, station_id: str, session_id: str) -> WhepPeer:
 
 
 async def _read(request: Request, expected: str) -> str:
-    """The body as text. Raises `WrongContentType`, `TooLarge`, `BadOffer`."""
+    """The body as text. Raises `WrongContentType`, `TooLarge`, `TooSlow`, `BadOffer`."""
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != expected:
         raise WrongContentType(content_type, expected)

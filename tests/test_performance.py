@@ -217,3 +217,35 @@ def test_a_pause_and_a_restart_wait_for_their_place_and_the_music_goes_on_from_t
     performance.apply(parse_control({"type": "transport", "do": "restart", "at": "beat", "id": "r"}))
     performance.apply(parse_control({"type": "cancel", "target": "r"}))
     assert not performance.pending()
+
+
+def test_who_asked_is_told_until_somebody_else_steers() -> None:
+    def ask(**control: Any) -> None:
+        performance.apply(parse_control(control))
+
+    performance = begin(Sines(1))
+    play(performance, 5)
+    ack = performance.apply(parse_control({"type": "steer", "set": {"mood": "epic"}, "at": "phrase", "by": "Anna"}))
+    assert {each.by for each in performance.pending()} == {"Anna"}
+    ask(type="duck", gain_db=-9, by="OBS")
+    ask(type="hit")
+    ask(type="transport", do="pause")
+    play(performance, 5)
+    kept = pickle.loads(pickle.dumps(performance.snapshot()))
+    again = Performance.restore(Sines(1), 0, OPENING, kept)
+    for each in (performance, again):
+        asked = each.asked_by
+        assert asked is not None and (asked.by, asked.wish, asked.frame) == ("Anna", "epic", ack.effective.frame)
+        assert {waits.type: waits.by for waits in each.pending()} == {"steer": "Anna", "duck": "OBS", "hit": None}
+    ask(type="stinger", name="reveal", id="s", by="Ben")
+    assert performance.asked_by is not None and performance.asked_by.by == "Ben"
+    ask(type="steer", set={"energy": 0.2})
+    assert performance.asked_by is None
+
+
+def test_of_many_who_asked_the_newest_are_remembered() -> None:
+    performance = begin(Sines(1))
+    for number in range(1000):
+        performance.apply(parse_control({"type": "steer", "set": {"tension": number / 1000}, "by": f"user{number}"}))
+    assert len(performance.controller.snapshot()["askers"]) <= 256
+    assert {each.by for each in performance.pending()} == {"user999"}

@@ -60,6 +60,11 @@ export class Agenda {
     this.#work();
   }
 
+  /** Forget what was told for `frame` or later: the music stands still from there. */
+  takeBack(frame) {
+    this.#coming = this.#coming.filter(({ event }) => "moment_ms" in event || event.frame < frame);
+  }
+
   /** A bar begins where its first beat does. */
   #announceBar(beat) {
     this.announce({ ...beat, type: "bar" });

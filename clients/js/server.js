@@ -1,5 +1,5 @@
 /* The HTTP interface of one server. In: paths and JSON; out: JSON, or a `Problem` that carries the server's words
-   (RFC 9457). Remembers where the server is; a proxy may serve it under a prefix. */
+   (RFC 9457). Remembers where the server is; a proxy may serve it under a prefix; and a token, if it asks for one. */
 
 export class Problem extends Error {
   /** `status` 0 means that no answer came; `retryAfter_s` is null unless the server named it. */
@@ -19,9 +19,13 @@ export class Problem extends Error {
 export const stationPath = (id) => `v1/stations/${encodeURIComponent(id)}`;
 
 export class Server {
-  /** `base`: an address within which "v1/stations" is found. */
-  constructor(base) {
+  #token;
+
+  /** `base`: an address within which "v1/stations" is found. `token`: what lets in; a page of the server's own that was
+      opened with one has it in a cookie, and needs none here. */
+  constructor(base, token = null) {
     this.base = base;
+    this.#token = token;
   }
 
   /** The full address of a path such as `v1/moods`. */
@@ -31,14 +35,21 @@ export class Server {
 
   /** The same for a WebSocket. */
   socketAddressOf(path) {
-    return this.addressOf(path).replace(/^http/, "ws");
+    const address = new URL(path, this.base);
+    if (this.#token) address.searchParams.set("token", this.#token); // a page can send a socket no headers
+    return address.href.replace(/^http/, "ws");
+  }
+
+  #fetch(path, options) {
+    const headers = this.#token ? { ...options.headers, Authorization: `Bearer ${this.#token}` } : options.headers;
+    return fetch(this.addressOf(path), { ...options, headers });
   }
 
   /** `fetch` that throws a `Problem` for every answer that is not 2xx, and for none at all. */
   async request(path, options = {}) {
     let response;
     try {
-      response = await fetch(this.addressOf(path), options);
+      response = await this.#fetch(path, options);
     } catch (error) {
       throw new Problem(0, error.message);
     }
@@ -66,7 +77,7 @@ export class Server {
 
   /** Ask for the end of a session or station; works while the page is being closed, and failing is no news. */
   async dismiss(path) {
-    await fetch(this.addressOf(path), { method: "DELETE", keepalive: true }).catch(() => {});
+    await this.#fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 
   async fetchStation(id) {

@@ -62,6 +62,8 @@ export interface Ack {
   latency_ms: number;
   lead_ms: number;
   replaces?: string[];
+  /** Who asked, where the control named somebody. */
+  by?: string;
 }
 
 export interface Status {
@@ -71,8 +73,12 @@ export interface Status {
   seed: number;
   state: "playing" | "paused" | "ended" | "asleep" | "closed";
   position: Place;
+  /** While it is paused or over: since which frame. */
+  still_from?: number;
   mood: Record<string, unknown>;
   heading: Record<string, unknown>;
+  /** Whose wish the music follows: texts of anybody's, to be shown as text alone. */
+  asked_by?: { by: string; what: string; at_frame: number };
   [more: string]: unknown;
 }
 
@@ -185,6 +191,7 @@ export class Refusal extends Error {
 export class Undersong {
   constructor(options?: {
     server?: string;
+    token?: string | null;
     transport?: "auto" | "webrtc" | "websocket";
     buffer_ms?: number;
     pausesWhenHidden?: boolean;

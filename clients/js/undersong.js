@@ -43,12 +43,20 @@ export class Undersong {
   #isStill = false;
 
   /**
-   * `server`: its address; by default where this module was loaded from. `transport`: "auto" (WebRTC, and a WebSocket
+   * `server`: its address; by default where this module was loaded from. `token`: what it lets in with, if it asks for
+   * one. `transport`: "auto" (WebRTC, and a WebSocket
    * where that finds no way), "webrtc" or "websocket". `buffer_ms`: kept in hand against jitter. `pausesWhenHidden`: the
    * music stands still while nobody sees the page. `element`: the audio element that plays WebRTC.
    */
-  constructor({ server, transport = "auto", buffer_ms = 20, pausesWhenHidden = false, element = new Audio() } = {}) {
-    this.server = new Server(new URL(server ?? "../", server ? document.baseURI : import.meta.url).href);
+  constructor({
+    server,
+    token = null,
+    transport = "auto",
+    buffer_ms = 20,
+    pausesWhenHidden = false,
+    element = new Audio(),
+  } = {}) {
+    this.server = new Server(new URL(server ?? "../", server ? document.baseURI : import.meta.url).href, token);
     this.output = new Output(element);
     this.clock = new FrameClock();
     this.bed = new Bed(this.output, (frame) => this.timeOf(frame), {
@@ -338,6 +346,7 @@ export class Undersong {
       if (event.state === "asleep") this.clock.reset();
       else this.clock.observe(event.position.frame);
       if (event.state !== "closed") this.bed.isWanted = event.state === "playing"; // as the last word of a server that ends
+      if (event.still_from !== undefined) this.#agenda.takeBack(event.still_from);
       this.#status = event;
       this.#emit("status", event);
     } else if (HEARD.includes(event.type)) {

@@ -9,6 +9,7 @@ from engine import performance
 from engine.performance import Performance, StreamPosition, StreamReach
 from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
 from streaming.messages import (
+    AskedBy,
     Beat,
     Effect,
     Layer,
@@ -23,6 +24,9 @@ from streaming.messages import (
     States,
     Told,
 )
+
+_MAX_WISH = 100
+"""A prompt may have more characters; this is for a line on a page."""
 
 
 def effect_message(ack: performance.Ack, lead_s: float) -> Effect:
@@ -85,7 +89,7 @@ def playing_message(played: Performance) -> Playing:
         mood=mood_message(played.mood()),
         heading=mood_message(played.heading()),
         position=_place(played.position()),
-        pending=[Pending(id=each.id, type=each.type, fields=_reached(each.fields)) for each in played.pending()],
+        pending=[_pending_message(each) for each in played.pending()],
         volume_db=played.controller.volume_db,
     )
     now, heading = played.state(), played.controller.state_heading
@@ -97,7 +101,16 @@ def playing_message(played: Performance) -> Playing:
         )
     if played.controller.values:
         playing["parameters"] = dict(played.controller.values)
+    if (asked := played.asked_by) is not None:
+        playing["asked_by"] = AskedBy(by=asked.by, what=asked.wish[:_MAX_WISH], at_frame=asked.frame)
     return playing
+
+
+def _pending_message(waits: performance.Waits) -> Pending:
+    pending = Pending(id=waits.id, type=waits.type, fields=_reached(waits.fields))
+    if waits.by is not None:
+        pending["by"] = waits.by
+    return pending
 
 
 def mood_message(intent: Intent) -> Mood:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hmac
 from typing import Annotated
 
-from fastapi import APIRouter, Query, WebSocket
+from fastapi import APIRouter, Depends, Query, WebSocket
 from starlette.exceptions import HTTPException
 
+from streaming.access import Role, access_of, check_grant, open_to_all, tokens_given
 from streaming.errors import BadParameter, KeyRefused, UpgradeRequired
 from streaming.lyria.session import Session
 
@@ -20,12 +21,29 @@ _METHOD = "ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGener
 MAX_BUFFER_S = 2.0
 
 
-@router.get(f"/{{prefix:path}}{_METHOD}", include_in_schema=False)
+async def keyed(socket: WebSocket) -> None:
+    """The access of this endpoint: a key of `lyria_keys`, or a token that may open stations, in its place.
+
+    Raises `KeyRefused` where keys are asked for and none of them was given, and as `allowed`.
+    """
+    access, keys = access_of(socket), socket.app.state.conductor.config.lyria_keys
+    given = [socket.headers.get("x-goog-api-key", ""), socket.query_params.get("key", ""), *tokens_given(socket)]
+    pairs = [(key.encode(), each.encode()) for key in keys for each in given]
+    if any([hmac.compare_digest(key, each) for key, each in pairs]):
+        access.check_origin(socket)
+        return
+    if keys and access.is_open_to(socket):
+        raise KeyRefused
+    check_grant(socket, access.grant(socket, *filter(None, given)), Role.ADMIN)
+    access.check_origin(socket)
+
+
+@router.get(f"/{{prefix:path}}{_METHOD}", include_in_schema=False, dependencies=[Depends(open_to_all)])
 async def get_lyria(prefix: str, version: str) -> None:
     raise UpgradeRequired
 
 
-@router.websocket(f"/{{prefix:path}}{_METHOD}")
+@router.websocket(f"/{{prefix:path}}{_METHOD}", dependencies=[Depends(keyed)])
 async def lyria_socket(
     socket: WebSocket,
     prefix: str,
@@ -37,20 +55,8 @@ async def lyria_socket(
     if prefix and not prefix.endswith("/"):
         raise HTTPException(404)
     conductor = socket.app.state.conductor
-    _check_key(socket, conductor.config.lyria_keys)
     seconds = conductor.config.lyria_buffer_s if buffer_s is None else _seconds(buffer_s)
     await Session(conductor, socket, seconds, events).run()
-
-
-def _check_key(socket: WebSocket, keys: tuple[str, ...]) -> None:
-    """Raises `KeyRefused` where keys are asked for and none of them was given."""
-    bearer = socket.headers.get("authorization", "")
-    scheme, _, token = bearer.partition(" ")
-    given = [socket.headers.get("x-goog-api-key", ""), socket.query_params.get("key", "")]
-    given += [token.strip()] if scheme.lower() == "bearer" else []
-    pairs = [(key.encode(), each.encode()) for key in keys for each in given]
-    if keys and not any([hmac.compare_digest(key, each) for key, each in pairs]):
-        raise KeyRefused
 
 
 def _seconds(text: str) -> float:

@@ -313,7 +313,7 @@ class _Ear(asyncio.DatagramProtocol):
                 self._complain(asker, answer["detail"])
 
         if key not in self._lines:
-            self._lines[key] = _Line(Hearing(self._conductor, station, answer))
+            self._lines[key] = _Line(Hearing(self._conductor, station, answer, may_steer=True))
         self._lines.move_to_end(key)
         if len(self._lines) > _MAX_ASKERS:
             self._lines.popitem(last=False)
@@ -358,8 +358,8 @@ class _Teller:
             self._forget(lambda each: True)
 
     def _take(self, event: LiveMessage) -> None:
-        if event["type"] == "status" and event["state"] != "playing":
-            since = event["position"]["frame"]
+        if event["type"] == "status" and "still_from" in event:
+            since = event["still_from"]
             self._forget(lambda each: each.frame >= since)  # it comes later or never, and is told again
         elif (coming := _read(event)) is not None and (first_tick := self._station.first_tick) is not None:
             self._forget(lambda each: _takes_the_place_of(coming, each))

@@ -105,7 +105,7 @@ def usable(servers: Sequence[IceServer]) -> list[RTCIceServer]:
 class WhepPeer:
     """One WHEP session: a peer connection that sends the station's packets to who made `offer`."""
 
-    def __init__(self, conductor: Conductor, station: Station, session: Session, offer: Offer) -> None:
+    def __init__(self, conductor: Conductor, station: Station, session: Session, offer: Offer, may_steer: bool) -> None:
         config = conductor.config
         self.station, self.session = station, session
         session.carrier = self
@@ -115,7 +115,7 @@ class WhepPeer:
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=usable(config.ice_servers)))
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
-        self._offer = offer
+        self._offer, self._may_steer = offer, may_steer
         self._tasks: set[asyncio.Task[None]] = set()
         self._channels: dict[asyncio.Task[None], tuple[RTCDataChannel, LiveClient]] = {}
         self._closing: asyncio.Task[None] | None = None
@@ -235,7 +235,7 @@ class WhepPeer:
         channel.on("message", on_message)
         channel.on("close", lambda: self.station.remove_client(client))
         self.station.add_client(client)
-        hearing = live.Hearing(self._conductor, self.station, client.tell)
+        hearing = live.Hearing(self._conductor, self.station, client.tell, may_steer=self._may_steer)
         parts = live.tell(client, send), client.is_cut_off(), _hear_channel(hearing, messages)
         tasks = [asyncio.create_task(part) for part in parts]
         try:

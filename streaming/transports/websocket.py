@@ -29,11 +29,13 @@ _GOODBYE_S = 2.0
 """How long one that does not read is given for its close frame."""
 
 
-async def serve_live(conductor: Conductor, station: Station, socket: WebSocket, session_id: str | None) -> None:
+async def serve_live(
+    conductor: Conductor, station: Station, socket: WebSocket, session_id: str | None, may_steer: bool
+) -> None:
     """Carry the live channel until either side ends."""
     await socket.accept()
     client = LiveClient(session_id)
-    hearing = live.Hearing(conductor, station, client.tell)
+    hearing = live.Hearing(conductor, station, client.tell, may_steer=may_steer)
     station.add_client(client)
     try:
         await _until_first(live.tell(client, socket.send_text), _hear(hearing, client, socket), client.is_cut_off())

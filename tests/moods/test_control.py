@@ -103,6 +103,9 @@ BAD = [
     ({"type": "parameter", "set": {"danger": "x"}}, BadControl, 'set.danger is "x"'),
     ({"type": "parameter", "set": {"danger": math.nan}}, OutOfRange, "set.danger is NaN"),
     ({"type": "hit", "at": {"seconds": math.nan}}, OutOfRange, "at.seconds is NaN"),
+    ({"type": "panic", "by": 7}, BadControl, "by is 7"),
+    ({"type": "panic", "by": "x" * 65}, BadControl, "by has 65 characters"),
+    ({"type": "panic", "by": " \u202e\u200b\n"}, BadControl, "by has 0 characters"),
     ({"type": "stinger"}, BadControl, "name is missing"),
     ({"type": "theme"}, BadControl, "name is missing"),
 ]
@@ -157,11 +160,44 @@ def test_a_control_survives_json_and_pickling() -> None:
         {"type": "duck", "gain_db": -9},
         {"type": "end", "at": {"seconds": 31}},
         {"type": "cancel", "id": "c"},
+        {"type": "hit", "by": "Zoë 👩\u200d🚀 晓"},
     ):
         control = parse_control(obj)
         again = parse_control(json.loads(json.dumps(control.asked())))
         assert again == control == pickle.loads(pickle.dumps(control))
         assert again.asked() == control.asked() and control.asked().keys() == obj.keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "read"),
+    [
+        ("  Anna\u00a0 B.\n", "Anna B."),
+        ("a\u202ednoc\u202c\u2066b\u2069", "adnocb"),
+        ("tab\tnul\0bell\x07esc\x1b[31m", "tab nulbellesc[31m"),
+        ("<b>&amp;</b>", "<b>&amp;</b>"),
+        ("👩\u200d🚀\ufe0f", "👩\u200d🚀\ufe0f"),
+        ("نام\u200cها", "نام\u200cها"),
+    ],
+)
+def test_a_name_is_freed_of_what_only_deceives_the_eye(asked: str, read: str) -> None:
+    assert parse_control({"type": "panic", "by": asked}).by == read
+
+
+@pytest.mark.parametrize(
+    ("obj", "wish"),
+    [
+        (steer(mood="热血", energy=1), "epic"),
+        (steer(prompt="rainy night"), "rainy night"),
+        (steer(energy=0.8, style="lofi"), "energy 0.8, style"),
+        ({"type": "state", "name": "combat"}, "combat"),
+        ({"type": "section", "do": "next"}, "section"),
+        ({"type": "duck", "gain_db": -9}, None),
+        ({"type": "transport", "do": "pause"}, None),
+        ({"type": "panic"}, None),
+    ],
+)
+def test_a_control_says_what_of_the_music_was_asked(obj: dict[str, Any], wish: str | None) -> None:
+    assert parse_control(obj).wish == wish
 
 
 def test_changes_are_a_steer_by_the_fields_given() -> None:

@@ -28,7 +28,7 @@ from tests.streaming.test_live import closed_by, narrow, next_event
 UPGRADE = "\r\n".join(
     (
         "HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13",

@@ -49,7 +49,7 @@ class Asker:
 
     def __post_init__(self) -> None:
         played: Any = self.played
-        self.hearing = live.Hearing(cast(Conductor, played), cast(Station, played), self.answers.append)
+        self.hearing = live.Hearing(cast(Conductor, played), cast(Station, played), self.answers.append, may_steer=True)
 
     async def ask(self, *controls: dict[str, Any]) -> None:
         for control in controls:

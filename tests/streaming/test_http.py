@@ -322,7 +322,8 @@ def test_other_ranges_of_a_stream_are_answered_with_the_stream(server: Running, 
         assert next(response.iter_bytes()).startswith(b"RIFF")
 
 
-def test_a_page_elsewhere_may_reach_a_private_network_and_read_what_it_needs(server: Running) -> None:
+def test_a_page_elsewhere_may_reach_a_private_network_and_read_what_it_needs(make_server: object) -> None:
+    server = make_server(SINES.model_copy(update={"origins": ("https://page.example",)}))
     asked = {"Origin": "https://page.example", "Access-Control-Request-Method": "PATCH"}
     asked |= {
         "Access-Control-Request-Headers": "authorization, if-match",
@@ -362,7 +363,9 @@ def test_a_prefix_that_is_no_path_is_ignored(server: Running, said: str | bytes)
 
 
 def test_addresses_lie_under_the_public_url(make_server: object) -> None:
-    server = make_server(Config(port=0, generator=SINES.generator, public_url="https://example.org/v1/"))
+    server = make_server(
+        Config(port=0, generator=SINES.generator, public_url="https://example.org/v1/", tokens="never")
+    )
     assert_lies_under(server, "/v1", {"X-Forwarded-Prefix": "/other"})
 
 

@@ -153,15 +153,18 @@ def test_no_client_writes_lines_of_its_own_into_the_log(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(("host", "here"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_a_server_for_this_machine_alone_gives_one_address(host: str, here: str) -> None:
-    assert greeting(host, 80) == f"Undersong plays at http://{here}:80/ (Ctrl-C ends it)"
+    assert greeting(host, 80, Config(host=host)) == f"Undersong plays at http://{here}:80/ (Ctrl-C ends it)"
 
 
 @pytest.mark.parametrize(("host", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("192.0.2.7", "192.0.2.7")])
 def test_a_server_for_others_says_who_can_steer_it(host: str, here: str) -> None:
-    first, *others = greeting(host, 80, "https://example.org/music").splitlines()
+    config = Config(host=host, public_url="https://example.org/music", tokens="never")
+    first, *others = greeting(host, 80, config).splitlines()
     assert f"http://{here}:80/" in first
     assert "0.0.0.0" not in "".join(others) and "127.0.0.1" not in "".join(others)
-    assert "steer" in others[-2] and "https://example.org/music/" in others[-1]
+    assert "https://example.org/music/" in others[-2] and "Whoever" in others[-1] and "steer" in others[-1]
+    *_, last = greeting(host, 80, config.model_copy(update={"tokens": "auto"}), token="a.b.c").splitlines()
+    assert "steer without a token" in last and last.endswith(" https://example.org/music/?token=a.b.c")
 
 
 @pytest.mark.slow

@@ -243,7 +243,7 @@ def test_whep_refuses_other_types_and_stations(server: Running) -> None:
     assert_problem(server.http.post("/whep/none", content="v=0", headers=SDP), 404, "unknown_station")
     options = server.http.options(whep)
     assert options.headers["accept-post"] == "application/sdp"
-    origin = {"Origin": "https://page.example"}
+    origin = {"Origin": "http://localhost:5173"}
     exposed = server.http.get("/healthz", headers=origin).headers["access-control-expose-headers"]
     assert {"Location", "ETag", "Link"} <= set(exposed.split(", "))
 

@@ -26,7 +26,7 @@ from undersong_client.bed import CHANNELS
 from undersong_client.errors import Refused, Replaced, Unreachable
 from undersong_client.player import Message, Player
 from undersong_client.sinks import Loudspeaker, Sink
-from undersong_client.stations import find_or_open
+from undersong_client.stations import bearer, find_or_open
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +53,20 @@ class Undersong:
         self,
         url: str = "http://127.0.0.1:8400",
         *,
+        token: str | None = None,
         station: str | None = None,
         sink: Sink | None | Literal["loudspeaker"] = "loudspeaker",
         buffer_s: float = 0.08,
         wait_s: float = 5.0,
         **opening: Any,
     ) -> None:
-        """`station` is its name, under which it is found again; `opening` (`mood`, `states`, `transitions` …) is what
-        it is opened with where there is none of that name. `sink` None: steer and follow without sound; events then
-        come when they are told, ahead of their sound. `wait_s`: how long `start` waits for the server, 0 not at all."""
+        """`token` is what lets in, where the server asks for one. `station` is its name, under which it is found again;
+        `opening` (`mood`, `states`, `transitions` …) is what it is opened with where there is none of that name. `sink`
+        None: steer and follow without sound; events then come when they are told, ahead of their sound. `wait_s`: how
+        long `start` waits for the server, 0 not at all."""
         self.player = Player(buffer_s)
-        self._url, self._name, self._opening, self._wait_s = url.rstrip("/"), station, opening, wait_s
+        self._url, self._token = url.rstrip("/"), token
+        self._name, self._opening, self._wait_s = station, opening, wait_s
         self._sink: Sink | None = Loudspeaker() if sink == "loudspeaker" else sink
         self._station_id: str | None = None
         self._links: Mapping[str, str] | None = None
@@ -290,7 +293,12 @@ class Undersong:
                 links = await self._find_station()
                 address = urllib.parse.urljoin(self._url, links[channel]).replace("http", "ws", 1) + query
                 async with connect(
-                    address, open_timeout=_OPEN_S, close_timeout=0.2, ping_interval=None, compression=None
+                    address,
+                    additional_headers=bearer(self._token),
+                    open_timeout=_OPEN_S,
+                    close_timeout=0.2,
+                    ping_interval=None,
+                    compression=None,
                 ) as socket:
                     delay_s = _FIRST_DELAY_S
                     self._on_connected(channel, socket)
@@ -337,7 +345,8 @@ class Undersong:
         async with self._finding:
             if self._links is None:
                 ids = [each for each in (self._station_id, self._name) if each is not None]
-                station, is_new = await asyncio.to_thread(find_or_open, self._url, ids, self._name, self._opening)
+                asked = self._url, self._token, ids, self._name, self._opening
+                station, is_new = await asyncio.to_thread(find_or_open, *asked)
                 self._links, self._station_id = station["links"], station["id"]
                 if is_new and self._state_wish is not None and self._is_state_answered:
                     self._go(self.state(**self._state_wish))
@@ -366,8 +375,8 @@ class Undersong:
                 continue
             if kind == "status":
                 self.status = event
-                if event["state"] != "playing":
-                    self.player.take_back(event["position"]["frame"])
+                if "still_from" in event:
+                    self.player.take_back(event["still_from"])
             elif kind in ("ack", "error"):
                 self._answer(event)
             self._emit(event)

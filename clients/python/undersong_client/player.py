@@ -128,9 +128,9 @@ class Player:
                 del self._told[next(iter(self._told))]
 
     def take_back(self, frame: int) -> None:
-        """The music stands still: what was told for later than `frame` comes later, or never."""
+        """The music stands still: what was told for `frame` or later comes later, or never."""
         with self._lock:
-            self._told = {key: event for key, event in self._told.items() if event["frame"] <= frame}
+            self._told = {key: event for key, event in self._told.items() if event["frame"] < frame}
 
     def _forget_beats_from(self, frame: int) -> None:
         """A beat takes the place of those that were told for its frame or later."""

@@ -27,6 +27,7 @@ namespace Undersong
         private const double LiveSilentS = 5;
 
         private readonly string _url;
+        private readonly string _bearer;
         private readonly string _station;
         private readonly JObject _opening;
         private readonly Player _player;
@@ -44,9 +45,14 @@ namespace Undersong
         private int _numIds;
         private volatile bool _isConnected;
 
-        public Link(string url, string station, JObject opening, Player player)
+        public Link(string url, string token, string station, JObject opening, Player player)
         {
             _url = url.TrimEnd('/');
+            if (!string.IsNullOrEmpty(token))
+            {
+                _bearer = "Bearer " + token;
+                _http.DefaultRequestHeaders.Add("Authorization", _bearer);
+            }
             _station = station;
             _opening = opening;
             _player = player;
@@ -262,6 +268,10 @@ namespace Undersong
         {
             string address = path.StartsWith("http", StringComparison.Ordinal) ? path : _url + path;
             var socket = new ClientWebSocket();
+            if (_bearer != null)
+            {
+                socket.Options.SetRequestHeader("Authorization", _bearer);
+            }
             using (var limit = CancellationTokenSource.CreateLinkedTokenSource(_end.Token))
             {
                 limit.CancelAfter(TimeSpan.FromSeconds(OpenS));
@@ -333,9 +343,9 @@ namespace Undersong
                     _player.Tell(told);
                     continue;
                 }
-                if (type == "status" && (string)told["state"] != "playing")
+                if (type == "status" && told["still_from"] != null)
                 {
-                    _player.TakeBack((long)told["position"]["frame"]);
+                    _player.TakeBack((long)told["still_from"]);
                 }
                 lock (_lock)
                 {

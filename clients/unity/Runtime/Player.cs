@@ -156,12 +156,12 @@ namespace Undersong
             }
         }
 
-        /// <summary>The music stands still: what was told for later than `frame` comes later, or never.</summary>
+        /// <summary>The music stands still: what was told for `frame` or later comes later, or never.</summary>
         public void TakeBack(long frame)
         {
             lock (_lock)
             {
-                Forget(told => (long)told["frame"] > frame);
+                Forget(told => (long)told["frame"] >= frame);
             }
         }
 

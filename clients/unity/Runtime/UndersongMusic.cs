@@ -17,6 +17,9 @@ namespace Undersong
         [Tooltip("Where `undersong serve` is.")]
         [SerializeField] private string url = "http://127.0.0.1:8400";
 
+        [Tooltip("What lets in, where the server asks for a token.")]
+        [SerializeField] private string token = "";
+
         [Tooltip("The station's name, under which it is found again.")]
         [SerializeField] private string station = "game";
 
@@ -141,7 +144,7 @@ namespace Undersong
             OnDeviceChanged(false);
             AudioSettings.OnAudioConfigurationChanged += OnDeviceChanged;
             _player = new Player(bufferS);
-            _link = new Link(url, station, opens, _player);
+            _link = new Link(url, token, station, opens, _player);
             _link.Start();
         }
 

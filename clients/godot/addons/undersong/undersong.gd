@@ -34,6 +34,8 @@ const QUEUE_BYTES := 1 << 21
 const SILENT_S := {"audio": 2.0, "live": 5.0}
 
 @export var url := "http://127.0.0.1:8400"
+## What lets in, where the server asks for a token.
+@export var token := ""
 ## The station's name, under which it is found again.
 @export var station := "game"
 ## What it is opened with where there is none of that name: "mood", "states", "transitions" …
@@ -250,7 +252,8 @@ func _find(now_s: float) -> void:
 
 
 func _ask(method: HTTPClient.Method, path: String, body: String) -> Dictionary:
-	var headers := PackedStringArray(["Content-Type: application/json"])
+	var headers := _headers()
+	headers.append("Content-Type: application/json")
 	if _http.request(url + path, headers, method, body) != OK:
 		await get_tree().process_frame
 		return {"status": 0, "body": {}}
@@ -260,10 +263,15 @@ func _ask(method: HTTPClient.Method, path: String, body: String) -> Dictionary:
 	return {"status": completed[1], "body": parsed if parsed is Dictionary else {}}
 
 
+func _headers() -> PackedStringArray:
+	return PackedStringArray([] if token.is_empty() else ["Authorization: Bearer " + token])
+
+
 func _dial(channel: String, now_s: float) -> void:
 	var socket := WebSocketPeer.new()
 	socket.inbound_buffer_size = QUEUE_BYTES
 	socket.max_queued_packets = 8192
+	socket.handshake_headers = _headers()
 	var query := "?format=pcm_f32le" if channel == "audio" else ""
 	var path: String = _links[channel]
 	var address := path if path.begins_with("http") else url + path
@@ -319,8 +327,8 @@ func _hear(event: Variant) -> void:
 		"error":
 			refused.emit(event)
 		"status":
-			if event["state"] != "playing":
-				_player.take_back(int(event["position"]["frame"]))
+			if event.has("still_from"):
+				_player.take_back(int(event["still_from"]))
 
 
 func _hang_up() -> void:

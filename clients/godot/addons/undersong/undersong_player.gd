@@ -92,9 +92,9 @@ func tell(event: Dictionary) -> void:
 	_told[_key(event)] = event
 
 
-## The music stands still: what was told for later than [param frame] comes later, or never.
+## The music stands still: what was told for [param frame] or later comes later, or never.
 func take_back(frame: int) -> void:
-	_forget(func(event): return int(event["frame"]) > frame)
+	_forget(func(event): return int(event["frame"]) >= frame)
 
 
 func _forget(is_over: Callable) -> void:
