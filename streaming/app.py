@@ -51,7 +51,7 @@ from streaming.errors import (
     TooManyConnections,
     Unauthorized,
 )
-from streaming.guards import KnownHosts, SafeHeaders, TokenToCookie
+from streaming.guards import KnownHosts, SafeHeaders, TokenToCookie, page_policy
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
@@ -122,7 +122,8 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 
     @app.get("/overlay/{station}", include_in_schema=False, dependencies=[listeners])
     async def overlay(station: str) -> FileResponse:
-        return FileResponse(str(web / "overlay.html"))
+        policy = page_policy(config.frame_ancestors, takes_styles=True)
+        return FileResponse(str(web / "overlay.html"), headers={"Content-Security-Policy": policy})
 
     @app.get("/dock/{station}", include_in_schema=False, dependencies=[Depends(allowed(Role.CONTROL))])
     async def dock(station: str) -> FileResponse:

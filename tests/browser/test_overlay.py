@@ -77,6 +77,8 @@ def test_an_overlay_opens_its_station_and_sounds_without_a_click(page: Page, sin
     for element in ("html", "body"):
         background = page.evaluate("(tag) => getComputedStyle(document.querySelector(tag)).backgroundColor", element)
         assert background == "rgba(0, 0, 0, 0)"
+    page.add_style_tag(content="body { --overlay-radius: 7px }")  # as OBS does with its "Custom CSS"
+    assert page.evaluate("getComputedStyle(card).borderRadius") == "7px"
     sines.http.post(
         "/v1/stations/alone/controls", json={"type": "steer", "set": {"mood": "sad"}, "at": "4 bars"}
     ).raise_for_status()
@@ -156,7 +158,7 @@ def test_a_card_alone_looks_as_asked_and_shows_what_viewers_have_written_as_text
 
 
 def test_what_an_address_may_not_say_is_left_out(page: Page, sines: Running) -> None:
-    page.goto(f"{sines.address}/healthz")
+    open_overlay(page, sines, "usual", "audio=none")
     usual = page.evaluate(READ, "/overlay/main")
     for query in (
         "accent=red;background:url(//evil)&font=x%22;}body{&size=NaN&volume=loud&theme=../../x&position=<b>&show=<script>",
