@@ -196,7 +196,10 @@ def rtp_figures(heard: Heard, listener: WhepListener) -> dict[str, Any]:
 
 def browser_figures(server: Server, transport: str) -> dict[str, Any]:
     server.open_station(mood="epic", bpm=150, seed=2, name=transport)
-    with open_browser() as browser, page_of(browser, expected="Failed to load") as page:  # an icon; a name that is taken
+    with (
+        open_browser() as browser,
+        page_of(browser, expected="Failed to load") as page,
+    ):  # an icon; a name that is taken
         page.goto(f"{server.url}/v1/moods")
         heard = page.evaluate(_HEAR, [transport, transport, BROWSER_S])
     ticks = np.array(heard["ticks"])

@@ -317,9 +317,10 @@ class Performance:
 
     def position(self) -> StreamPosition:
         """Where the next block is. In silence this holds as if play went on now."""
-        return self._in_stream(self.controller.position(self.music_frame))
+        return self.in_stream(self.controller.position(self.music_frame))
 
-    def _in_stream(self, position: Position) -> StreamPosition:
+    def in_stream(self, position: Position) -> StreamPosition:
+        """Where a position of the music is in the stream, as things stand."""
         frame = position.frame + self._state.silent_frames
         return StreamPosition(frame, position.bar, position.beat, position.bpm)
 
@@ -351,7 +352,7 @@ class Performance:
         if applied.changed_since is not None:
             self.generator.revise(self.slot, applied.changed_since)
         self._state.num_controls += not applied.is_idle
-        effective = self._in_stream(applied.effective)
+        effective = self.in_stream(applied.effective)
         if isinstance(control, Panic) or (
             isinstance(control, Transport) and control.do != "slow" and control.at == "now"
         ):
@@ -372,7 +373,7 @@ class Performance:
 
     def _reaches(self, fields: Mapping[str, Reached]) -> dict[str, StreamReach]:
         return {
-            name: StreamReach(self._in_stream(reached.begin), self._in_stream(reached.arrive))
+            name: StreamReach(self.in_stream(reached.begin), self.in_stream(reached.arrive))
             for name, reached in fields.items()
         }
 
@@ -504,6 +505,11 @@ class Performance:
     def _needs_music(self) -> bool:
         return self.is_sounding and not self._state.made
 
+    def _plan_ahead(self) -> None:
+        """Let the course plan what it asks for by itself."""
+        if (changed_since := self.controller.advance(self._made_frame)) is not None:
+            self.generator.revise(self.slot, changed_since)
+
     def _take_in(self, pcm: Samples, stems: Samples | None, notes: npt.NDArray[np.void] | None) -> None:
         """Keep what the generator has made: [T, 2], stems [L, 2, T], notes in music frames."""
         blocks = [Sound(pcm[at : at + BLOCK_FRAMES]) for at in range(0, len(pcm), BLOCK_FRAMES)]
@@ -584,7 +590,7 @@ class Performance:
             frame = controller.frame_of_beat(beat)
             if frame not in still_to_sound:
                 continue
-            at = self._in_stream(controller.position(frame))
+            at = self.in_stream(controller.position(frame))
             before = controller.section(beat - 1) if section is None and beat else section
             section = controller.section(beat)
             if section != before:
@@ -592,11 +598,11 @@ class Performance:
             ahead["beat", beat] = Beat(at)
         for entrance in controller.states_within(first_beat, last_beat):
             if (frame := controller.frame_of_beat(entrance.beat)) in still_to_sound:
-                at = self._in_stream(controller.position(frame))
+                at = self.in_stream(controller.position(frame))
                 ahead["state", entrance.beat] = StateBegan(at, entrance.name, entrance.previous)
         for cue, position in controller.cues_within(first_beat, last_beat):
             if position.frame in still_to_sound:
-                at = self._in_stream(position)
+                at = self.in_stream(position)
                 ahead["marker", cue.number] = Marker(at, cue.id, cue.stinger, cue.strength)
         return ahead
 
@@ -632,6 +638,8 @@ def step(
     Stems and notes may be asked for only where the generator has them, and from the first block on.
     """
     needy = [performance for performance in performances if performance._needs_music]
+    for performance in needy:
+        performance._plan_ahead()
     if needy:
         made = generator.step([performance.slot for performance in needy], stems=stems, notes=notes)
         pcm = np.empty((len(needy), made.block.shape[2], CHANNELS), np.float32)

@@ -277,8 +277,8 @@ def read_control(message: Mapping[str, Any]) -> Act:
     match message:
         case {"type": "skip", "blocks": int(blocks)} if blocks > 0:
             return Skip(blocks)
-        case {"type": "skip"}:
-            raise BadControl(f"blocks is {shown(message.get('blocks'))}; expected a whole number above 0")
+        case {"type": "skip", "blocks": blocks}:
+            raise BadControl(f"blocks is {shown(blocks)}; expected a whole number above 0")
         case {"type": "rest"}:
             return Rest()
         case {"type": "resume"}:

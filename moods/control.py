@@ -165,6 +165,15 @@ class Section(_Control):
         return self
 
 
+class SkipPiece(_Control):
+    """Let another piece begin in the same mood: other tunes and chords, the form from its beginning, another band, and,
+    where none is fixed, a neighbouring key and another tempo. A fill leads there."""
+
+    type: Literal["skip"] = "skip"
+    at: At = "bar"
+    """Where."""
+
+
 def _place_asked(at: At) -> object:
     return at if isinstance(at, str) else at.asked()
 
@@ -412,13 +421,27 @@ class Parameter(_AtOnce):
 
 
 Control = Annotated[
-    Steer | State | Parameter | Section | End | Transport | Panic | Duck | Volume | Cancel | Hit | Stinger | Theme,
+    Steer
+    | State
+    | Parameter
+    | Section
+    | SkipPiece
+    | End
+    | Transport
+    | Panic
+    | Duck
+    | Volume
+    | Cancel
+    | Hit
+    | Stinger
+    | Theme,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
-    "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
+    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "skip": SkipPiece, "end": End,
+    "transport": Transport, "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel, "hit": Hit,
+    "stinger": Stinger, "theme": Theme,
 }  # fmt: skip
 
 CONTROL_TYPES = tuple(_MODELS)

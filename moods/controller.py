@@ -14,6 +14,7 @@ from moods.clock import FRAMES_PER_SECOND, Clock, Position
 from moods.control import Cancel, Control, End, Hit, Parameter, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
+from moods.drifting import DRIFT_KEY, Drift
 from moods.driving import Driving
 from moods.ending import Ending
 from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
@@ -99,6 +100,17 @@ class _Colour:
     composed_bpm: float | None = None
 
 
+_OWN_KEYS = {STATE_KEY: "state", DRIFT_KEY: "autopilot"}
+"""What the ids begin with of what parts ask of each other, and who asks."""
+
+
+def _asker(control_id: str | None) -> str | None:
+    """The part that asked for something by this id; None where nobody here did."""
+    return next(
+        (asker for key, asker in _OWN_KEYS.items() if control_id is not None and control_id.startswith(key)), None
+    )
+
+
 MAX_WAITING = 64
 """Controls that may wait for their place: whatever is asked, all that is to come is worked out anew."""
 _MAX_ASKERS = 4 * MAX_WAITING
@@ -167,9 +179,10 @@ class Controller:
         self._driving = Driving(ramps, fields.parameters)
         self._states = Succession(course.clock, sections, fields.matrix, self._ask, self._driving.driven)
         self._halts = Halts(course)
+        self._drift = Drift(course, self.seed, fields.autopilot, point, self._driving.drives, self._ask)
         self._parts: tuple[Part, ...] = (
             Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving,
-            self._states, self._halts,
+            self._states, self._halts, self._drift,
         )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
@@ -297,6 +310,11 @@ class Controller:
         """Begin at a lasting level, before anything is asked or read."""
         self._course.tracks["volume"].base = volume_db
 
+    @property
+    def autopilot(self) -> Drift | None:
+        """The autopilot; None where there is none."""
+        return self._drift if self._drift.settings is not None else None
+
     def state(self, beat: int) -> Entrance | None:
         """The state that `beat` (from 0) is in."""
         return self._states.at(beat)
@@ -384,6 +402,9 @@ class Controller:
             stinger=lent.stinger,
             stinger_over=lent.stinger_over,
             theme=lent.theme if has_theme else None,
+            piece=course.form.piece_of(beat),
+            piece_beats=beat - course.form.piece_beat(beat),
+            novelty=0.0 if self._drift.settings is None else self._drift.settings.novelty,
             texts=colour.texts,
         )
 
@@ -428,11 +449,29 @@ class Controller:
         self._num_asked += not is_idle
         return self._applied(control, frame, changes, is_idle)
 
+    def advance(self, frame: int) -> int | None:
+        """Let the autopilot plan what is to come; `frame` is the first music frame not yet made.
+
+        To be called before each step, wherever the music is made, so that it plans at the same frames again. Returns
+        the frame from which on notes may be composed otherwise, ahead of what has been; None: all are as before.
+        """
+        if self._drift.settings is None:
+            return None
+        first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
+        if not self._drift.is_due(first_beat):
+            return None
+        edge = Edge(frame, first_beat, self._num_asked)
+        changes = [self._drift.plan(edge), *(part.replan(edge) for part in self._parts)]
+        self.revision += 1
+        self._num_asked += 1
+        first = least(change.first_beat for change in changes if change is not None)
+        return None if first is None else self.frame_of_beat(first)
+
     def _check_asked(self, control: Control, frame: int) -> None:
         """Raises `BadControl` for a name that is a state's own, `TooManyWaiting` where it would have to wait, too."""
         for name in (control.id, control.target if isinstance(control, Cancel) else None):
-            if name is not None and name.startswith(STATE_KEY):
-                raise BadControl(f"id is {shown(name)}; expected one that does not begin with {STATE_KEY}")
+            if name is not None and name.startswith(tuple(_OWN_KEYS)):
+                raise BadControl(f"id is {shown(name)}; expected one that does not begin with {' or '.join(_OWN_KEYS)}")
         if getattr(control, "at", None) in _SOON:
             return
         waiting = {
@@ -508,8 +547,9 @@ class Controller:
 
     def _told_id(self, control_id: str | None) -> str | None:
         """An id as whoever asked knows it: what a state asks for is that state's."""
-        is_own = control_id is not None and control_id.startswith(STATE_KEY)
-        return self._states.id_of(control_id) if control_id is not None and is_own else control_id
+        if _asker(control_id) is None or control_id is None:
+            return control_id
+        return self._states.id_of(control_id)
 
     def pending(self, frame: int) -> list[Waiting]:
         """What was asked for and has not begun, or not arrived, at `frame`, the soonest first."""
@@ -518,7 +558,7 @@ class Controller:
         for part in self._parts:
             for number, asked_id, kind, field, reach in part.pending(frame):
                 control_id = self._told_id(asked_id)
-                kind = "state" if asked_id is not None and asked_id.startswith(STATE_KEY) else kind
+                kind = _asker(asked_id) or kind
                 reach = reach._replace(begin=max(oldest_frame, reach.begin))  # where longer ones began is forgotten
                 fields = grouped.setdefault((kind, number if control_id is None else control_id), {})
                 fields[field] = reach.joined(fields.get(field))

@@ -129,6 +129,16 @@ def find_mood(name: str) -> Mood:
     raise UnknownMood(name, [match for match in near if match in likeliest][:3], "a free text is given as prompt")
 
 
+@lru_cache(64)
+def nearest_mood(valence: float, energy: float, tension: float) -> Mood:
+    """The preset whose point lies nearest."""
+
+    def distance(mood: Mood) -> float:
+        return math.hypot((mood.valence - valence) / 2, mood.energy - energy, mood.tension - tension)
+
+    return min(list_moods(), key=distance)
+
+
 @cache
 def styles_by_name() -> dict[str, str]:
     """English and Chinese style names, to the English one."""

@@ -59,6 +59,7 @@ from streaming.middleware import HeadAsGet, UnderPrefix
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.problems import Refusals, problem, problem_of, tell_refusal
+from streaming.push.pushes import Pushes
 from streaming.roles import DAYS
 from streaming.terminal import OutputLost, tell
 from streaming.tls import server_context
@@ -75,6 +76,8 @@ _HEAD_S = 10.0
 """How long the head of a request may take to come."""
 _MAX_UNSENT_BYTES = 4 * 1024
 """What waits in the buffers of a connection is old when a slow reader comes to it, and cannot be dropped there."""
+_UNREAD_S = 60
+"""A connection over which a client has read nothing for so long is ended, as web servers and proxies do."""
 _PING_S = 20
 """How often a WebSocket is asked whether it is still there, and how long it may take to answer."""
 _MAX_SOCKET_BYTES = 1 << 20
@@ -279,13 +282,15 @@ class _ServerConfig(uvicorn.Config):
 
 
 class _PromptProtocol(H11Protocol):
-    """Waits for a slow reader early, and so do the WebSockets that a connection becomes; for a slow asker not long.
+    """Waits for a slow reader early, and so do the WebSockets that a connection becomes; for who neither asks nor reads
+    not long.
 
     h11, of those that uvicorn knows, holds a request's head to 64 KiB.
     """
 
     config: _ServerConfig
     _late: asyncio.TimerHandle | None = None
+    _giving_up: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         transport.set_write_buffer_limits(_MAX_UNSENT_BYTES)
@@ -300,8 +305,9 @@ class _PromptProtocol(H11Protocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
         super().connection_lost(exc)
+        self._stop_waiting()
+        self._stay()
 
     def _await_head(self) -> None:
         """Give up one whose request begins and does not come on; an idle one is uvicorn's to close."""
@@ -331,6 +337,19 @@ class _PromptProtocol(H11Protocol):
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         self.transport.write(b"HTTP/1.1 %d \r\n%s\r\n%s" % (error.status, head, answer.body))
         self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._giving_up = self.loop.call_later(_UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stay()
+
+    def _stay(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
 
 
 class _PromptSocket(WebSocketsSansIOProtocol):
@@ -406,7 +425,7 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        async with conductor, OscDoor(conductor):
+        async with conductor, OscDoor(conductor), Pushes(conductor):
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config, is_secure=tls is not None, token=admin_token(app)))

@@ -122,6 +122,7 @@ class Conductor:
         self._is_ending = True
         async with contextlib.AsyncExitStack() as steps:  # from the last to the first, whatever one of them raises
             steps.push_async_callback(asyncio.to_thread, self._filler_thread.shutdown)
+            steps.push_async_callback(asyncio.to_thread, self._feeds.encoder_threads.shutdown)
             steps.callback(self._engines.close)
             for link in self._links:
                 steps.push_async_callback(link.stop)
@@ -620,6 +621,8 @@ class Conductor:
     def _measure(self) -> None:
         ready = [link for link in self._links if link.is_ready]
         self.metrics.engines.set(len(ready))
+        shares = (station.repeated_share for station in self.stations.values())
+        self.metrics.repeated_share.set(max(shares, default=0.0))
         self.metrics.engine_load.set(sum(link.load for link in ready) / max(1, len(ready)))
         for link in self._links:
             self.metrics.each_engine_load.labels(link.name).set(link.load if link.is_ready else 0.0)

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from pydantic import (
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
+from moods.autopilot import Autopilot
 from moods.errors import MoodsError, shown
 from moods.fields import MoodFields, parse
 from moods.names import nearest
@@ -44,6 +45,8 @@ if TYPE_CHECKING:  # a checker reads no names that are made
     LogLevel: TypeAlias = str
 else:
     Device, Backend, LogLevel = Literal[DEVICES], Literal[tuple(GENERATORS)], Literal[LOG_LEVELS]
+Profile: TypeAlias = Literal["plain", "robust"]
+"""How a WebRTC listener is sent to; robust sends every packet twice."""
 MAX_ENGINES = 64
 _MAX_SLOTS = 1000
 _STATIONS_AN_ENGINE = 8
@@ -113,6 +116,84 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+_PUSH_KINDS = {
+    "icecast": "icecast", "icecasts": "icecast", "rtmp": "rtmp", "rtmps": "rtmp", "srt": "srt",
+    "whip+http": "whip", "whip+https": "whip",
+}  # fmt: skip
+
+
+class Push(_Settings):
+    """A stream of a station that the server sends elsewhere, for as long as both are there; see docs/streams.md."""
+
+    station: str
+    """The name or id of the station; one that is not there yet is waited for."""
+    to: str
+    """icecast://HOST:PORT/MOUNT (icecasts:// by TLS), rtmp://HOST/APP (rtmps://), srt://HOST:PORT, or whip+https:// and
+    what follows in the address of a WHIP endpoint."""
+    format: Literal["mp3", "aac", "ogg"] = "mp3"
+    """What an Icecast server is sent; the others take AAC, or by WHIP Opus."""
+    bit_rate: int = Field(192_000, ge=32_000, le=320_000)
+    """Bit/s of mp3 and aac."""
+    user: str = Field("source", pattern=r"^[!-9;-~]+$")
+    """Of an Icecast server."""
+    password: str = Field("", pattern=r"^[ -~]*$")
+    """An Icecast server's; RTMP's stream key, SRT's passphrase, WHIP's bearer token."""
+    password_file: str = ""
+    """A file with it instead, so that it stands in no settings."""
+    picture: str = ""
+    """What is seen by RTMP and SRT, where platforms want a film: a picture's file, or "black"; "" sends none."""
+
+    @field_validator("to")
+    @classmethod
+    def _is_address(cls, to: str) -> str:
+        try:
+            parts = urlsplit(to)
+            is_fit = parts.scheme in _PUSH_KINDS and parts.hostname and (parts.port or True) and to.isprintable()
+        except ValueError:
+            is_fit = False
+        if not is_fit or " " in to:
+            kinds = ", ".join(f"{scheme}://" for scheme in _PUSH_KINDS)
+            raise BadConfig(f"push.to is {shown(to)}; expected an address that begins with {kinds}", field="push")
+        if parts.username is not None:
+            raise BadConfig(
+                "push.to holds a user; user, password and password_file have keys of their own", field="push"
+            )
+        return to
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Push:
+        if self.kind == "icecast" and len(self.address.path) < 2:
+            raise BadConfig(
+                f"push.to is {shown(self.to)}, without a mount; write icecast://HOST:PORT/MOUNT", field="push"
+            )
+        _ = self.key
+        return self
+
+    @property
+    def kind(self) -> str:
+        """`icecast`, `rtmp`, `srt` or `whip`."""
+        return _PUSH_KINDS[self.address.scheme]
+
+    @property
+    def told(self) -> str:
+        """Where it goes, as others may know it: the rest of such addresses may be a key."""
+        return f"{self.address.scheme}://{self.address.netloc}"
+
+    @property
+    def address(self) -> SplitResult:
+        return urlsplit(self.to)
+
+    @property
+    def key(self) -> str:
+        """The password, wherever it stands. Raises `BadConfig`."""
+        if not self.password_file:
+            return self.password
+        try:
+            return Path(self.password_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadConfig(f"push.password_file cannot be read: {error}", field="push") from None
 
 
 def address_of(target: str) -> tuple[str, int]:
@@ -215,6 +296,9 @@ class Config(_Settings):
     """An engine that is silent for this long is taken for dead."""
     opus_bit_rate: int = Field(160_000, ge=32_000, le=510_000)
     """Bit/s of the Opus packets that all listeners share."""
+    whep_profile: Profile = "plain"
+    """How WebRTC listeners are sent to that do not ask for a profile: plain, or robust, which takes twice the bandwidth
+    to send every packet twice, against losses on the way."""
     ice_servers: tuple[Annotated[IceServer, BeforeValidator(_read_ice_server)], ...] = ()
     """STUN addresses, such as "stun:192.0.2.1:3478", and TURN servers as
     { url = "turn:192.0.2.1:3478", username = "…", credential = "…" }; none by default, so that no third party learns of
@@ -277,10 +361,15 @@ class Config(_Settings):
     """Melodies for these states and the `theme` control."""
     stingers: dict[str, Any] = {}
     """Stingers beside those that every station has."""
+    autopilot: dict[str, Any] = {}
+    """The autopilot of a station that is opened without saying anything of one, as POST /v1/stations takes it; by
+    default none. See docs/autopilot.md."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
     """One JSON object a line, for machines that collect logs."""
+    push: tuple[Push, ...] = ()
+    """Streams that are sent elsewhere, each a table [[push]] with station, to and more; see docs/streams.md."""
     osc: Osc = Osc()
     """Open Sound Control, also as a table [osc], off by default; see docs/live.md. Controls are heard on a UDP port (0:
     none) of an address; targets are "HOST:PORT", and are told of beats, sections, states and markers ahead_ms before
@@ -300,6 +389,13 @@ class Config(_Settings):
         if not isinstance(servers, list | tuple):
             raise BadConfig(f"ice_servers is {shown(servers)}; a list is expected", field="ice_servers")
         return tuple(servers)
+
+    @field_validator("push", mode="before")
+    @classmethod
+    def _are_pushes(cls, pushes: object) -> object:
+        if not isinstance(pushes, list | tuple) or not all(isinstance(push, Mapping | Push) for push in pushes):
+            raise BadConfig(f"push is {shown(pushes)}; write each as a table [[push]]", field="push")
+        return tuple(pushes)
 
     @field_validator("webhook_hosts", mode="before")
     @classmethod
@@ -374,6 +470,7 @@ class Config(_Settings):
     def _states_agree(self) -> Config:
         try:
             parse(StateTables, self._tables)
+            parse(Autopilot, self.autopilot)
         except MoodsError as error:
             raise BadConfig(str(error)) from None
         return self
@@ -384,12 +481,15 @@ class Config(_Settings):
         return {name: value for name in StateTables.model_fields if (value := getattr(self, name))}
 
     def furnished(self, asked: object) -> object:
-        """The body that opens a station, with the states of the settings where it has none of its own."""
-        own = {*StateTables.model_fields, "timeline"}
-        if not isinstance(asked, Mapping) or own & asked.keys():
+        """The body that opens a station, with the states and the autopilot of the settings where it says none."""
+        if not isinstance(asked, Mapping) or "timeline" in asked:
             return asked
+        autopilot = {"autopilot": self.autopilot} if self.autopilot else {}
+        if StateTables.model_fields.keys() & asked.keys():
+            return autopilot | {**asked}
         has_mood = bool(MoodFields.model_fields.keys() & asked.keys())
-        return {name: value for name, value in self._tables.items() if name != "initial" or not has_mood} | {**asked}
+        tables = {name: value for name, value in self._tables.items() if name != "initial" or not has_mood}
+        return autopilot | tables | {**asked}
 
     @model_validator(mode="after")
     def _engines_have_work(self) -> Config:
@@ -455,12 +555,12 @@ class Config(_Settings):
             value = list(value)
         if isinstance(value, Osc):
             value = value.model_dump(mode="json")
-        if name == "ice_servers":
+        if name in ("ice_servers", "push"):
             value = [server.model_dump(exclude_none=True) for server in value]
         return "".join(f"# {line}\n" for line in comment) + f"{name} = {_toml(value)}\n"
 
 
-_TABLES: dict[str, type[BaseModel]] = {"ice_servers": IceServer, "osc": Osc}
+_TABLES: dict[str, type[BaseModel]] = {"ice_servers": IceServer, "push": Push, "osc": Osc}
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",

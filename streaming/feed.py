@@ -1,4 +1,4 @@
-"""A station's sound as one kind of listener hears it: live, or a fixed number of blocks later.
+"""A station's sound as one kind of listener hears it: live, or with a fixed number of blocks in store.
 
 In: ticks, the station's blocks; out: chunks to sessions. A feed remembers its next block, what is late and, while the
 engine is missing, a filler; it lasts as long as it has sessions. Event loop only; fillers work on their own thread.
@@ -7,6 +7,9 @@ engine is missing, a filler; it lasts as long as it has sessions. Event loop onl
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -20,6 +23,8 @@ from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS
 from streaming.session import Session
 
+_PUSHES_AT_ONCE = 32
+"""A third of a millisecond."""
 _LOOK_S = 0.004
 _MAX_LOOKS = 3
 """A block that comes within 12 ms is still taken: jitter buffers forgive that, a filler is heard. Looks are counted, no
@@ -47,7 +52,11 @@ class Source(Protocol):
 
 
 class Feed:
-    """Hands out one block every tick, whatever happens to the engine: block n at tick `first_tick + n + lag_blocks`."""
+    """Hands out one block every tick, whatever happens to the engine: block n at tick `first_tick + n`.
+
+    With a lag it begins so many blocks earlier, all at once: its listeners have them in store, and a block that comes
+    later by less is waited for.
+    """
 
     def __init__(self, source: Source, lag_blocks: int, feeds: Feeds) -> None:
         self.sessions: set[Session] = set()
@@ -57,7 +66,8 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._next_block = -1
         """Below 0 until the first tick: whoever comes begins with what is due then."""
-        self._due_block = -1
+        self._due_block = self._newest_block = -1
+        """What has to be handed out by now, and what may be."""
         self._looking: asyncio.TimerHandle | None = None
         self._num_looks = self._num_looks_behind = 0
         """For the next block in vain; since the feed was last on time."""
@@ -72,11 +82,14 @@ class Feed:
         """Hand out what is due until `tick`, or from `tick` on where too much has been missed."""
         if self._source.first_tick is None:
             return
-        self._due_block = tick - self._source.first_tick - self._lag_blocks
+        newest_block = tick - self._source.first_tick
+        has_stood_still = self._next_block >= 0 and newest_block - self._newest_block > MAX_LATE_TICKS
+        self._newest_block, self._due_block = newest_block, newest_block - self._lag_blocks
         next_block = self._next_block if self._next_block >= 0 else self._due_block
         self._next_block = max(next_block, self._source.first_block)
-        if self._due_block - self._next_block > MAX_LATE_TICKS:
-            self._leave_out(self._next_block, self._due_block)
+        resumed = max(self._due_block, newest_block - MAX_LATE_TICKS) if has_stood_still else self._due_block
+        if resumed - self._next_block > MAX_LATE_TICKS:
+            self._leave_out(self._next_block, resumed)
         if self._looking is None:
             self._play()
 
@@ -88,10 +101,12 @@ class Feed:
         self._hand_out(block, None)
 
     def _play(self) -> None:
-        """Hand out all that is due; look again shortly where a block is late."""
+        """Hand out all that is there by its tick; look again shortly where a block is late that is due."""
         self._looking = None
-        while self._source.first_tick is not None and self._next_block <= self._due_block:
+        while self._source.first_tick is not None and self._next_block <= self._newest_block:
             chunk = self._source.read(self._next_block)
+            if chunk is None and self._next_block > self._due_block:
+                break
             if chunk is None and self._num_looks < _MAX_LOOKS and self._num_looks_behind < _MAX_LOOKS_BEHIND:
                 self._num_looks += 1
                 self._num_looks_behind += 1
@@ -136,7 +151,10 @@ class Feed:
     def _deliver(self, chunk: Chunk) -> None:
         self.last = chunk
         for session in self.sessions:
-            session.mailbox.put(chunk)
+            if session.is_pushed:
+                self._feeds.push(session, chunk)
+            else:
+                session.mailbox.put(chunk)
 
     def close(self) -> None:
         """Hand out nothing more."""
@@ -150,7 +168,12 @@ class Feeds:
 
     def __init__(self, metrics: Metrics, opus_bit_rate: int, filler_thread: ThreadPoolExecutor) -> None:
         self.metrics, self.opus_bit_rate, self.filler_thread = metrics, opus_bit_rate, filler_thread
+        self.encoder_threads = ThreadPoolExecutor(os.cpu_count() or 1, "encoder")
+        self.num_sessions = 0
+        """Listeners of all stations, who count them."""
         self._feeds: set[Feed] = set()
+        self._pushes: deque[tuple[Session, Chunk]] = deque()
+        self._pushing_since_s = 0.0
 
     def open(self, source: Source, lag_blocks: int) -> Feed:
         """Begin a feed of `source`; it is closed by its own `close`."""
@@ -161,10 +184,24 @@ class Feeds:
     def remove(self, feed: Feed) -> None:
         self._feeds.discard(feed)
 
-    @property
-    def num_sessions(self) -> int:
-        return sum(len(feed.sessions) for feed in self._feeds)
-
     def on_tick(self, tick: int) -> None:
         for feed in self._feeds:
             feed.on_tick(tick)
+
+    def push(self, session: Session, chunk: Chunk) -> None:
+        """Hand the session its chunk in turn: some at a time, so that many do not hold up whatever else waits."""
+        if not self._pushes:
+            self._pushing_since_s = time.monotonic()
+            asyncio.get_running_loop().call_soon(self._push_some)
+        self._pushes.append((session, chunk))
+
+    def _push_some(self) -> None:
+        try:
+            for _ in range(min(_PUSHES_AT_ONCE, len(self._pushes))):
+                session, chunk = self._pushes.popleft()
+                session.push(chunk)
+        finally:  # one that fails is its own loss
+            if self._pushes:
+                asyncio.get_running_loop().call_soon(self._push_some)
+            else:
+                self.metrics.push_ms.observe(1000 * (time.monotonic() - self._pushing_since_s))

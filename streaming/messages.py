@@ -26,7 +26,7 @@ from streaming.jobs.asked import RenderRequest
 from streaming.roles import ROLES, TokenRequest
 
 AUDIO_FORMATS = ("pcm_s16le", "pcm_f32le", "opus")
-STREAM_KINDS = ("ogg", "mp3", "wav")
+STREAM_KINDS = ("ogg", "mp3", "aac", "wav")
 
 MAX_CONTROLS = 100
 """The longest list of controls that is taken at once."""
@@ -180,7 +180,11 @@ class Links(TypedDict):
     whep: str
     ogg: str
     mp3: str
+    aac: str
     wav: str
+    m3u: str
+    """A playlist for media players, of the mp3."""
+    pls: str
 
 
 @_exact
@@ -249,6 +253,36 @@ class AskedBy(TypedDict):
     """Where it is heard first, as the control's ack said."""
 
 
+@_exact
+class Novelty(TypedDict):
+    """How much of the last hour was heard again; tunes that return within their piece do not count."""
+
+    repeated_share_last_hour: Unit
+    """Of its tunes, the share that an earlier piece of the hour before had, too; without tunes, of its chords."""
+    repeated_chords: Unit
+    """The same of progressions of four bars."""
+    repeated_drums: Unit
+    """The same of bars of drums."""
+    figures_last_hour: Annotated[int, Field(ge=0)]
+    """Tunes, progressions and drum bars that were compared."""
+
+
+@_exact
+class Wandering(TypedDict):
+    """What the autopilot is about."""
+
+    drift: Unit
+    novelty: Unit
+    mood: str | None
+    """The preset around which it wanders."""
+    heading: dict[str, float | Style]
+    """The point that it heads for; a field that somebody has set stays."""
+    since: Place
+    """Where it set out for that; it may lie ahead."""
+    held_s: dict[str, Annotated[float, Field(ge=0)]]
+    """The fields that it leaves alone, and for how many seconds."""
+
+
 class Playing(TypedDict):
     """How a station plays, as its engine tells it; a `Status` passes it on."""
 
@@ -261,6 +295,8 @@ class Playing(TypedDict):
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
     asked_by: NotRequired[AskedBy]
+    autopilot: NotRequired[Wandering]
+    novelty: NotRequired[Novelty]
 
 
 StationKind = Literal["station", "lyria"]
@@ -302,6 +338,10 @@ class StationState(TypedDict):
     """Its parameters that have a value; one that moved too little to be followed is not told."""
     asked_by: NotRequired[AskedBy]
     """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
+    autopilot: NotRequired[Wandering]
+    """Where it has one."""
+    novelty: NotRequired[Novelty]
+    """How much it repeats itself, where its generator knows."""
 
 
 @_exact
@@ -341,7 +381,7 @@ class Ack(TypedDict):
     """Where it is heard first; only what leads there, which has fields of its own, comes before."""
     fields: dict[str, Reached]
     """Where each field begins to change and where it has arrived, by its name, `mood` for a prompt too; `ending`,
-    `hit`, `stinger`, `pickup`, `fill`, `cues`, `pivot` and `bridge` tell of what the control sets off or moves."""
+    `piece`, `hit`, `stinger`, `pickup`, `fill`, `cues`, `pivot` and `bridge` tell of what it sets off or moves."""
     replaces: list[str]
     """Ids of the controls of which something that was still to come does not, because of this one."""
     latency_ms: Annotated[float, Field(ge=0)]
@@ -549,7 +589,7 @@ class AudioHeader(TypedDict):
 
 @_extensible
 class TakeLine(TypedDict):
-    """A further line of a take: a control, or a `skip`, `rest` or `resume` of an engine that had too much to do.
+    """A further line of a take: a control; of an engine with too much to do, a `skip` of `blocks`, `rest`, `resume`.
 
     `frame`: before which it was applied."""
 

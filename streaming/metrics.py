@@ -7,6 +7,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _STEP_BUCKETS_MS = (1, 2, 4, 6, 8, 10, 15, 20, 30, 50, 100, 250, 1000)
+_PUSH_BUCKETS_MS = (0.5, 1, 2, 4, 6, 8, 10, 15, 20, 30, 50, 100)
 _RENDER_BUCKETS_S = (1, 2, 5, 10, 20, 60, 180, 600, 1800)
 _LATENCY_BUCKETS_MS = (10, 20, 30, 40, 50, 60, 80, 100, 150, 250, 500, 1000)
 
@@ -34,11 +35,23 @@ class Metrics:
         self.composer_resets = counter(
             "undersong_composer_resets", "Beats composed again, unheard, because the first were stuck"
         )
+        self.repeated_share = gauge(
+            "undersong_repeated_share",
+            "Share of the last hour's tunes heard before, 0 to 1, of the playing station that repeats most",
+        )
         self.generator_events = counter("undersong_generator_events", "What generators count of themselves", ["name"])
         self.filler_seconds = counter("undersong_filler_seconds", "Sound the filler made, seconds")
+        self.encoding_seconds = counter(
+            "undersong_encoding_seconds", "Time that encoders of endless streams took, seconds", ["kind"]
+        )
         self.dropped_chunks = counter("undersong_dropped_chunks", "20 ms lost by listeners that read too slowly")
         self.engine_restarts = counter("undersong_engine_restarts", "Times an engine process was started again")
         self.step_ms = histogram("undersong_step_milliseconds", "Making one batch of blocks", buckets=_STEP_BUCKETS_MS)
+        self.push_ms = histogram(
+            "undersong_push_milliseconds",
+            "From a tick until the last of its WebRTC listeners was sent to",
+            buckets=_PUSH_BUCKETS_MS,
+        )
         self.control_latency_ms = histogram(
             "undersong_control_latency_milliseconds",
             "From the arrival of a control to the first packet it can change",

@@ -9,8 +9,9 @@ import asyncio
 import math
 import time
 from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from fastapi import APIRouter, Depends, Path, Query, Request, WebSocket
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from engine.audio import BLOCK_SECONDS
@@ -22,6 +23,7 @@ from moods.prompt import resolve_prompt
 from streaming import live, messages
 from streaming.access import Grant, Role, allowed
 from streaming.conductor import Conductor
+from streaming.encoders.endless import MEDIA_TYPES, coding_of
 from streaming.errors import (
     BadParameter,
     ControlRefused,
@@ -38,9 +40,11 @@ from streaming.errors import (
 from streaming.limits import Limits
 from streaming.middleware import is_head
 from streaming.openapi import BAD_BODY, BAD_CONTROL, BAD_VALUE, answer, body, refusals, socket
+from streaming.outlet import MAX_UNREAD_BLOCKS, STORE_BLOCKS, Outlet
 from streaming.reading import read_asked, read_json
 from streaming.session import Session
 from streaming.station import Station
+from streaming.titles import ARTIST
 from streaming.transports import http_audio, websocket
 
 router = APIRouter()
@@ -76,11 +80,18 @@ def limit(request: Request, count: int = 1) -> None:
     limits.take(request.client.host if request.client else "", time.monotonic(), count)
 
 
-def new_session(conductor: Conductor, station: Station, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
+def new_session(
+    conductor: Conductor,
+    station: Station,
+    kind: str,
+    max_chunks: int,
+    lag_blocks: int = 0,
+    outlet: Outlet | None = None,
+) -> Session:
     """Raises `TooManySessions`."""
     if conductor.num_sessions >= conductor.config.max_sessions:
         raise TooManySessions(conductor.config.max_sessions)
-    return station.add_session(kind, max_chunks, lag_blocks)
+    return station.add_session(kind, max_chunks, lag_blocks, outlet)
 
 
 @router.get(
@@ -283,6 +294,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         state={"type": "state", "name": "combat"},
         parameter={"type": "parameter", "set": {"danger": 0.7}},
         section={"type": "section", "do": "go", "to": "B", "at": "bar"},
+        skip={"type": "skip", "at": "bar"},
         slow_motion={"type": "transport", "do": "slow", "rate": 0.5, "over": 0.5},
         cancel={"type": "cancel", "target": "c1", "id": "c2"},
         panic={"type": "panic"},
@@ -327,7 +339,51 @@ async def get_take(request: Request, station_id: StationId) -> StreamingResponse
     return StreamingResponse(station.take(), media_type="application/jsonl")
 
 
-_AUDIO = {"type": "string", "format": "binary"}
+async def _playlist(request: Request, station_id: str, kind: str, stream_kind: str) -> Response:
+    conductor = conductor_of(request)
+    station = conductor.station(station_id)
+    query = urlencode({"token": token}) if (token := request.query_params.get("token")) else ""
+    path = f"{prefix_of(request)}/v1/stations/{station_id}/audio.{stream_kind}"
+    url = urlunsplit((*urlsplit(conductor.config.public_url or str(request.base_url))[:2], path, query, ""))
+    text = http_audio.playlist(kind, url, f"{ARTIST}: {station.name}")
+    return Response(text, 200, {"Cache-Control": "no-store"}, http_audio.PLAYLIST_TYPES[kind])
+
+
+StreamKind = Annotated[
+    str,
+    messages.OneOf(messages.STREAM_KINDS),
+    Query(alias="format", description="The stream that it leads to."),
+]
+
+
+@router.get(
+    "/v1/stations/{station_id}/audio.m3u", tags=["audio"], operation_id="getPlaylist", response_class=Response,
+    responses={
+        200: answer("A playlist.", http_audio.PLAYLIST_TYPES["m3u"], {"type": "string"}),
+        **refusals(UnknownStation, BadParameter),
+    },
+)  # fmt: skip
+async def get_m3u(request: Request, station_id: StationId, stream_kind: StreamKind = "mp3") -> Response:
+    """Get a playlist, M3U, that leads a media player to a stream.
+
+    The address in it is whole, and has the token that this one was asked for with.
+    """
+    return await _playlist(request, station_id, "m3u", stream_kind)
+
+
+@router.get(
+    "/v1/stations/{station_id}/audio.pls", tags=["audio"], operation_id="getPls", response_class=Response,
+    responses={
+        200: answer("A playlist.", http_audio.PLAYLIST_TYPES["pls"], {"type": "string"}),
+        **refusals(UnknownStation, BadParameter),
+    },
+)  # fmt: skip
+async def get_pls(request: Request, station_id: StationId, stream_kind: StreamKind = "mp3") -> Response:
+    """Get the same as PLS."""
+    return await _playlist(request, station_id, "pls", stream_kind)
+
+
+_AUDIO: dict[str, Any] = dict.fromkeys(MEDIA_TYPES.values(), {"schema": {"type": "string", "format": "binary"}})
 
 
 @router.get(
@@ -337,13 +393,10 @@ _AUDIO = {"type": "string", "format": "binary"}
     operation_id="streamAudio",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "Sound, until either side ends.",
-            "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
-        },
+        200: {"description": "Sound, until either side ends.", "content": _AUDIO},
         206: {
             "description": "The first bytes, for players that look at them before they listen; asked for by `Range`.",
-            "content": {media_type: {"schema": _AUDIO} for media_type in http_audio.MEDIA_TYPES.values()},
+            "content": _AUDIO,
         },
         **refusals(UnknownStation, UnknownFormat, TooManySessions),
     },
@@ -352,17 +405,18 @@ async def get_audio(
     request: Request,
     station_id: StationId,
     kind: Annotated[str, Path(json_schema_extra={"enum": list(messages.STREAM_KINDS)})],
+    icy_metadata: Annotated[str | None, Header(description="`1` has titles told between the bytes.")] = None,
 ) -> Response:
     """Stream audio for a media player, without end.
 
-    `ogg` holds the station's own Opus packets; `mp3` and `wav` are there for players without Opus. All hear the station
-    a second later than a WebSocket or WebRTC does, and in turn no gap where the engine is late by less.
+    `ogg` holds the station's own Opus packets; `mp3`, `aac` and `wav` are there for players without Opus. A stream
+    begins with the last second at once, so that a player has it in store and no gap where the engine is late by less.
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    if kind not in http_audio.MEDIA_TYPES:
-        raise UnknownFormat(kind, http_audio.MEDIA_TYPES)
-    headers, media_type = {"Cache-Control": "no-store"}, http_audio.MEDIA_TYPES[kind]
+    if kind not in MEDIA_TYPES:
+        raise UnknownFormat(kind, MEDIA_TYPES)
+    headers, media_type = {"Cache-Control": "no-store"}, MEDIA_TYPES[kind]
     has_no_body = is_head(request)
     range_ = None if has_no_body else request.headers.get("range")
     peeked = await asyncio.to_thread(http_audio.peek, kind, range_) if range_ else None
@@ -370,10 +424,13 @@ async def get_audio(
         headers["Content-Range"] = f"bytes 0-{len(peeked) - 1}/*"
         return Response(peeked, 206, headers, media_type)
     headers |= {"Accept-Ranges": "none", "X-Accel-Buffering": "no"}  # nginx would hold back what is to be heard now
+    coding, has_titles = coding_of(kind), icy_metadata == "1" and kind in http_audio.ICY_KINDS
     if has_no_body:
+        headers |= http_audio.icy_headers(station, coding.bit_rate) if has_titles else {}
         return StreamingResponse(iter(()), 200, headers, media_type)
-    session = new_session(conductor, station, kind, http_audio.MAX_QUEUED_CHUNKS, http_audio.LAG_BLOCKS)
-    return http_audio.AudioResponse(station, session, kind, headers)
+    outlet = station.outlet(coding)
+    session = new_session(conductor, station, kind, MAX_UNREAD_BLOCKS, STORE_BLOCKS, outlet)
+    return http_audio.AudioResponse(station, session, outlet, headers, has_titles=has_titles)
 
 
 # --- WebSockets: OpenAPI has none, so each stands there as the GET that begins it -------------------------------------

@@ -82,8 +82,8 @@ class Mailbox(Generic[Item]):
         self.num_dropped += len(self._items)
         self._items.clear()
 
-    def skip_to_newest(self) -> None:
-        while len(self._items) > 1:
+    def skip_to_newest(self, num_items: int = 1) -> None:
+        while len(self._items) > num_items:
             self._items.popleft()
 
     def close(self, ending: Ending | None = None) -> None:
@@ -97,6 +97,10 @@ class Mailbox(Generic[Item]):
         while not self._items and not self.is_closed:
             self._arrived.clear()
             await self._arrived.wait()
+        return self.take()
+
+    def take(self) -> Item | None:
+        """The next item, or None when there is none."""
         return self._items.popleft() if self._items else None
 
 
@@ -120,7 +124,7 @@ class Session:
         self.id = secrets.token_hex(8)
         self.kind = kind
         self.lag_blocks = lag_blocks
-        """How much later than live it hears the station."""
+        """How much later than live it hears the station: it begins with so many in store."""
         self.opened_s = time.monotonic()
         self.began_frame: int | None = None
         """The stream frame at which this listener's audio began; None before that."""
@@ -130,6 +134,7 @@ class Session:
         self.clock: Clock | None = None
         """How its RTP time and the frames lie to each other, as it was told last."""
         self.carrier: Carrier | None = None
+        self._hear: Callable[[Chunk], None] | None = None
         self._max_chunks, self._on_event = max_chunks, on_event
         self._next_frame = 0
         self._num_dropped_frames = 0
@@ -137,10 +142,33 @@ class Session:
     async def next_chunk(self) -> Chunk | None:
         """The next 20 ms; None when the station or the session has ended."""
         if self.began_frame is None:
-            self.mailbox.skip_to_newest()
-        chunk, self.dropped = await self.mailbox.get(), None
-        if chunk is None:
-            return None
+            self.mailbox.skip_to_newest(1 + self.lag_blocks)
+        chunk = await self.mailbox.get()
+        if chunk is not None:
+            self._note(chunk)
+        return chunk
+
+    @property
+    def is_pushed(self) -> bool:
+        """Chunks are pushed to it, not put into its mailbox to be read."""
+        return self._hear is not None
+
+    def push_to(self, hear: Callable[[Chunk], None]) -> None:
+        """From now on hand each chunk to `hear` within `push`; the newest that waits at once."""
+        self.mailbox.skip_to_newest()
+        self._hear = hear
+        if (waiting := self.mailbox.take()) is not None:
+            self.push(waiting)
+
+    def push(self, chunk: Chunk) -> None:
+        """Hand over the next 20 ms; nothing when the session has ended."""
+        if self._hear is not None and not self.mailbox.is_closed:
+            self._note(chunk)
+            self._hear(chunk)
+
+    def _note(self, chunk: Chunk) -> None:
+        """Tell of the beginning, or of what is missing before the chunk."""
+        self.dropped = None
         if self.began_frame is None:
             self.began_frame = chunk.frame
             self._on_event(self, SessionBegan(type="session", session=self.id, began_frame=chunk.frame))
@@ -149,7 +177,6 @@ class Session:
             self._num_dropped_frames += frames
             self._on_event(self, self.dropped)
         self._next_frame = chunk.frame + BLOCK_FRAMES
-        return chunk
 
     def tell_clock(self, frame: int, rtp_timestamp: int) -> None:
         """The packet that began with `frame` has left under an RTP timestamp."""

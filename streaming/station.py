@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from engine.take import Entry, Skip, write_take
 from moods.intent import BEATS_PER_BAR
 from moods.opening import Opening
 from streaming import messages
+from streaming.encoders.endless import Coding
 from streaming.engines.link import Link
 from streaming.engines.ring import Chunk
 from streaming.engines.wire import Applied, GaveWay, LeftOut
@@ -36,8 +38,10 @@ from streaming.messages import (
     Status,
     Told,
 )
+from streaming.outlet import Outlet
 from streaming.pacing import MAX_LATE_TICKS, time_of
 from streaming.session import Ending, LiveClient, Session
+from streaming.titles import ARTIST, title
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +91,9 @@ class Station:
         self._clients: set[LiveClient] = set()
         self._feeds: dict[int, Feed] = {}
         """By their lag in blocks."""
+        self._outlets: dict[Coding, Outlet] = {}
+        self._reading: dict[str, Outlet] = {}
+        """By the id of the session."""
         self._last_missing = -1
         self._ending: Ending | None = None
         """Why it was closed."""
@@ -159,6 +166,10 @@ class Station:
             self.num_underruns += 1
             self._metrics.underruns.inc()
 
+    def title(self) -> str:
+        """What plays, for a player's display."""
+        return title(self._playing["mood"])
+
     def bar_frames(self) -> int:
         """The length of a bar where the music is now."""
         bpm = self._beats[-1]["bpm"] if self._beats else 120.0
@@ -172,19 +183,33 @@ class Station:
 
     # --- listeners and clients ---------------------------------------------------------------------------------------
 
-    def add_session(self, kind: str, max_chunks: int, lag_blocks: int = 0) -> Session:
-        """Begin a session that hears the station `lag_blocks` late.
+    def outlet(self, coding: Coding) -> Outlet:
+        """The one of that coding. Raises `UnknownStation` where the station was closed."""
+        if self._ending is not None:
+            raise UnknownStation(self.id)
+        if coding not in self._outlets:
+            name, closed = f"{ARTIST}: {self.name}", functools.partial(self._outlets.__delitem__, coding)
+            self._outlets[coding] = Outlet(self, coding, name, self._all_feeds, closed)
+        return self._outlets[coding]
+
+    def add_session(self, kind: str, max_chunks: int, lag_blocks: int = 0, outlet: Outlet | None = None) -> Session:
+        """Begin a session that hears the station `lag_blocks` late, or what one of its outlets hands out.
 
         Raises `UnknownStation` where the station was closed while its listener was still asking.
         """
         if self._ending is not None:
             raise UnknownStation(self.id)
         session = Session(kind, max_chunks, lag_blocks, self._on_session_event)
-        if lag_blocks not in self._feeds:
-            self._feeds[lag_blocks] = self._all_feeds.open(self, lag_blocks)
-        self._feeds[lag_blocks].sessions.add(session)
+        if outlet is not None:
+            outlet.join(session)
+            self._reading[session.id] = outlet
+        else:
+            if lag_blocks not in self._feeds:
+                self._feeds[lag_blocks] = self._all_feeds.open(self, lag_blocks)
+            self._feeds[lag_blocks].sessions.add(session)
         with self._told_if_heard():
             self.sessions[session.id] = session
+        self._all_feeds.num_sessions += 1
         self._metrics.sessions.inc()
         log.info("session began", extra=about(station=self.id, session=session.id, kind=kind))
         return session
@@ -194,18 +219,25 @@ class Station:
         if session.id in self.sessions:
             with self._told_if_heard():
                 del self.sessions[session.id]
-            feed = self._feeds[session.lag_blocks]
-            feed.sessions.discard(session)
-            if not feed.sessions:
-                self._feeds.pop(session.lag_blocks).close()
+            self._leave(session)
             session.close(ending)
             if session.carrier is not None:
                 self._loop.create_task(session.carrier.close())
+            self._all_feeds.num_sessions -= 1
             self._metrics.sessions.dec()
             self._metrics.dropped_chunks.inc(session.mailbox.num_dropped)
             seconds, dropped = round(time.monotonic() - session.opened_s), session.mailbox.num_dropped
             facts = about(station=self.id, session=session.id, kind=session.kind, seconds=seconds, dropped=dropped)
             log.info("session ended", extra=facts)
+
+    def _leave(self, session: Session) -> None:
+        if (outlet := self._reading.pop(session.id, None)) is not None:
+            outlet.leave(session)
+            return
+        feed = self._feeds[session.lag_blocks]
+        feed.sessions.discard(session)
+        if not feed.sessions:
+            self._feeds.pop(session.lag_blocks).close()
 
     def _on_session_event(self, session: Session, event: LiveMessage) -> None:
         """That a session has begun is news for all, what else becomes of it for its own clients."""
@@ -267,6 +299,8 @@ class Station:
         last_words = {client: self._status_for(client) for client in self._clients}
         for session in list(self.sessions.values()):
             self.remove_session(session, ending)
+        for outlet in list(self._outlets.values()):
+            outlet.close()
         for client, status in last_words.items():
             status["state"], status["reason"] = "closed", ending.reason
             client.tell(status)
@@ -335,6 +369,12 @@ class Station:
         bar, beat_of_bar = divmod(beat, BEATS_PER_BAR)
         return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=bar + 1, beat=beat_of_bar + 1, bpm=at["bpm"])
 
+    @property
+    def repeated_share(self) -> float:
+        """How much of its last hour was heard again, 0 … 1; 0 where that is not known, or it sleeps."""
+        novelty = None if self.is_asleep else self._playing.get("novelty")
+        return 0.0 if novelty is None else novelty["repeated_share_last_hour"]
+
     def playing(self) -> Playing:
         """How it plays now."""
         return {**self._playing, "position": self.position()}
@@ -375,6 +415,10 @@ class Station:
             state["parameters"] = playing["parameters"]
         if "asked_by" in playing:
             state["asked_by"] = playing["asked_by"]
+        if "autopilot" in playing:
+            state["autopilot"] = playing["autopilot"]
+        if "novelty" in playing:
+            state["novelty"] = playing["novelty"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:
@@ -388,7 +432,10 @@ class Station:
             whep=f"{prefix}/whep/{self.id}",
             ogg=f"{base}/audio.ogg",
             mp3=f"{base}/audio.mp3",
+            aac=f"{base}/audio.aac",
             wav=f"{base}/audio.wav",
+            m3u=f"{base}/audio.m3u",
+            pls=f"{base}/audio.pls",
         )
 
     def take(self) -> Iterator[str]:

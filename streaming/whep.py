@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
 
 from streaming.access import Grant, Role, access_of, allowed
-from streaming.config import IceServer
+from streaming.config import IceServer, Profile
 from streaming.errors import (
     BadOffer,
     BadRequest,
@@ -39,6 +39,10 @@ router = APIRouter(prefix="/whep/{station_id}", tags=["whep"], dependencies=[Dep
 _SDP = "application/sdp"
 _FRAGMENT = "application/trickle-ice-sdpfrag"
 SessionId = Annotated[str, Path(description="The last part of the session's `Location`.")]
+AskedProfile = Annotated[
+    Profile | None,
+    Query(description="`robust` sends every packet twice, against losses; the setting `whep_profile` if not said."),
+]
 IfMatch = Annotated[str | None, Header(description="The session's ETag, or `*`; needed.")]
 
 
@@ -79,7 +83,10 @@ async def describe(request: Request, station_id: StationId) -> Response:
     openapi_extra=text_body(_SDP, "An offer that receives audio, with Opus; a data channel `live` may be part of it."),
 )  # fmt: skip
 async def post_offer(
-    request: Request, station_id: StationId, grant: Annotated[Grant, Depends(allowed(Role.LISTEN))]
+    request: Request,
+    station_id: StationId,
+    grant: Annotated[Grant, Depends(allowed(Role.LISTEN))],
+    profile: AskedProfile = None,
 ) -> Response:
     """Listen over WebRTC.
 
@@ -92,7 +99,8 @@ async def post_offer(
     links = [_link(server) for server in conductor.config.ice_servers]
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
     try:
-        peer = WhepPeer(conductor, station, session, offer, grant.may_steer)
+        asked = profile or conductor.config.whep_profile
+        peer = WhepPeer(conductor, station, session, offer, may_steer=grant.may_steer, profile=asked)
         answer = await peer.answer()
     except BaseException:
         station.remove_session(session)

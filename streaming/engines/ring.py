@@ -11,14 +11,12 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
 
 from engine.audio import BLOCK_FRAMES, CHANNELS
-from streaming.encoders.opus import MAX_PACKET_BYTES, wrap_packet
+from streaming.encoders.opus import MAX_PACKET_BYTES
 from streaming.encoders.pcm import to_f32le, to_s16le
 
 NUM_BLOCKS = 256
@@ -44,10 +42,7 @@ class Chunk:
     pcm: npt.NDArray[np.float32]  # [960, 2]
     peak: float  # 0 … 1
     rms: float
-
-    @cached_property
-    def av_packet(self) -> av.Packet[Any]:
-        return wrap_packet(self.packet, self.frame)
+    coded: bytes = b""  # what an outlet has made of it, which alone hands it out
 
     @cached_property
     def s16le(self) -> bytes:

@@ -1,68 +1,56 @@
-"""Endless audio over plain HTTP, for media players, OBS and curl. In: a session; out: bytes of wav, ogg or mp3.
+"""Endless audio over plain HTTP, for media players, OBS and curl. In: a session of an outlet; out: bytes of its format.
 
-Each listener's generator remembers its container; ogg carries the station's own Opus packets, mp3 is encoded on a
-thread. Event loop only.
+A response remembers where its next title stands. Event loop only.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from operator import attrgetter
 
-import av
 import numpy as np
-from av.audio.resampler import AudioResampler
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
-from streaming.encoders.opus import wrap_packet
-from streaming.encoders.pcm import endless_wav_header
-from streaming.engines.ring import Chunk, make_chunk
+from engine.audio import BLOCK_FRAMES, CHANNELS
+from streaming.encoders.endless import BIT_RATES, MEDIA_TYPES, coding_of, open_encoder
+from streaming.engines.ring import make_chunk
+from streaming.outlet import Outlet
 from streaming.session import Session
 from streaming.station import Station
+from streaming.titles import ARTIST
 
-MEDIA_TYPES = {"wav": "audio/wav", "ogg": "audio/ogg; codecs=opus", "mp3": "audio/mpeg"}
-MAX_QUEUED_CHUNKS = 100
-LAG_BLOCKS = 50
-"""Players of such streams keep a second or more in store, and have no hand on the music: to them a block that comes
-within a second of its time is no gap."""
-_MP3_BIT_RATE = 192_000
-_MP3_FRAME = 1152
-
-
+ICY_KINDS = frozenset(BIT_RATES)
+"""Those in which players look for titles between the bytes; Ogg has a place of its own for them."""
+ICY_INTERVAL_BYTES = 16_000
+_MAX_ICY_BYTES = 255 * 16
 _SILENT_PACKET = bytes([0xFC, 0xFF, 0xFE])
 """20 ms of stereo Opus: CELT, full band (RFC 6716, section 3.1)."""
 _PEEK = re.compile(r"bytes=0-(\d{1,4})")
 
 
-class _Outlet:
-    """A file for a muxer, read by `take`."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def write(self, written: bytes) -> int:
-        self._bytes += written
-        return len(written)
-
-    def take(self) -> bytes:
-        taken = bytes(self._bytes)
-        self._bytes.clear()
-        return taken
-
-
 class AudioResponse(StreamingResponse):
-    """The station's audio as `kind`, one of MEDIA_TYPES, until either side ends.
+    """What `outlet` hands out to `session`, until either side ends.
 
     The session ends with it, even where the listener is gone before a byte was sent.
     """
 
-    def __init__(self, station: Station, session: Session, kind: str, headers: Mapping[str, str]) -> None:
-        super().__init__(_stream(session, kind), 200, headers, MEDIA_TYPES[kind])
+    def __init__(
+        self,
+        station: Station,
+        session: Session,
+        outlet: Outlet,
+        headers: Mapping[str, str],
+        *,
+        has_titles: bool = False,
+    ) -> None:
+        """Where it `has_titles` what plays is told between the bytes, as ICY clients ask for it."""
+        bytes_ = _stream(session, outlet)
+        if has_titles:
+            headers = {**headers, **icy_headers(station, outlet.coding.bit_rate)}
+            bytes_ = _with_titles(bytes_, station.title)
+        super().__init__(bytes_, 200, headers, MEDIA_TYPES[outlet.coding.kind])
         self._station, self._session = station, session
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,14 +60,53 @@ class AudioResponse(StreamingResponse):
             self._station.remove_session(self._session)
 
 
-async def _stream(session: Session, kind: str) -> AsyncIterator[bytes]:
-    header, convert = _CONTAINERS[kind]()
-    if header:
-        yield header  # the first block of a young station comes a second later
+async def _stream(session: Session, outlet: Outlet) -> AsyncIterator[bytes]:
+    written = await outlet.header()
+    if written:
+        yield written  # the first block of a station that sleeps takes its time
+    written = b""
     while (chunk := await session.next_chunk()) is not None:
-        written = await asyncio.to_thread(convert, chunk) if kind == "mp3" else convert(chunk)
-        if written:
+        written += chunk.coded
+        if written and not session.mailbox:
             yield written
+            written = b""
+
+
+# --- titles between the bytes, the ICY protocol of SHOUTcast and Icecast ----------------------------------------------
+
+
+def icy_headers(station: Station, bit_rate: int) -> dict[str, str]:
+    return {
+        "icy-name": f"{ARTIST}: {station.name}",
+        "icy-br": str(bit_rate // 1000),
+        "icy-pub": "0",
+        "icy-metaint": str(ICY_INTERVAL_BYTES),
+    }
+
+
+def icy_block(title: str) -> bytes:
+    """A title as it stands between the bytes: a length in units of 16, text, zeros."""
+    quoted = title.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}").encode()  # nothing there escapes the quote's end
+    text = b"StreamTitle='" + quoted[: _MAX_ICY_BYTES - 16] + b"';"
+    num_units = -(-len(text) // 16)
+    return bytes([num_units]) + text.ljust(16 * num_units, b"\0")
+
+
+async def _with_titles(stream: AsyncIterator[bytes], title: Callable[[], str]) -> AsyncIterator[bytes]:
+    told, room = "", ICY_INTERVAL_BYTES
+    async for written in stream:
+        parts, at = [], 0
+        while len(written) - at >= room:
+            parts.append(written[at : at + room])
+            at, room = at + room, ICY_INTERVAL_BYTES
+            now = title()
+            parts.append(b"\0" if now == told else icy_block(now))
+            told = now
+        room -= len(written) - at
+        yield b"".join((*parts, written[at:]))
+
+
+# --- looks at the beginning ------------------------------------------------------------------------------------------
 
 
 def peek(kind: str, range_: str) -> bytes | None:
@@ -97,56 +124,22 @@ def peek(kind: str, range_: str) -> bytes | None:
 @functools.cache
 def _beginning(kind: str) -> bytes:
     """What all streams of `kind` begin with."""
-    beginning, convert = _CONTAINERS[kind]()
+    encoder = open_encoder(coding_of(kind), ARTIST)
+    beginning = encoder.header
     silence = make_chunk(0, _SILENT_PACKET, np.zeros((BLOCK_FRAMES, CHANNELS), np.float32))
     while not beginning:
-        beginning = convert(silence)
+        beginning = encoder.encode(silence)
     return beginning
 
 
-Container = tuple[bytes, Callable[[Chunk], bytes]]
-"""The header of a stream, and a function that makes what stands in it for a chunk."""
+# --- playlists -------------------------------------------------------------------------------------------------------
 
 
-def _wav() -> Container:
-    return endless_wav_header(), attrgetter("s16le")
+PLAYLIST_TYPES = {"m3u": "audio/x-mpegurl", "pls": "audio/x-scpls"}
 
 
-def _ogg() -> Container:
-    """Each Opus packet has a page of its own."""
-    outlet = _Outlet()
-    container = av.open(outlet, "w", format="ogg", options={"page_duration": "1", "flush_packets": "1"})
-    track = container.add_stream("libopus", rate=SAMPLE_RATE, layout="stereo")
-    container.start_encoding()
-    header = outlet.take()
-    first_frame: int | None = None
-
-    def convert(chunk: Chunk) -> bytes:
-        nonlocal first_frame
-        first_frame = chunk.frame if first_frame is None else first_frame
-        packet = wrap_packet(chunk.packet, chunk.frame - first_frame)
-        packet.stream = track
-        container.mux(packet)
-        return outlet.take()
-
-    return header, convert
-
-
-def _mp3() -> Container:
-    outlet = _Outlet()
-    container = av.open(outlet, "w", format="mp3", options={"write_xing": "0", "flush_packets": "1"})
-    track = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="stereo")
-    track.bit_rate = _MP3_BIT_RATE
-    resampler = AudioResampler(format="fltp", layout="stereo", rate=SAMPLE_RATE, frame_size=_MP3_FRAME)
-
-    def convert(chunk: Chunk) -> bytes:
-        frame = av.AudioFrame.from_ndarray(chunk.pcm.reshape(1, -1), format="flt", layout="stereo")
-        frame.sample_rate = SAMPLE_RATE
-        for resampled in resampler.resample(frame):
-            container.mux(track.encode(resampled))
-        return outlet.take()
-
-    return b"", convert
-
-
-_CONTAINERS: dict[str, Callable[[], Container]] = {"wav": _wav, "ogg": _ogg, "mp3": _mp3}
+def playlist(kind: str, url: str, title: str) -> str:
+    """A file that leads a media player to the stream at `url`."""
+    if kind == "m3u":
+        return f"#EXTM3U\n#EXTINF:-1,{title}\n{url}\n"
+    return f"[playlist]\nNumberOfEntries=1\nFile1={url}\nTitle1={title}\nLength1=-1\nVersion=2\n"

@@ -14,6 +14,7 @@ from streaming.errors import BadOffer
 
 _MEDIA = re.compile(r"m=(\S+) (\d{1,5})(?:/\d+)? (\S+) (\S.*)", re.ASCII)
 _OPUS = re.compile(r"(\d+) opus/48000/2", re.IGNORECASE)
+_RED = re.compile(r"(\d+) red/48000/2", re.IGNORECASE)
 _MID_EXTENSION = re.compile(r"(\d+)(?:/\w+)? urn:ietf:params:rtp-hdrext:sdes:mid(?: .*)?")
 _DIRECTIONS = ("sendrecv", "recvonly", "sendonly", "inactive")
 _ICE = ("ice-ufrag", "ice-pwd")
@@ -135,6 +136,18 @@ class Offer:
             if found := next((name for name in _DIRECTIONS if place.values(name)), None):
                 return found
         return "sendrecv"
+
+    def red(self) -> int | None:
+        """The payload type of RFC 2198 for packets that carry an earlier one, where the peer reads that."""
+        opus = self._audio.opus()
+        types = [match[1] for match in map(_RED.fullmatch, self._audio.values("rtpmap")) if match]
+        carried = {f"{each} {opus}/{opus}" for each in types} & set(self._audio.values("fmtp"))
+        return int(next(iter(carried)).split()[0]) if carried else None
+
+    @property
+    def asks_again(self) -> bool:
+        """The peer would ask again for packets that it misses."""
+        return bool({f"{self._audio.opus()} nack", "* nack"} & set(self._audio.values("rtcp-fb")))
 
     # --- its transport -----------------------------------------------------------------------------------------------
 

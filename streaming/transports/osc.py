@@ -44,6 +44,7 @@ _ARGUMENTS = {
     "hit": ("strength", "at"),
     "stinger": ("name", "at"),
     "section": ("do", "to", "at"),
+    "skip": ("at",),
     "transport": ("do", "rate", "over"),
     "duck": ("gain_db", "over"),
     "volume": ("gain_db", "over"),

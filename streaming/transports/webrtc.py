@@ -1,7 +1,7 @@
 """A listener over WebRTC, the media half of WHEP. In: an SDP offer; out: an SDP answer, then RTP.
 
-Remembers the peer connection. Event loop only. Opus packets are encoded elsewhere, once for all listeners: aiortc's
-sender takes `av.Packet`s from a track as they are.
+Remembers the peer connection. Event loop only. Opus packets are encoded elsewhere, once for all listeners, and sent by
+`OpusSender`; the rest is aiortc's.
 """
 
 from __future__ import annotations
@@ -16,30 +16,21 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-import av
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCIceServer,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCSessionDescription,
-)
-from aiortc.mediastreams import MediaStreamError
+from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcicetransport import parse_stun_turn_uri
 from aiortc.sdp import candidate_from_sdp
 
 from moods.errors import shown
 from streaming import live
 from streaming.conductor import Conductor
-from streaming.config import IceServer
+from streaming.config import IceServer, Profile
 from streaming.errors import BadOffer, BadRequest, EngineUnavailable, IceRestartRefused, NoWebRtcNetwork
 from streaming.messages import Closed
 from streaming.reading import MAX_MESSAGE_BYTES
 from streaming.session import BINARY, FLOODED, TOO_LONG, LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
+from streaming.transports.sender import PLAIN, OpusSender, Protection
 
 MAX_QUEUED_CHUNKS = 10
 _MAX_BUFFERED_BYTES = 1 << 18
@@ -47,8 +38,6 @@ _MAX_MESSAGE_BYTES = 1 << 20
 _MAX_UNHEARD = 512
 """So many messages of a data channel wait to be read: nothing there tells the other side to send more slowly."""
 _UNSENT_S = 0.02
-_CLOCK_CHUNKS = 250
-"""The clock is told again every 5 s."""
 _GOODBYE_S = 0.5
 """How long the last words of the live channel may take."""
 _closings: set[asyncio.Task[None]] = set()
@@ -57,39 +46,23 @@ _GATHERING_S = 0.6
 """How long an answer waits for STUN and TURN servers: they are asked anew for every peer, and some never answer."""
 
 
-class PacketTrack(MediaStreamTrack):
-    """A session's packets as aiortc wants them."""
-
-    kind = "audio"
-
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self.sender: RTCRtpSender | None = None
-        self._session = session
-        self._num_sent, self._sent_frame = 0, 0
-
-    async def recv(self) -> av.Packet[Any]:
-        if self._num_sent % _CLOCK_CHUNKS == 1 and self.sender is not None:
-            # The sender tells the timestamp of the packet before to nobody else.
-            self._session.tell_clock(self._sent_frame, self.sender._RTCRtpSender__rtp_timestamp)
-        chunk = await self._session.next_chunk()
-        if chunk is None:
-            self.stop()
-            raise MediaStreamError
-        self._num_sent, self._sent_frame = self._num_sent + 1, chunk.frame
-        return chunk.av_packet
-
-
-def with_music_opus(sdp: str, bit_rate: int) -> str:
-    """Say in an answer that Opus is stereo, at `bit_rate` bit/s (RFC 7587, section 7)."""
+def with_music_opus(sdp: str, bit_rate: int, protection: Protection = PLAIN) -> str:
+    """Say in an answer that Opus is stereo, at `bit_rate` bit/s (RFC 7587, section 7), and how it is protected."""
     match = re.search(r"^a=rtpmap:(\d+) opus/48000/2\r?$", sdp, re.MULTILINE | re.IGNORECASE)
     if match is None:
         return sdp
     payload = match[1]
     sdp = re.sub(rf"^a=fmtp:{payload} .*\r?\n", "", sdp, flags=re.MULTILINE)
-    fmtp = f"a=fmtp:{payload} minptime=20;stereo=1;sprop-stereo=1;maxaveragebitrate={bit_rate}\r\n"
+    lines = f"a=fmtp:{payload} minptime=20;stereo=1;sprop-stereo=1;maxaveragebitrate={bit_rate}\r\n"
+    if protection.nack:
+        lines += f"a=rtcp-fb:{payload} nack\r\n"
+    if protection.red is not None:
+        lines += f"a=rtpmap:{protection.red} red/48000/2\r\na=fmtp:{protection.red} {payload}/{payload}\r\n"
     at = sdp.index("\n", match.start()) + 1
-    return sdp[:at] + fmtp + sdp[at:]
+    sdp = sdp[:at] + lines + sdp[at:]
+    if protection.red is not None:
+        sdp = re.sub(rf"^(m=audio .* {payload})\b", rf"\1 {protection.red}", sdp, flags=re.MULTILINE)
+    return sdp
 
 
 def usable(servers: Sequence[IceServer]) -> list[RTCIceServer]:
@@ -105,7 +78,16 @@ def usable(servers: Sequence[IceServer]) -> list[RTCIceServer]:
 class WhepPeer:
     """One WHEP session: a peer connection that sends the station's packets to who made `offer`."""
 
-    def __init__(self, conductor: Conductor, station: Station, session: Session, offer: Offer, may_steer: bool) -> None:
+    def __init__(
+        self,
+        conductor: Conductor,
+        station: Station,
+        session: Session,
+        offer: Offer,
+        *,
+        may_steer: bool,
+        profile: Profile = "plain",
+    ) -> None:
         config = conductor.config
         self.station, self.session = station, session
         session.carrier = self
@@ -116,14 +98,15 @@ class WhepPeer:
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
         self._offer, self._may_steer = offer, may_steer
+        is_robust = profile == "robust"
+        self._protection = Protection(is_robust, offer.red() if is_robust else None, offer.asks_again)
         self._tasks: set[asyncio.Task[None]] = set()
         self._channels: dict[asyncio.Task[None], tuple[RTCDataChannel, LiveClient]] = {}
         self._closing: asyncio.Task[None] | None = None
 
     async def answer(self) -> str:
         """Answer the offer and begin to connect. Raises `BadOffer`, `NoWebRtcNetwork`, `EngineUnavailable`."""
-        track = PacketTrack(self.session)
-        track.sender = self._pc.addTransceiver(track, "sendonly").sender
+        self._attach_sender()
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.reduced(), "offer"))
             self._limit_gathering()
@@ -136,7 +119,10 @@ class WhepPeer:
         if "a=candidate:" not in answer:
             raise NoWebRtcNetwork
         self._spawn(self._give_up_unless_connected())
-        return self._offer.complete(with_music_opus(answer, self._bit_rate))
+        return self._offer.complete(with_music_opus(answer, self._bit_rate, self._protection))
+
+    def _attach_sender(self) -> None:
+        OpusSender(self.session, self._pc.addTransceiver("audio", "sendonly").sender, self._protection)
 
     def _limit_gathering(self) -> None:
         transports = {transceiver.receiver.transport for transceiver in self._pc.getTransceivers()}

@@ -91,17 +91,72 @@ def test_what_is_late_is_looked_for_a_few_times_more(lateness: list[int], filled
     assert source.missing == filled
 
 
-def test_a_feed_with_a_lag_begins_that_much_behind_and_waits_for_it_on_a_young_station() -> None:
-    assert heard(Blocks(), [1000, 1001], 2, lag_blocks=50) == [950, 951]
-    assert heard(Blocks(), [0, 49, 50, 51], 2, lag_blocks=50) == [0, 1]
+def test_a_feed_with_a_lag_begins_with_that_much_in_store_or_all_of_a_young_station() -> None:
+    assert heard(Blocks(), [1000, 1001], 52, lag_blocks=50) == list(range(950, 1002))
+    assert heard(Blocks(), [0, 1, 2], 3, lag_blocks=50) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("lag_blocks", [0, 50])
-def test_what_was_missed_for_long_is_left_out(lag_blocks: int) -> None:
+@pytest.mark.parametrize(("lateness", "filled"), [(50, []), (60, [2])])  # one look a tick until it is due, then more
+def test_what_is_late_by_less_than_the_lag_is_waited_for(lateness: int, filled: list[int]) -> None:
+    source = Blocks([0, 0, lateness])
+    assert heard(source, range(60), 4, lag_blocks=50) == [0, 1, 2, 3]
+    assert source.missing == filled
+
+
+@pytest.mark.parametrize(("lag_blocks", "resumed"), [(0, 201), (50, 176)])  # into a store go half a second of it
+def test_what_was_missed_for_long_is_left_out(lag_blocks: int, resumed: int) -> None:
     source = Blocks()
     ticks = [100, 101, 201, 202]
-    assert heard(source, ticks, 2, lag_blocks) == [201 - lag_blocks, 202 - lag_blocks]  # nor what still waited
-    assert source.missing == [201 - lag_blocks]  # a moment of the filler joins both sides
+    assert heard(source, ticks, 203 - resumed, lag_blocks) == list(range(resumed, 203))  # nor what still waited
+    assert source.missing == [resumed]  # a moment of the filler joins both sides
+
+
+def test_those_that_chunks_are_pushed_to_have_them_in_order_and_one_that_fails_harms_no_other() -> None:
+    taken: dict[int, list[int]] = {number: [] for number in range(100)}
+
+    def take(number: int) -> Callable[[Chunk], None]:
+        def hear(chunk: Chunk) -> None:
+            taken[number].append(chunk.frame // BLOCK_FRAMES)
+            if number == 50:
+                raise OSError("one listener's own trouble")
+
+        return hear
+
+    async def listen() -> list[str]:
+        failures: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: failures.append(str(context["exception"]))
+        )
+        with ThreadPoolExecutor(1) as thread:
+            feeds = Feeds(Metrics(), 160_000, thread)
+            feed = feeds.open(Blocks(), 0)
+            for number in taken:
+                session = Session("test", 10)
+                session.push_to(take(number))
+                feed.sessions.add(session)
+            for tick in range(5):
+                feeds.on_tick(tick)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            feed.close()
+        return failures
+
+    assert asyncio.run(listen()) == ["one listener's own trouble"] * 5
+    assert set(map(tuple, taken.values())) == {(0, 1, 2, 3, 4)}
+
+
+async def test_who_begins_to_be_pushed_to_gets_the_newest_that_waits() -> None:
+    blocks, taken = Blocks(), []
+    session = Session("test", 10)
+    for block in range(3):
+        session.mailbox.put(blocks.read(block))
+    session.push_to(lambda chunk: taken.append(chunk.frame))
+    session.push(blocks.read(3))
+    session.close()
+    session.push(blocks.read(4))
+    assert taken == [2 * BLOCK_FRAMES, 3 * BLOCK_FRAMES]
+    assert session.began_frame == 2 * BLOCK_FRAMES
+    assert session.dropped is None
 
 
 def test_a_stopped_engine_leaves_a_gap_only_for_who_hears_it_live(server: Running) -> None:
@@ -195,8 +250,8 @@ def test_frames_do_not_count_the_sleep(lag_blocks: int) -> None:
             for session in (early, late):
                 station.remove_session(session)
             assert [await numbers(session) for session in (early, late)] == [
-                [*range(100 - lag_blocks), *range(100, 200 - lag_blocks)],
-                [*range(100, 200 - lag_blocks)],
+                [*range(200)],
+                [*range(100, 200)],
             ]
             assert calls == [False, True]
             assert not station.num_underruns

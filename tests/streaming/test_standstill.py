@@ -21,6 +21,7 @@ import pytest
 
 from benchmarks.harness import ROOT, Server, running_server
 from engine.audio import BLOCK_FRAMES
+from streaming.outlet import STORE_BLOCKS
 from tests.streaming.conftest import Running, dial
 
 pytestmark = pytest.mark.slow
@@ -97,7 +98,7 @@ def test_everyone_hears_the_present_after_a_standstill(sines: Server, which: str
     station = sines.open_station(mood="epic", bpm=180)
     engine = sines.process.children()[0]
     stopped = [sines.process.pid, *([engine.pid] if which == "both" else [])]
-    began = frame_of(sines, station)
+    began = max(0, frame_of(sines, station) - STORE_BLOCKS * BLOCK_FRAMES)
     audience = Audience(sines, station)
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)

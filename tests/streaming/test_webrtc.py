@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiortc.codecs.opus
-import av
 import httpx
 import numpy as np
 import pytest
@@ -23,8 +22,10 @@ from aiortc.rtp import RtpPacket
 from engine.audio import BLOCK_FRAMES
 from streaming.config import Config
 from streaming.encoders.opus import OpusEncoder
+from streaming.engines.ring import Chunk
 from streaming.session import BINARY, DELETED, TOO_LONG, Ending
-from streaming.transports.webrtc import PacketTrack, with_music_opus
+from streaming.transports.sender import OpusSender
+from streaming.transports.webrtc import with_music_opus
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_http import assert_problem
 
@@ -91,16 +92,15 @@ async def test_listener_hears_the_station_in_stereo(server: Running) -> None:
 
 async def test_many_listeners_share_one_packet(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine has encoded it once; here it is only handed on, and aiortc never encodes."""
-    sent: dict[int, list[av.Packet]] = {}
+    sent: dict[int, list[Chunk]] = {}
     encoded: list[object] = []
-    receive = PacketTrack.recv
+    send = OpusSender.send
 
-    async def recorded(self: PacketTrack) -> av.Packet:
-        packet = await receive(self)
-        sent.setdefault(packet.pts, []).append(packet)
-        return packet
+    def recorded(self: OpusSender, chunk: Chunk) -> None:
+        sent.setdefault(chunk.frame, []).append(chunk)
+        send(self, chunk)
 
-    monkeypatch.setattr(PacketTrack, "recv", recorded)
+    monkeypatch.setattr(OpusSender, "send", recorded)
     for encoder in (OpusEncoder, aiortc.codecs.opus.OpusEncoder):
         monkeypatch.setattr(encoder, "encode", lambda *arguments, **options: encoded.append(arguments))
     station = server.open()
@@ -109,9 +109,9 @@ async def test_many_listeners_share_one_packet(server: Running, monkeypatch: pyt
         assert np.abs(await listener.hear(20)).max() > 0.1
     for listener in listeners:
         await listener.peer.close()
-    shared = [packets for packets in sent.values() if len(packets) == len(listeners)]
+    shared = [chunks for chunks in sent.values() if len(chunks) == len(listeners)]
     assert len(shared) >= 10
-    assert all(packet is packets[0] for packets in shared for packet in packets)
+    assert all(chunk is chunks[0] for chunks in shared for chunk in chunks)
     assert not encoded
 
 

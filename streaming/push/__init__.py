@@ -1,0 +1,1 @@
+"""Streams that the server sends elsewhere."""
