@@ -48,9 +48,11 @@ from streaming.errors import (
     BadParameter,
     EngineFailed,
     PortUnavailable,
+    ServerEnds,
     StreamingError,
     TooManyConnections,
     Unauthorized,
+    UnknownStation,
 )
 from streaming.guards import KnownHosts, SafeHeaders, TokenToCookie, page_policy
 from streaming.journal import about, open_journal
@@ -223,6 +225,11 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 
 
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
+    if isinstance(error, UnknownStation):
+        try:
+            asker.app.state.conductor.check_stays()
+        except ServerEnds as ending:  # what is gone with the server may come back with it
+            error = ending
     tell_refusal(asker, error.status, error.code, error.detail)
     if isinstance(error, Unauthorized) and "text/html" in asker.headers.get("accept", ""):
         return _ask_for_token(asker, error)
