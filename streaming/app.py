@@ -50,11 +50,13 @@ from streaming.errors import (
     BadParameter,
     EngineFailed,
     PortUnavailable,
+    ServerEnds,
     StreamingError,
     TooManyConnections,
     Unauthorized,
+    UnknownStation,
 )
-from streaming.guards import EndsWithToken, KnownHosts, SafeHeaders, TokenToCookie
+from streaming.guards import EndsWithToken, KnownHosts, SafeHeaders, TokenToCookie, page_policy
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
@@ -134,9 +136,10 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 
     @app.get("/overlay/{station}", include_in_schema=False, dependencies=[listeners])
     async def overlay(station: str) -> FileResponse:
-        return FileResponse(str(web / "overlay.html"))
+        policy = page_policy(config.frame_ancestors, takes_styles=True)
+        return FileResponse(str(web / "overlay.html"), headers={"Content-Security-Policy": policy})
 
-    @app.get("/dock/{station}", include_in_schema=False, dependencies=[listeners])
+    @app.get("/dock/{station}", include_in_schema=False, dependencies=[Depends(allowed(Role.CONTROL))])
     async def dock(station: str) -> FileResponse:
         return FileResponse(str(web / "dock.html"))
 
@@ -227,6 +230,11 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 
 
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
+    if isinstance(error, UnknownStation):
+        try:
+            asker.app.state.conductor.check_stays()
+        except ServerEnds as ending:  # what is gone with the server may come back with it
+            error = ending
     tell_refusal(asker, error.status, error.code, error.detail)
     if isinstance(error, Unauthorized) and "text/html" in asker.headers.get("accept", ""):
         return _ask_for_token(asker, error)

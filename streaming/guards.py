@@ -29,8 +29,11 @@ _OF_PLAYERS = ("audio/", "video/")
 """Pages elsewhere may play these without reading them, as a player of their own does."""
 
 
-def page_policy(frame_ancestors: tuple[str, ...] = ()) -> str:
-    """The Content Security Policy of pages: nothing from elsewhere, and no script or style within the page itself."""
+def page_policy(frame_ancestors: tuple[str, ...] = (), *, takes_styles: bool = False) -> str:
+    """The Content Security Policy of pages: nothing from elsewhere, and no script or style within the page itself.
+
+    One that takes styles may be dressed by the program that shows it, as OBS does.
+    """
     rules = {
         "default-src": "'self'",
         "img-src": "'self' data: blob:",
@@ -40,6 +43,8 @@ def page_policy(frame_ancestors: tuple[str, ...] = ()) -> str:
         "form-action": "'self'",
         "frame-ancestors": " ".join(("'self'", *frame_ancestors)),
     }
+    if takes_styles:
+        rules["style-src"] = "'self' 'unsafe-inline'"
     return "; ".join(f"{name} {value}" for name, value in rules.items())
 
 
@@ -105,7 +110,7 @@ class SafeHeaders:
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"  # addresses may hold tokens
         if kind.startswith("text/html"):
-            headers["Content-Security-Policy"] = self._page_policy
+            headers.setdefault("Content-Security-Policy", self._page_policy)
             headers["Permissions-Policy"] = _PERMISSIONS
             if is_secure:  # elsewhere browsers complain of it
                 headers["Cross-Origin-Opener-Policy"] = "same-origin"
