@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from moods.clock import FRAMES_PER_SECOND, Clock, Position
+from moods.clock import FRAMES_PER_SECOND, Clock, Position, frames_of_beat
 from moods.control import Cancel, Control, End, Hit, Parameter, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
 from moods.drifting import DRIFT_KEY, Drift
 from moods.driving import Driving
-from moods.ending import Ending
+from moods.ending import NEAR_FRAMES, Ending
 from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
 from moods.fields import AtMarker, MoodFields, OnBeat, Seconds
 from moods.form import Form, layers_let_in
@@ -280,10 +280,42 @@ class Controller:
         """Bar, beat and tempo at `frame`."""
         return self._course.clock.position(frame)
 
+    def foreseen(self, frame: int, now: int) -> Position:
+        """The same as it is told at `now`: up to an ending that is far off nothing is worked out, and bars are counted
+        as if the tempo stayed."""
+        if frame - now <= NEAR_FRAMES or self._ending.open_frame <= now or frame < self._ending.open_frame:
+            return self.position(frame)
+        clock, at = self._course.clock, self.position(now)
+        beats = clock.beats_at(now) + (frame - now) / frames_of_beat(at.bpm)
+        bar, beat = divmod(int(beats), BEATS_PER_BAR)
+        return Position(frame, frame / FRAMES_PER_SECOND, bar + 1, beat + 1, at.bpm, beats % 1)
+
+    def _reached(self, reach: Reach, now: int) -> Reached:
+        return Reached(self.foreseen(reach.begin, now), self.foreseen(reach.arrive, now))
+
     @property
     def end_frame(self) -> int | None:
-        """Silence from this frame on; None while no ending is asked."""
-        return self._ending.end_frame
+        """Silence from this frame on for good; None while no ending is asked."""
+        return None if self._ending.goes_on else self._ending.end_frame
+
+    @property
+    def zero_frame(self) -> int | None:
+        """Where a countdown reaches 0:00; None while there is none."""
+        return self._ending.zero_frame
+
+    def hasten(self, num_frames: int, frame: int) -> int | None:
+        """Let a countdown know that the music has stood still for `num_frames` before `frame`: it has run on.
+
+        Answer the music frame from which on notes may be composed otherwise; None: all are as before.
+        """
+        return self._ended_otherwise(self._ending.hasten(num_frames, self._edge(frame)))
+
+    def _edge(self, frame: int) -> Edge:
+        return Edge(frame, self._course.clock.first_beat_from(frame + self._lead_frames), self._num_asked)
+
+    def _ended_otherwise(self, change: Change | None) -> int | None:
+        self.revision += 1
+        return None if change is None or change.first_beat is None else self.frame_of_beat(change.first_beat)
 
     def halt_before(self, frame: int) -> str | None:
         """The pause or restart whose place lies before `frame`; it is to be done, and waits no longer."""
@@ -432,8 +464,7 @@ class Controller:
         Raises `BadControl`, `OutOfRange`, `TooManyWaiting` or `UnknownMarker` and leaves the course as it was.
         """
         self._check_asked(control, frame)
-        first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
-        edge = Edge(frame, first_beat, self._num_asked)
+        edge = self._edge(frame)
         control = self._without_marker(control, edge)
         changes = self._ask_all(control, edge)
         if isinstance(control, Cancel) and not changes:
@@ -450,17 +481,22 @@ class Controller:
         return self._applied(control, frame, changes, is_idle)
 
     def advance(self, frame: int) -> int | None:
-        """Let the autopilot plan what is to come; `frame` is the first music frame not yet made.
+        """Let the ending of a countdown and the autopilot plan what is to come; `frame` is the first not yet made.
 
-        To be called before each step, wherever the music is made, so that it plans at the same frames again. Returns
-        the frame from which on notes may be composed otherwise, ahead of what has been; None: all are as before.
+        To be called before each step, wherever the music is made: what is planned does not depend on their size.
+        Returns the frame from which on notes may be composed otherwise, of all that lie ahead; None: none.
         """
-        if self._drift.settings is None:
+        return least((self._lay_ending(frame), self._drift_on(frame)))
+
+    def _lay_ending(self, frame: int) -> int | None:
+        if frame < self._ending.open_frame:
             return None
-        first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
-        if not self._drift.is_due(first_beat):
+        return self._ended_otherwise(self._ending.lay(self._edge(frame)))
+
+    def _drift_on(self, frame: int) -> int | None:
+        edge = self._edge(frame)
+        if self._drift.settings is None or not self._drift.is_due(edge.beat):
             return None
-        edge = Edge(frame, first_beat, self._num_asked)
         changes = [self._drift.plan(edge), *(part.replan(edge) for part in self._parts)]
         self.revision += 1
         self._num_asked += 1
@@ -538,8 +574,8 @@ class Controller:
             effective = min((reach.begin for reach in change.fields.values()), default=frame)
         return Applied(
             control.id,
-            self.position(effective),
-            {name: Reached(*map(self.position, reach)) for name, reach in change.fields.items()},
+            self.foreseen(effective, frame),
+            {name: self._reached(reach, frame) for name, reach in change.fields.items()},
             None if change.first_beat is None else self.frame_of_beat(change.first_beat),
             replaces,
             is_idle,
@@ -566,7 +602,7 @@ class Controller:
             Waiting(
                 key if isinstance(key, str) else None,
                 kind,
-                {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
+                {name: self._reached(reach, frame) for name, reach in fields.items()},
                 None if key is None else self._askers.get(key),
             )
             for (kind, key), fields in grouped.items()

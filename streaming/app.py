@@ -57,9 +57,11 @@ from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
 from streaming.middleware import HeadAsGet, UnderPrefix, WithRequestId
+from streaming.obs.door import ObsDoor
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.problems import Refusals, problem, problem_of, tell_refusal
+from streaming.programme.door import ProgrammeDoor
 from streaming.push.pushes import Pushes
 from streaming.roles import DAYS
 from streaming.settings import strange_variables
@@ -458,7 +460,7 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        async with conductor, OscDoor(conductor), Pushes(conductor):
+        async with conductor, OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor):
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config, is_secure=tls is not None, token=admin_token(app)))

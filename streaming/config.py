@@ -11,7 +11,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -36,6 +36,8 @@ from moods.opening import Opening, parse_opening
 from moods.states import StateTables
 from streaming.errors import BadConfig
 from streaming.journal import LOG_LEVELS
+from streaming.orders import Order, read_order, same_name
+from streaming.programme.schedule import Schedule, read_schedule
 
 _ICE_URL = re.compile(
     r"(?:stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
@@ -207,12 +209,92 @@ class Push(_Settings):
     @property
     def key(self) -> str:
         """The password, wherever it stands. Raises `BadConfig`."""
-        if not self.password_file:
-            return self.password
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadConfig(f"push.password_file cannot be read: {error}", field="push") from None
+        return read_secret(self.password_file, "push.password_file") if self.password_file else self.password
+
+
+_OBS_URL = re.compile(r"wss?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
+
+
+class ObsOrders(NamedTuple):
+    """What happens in OBS, and what is asked of the station then; scenes by name."""
+
+    scenes: dict[str, Order]
+    stream_started: Order | None
+    stream_stopped: Order | None
+
+
+class Obs(_Settings):
+    """OBS Studio, whose scenes and microphones steer a station where its address is set; see docs/obs.md."""
+
+    url: str = ""
+    """Where OBS' WebSocket server is found, such as "ws://127.0.0.1:4455"; none by default."""
+    password: str = ""
+    """The password of that server, which a file keeps better."""
+    password_file: str = ""
+    """A file that holds it."""
+    station: str = "main"
+    """The name or id of the station that is steered."""
+    scenes: dict[str, Any] = {}
+    """What is asked for when a scene begins, by its name: mood fields and controls, such as
+    "Starting" = { mood = "focus", countdown = 300 }."""
+    stream_started: dict[str, Any] = {}
+    """The same when the stream has started."""
+    stream_stopped: dict[str, Any] = {}
+    """And when it has stopped."""
+    microphone: tuple[str, ...] = ()
+    """Audio sources under whose voices the music is lowered, such as "Mic/Aux"; one or several."""
+    threshold_db: float = Field(-35.0, ge=-60, le=0)
+    """The peak level, dBFS behind the source's fader, from which on somebody speaks."""
+    depth_db: float = Field(-9.0, ge=-60, le=0)
+    """How much lower the music is then."""
+    attack_s: float = Field(0.15, ge=0, le=10)
+    """How long it takes to get there."""
+    hold_s: float = Field(0.8, ge=0.1, le=30)
+    """How long nobody has to have spoken before it comes back."""
+    release_s: float = Field(1.0, ge=0, le=30)
+    """How long that takes."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_socket(cls, url: str) -> str:
+        if url and not _OBS_URL.fullmatch(url):
+            raise BadConfig(f"obs.url is {shown(url)}; expected for example ws://127.0.0.1:4455", field="obs")
+        return url
+
+    @field_validator("microphone", mode="before")
+    @classmethod
+    def _are_names(cls, names: object) -> object:
+        names = (names,) if isinstance(names, str) else names
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise BadConfig(f'obs.microphone is {shown(names)}; expected for example "Mic/Aux"', field="obs")
+        return tuple(name for name in names if name)
+
+    @model_validator(mode="after")
+    def _orders_can_be_read(self) -> Obs:
+        _ = self.orders
+        return self
+
+    @property
+    def orders(self) -> ObsOrders:
+        """What the tables ask for. Raises `BadConfig`."""
+
+        def read(table: dict[str, Any], where: str) -> Order | None:
+            try:
+                return read_order(table, f"obs.{where}") if table else None
+            except MoodsError as error:
+                raise BadConfig(str(error), field="obs") from None
+
+        scenes = {same_name(name): read(table, f"scenes.{name}") for name, table in self.scenes.items()}
+        return ObsOrders(
+            {name: order for name, order in scenes.items() if order is not None},
+            read(self.stream_started, "stream_started"),
+            read(self.stream_stopped, "stream_stopped"),
+        )
+
+    @property
+    def secret(self) -> str:
+        """The password. Reads a file; raises `BadConfig`."""
+        return read_secret(self.password_file, "obs.password_file") if self.password_file else self.password
 
 
 def address_of(target: str) -> tuple[str, int]:
@@ -407,6 +489,13 @@ class Config(_Settings):
     """Streams that are sent elsewhere, each a table [[push]] with station, to and more; see docs/streams.md."""
     osc: Osc = Osc()
     """Open Sound Control, off by default; see docs/live.md."""
+    programme: tuple[dict[str, Any], ...] = ()
+    """Moods by the time of day, each a table [[programme]] with from = "06:00", mood = "focus", over = "8 bars", and
+    with days = "mon-fri" or a station other than "main" if need be. See docs/obs.md."""
+    time_zone: str = ""
+    """The time zone of the programme, such as "Europe/Berlin"; by default this machine's."""
+    obs: Obs = Obs()
+    """OBS Studio, whose scenes and microphones steer a station, off by default; see docs/obs.md."""
     generator: str = Field("engine.backends:open_generator", pattern=r"^[^:]+:[^:]+$")
     """`module:function` that makes the engine's generator from an `engine.config.EngineConfig`."""
 
@@ -500,6 +589,25 @@ class Config(_Settings):
             if getattr(self, given) and not getattr(self, missing):
                 raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
         return self
+
+    @field_validator("programme", mode="before")
+    @classmethod
+    def _are_entries(cls, tables: object) -> object:
+        if not isinstance(tables, list | tuple):
+            raise BadConfig(
+                f"programme is {shown(tables)}; write each entry as a table [[programme]]", field="programme"
+            )
+        return tuple(tables)
+
+    @model_validator(mode="after")
+    def _programme_can_be_read(self) -> Config:
+        _ = self.schedule
+        return self
+
+    @property
+    def schedule(self) -> Schedule:
+        """What is on when. Raises `BadConfig`."""
+        return read_schedule(self.programme, self.time_zone)
 
     @model_validator(mode="after")
     def _secrets_can_be_read(self) -> Config:

@@ -283,6 +283,34 @@ class Wandering(TypedDict):
     """The fields that it leaves alone, and for how many seconds."""
 
 
+@_exact
+class Countdown(TypedDict):
+    """A countdown that runs."""
+
+    ends_at: Place
+    """Where it reaches 0:00."""
+    remaining_s: Annotated[float, Field(ge=0)]
+    """Until then, from the sound that leaves the server now."""
+
+
+@_exact
+class ProgrammeTurn(TypedDict):
+    """What the programme asks for at a time of day."""
+
+    begins: str
+    """RFC 3339, in the time zone of the programme."""
+    asks: dict[str, JsonValue]
+    """Mood fields and controls, as in the settings."""
+
+
+@_exact
+class Programme(TypedDict):
+    """Of a station that has one: `now` is on, whatever was steered since."""
+
+    now: NotRequired[ProgrammeTurn]
+    next: NotRequired[ProgrammeTurn]
+
+
 class Playing(TypedDict):
     """How a station plays, as its engine tells it; a `Status` passes it on."""
 
@@ -294,6 +322,7 @@ class Playing(TypedDict):
     volume_db: float
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
+    countdown: NotRequired[Countdown]
     asked_by: NotRequired[AskedBy]
     autopilot: NotRequired[Wandering]
     novelty: NotRequired[Novelty]
@@ -336,12 +365,16 @@ class StationState(TypedDict):
     """Where it is among its states, once it is in one."""
     parameters: NotRequired[dict[str, float]]
     """Its parameters that have a value; one that moved too little to be followed is not told."""
+    countdown: NotRequired[Countdown]
+    """While one runs: the music ends at its 0:00."""
     asked_by: NotRequired[AskedBy]
     """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
     autopilot: NotRequired[Wandering]
     """Where it has one."""
     novelty: NotRequired[Novelty]
     """How much it repeats itself, where its generator knows."""
+    programme: NotRequired[Programme]
+    """What is on by the time of day, and what comes next."""
 
 
 @_exact
@@ -594,8 +627,8 @@ class TakeLine(TypedDict):
     `frame`: before which it was applied."""
 
     type: Literal[
-        "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "volume", "cancel", "hit",
-        "stinger", "theme", "skip", "rest", "resume",
+        "steer", "state", "parameter", "section", "end", "countdown", "transport", "panic", "duck", "volume", "cancel",
+        "hit", "stinger", "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
 

@@ -292,6 +292,7 @@ async def delete_station(request: Request, station_id: StationId) -> Response:
         duck={"type": "duck", "gain_db": -9, "over": 0.2},
         volume={"type": "volume", "gain_db": -6, "over": 1},
         end={"type": "end", "how": "cadence", "at": "phrase"},
+        countdown={"type": "countdown", "seconds": 300, "then": "go on"},
         transport={"type": "transport", "do": "pause"},
         state={"type": "state", "name": "combat"},
         parameter={"type": "parameter", "set": {"danger": 0.7}},

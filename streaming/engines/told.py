@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from engine import performance
+from engine.audio import BLOCK_SECONDS
 from engine.performance import Performance, StreamPosition, StreamReach
 from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
 from moods.mood import style_names
 from streaming.messages import (
     AskedBy,
     Beat,
+    Countdown,
     Effect,
     Layer,
     Marker,
@@ -102,6 +104,9 @@ def playing_message(played: Performance) -> Playing:
             previous=None if now is None else now.previous,
             heading=heading.name,
         )
+    if (zero := played.zero) is not None:
+        remaining_s = zero.seconds - played.next_block * BLOCK_SECONDS
+        playing["countdown"] = Countdown(ends_at=_place(zero), remaining_s=remaining_s)
     if played.controller.values:
         playing["parameters"] = dict(played.controller.values)
     if (asked := played.asked_by) is not None:

@@ -49,11 +49,12 @@ _ARGUMENTS = {
     "duck": ("gain_db", "over"),
     "volume": ("gain_db", "over"),
     "end": ("how", "at"),
+    "countdown": ("seconds", "ending"),
     "cancel": ("target",),
     "panic": (),
 }
 """What the arguments of a control are, in their order; words may stand in the address instead."""
-_BUTTONS = frozenset(_ARGUMENTS) - {"duck", "volume"}
+_BUTTONS = frozenset(_ARGUMENTS) - {"duck", "volume", "countdown"}
 _TAGS = frozenset(",ifhdsTFN")
 """Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
 _BUNDLE = b"#bundle\0"
