@@ -41,6 +41,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from moods.errors import MoodsError, shown
 from streaming import access_routes, action_routes, messages, render_routes, routes, whep
 from streaming.access import LOOPBACK_ORIGIN, Access, Role, allowed, open_to_all
+from streaming.chat import routes as chat_routes
+from streaming.chat.chats import Chats
 from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import (
@@ -97,12 +99,13 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         if conductor is not None:
             yield
             return
-        async with Conductor(config) as own:
-            app.state.conductor = own
+        async with Conductor(config) as own, Chats(own) as chats:
+            app.state.conductor, app.state.chats = own, chats
             yield
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, root_path_in_servers=False)
     app.state.conductor = conductor
+    app.state.chats = None if conductor is None else Chats(conductor)
     app.state.limits = Limits(config.controls_per_s)
     app.state.access = access = Access(config)
     app.state.refusals = Refusals()
@@ -113,6 +116,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     app.include_router(render_routes.router)
     app.include_router(whep.router)
     app.include_router(lyria_routes.router)
+    app.include_router(chat_routes.router)
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
     client = resources.files("streaming") / "client"
@@ -460,7 +464,10 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        async with conductor, OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor):
+        doors = (OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor), app.state.chats)
+        async with conductor, contextlib.AsyncExitStack() as open_doors:
+            for door in doors:
+                await open_doors.enter_async_context(door)
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config, is_secure=tls is not None, token=admin_token(app)))
