@@ -79,6 +79,10 @@ class Generator(Protocol):
     def counters(self) -> Mapping[str, int]:
         """Its own figures by name, of all slots so far; they only grow."""
 
+    def novelty(self, slot: int) -> Mapping[str, float]:
+        """How much of the slot's last hour had been heard before, `engine.score.novelty.NoveltyFound` by name; empty
+        where that is not known."""
+
     def open(self, slot: int, controller: Controller) -> None:
         """Begin at frame 0 in an empty slot. Cheap: nothing is composed yet."""
 

@@ -23,7 +23,7 @@ from engine.errors import BadTake
 from engine.generator import Generator
 from engine.take import Act, Entry, Rest, Resume, Skip, Take
 from moods.clock import Position
-from moods.control import Control, Panic, State, Steer, Transport
+from moods.control import Control, Countdown, Panic, State, Steer, Transport
 from moods.controller import Controller, Reached
 from moods.errors import MoodsError, OutOfRange
 from moods.fields import Seconds
@@ -177,6 +177,8 @@ class _State:
     num_controls: int = 0
     silent_frames: int = 0
     """Stream frame minus music frame."""
+    counted_frames: int = 0
+    """The same as a countdown, which runs on in silence, knows it."""
     made: list[Sound] = field(default_factory=list)
     """What the generator has made and the stream has not had."""
     is_up: bool = True
@@ -297,6 +299,15 @@ class Performance:
         return None if end is None else end + self._state.silent_frames
 
     @property
+    def zero(self) -> StreamPosition | None:
+        """Where a countdown will reach 0:00; None without one that runs."""
+        zero_frame, counted_frames = self.controller.zero_frame, self._state.counted_frames
+        if zero_frame is None or zero_frame + counted_frames <= self.next_block * BLOCK_FRAMES:
+            return None
+        at = self.controller.foreseen(zero_frame, self.music_frame)
+        return StreamPosition(zero_frame + counted_frames, at.bar, at.beat, at.bpm)
+
+    @property
     def is_over(self) -> bool:
         """The music has reached the ending that was asked."""
         end = self.controller.end_frame
@@ -317,9 +328,10 @@ class Performance:
 
     def position(self) -> StreamPosition:
         """Where the next block is. In silence this holds as if play went on now."""
-        return self._in_stream(self.controller.position(self.music_frame))
+        return self.in_stream(self.controller.position(self.music_frame))
 
-    def _in_stream(self, position: Position) -> StreamPosition:
+    def in_stream(self, position: Position) -> StreamPosition:
+        """Where a position of the music is in the stream, as things stand."""
         frame = position.frame + self._state.silent_frames
         return StreamPosition(frame, position.bar, position.beat, position.bpm)
 
@@ -344,6 +356,8 @@ class Performance:
 
     def apply(self, control: Control) -> Ack:
         """Apply a control before the next block. Raises `MoodsError` and changes nothing."""
+        if isinstance(control, Countdown):
+            self._count_silence()
         try:
             applied = self.controller.apply(self._in_music_time(control), self._made_frame)
         except OutOfRange as error:
@@ -351,7 +365,7 @@ class Performance:
         if applied.changed_since is not None:
             self.generator.revise(self.slot, applied.changed_since)
         self._state.num_controls += not applied.is_idle
-        effective = self._in_stream(applied.effective)
+        effective = self.in_stream(applied.effective)
         if isinstance(control, Panic) or (
             isinstance(control, Transport) and control.do != "slow" and control.at == "now"
         ):
@@ -372,7 +386,7 @@ class Performance:
 
     def _reaches(self, fields: Mapping[str, Reached]) -> dict[str, StreamReach]:
         return {
-            name: StreamReach(self._in_stream(reached.begin), self._in_stream(reached.arrive))
+            name: StreamReach(self.in_stream(reached.begin), self.in_stream(reached.arrive))
             for name, reached in fields.items()
         }
 
@@ -396,11 +410,21 @@ class Performance:
         state = self._state
         state.is_abrupt = action == "panic"
         state.is_paused = action in ("pause", "panic")
+        if action == "play":
+            self._count_silence()
         if action == "restart" or action == "play" and self.is_over:
             if state.is_up:
                 state.is_restarting = True
             else:
                 self._restart()
+
+    def _count_silence(self) -> None:
+        """Tell a countdown how long the music has stood still, before it goes on."""
+        state = self._state
+        stood_frames, state.counted_frames = state.silent_frames - state.counted_frames, state.silent_frames
+        changed_since = self.controller.hasten(stood_frames, self._made_frame) if stood_frames else None
+        if changed_since is not None:
+            self.generator.revise(self.slot, changed_since)
 
     def _restart(self) -> None:
         """The same opening and seed again, from the next block on; the level is no part of the music, and stays."""
@@ -410,7 +434,7 @@ class Performance:
         self.controller.keep_volume(volume_db)
         self.generator.open(self.slot, self.controller)
         state = self._state
-        state.silent_frames = state.next_block * BLOCK_FRAMES
+        state.silent_frames = state.counted_frames = state.next_block * BLOCK_FRAMES
         state.made, state.is_up, state.is_restarting = [], False, False
         state.asked_by = None
         state.next_beat, state.told, state.told_at = 0, {}, None
@@ -433,6 +457,7 @@ class Performance:
         state.is_up = False
         if state.is_restarting:
             self._restart()
+        self._count_silence()
 
     def rest(self) -> None:
         """Fall silent while the stream goes on, whatever is asked, until `resume`."""
@@ -443,6 +468,7 @@ class Performance:
         """Go on with the music, unless it is paused besides."""
         self._state.num_controls += 1
         self._state.is_resting = False
+        self._count_silence()
 
     def replay(self, entries: Iterable[Entry]) -> None:
         """Do all this before the blocks it belongs to; what has been done already is left out.
@@ -503,6 +529,11 @@ class Performance:
     @property
     def _needs_music(self) -> bool:
         return self.is_sounding and not self._state.made
+
+    def _plan_ahead(self) -> None:
+        """Let the music plan what it asks for by itself."""
+        if (changed_since := self.controller.advance(self._made_frame)) is not None:
+            self.generator.revise(self.slot, changed_since)
 
     def _take_in(self, pcm: Samples, stems: Samples | None, notes: npt.NDArray[np.void] | None) -> None:
         """Keep what the generator has made: [T, 2], stems [L, 2, T], notes in music frames."""
@@ -584,7 +615,7 @@ class Performance:
             frame = controller.frame_of_beat(beat)
             if frame not in still_to_sound:
                 continue
-            at = self._in_stream(controller.position(frame))
+            at = self.in_stream(controller.position(frame))
             before = controller.section(beat - 1) if section is None and beat else section
             section = controller.section(beat)
             if section != before:
@@ -592,11 +623,11 @@ class Performance:
             ahead["beat", beat] = Beat(at)
         for entrance in controller.states_within(first_beat, last_beat):
             if (frame := controller.frame_of_beat(entrance.beat)) in still_to_sound:
-                at = self._in_stream(controller.position(frame))
+                at = self.in_stream(controller.position(frame))
                 ahead["state", entrance.beat] = StateBegan(at, entrance.name, entrance.previous)
         for cue, position in controller.cues_within(first_beat, last_beat):
             if position.frame in still_to_sound:
-                at = self._in_stream(position)
+                at = self.in_stream(position)
                 ahead["marker", cue.number] = Marker(at, cue.id, cue.stinger, cue.strength)
         return ahead
 
@@ -632,6 +663,8 @@ def step(
     Stems and notes may be asked for only where the generator has them, and from the first block on.
     """
     needy = [performance for performance in performances if performance._needs_music]
+    for performance in needy:
+        performance._plan_ahead()
     if needy:
         made = generator.step([performance.slot for performance in needy], stems=stems, notes=notes)
         pcm = np.empty((len(needy), made.block.shape[2], CHANNELS), np.float32)

@@ -96,7 +96,10 @@ class ScoreGenerator:
         self._slots = make_columns(_Slots, max_slots)
 
     def counters(self) -> Mapping[str, int]:
-        return {"composer_resets": self._composer.num_resets}
+        return {"composer_resets": self._composer.num_resets, "composer_renewals": self._composer.num_renewals}
+
+    def novelty(self, slot: int) -> Mapping[str, float]:
+        return self._composer.novelty(slot)._asdict()
 
     def open(self, slot: int, controller: Controller) -> None:
         reset_row(self._slots, slot)
@@ -154,8 +157,8 @@ class ScoreGenerator:
 
     def programs(self, slot: int) -> tuple[int, ...]:
         controller = self._controllers[slot]
-        weights = controller.intent(int(self._slots.frame[slot])).style
-        return programs(self._tables, controller.seed, weights.index(max(weights)))
+        intent = controller.intent(int(self._slots.frame[slot]))
+        return programs(self._tables, controller.seed, intent.style.index(max(intent.style)), intent.piece)
 
     def revise(self, slot: int, changed_since: int) -> None:
         self._composer.revise(slot, self._controllers[slot].clock.first_beat_from(changed_since))

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.errors import BadTake
 from engine.generator import Model, Traits
-from moods.control import Control, End, Panic, Transport, parse_control
+from moods.control import Control, Countdown, End, Panic, Transport, parse_control
 from moods.errors import BadControl, MoodsError, shown
 from moods.fields import MAX_SEED
 from moods.opening import Opening, parse_opening
@@ -182,8 +182,8 @@ def refitted(take: Take, num_frames: int, ending: str) -> Take:
     """
     seconds, timeline = num_frames / SAMPLE_RATE, take.opening.timeline
     redo = tuple(redo for redo in take.redo if redo.end <= seconds)
-    kept = [entry.control for entry in take.entries if not isinstance(entry.control, End)]
-    blocks = [entry.block for entry in take.entries if not isinstance(entry.control, End)]
+    kept = [entry.control for entry in take.entries if not isinstance(entry.control, End | Countdown)]
+    blocks = [entry.block for entry in take.entries if not isinstance(entry.control, End | Countdown)]
     num_kept = sum(block * BLOCK_FRAMES < num_frames for block in blocks)
     acts: list[tuple[int, Act]] = list(zip(blocks[:num_kept], kept[:num_kept], strict=True))
     opening = take.opening
@@ -277,8 +277,8 @@ def read_control(message: Mapping[str, Any]) -> Act:
     match message:
         case {"type": "skip", "blocks": int(blocks)} if blocks > 0:
             return Skip(blocks)
-        case {"type": "skip"}:
-            raise BadControl(f"blocks is {shown(message.get('blocks'))}; expected a whole number above 0")
+        case {"type": "skip", "blocks": blocks}:
+            raise BadControl(f"blocks is {shown(blocks)}; expected a whole number above 0")
         case {"type": "rest"}:
             return Rest()
         case {"type": "resume"}:

@@ -35,6 +35,8 @@ DUCK_GAIN_DB = (-120.0, 0.0)
 VOLUME_DB = (-60.0, 6.0)
 VOLUME_STEP_DB = (-24.0, 24.0)
 SLOW_RATE = (0.25, 1.0)
+COUNTDOWN_S = (1, 3600)
+RING_S = (0, 8)
 PARAMETER = (-1e9, 1e9)
 
 
@@ -126,6 +128,21 @@ class End(_Control):
         return self.at.seconds if isinstance(self.at, Seconds) else None
 
 
+class Countdown(_AtOnce):
+    """End the music exactly when a countdown reaches 0:00. It runs on while the music is paused."""
+
+    type: Literal["countdown"] = "countdown"
+    seconds: Annotated[float, Number("seconds", *COUNTDOWN_S)] = Field(examples=[300])
+    """How long it runs from now on. A later one takes its place."""
+    ending: Literal["cadence", "ring", "fade", "stop"] = "cadence"
+    """As `how` of `end`; where no time is left for a last chord, the music fades."""
+    ring_s: Annotated[float, Number("ring_s", *RING_S)] = 0.0
+    """How long after 0:00 the last chord, struck no later than that, is heard; 0: it is silent at 0:00."""
+    then: Literal["silence", "go on"] = "silence"
+    """Silence, until `transport` plays the music from its beginning; or the music goes on, with the first bar that
+    begins a moment after the end."""
+
+
 def _with_its_own(schema: dict[str, Any], do: str, field: str, **others: Any) -> None:
     """Of the values of `do` one has a field that it needs and the others may not have."""
     _type_is_required(schema)
@@ -163,6 +180,15 @@ class Section(_Control):
                 else f"to is given with do {shown(self.do)}; only go goes to a section"
             )
         return self
+
+
+class SkipPiece(_Control):
+    """Let another piece begin in the same mood: other tunes and chords, the form from its beginning, another band, and,
+    where none is fixed, a neighbouring key and another tempo. A fill leads there."""
+
+    type: Literal["skip"] = "skip"
+    at: At = "bar"
+    """Where."""
 
 
 def _place_asked(at: At) -> object:
@@ -416,13 +442,28 @@ class Parameter(_AtOnce):
 
 
 Control = Annotated[
-    Steer | State | Parameter | Section | End | Transport | Panic | Duck | Volume | Cancel | Hit | Stinger | Theme,
+    Steer
+    | State
+    | Parameter
+    | Section
+    | SkipPiece
+    | End
+    | Countdown
+    | Transport
+    | Panic
+    | Duck
+    | Volume
+    | Cancel
+    | Hit
+    | Stinger
+    | Theme,
     Field(discriminator="type"),
 ]
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "end": End, "transport": Transport,
-    "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel, "hit": Hit, "stinger": Stinger, "theme": Theme,
+    "steer": Steer, "state": State, "parameter": Parameter, "section": Section, "skip": SkipPiece, "end": End,
+    "countdown": Countdown, "transport": Transport, "panic": Panic, "duck": Duck, "volume": Volume, "cancel": Cancel,
+    "hit": Hit, "stinger": Stinger, "theme": Theme,
 }  # fmt: skip
 
 CONTROL_TYPES = tuple(_MODELS)

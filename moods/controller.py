@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from moods.clock import FRAMES_PER_SECOND, Clock, Position
+from moods.clock import FRAMES_PER_SECOND, Clock, Position, frames_of_beat
 from moods.control import Cancel, Control, End, Hit, Parameter, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
+from moods.drifting import DRIFT_KEY, Drift
 from moods.driving import Driving
-from moods.ending import Ending
+from moods.ending import NEAR_FRAMES, Ending
 from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
 from moods.fields import AtMarker, MoodFields, OnBeat, Seconds
 from moods.form import Form, layers_let_in
@@ -99,6 +100,17 @@ class _Colour:
     composed_bpm: float | None = None
 
 
+_OWN_KEYS = {STATE_KEY: "state", DRIFT_KEY: "autopilot"}
+"""What the ids begin with of what parts ask of each other, and who asks."""
+
+
+def _asker(control_id: str | None) -> str | None:
+    """The part that asked for something by this id; None where nobody here did."""
+    return next(
+        (asker for key, asker in _OWN_KEYS.items() if control_id is not None and control_id.startswith(key)), None
+    )
+
+
 MAX_WAITING = 64
 """Controls that may wait for their place: whatever is asked, all that is to come is worked out anew."""
 _MAX_ASKERS = 4 * MAX_WAITING
@@ -167,9 +179,10 @@ class Controller:
         self._driving = Driving(ramps, fields.parameters)
         self._states = Succession(course.clock, sections, fields.matrix, self._ask, self._driving.driven)
         self._halts = Halts(course)
+        self._drift = Drift(course, self.seed, fields.autopilot, point, self._driving.drives, self._ask)
         self._parts: tuple[Part, ...] = (
             Turns(course), ramps, self._ending, self._cues, leitmotif, Pivots(course), self._driving,
-            self._states, self._halts,
+            self._states, self._halts, self._drift,
         )  # fmt: skip
         if timeline is None:
             ramps.begin(begun)
@@ -267,10 +280,42 @@ class Controller:
         """Bar, beat and tempo at `frame`."""
         return self._course.clock.position(frame)
 
+    def foreseen(self, frame: int, now: int) -> Position:
+        """The same as it is told at `now`: up to an ending that is far off nothing is worked out, and bars are counted
+        as if the tempo stayed."""
+        if frame - now <= NEAR_FRAMES or self._ending.open_frame <= now or frame < self._ending.open_frame:
+            return self.position(frame)
+        clock, at = self._course.clock, self.position(now)
+        beats = clock.beats_at(now) + (frame - now) / frames_of_beat(at.bpm)
+        bar, beat = divmod(int(beats), BEATS_PER_BAR)
+        return Position(frame, frame / FRAMES_PER_SECOND, bar + 1, beat + 1, at.bpm, beats % 1)
+
+    def _reached(self, reach: Reach, now: int) -> Reached:
+        return Reached(self.foreseen(reach.begin, now), self.foreseen(reach.arrive, now))
+
     @property
     def end_frame(self) -> int | None:
-        """Silence from this frame on; None while no ending is asked."""
-        return self._ending.end_frame
+        """Silence from this frame on for good; None while no ending is asked."""
+        return None if self._ending.goes_on else self._ending.end_frame
+
+    @property
+    def zero_frame(self) -> int | None:
+        """Where a countdown reaches 0:00; None while there is none."""
+        return self._ending.zero_frame
+
+    def hasten(self, num_frames: int, frame: int) -> int | None:
+        """Let a countdown know that the music has stood still for `num_frames` before `frame`: it has run on.
+
+        Answer the music frame from which on notes may be composed otherwise; None: all are as before.
+        """
+        return self._ended_otherwise(self._ending.hasten(num_frames, self._edge(frame)))
+
+    def _edge(self, frame: int) -> Edge:
+        return Edge(frame, self._course.clock.first_beat_from(frame + self._lead_frames), self._num_asked)
+
+    def _ended_otherwise(self, change: Change | None) -> int | None:
+        self.revision += 1
+        return None if change is None or change.first_beat is None else self.frame_of_beat(change.first_beat)
 
     def halt_before(self, frame: int) -> str | None:
         """The pause or restart whose place lies before `frame`; it is to be done, and waits no longer."""
@@ -296,6 +341,11 @@ class Controller:
     def keep_volume(self, volume_db: float) -> None:
         """Begin at a lasting level, before anything is asked or read."""
         self._course.tracks["volume"].base = volume_db
+
+    @property
+    def autopilot(self) -> Drift | None:
+        """The autopilot; None where there is none."""
+        return self._drift if self._drift.settings is not None else None
 
     def state(self, beat: int) -> Entrance | None:
         """The state that `beat` (from 0) is in."""
@@ -384,6 +434,9 @@ class Controller:
             stinger=lent.stinger,
             stinger_over=lent.stinger_over,
             theme=lent.theme if has_theme else None,
+            piece=course.form.piece_of(beat),
+            piece_beats=beat - course.form.piece_beat(beat),
+            novelty=0.0 if self._drift.settings is None else self._drift.settings.novelty,
             texts=colour.texts,
         )
 
@@ -411,8 +464,7 @@ class Controller:
         Raises `BadControl`, `OutOfRange`, `TooManyWaiting` or `UnknownMarker` and leaves the course as it was.
         """
         self._check_asked(control, frame)
-        first_beat = self._course.clock.first_beat_from(frame + self._lead_frames)
-        edge = Edge(frame, first_beat, self._num_asked)
+        edge = self._edge(frame)
         control = self._without_marker(control, edge)
         changes = self._ask_all(control, edge)
         if isinstance(control, Cancel) and not changes:
@@ -428,11 +480,34 @@ class Controller:
         self._num_asked += not is_idle
         return self._applied(control, frame, changes, is_idle)
 
+    def advance(self, frame: int) -> int | None:
+        """Let the ending of a countdown and the autopilot plan what is to come; `frame` is the first not yet made.
+
+        To be called before each step, wherever the music is made: what is planned does not depend on their size.
+        Returns the frame from which on notes may be composed otherwise, of all that lie ahead; None: none.
+        """
+        return least((self._lay_ending(frame), self._drift_on(frame)))
+
+    def _lay_ending(self, frame: int) -> int | None:
+        if frame < self._ending.open_frame:
+            return None
+        return self._ended_otherwise(self._ending.lay(self._edge(frame)))
+
+    def _drift_on(self, frame: int) -> int | None:
+        edge = self._edge(frame)
+        if self._drift.settings is None or not self._drift.is_due(edge.beat):
+            return None
+        changes = [self._drift.plan(edge), *(part.replan(edge) for part in self._parts)]
+        self.revision += 1
+        self._num_asked += 1
+        first = least(change.first_beat for change in changes if change is not None)
+        return None if first is None else self.frame_of_beat(first)
+
     def _check_asked(self, control: Control, frame: int) -> None:
         """Raises `BadControl` for a name that is a state's own, `TooManyWaiting` where it would have to wait, too."""
         for name in (control.id, control.target if isinstance(control, Cancel) else None):
-            if name is not None and name.startswith(STATE_KEY):
-                raise BadControl(f"id is {shown(name)}; expected one that does not begin with {STATE_KEY}")
+            if name is not None and name.startswith(tuple(_OWN_KEYS)):
+                raise BadControl(f"id is {shown(name)}; expected one that does not begin with {' or '.join(_OWN_KEYS)}")
         if getattr(control, "at", None) in _SOON:
             return
         waiting = {
@@ -499,8 +574,8 @@ class Controller:
             effective = min((reach.begin for reach in change.fields.values()), default=frame)
         return Applied(
             control.id,
-            self.position(effective),
-            {name: Reached(*map(self.position, reach)) for name, reach in change.fields.items()},
+            self.foreseen(effective, frame),
+            {name: self._reached(reach, frame) for name, reach in change.fields.items()},
             None if change.first_beat is None else self.frame_of_beat(change.first_beat),
             replaces,
             is_idle,
@@ -508,8 +583,9 @@ class Controller:
 
     def _told_id(self, control_id: str | None) -> str | None:
         """An id as whoever asked knows it: what a state asks for is that state's."""
-        is_own = control_id is not None and control_id.startswith(STATE_KEY)
-        return self._states.id_of(control_id) if control_id is not None and is_own else control_id
+        if _asker(control_id) is None or control_id is None:
+            return control_id
+        return self._states.id_of(control_id)
 
     def pending(self, frame: int) -> list[Waiting]:
         """What was asked for and has not begun, or not arrived, at `frame`, the soonest first."""
@@ -518,7 +594,7 @@ class Controller:
         for part in self._parts:
             for number, asked_id, kind, field, reach in part.pending(frame):
                 control_id = self._told_id(asked_id)
-                kind = "state" if asked_id is not None and asked_id.startswith(STATE_KEY) else kind
+                kind = _asker(asked_id) or kind
                 reach = reach._replace(begin=max(oldest_frame, reach.begin))  # where longer ones began is forgotten
                 fields = grouped.setdefault((kind, number if control_id is None else control_id), {})
                 fields[field] = reach.joined(fields.get(field))
@@ -526,7 +602,7 @@ class Controller:
             Waiting(
                 key if isinstance(key, str) else None,
                 kind,
-                {name: Reached(*map(self.position, reach)) for name, reach in fields.items()},
+                {name: self._reached(reach, frame) for name, reach in fields.items()},
                 None if key is None else self._askers.get(key),
             )
             for (kind, key), fields in grouped.items()

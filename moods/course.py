@@ -52,6 +52,7 @@ ENERGY_DEAD_ZONE = 0.03
 SCALE_DEAD_ZONE = 0.04
 STYLE_DEAD_ZONE = 0.05
 DRIVING_ENERGY = 0.7
+_TEMPO_OFFSETS = (-0.12, 0.12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Course:
         self.form, self._plan = form, plan
         rng = random.Random(f"course/{seed}")
         self._tonic = rng.randrange(12)
-        self._tempo_offset = rng.uniform(-0.12, 0.12)
+        self._seed, self._tempo_offset = seed, rng.uniform(*_TEMPO_OFFSETS)
         self.clock = Clock(self.bpm_of_beat)
         self._first = 0  # the beat of the first held one
         self._held: list[Held] = []
@@ -258,11 +259,15 @@ class Course:
         preset: float | None = track.ahead(beat)
         if preset is not None:
             return preset
-        drive = min(1.0, max(0.0, energy + self._tempo_offset))
+        drive = min(1.0, max(0.0, energy + self._offset_of(self.form.piece_of(beat))))
         wanted = float(round(style_bpm(self.tracks["style"].ahead(beat, number), drive)))
         if previous is not None and abs(wanted / previous.mood_bpm - 1) < TEMPO_DEAD_ZONE:
             return previous.mood_bpm
         return wanted
+
+    def _offset_of(self, piece: int) -> float:
+        """How much livelier a piece's tempo is than its mood asks for, in energy."""
+        return random.Random(f"tempo/{self._seed}/{piece}").uniform(*_TEMPO_OFFSETS) if piece else self._tempo_offset
 
     def _bpm(self, at: Moment, mood_bpm: float, previous: Held | None) -> float:
         asked = self.tracks["bpm"].ahead(at.beat)

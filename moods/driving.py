@@ -26,6 +26,10 @@ class Driving:
         self.values = {name: each.default for name, each in parameters.items() if each.default is not None}
         """Of the parameters that have one; what was asked for since and moved nothing is not among them."""
 
+    def drives(self, field: str) -> bool:
+        """Is there a parameter that drives the field?"""
+        return any(curve.field == field for each in self._parameters.values() for curve in each.to)
+
     def driven(self, fields: MoodFields) -> MoodFields:
         """Mood fields with what the parameters say of them."""
         return driven_by(fields, self.values, self._parameters)

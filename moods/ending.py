@@ -1,6 +1,7 @@
-"""How a station ends. In: an `End`; out: where the last chord falls and when the sound is over.
+"""How a station ends. In: an `End` or `Countdown`; out: where the last chord falls and when the sound is over.
 
-Remembers the ending that was asked for last. One thread at a time.
+Remembers the ending that was asked for last; of a countdown after which the music goes on, until it does. One thread at
+a time.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from moods.clock import BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
-from moods.control import Cancel, Control, End
+from moods.control import Cancel, Control, Countdown, End
 from moods.errors import BadControl, OutOfRange
+from moods.fields import Seconds
 from moods.form import FormPosition
 from moods.glide import NEVER, Moment
 from moods.intent import BEATS_PER_BAR, MUTE_DB, NO_RECALL
@@ -32,13 +34,17 @@ _FADED = 0.06
 """Amplitude that a fade comes down to (-24 dB) before it falls silent in its last moment, so that it is heard to its
 end."""
 _RELEASE_FRAMES = FRAMES_PER_SECOND * 60 // 1000
+_BREATH_FRAMES = FRAMES_PER_SECOND
+"""Silence between an ending and the music that goes on after it, at least."""
+NEAR_FRAMES = 60 * FRAMES_PER_SECOND
+"""So long before its end a countdown's ending is laid on beats: those before it may have any tempo until then."""
 MAX_AHEAD_SECONDS = 7200.0
 """How far ahead an ending may lie: the tempo map is worked out up to there at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedEnding:
-    """`control` worked out in frames and beats."""
+    """`control` worked out in frames and beats; a countdown's is the end that it asks for."""
 
     control: End
     first_beat: int | None  # where the outro begins; None: the notes go on
@@ -46,6 +52,16 @@ class PlannedEnding:
     fade_frame: int
     end_frame: int  # silence from here on
     ring_beats: float = 0.0  # how long the last chord rings
+    zero_frame: int | None = None  # where a countdown reaches 0:00
+    is_laid: bool = True  # on beats; one that is far is not yet
+    goes_on: bool = False  # after the end there is more
+    rest_beat: int | None = None  # until then it is silent from this beat on
+    back_beat: int | None = None  # the first beat of what there is more
+    back_frame: int | None = None  # and where it begins
+
+    def is_left(self, beat: int) -> bool:
+        """The music has gone on at `beat`."""
+        return self.back_beat is not None and beat >= self.back_beat
 
     def gain_db(self, frame: int, block_frames: int) -> float:
         """Gain of the fade that is reached a block after `frame`, MUTE_DB … 0 dB: a straight line of amplitude.
@@ -53,7 +69,7 @@ class PlannedEnding:
         It is silent at `end_frame`, and nothing changes before `fade_frame`.
         """
         left_frames = self.end_frame - frame - block_frames
-        if frame < self.fade_frame:
+        if frame < self.fade_frame or (self.back_frame is not None and frame + 2 * block_frames > self.back_frame):
             return 0.0
         if left_frames <= 0:
             return MUTE_DB
@@ -85,6 +101,22 @@ class Ending:
         return None if self._planned is None else self._planned.end_frame
 
     @property
+    def goes_on(self) -> bool:
+        """There is more after the end."""
+        return self._planned is not None and self._planned.goes_on
+
+    @property
+    def zero_frame(self) -> int | None:
+        """Where a countdown reaches 0:00; None while there is none."""
+        return None if self._planned is None else self._planned.zero_frame
+
+    @property
+    def open_frame(self) -> int:
+        """From here on an ending is near that is still to be laid on beats."""
+        planned = self._planned
+        return NEVER if planned is None or planned.is_laid else planned.end_frame - NEAR_FRAMES
+
+    @property
     def loops(self) -> bool:
         """The music is to lead into its own beginning."""
         return self._planned is not None and self._planned.control.how == "loop"
@@ -92,16 +124,15 @@ class Ending:
     def is_after(self, beat: int, frame: int) -> bool:
         """Whether nothing is struck any more on `beat`, at `frame`."""
         planned = self._planned
-        if planned is None:
+        if planned is None or planned.is_left(beat):
             return False
         return (planned.last_beat is not None and beat > planned.last_beat) or frame >= planned.end_frame
 
     def lend(self, lent: Lent, at: Moment) -> None:
-        planned = self._planned
-        if planned is None:
+        planned, beat = self._planned, int(at.beat)
+        if planned is None or planned.is_left(beat):
             return
         lent.gain_db += planned.gain_db(at.frame, self._block_frames)
-        beat = int(at.beat)
         if planned.first_beat is not None and planned.last_beat is not None and beat >= planned.first_beat:
             if lent.position.section != "outro":
                 bar_in_outro = beat // BEATS_PER_BAR - planned.first_beat // BEATS_PER_BAR
@@ -109,6 +140,8 @@ class Ending:
             lent.beats_to_end = planned.last_beat - beat
             if lent.beats_to_end == 0:
                 lent.ring_beats = planned.ring_beats
+        elif planned.rest_beat is not None and beat >= planned.rest_beat:
+            lent.beats_to_end = -1
 
     def holds_until(self, at: Moment) -> int:
         planned = self._planned
@@ -116,7 +149,10 @@ class Ending:
             return NEVER
         if at.frame < planned.fade_frame:
             return planned.fade_frame
-        return at.frame + 1 if planned.end_frame - at.frame > self._block_frames else NEVER
+        if planned.end_frame - at.frame > self._block_frames:
+            return at.frame + 1
+        back_frame = NEVER if planned.back_frame is None else planned.back_frame - 2 * self._block_frames + 1
+        return back_frame if at.frame < back_frame else NEVER
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
@@ -124,25 +160,35 @@ class Ending:
         match control:
             case End():
                 return self._end(control, edge)
+            case Countdown():
+                zero_frame = edge.frame + round(control.seconds * FRAMES_PER_SECOND)
+                end_frame = zero_frame + round(control.ring_s * FRAMES_PER_SECOND)
+                end = End(id=control.id, how=control.ending, at=_at(end_frame))
+                return self._end(end, edge, zero_frame, goes_on=control.then == "go on")
             case Cancel():
                 return self._cancel(control, edge)
             case _:
                 return None
 
-    def _end(self, control: End, edge: Edge) -> Change:
+    def _end(self, control: End, edge: Edge, zero_frame: int | None = None, *, goes_on: bool = False) -> Change:
         old, frame = self._planned, edge.frame
+        if old is not None and old.back_beat is not None and old.back_beat < edge.beat:
+            old = None
         is_outro = old is not None and old.first_beat is not None and old.first_beat < edge.beat
         if old is not None and (old.fade_frame <= frame or (is_outro and control.how not in FADE_SECONDS)):
             way_out = "" if old.fade_frame <= frame else "; it can still be cut short with fade or stop"
             seconds = old.end_frame / FRAMES_PER_SECOND
-            raise BadControl(f"end comes too late: an ending has begun and is over at {seconds:.2f} s{way_out}")
-        planned = plan_ending(control, self._clock, self._form, edge)
-        first_frame, changed = self._first_frame(planned), [planned.first_beat]
+            kind = "end" if zero_frame is None else "countdown"
+            raise BadControl(f"{kind} comes too late: an ending has begun and is over at {seconds:.2f} s{way_out}")
+        planned = self._with_more(replace(self._plan(control, edge, None, zero_frame), goes_on=goes_on), edge)
+        first_frame, changed = self._first_frame(planned), [planned.first_beat, planned.rest_beat]
         if old is not None and is_outro:
             planned = replace(planned, first_beat=old.first_beat, last_beat=old.last_beat, ring_beats=old.ring_beats)
         elif old is not None:
             first_frame = min(first_frame, self._first_frame(old))
             changed.append(old.first_beat)
+        if old is not None:
+            changed.append(old.rest_beat)
         self._planned, self._number = planned, edge.number
         replaces = () if old is None or old.control.id is None else (old.control.id,)
         return Change({"ending": Reach(first_frame, planned.end_frame)}, least(changed), replaces=replaces)
@@ -154,19 +200,75 @@ class Ending:
         if planned.first_beat is not None and planned.first_beat < edge.beat:
             return None
         self._planned = None
-        return Change({"ending": at_once(self._first_frame(planned))}, planned.first_beat)
+        first_beat = least((planned.first_beat, planned.rest_beat))
+        return Change({"ending": at_once(self._first_frame(planned))}, first_beat)
 
     def replan(self, edge: Edge) -> Change | None:
         old = self._planned
-        if old is None or old.last_beat is None or old.control.how in FADE_SECONDS:
+        if old is None or old.is_left(edge.beat):
             return None
-        if old.last_beat < edge.beat or old.fade_frame <= edge.frame:
+        planned, is_open = old, old.last_beat is not None and old.last_beat >= edge.beat and old.fade_frame > edge.frame
+        if is_open and old.control.how not in FADE_SECONDS:
+            planned = self._plan(old.control, edge, old, old.zero_frame)
+        return self._take(planned, edge)
+
+    def lay(self, edge: Edge) -> Change | None:
+        """Lay the ending on beats that has come near; None where nothing changes."""
+        planned = self._planned
+        assert planned is not None and not planned.is_laid
+        return self._take(self._plan(planned.control, edge, planned, planned.zero_frame), edge)
+
+    def _plan(self, control: End, edge: Edge, planned: PlannedEnding | None, zero_frame: int | None) -> PlannedEnding:
+        if zero_frame is None or control.seconds is None:
+            return plan_ending(control, self._clock, self._form, edge, planned)
+        end_frame = round(control.seconds * FRAMES_PER_SECOND)
+        if end_frame - edge.frame > NEAR_FRAMES:
+            return PlannedEnding(control, None, None, end_frame, end_frame, 0.0, zero_frame, is_laid=False)
+        return plan_ending(control, self._clock, self._form, edge, planned, zero_frame=zero_frame)
+
+    def hasten(self, num_frames: int, edge: Edge) -> Change | None:
+        """A countdown has run on for `num_frames` while the music stood still: in the music it is over so much sooner.
+
+        None where nothing changes; what is over by `edge` is over there.
+        """
+        old = self._planned
+        if old is None or old.zero_frame is None or old.end_frame <= edge.frame:
             return None
-        self._planned = planned = plan_ending(old.control, self._clock, self._form, edge, old)
-        if planned.first_beat == old.first_beat and planned.last_beat == old.last_beat:
-            return None
-        beats = [beat for beat in (planned.first_beat, old.first_beat) if beat is not None]
-        return change_from(beats, self._clock, "ending")
+        end_frame, zero_frame = max(edge.frame, old.end_frame - num_frames), old.zero_frame - num_frames
+        moved = replace(old, control=old.control.model_copy(update={"at": _at(end_frame)}), zero_frame=zero_frame)
+        if end_frame == edge.frame and old.goes_on:
+            self._planned = None
+            return change_from([edge.beat], self._clock, "ending")
+        if end_frame == edge.frame:
+            return self._take(replace(moved, end_frame=end_frame, fade_frame=min(old.fade_frame, end_frame)), edge)
+        return self._take(self._plan(moved.control, edge, moved, zero_frame), edge)
+
+    def _take(self, planned: PlannedEnding, edge: Edge) -> Change | None:
+        """Have the same ending planned anew."""
+        old = self._planned
+        assert old is not None
+        planned = replace(planned, goes_on=old.goes_on, rest_beat=old.rest_beat, back_beat=old.back_beat)
+        self._planned = planned = self._with_more(planned, edge)
+        changed: list[int | None] = []
+        if (planned.first_beat, planned.last_beat) != (old.first_beat, old.last_beat):
+            changed += [planned.first_beat, old.first_beat]
+        for after in {(planned.rest_beat, planned.back_beat)} ^ {(old.rest_beat, old.back_beat)}:
+            changed += after
+        beat = least(changed)
+        return None if beat is None else change_from([max(edge.beat, beat)], self._clock, "ending")
+
+    def _with_more(self, planned: PlannedEnding, edge: Edge) -> PlannedEnding:
+        """The same with the silence after the end, and the bar from which the music goes on, where they are open."""
+        if not planned.goes_on or not planned.is_laid:
+            return planned
+        clock, rest_beat, back_beat = self._clock, planned.rest_beat, planned.back_beat
+        if rest_beat is None or rest_beat >= edge.beat:
+            rest_beat = max(edge.beat, clock.first_beat_from(planned.end_frame))
+        if back_beat is None or back_beat >= edge.beat:
+            soonest = max(planned.end_frame + _BREATH_FRAMES, clock.frame_of_beat(edge.beat))
+            back_beat = clock.first_beat_from(soonest, BEATS_PER_BAR)
+        back_frame = clock.frame_of_beat(back_beat)
+        return replace(planned, rest_beat=rest_beat, back_beat=back_beat, back_frame=back_frame)
 
     def _first_frame(self, planned: PlannedEnding) -> int:
         if planned.first_beat is None:
@@ -181,10 +283,13 @@ class Ending:
             first_beat = max(self._clock.oldest_beat, planned.first_beat or 0)
             begin = planned.fade_frame if planned.first_beat is None else self._clock.frame_of_beat(first_beat)
             reach = Reach(min(begin, planned.fade_frame), planned.end_frame)
-            yield Pending(self._number, planned.control.id, "end", "ending", reach)
+            kind = "end" if planned.zero_frame is None else "countdown"
+            yield Pending(self._number, planned.control.id, kind, "ending", reach)
 
     def forget_before(self, at: Moment) -> None:
-        """Nothing: the one ending is remembered for good."""
+        """The one ending is remembered for good, unless the music has gone on."""
+        if self._planned is not None and self._planned.is_left(int(at.beat)):
+            self._planned = None
 
     def snapshot(self) -> list[Any] | None:
         planned = self._planned
@@ -192,7 +297,9 @@ class Ending:
             return None
         control = planned.control.model_dump()
         where = planned.first_beat, planned.last_beat, planned.fade_frame, planned.end_frame, planned.ring_beats
-        return [self._number, control, *where]
+        counted = planned.zero_frame, planned.is_laid
+        after = planned.goes_on, planned.rest_beat, planned.back_beat, planned.back_frame
+        return [self._number, control, *where, *counted, *after]
 
     def restore(self, snapshot: list[Any] | None) -> None:
         self._planned = None
@@ -211,12 +318,23 @@ def chord_window(how: str, duration_s: float) -> tuple[float, float, float] | No
     return least * share, best * share, most * share
 
 
+def _at(frame: int) -> Seconds:
+    return Seconds(seconds=frame / FRAMES_PER_SECOND)
+
+
 def plan_ending(
-    control: End, clock: Clock, form: Sections, edge: Edge, planned: PlannedEnding | None = None
+    control: End,
+    clock: Clock,
+    form: Sections,
+    edge: Edge,
+    planned: PlannedEnding | None = None,
+    *,
+    zero_frame: int | None = None,
 ) -> PlannedEnding:
     """Work out an ending that is asked for at `edge`.
 
-    `planned` is the same ending as worked out before the tempo changed: what has begun stays as it was.
+    `planned` is the same ending as worked out before the tempo changed: what has begun stays as it was. Of a countdown
+    the last chord falls at its `zero_frame` or before.
     Raises `OutOfRange` if all is to be over sooner than a click-free stop takes, or too far ahead.
     """
     how, frame, earliest_beat = control.how, edge.frame, edge.beat
@@ -235,15 +353,16 @@ def plan_ending(
     if planned is not None and planned.last_beat is not None and (stop_frame is None or begun_beat is not None):
         beat = planned.last_beat
     if how in FADE_SECONDS:
-        return _fade(control, frame if at == "now" else clock.frame_of_beat(beat), frame, stop_frame)
+        start_frame = frame if at == "now" else clock.frame_of_beat(beat)
+        return replace(_fade(control, start_frame, frame, stop_frame), zero_frame=zero_frame)
     if how == "loop":
         end_frame = clock.frame_of_beat(beat) if stop_frame is None else stop_frame
         return PlannedEnding(control, None, beat if stop_frame is None else None, end_frame, end_frame)
     last_beat: int | None = beat
     if stop_frame is not None and begun_beat is None:
-        last_beat = _last_beat(clock, form, earliest_beat, stop_frame)
+        last_beat = _last_beat(clock, form, earliest_beat, stop_frame, zero_frame)
     if last_beat is None:
-        return _fade(control, frame, frame, stop_frame)
+        return replace(_fade(control, frame, frame, stop_frame), zero_frame=zero_frame)
     last_frame = clock.frame_of_beat(last_beat)
     end_frame = last_frame + round(RING_SECONDS[how] * FRAMES_PER_SECOND) if stop_frame is None else stop_frame
     first_beat = last_beat if how == "ring" else max(earliest_beat, last_beat - BEATS_PER_PHRASE)
@@ -253,7 +372,7 @@ def plan_ending(
         first_beat = begun_beat
     fade_frame = max(frame, (3 * min(last_frame, end_frame) + end_frame) // 4)
     ring_beats = clock.beats_at(max(last_frame, end_frame)) - last_beat
-    return PlannedEnding(control, first_beat, last_beat, fade_frame, end_frame, ring_beats)
+    return PlannedEnding(control, first_beat, last_beat, fade_frame, end_frame, ring_beats, zero_frame)
 
 
 def _fade(control: End, start_frame: int, frame: int, stop_frame: int | None) -> PlannedEnding:
@@ -264,7 +383,7 @@ def _fade(control: End, start_frame: int, frame: int, stop_frame: int | None) ->
     return PlannedEnding(control, None, None, start_frame, start_frame + length)
 
 
-def _last_beat(clock: Clock, form: Sections, earliest_beat: int, stop_frame: int) -> int | None:
+def _last_beat(clock: Clock, form: Sections, earliest_beat: int, stop_frame: int, zero_frame: int | None) -> int | None:
     """The piece's own last beat; without such the last bar that leaves the chord time to ring until `stop_frame`;
     failing that a beat; None: no room."""
     if form.end_beat is not None and form.end_beat >= earliest_beat:
@@ -272,6 +391,7 @@ def _last_beat(clock: Clock, form: Sections, earliest_beat: int, stop_frame: int
         if 0 < ring_frames <= LONGEST_RING_SECONDS * FRAMES_PER_SECOND:
             return form.end_beat
     ring_frame = stop_frame - round(SHORTEST_RING_SECONDS * FRAMES_PER_SECOND)
+    ring_frame = ring_frame if zero_frame is None else min(ring_frame, zero_frame)
     if ring_frame >= clock.frame_of_beat(earliest_beat):
         beat = clock.beat_at(ring_frame)
         bar_beat = beat // BEATS_PER_BAR * BEATS_PER_BAR

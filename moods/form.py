@@ -107,6 +107,23 @@ class Form:
         """Of the piece; 0 where there is none."""
         return len(self._piece)
 
+    def piece_bar(self, bar: int) -> int:
+        """Where the piece begins that `bar` belongs to: all that returns in it was first heard in it."""
+        number = self._piece_number(bar)
+        return self._first_bar_of(number) if number > 0 or (self._piece and number == 0) else 0
+
+    def next_piece_bar(self, bar: int) -> int:
+        """Where the piece after that one begins."""
+        return self._first_bar_of(self._piece_number(bar) + 1)
+
+    def _piece_number(self, bar: int) -> int:
+        """One of known length is -1, the round of themes after it 0."""
+        first = -1 if self._piece else 0
+        return max(first, (bar - self._first_bar_of(0)) // THEME_BARS)
+
+    def _first_bar_of(self, number: int) -> int:
+        return (len(self._piece) or INTRO_BARS) + number * THEME_BARS
+
     def section_bars(self, bar: int) -> int:
         """How many bars the section has that begins at `bar`."""
         assert self.position_at(bar).bar_in_section == 0, bar

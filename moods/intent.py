@@ -79,4 +79,7 @@ class Intent:
     stinger: tuple[str, float] | None = None
     stinger_over: int | None = None  # that stinger's number, if it is laid over the beat and not written into it
     theme: tuple[Tune, int] | None = None  # that the lead plays here, and nothing else, and the beats since it began
+    piece: int = 0  # how many pieces were asked for before this one: it has a band of its own
+    piece_beats: int = 0  # since it began, or since the form's themes were new ones
+    novelty: float = 0.0  # 0 … 1, how few of the tunes of the last hour's pieces may be heard again
     texts: tuple[tuple[str, float], ...] = ()  # what the mood was asked for with, and weights; (): by numbers alone

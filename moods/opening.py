@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from moods.autopilot import Autopilot
 from moods.control import Steer
 from moods.errors import BadControl, shown
-from moods.fields import SEED_SCHEMA, Absent, Model, MoodFields, check_prompts, check_seed, parse
+from moods.fields import SEED_SCHEMA, Absent, Model, MoodFields, check_prompts, check_seed, parse, parse_part
 from moods.parameters import driven_by
 from moods.states import StateMatrix, StateTables
 from moods.theme import Melodies, find_theme
@@ -25,6 +26,10 @@ def _check_name(name: object) -> object:
     if isinstance(name, str) and not _NAME.fullmatch(name):
         raise BadControl(f"name is {shown(name, 40)}; allowed are 1 … 64 of the letters A-Z and a-z, digits, - and _")
     return name
+
+
+def _read_autopilot(autopilot: object) -> object:
+    return None if autopilot is None else parse_part(Autopilot, autopilot, "autopilot")
 
 
 _Name = Annotated[str, Field(pattern=f"^{_NAME.pattern}$"), BeforeValidator(_check_name)]
@@ -41,6 +46,10 @@ class Opening(MoodFields, StateTables):
     """A piece of a known length instead of music without end; it says the mood itself."""
     theme: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """The one of `themes` that is played from the beginning."""
+    autopilot: Annotated[Autopilot | None, BeforeValidator(_read_autopilot)] = Field(
+        default=None, examples=[{"drift": 0.5, "moods": ["focus", "night"]}]
+    )
+    """Lets the mood wander by itself for hours; null: it stays, and left out: as the server's settings say."""
 
     @property
     def chosen_seed(self) -> int | None:
@@ -85,6 +94,8 @@ class Opening(MoodFields, StateTables):
         tables = sorted(self.model_fields_set & own_tables)
         if self.timeline is not None and tables:
             raise BadControl(f"{tables[0]} and timeline are both given; a timeline says itself what changes where")
+        if self.timeline is not None and self.autopilot is not None:
+            raise BadControl("autopilot and timeline are both given; a timeline says itself what changes where")
         if self.states:
             _ = self.matrix  # its prompts are read where it arrives, and travel with it
         return self

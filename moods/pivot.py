@@ -52,6 +52,9 @@ class Pivots:
         course, bar = self._course, beat // BEATS_PER_BAR
         if course.home_tonic(bar) == course.home_tonic(bar + 1):
             return None
+        pieces = (course.form.piece_of(each * BEATS_PER_BAR) for each in (bar, bar + 1))
+        if len(set(pieces)) > 1:
+            return None  # another piece was asked for
         at = course.beat_moment(beat)
         if any(course.tracks[name].value(at) for name in _KEY_TRACKS):
             return None
@@ -103,6 +106,7 @@ class Pivots:
             out.append(Pivot(beat - BEATS_PER_BAR, beat, beat, course.key_at(course.beat_moment(beat)), is_bridge=True))
         cut = {int(ramp.beat) for name in _KEY_TRACKS for ramp in course.tracks[name].ramps if ramp.is_exact}
         beats = {int(ramp.beat) for name in _KEY_TRACKS for ramp in course.tracks[name].ramps}
+        beats |= {-(-turn.beat // BEATS_PER_BAR) * BEATS_PER_BAR for turn in course.form.turns if turn.do == "skip"}
         for beat in sorted(beat for beat in beats - bridged - cut if beat >= max(earliest_beat, 1)):
             key, bar = course.key_at(course.beat_moment(beat)), beat // BEATS_PER_BAR
             is_change = key != course.key_at(course.beat_moment(beat - 1))

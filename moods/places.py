@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from moods.clock import FRAMES_PER_SECOND
-from moods.control import Section, Steer
+from moods.control import Section, SkipPiece, Steer
 from moods.course import Course
 from moods.errors import OutOfRange
 from moods.fields import OnBeat, Seconds, grid_beats
@@ -52,8 +52,8 @@ def note_beat(course: Course, frame: int, edge: Edge) -> int:
     return max(edge.beat, course.clock.first_beat_from(max(edge.frame, frame - EARLY_FRAMES)))
 
 
-def seam_beat(course: Course, control: Section | Steer, edge: Edge) -> int:
-    """Where a section begins or a cut is made; what is bridged leaves a bar for that. Raises `OutOfRange`."""
+def seam_beat(course: Course, control: Section | SkipPiece | Steer, edge: Edge) -> int:
+    """Where a section or piece begins or a cut is made; what is bridged leaves a bar for that. Raises `OutOfRange`."""
     earliest_beat, at = edge.beat, control.at or "bar"
     if isinstance(control, Steer) and control.how == "bridge":
         earliest_beat += BEATS_PER_BAR

@@ -20,6 +20,8 @@ _ROUND_BARS = 2 * BARS_PER_PHRASE
 _NUM_KEPT = 8
 """Statements of themes that are kept as they were made last."""
 _KEPT_BEATS = (THEME_BARS + 32) * BEATS_PER_BAR
+_NEIGHBOURS = (-5, -3, -2, 2, 3, 5)
+"""Semitones from one piece's key to that of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,14 @@ class Turn:
     number: int  # of the control
     id: str | None
     beat: int
-    do: str  # go, next, stay or leave
+    do: str  # go, next, skip, stay or leave
     to: str | None = None  # where it goes
     fill_beat: int | None = None  # from here on something leads there; None: nothing does
 
     @property
     def begins(self) -> bool:
         """A section begins there, whatever sounds before."""
-        return self.do in ("go", "next")
+        return self.do in ("go", "next", "skip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Heard:
     is_asked: bool = False  # it states a theme that was heard, or a new one, whatever the seed's form says
     is_named: bool = False  # it was asked for by its name
     theme: tuple[int, int] | None = None  # that theme's first bar and how many it has
+    piece: int = 0  # how many pieces were asked for before it
+    piece_beat: int = 0  # the first of its piece, asked for or a new round of the form's themes
     fill_beat: int | None = None  # from here on something leads into it
     holds: tuple[tuple[int, bool], ...] = ()  # from which beat on it stays, or no more
 
@@ -118,6 +122,18 @@ class Sections:
         if heard is None or self._is_outro(bar):
             return (bar - self._form.position_at(bar).bar_in_section) * BEATS_PER_BAR
         return heard.beat
+
+    def piece_of(self, beat: int) -> int:
+        """How many pieces were asked for up to `beat`."""
+        heard = self._heard_at(beat)
+        return 0 if heard is None else heard.piece
+
+    def piece_beat(self, beat: int) -> int:
+        """Where the piece began that sounds at `beat`, asked for or a new round of the form's themes."""
+        heard, bar = self._heard_at(beat), beat // BEATS_PER_BAR
+        if heard is None or self._is_outro(bar):
+            return self._form.piece_bar(bar) * BEATS_PER_BAR
+        return heard.piece_beat
 
     def is_asked_since(self, since_beat: int, beat: int) -> bool:
         """Was the section at `beat` asked for by its name, and begins it with `since_beat` or later?"""
@@ -249,13 +265,14 @@ class Sections:
         That of the last statement that has a whole phrase, else of the longest; None where none is remembered.
         """
         stated: list[tuple[int, tuple[int, int]]] = []
+        piece = self._heard[-1].piece if self._heard else 0
         for index in range(len(self._heard) - 1, -1, -1):
             heard, num_bars = self._heard[index], self._num_heard(index, bar)
-            if heard.name == name and num_bars:
+            if heard.name == name and heard.piece == piece and num_bars:
                 theme = heard.theme if heard.theme is not None else self._source(heard.bar, num_bars)
                 stated.append((num_bars, theme if bar - theme[0] <= THEME_BARS else (heard.bar, num_bars)))
         first = end = self._heard[0].bar if self._heard else bar
-        while first > max(0, bar - THEME_BARS):
+        while first > max(0, bar - THEME_BARS) and not piece:
             first -= 1
             if (position := self._form.position_at(first)).bar_in_section == 0:
                 if position.section == name:
@@ -300,7 +317,8 @@ class Sections:
             shift = before.shift
             if before.seed_bar is None:
                 shift -= self._form.key_shift(before.next_bar)
-            self._heard.append(self._of_seed(end_bar * BEATS_PER_BAR, before.next_bar, shift))
+            after = self._of_seed(end_bar * BEATS_PER_BAR, before.next_bar, shift)
+            self._heard.append(self._in_piece(after, before, before.piece))
 
     def _take(self, turn: Turn) -> None:
         heard, bar = self._heard[-1], turn.beat // BEATS_PER_BAR
@@ -311,14 +329,28 @@ class Sections:
         if heard.beat == turn.beat:  # nothing of it is heard
             self._heard.pop()
             seed_bar = heard.next_bar if heard.seed_bar is None else heard.seed_bar
-        if turn.to == "intro":
+        if turn.do == "skip":
+            sounding_bar = heard.next_bar if heard.seed_bar is None else heard.seed_bar
+            seed_bar = self._form.next_piece_bar(sounding_bar)
+            shift += random.Random(f"piece/{self._seed}/{heard.piece + 1}").choice(_NEIGHBOURS)
+            begun = self._of_seed(turn.beat, seed_bar, shift - self._form.key_shift(seed_bar))
+        elif turn.to == "intro":
             begun = Heard(turn.beat, "intro", INTRO_BARS, None, seed_bar, shift)
         else:
             while turn.to is not None and self._form.position_at(seed_bar).section != turn.to:
                 seed_bar = self._after(seed_bar)
             begun = self._of_seed(turn.beat, seed_bar, shift - self._form.key_shift(seed_bar))
             begun = replace(begun, is_asked=True, theme=self._theme_of(begun.name, bar))
-        self._heard.append(replace(begun, is_named=turn.to is not None, fill_beat=turn.fill_beat))
+        begun = replace(begun, is_named=turn.to is not None, fill_beat=turn.fill_beat)
+        self._heard.append(self._in_piece(begun, heard, heard.piece + (turn.do == "skip")))
+
+    def _in_piece(self, begun: Heard, before: Heard, piece: int) -> Heard:
+        """A section that begins, in the piece that it belongs to."""
+        is_same = piece == before.piece and self._round_of(begun) == self._round_of(before)
+        return replace(begun, piece=piece, piece_beat=before.piece_beat if is_same else begun.beat)
+
+    def _round_of(self, heard: Heard) -> int:
+        return self._form.piece_bar(heard.next_bar if heard.seed_bar is None else heard.seed_bar)
 
     def _of_seed(self, beat: int, seed_bar: int, shift: int) -> Heard:
         """The section that begins at a bar of the seed's form, heard from `beat` on."""
@@ -334,7 +366,8 @@ class Sections:
         """The section of the seed's form at `beat`, where nothing was asked of it yet."""
         bar = beat // BEATS_PER_BAR
         first = bar - self._form.position_at(bar).bar_in_section
-        return self._of_seed(first * BEATS_PER_BAR, first, 0)
+        seeds = self._of_seed(first * BEATS_PER_BAR, first, 0)
+        return replace(seeds, piece_beat=self._form.piece_bar(first) * BEATS_PER_BAR)
 
     # --- memory ----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""Turns of the form: a section that begins, stays or ends as it was asked. In: `Section`, `Steer` and `Cancel`.
+"""Turns of the form: a section that begins, stays or ends as it was asked, or another piece. In: `Section`,
+`SkipPiece`, `Steer` and `Cancel`.
 
 Remembers nothing of its own: the turns belong to the form. One thread at a time.
 """
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from moods.control import Cancel, Control, Section, Steer
+from moods.control import Cancel, Control, Section, SkipPiece, Steer
 from moods.course import Course
 from moods.glide import NEVER, Moment
 from moods.part import Change, Edge, Lent, Pending, Reach
@@ -37,6 +38,9 @@ class Turns:
                 beat = seam_beat(self._course, control, edge)
                 fill_beat = max(edge.beat, beat - _FILL_BEATS)
                 return self._turn(control.do, control.to, beat, fill_beat, control.id, edge)
+            case SkipPiece():
+                beat = seam_beat(self._course, control, edge)
+                return self._turn("skip", None, beat, max(edge.beat, beat - _FILL_BEATS), control.id, edge)
             case Steer(how="cut" | "bridge"):
                 beat = seam_beat(self._course, control, edge)
                 return self._turn("go", _AFTER_A_SEAM, beat, beat, control.id, edge)
@@ -81,7 +85,7 @@ class Turns:
         clock = self._course.clock
         frame = clock.frame_of_beat(turn.beat)
         arrive = clock.frame_of_beat(self._form.section_of(turn.beat)[1]) if turn.do == "leave" else frame
-        fields = {"section": Reach(frame, arrive)}
+        fields = {"piece" if turn.do == "skip" else "section": Reach(frame, arrive)}
         if turn.fill_beat is not None:
             fields["fill"] = Reach(clock.frame_of_beat(max(clock.oldest_beat, turn.fill_beat)), frame)
         return fields
@@ -90,9 +94,10 @@ class Turns:
         first_beat = self._course.clock.beat_at(frame)
         for turn in self._form.turns:
             if turn.beat >= first_beat:
+                kind = "skip" if turn.do == "skip" else "section"
                 for name, reach in self._fields_of(turn).items():
                     if reach.arrive > frame:
-                        yield Pending(turn.number, turn.id, "section", name, reach)
+                        yield Pending(turn.number, turn.id, kind, name, reach)
 
     def replan(self, edge: Edge) -> Change | None:
         return None  # what was asked for lies on beats
@@ -101,7 +106,10 @@ class Turns:
         """Nothing: where a beat stands, the form says."""
 
     def holds_until(self, at: Moment) -> int:
-        return NEVER  # no section is heard at once
+        """No section is heard at once, but a piece brings its band."""
+        skips = (turn.beat for turn in self._form.turns if turn.do == "skip" and turn.beat > at.beat)
+        beat = min(skips, default=None)
+        return NEVER if beat is None else self._course.clock.frame_of_beat(beat)
 
     def forget_before(self, at: Moment) -> None:
         self._form.forget_before(int(at.beat))

@@ -58,9 +58,11 @@ from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
 from streaming.middleware import HeadAsGet, UnderPrefix
+from streaming.obs.door import ObsDoor
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
 from streaming.problems import Refusals, problem, problem_of, tell_refusal
+from streaming.programme.door import ProgrammeDoor
 from streaming.push.pushes import Pushes
 from streaming.roles import DAYS
 from streaming.terminal import OutputLost, tell
@@ -428,7 +430,10 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        async with conductor, OscDoor(conductor), Pushes(conductor), app.state.chats:
+        doors = OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor), app.state.chats
+        async with conductor, contextlib.AsyncExitStack() as stack:
+            for door in doors:
+                await stack.enter_async_context(door)
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config, is_secure=tls is not None, token=admin_token(app)))

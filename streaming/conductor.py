@@ -621,6 +621,8 @@ class Conductor:
     def _measure(self) -> None:
         ready = [link for link in self._links if link.is_ready]
         self.metrics.engines.set(len(ready))
+        shares = (station.repeated_share for station in self.stations.values())
+        self.metrics.repeated_share.set(max(shares, default=0.0))
         self.metrics.engine_load.set(sum(link.load for link in ready) / max(1, len(ready)))
         for link in self._links:
             self.metrics.each_engine_load.labels(link.name).set(link.load if link.is_ready else 0.0)

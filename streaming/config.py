@@ -11,7 +11,7 @@ import textwrap
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -27,15 +27,19 @@ from pydantic import (
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
+from moods.autopilot import Autopilot
 from moods.errors import MoodsError, shown
 from moods.fields import MoodFields, parse
 from moods.mood import find_mood
 from moods.names import nearest
 from moods.states import StateTables
+from streaming.chat.actions import Action, read_action
 from streaming.chat.commands import CommandName
 from streaming.chat.room import EventKind, RoleName
 from streaming.errors import BadConfig
 from streaming.journal import LOG_LEVELS
+from streaming.orders import Order, read_order, same_name
+from streaming.programme.schedule import Schedule, read_schedule
 
 _ICE_URL = re.compile(
     r"(?:stuns?|turns?):(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?"
@@ -188,37 +192,6 @@ class Chat(_Settings):
         return self
 
 
-class ChatAction(_Settings):
-    """What an event of a platform does: one of `mood`, `stinger`, `hit`, `skip` and `vote`."""
-
-    mood: str | None = None
-    """Steer to this one."""
-    stinger: str | None = None
-    hit: float | None = Field(None, ge=0, le=1)
-    """An accent of this strength."""
-    skip: bool = False
-    vote: str | None = None
-    """Their vote for this mood."""
-    least: int = Field(0, ge=0)
-    """From so many bits, or viewers of a raid, on."""
-    every_s: float = Field(5.0, ge=0, le=86_400)
-    """At most so often."""
-
-    @model_validator(mode="after")
-    def _does_one_thing(self) -> ChatAction:
-        does = [name for name in ("mood", "stinger", "hit", "skip", "vote") if getattr(self, name) not in (None, False)]
-        if len(does) != 1:
-            given = ", ".join(does) or "none"
-            raise BadConfig(f"an event of twitch.events does {given}; expected one of mood, stinger, hit, skip, vote")
-        for name in (self.mood, self.vote):
-            if name is not None:
-                try:
-                    find_mood(name)
-                except MoodsError as error:
-                    raise BadConfig(f"twitch.events: {error}", field="twitch") from None
-        return self
-
-
 class Twitch(_Settings):
     """A channel of Twitch whose chat is heard; docs/chat.md. Reading chat needs no account."""
 
@@ -234,9 +207,10 @@ class Twitch(_Settings):
     """Of the application that the token was made for; needed for events."""
     chat: Literal["irc", "eventsub"] = "irc"
     """Where chat is read."""
-    events: dict[str, ChatAction] = {}
-    """What events do: points, "points:TITLE" of a reward, cheer, raid, subscribe, follow, each a table such as
-    { stinger = "victory", least = 10 }. Any of them needs token and client_id."""
+    events: dict[str, Any] = {}
+    """What events do: points, "points:TITLE" of a reward, cheer, raid, subscribe, follow, each a table of mood fields
+    and controls such as { stinger = "victory", least = 10, every_s = 5 }, or { vote = "epic" }. Any of them needs token
+    and client_id."""
     irc_url: str = Field("wss://irc-ws.chat.twitch.tv:443", pattern=r"^wss?://\S+$")
     """Where chat is read; to be changed for tests."""
     eventsub_url: str = Field("wss://eventsub.wss.twitch.tv/ws", pattern=r"^wss?://\S+$")
@@ -244,17 +218,9 @@ class Twitch(_Settings):
     api_url: str = Field("https://api.twitch.tv/helix", pattern=r"^https?://\S+$")
     """Where they are subscribed to."""
 
-    @field_validator("events")
-    @classmethod
-    def _are_events(cls, events: dict[str, ChatAction]) -> dict[str, ChatAction]:
-        for name in events:
-            if name not in _TWITCH_EVENTS and not name.startswith("points:"):
-                known = ", ".join(_TWITCH_EVENTS)
-                raise BadConfig(f'twitch.events has {shown(name)}; known: {known}, "points:TITLE"', field="twitch")
-        return events
-
     @model_validator(mode="after")
     def _can_be_reached(self) -> Twitch:
+        _ = self.actions
         needs_token = bool(self.events) or self.chat == "eventsub" or bool(self.login)
         if self.channel and needs_token and not (self.token or self.token_file):
             raise BadConfig("twitch has no token, and login, events or chat needs one; set token_file", field="twitch")
@@ -262,8 +228,20 @@ class Twitch(_Settings):
             raise BadConfig("twitch.client_id is missing; events need that of the token's application", field="twitch")
         return self
 
-
-_TWITCH_EVENTS = get_args(EventKind)
+    @property
+    def actions(self) -> dict[str, Action]:
+        """What the events do, by their names in small letters. Raises `BadConfig`."""
+        known = get_args(EventKind)
+        for name in self.events:
+            if name not in known and not name.startswith("points:"):
+                raise BadConfig(
+                    f'twitch.events has {shown(name)}; known: {", ".join(known)}, "points:TITLE"', field="twitch"
+                )
+        try:
+            tables = self.events.items()
+            return {name.casefold(): read_action(table, f"twitch.events.{name}") for name, table in tables}
+        except MoodsError as error:
+            raise BadConfig(str(error), field="twitch") from None
 
 
 class Irc(_Settings):
@@ -379,6 +357,97 @@ class Push(_Settings):
             return Path(self.password_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise BadConfig(f"push.password_file cannot be read: {error}", field="push") from None
+
+
+_OBS_URL = re.compile(r"wss?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
+
+
+class ObsOrders(NamedTuple):
+    """What happens in OBS, and what is asked of the station then; scenes by name."""
+
+    scenes: dict[str, Order]
+    stream_started: Order | None
+    stream_stopped: Order | None
+
+
+class Obs(_Settings):
+    """OBS Studio, whose scenes and microphones steer a station where its address is set; see docs/obs.md."""
+
+    url: str = ""
+    """Where OBS' WebSocket server is found, such as "ws://127.0.0.1:4455"; none by default."""
+    password: str = ""
+    """The password of that server, which a file keeps better."""
+    password_file: str = ""
+    """A file that holds it."""
+    station: str = "main"
+    """The name or id of the station that is steered."""
+    scenes: dict[str, Any] = {}
+    """What is asked for when a scene begins, by its name: mood fields and controls, such as
+    "Starting" = { mood = "focus", countdown = 300 }."""
+    stream_started: dict[str, Any] = {}
+    """The same when the stream has started."""
+    stream_stopped: dict[str, Any] = {}
+    """And when it has stopped."""
+    microphone: tuple[str, ...] = ()
+    """Audio sources under whose voices the music is lowered, such as "Mic/Aux"; one or several."""
+    threshold_db: float = Field(-35.0, ge=-60, le=0)
+    """The peak level, dBFS behind the source's fader, from which on somebody speaks."""
+    depth_db: float = Field(-9.0, ge=-60, le=0)
+    """How much lower the music is then."""
+    attack_s: float = Field(0.15, ge=0, le=10)
+    """How long it takes to get there."""
+    hold_s: float = Field(0.8, ge=0.1, le=30)
+    """How long nobody has to have spoken before it comes back."""
+    release_s: float = Field(1.0, ge=0, le=30)
+    """How long that takes."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_socket(cls, url: str) -> str:
+        if url and not _OBS_URL.fullmatch(url):
+            raise BadConfig(f"obs.url is {shown(url)}; expected for example ws://127.0.0.1:4455", field="obs")
+        return url
+
+    @field_validator("microphone", mode="before")
+    @classmethod
+    def _are_names(cls, names: object) -> object:
+        names = (names,) if isinstance(names, str) else names
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise BadConfig(f'obs.microphone is {shown(names)}; expected for example "Mic/Aux"', field="obs")
+        return tuple(name for name in names if name)
+
+    @model_validator(mode="after")
+    def _orders_can_be_read(self) -> Obs:
+        _ = self.orders
+        return self
+
+    @property
+    def orders(self) -> ObsOrders:
+        """What the tables ask for. Raises `BadConfig`."""
+
+        def read(table: dict[str, Any], where: str) -> Order | None:
+            try:
+                return read_order(table, f"obs.{where}") if table else None
+            except MoodsError as error:
+                raise BadConfig(str(error), field="obs") from None
+
+        scenes = {same_name(name): read(table, f"scenes.{name}") for name, table in self.scenes.items()}
+        return ObsOrders(
+            {name: order for name, order in scenes.items() if order is not None},
+            read(self.stream_started, "stream_started"),
+            read(self.stream_stopped, "stream_stopped"),
+        )
+
+    @property
+    def secret(self) -> str:
+        """The password. Reads a file; raises `BadConfig`."""
+        if not self.password_file:
+            return self.password
+        try:
+            return Path(self.password_file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            reason = f"obs.password_file is {shown(self.password_file)}, which cannot be read: {error}"
+            raise BadConfig(reason, field="obs") from None
 
 
 def address_of(target: str) -> tuple[str, int]:
@@ -546,6 +615,9 @@ class Config(_Settings):
     """Melodies for these states and the `theme` control."""
     stingers: dict[str, Any] = {}
     """Stingers beside those that every station has."""
+    autopilot: dict[str, Any] = {}
+    """The autopilot of a station that is opened without saying anything of one, as POST /v1/stations takes it; by
+    default none. See docs/autopilot.md."""
     log_level: LogLevel = "info"
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
@@ -562,6 +634,13 @@ class Config(_Settings):
     """A channel of Twitch whose chat is heard, also as a table [twitch]; see docs/chat.md."""
     irc: Irc = Irc()
     """A channel of an IRC server whose chat is heard, also as a table [irc]; see docs/chat.md."""
+    programme: tuple[dict[str, Any], ...] = ()
+    """Moods by the time of day, each a table [[programme]] with from = "06:00", mood = "focus", over = "8 bars", and
+    with days = "mon-fri" or a station other than "main" if need be. See docs/obs.md."""
+    time_zone: str = ""
+    """The time zone of the programme, such as "Europe/Berlin"; by default this machine's."""
+    obs: Obs = Obs()
+    """OBS Studio, whose scenes and microphones steer a station, off by default; see docs/obs.md."""
     generator: str = Field("engine.backends:open_generator", pattern=r"^[^:]+:[^:]+$")
     """`module:function` that makes the engine's generator from an `engine.config.EngineConfig`."""
 
@@ -654,10 +733,30 @@ class Config(_Settings):
                 raise BadConfig(f"{given} is set and {missing} is not; set both", field=missing)
         return self
 
+    @field_validator("programme", mode="before")
+    @classmethod
+    def _are_entries(cls, tables: object) -> object:
+        if not isinstance(tables, list | tuple):
+            raise BadConfig(
+                f"programme is {shown(tables)}; write each entry as a table [[programme]]", field="programme"
+            )
+        return tuple(tables)
+
+    @model_validator(mode="after")
+    def _programme_can_be_read(self) -> Config:
+        _ = self.schedule
+        return self
+
+    @property
+    def schedule(self) -> Schedule:
+        """What is on when. Raises `BadConfig`."""
+        return read_schedule(self.programme, self.time_zone)
+
     @model_validator(mode="after")
     def _states_agree(self) -> Config:
         try:
             parse(StateTables, self._tables)
+            parse(Autopilot, self.autopilot)
         except MoodsError as error:
             raise BadConfig(str(error)) from None
         return self
@@ -668,12 +767,15 @@ class Config(_Settings):
         return {name: value for name in StateTables.model_fields if (value := getattr(self, name))}
 
     def furnished(self, asked: object) -> object:
-        """The body that opens a station, with the states of the settings where it has none of its own."""
-        own = {*StateTables.model_fields, "timeline"}
-        if not isinstance(asked, Mapping) or own & asked.keys():
+        """The body that opens a station, with the states and the autopilot of the settings where it says none."""
+        if not isinstance(asked, Mapping) or "timeline" in asked:
             return asked
+        autopilot = {"autopilot": self.autopilot} if self.autopilot else {}
+        if StateTables.model_fields.keys() & asked.keys():
+            return autopilot | {**asked}
         has_mood = bool(MoodFields.model_fields.keys() & asked.keys())
-        return {name: value for name, value in self._tables.items() if name != "initial" or not has_mood} | {**asked}
+        tables = {name: value for name, value in self._tables.items() if name != "initial" or not has_mood}
+        return autopilot | tables | {**asked}
 
     @model_validator(mode="after")
     def _engines_have_work(self) -> Config:
@@ -745,7 +847,7 @@ class Config(_Settings):
 
 
 _TABLES: dict[str, type[BaseModel]] = {
-    "ice_servers": IceServer, "push": Push, "osc": Osc, "chat": Chat, "twitch": Twitch, "irc": Irc
+    "ice_servers": IceServer, "push": Push, "osc": Osc, "obs": Obs, "chat": Chat, "twitch": Twitch, "irc": Irc
 }  # fmt: skip
 _EXPECTED = {
     "int": "a whole number",

@@ -33,7 +33,9 @@ _READ_FACTOR = 8
 """So many times faster than controls are applied they are read, be it only to refuse them."""
 _TELL_S = 1.0
 """How often a client is told that it sends too much, beside what is refused."""
-_WISHES = frozenset({"steer", "parameter", "state", "section", "duck", "volume", "transport", "panic", "end"})
+_WISHES = frozenset(
+    {"steer", "parameter", "state", "section", "duck", "volume", "transport", "panic", "end", "countdown"}
+)
 """Controls that say how the music is to be from now on, so that a later one makes up for an earlier one; the others are
 events of their own."""
 _RESERVE = 0.1

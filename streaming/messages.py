@@ -254,6 +254,64 @@ class AskedBy(TypedDict):
     """Where it is heard first, as the control's ack said."""
 
 
+@_exact
+class Novelty(TypedDict):
+    """How much of the last hour was heard again; tunes that return within their piece do not count."""
+
+    repeated_share_last_hour: Unit
+    """Of its tunes, the share that an earlier piece of the hour before had, too; without tunes, of its chords."""
+    repeated_chords: Unit
+    """The same of progressions of four bars."""
+    repeated_drums: Unit
+    """The same of bars of drums."""
+    figures_last_hour: Annotated[int, Field(ge=0)]
+    """Tunes, progressions and drum bars that were compared."""
+
+
+@_exact
+class Wandering(TypedDict):
+    """What the autopilot is about."""
+
+    drift: Unit
+    novelty: Unit
+    mood: str | None
+    """The preset around which it wanders."""
+    heading: dict[str, float | Style]
+    """The point that it heads for; a field that somebody has set stays."""
+    since: Place
+    """Where it set out for that; it may lie ahead."""
+    held_s: dict[str, Annotated[float, Field(ge=0)]]
+    """The fields that it leaves alone, and for how many seconds."""
+
+
+@_exact
+class Countdown(TypedDict):
+    """A countdown that runs."""
+
+    ends_at: Place
+    """Where it reaches 0:00."""
+    remaining_s: Annotated[float, Field(ge=0)]
+    """Until then, from the sound that leaves the server now."""
+
+
+@_exact
+class ProgrammeTurn(TypedDict):
+    """What the programme asks for at a time of day."""
+
+    begins: str
+    """RFC 3339, in the time zone of the programme."""
+    asks: dict[str, JsonValue]
+    """Mood fields and controls, as in the settings."""
+
+
+@_exact
+class Programme(TypedDict):
+    """Of a station that has one: `now` is on, whatever was steered since."""
+
+    now: NotRequired[ProgrammeTurn]
+    next: NotRequired[ProgrammeTurn]
+
+
 class Playing(TypedDict):
     """How a station plays, as its engine tells it; a `Status` passes it on."""
 
@@ -265,7 +323,10 @@ class Playing(TypedDict):
     volume_db: float
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
+    countdown: NotRequired[Countdown]
     asked_by: NotRequired[AskedBy]
+    autopilot: NotRequired[Wandering]
+    novelty: NotRequired[Novelty]
 
 
 StationKind = Literal["station", "lyria"]
@@ -305,8 +366,16 @@ class StationState(TypedDict):
     """Where it is among its states, once it is in one."""
     parameters: NotRequired[dict[str, float]]
     """Its parameters that have a value; one that moved too little to be followed is not told."""
+    countdown: NotRequired[Countdown]
+    """While one runs: the music ends at its 0:00."""
     asked_by: NotRequired[AskedBy]
     """Who asked last, by a control's `by`; not there once a steer or state has come by which nobody is named."""
+    autopilot: NotRequired[Wandering]
+    """Where it has one."""
+    novelty: NotRequired[Novelty]
+    """How much it repeats itself, where its generator knows."""
+    programme: NotRequired[Programme]
+    """What is on by the time of day, and what comes next."""
 
 
 @_exact
@@ -346,7 +415,7 @@ class Ack(TypedDict):
     """Where it is heard first; only what leads there, which has fields of its own, comes before."""
     fields: dict[str, Reached]
     """Where each field begins to change and where it has arrived, by its name, `mood` for a prompt too; `ending`,
-    `hit`, `stinger`, `pickup`, `fill`, `cues`, `pivot` and `bridge` tell of what the control sets off or moves."""
+    `piece`, `hit`, `stinger`, `pickup`, `fill`, `cues`, `pivot` and `bridge` tell of what it sets off or moves."""
     replaces: list[str]
     """Ids of the controls of which something that was still to come does not, because of this one."""
     latency_ms: Annotated[float, Field(ge=0)]
@@ -664,13 +733,13 @@ class ChatDecisions(TypedDict):
 
 @_extensible
 class TakeLine(TypedDict):
-    """A further line of a take: a control, or a `skip`, `rest` or `resume` of an engine that had too much to do.
+    """A further line of a take: a control; of an engine with too much to do, a `skip` of `blocks`, `rest`, `resume`.
 
     `frame`: before which it was applied."""
 
     type: Literal[
-        "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "volume", "cancel", "hit",
-        "stinger", "theme", "skip", "rest", "resume",
+        "steer", "state", "parameter", "section", "end", "countdown", "transport", "panic", "duck", "volume", "cancel",
+        "hit", "stinger", "theme", "skip", "rest", "resume",
     ]  # fmt: skip
     frame: Frame
 

@@ -35,6 +35,10 @@ class Metrics:
         self.composer_resets = counter(
             "undersong_composer_resets", "Beats composed again, unheard, because the first were stuck"
         )
+        self.repeated_share = gauge(
+            "undersong_repeated_share",
+            "Share of the last hour's tunes heard before, 0 to 1, of the playing station that repeats most",
+        )
         self.generator_events = counter("undersong_generator_events", "What generators count of themselves", ["name"])
         self.filler_seconds = counter("undersong_filler_seconds", "Sound the filler made, seconds")
         self.encoding_seconds = counter(

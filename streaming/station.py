@@ -29,6 +29,7 @@ from streaming.journal import about
 from streaming.keeping import MAX_LOG, Record
 from streaming.messages import (
     Beat,
+    Countdown,
     Level,
     LiveMessage,
     Place,
@@ -80,6 +81,8 @@ class Station:
         """It is to stand still although somebody listens."""
         self.on_standstill: Callable[[int], None] = lambda next_block: None
         """Told before it falls asleep, when the blocks before that number are still there."""
+        self.programme: messages.Programme | None = None
+        """What is on by the time of day, where it has a programme."""
         self.gives_way = False
         """It rests, so that an overloaded engine can play the others."""
         self.sessions: dict[str, Session] = {}
@@ -380,6 +383,12 @@ class Station:
         bar, beat_of_bar = divmod(beat, BEATS_PER_BAR)
         return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=bar + 1, beat=beat_of_bar + 1, bpm=at["bpm"])
 
+    @property
+    def repeated_share(self) -> float:
+        """How much of its last hour was heard again, 0 … 1; 0 where that is not known, or it sleeps."""
+        novelty = None if self.is_asleep else self._playing.get("novelty")
+        return 0.0 if novelty is None else novelty["repeated_share_last_hour"]
+
     def playing(self) -> Playing:
         """How it plays now."""
         return {**self._playing, "position": self.position()}
@@ -418,8 +427,18 @@ class Station:
             state["states"] = playing["states"]
         if "parameters" in playing:
             state["parameters"] = playing["parameters"]
+        if self.programme is not None:
+            state["programme"] = self.programme
+        if "countdown" in playing:
+            ends_at = playing["countdown"]["ends_at"]
+            if (frames_left := ends_at["frame"] - self.frame) > 0:
+                state["countdown"] = Countdown(ends_at=ends_at, remaining_s=frames_left / SAMPLE_RATE)
         if "asked_by" in playing:
             state["asked_by"] = playing["asked_by"]
+        if "autopilot" in playing:
+            state["autopilot"] = playing["autopilot"]
+        if "novelty" in playing:
+            state["novelty"] = playing["novelty"]
         return state
 
     def links(self, prefix: str = "") -> messages.Links:

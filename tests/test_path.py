@@ -200,6 +200,25 @@ def test_states_and_parameters_are_the_same_music_again(stage: Stage) -> None:
     assert rms_db(heard[began:]) > rms_db(untouched[began:]) + 3
 
 
+def test_another_piece_is_the_same_music_again_and_another_than_without(stage: Stage) -> None:
+    opening = parse_opening({"mood": "sport", "bpm": 150})
+    fields = {name: getattr(opening, name) for name in opening.model_fields_set}
+    played, usual = stage.open(11, **fields), stage.open(11, **fields)
+    first, skip = stage.play(2.0, played), parse_control({"type": "skip", "at": "bar"})
+    entry = Entry(played.num_controls, played.next_block, skip)
+    ack = played.apply(skip)
+    second = stage.play(1.5, played)
+    kept = played.snapshot()
+    third = stage.play(2.5, played)
+    heard, untouched = np.concatenate([first, second, third]), stage.play(6.0, usual)
+    led_to, began = min(reach.begin.frame for reach in ack.fields.values()), ack.effective.frame
+    assert 2 * SAMPLE_RATE < led_to <= began < 4 * SAMPLE_RATE and np.array_equal(heard[:led_to], untouched[:led_to])
+    assert rms_db(heard[began:] - untouched[began:]) > rms_db(untouched[began:]) - 3
+    again = stage._enter(Performance.of(stage.generator, len(stage.performances), Take(opening, 11, (entry,))))
+    assert np.array_equal(stage.play(6.0, again), heard)
+    assert np.array_equal(stage.play(2.5, stage.restore(played, kept, opening)), third)
+
+
 def test_louder_and_brighter_when_asked(stage: Stage) -> None:
     performance = stage.open(8, mood="focus", energy=0.1, brightness=0.2)
     stage.play(4, performance)

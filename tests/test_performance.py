@@ -74,6 +74,28 @@ def test_it_fades_wherever_it_begins_or_stops_to_sound(make: Callable[[int], Gen
 
 
 @KINDS
+def test_a_countdown_is_over_in_time_though_the_music_stands_still(make: Callable[[int], Generator]) -> None:
+    countdown = parse_control({"type": "countdown", "seconds": 1.2, "ending": "stop"})
+    acts = {4: [countdown], 10: [PAUSE], 15: [Rest(), PLAY], 20: [Resume()], 30: [Skip(7)]}
+    performance = begin(make(1))
+    sounds = ~is_silent(play_log(performance, acts, 40))
+    assert performance.zero is not None and performance.zero.frame == (4 + 60) * BLOCK_FRAMES
+    sounds = np.concatenate([sounds, ~is_silent(play(performance, 40))])
+    assert performance.zero is None
+    assert sounds[57:63].all() and not sounds[64:].any() and performance.is_over
+    performance.apply(PLAY)
+    assert not performance.is_over  # it begins again
+
+
+@KINDS
+def test_music_goes_on_where_a_countdown_was_over_while_it_stood_still(make: Callable[[int], Generator]) -> None:
+    countdown = parse_control({"type": "countdown", "seconds": 1.2, "ending": "stop", "then": "go on"})
+    performance = begin(make(1))
+    stream = play_log(performance, {4: [countdown], 10: [PAUSE], 90: [PLAY]}, 100)
+    assert not is_silent(stream)[90:].any() and performance.zero is None
+
+
+@KINDS
 def test_a_restart_is_the_same_music_again(make: Callable[[int], Generator]) -> None:
     untouched = play(begin(make(1)), 20)
     again = play_log(begin(make(1)), {11: [RESTART]}, 30)[12 * BLOCK_FRAMES :]

@@ -45,6 +45,16 @@ def test_a_take_is_read_as_it_was_written() -> None:
     take.check_performable(TRAITS)
 
 
+def test_a_piece_that_was_skipped_is_no_block_that_was_left_out() -> None:
+    entries = [
+        (10, {"type": "skip", "at": "bar", "id": "s"}),
+        (20, {"type": "skip", "blocks": 3}),
+        (30, {"type": "skip"}),
+    ]
+    asked = [entry.control for entry in read_take(written(entries)).entries]
+    assert asked == [parse_control(entries[0][1]), Skip(3), parse_control({"type": "skip"})]
+
+
 def test_its_header_says_everything_once() -> None:
     header = json.loads(written().splitlines()[0])
     assert header["opening"] == {name: OPENING[name] for name in ("mood", "style")}

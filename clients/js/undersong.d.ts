@@ -123,6 +123,8 @@ export interface StateTables {
 }
 
 export interface Opening extends MoodFields, StateTables {
+  /** How the mood wanders by itself. */
+  autopilot?: Record<string, unknown> | null;
   /** The station is found again under it, also after the server was started again. */
   name?: string;
   seed?: number;

@@ -50,6 +50,9 @@ ASKED = np.dtype(
         ("ring_beats", np.float64),  # of the last chord
         ("calls_lead", np.float64),
         ("has_theme", np.float64),
+        ("piece", np.float64),
+        ("piece_beats", np.float64),
+        ("novelty", np.float64),
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
@@ -79,7 +82,8 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         _CUE_INDEX[intent.cue], *_recall_numbers(intent.recall), intent.hit_offset, intent.hit_strength,
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
-        intent.calls_lead, intent.theme is not None,
+        intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
+        intent.novelty,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from engine.score import sampling
 from engine.score.asked import ASKED, CUT, FILL, HIT, NEVER, NO_CUE, asked_of
 from engine.score.columns import Bools, Column, Ints, declared, make_columns, reset_row
 from engine.score.memory import Memory
+from engine.score.novelty import Novelty, NoveltyFound
 from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
 from engine.score.theme import write_theme
@@ -106,6 +107,7 @@ class _Plan(NamedTuple):
     num_ahead: Annotated[Ints, Column()]  # beats composed and not handed over
     is_composing: Annotated[Bools, Column()]  # the beat after these is begun
     attempts: Annotated[Ints, Column()]  # how often that beat has been begun again
+    is_renewed: Annotated[Bools, Column()]  # because its tune was an old one
     resets: Annotated[Ints, Column()]
     chord: Annotated[Ints, Column(_PLACES, 2)]  # of each composed beat, as in `ComposedBeats`
 
@@ -133,10 +135,11 @@ class Composer:
             name: np.zeros((max_slots, _PLACES, *getattr(self._rows, name).shape[1:]), kind)
             for name, kind in _CARRIED.items()
         }
-        self._memory = Memory(max_slots)
+        self._memory, self._novelty = Memory(max_slots), Novelty(max_slots)
         self._figures: dict[tuple[int, int], npt.NDArray[np.void]] = {}  # NOTE by slot and composed beat
         self._controllers: dict[int, Controller] = {}
         self.num_resets = 0  # of all slots, closed ones too
+        self.num_renewals = 0
 
     def open(self, slot: int, controller: Controller) -> None:
         """Begin at beat 0 with the controller's seed."""
@@ -170,7 +173,8 @@ class Composer:
         if ahead >= plan.num_ahead[slot] + is_begun:
             return  # not composed yet
         self._step_back(slot, beat)
-        plan.num_ahead[slot], plan.is_composing[slot], plan.attempts[slot] = ahead, False, 0
+        plan.num_ahead[slot], plan.is_composing[slot] = ahead, False
+        plan.attempts[slot], plan.is_renewed[slot] = 0, False
         self._drop_figures(slot, beat)
 
     def compose(self, slots: Sequence[int] | Ints, max_steps: int) -> None:
@@ -243,13 +247,15 @@ class Composer:
     def _advance(self, slots: Ints) -> npt.NDArray[np.float32]:
         """Hidden states [2, N, dim] of slots [N] after their pending events: as asked, and without a mood."""
         rows = self._rows
-        position, pending, recalled = rows.position[slots], rows.pending[slots], rows.recalled[slots]
+        position, since = rows.position[slots], rows.since[slots]
+        pending, recalled = rows.pending[slots], rows.recalled[slots]
         if self._guidance == 1:
-            hidden = self._trunk.advance(slots, position, pending, recalled, self._conditions[0, slots])
+            hidden = self._trunk.advance(slots, position, since, pending, recalled, self._conditions[0, slots])
             return np.stack((hidden, hidden))
         hidden = self._trunk.advance(
             np.concatenate((slots, slots + self._max_slots)),
             np.tile(position, 2),
+            np.tile(since, 2),
             np.tile(pending, (2, 1)),
             np.tile(recalled, (2, 1)),
             self._conditions[:, slots].reshape(-1, CONDITION),
@@ -262,6 +268,9 @@ class Composer:
         asked = self._ask(slots, beats, attempts)
         self._save_starts(slots[attempts == 0], beats[attempts == 0])
         self._plan.is_composing[slots] = True
+        begins_piece = asked["piece"] != rows.piece[slots]
+        rows.since[slots] = np.where(begins_piece, rows.position[slots], rows.since[slots])
+        rows.piece[slots] = asked["piece"]
         rows.num_recalled[slots], strength = self._memory.recall(slots, beats, asked, rows.recalled_beat)
         rows.is_recalling[slots] = strength.any(axis=1)
         rows.strength[slots] = RECALL_PULL * strength**2
@@ -303,7 +312,9 @@ class Composer:
         )
         cue = asked["cue"]
         is_loop = self._close_loops(slots, beats, asked) & (attempts == 0)
-        asked["recall_bars"][(attempts > 0) | (cue == HIT) | (cue == CUT) | is_loop] = 0
+        asked["recall_bars"][
+            ((attempts > 0) & ~self._plan.is_renewed[slots]) | (cue == HIT) | (cue == CUT) | is_loop
+        ] = 0
         asked["recall_bars"][asked["has_theme"] > 0, 1 + _LEAD] = 0  # it has its own notes
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
@@ -339,10 +350,15 @@ class Composer:
         self._memory.remember(slots, beats, rows.events[slots], rows.num_events[slots], asked)
         is_at_fault = find_faults(self._memory, slots, beats, asked) != NO_FAULT
         is_at_fault &= plan.attempts[slots] < MAX_ATTEMPTS
-        if is_at_fault.any():
-            for slot in slots[is_at_fault].tolist():
+        rows.seconds[slots] += 60 / asked["bpm"]
+        is_old = self._novelty.note(self._memory, slots, beats, asked, rows.num_figures, rows.seconds)
+        is_old &= ~is_at_fault & (plan.attempts[slots] == 0) & (rows.strength[slots, 1 + _LEAD] == 0)
+        plan.is_renewed[slots] = is_old
+        is_again = is_at_fault | is_old
+        if is_again.any():
+            for slot in slots[is_again].tolist():
                 self._compose_again(slot)
-            slots, beats, asked = slots[~is_at_fault], beats[~is_at_fault], asked[~is_at_fault]
+            slots, beats, asked = slots[~is_again], beats[~is_again], asked[~is_again]
         plan.attempts[slots] = 0
         root, quality = np.divmod(rows.chord[slots], NUM_QUALITIES)
         root = np.where(rows.chord[slots] >= 0, (root + asked["tonic"].astype(np.int64)) % 12, -1)
@@ -356,7 +372,9 @@ class Composer:
         """Begin the beat that has just been finished again, with other draws and recalling nothing."""
         plan = self._plan
         plan.attempts[slot] += 1
-        if plan.attempts[slot] == 1:
+        if plan.is_renewed[slot]:
+            self.num_renewals += 1
+        elif plan.attempts[slot] == 1:
             plan.resets[slot] += 1
             self.num_resets += 1
         self._step_back(slot, int(plan.next_beat[slot] + plan.num_ahead[slot]))
@@ -370,6 +388,10 @@ class Composer:
         """Make the row what it was where `beat` began."""
         for name, starts in self._starts.items():
             getattr(self._rows, name)[slot] = starts[slot, beat % _PLACES]
+
+    def novelty(self, slot: int) -> NoveltyFound:
+        """How much of the slot's last hour had been heard before."""
+        return self._novelty.found(slot, int(self._rows.num_figures[slot]), float(self._rows.seconds[slot]))
 
     def resets(self, slot: int) -> int:
         """How many beats the watchdog has had composed again since the slot was opened or restored."""
@@ -399,6 +421,7 @@ class Composer:
         return {
             "trunk": [self._trunk.snapshot(row) for row in (slot, slot + self._max_slots)],
             "memory": self._memory.snapshot(slot),
+            "novelty": self._novelty.snapshot(slot, int(self._rows.num_figures[slot])),
             "figures": {beat: notes for (owner, beat), notes in self._figures.items() if owner == slot},
             "arrays": [array[slot].copy() for array in self._arrays()],
         }
@@ -410,6 +433,7 @@ class Composer:
         for row, keys_and_values in zip((slot, slot + self._max_slots), snapshot["trunk"], strict=True):
             self._trunk.restore(row, keys_and_values)
         self._memory.restore(slot, snapshot["memory"])
+        self._novelty.restore(slot, snapshot["novelty"])
         self._figures |= {(slot, beat): notes for beat, notes in snapshot["figures"].items()}
         for array, saved in zip(self._arrays(), snapshot["arrays"], strict=True):
             array[slot] = saved

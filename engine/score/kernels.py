@@ -235,13 +235,14 @@ def _attend(
     row: int,
     layer: int,
     position: int,
+    since: int,
     sizes: tuple[int, int, int],
     scores: Floats,
     line: Floats,
     bits: Bits,
     out: Floats,
 ) -> None:
-    """One row and layer: store key and value of `position`, attend to the window.
+    """One row and layer: store key and value of `position`, attend to the window, but to nothing before `since`.
 
     qkv [dim + 2 kv]; sizes (num_heads, head_dim, window); out [dim]; scores [group, window], line, bits: scratch.
     The heads that share a key are computed together, so that it is read once.
@@ -256,7 +257,7 @@ def _attend(
     here = position % capacity
     _store(qkv[dim : dim + kv_dim], keys, cache.key_scales[row, layer], here)
     _store(qkv[dim + kv_dim :], values, cache.value_scales[row, layer], here)
-    length = min(window, position + 1)
+    length = min(window, position - since + 1)
     first = (position + 1 - length) % capacity
     scale = F32(1.0 / math.sqrt(head_dim))
     line, bits = line[:length], bits[:length]
@@ -360,6 +361,7 @@ def advance(
     sizes: tuple[int, int, int],
     rows: Ints,
     positions: Ints,
+    since: Ints,
     events: Ints,
     recalled: Ints,
     conditions: Floats,
@@ -369,8 +371,8 @@ def advance(
 ) -> None:
     """One event a row.
 
-    sizes (num_heads, head_dim, window); rows [B] cache rows; positions [B] of the events; events and recalled [B, 5];
-    conditions [B, CONDITION]; hidden [B, dim] is written.
+    sizes (num_heads, head_dim, window); rows [B] cache rows; positions [B] of the events; since [B] the first
+    that are seen; events and recalled [B, 5]; conditions [B, CONDITION]; hidden [B, dim] is written.
     """
     num_rows = len(hidden)
     x, normed, heard = scratch.x[:num_rows], scratch.normed[:num_rows], scratch.heard[:num_rows]
@@ -384,7 +386,7 @@ def advance(
         quantise_rows(normed, levels, scales)
         multiply_rows(levels, scales, weights.qkv.weight[layer], weights.qkv.scale[layer], qkv)
         for b in range(num_rows):
-            _attend(qkv[b], cache, rows[b], layer, positions[b], sizes, scores, line, bits, heard[b])
+            _attend(qkv[b], cache, rows[b], layer, positions[b], since[b], sizes, scores, line, bits, heard[b])
         quantise_rows(heard, levels, scales)
         multiply_rows(levels, scales, weights.out.weight[layer], weights.out.scale[layer], normed)
         _add(x, normed)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from engine.compile import kernel
 from engine.score.columns import Ints
 from engine.score.recall import recall_lanes
 from engine.score.vocabulary import MAX_EVENTS_PER_BEAT
@@ -33,6 +34,13 @@ class Kept(NamedTuple):
     events: npt.NDArray[np.int16]  # [S, MEMORY_BEATS, MAX_EVENTS_PER_BEAT, 5]
     num_events: npt.NDArray[np.int16]  # [S, MEMORY_BEATS]
     mood: npt.NDArray[np.float32]  # [S, MEMORY_BEATS, valence, energy and styles]
+
+
+@kernel
+def num_events(kept: Kept, slot: int, beat: int) -> Any:
+    """Of a beat; none where it is not remembered."""
+    place = beat % MEMORY_BEATS
+    return np.int64(kept.num_events[slot, place]) if kept.beat[slot, place] == beat else np.int64(0)
 
 
 class Memory:

@@ -87,6 +87,8 @@ class Rows(NamedTuple):
     seed: Annotated[Seeds, Column()]
     attempt: Annotated[Seeds, Column(is_carried=True)]  # how often a beat was composed again: other draws every time
     position: Annotated[Ints, Column(is_carried=True)]  # events fed to the trunk
+    piece: Annotated[Ints, Column(is_carried=True)]  # that is being composed
+    since: Annotated[Ints, Column(is_carried=True)]  # its first event, before which the trunk sees none
     pending: Annotated[Ints, Column(5)]  # the event to be fed next
     recalled: Annotated[Ints, Column(5)]  # the recalled event that is fed with it
     recalled_beat: Annotated[Ints, Column(MAX_EVENTS_PER_BEAT, 5)]  # all that this beat recalls, in order
@@ -101,6 +103,8 @@ class Rows(NamedTuple):
     # Lowest and highest value of the last chord played, and value of the lead's last note; 0 before the first.
     voicing: Annotated[Ints, Column(2, is_carried=True)]
     last_lead: Annotated[Ints, Column(is_carried=True)]
+    num_figures: Annotated[Ints, Column(is_carried=True)]  # that have been noted of it
+    seconds: Annotated[npt.NDArray[np.float64], Column(is_carried=True)]  # that it has lasted
     tonic: Annotated[Ints, Column(initial=-1, is_carried=True)]  # that all values are relative to; -1 before the first
     done: Annotated[Bools, Column()]  # the beat is complete
 

@@ -17,9 +17,11 @@ from engine.score.vocabulary import CONDITION, NUM_FIELDS
 REWIND_EVENTS = 256
 """How many events back a row may be rewound; the cache is longer than the window by this."""
 
-_CONDITION = 1 + 2 * NUM_FIELDS
+_EVENT = 2
+_RECALLED = _EVENT + NUM_FIELDS
+_CONDITION = _RECALLED + NUM_FIELDS
 _SHOWN = _CONDITION + CONDITION
-"""Words of 32 bits that a row is shown: its position, an event, a recalled event, from `_CONDITION` on a condition."""
+"""Words of 32 bits that a row is shown: its position, the first it sees, an event, a recalled event, a condition."""
 
 Float = npt.NDArray[np.float32]
 Int = npt.NDArray[np.int64]
@@ -32,9 +34,9 @@ class Trunk(Protocol):
 
     num_rows: int
 
-    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
+    def advance(self, rows: Int, positions: Int, since: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         """Hidden states float32 [B, dim] after events [B, 5] at positions [B] of rows [B], with recalled events [B, 5]
-        and under conditions [B, C]."""
+        and under conditions [B, C]; no row sees what lies before position since [B]."""
 
     def snapshot(self, row: int) -> Memory: ...
 
@@ -53,10 +55,10 @@ class CpuTrunk:
         self._cache = kernels.make_cache(max_rows, config, capacity)
         self._scratch = kernels.new_scratch(max_rows, config)
 
-    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
+    def advance(self, rows: Int, positions: Int, since: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         hidden = np.empty((len(rows), self._dim), np.float32)
         weights, sizes, cache, scratch = self._weights, self._sizes, self._cache, self._scratch
-        kernels.advance(weights, sizes, rows, positions, events, recalled, conditions, cache, scratch, hidden)
+        kernels.advance(weights, sizes, rows, positions, since, events, recalled, conditions, cache, scratch, hidden)
         return hidden
 
     def snapshot(self, row: int) -> Memory:
@@ -94,23 +96,27 @@ class TorchTrunk:
         self._hidden = torch.zeros((max_rows, config.dim), pin_memory=is_pinned)
         self._shown_rows, self._hidden_rows = self._shown.numpy(), self._hidden.numpy()  # the same memory
 
-    def advance(self, rows: Int, positions: Int, events: Int, recalled: Int, conditions: Float) -> Float:
+    def advance(self, rows: Int, positions: Int, since: Int, events: Int, recalled: Int, conditions: Float) -> Float:
         shown = self._shown_rows
         shown[:, 0] = -1
-        shown[rows, 0] = positions
-        shown[rows, 1:_CONDITION] = np.concatenate((events, recalled), axis=1)
+        shown[rows, 0], shown[rows, 1] = positions, since
+        shown[rows, _EVENT:_CONDITION] = np.concatenate((events, recalled), axis=1)
         shown.view(np.float32)[rows, _CONDITION:] = conditions
         self._shown_there.copy_(self._shown, non_blocking=True)
         there = self._shown_there
         numbers = there[:, :_CONDITION].long()
         with self._torch.inference_mode():
             hidden = self._advance_all(
-                numbers[:, 1:6], numbers[:, 6:], there[:, _CONDITION:].view(self._torch.float32), numbers[:, 0]
+                numbers[:, _EVENT:_RECALLED],
+                numbers[:, _RECALLED:],
+                there[:, _CONDITION:].view(self._torch.float32),
+                numbers[:, 0],
+                numbers[:, 1],
             )
         self._hidden.copy_(hidden)
         return self._hidden_rows[rows]
 
-    def _advance_all(self, events: Any, recalled: Any, conditions: Any, positions: Any) -> Any:
+    def _advance_all(self, events: Any, recalled: Any, conditions: Any, positions: Any, since: Any) -> Any:
         from engine.score.transformer import rotary_angles, rotate
 
         torch = self._torch
@@ -121,7 +127,7 @@ class TorchTrunk:
         cos, sin = cos[:, None, None], sin[:, None, None]
         slots = torch.arange(self._capacity + 1, device=self._device)
         age = (positions[:, None] - slots) % self._capacity
-        seen = (age < self._config.window) & (age <= positions[:, None]) & (slots < self._capacity)
+        seen = (age < self._config.window) & (age <= (positions - since)[:, None]) & (slots < self._capacity)
         seen |= slots == place[:, None]
         x = model.embed_events(events, recalled, conditions)[:, None]
         for index, layer in enumerate(model.layers):

@@ -6,15 +6,13 @@ composed again before anybody hears it (see composer.py), and counted. numba; re
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from engine.compile import entry, kernel
 from engine.score.asked import NEVER, NO_CUE
 from engine.score.columns import Bools, Ints
-from engine.score.memory import MEMORY_BEATS, Kept, Memory
+from engine.score.memory import MEMORY_BEATS, Kept, Memory, num_events
 from engine.score.vocabulary import FIRST_LAYER
 from moods.intent import BEATS_PER_BAR, LAYERS
 
@@ -78,16 +76,9 @@ def _fault(kept: Kept, slot: int, beat: int, is_last_of_bar: bool) -> int:
 
 
 @kernel
-def _num_events(kept: Kept, slot: int, beat: int) -> Any:
-    """None where the beat is not remembered."""
-    place = beat % MEMORY_BEATS
-    return np.int64(kept.num_events[slot, place]) if kept.beat[slot, place] == beat else np.int64(0)
-
-
-@kernel
 def _num_notes(kept: Kept, slot: int, beat: int) -> int:
     count, events = 0, kept.events[slot, beat % MEMORY_BEATS]
-    for i in range(_num_events(kept, slot, beat)):
+    for i in range(num_events(kept, slot, beat)):
         if events[i, 0] >= FIRST_LAYER:
             count += 1
     return count
@@ -107,8 +98,8 @@ def _is_silent(kept: Kept, slot: int, beat: int) -> bool:
 @kernel
 def _is_same(kept: Kept, slot: int, one: int, other: int) -> bool:
     """Have two beats the same notes at the same positions, however long and loud?"""
-    count = _num_events(kept, slot, one)
-    if count != _num_events(kept, slot, other):
+    count = num_events(kept, slot, one)
+    if count != num_events(kept, slot, other):
         return False
     first, second = kept.events[slot, one % MEMORY_BEATS], kept.events[slot, other % MEMORY_BEATS]
     for i in range(count):
@@ -137,7 +128,7 @@ def _is_stuck(kept: Kept, slot: int, beat: int, kind: int) -> bool:
     onsets, pitch = 0, np.int64(-1)
     for back in range(STUCK_BEATS):
         events = kept.events[slot, (beat - back) % MEMORY_BEATS]
-        for i in range(_num_events(kept, slot, beat - back)):
+        for i in range(num_events(kept, slot, beat - back)):
             if events[i, 0] == kind:
                 if pitch >= 0 and events[i, 2] != pitch:
                     return False

@@ -13,12 +13,18 @@ from engine.synth.patching.tables import DRUMS, Tables
 from engine.synth.playing import find_slurred, is_upstroke, lateness, rank_in_chord
 from engine.synth.sizes import MAX_VOICES, NUM_VOICES
 from engine.synth.sources.oscillators import hash32
-from engine.synth.state import NUM_STARTED, SEED, SlotState
+from engine.synth.state import NUM_STARTED, PIECE, SEED, SlotState
 from engine.synth.voices import SLUR_FADE_FRAMES, STEAL_FRAMES, octaves_to, slur_voice, start_voice
 
 KICK = 36
 COMPARABLE = 0.1
 """A second style this strong, after weights are cubed, may lend its instruments to some layers."""
+
+
+@kernel
+def band_salt(band: int, choice: int) -> int:
+    """By what one of a band's choices is drawn; the first band's are the seed's own."""
+    return (band << 16) + choice
 
 
 @kernel
@@ -32,18 +38,18 @@ def _choose_style(state: SlotState, layer: int) -> int:
             second = style
     one, two = state.styles[first] ** 3, state.styles[second] ** 3
     share = two / (one + two + 1e-12)
-    chance = hash32(state.clock[SEED], 101 + layer) / 4294967296.0
+    chance = hash32(state.clock[SEED], band_salt(state.clock[PIECE], 101 + layer)) / 4294967296.0
     return second if share > COMPARABLE and chance < share else first
 
 
 @kernel
 def _choose(state: SlotState, tables: Tables, style: int, layer: int) -> int:
-    """The instrument, or of the drums the kit, that the slot's seed gives to a layer of a style."""
+    """The instrument, or of the drums the kit, that the slot's seed gives to a layer of a style in the running band."""
     choices = tables.choices[style, layer]
     count = 1
     while count < len(choices) and choices[count] >= 0:
         count += 1
-    return choices[hash32(state.clock[SEED], 11 + layer) % count]
+    return choices[hash32(state.clock[SEED], band_salt(state.clock[PIECE], 11 + layer)) % count]
 
 
 @kernel

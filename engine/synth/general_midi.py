@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.synth.allocation import band_salt
 from engine.synth.patching.tables import DRUMS, PatchTables
 from engine.synth.sources.oscillators import hash32
 from moods.intent import LAYERS
@@ -40,20 +41,21 @@ PROGRAMS: dict[str, int] = {
 OTHERS = {"drums": STANDARD_KIT, "bass": 33, "harmony": 0, "texture": 88, "lead": 80}
 
 _hash32: Callable[[int, int], int] = getattr(hash32, "py_func", hash32)
-"""The kernel as Python runs it."""
+_band_salt: Callable[[int, int], int] = getattr(band_salt, "py_func", band_salt)
+"""The kernels as Python runs them."""
 
 
-def instruments(tables: PatchTables, seed: int, style: int) -> tuple[str | None, ...]:
-    """The patch that a slot of this seed plays each layer of a style with; None for drums, which have kits."""
+def instruments(tables: PatchTables, seed: int, style: int, band: int = 0) -> tuple[str | None, ...]:
+    """The patch that a band of this seed plays each layer of a style with; None for drums, which have kits."""
     chosen: list[str | None] = []
     for layer in range(len(LAYERS)):
         choices = [index for index in tables.choices[style, layer].tolist() if index >= 0]
-        name = tables.names[choices[_hash32(seed, 11 + layer) % len(choices)]] if layer != DRUMS else None
-        chosen.append(name)
+        choice = _hash32(seed, _band_salt(band, 11 + layer)) % len(choices)
+        chosen.append(tables.names[choices[choice]] if layer != DRUMS else None)
     return tuple(chosen)
 
 
-def programs(tables: PatchTables, seed: int, style: int) -> tuple[int, ...]:
+def programs(tables: PatchTables, seed: int, style: int, band: int = 0) -> tuple[int, ...]:
     """The programs of those, in the order of LAYERS."""
-    names = instruments(tables, seed, style)
+    names = instruments(tables, seed, style, band)
     return tuple(PROGRAMS.get(name or "", OTHERS[layer]) for layer, name in zip(LAYERS, names, strict=True))

@@ -29,7 +29,7 @@ from engine.synth.envelopes import FREE
 from engine.synth.patching.tables import Tables
 from engine.synth.sizes import CONTROL_FRAMES, NUM_LAYERS, NUM_VOICES, WORK_ROWS
 from engine.synth.sources.oscillators import white_noise
-from engine.synth.state import FRAME, SEED, SlotState, new_state
+from engine.synth.state import FRAME, PIECE, SEED, SlotState, new_state
 from engine.synth.targets import (
     AMBIENCE_LEVEL,
     BPM,
@@ -40,6 +40,7 @@ from engine.synth.targets import (
     C_GAIN_DB,
     C_LAYERS,
     C_LOUDNESS,
+    C_PIECE,
     C_SPEECH,
     C_STYLES,
     CHORUS_SEND,
@@ -107,6 +108,7 @@ def take_colours(state: SlotState, tables: Tables, colour: np.ndarray, is_first:
     target[LOUDNESS], target[BRIGHTNESS] = colour[C_LOUDNESS], colour[C_BRIGHTNESS]
     target[ENERGY], target[BPM] = colour[C_ENERGY], colour[C_BPM]
     target[SPEECH] = colour[C_SPEECH]
+    state.clock[PIECE] = int(colour[C_PIECE])
     target[GAIN] = 10.0 ** (colour[C_GAIN_DB] / 20) if colour[C_GAIN_DB] > MUTE_DB else 0.0
     for style in range(state.styles.shape[0]):
         weight = colour[C_STYLES + style]

@@ -38,13 +38,13 @@ MASTERED = np.dtype([("tone", TONE), ("band", BAND), ("share", SHARE)])
 """What its filters keep, of every bus."""
 
 # Indices of SlotState.clock.
-FRAME, NUM_STARTED, SEED = range(3)
+FRAME, NUM_STARTED, SEED, PIECE = range(4)
 
 
 class SlotState(NamedTuple):
     """All memory of a slot. E is 1, or 6 once stems were asked for: the mix first, then every layer by itself."""
 
-    clock: npt.NDArray[np.int64]  # [3]
+    clock: npt.NDArray[np.int64]  # [4]
     voices: npt.NDArray[np.void]  # [NUM_VOICES] VOICE
     lines: npt.NDArray[np.float32]  # [NUM_VOICES, LINE_FRAMES]
     modes: npt.NDArray[np.float64]  # [NUM_VOICES, NUM_MODES, 4]
@@ -80,7 +80,7 @@ def new_state(seed: int) -> SlotState:
     reverb, diffusers, predelay = new_reverb()
     limiter, lookahead, limits, smoothing = new_limiter()
     state = SlotState(
-        clock=np.zeros(3, np.int64),
+        clock=np.zeros(4, np.int64),
         voices=np.zeros(NUM_VOICES, VOICE),
         lines=np.zeros((NUM_VOICES, LINE_FRAMES), np.float32),
         modes=np.zeros((NUM_VOICES, NUM_MODES, 4)),

@@ -71,7 +71,7 @@ def colour_row(intent: Intent) -> tuple[float, ...]:
     """An intent in the order of targets.C_LOUDNESS and so on."""
     return (
         intent.loudness_lufs, intent.brightness, intent.energy, intent.bpm, intent.gain_db, intent.voice_room,
-        *intent.layer_gains_db, *intent.style,
+        intent.piece, *intent.layer_gains_db, *intent.style,
     )  # fmt: skip
 
 

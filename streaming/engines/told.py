@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 from engine import performance
+from engine.audio import BLOCK_SECONDS
 from engine.performance import Performance, StreamPosition, StreamReach
 from moods.intent import BEATS_PER_BAR, LAYERS, STYLES, Intent
+from moods.mood import style_names
 from streaming.messages import (
     AskedBy,
     Beat,
+    Countdown,
     Effect,
     Layer,
     Marker,
     Mood,
+    Novelty,
     Pending,
     Place,
     Playing,
@@ -23,6 +27,7 @@ from streaming.messages import (
     StateBegan,
     States,
     Told,
+    Wandering,
 )
 
 _MAX_WISH = 100
@@ -99,10 +104,17 @@ def playing_message(played: Performance) -> Playing:
             previous=None if now is None else now.previous,
             heading=heading.name,
         )
+    if (zero := played.zero) is not None:
+        remaining_s = zero.seconds - played.next_block * BLOCK_SECONDS
+        playing["countdown"] = Countdown(ends_at=_place(zero), remaining_s=remaining_s)
     if played.controller.values:
         playing["parameters"] = dict(played.controller.values)
     if (asked := played.asked_by) is not None:
         playing["asked_by"] = AskedBy(by=asked.by, what=asked.wish[:_MAX_WISH], at_frame=asked.frame)
+    if (wandering := _wandering(played)) is not None:
+        playing["autopilot"] = wandering
+    if novelty := played.generator.novelty(played.slot):
+        playing["novelty"] = cast(Novelty, dict(novelty))
     return playing
 
 
@@ -111,6 +123,23 @@ def _pending_message(waits: performance.Waits) -> Pending:
     if waits.by is not None:
         pending["by"] = waits.by
     return pending
+
+
+def _wandering(played: Performance) -> Wandering | None:
+    controller, autopilot = played.controller, played.controller.autopilot
+    if autopilot is None or autopilot.settings is None:
+        return None
+    leg = autopilot.legs[-1]
+    oldest = controller.frame_of_beat(controller.clock.oldest_beat)
+    since = _place(played.in_stream(controller.position(max(oldest, leg.frame))))
+    return Wandering(
+        drift=autopilot.settings.drift,
+        novelty=autopilot.settings.novelty,
+        mood=leg.place.mood,
+        heading={**leg.place.fields, "style": style_names(leg.place.style)},
+        since=since,
+        held_s={name: round(left_s, 1) for name, left_s in autopilot.held(played.music_frame).items()},
+    )
 
 
 def mood_message(intent: Intent) -> Mood:

@@ -44,15 +44,17 @@ _ARGUMENTS = {
     "hit": ("strength", "at"),
     "stinger": ("name", "at"),
     "section": ("do", "to", "at"),
+    "skip": ("at",),
     "transport": ("do", "rate", "over"),
     "duck": ("gain_db", "over"),
     "volume": ("gain_db", "over"),
     "end": ("how", "at"),
+    "countdown": ("seconds", "ending"),
     "cancel": ("target",),
     "panic": (),
 }
 """What the arguments of a control are, in their order; words may stand in the address instead."""
-_BUTTONS = frozenset(_ARGUMENTS) - {"duck", "volume"}
+_BUTTONS = frozenset(_ARGUMENTS) - {"duck", "volume", "countdown"}
 _TAGS = frozenset(",ifhdsTFN")
 """Of arguments that JSON has too; the library writes a line for each other one, and nests lists without end."""
 _BUNDLE = b"#bundle\0"

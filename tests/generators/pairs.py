@@ -59,6 +59,9 @@ class Pairs:
     def counters(self) -> Mapping[str, int]:
         return {"texts": len(self._tones)}
 
+    def novelty(self, slot: int) -> Mapping[str, float]:
+        return {}
+
     def open(self, slot: int, controller: Controller) -> None:
         self._put(slot, _Slot(controller, 0, dict(controller.intent(0).texts)))
 

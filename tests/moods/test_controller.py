@@ -63,6 +63,11 @@ def random_control(rng: random.Random, number: int) -> dict[str, Any]:
     if rng.random() < 0.05:
         rate = rng.choice([0.25, 0.6, 1])
         return {"type": "transport", "do": "slow", "rate": rate, "over": rng.choice([None, 0.5, "1 bar"])}
+    if rng.random() < 0.04:
+        ending, then = rng.choice(["cadence", "fade", "stop"]), rng.choice(["silence", "go on", "go on"])
+        seconds, ring_s = rng.uniform(1, 60), rng.choice([0, 2])
+        told = {"type": "countdown", "seconds": seconds, "ending": ending, "then": then, "id": f"c{number}"}
+        return {**told, "ring_s": ring_s}
     if rng.random() < 0.08:
         how = rng.choice(["cadence", "ring", "fade", "stop", "loop"])
         at = rng.choice(["phrase", "bar", "beat", {"seconds": rng.uniform(5, 200)}])
@@ -130,7 +135,7 @@ def test_reads_are_pure(seed: int) -> None:
             try:
                 controller.apply(parse_control(obj), frame)
             except MoodsError:
-                assert obj["type"] in ("cancel", "end", "hit", "stinger") or "seconds" in (obj["at"] or "")
+                assert obj["type"] in ("cancel", "countdown", "end", "hit", "stinger") or "seconds" in (obj["at"] or "")
         for _ in range(10):
             watched.intent(rng.randrange(300 * SECOND))
             watched.beat_intent(rng.randrange(400))

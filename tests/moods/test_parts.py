@@ -71,5 +71,6 @@ def test_a_further_part_is_asked_like_the_others() -> None:
     controller.forget_before(2 * SECOND + 7)
     assert hush.forgotten == (2 * SECOND, 4.0)
     kept = controller.snapshot()
-    own = {"sections", "course", "ending", "cues", "leitmotif", "pivots", "parameters", "states", "halts", "hush"}
+    own = {"sections", "course", "ending", "cues", "leitmotif", "pivots", "parameters", "states", "halts", "autopilot",
+           "hush"}  # fmt: skip
     assert kept["hush"] == 11 and kept.keys() == {"seed", "num_asked", *own}

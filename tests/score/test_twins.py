@@ -45,10 +45,11 @@ def music() -> Music:
     return events, recalled, (rng.random((len(ROWS), LENGTH, CONDITION)) < 0.1).astype(np.float32)
 
 
-def live(trunk: CpuTrunk | TorchTrunk, music: Music, rows: np.ndarray) -> np.ndarray:
-    steps = range(music[0].shape[1])
-    at = [np.full(len(rows), step) for step in steps]
-    return np.stack([trunk.advance(rows, at[s], *(part[:, s] for part in music)) for s in steps], 1)
+def live(trunk: CpuTrunk | TorchTrunk, music: Music, rows: np.ndarray, first: int = 0, since: int = 0) -> np.ndarray:
+    """From step `first` on, nothing being seen from before `since`."""
+    steps = range(first, music[0].shape[1])
+    at, seen = [np.full(len(rows), step) for step in range(music[0].shape[1])], np.full(len(rows), since)
+    return np.stack([trunk.advance(rows, at[s], seen, *(part[:, s] for part in music)) for s in steps], 1)
 
 
 def offline(model: ScoreTransformer, music: Music) -> np.ndarray:
@@ -68,6 +69,14 @@ def test_a_row_does_not_hear_its_neighbours(tensors, music, make) -> None:
     together = live(make(tensors, TINY, 4), music, ROWS)
     alone = live(make(tensors, TINY, 4), tuple(part[1:2] for part in music), ROWS[1:2])
     assert np.array_equal(together[1:2], alone)
+
+
+@pytest.mark.parametrize("make, tolerance", [(CpuTrunk, 0.03), (lambda *a: TorchTrunk(*a, "cpu"), 1e-5)])
+def test_a_row_sees_nothing_before_where_it_is_to_begin(model, tensors, music, make, tolerance) -> None:
+    trunk, middle = make(tensors, TINY, 4), LENGTH // 2
+    live(trunk, music, ROWS)
+    begun_again = live(trunk, music, ROWS, first=middle, since=middle)
+    assert np.abs(begun_again - offline(model, tuple(part[:, middle:] for part in music))).max() < tolerance
 
 
 class HostCopies(TorchDispatchMode):
@@ -91,9 +100,9 @@ def test_a_step_of_many_rows_is_one_copy_there_and_one_back(tensors, music) -> N
     trunk = TorchTrunk(tensors, TINY, 64, "cpu")
     rows, at = np.arange(0, 64, 2), np.zeros(32, np.int64)
     shown = [np.repeat(part[:1, 0], 32, axis=0) for part in music]
-    trunk.advance(rows, at, *shown)
+    trunk.advance(rows, at, at, *shown)
     with HostCopies(trunk._shown, trunk._hidden) as copies, mock.patch("torch.from_numpy", side_effect=AssertionError):
-        hidden = trunk.advance(rows, at, *shown)
+        hidden = trunk.advance(rows, at, at, *shown)
     assert copies.found == ["copy_", "copy_"]
     assert (hidden == hidden[0]).all()
 

@@ -38,6 +38,9 @@ class Sines:
     def counters(self) -> Mapping[str, int]:
         return {"blocks": self._num_blocks}
 
+    def novelty(self, slot: int) -> Mapping[str, float]:
+        return {}
+
     def work(self, slots: Sequence[int]) -> bool:
         return False
 

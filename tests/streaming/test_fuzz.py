@@ -23,7 +23,7 @@ from tests.streaming.fuzz import fuzzed
 from tests.streaming.test_hearing import Asker
 
 TYPES = (
-    "steer", "state", "parameter", "section", "end", "transport", "panic", "duck", "volume", "cancel", "hit",
+    "steer", "state", "parameter", "section", "skip", "end", "transport", "panic", "duck", "volume", "cancel", "hit",
     "stinger", "dance",
 )  # fmt: skip
 KEYS = (

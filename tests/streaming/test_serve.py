@@ -235,6 +235,12 @@ def test_a_station_without_states_gets_those_of_the_settings(tmp_path: Path) -> 
     assert parse_opening(config.furnished({"mood": "focus"})).initial is None
     assert not parse_opening(config.furnished({"states": {}})).states
     assert not parse_opening(config.furnished({"timeline": {"duration": 9}})).states
+    wandering = Config(autopilot={"drift": 0.2}, states={"a": {}})
+    assert wandering.furnished({"states": {}}) == {"autopilot": {"drift": 0.2}, "states": {}}
+    assert parse_opening(wandering.furnished({"autopilot": None})).autopilot is None
+    assert parse_opening(wandering.furnished({"timeline": {"duration": 9}})).autopilot is None
+    with pytest.raises(BadConfig, match="drift is 3"):
+        Config(autopilot={"drift": 3})
     path.write_text(config.to_toml(), encoding="utf-8")
     assert load_config(path) == config
 
