@@ -19,6 +19,7 @@ from importlib import resources
 from importlib.metadata import version
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import h11
@@ -57,7 +58,7 @@ from streaming.guards import KnownHosts, SafeHeaders, TokenToCookie
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
-from streaming.middleware import HeadAsGet, UnderPrefix
+from streaming.middleware import HeadAsGet, UnderPrefix, WithRequestId
 from streaming.obs.door import ObsDoor
 from streaming.openapi import answer, describe
 from streaming.pacing import prefer_to_others
@@ -65,6 +66,8 @@ from streaming.problems import Refusals, problem, problem_of, tell_refusal
 from streaming.programme.door import ProgrammeDoor
 from streaming.push.pushes import Pushes
 from streaming.roles import DAYS
+from streaming.settings import strange_variables
+from streaming.supervision import STOPPING, notify, supervised
 from streaming.terminal import OutputLost, tell
 from streaming.tls import server_context
 from streaming.transports.osc import OscDoor
@@ -74,7 +77,7 @@ log = logging.getLogger(__name__)
 _GOODBYE_S = 2
 _EXPOSED_HEADERS = (
     *("Accept-Patch", "Accept-Post", "Accept-Ranges", "Allow", "Content-Range", "ETag", "Link", "Location"),
-    *("Retry-After", "Undersong-Began-Frame", "Undersong-Notes"),
+    *("Retry-After", "Undersong-Began-Frame", "Undersong-Notes", "X-Request-Id"),
 )
 _HEAD_S = 10.0
 """How long the head of a request may take to come."""
@@ -177,6 +180,20 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         """Tell the server's figures."""
         return PlainTextResponse(request.app.state.conductor.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
+    @app.get(
+        "/v1/doors",
+        dependencies=[admins],
+        tags=["server"],
+        operation_id="listDoors",
+        response_model=messages.Connections,
+    )
+    async def doors(request: Request) -> JSONResponse:
+        """Tell how the server's connections to others fare.
+
+        Chats, OBS, and streams that are sent elsewhere: each comes back by itself, but for what somebody has to mend.
+        """
+        return JSONResponse({"doors": [door.state.message() for door in request.app.state.conductor.doors]})
+
     answers: dict[type[Exception], Any] = {
         StreamingError: _streaming_problem,
         MoodsError: _moods_problem,
@@ -200,6 +217,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     app.add_middleware(UnderPrefix, public_url=config.public_url)
     app.add_middleware(KnownHosts, config=config)
     app.add_middleware(SafeHeaders, config=config)
+    app.add_middleware(WithRequestId)
     app.openapi()  # else the first request would wait for FastAPI to read all routes, and everybody's sound with it
     return app
 
@@ -374,7 +392,10 @@ class _PromptSocket(WebSocketsSansIOProtocol):
 
 
 class Server(uvicorn.Server):
-    """Ends the music before it waits for connections: endless responses end by themselves then."""
+    """Ends the music before it waits for connections: endless responses end by themselves then.
+
+    From the first signal on nothing new is taken; another one cuts the goodbye short.
+    """
 
     def __init__(self, app: ASGIApp, conductor: Conductor, tls: ssl.SSLContext | None = None) -> None:
         config = _ServerConfig(
@@ -399,7 +420,20 @@ class Server(uvicorn.Server):
             logging.getLogger("uvicorn.error").addFilter(is_told)
         self._conductor = conductor
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self.force_exit = True
+        end = self._conductor.hurry if self.should_exit else self._conductor.refuse
+        self._loop.call_soon_threadsafe(end)
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify(STOPPING)
+        await self._conductor.drain()
         await self._conductor.stop()
         await super().shutdown(sockets)
 
@@ -443,7 +477,8 @@ async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SS
             log.info("server started", extra=facts)
             began_s = time.monotonic()
             try:
-                await server.serve(sockets=[bound])
+                async with supervised():
+                    await server.serve(sockets=[bound])
             finally:
                 log.info("server ended", extra=about(seconds=round(time.monotonic() - began_s)))
 
@@ -500,6 +535,8 @@ def _interrupt(*_: object) -> NoReturn:
 def serve(config: Config) -> int:
     """Run the server until Ctrl-C or SIGTERM; answer the exit status: 1, and a line on stderr, if it cannot start."""
     open_journal(config.log_level, config.log_json)
+    for strange in strange_variables():
+        log.warning("a variable is left alone: %s", strange)
     prefer_to_others()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

@@ -154,12 +154,13 @@ def _engines(text: str) -> int | str:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from streaming.config import Config, load_config
+    from streaming.config import Config
+    from streaming.settings import load_config
 
     given = {name: value for name in Config.model_fields if (value := getattr(options, name, None)) is not None}
-    config = load_config(options.config, given)
     if options.check_config:
-        return 0  # what is wrong has been raised
+        return _check_config(options.config, given)
+    config = load_config(options.config, given)
     if options.print_config:
         tell(config.to_toml().rstrip("\n"))
         return 0
@@ -172,6 +173,20 @@ def _serve(options: argparse.Namespace) -> int:
         return serve(config)
     finally:
         abandon_ahead()
+
+
+def _check_config(path: Path | None, given: dict[str, Any]) -> int:
+    """Say all that is wrong with the settings, a line each."""
+    from streaming.settings import load_config, strange_variables
+
+    wrong: list[object] = list(strange_variables())
+    try:
+        load_config(path, given)
+    except BadConfig as error:
+        wrong = [error, *error.others, *wrong]
+    for each in wrong:
+        note(each)
+    return 2 if wrong else 0
 
 
 def _play(options: argparse.Namespace) -> int:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.take import Entry
@@ -28,9 +29,20 @@ from streaming.config import Config
 from streaming.doors import Door
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
-from streaming.engines.wire import Applied
-from streaming.errors import BadConfig, EngineFailed, EngineUnavailable, NameTaken, TooManyStations, UnknownStation
+from streaming.engines.wire import Applied, Faded
+from streaming.errors import (
+    BadConfig,
+    ControlRefused,
+    EngineFailed,
+    EngineUnavailable,
+    NameTaken,
+    ServerEnds,
+    TooManyStations,
+    UnknownStation,
+)
 from streaming.feed import Feeds
+from streaming.gauges import Gauges
+from streaming.headroom import Headroom
 from streaming.jobs.jobs import Jobs
 from streaming.journal import about
 from streaming.keeping import Record, Records
@@ -41,6 +53,8 @@ from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _WATCH_S = 0.25
 _WAKE_S = 15.0
@@ -60,6 +74,16 @@ _GOODBYE_S = 4.0
 """How long a server that ends waits for its stations to be kept."""
 
 
+_MOST_BEAT_BLOCKS = 35
+"""A beat that takes no longer is finished before the sound fades out …"""
+_FADE_BLOCKS = 30
+"""… over so long …"""
+_SILENT_BLOCKS = 7
+"""… and so much silence after it is sent along: streams are encoded several blocks at a time."""
+_CARRIERS_S = 1.0
+"""How long peers may take to part."""
+
+
 class Conductor:
     """All stations of a server, and its engines. Use as `async with Conductor(config)`.
 
@@ -70,6 +94,8 @@ class Conductor:
     def __init__(self, config: Config, make_engines: Callable[[Config], Engines] = LocalEngines) -> None:
         self.config, self._make_engines = config, make_engines
         self.metrics = Metrics()
+        self.metrics.registry.register(Gauges(self))
+        self.headroom = Headroom(config.max_lag_ms / 1000)
         self.jobs = Jobs(config, self.metrics)
         """What is done for files, beside the stations."""
         self.stations: dict[str, Station] = {}
@@ -95,6 +121,9 @@ class Conductor:
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._is_ending = False
+        self._hurry = asyncio.Event()
+        self._dismissals: set[asyncio.Task[None]] = set()
+        """Stations that were ended and still fade out."""
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 
@@ -107,19 +136,88 @@ class Conductor:
             records = await self._open_records()
             await self._start_engine()
             await self._restore(records)
+            self._open_always()
         except BaseException:
             await self.stop()
             raise
-        coroutines = pace(self._feeds.on_tick), self._watch(), self._start_others()
+        coroutines = pace(self._on_tick), self._watch(), self._start_others()
         self._tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         await self.stop()
 
+    def refuse(self) -> None:
+        """Take nothing new from now on: this server is about to end."""
+        self._is_ending = True
+        self.jobs.refuse()
+
+    def hurry(self) -> None:
+        """Wait for nothing more that a server that ends would wait for."""
+        self._hurry.set()
+
+    async def drain(self) -> None:
+        """Let the music finish its beat and fade out, end all sessions, and finish the jobs that are being done."""
+        self.refuse()
+        heard = [station for station in self.stations.values() if not station.is_idle]
+        if heard:
+            log.info("server is ending", extra=about(stations=len(heard), sessions=self.num_sessions))
+        await asyncio.gather(*map(self._take_leave, heard), *self._dismissals)
+        if self.config.drain_s:
+            await self._unless_hurried(self.jobs.finish(), self.config.drain_s)
+
+    async def _take_leave(self, station: Station) -> None:
+        """End a station that is heard: it goes on, for the next server, with the beat that faded out."""
+        is_kept = self._records.are_kept and station.outlasts_server
+        if is_kept:
+            self._were_heard.add(station.id)
+        faded = await self._fade_out(station, is_kept=is_kept)
+        carriers = [session.carrier for session in station.sessions.values() if session.carrier is not None]
+        station.close(SHUT_DOWN)
+        if is_kept and faded is not None:
+            self._wanted_s.pop(station.id, None)
+            station.fall_asleep(faded.next_block)
+            station.link.close(station.id, is_kept=True)
+            self._num_kept_controls[station.id] = faded.num_controls
+            self._note_place(station, is_heard=True)
+        if carriers:
+            partings = [asyncio.create_task(carrier.close()) for carrier in carriers]
+            await asyncio.wait(partings, timeout=_CARRIERS_S)
+
+    async def _fade_out(self, station: Station, *, is_kept: bool = False) -> Faded | None:
+        """Have a station fade out from its next beat on; all have heard it when this returns. None where it cannot."""
+        if not station.is_sounding:
+            return None
+        lead_blocks = 3 + math.ceil(station.link.lead_ms / 1000 / BLOCK_SECONDS) + station.ahead_blocks
+        least = station.frame // BLOCK_FRAMES + lead_blocks
+        from_block = station.next_beat_block(least, least + _MOST_BEAT_BLOCKS)
+        fading = station.link.fade(station.id, from_block, _FADE_BLOCKS, is_kept=is_kept)
+        patience_s = BLOCK_SECONDS * (lead_blocks + _MOST_BEAT_BLOCKS + _FADE_BLOCKS)
+        try:
+            faded: Faded | None = await self._unless_hurried(fading, patience_s)
+        except (ControlRefused, EngineUnavailable, FellAsleep, TimeoutError, UnknownStation):
+            return None
+        if faded is not None and station.first_tick is not None:
+            last_block = faded.next_block + _FADE_BLOCKS + _SILENT_BLOCKS
+            last_s = time_of(station.first_tick + last_block - station.ahead_blocks)
+            await self._unless_hurried(asyncio.sleep(last_s - time.monotonic()))
+        return faded
+
+    async def _unless_hurried(
+        self, awaited: Coroutine[Any, Any, Result], patience_s: float | None = None
+    ) -> Result | None:
+        """What is awaited; None where that takes too long, or this server is told to hurry. Raises what it raises."""
+        task, hurried = asyncio.create_task(awaited), asyncio.create_task(self._hurry.wait())
+        try:
+            await asyncio.wait([task, hurried], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            task.cancel()
+            hurried.cancel()
+
     async def stop(self) -> None:
         """End all stations, or keep them for the next server, and end the engine; idempotent."""
-        self._is_ending = True
+        self.refuse()
         async with contextlib.AsyncExitStack() as steps:  # from the last to the first, whatever one of them raises
             steps.push_async_callback(asyncio.to_thread, self._filler_thread.shutdown)
             steps.push_async_callback(asyncio.to_thread, self._feeds.encoder_threads.shutdown)
@@ -129,7 +227,7 @@ class Conductor:
             steps.push_async_callback(self.jobs.stop)
             steps.push_async_callback(self._records.close)
             steps.callback(self._close_all)
-            for task in (*self._tasks, *self._waking.values()):
+            for task in (*self._tasks, *self._waking.values(), *self._dismissals):
                 task.cancel()
             self._tasks.clear()
             if self._records.are_kept:
@@ -139,15 +237,15 @@ class Conductor:
         for station in list(self.stations.values()):
             self.close_station(station, SHUT_DOWN)
 
-    def _check_stays(self) -> None:
-        """Raises `EngineUnavailable` where this server is about to end."""
+    def check_stays(self) -> None:
+        """Raises `ServerEnds` where this server is about to end."""
         if self._is_ending:
-            raise EngineUnavailable("the server is ending; try when it is back")
+            raise ServerEnds
 
     @property
     def is_ready(self) -> bool:
-        """An engine takes work."""
-        return any(link.is_ready for link in self._links)
+        """An engine takes work, and this server goes on."""
+        return not self._is_ending and any(link.is_ready for link in self._links)
 
     async def _start_engine(self) -> None:
         """Raises `EngineFailed` where it cannot start."""
@@ -169,6 +267,11 @@ class Conductor:
         self._were_heard.clear()
 
     @property
+    def links(self) -> list[Link]:
+        """The engines that have been started."""
+        return self._links
+
+    @property
     def num_sessions(self) -> int:
         """Listeners of all stations."""
         return self._feeds.num_sessions
@@ -180,15 +283,13 @@ class Conductor:
 
         Raises `TooManyStations`, `NameTaken`, `EngineUnavailable`, and `BadControl` for what only a file can have.
         """
-        self._check_stays()
+        self.check_stays()
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
         timeline = opening.timeline
         if timeline is not None and timeline.redo:
             raise BadControl("timeline.redo is for files: a station plays what it composes; render the timeline")
-        seed = opening.chosen_seed
-        if seed is None:
-            seed = secrets.randbits(53)  # JavaScript keeps 53 bits
+        seed = _seed_of(opening)
         station_id = self._new_id()
         self._take_name(opening.name, station_id)
         self._num_opening += 1
@@ -198,7 +299,7 @@ class Conductor:
             station = self._make_station(station_id, opening, seed, link, kind, ahead_blocks)
             await link.open(station)
             try:
-                self._check_stays()
+                self.check_stays()
             except EngineUnavailable:
                 link.close(station_id)
                 raise
@@ -219,7 +320,7 @@ class Conductor:
 
         Raises `UnknownStation`, `TooManyStations`, `NameTaken`, `EngineUnavailable`.
         """
-        self._check_stays()
+        self.check_stays()
         if len(self.stations) + self._num_opening >= self.config.max_stations:
             raise TooManyStations(self.config.max_stations)
         station_id = self._new_id()
@@ -228,7 +329,7 @@ class Conductor:
         try:
             block, num_controls, entries = await self._copy(source, station_id)
             self._check_open(source)
-            self._check_stays()
+            self.check_stays()
         except BaseException:
             self._give_back(name)
             source.link.forget(station_id)
@@ -334,21 +435,42 @@ class Conductor:
         if self.stations.get(station.id) is not station:
             raise UnknownStation(station.id)
 
-    def close_station(self, station: Station, ending: Ending = DELETED) -> None:
-        """End the station and all that listen to it; idempotent."""
-        if self.stations.pop(station.id, None) is None:
+    def dismiss(self, station: Station) -> None:
+        """End the station and, when it has faded out, all that listen to it; it is found no more when this returns."""
+        if station.is_idle or not self._forget(station, DELETED):
+            self.close_station(station)
             return
+        task = asyncio.create_task(self._fade_and_close(station))
+        self._dismissals.add(task)
+        task.add_done_callback(self._dismissals.discard)
+
+    async def _fade_and_close(self, station: Station) -> None:
+        try:
+            await self._fade_out(station)
+        finally:
+            station.close(DELETED)
+            station.link.close(station.id)
+
+    def close_station(self, station: Station, ending: Ending = DELETED) -> None:
+        """End the station and all that listen to it, at once; idempotent."""
+        if self._forget(station, ending):
+            station.close(ending)
+            station.link.close(station.id)
+
+    def _forget(self, station: Station, ending: Ending) -> bool:
+        """Have it be found no more; whether it was."""
+        if self.stations.pop(station.id, None) is None:
+            return False
         self._give_back(station.name)
         seconds = round(station.position()["seconds"])
         facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
-        station.close(ending)
-        station.link.close(station.id)
         self._records.remove(station.id)
         self._num_kept_controls.pop(station.id, None)
         self._wanted_s.pop(station.id, None)
         self._alone.pop(station.id, None)
         self.metrics.stations.set(len(self.stations))
+        return True
 
     async def control(self, station: Station, control: Control) -> Ack:
         """Apply a control and answer its ack.
@@ -394,7 +516,12 @@ class Conductor:
         free = [link for link in ready if link.has_slot and (asleep is not None or not link.is_busy)]
         if not free:
             loads = ", ".join(f"{link.expected_load:.0%} busy with {link.num_stations} stations" for link in ready)
-            raise EngineUnavailable(f"no engine has room for another station ({loads}); try later")
+            free, needed = (max(getattr(link, name) for link in ready) for name in ("free_load", "station_load"))
+            raise EngineUnavailable(
+                f"no engine has room for another station ({loads}): up to max_load, {self.config.max_load:.0%}, "
+                f"{free:.0%} is free, and one takes {needed:.0%}; try later",
+                free=round(free, 3), needed=round(needed, 3),
+            )  # fmt: skip
         if asleep is not None:
             free = [link for link in free if link.has_kept(asleep.id)] or free
         return min(free, key=lambda link: link.expected_load)
@@ -431,6 +558,22 @@ class Conductor:
         if records:
             log.info("stations are back", extra=about(stations=len(records)))
 
+    def _open_always(self) -> None:
+        """Have the stations that the settings name; new ones sleep at their beginning, and cost nothing until somebody
+        comes."""
+        for opening in self.config.openings:
+            assert opening.name is not None, "the settings demand one"
+            if opening.name in self._ids:  # restored
+                continue
+            station_id, seed = self._new_id(), _seed_of(opening)
+            self._take_name(opening.name, station_id)
+            station = self._make_station(station_id, opening, seed, self._links[0])
+            station.come_back(Record.begun(station_id, opening, seed))
+            self._num_kept_controls[station_id] = 0
+            self._begin_record(station)
+            self._add(station)
+            log.info("station is always open", extra=about(station=station_id, name=opening.name, seed=seed))
+
     def _on_done(self, station: Station, entry: Entry) -> None:
         if station.id in self.stations and station.outlasts_server:
             self._records.add(station.id, entry)
@@ -450,7 +593,7 @@ class Conductor:
         """Have stations sleep for the next server; who listens is told that this one ends."""
         self._note_places()
         kept = [station for station in self.stations.values() if station.outlasts_server]
-        self._were_heard = {station.id for station in kept if not station.is_idle}
+        self._were_heard |= {station.id for station in kept if not station.is_idle}
         for station in kept:
             station.close(SHUT_DOWN)
         playing = [station for station in kept if not station.is_asleep and station.link.is_ready]
@@ -529,7 +672,7 @@ class Conductor:
         """Apply a control, waking the station for it."""
         for _ in range(_MAX_WAKES):
             self._check_open(station)
-            self._check_stays()
+            self.check_stays()
             if station.is_held:
                 raise EngineUnavailable("the client that plays this station has paused it; try when it plays again")
             if station.is_asleep:
@@ -591,6 +734,13 @@ class Conductor:
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 
+    def _on_tick(self, tick: int) -> None:
+        now_s = time.monotonic()
+        lag_s = now_s - time_of(tick)
+        self.metrics.tick_lag_ms.observe(1000 * lag_s)
+        self.headroom.note(lag_s, now_s)
+        self._feeds.on_tick(tick)
+
     async def _watch(self) -> None:
         """Look after the engine; close stations that nobody wants."""
         checked_s = places_s = time.monotonic()
@@ -637,3 +787,8 @@ class Conductor:
             station.idle_since_s += stalled_s
         for station_id in self._wanted_s:
             self._wanted_s[station_id] += stalled_s
+
+
+def _seed_of(opening: Opening) -> int:
+    seed = opening.chosen_seed
+    return secrets.randbits(53) if seed is None else seed  # JavaScript keeps 53 bits

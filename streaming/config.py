@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import math
 import os
 import re
 import textwrap
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
@@ -24,6 +24,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
@@ -32,10 +33,11 @@ from moods.errors import MoodsError, shown
 from moods.fields import MoodFields, parse
 from moods.mood import find_mood
 from moods.names import nearest
+from moods.opening import Opening, parse_opening
 from moods.states import StateTables
 from streaming.chat.actions import Action, read_action
 from streaming.chat.commands import CommandName
-from streaming.chat.room import EventKind, RoleName
+from streaming.chat.said import EventKind, RoleName
 from streaming.errors import BadConfig
 from streaming.journal import LOG_LEVELS
 from streaming.orders import Order, read_order, same_name
@@ -62,6 +64,18 @@ _HOST = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9._-]+")
 _PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
+@functools.cache
+def read_secret(file: str, setting: str) -> str:
+    """The first line of a file that a setting names, so that no secret stands in the settings. Raises `BadConfig`."""
+    try:
+        first, *_ = Path(file).read_text(encoding="utf-8").splitlines() or [""]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{setting} is {shown(file, 200)}, which cannot be read: {error}", field=setting) from None
+    if not first.strip():
+        raise BadConfig(f"{setting} is {shown(file, 200)}, whose first line is empty", field=setting)
+    return first.strip()
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
@@ -72,6 +86,9 @@ class IceServer(_Settings):
     url: str
     username: str | None = Field(None, pattern=r"^[ -~]*$")
     credential: str | None = Field(None, pattern=r"^[ -~]*$")
+    secret_file: str | None = None
+    """A file with the secret that a TURN server shares with this one, coturn's `static-auth-secret`: each listener then
+    gets a login of its own, good for a day, instead of one that all know."""
 
     @field_validator("url")
     @classmethod
@@ -86,10 +103,12 @@ class IceServer(_Settings):
 
     @model_validator(mode="after")
     def _turn_has_a_password(self) -> IceServer:
-        if self.url.startswith("turn") and (self.username is None or self.credential is None):
+        if self.secret_file is not None:
+            read_secret(self.secret_file, "ice_servers.secret_file")
+        elif self.url.startswith("turn") and (self.username is None or self.credential is None):
             raise BadConfig(
                 f"ice_servers holds {shown(self.url)} without username and credential; write "
-                f'{{ url = "{self.url}", username = "…", credential = "…" }}',
+                f'{{ url = "{self.url}", secret_file = "…" }}, or username = "…", credential = "…"',
                 field="ice_servers",
             )
         return self
@@ -351,12 +370,7 @@ class Push(_Settings):
     @property
     def key(self) -> str:
         """The password, wherever it stands. Raises `BadConfig`."""
-        if not self.password_file:
-            return self.password
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadConfig(f"push.password_file cannot be read: {error}", field="push") from None
+        return read_secret(self.password_file, "push.password_file") if self.password_file else self.password
 
 
 _OBS_URL = re.compile(r"wss?://[^\s/?#@]+(?:/[A-Za-z0-9._~/-]*)?")
@@ -441,13 +455,7 @@ class Obs(_Settings):
     @property
     def secret(self) -> str:
         """The password. Reads a file; raises `BadConfig`."""
-        if not self.password_file:
-            return self.password
-        try:
-            return Path(self.password_file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeError) as error:
-            reason = f"obs.password_file is {shown(self.password_file)}, which cannot be read: {error}"
-            raise BadConfig(reason, field="obs") from None
+        return read_secret(self.password_file, "obs.password_file") if self.password_file else self.password
 
 
 def address_of(target: str) -> tuple[str, int]:
@@ -529,6 +537,12 @@ class Config(_Settings):
     of max_stations; on CUDA one."""
     max_stations: int = Field(16, ge=1, le=100_000)
     """How many stations may be open at a time."""
+    max_load: float = Field(0.95, ge=0.1, le=1)
+    """A new station is refused where it would take more of every engine's time than this; those that play are never
+    ended for it."""
+    max_lag_ms: float = Field(100.0, ge=1, le=10_000)
+    """A new listener is refused while one in ten of the server's ticks, of which there are 50 a second, is later than
+    this: those who listen already would lose sound."""
     max_sessions: int = Field(256, ge=1, le=100_000)
     """How many listeners all stations together may have."""
     controls_per_s: float = Field(60.0, ge=1, le=10_000)
@@ -582,6 +596,10 @@ class Config(_Settings):
     """The longest picture that may be sent."""
     max_render_s: float = Field(7_200.0, ge=1, le=21_600)
     """The longest piece that may be asked for."""
+    drain_s: float = Field(0.0, ge=0, le=86_400)
+    """How long a server that is told to end waits, when the music has faded out, for the renders that are being made.
+    Those that are not ready by then, or wait, are made by the next server where `renders` names a folder. A second
+    signal ends it at once."""
     lyria_keys: tuple[Annotated[str, Field(pattern=r"^[!-~]+$")], ...] = ()
     """Keys that the Lyria RealTime endpoint takes; by default any, or none at all."""
     lyria_buffer_s: float = Field(0.2, ge=0, le=2)
@@ -594,6 +612,8 @@ class Config(_Settings):
     """The file in PEM with its key."""
     webhook_secret: str = Field("", pattern=r"^[ -~]*$")
     """The key that webhooks are signed with where a request brings none of its own."""
+    webhook_secret_file: str = ""
+    """A file with that key, so that it stands in no settings."""
     webhook_hosts: tuple[str, ...] = ()
     """Hosts that webhooks may go to, such as "hooks.example.org" or "192.168.1.20"; by default any of the internet,
     and none of this machine or its networks."""
@@ -622,18 +642,20 @@ class Config(_Settings):
     """The least that is worth a line on stderr; info tells of the start, stations, sessions, refusals and ends."""
     log_json: bool = False
     """One JSON object a line, for machines that collect logs."""
+    open: tuple[dict[str, Any], ...] = ()
+    """Stations that are always there, each a table [[open]] with a name and whatever else POST /v1/stations takes. They
+    sleep until somebody comes, and are never closed for want of listeners. One that the folder `stations` holds under
+    that name is left as it is."""
     push: tuple[Push, ...] = ()
     """Streams that are sent elsewhere, each a table [[push]] with station, to and more; see docs/streams.md."""
     osc: Osc = Osc()
-    """Open Sound Control, also as a table [osc], off by default; see docs/live.md. Controls are heard on a UDP port (0:
-    none) of an address; targets are "HOST:PORT", and are told of beats, sections, states and markers ahead_ms before
-    they sound, -5000 … 5000."""
+    """Open Sound Control, off by default; see docs/live.md."""
     chat: Chat = Chat()
-    """What viewers may ask for in chat, also as a table [chat]; see docs/chat.md."""
+    """What viewers may ask for in chat; see docs/chat.md."""
     twitch: Twitch = Twitch()
-    """A channel of Twitch whose chat is heard, also as a table [twitch]; see docs/chat.md."""
+    """A channel of Twitch whose chat is heard, none by default; see docs/chat.md."""
     irc: Irc = Irc()
-    """A channel of an IRC server whose chat is heard, also as a table [irc]; see docs/chat.md."""
+    """A channel of an IRC server whose chat is heard, none by default; see docs/chat.md."""
     programme: tuple[dict[str, Any], ...] = ()
     """Moods by the time of day, each a table [[programme]] with from = "06:00", mood = "focus", over = "8 bars", and
     with days = "mon-fri" or a station other than "main" if need be. See docs/obs.md."""
@@ -648,7 +670,9 @@ class Config(_Settings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _named(error) from None
+            first, *others = [_in_words(row) for row in error.errors(include_url=False)]
+            first.others = tuple(others)
+            raise first from None
 
     @field_validator("ice_servers", mode="before")
     @classmethod
@@ -753,6 +777,17 @@ class Config(_Settings):
         return read_schedule(self.programme, self.time_zone)
 
     @model_validator(mode="after")
+    def _secrets_can_be_read(self) -> Config:
+        _ = self.webhook_key
+        return self
+
+    @property
+    def webhook_key(self) -> str:
+        """Raises `BadConfig`."""
+        file = self.webhook_secret_file
+        return read_secret(file, "webhook_secret_file") if file else self.webhook_secret
+
+    @model_validator(mode="after")
     def _states_agree(self) -> Config:
         try:
             parse(StateTables, self._tables)
@@ -760,6 +795,39 @@ class Config(_Settings):
         except MoodsError as error:
             raise BadConfig(str(error)) from None
         return self
+
+    @field_validator("open", mode="before")
+    @classmethod
+    def _are_tables(cls, openings: object) -> object:
+        if not isinstance(openings, list | tuple) or not all(isinstance(each, Mapping) for each in openings):
+            raise BadConfig(f"open is {shown(openings)}; write each station as a table [[open]]", field="open")
+        return tuple(openings)
+
+    @model_validator(mode="after")
+    def _openings_can_be_had(self) -> Config:
+        names = [opening.name for opening in self.openings]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise _bad_opening(number, f"has the name {shown(name)}, as another has; give it one of its own")
+        if len(names) > self.max_stations:
+            raise _bad_opening(self.max_stations, f"is one more than max_stations, which is {self.max_stations}")
+        return self
+
+    @property
+    def openings(self) -> tuple[Opening, ...]:
+        """Of the stations that are always there, each with a name. Raises `BadConfig`."""
+        openings = []
+        for number, asked in enumerate(self.open):
+            try:
+                opening = parse_opening(self.furnished(asked))
+            except MoodsError as error:
+                raise _bad_opening(number, f"cannot be had: {error}") from None
+            if opening.name is None:
+                raise _bad_opening(number, 'has no name; give it one, such as "main"')
+            if opening.timeline is not None:
+                raise _bad_opening(number, "has a timeline, which ends; open such a station when it is wanted")
+            openings.append(opening)
+        return tuple(openings)
 
     @property
     def _tables(self) -> dict[str, Any]:
@@ -830,25 +898,26 @@ class Config(_Settings):
 
     def to_toml(self) -> str:
         """The settings as a file to be edited: each under what it means and may be."""
-        return "\n".join(self._setting(name) for name in type(self).model_fields)
-
-    def _setting(self, name: str) -> str:
-        described = " ".join(str(type(self).model_fields[name].description).split())
-        range_ = _range_of(name, type(self))
-        comment = textwrap.wrap(f"{described}{f' Allowed: {range_}.' if range_ else ''}", 110)
-        value = getattr(self, name)
-        if isinstance(value, tuple):
-            value = list(value)
-        if isinstance(value, BaseModel):
-            value = value.model_dump(mode="json", exclude_none=True)
-        if name in ("ice_servers", "push"):
-            value = [server.model_dump(exclude_none=True) for server in value]
-        return "".join(f"# {line}\n" for line in comment) + f"{name} = {_toml(value)}\n"
+        values = self.model_dump(mode="json", exclude_none=True)
+        tables = {name: value for name in values if isinstance(value := getattr(self, name), BaseModel)}
+        text = [_setting(name, values[name], type(self)) for name in values if name not in tables]
+        for name, table in tables.items():
+            text.append(f"{_comment(name, type(self))}[{name}]\n")
+            text += [_setting(each, values[name][each], type(table)) for each in values[name]]
+        return "\n".join(text)
 
 
-_TABLES: dict[str, type[BaseModel]] = {
-    "ice_servers": IceServer, "push": Push, "osc": Osc, "obs": Obs, "chat": Chat, "twitch": Twitch, "irc": Irc
-}  # fmt: skip
+def _setting(name: str, value: object, model: type[BaseModel]) -> str:
+    return f"{_comment(name, model)}{name} = {_toml(value)}\n"
+
+
+def _comment(name: str, model: type[BaseModel]) -> str:
+    described = " ".join(str(model.model_fields[name].description).split())
+    range_ = _range_of(name, model)
+    lines = textwrap.wrap(f"{described}{f' Allowed: {range_}.' if range_ else ''}", 110)
+    return "".join(f"# {line}\n" for line in lines)
+
+
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",
@@ -858,29 +927,56 @@ _EXPECTED = {
 }
 
 
-def _named(error: ValidationError) -> BadConfig:
-    """The first thing wrong, in words."""
-    row = error.errors(include_url=False)[0]
-    original = row.get("ctx", {}).get("error")
-    if isinstance(original, BadConfig):
-        return original
-    field, key = str(row["loc"][0]), ".".join(map(str, row["loc"]))
-    model = Config if len(row["loc"]) == 1 else _TABLES[field]
+def _bad_opening(number: int, why: str) -> BadConfig:
+    """`number` counts from 0, what is told from 1."""
+    error = BadConfig(f"table {number + 1} of open {why}", field="open")
+    error.loc = ("open", number)
+    return error
+
+
+def _in_words(row: ErrorDetails) -> BadConfig:
+    error = row.get("ctx", {}).get("error")
+    if not isinstance(error, BadConfig):
+        field, text = str(row["loc"][0]), _complaint(row)
+        error = BadConfig(text, field=field)
+    error.loc = row["loc"] or error.loc or (error.members.get("field", ""),)
+    return error
+
+
+def _complaint(row: ErrorDetails) -> str:
+    loc = row["loc"]
+    key, model = ".".join(map(str, loc)), _model_at(loc)
     if row["type"] == "extra_forbidden":
-        return BadConfig(f"unknown setting {shown(key)}; {_nearest(str(row['loc'][-1]), model)}", field=field)
+        return f"unknown setting {shown(key)}; {_nearest(str(loc[-1]), model)}"
     if row["type"] == "missing":
-        return BadConfig(f"{key} is missing", field=field)
+        return f"{key} is missing"
     expected = _EXPECTED.get(row["type"].split("_")[0])
-    range_ = _range_of(str(row["loc"][-1]), model)
+    range_ = _range_of(str(loc[-1]), model)
     if row["type"].endswith(("_type", "_from_float")) and expected:
         way_out = f"{expected} is expected"
     elif range_:
         way_out = f"allowed is {range_}"
     elif row["type"] == "string_pattern_mismatch":
-        way_out = "expected module:function" if field == "generator" else "expected printable ASCII"
+        way_out = "expected module:function" if loc[0] == "generator" else "expected printable ASCII"
     else:
         way_out = row["msg"][:1].lower() + row["msg"][1:]
-    return BadConfig(f"{key} is {shown(row['input'])}; {way_out}", field=field)
+    return f"{key} is {shown(row['input'])}; {way_out}"
+
+
+def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The table that a setting stands in."""
+    model: type[BaseModel] = Config
+    for part in loc[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _table_of(model.model_fields[part].annotation) or model
+    return model
+
+
+def _table_of(annotation: object) -> type[BaseModel] | None:
+    """The model of a field that is a table, or holds tables."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for each in get_args(annotation) if (table := _table_of(each))), None)
 
 
 def _nearest(name: str, model: type[BaseModel]) -> str:
@@ -910,30 +1006,3 @@ def _toml(value: Any) -> str:
 
 def _toml_key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
-
-
-def _is_there(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except OSError:  # a working folder that is not ours to look into
-        return False
-
-
-def load_config(path: Path | None = None, given: Mapping[str, Any] | None = None) -> Config:
-    """Read `path`, or undersong.toml of the working directory where there is one; the settings in `given` win.
-
-    Raises `BadConfig` with the file, the field, its value and what is allowed.
-    """
-    values: dict[str, Any] = {}
-    source = path or Path("undersong.toml")
-    if path is not None or _is_there(source):
-        try:
-            values = tomllib.loads(source.read_text(encoding="utf-8-sig"))  # editors of Windows begin with a mark
-            Config(**values)
-        except UnicodeDecodeError as error:
-            raise BadConfig(f"{source} is not UTF-8: {error.reason}; save it as UTF-8") from error
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise BadConfig(f"{source} cannot be read: {error}") from error
-        except BadConfig as error:
-            raise BadConfig(f"{source}: {error}", **error.members) from None
-    return Config(**values | dict(given or {}))

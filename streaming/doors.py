@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Literal, Protocol
+from datetime import UTC, datetime
+from typing import Protocol
 
 from streaming.journal import about
+from streaming.messages import Connection, DoorWord
 from streaming.metrics import Metrics
 
 log = logging.getLogger(__name__)
-
-DoorWord = Literal["starting", "connected", "waiting", "refused", "ended"]
-"""`waiting`: it failed, and will try again. `refused`: it failed in a way that somebody has to mend."""
 
 
 class Door(Protocol):
@@ -41,6 +40,10 @@ class DoorState:
         self.last_error: str | None = None
         self._is_connected = metrics.doors_connected.labels(door)
         self._failures = metrics.door_failures.labels(door)
+
+    def message(self) -> Connection:
+        since = datetime.fromtimestamp(self.since_s, UTC).isoformat(timespec="milliseconds")
+        return Connection(name=self.door, state=self.now, since=since, error=self.last_error)
 
     def connected(self) -> None:
         """It does what it is there for."""

@@ -4,8 +4,10 @@ StreamingError
 ├── UnknownStation, UnknownSession           404
 ├── UnknownAction                            404: an action link that does nothing
 ├── TooManyStations, TooManySessions         503, with the seconds after which to try again
+├── NoHeadroom                               503: this process has no time for another listener
 ├── NoWebRtcNetwork                          501: no network interface that WebRTC uses
 ├── EngineUnavailable                        503: the engine restarts or has no time left
+│   └── ServerEnds                           503: this server is about to end
 ├── ControlRefused                           409: a control that fits, but not where the music is now
 ├── NameTaken                                409: another station has this name
 ├── BadRequest                               400: a body that cannot be read
@@ -110,6 +112,17 @@ class TooManySessions(StreamingError):
         super().__init__(f"{limit} sessions listen, which is the limit max_sessions; try later", limit=limit)
 
 
+class NoHeadroom(StreamingError):
+    code, status, title, retry_after_s = "no_headroom", 503, "The server has no time for another listener", 10
+
+    def __init__(self, lag_s: float, most_lag_s: float) -> None:
+        super().__init__(
+            f"one tick in ten is {lag_s * 1000:.0f} ms late, which is above max_lag_ms, {most_lag_s * 1000:g}: another "
+            "listener would cost the others sound; try later, or have another server",
+            lag_ms=round(lag_s * 1000, 1), limit=round(most_lag_s * 1000, 1),
+        )  # fmt: skip
+
+
 class NoWebRtcNetwork(StreamingError):
     code, status, title = "no_webrtc_network", 501, "No network for WebRTC"
 
@@ -122,6 +135,13 @@ class NoWebRtcNetwork(StreamingError):
 
 class EngineUnavailable(StreamingError):
     code, status, title, retry_after_s = "engine_unavailable", 503, "The engine cannot take this now", 5
+
+
+class ServerEnds(EngineUnavailable):
+    code, title, retry_after_s = "server_ends", "The server is ending", 10
+
+    def __init__(self) -> None:
+        super().__init__("the server is ending; try when it is back")
 
 
 class ControlRefused(StreamingError):
@@ -419,8 +439,14 @@ class EngineFailed(StreamingError):
     code, title = "engine_failed", "The engine could not start"
 
 
-class BadConfig(StreamingError):
+class BadConfig(StreamingError, ValueError):
+    """A `ValueError`, so that pydantic goes on and finds what else is wrong.
+
+    `loc` is the way to the setting through tables and lists, `others` are what else is wrong."""
+
     code, title = "bad_config", "A setting is wrong"
+    loc: tuple[int | str, ...] = ()
+    others: tuple[BadConfig, ...] = ()
 
 
 class PortUnavailable(StreamingError):

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import time
+from contextvars import ContextVar
 from typing import Any
 
 from streaming.terminal import printable
@@ -21,6 +22,14 @@ _SECRETS = re.compile(r"(?<=[?&]token=)[^&\s\"]+|(?<=[?&]key=)[^&\s\"]+|\beyJ[\w
 _OURS = ("streaming", "engine", "moods", "undersong")
 
 
+_request: ContextVar[str | None] = ContextVar("request", default=None)
+
+
+def begin_request(request_id: str) -> None:
+    """Name, from now on in this context and the tasks that it begins, the request that a line is due to."""
+    _request.set(request_id)
+
+
 def about(**fields: Any) -> dict[str, Any]:
     """Named facts of an event, as `extra` of a log call; those that are None are left out."""
     return {_FIELDS: {name: value for name, value in fields.items() if value is not None}}
@@ -30,7 +39,7 @@ class Text(logging.Formatter):
     """`2026-11-28 09:30:00 undersong: station opened station=4f21 seed=7`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = " ".join(f"{name}={_text(value)}" for name, value in getattr(record, _FIELDS, {}).items())
+        fields = " ".join(f"{name}={_text(value)}" for name, value in _facts(record).items())
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         when = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
         message = printable(" ".join(record.getMessage().split()))
@@ -48,7 +57,7 @@ class Json(logging.Formatter):
             "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{record.msecs:03.0f}Z",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, _FIELDS, {}),
+            **_facts(record),
         }
         if record.exc_info is not None:
             line["traceback"] = self.formatException(record.exc_info)
@@ -57,6 +66,12 @@ class Json(logging.Formatter):
 
 def without_secrets(text: str) -> str:
     return _SECRETS.sub("[…]", text)
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    request_id = _request.get()
+    facts: dict[str, Any] = getattr(record, _FIELDS, {})
+    return facts if request_id is None else {**facts, "request": request_id}
 
 
 def _text(value: object) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -73,6 +73,11 @@ class Record:
     """How it played last."""
     is_heard: bool
     """Somebody was listening."""
+
+    @classmethod
+    def begun(cls, station_id: str, opening: Opening, seed: int) -> Self:
+        """Of a station that nobody has heard yet."""
+        return cls(station_id, opening.name, opening, seed, (), 0, _begun(opening, seed), is_heard=False)
 
 
 class Records:
@@ -335,9 +340,14 @@ def _read_playing(playing: object, opening: Opening, seed: int) -> Playing:
     try:
         return _PLAYING.validate_python(playing)
     except ValidationError:
-        begun = Controller(opening, seed).intent(0)
-        mood, at_first = mood_message(begun), Place(frame=0, seconds=0.0, bar=1, beat=1, bpm=begun.bpm)
-        return Playing(state="playing", mood=mood, heading=mood, position=at_first, pending=[], volume_db=0.0)
+        return _begun(opening, seed)
+
+
+def _begun(opening: Opening, seed: int) -> Playing:
+    """How a station plays at its beginning."""
+    begun = Controller(opening, seed).intent(0)
+    mood, at_first = mood_message(begun), Place(frame=0, seconds=0.0, bar=1, beat=1, bpm=begun.bpm)
+    return Playing(state="playing", mood=mood, heading=mood, position=at_first, pending=[], volume_db=0.0)
 
 
 def _lock(folder: Path) -> int:

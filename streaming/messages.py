@@ -946,6 +946,29 @@ class Readiness(TypedDict):
     ready: bool
 
 
+DoorWord = Literal["starting", "connected", "waiting", "refused", "ended"]
+
+
+@_exact
+class Connection(TypedDict):
+    """How a connection of the server's to others fares: a chat, OBS, a stream that is sent elsewhere."""
+
+    name: str
+    state: DoorWord
+    """waiting: it failed, and is tried again; refused: it failed in a way that somebody has to mend."""
+    since: str
+    """RFC 3339, UTC."""
+    error: str | None
+    """The last one, however long ago; null where none has been."""
+
+
+@_exact
+class Connections(TypedDict):
+    """How the server's connections to others fare."""
+
+    doors: list[Connection]
+
+
 @_exact
 class Token(TypedDict):
     """What a token gives."""
@@ -1013,7 +1036,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         each.__name__: each
         for each in (
             *(Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs),
-            *(Token, NewToken, Alive, Readiness, Problem),
+            *(Token, NewToken, Connection, Connections, Alive, Readiness, Problem),
             *(Votes, ChatRequests, ChatAnswer, ChatDecisions),
         )
     },

@@ -6,7 +6,9 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-_STEP_BUCKETS_MS = (1, 2, 4, 6, 8, 10, 15, 20, 30, 50, 100, 250, 1000)
+_STEP_BUCKETS_MS = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 250, 1000)
+_ENCODE_BUCKETS_MS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 50)
+_LAG_BUCKETS_MS = (0.1, 0.25, 0.5, 1, 2, 4, 6, 10, 15, 20, 30, 50, 100, 250, 1000)
 _PUSH_BUCKETS_MS = (0.5, 1, 2, 4, 6, 8, 10, 15, 20, 30, 50, 100)
 _RENDER_BUCKETS_S = (1, 2, 5, 10, 20, 60, 180, 600, 1800)
 _LATENCY_BUCKETS_MS = (10, 20, 30, 40, 50, 60, 80, 100, 150, 250, 500, 1000)
@@ -47,6 +49,14 @@ class Metrics:
         self.dropped_chunks = counter("undersong_dropped_chunks", "20 ms lost by listeners that read too slowly")
         self.engine_restarts = counter("undersong_engine_restarts", "Times an engine process was started again")
         self.step_ms = histogram("undersong_step_milliseconds", "Making one batch of blocks", buckets=_STEP_BUCKETS_MS)
+        self.encode_ms = histogram(
+            "undersong_encode_milliseconds", "Encoding a block and handing it over", buckets=_ENCODE_BUCKETS_MS
+        )
+        self.tick_lag_ms = histogram(
+            "undersong_tick_lag_milliseconds",
+            "How late the event loop comes to hand out the blocks of a tick",
+            buckets=_LAG_BUCKETS_MS,
+        )
         self.push_ms = histogram(
             "undersong_push_milliseconds",
             "From a tick until the last of its WebRTC listeners was sent to",

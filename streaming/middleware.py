@@ -6,12 +6,16 @@ Remembers settings only. Event loop only.
 from __future__ import annotations
 
 import re
+import secrets
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streaming.journal import begin_request
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}")
 
 
@@ -37,6 +41,28 @@ def _forwarded_prefix(scope: Scope) -> str:
     """What X-Forwarded-Prefix says; nothing where it is no plain path, as it comes back in links."""
     prefix = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
     return prefix if _PREFIX.fullmatch(prefix) else ""
+
+
+class WithRequestId:
+    """Gives each exchange an id, X-Request-Id, which its lines in the log have and its answer; one that comes stays."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(6)
+        begin_request(request_id)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
 
 
 def is_head(request: Request) -> bool:

@@ -88,7 +88,9 @@ def new_session(
     lag_blocks: int = 0,
     outlet: Outlet | None = None,
 ) -> Session:
-    """Raises `TooManySessions`."""
+    """Raises `TooManySessions`, `NoHeadroom`, `ServerEnds`."""
+    conductor.check_stays()
+    conductor.headroom.check()
     if conductor.num_sessions >= conductor.config.max_sessions:
         raise TooManySessions(conductor.config.max_sessions)
     return station.add_session(kind, max_chunks, lag_blocks, outlet)
@@ -263,10 +265,10 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
 async def delete_station(request: Request, station_id: StationId) -> Response:
     """Close a station.
 
-    The music ends for everyone who listens.
+    The music finishes its beat, fades out, and ends for everyone who listens; the station is found no more at once.
     """
     conductor = conductor_of(request)
-    conductor.close_station(conductor.station(station_id))
+    conductor.dismiss(conductor.station(station_id))
     return Response(status_code=204)
 
 

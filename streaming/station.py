@@ -180,6 +180,18 @@ class Station:
         bpm = self._beats[-1]["bpm"] if self._beats else 120.0
         return round(BEATS_PER_BAR * 60 * SAMPLE_RATE / bpm)
 
+    @property
+    def is_sounding(self) -> bool:
+        """There is music to be heard, if anybody listens."""
+        return self.first_tick is not None and self.link.is_ready and self._playing["state"] == "playing"
+
+    def next_beat_block(self, least: int, most: int) -> int:
+        """The block in which the first beat from block `least` on begins; `least` itself where `most` comes first."""
+        last = self._beats[-1] if self._beats else self._playing["position"]
+        beats_after = last["frame"] + round(60 * SAMPLE_RATE / last["bpm"])
+        frames = [*(beat["frame"] for beat in self._beats), beats_after]
+        return next((block for block in (frame // BLOCK_FRAMES for frame in frames) if least <= block <= most), least)
+
     def _level(self) -> Level:
         """Of the block that left last."""
         live = self._feeds.get(0)
@@ -267,6 +279,16 @@ class Station:
         with self._told_if_heard():
             self._clients.discard(client)
         client.mailbox.close(ending)
+
+    @property
+    def num_clients(self) -> int:
+        """Of its live channel."""
+        return len(self._clients)
+
+    @property
+    def most_unread(self) -> int:
+        """How many events wait for the slowest of them."""
+        return max((len(client.mailbox) for client in self._clients), default=0)
 
     @property
     def outlasts_server(self) -> bool:

@@ -33,8 +33,8 @@ def add_token(commands: Any) -> None:
 
 def _token(options: argparse.Namespace) -> int:
     from moods.fields import parse
-    from streaming.config import load_config
     from streaming.roles import TokenRequest, role_named
+    from streaming.settings import load_config
     from streaming.tokens import open_tokens
 
     config = load_config(options.config, {} if options.port is None else {"port": options.port})

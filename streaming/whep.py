@@ -32,6 +32,7 @@ from streaming.openapi import answer, refusals, text_body
 from streaming.reading import read_body
 from streaming.routes import StationId, conductor_of, new_session, prefix_of
 from streaming.transports.offers import Offer
+from streaming.transports.turn import logged_in
 from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
 
 router = APIRouter(prefix="/whep/{station_id}", tags=["whep"], dependencies=[Depends(allowed(Role.LISTEN))])
@@ -96,8 +97,8 @@ async def post_offer(
     station = conductor.station(station_id)
     access_of(request).check_offer(request)
     offer = Offer(await _read(request, _SDP))
-    links = [_link(server) for server in conductor.config.ice_servers]
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
+    links = [_link(server) for server in logged_in(conductor.config.ice_servers, session.id)]
     try:
         asked = profile or conductor.config.whep_profile
         peer = WhepPeer(conductor, station, session, offer, may_steer=grant.may_steer, profile=asked)

@@ -20,7 +20,8 @@ from streaming.chat.audit import Audit
 from streaming.chat.desk import Desk
 from streaming.chat.irc import IrcRoom
 from streaming.chat.music import StationMusic
-from streaming.chat.room import Happening, Message, Room
+from streaming.chat.room import Room
+from streaming.chat.said import Happening, Message
 from streaming.chat.twitch.eventsub import EventSub
 from streaming.chat.twitch.irc import TwitchChat
 from streaming.conductor import Conductor

@@ -21,7 +21,7 @@ from streaming.chat.allow import Allowed
 from streaming.chat.commands import Command, CommandName, parse, parse_level, plain
 from streaming.chat.members import Members
 from streaming.chat.requests import Request, Requests
-from streaming.chat.room import Happening, Message, Role
+from streaming.chat.said import Happening, Message, Role
 from streaming.chat.voting import Ballot, blended, closing_bar
 from streaming.config import Chat
 from streaming.messages import (

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 
 from streaming.chat.irc_lines import Line, format_line, parse_line
-from streaming.chat.room import MAX_TEXT, REFUSED_S, Happening, Message, Role, RoomClosed
+from streaming.chat.room import REFUSED_S, RoomClosed
+from streaming.chat.said import MAX_TEXT, Happening, Message, Role
 from streaming.config import Irc, secret
 from streaming.doors import DoorState
 from streaming.limits import Bucket

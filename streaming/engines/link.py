@@ -32,6 +32,8 @@ from streaming.engines.wire import (
     Compiling,
     Copied,
     Copy,
+    Fade,
+    Faded,
     Failed,
     GaveWay,
     Happened,
@@ -63,7 +65,6 @@ _ANSWER_S = 15.0
 _STEADY_S = 10.0
 """An engine that lived longer is started again at once, another after a pause."""
 _LONGEST_PAUSE_S = 5.0
-_FULL_LOAD = 0.9
 _PACE, _SLOW_PACE = 0.1, 0.01
 """How far a report moves what is known of the load, and of a station's share; five come in a second."""
 _STATION_LOAD = 0.05
@@ -138,7 +139,7 @@ class _Held:
 class _Asked:
     """A control, or a copy, that has not been answered."""
 
-    request: Apply | Copy
+    request: Apply | Copy | Fade
     answer: asyncio.Future[Any]
     num_sent: int = 0
     """To how many runs of the engine."""
@@ -160,7 +161,7 @@ class Link(ABC):
         """Share of time it makes blocks, 0 … 1, over the last seconds."""
         self._unseen_load = 0.0
         """What `load` does not show yet of stations that came and went."""
-        self._station_load = _STATION_LOAD
+        self.station_load = _STATION_LOAD
         """What a station adds to the load, as measured over the last half minute."""
         self.lead_ms = owner.config.lead_ms
         """How long before its time a block is made, as the engine has it now."""
@@ -258,9 +259,24 @@ class Link(ABC):
         return len(self._stations)
 
     @property
+    def free_load(self) -> float:
+        """The share of its time that further stations may take."""
+        return max(0.0, self._config.max_load - self.expected_load)
+
+    @property
     def is_busy(self) -> bool:
         """It has no time for another station."""
-        return self.expected_load > _FULL_LOAD
+        return self.free_load < self.station_load
+
+    @property
+    def num_unanswered(self) -> int:
+        """Controls that wait for it."""
+        return len(self._unanswered)
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, where that is one of this machine."""
+        return None
 
     @property
     def has_slot(self) -> bool:
@@ -279,7 +295,7 @@ class Link(ABC):
         if station.is_asleep and self.has_kept(station.id):
             held.num_kept_controls = num_kept_controls
         self._stations[station.id] = held
-        self._unseen_load += self._station_load
+        self._unseen_load += self.station_load
         self._send_open(held)
         try:
             await asyncio.wait_for(held.opened, _ANSWER_S)
@@ -291,12 +307,16 @@ class Link(ABC):
                 raise EngineUnavailable("the engine did not answer in time") from error
             raise
 
-    def close(self, station_id: str) -> None:
-        """End a station that plays or sleeps; idempotent."""
+    def close(self, station_id: str, *, is_kept: bool = False) -> None:
+        """End a station that plays or sleeps; what is kept of it goes too, unless another server is to have it.
+
+        Idempotent.
+        """
         if station_id in self._stations:
             self._send(Close(station_id))
             self._release(station_id, UnknownStation(station_id))
-        self.forget(station_id)
+        if not is_kept:
+            self.forget(station_id)
 
     def put_to_sleep(self, station_id: str) -> None:
         """Have the engine keep a station and play it no more: `Owner.on_slept` follows, unless it cannot now."""
@@ -310,7 +330,7 @@ class Link(ABC):
     def _release(self, station_id: str, error: Exception) -> None:
         """The engine plays the station no more; whoever waits for it is told `error`."""
         held = self._stations.pop(station_id)
-        self._unseen_load -= self._station_load
+        self._unseen_load -= self.station_load
         _settle(held.opened, error)
         for number, asked in list(self._unanswered.items()):
             if asked.request.station == station_id:
@@ -354,7 +374,15 @@ class Link(ABC):
         cannot go on with it: then it is to be told all controls again."""
         return 0
 
-    async def _answer_to(self, request: Apply | Copy) -> Any:
+    async def fade(self, station_id: str, from_block: int, num_blocks: int, *, is_kept: bool) -> Faded:
+        """Have a station fade out, as `Fade` says; this returns when it begins.
+
+        Raises TimeoutError, `UnknownStation`, `EngineUnavailable`, `FellAsleep`.
+        """
+        faded: Faded = await self._answer_to(Fade(station_id, next(self._numbers), from_block, num_blocks, is_kept))
+        return faded
+
+    async def _answer_to(self, request: Apply | Copy | Fade) -> Any:
         """Raises TimeoutError, and as `apply` does."""
         if request.station not in self._stations:
             raise FellAsleep
@@ -426,6 +454,9 @@ class Link(ABC):
                 station.on_applied(report)
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
+            case Faded(request=number):
+                if number in self._unanswered:
+                    _settle(self._unanswered[number].answer, report)
             case Copied(request=number, copy=copy):
                 if number in self._unanswered:
                     _settle(self._unanswered[number].answer, report)
@@ -460,7 +491,7 @@ class Link(ABC):
         self.load += _PACE * (health.load - self.load)
         self._unseen_load *= 1 - _PACE
         if self._stations:
-            self._station_load += _SLOW_PACE * (health.load / len(self._stations) - self._station_load)
+            self.station_load += _SLOW_PACE * (health.load / len(self._stations) - self.station_load)
         self.lead_ms = health.lead_ms
         self._metrics.late_blocks.inc(health.late_blocks)
         self._metrics.composer_resets.inc(health.counters.get("composer_resets", 0))
@@ -468,13 +499,15 @@ class Link(ABC):
             self._metrics.generator_events.labels(name).inc(count)
         for step_ms in health.step_ms:
             self._metrics.step_ms.observe(step_ms)
+        for encode_ms in health.encode_ms:
+            self._metrics.encode_ms.observe(encode_ms)
 
     # --- when the engine dies ----------------------------------------------------------------------------------------
 
     def _on_ready(self) -> None:
         """Send what the engine must know: stations that play, then requests that were not answered."""
         self.is_ready, self._ready_s = True, time.monotonic()
-        self.load, self._unseen_load = 0.0, self._station_load * len(self._stations)
+        self.load, self._unseen_load = 0.0, self.station_load * len(self._stations)
         for held in self._stations.values():
             if not self.keeps_through_death:
                 held.num_kept_controls = 0

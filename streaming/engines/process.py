@@ -95,7 +95,8 @@ def main(descriptor: str) -> int:
     The first message holds config, the folders for rings and for sleepers, those that go with the server, and the
     server process's id.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server process ends us in its own time
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the server process ends us in its own time
     let_others_first()  # an engine that starts must not make the blocks of another late
     pipe = Pipe(int(descriptor))
     _, (config, runtime_folder, sleepers_folder, passing, parent) = pipe.receive()

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from streaming.encoders.opus import OpusEncoder
 from streaming.engines.ring import Ring
 from streaming.engines.snapshots import write_snapshot
+from streaming.journal import about
 from streaming.scratch import remove_kept
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class Publisher:
                 self._next_lasting_s = time.monotonic() + _LASTING_S
         except Exception as error:  # what a generator copies may be anything
             if self._is_kept:
-                log.warning("a station cannot be kept for a recovery: %s", error)
+                station = about(station=self._snapshot_path.stem)
+                log.warning("a station cannot be kept for a recovery: %s", error, extra=station)
             self._is_kept = False
         else:
             self._is_kept = True

@@ -135,6 +135,7 @@ class Tally:
     lag_s: float = 0.0
     """How long after it was due the last block was ready; below 0 where it was ready before."""
     step_ms: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+    encode_ms: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
 
     def share(self, seconds: float, now_s: float) -> float:
         """Of the time until now, 0 … 1."""

@@ -86,7 +86,20 @@ class Copy:
     copy: str
 
 
-Request = Open | Apply | Close | Heard | Sleep | Copy
+@dataclass(frozen=True, slots=True)
+class Fade:
+    """Let the station's sound, not its music, fade out over so many blocks: from number `from_block` on, or as soon as
+    may be later. From there on it is silent until it is closed; `Faded` follows when the fade begins."""
+
+    station: str
+    request: int
+    from_block: int
+    num_blocks: int
+    is_kept: bool
+    """Keep it as it is before the fade, as if it slept there, and no later."""
+
+
+Request = Open | Apply | Close | Heard | Sleep | Copy | Fade
 
 
 # --- reports: engine to server process -------------------------------------------------------------------------------
@@ -201,6 +214,16 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
+class Faded:
+    station: str
+    request: int
+    next_block: int
+    """The first that fades, and the one with which it goes on where it is kept."""
+    num_controls: int
+    """As in `Kept`."""
+
+
+@dataclass(frozen=True, slots=True)
 class GaveWay:
     """The engine has too much to do: the station rests from now on, or goes on. `entry` belongs into its log."""
 
@@ -226,6 +249,8 @@ class Health:
     """Share of the last moments spent making blocks, 0 … 1."""
     step_ms: tuple[float, ...]
     """Wall time of each batch step since the last report."""
+    encode_ms: tuple[float, ...]
+    """Of encoding and writing each block."""
     late_blocks: int
     """Blocks published after they were due, since the last report."""
     counters: Mapping[str, int]
@@ -234,7 +259,7 @@ class Health:
     """How long before they are due blocks are made."""
 
 
-OfStation = Opened | Applied | Refused | Happened | Plays | Kept | Slept | Copied | GaveWay | LeftOut
+OfStation = Opened | Applied | Refused | Happened | Plays | Kept | Slept | Copied | Faded | GaveWay | LeftOut
 Report = Compiling | Ready | Failed | Health | OfStation
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import select
 import time
 from collections import deque
@@ -50,6 +51,8 @@ from streaming.engines.wire import (
     Close,
     Copied,
     Copy,
+    Fade,
+    Faded,
     GaveWay,
     Happened,
     Health,
@@ -116,6 +119,10 @@ class _Station:
     is_told_sounding: bool = True
     """Whether it sounded at the last status."""
     is_being_kept: bool = False
+    fade: Fade | None = None
+    """It has been asked to fade out."""
+    fades_from: int | None = None
+    """The first block that does."""
 
     @property
     def due_tick(self) -> int:
@@ -159,6 +166,13 @@ _Job = tuple[Publisher, int, npt.NDArray[np.float32], float | None, float]
 """A block to be published: by whom, its number, its samples, when it could have been begun, when it is due."""
 
 
+def _falling(block: int, num_blocks: int) -> npt.NDArray[np.float32]:
+    """Gain of one block, [960, 1], of a raised cosine that falls over `num_blocks`; silence after them."""
+    frames = block * BLOCK_FRAMES + np.arange(BLOCK_FRAMES) + 0.5
+    phase = np.pi * np.minimum(1.0, frames / (num_blocks * BLOCK_FRAMES))
+    return (0.5 + 0.5 * np.cos(phase)).astype(np.float32)[:, None]
+
+
 class Worker:
     """Serves one server process over `pipe` until it closes."""
 
@@ -185,8 +199,9 @@ class Worker:
         self._publishers = [ThreadPoolExecutor(1, "publish") for _ in range(_NUM_PUBLISHERS)]
         self._keeper = ThreadPoolExecutor(1, "keep")
         self._unpublished: deque[Future[None]] = deque()
-        self._published: deque[tuple[float, float, float]] = deque()
-        """Of blocks, from the publishing threads: when each could have been begun, was due, and was ready."""
+        self._published: deque[tuple[float, float, float, float]] = deque()
+        """Of blocks, from the publishing threads: when each could have been begun, was due, began to be encoded, was
+        ready."""
         self._written: deque[Kept | Slept | Copied | Refused | _StillAwake] = deque()
         """From the keeping thread: what lies on the disk, or does not fit there."""
         self._can_sleep = True
@@ -248,6 +263,9 @@ class Worker:
                     station.is_heard = is_heard
                 elif station_id in self._openings:
                     self._set_heard(self._openings[station_id], is_heard)
+            case Fade(station=station_id):
+                if station_id in self._stations:
+                    self._stations[station_id].fade = request
             case Sleep(station=station_id):
                 if station_id in self._stations:
                     self._put_to_sleep(self._stations[station_id])
@@ -423,6 +441,7 @@ class Worker:
             if lag > MAX_LATE_TICKS:
                 self._leave_out(station, lag)
                 self._tally.num_left_out += lag
+            self._begin_fade(station)
             self._announce(station)
         could_begin_s = [self._lead.could_begin_s(station) for station in stations]
         sounds = step(self._generator, [station.performance for station in stations])
@@ -432,6 +451,18 @@ class Worker:
         self._tally.num_blocks += sum(not station.is_resting for station in stations)
         self._health.step_ms.append(1000 * took_s)
         return True
+
+    def _begin_fade(self, station: _Station) -> None:
+        """Where its next block is to be the first that fades, tell that, and keep the station as it is."""
+        fade, performance = station.fade, station.performance
+        if fade is None or station.fades_from is not None or performance.next_block < fade.from_block:
+            return
+        station.fades_from, station.next_keep_s = performance.next_block, math.inf
+        faded = Faded(station.id, fade.request, performance.next_block, performance.num_controls)
+        if fade.is_kept:
+            performance.forget()
+            self._keeper.submit(self._write_faded, performance.snapshot(), faded)
+        self._pipe.send(faded)
 
     def _step_alone(self, station: _Station) -> Sound | None:
         """Make a block of a station that may still have something to do again; None where that cannot be done, and the
@@ -454,9 +485,12 @@ class Worker:
         oldest_tick = tick_at(time.monotonic()) - MAX_PUBLISHED_LATE_TICKS
         jobs: dict[int, list[_Job]] = {}
         for station, sound, could_s in zip(stations, sounds, could_begin_s, strict=True):
-            tick = station.due_tick - 1
+            tick, number = station.due_tick - 1, station.performance.next_block - 1
             if tick >= oldest_tick - station.ahead_blocks:
-                job = (station.publisher, station.performance.next_block - 1, sound.pcm, could_s, time_of(tick))
+                pcm = sound.pcm
+                if station.fade is not None and station.fades_from is not None:
+                    pcm = pcm * _falling(number - station.fades_from, station.fade.num_blocks)
+                job = (station.publisher, number, pcm, could_s, time_of(tick))
                 jobs.setdefault(station.order % _NUM_PUBLISHERS, []).append(job)
         for number, batch in jobs.items():
             self._unpublished.append(self._publishers[number].submit(self._publish_all, batch))
@@ -464,9 +498,10 @@ class Worker:
     def _publish_all(self, jobs: list[_Job]) -> None:
         """On a publishing thread."""
         for publisher, number, pcm, could_begin_s, due_s in jobs:
+            begun_s = time.monotonic()
             publisher.publish(number, pcm)
             if could_begin_s is not None:
-                self._published.append((could_begin_s, due_s, time.monotonic()))
+                self._published.append((could_begin_s, due_s, begun_s, time.monotonic()))
 
     def _publisher_of(self, station: _Station) -> ThreadPoolExecutor:
         return self._publishers[station.order % _NUM_PUBLISHERS]
@@ -476,8 +511,9 @@ class Worker:
         while self._unpublished and (self._unpublished[0].done() or len(self._unpublished) > _MAX_UNPUBLISHED):
             self._unpublished.popleft().result()
         while self._published:
-            could_begin_s, due_s, ready_s = self._published.popleft()
+            could_begin_s, due_s, begun_s, ready_s = self._published.popleft()
             self._lead.note(ready_s - could_begin_s, ready_s)
+            self._health.encode_ms.append(1000 * (ready_s - begun_s))
             for tally in (self._health, self._tally):
                 tally.num_late += ready_s > due_s
                 tally.lag_s = ready_s - due_s
@@ -576,7 +612,8 @@ class Worker:
     def _keep_all(self) -> None:
         """The server process was killed: keep what plays as it is, so that the next one has nothing to do again."""
         for station in self._stations.values():
-            self._write_down(station)
+            if station.fades_from is None:
+                self._write_down(station)
 
     # --- sleeping and giving way -------------------------------------------------------------------------------------
 
@@ -605,6 +642,11 @@ class Worker:
         why = self._write_asleep(copied.copy, snapshot, copied.num_controls)
         refused = Refused(copied.station, copied.request, EngineUnavailable.code, f"it cannot be kept: {why}", {})
         self._written.append(copied if why is None else refused)
+
+    def _write_faded(self, snapshot: dict[str, Any], faded: Faded) -> None:
+        """On the keeping thread. Where it does not fit on the disk the next server makes the music anew."""
+        if (why := self._write_asleep(faded.station, snapshot, faded.num_controls)) is not None:
+            log.warning("a station cannot be kept where it fades out: %s", why, extra=about(station=faded.station))
 
     def _write_asleep(self, station_id: str, snapshot: dict[str, Any], num_controls: int) -> str | None:
         """Why it does not lie on the disk; None where it does."""
@@ -713,4 +755,4 @@ class Worker:
         self._ahead_load += (ahead - self._ahead_load) * min(1.0, (now_s - health.since_s) / _AHEAD_S)
         load = min(1.0, health.load(now_s) - ahead + self._ahead_load)
         lead_ms = lead_in_ms(self._lead.seconds)
-        self._pipe.send(Health(load, tuple(health.step_ms), health.num_late, grown, lead_ms))
+        self._pipe.send(Health(load, tuple(health.step_ms), tuple(health.encode_ms), health.num_late, grown, lead_ms))

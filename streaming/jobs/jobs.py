@@ -20,7 +20,16 @@ from typing import Any, Literal, TypeVar
 
 from moods.errors import shown
 from streaming.config import Config
-from streaming.errors import BadConfig, KeyReused, NoRoomForJobs, TooManyJobs, UnknownJob, UnknownJobFile, UnknownUpload
+from streaming.errors import (
+    BadConfig,
+    KeyReused,
+    NoRoomForJobs,
+    ServerEnds,
+    TooManyJobs,
+    UnknownJob,
+    UnknownJobFile,
+    UnknownUpload,
+)
 from streaming.files.credentials import read_credentials
 from streaming.files.errors import BadCredentials
 from streaming.jobs.job import PICTURE, Job, Upload
@@ -40,6 +49,7 @@ Result = TypeVar("Result")
 _MOST_STARTS = 2
 """A job during which the server ended so often may be why it did."""
 _TIDY_S = 10.0
+_LOOK_S = 0.1
 _MOST_PROBES = 2
 _MOST_KEPT = 1000
 """Jobs that have ended and uploads, as long as their files have room: their reports are in memory."""
@@ -73,6 +83,7 @@ class Jobs:
         """Held by whoever plans a timeline, which may take seconds: two would take the time from the music."""
         self._reserved_bytes = 0
         """For uploads that are being received."""
+        self._is_refusing = False
 
     async def start(self) -> None:
         """Raises `BadConfig` where the folder cannot be had."""
@@ -102,6 +113,16 @@ class Jobs:
                 self._workers.append(worker)
                 self._tasks.append(asyncio.create_task(self._serve(kind, worker)))
         self._tasks.append(asyncio.create_task(self._tidy_now_and_then()))
+
+    def refuse(self) -> None:
+        """Take on and begin nothing more: the server is about to end."""
+        self._is_refusing = True
+
+    async def finish(self) -> None:
+        """Wait for what is being done; nothing more may be begun."""
+        assert self._is_refusing
+        while self._working:
+            await asyncio.sleep(_LOOK_S)
 
     async def stop(self) -> None:
         """End the work; what is not done is done after the next start. Idempotent."""
@@ -143,8 +164,11 @@ class Jobs:
     async def submit(self, job: Job) -> Job:
         """Take on a job; answers the one that has its key if there is such.
 
-        Raises `TooManyJobs`, `NoRoomForJobs`, and `UnknownUpload` where its picture has had to make room since.
+        Raises `TooManyJobs`, `NoRoomForJobs`, `ServerEnds`, and `UnknownUpload` where its picture has had to make room
+        since.
         """
+        if self._is_refusing:
+            raise ServerEnds
         if (earlier := self.find_again(job.key, job.fingerprint)) is not None:
             return earlier
         self.check_room_in_queue(job.kind)
@@ -233,7 +257,7 @@ class Jobs:
         waiting = self._waiting[kind]
         while True:
             async with self._has_come[kind]:
-                await self._has_come[kind].wait_for(lambda: bool(waiting))
+                await self._has_come[kind].wait_for(lambda: bool(waiting) and not self._is_refusing)
                 job = waiting.popleft()
             self._working[job.id] = worker
             try:

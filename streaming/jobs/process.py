@@ -106,7 +106,8 @@ def main(descriptor: str) -> int:
 
     The first message holds config, folders to remove when the server process is gone, and its id.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server process ends us in its own time
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the server process ends us in its own time
     let_others_first()
     os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)  # live music goes first; what we inherit is the server's own
     pipe = Pipe(int(descriptor))

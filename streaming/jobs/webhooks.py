@@ -45,7 +45,7 @@ class Webhooks:
     """Deliveries under one server's settings."""
 
     def __init__(self, config: Config) -> None:
-        self._allowed, self._secret = frozenset(config.webhook_hosts), config.webhook_secret
+        self._allowed, self._secret = frozenset(config.webhook_hosts), config.webhook_key
 
     def check(self, webhook: Webhook) -> None:
         """Raises `WebhookRefused` for what can be seen without looking its host up."""

@@ -31,6 +31,7 @@ from streaming.session import BINARY, FLOODED, TOO_LONG, LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
 from streaming.transports.sender import PLAIN, OpusSender, Protection
+from streaming.transports.turn import logged_in
 
 MAX_QUEUED_CHUNKS = 10
 _MAX_BUFFERED_BYTES = 1 << 18
@@ -94,7 +95,7 @@ class WhepPeer:
         self.etag = f'"{secrets.token_hex(4)}"'
         self._conductor, self._bit_rate = conductor, config.opus_bit_rate
         self._setup_timeout_s = config.setup_timeout_s
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=usable(config.ice_servers)))
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=usable(logged_in(config.ice_servers, session.id))))
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
         self._offer, self._may_steer = offer, may_steer

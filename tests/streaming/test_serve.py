@@ -17,13 +17,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from moods.opening import parse_opening
 from streaming import journal
 from streaming.app import greeting
-from streaming.config import Config, load_config
+from streaming.config import Config
 from streaming.errors import BadConfig
 from streaming.journal import about
+from streaming.settings import load_config
 
 SERVE = "import sys; from streaming.app import serve; from streaming.config import Config; sys.exit(serve(Config({})))"
 
@@ -251,6 +253,10 @@ def test_printed_settings_are_the_settings_and_say_what_they_mean(tmp_path: Path
     path = tmp_path / "undersong.toml"
     path.write_text(config.to_toml(), encoding="utf-8")
     assert load_config(path) == config
-    for name, paragraph in zip(Config.model_fields, config.to_toml().split("\n\n"), strict=True):
+    tables = {name: type(table) for name, table in config if isinstance(table, BaseModel)}
+    expected = [f"{name} = " for name in Config.model_fields if name not in tables]
+    for name, table in tables.items():
+        expected += [f"[{name}]", *(f"{each} = " for each in table.model_fields)]
+    for begin, paragraph in zip(expected, config.to_toml().split("\n\n"), strict=True):
         comment, _, setting = paragraph.rpartition("# ")[2].partition("\n")
-        assert comment and setting.startswith(f"{name} = ")
+        assert comment and setting.startswith(begin)

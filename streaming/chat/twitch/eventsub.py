@@ -22,7 +22,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from streaming.chat.room import MAX_TEXT, REFUSED_S, Happening, Message, RoomClosed
+from streaming.chat.room import REFUSED_S, RoomClosed
+from streaming.chat.said import MAX_TEXT, Happening, Message
 from streaming.chat.twitch.irc import role_of
 from streaming.config import Twitch, secret
 from streaming.doors import DoorState

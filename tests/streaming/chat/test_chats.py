@@ -15,7 +15,7 @@ import pytest
 
 from streaming.chat.audit import Audit
 from streaming.chat.chats import Chats
-from streaming.chat.room import Happening, Message, Role
+from streaming.chat.said import Happening, Message, Role
 from streaming.config import Chat, Config, Twitch
 from streaming.doors import DoorState
 from streaming.metrics import Metrics

@@ -13,7 +13,7 @@ import pytest
 
 from streaming.chat.irc import IrcRoom
 from streaming.chat.irc_lines import Line, format_line, parse_line
-from streaming.chat.room import Message, Role
+from streaming.chat.said import Message, Role
 from streaming.config import Irc
 from streaming.metrics import Metrics
 from streaming.retrying import retrying

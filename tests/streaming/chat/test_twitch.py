@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from streaming.chat.room import Happening, Message, Role
+from streaming.chat.said import Happening, Message, Role
 from streaming.chat.twitch.eventsub import EventSub, read_event
 from streaming.chat.twitch.irc import TwitchChat
 from streaming.config import Twitch
