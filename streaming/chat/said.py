@@ -51,3 +51,6 @@ class Happening:
     """Bits, or viewers of a raid."""
     text: str = ""
     """What was written with it."""
+
+
+Heard = Message | Happening

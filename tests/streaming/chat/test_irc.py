@@ -167,8 +167,8 @@ async def test_a_taken_nick_a_ping_and_nonsense_are_gone_through(irc_server: tup
 async def test_a_room_that_is_lost_is_found_again(
     irc_server: tuple[Server, Irc], said: str | None, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.chat.irc.REFUSED_S", 0.0)
-    monkeypatch.setattr("streaming.chat.irc.retrying", lambda *_: retrying(0.01, 0.05))
+    monkeypatch.setattr("streaming.chat.room.REFUSED_S", 0.0)
+    monkeypatch.setattr("streaming.chat.room.retrying", lambda *_: retrying(0.01, 0.05))
     irc, config = irc_server
     room = IrcRoom(config, Metrics())
     async with heard(room) as messages:
