@@ -36,6 +36,7 @@ from moods.names import nearest
 from moods.opening import Opening, parse_opening
 from moods.states import StateTables
 from streaming.chat.actions import Action, read_action
+from streaming.chat.allow import read_words
 from streaming.chat.commands import CommandName
 from streaming.chat.said import EventKind, RoleName
 from streaming.errors import BadConfig
@@ -200,6 +201,12 @@ class Chat(_Settings):
             return tuple(find_mood(name).name for name in moods)
         except MoodsError as error:
             raise BadConfig(f"chat.moods: {error}", field="chat") from None
+
+    @field_validator("filter")
+    @classmethod
+    def _can_be_read(cls, file: str) -> str:
+        read_words(file)
+        return file
 
     @model_validator(mode="after")
     def _has_room_for_energy(self) -> Chat:

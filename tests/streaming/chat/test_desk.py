@@ -176,6 +176,7 @@ async def test_points_can_buy_a_vote() -> None:
         ({"chat": {"may": {"mood": "king"}}}, 'chat.may.mood is "king"'),
         ({"chat": {"moods": ["epc"]}}, 'chat.moods: unknown mood "epc"; nearest: epic'),
         ({"chat": {"least_energy": 0.9, "most_energy": 0.1}}, "chat.least_energy is 0.9, above most_energy"),
+        ({"chat": {"filter": "/nowhere/words"}}, 'chat.filter is "/nowhere/words", which cannot be read'),
         ({"twitch": {"events": {"rade": {"hit": 1}}}}, 'twitch.events has "rade"; known: points, cheer'),
         ({"twitch": {"events": {"raid": {"hit": 2}}}}, "twitch.events.raid: strength is 2; allowed is 0 … 1"),
         ({"twitch": {"events": {"raid": {"vote": "epic", "hit": 1}}}}, "a vote is for a mood"),
