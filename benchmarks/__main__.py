@@ -17,7 +17,7 @@ NAMES = (
     "slots", "score_clip", "cuts_on_beats", "theme_from", "endings", "cuts_found", "speech_bed", "loudness_report",
     "stems_sum", "phrases", "leitmotif", "renders_beside", "hour_of_video", "installation", "lyria",
     "slow_reader", "parameter_updates", "hammering", "clock_error", "state_changes", "server_restart",
-    "repetition",
+    "repetition", "countdown",
 )  # fmt: skip
 
 

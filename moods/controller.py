@@ -494,8 +494,7 @@ class Controller:
         return self._ended_otherwise(self._ending.lay(self._edge(frame)))
 
     def _drift_on(self, frame: int) -> int | None:
-        edge = self._edge(frame)
-        if self._drift.settings is None or not self._drift.is_due(edge.beat):
+        if self._drift.settings is None or not self._drift.is_due((edge := self._edge(frame)).beat):
             return None
         changes = [self._drift.plan(edge), *(part.replan(edge) for part in self._parts)]
         self.revision += 1

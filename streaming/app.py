@@ -464,10 +464,10 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        doors = OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor), app.state.chats
-        async with conductor, contextlib.AsyncExitStack() as stack:
+        doors = (OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor), app.state.chats)
+        async with conductor, contextlib.AsyncExitStack() as open_doors:
             for door in doors:
-                await stack.enter_async_context(door)
+                await open_doors.enter_async_context(door)
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config, is_secure=tls is not None, token=admin_token(app)))

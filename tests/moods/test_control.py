@@ -24,7 +24,7 @@ BAD = [
     (None, BadControl, "expected an object"),
     ([], BadControl, "expected an object"),
     ({}, BadControl, "type is missing; expected one of steer"),
-    ({"type": "dance"}, BadControl, "expected one of steer, state, parameter, section, skip, end, transport, panic"),
+    ({"type": "dance"}, BadControl, "expected one of steer, state, parameter, section, skip, end, countdown"),
     ({"type": ["steer"]}, BadControl, "type is"),
     ({"type": "steer"}, BadControl, "set is missing"),
     ({"type": "steer", "set": 3}, BadControl, "set is 3"),
