@@ -74,12 +74,13 @@ def running_server(
     environment: Mapping[str, str] | None = None,
     clone: Path | None = None,
     tls: tuple[Path, Path] | None = None,
+    module: str = "streaming.cli",
 ) -> Iterator[Server]:
     """Start `undersong serve` as a user does, wait until it is ready, stop it by Ctrl-C at the end.
 
     `settings` is the text of its undersong.toml, `tls` are the files of a certificate and its key; `environment` is
     added to ours; with a `clone` it is `make serve` in
-    that folder. A server that does not become ready,
+    that folder, with another `module` it is that one's command. A server that does not become ready,
     or that has to be killed, is an error that carries its output.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +91,7 @@ def running_server(
         if tls is not None:
             options += ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])]
         url, trust = f"http{'s' if tls else ''}://127.0.0.1:{port}", trusting(tls)
-        command = [sys.executable, "-m", "streaming.cli", "serve", *options]
+        command = [sys.executable, "-m", module, "serve", *options]
         if clone is not None:
             command = ["make", "serve", f"PYTHON={sys.executable}", f"ARGS={shlex.join(options)}"]
         began = time.monotonic()

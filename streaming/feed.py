@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -150,10 +151,11 @@ class Feed:
 
     def _deliver(self, chunk: Chunk) -> None:
         self.last = chunk
-        for session in self.sessions:
-            if session.is_pushed:
-                self._feeds.push(session, chunk)
-            else:
+        pushed = [session for session in self.sessions if session.is_pushed]
+        if pushed:
+            self._feeds.push(pushed, chunk)
+        if len(pushed) < len(self.sessions):
+            for session in self.sessions.difference(pushed):
                 session.mailbox.put(chunk)
 
     def close(self) -> None:
@@ -172,7 +174,7 @@ class Feeds:
         self.num_sessions = 0
         """Listeners of all stations, who count them."""
         self._feeds: set[Feed] = set()
-        self._pushes: deque[tuple[Session, Chunk]] = deque()
+        self._pushes: deque[tuple[deque[Session], Chunk]] = deque()
         self._pushing_since_s = 0.0
 
     def open(self, source: Source, lag_blocks: int) -> Feed:
@@ -188,19 +190,21 @@ class Feeds:
         for feed in self._feeds:
             feed.on_tick(tick)
 
-    def push(self, session: Session, chunk: Chunk) -> None:
-        """Hand the session its chunk in turn: some at a time, so that many do not hold up whatever else waits."""
+    def push(self, sessions: Sequence[Session], chunk: Chunk) -> None:
+        """Hand each its chunk in turn: some at a time, so that many do not hold up whatever else waits."""
         if not self._pushes:
             self._pushing_since_s = time.monotonic()
             asyncio.get_running_loop().call_soon(self._push_some)
-        self._pushes.append((session, chunk))
+        self._pushes.append((deque(sessions), chunk))
 
     def _push_some(self) -> None:
+        sessions, chunk = self._pushes[0]
         try:
-            for _ in range(min(_PUSHES_AT_ONCE, len(self._pushes))):
-                session, chunk = self._pushes.popleft()
-                session.push(chunk)
+            for _ in range(min(_PUSHES_AT_ONCE, len(sessions))):
+                sessions.popleft().push(chunk)
         finally:  # one that fails is its own loss
+            if not sessions:
+                self._pushes.popleft()
             if self._pushes:
                 asyncio.get_running_loop().call_soon(self._push_some)
             else:

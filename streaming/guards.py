@@ -5,6 +5,7 @@ In: ASGI scopes; out: the same, or a refusal; headers of answers. Remembers sett
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import time
@@ -173,3 +174,47 @@ class TokenToCookie:
             samesite="strict",
         )
         return response
+
+
+class EndsWithToken:
+    """Ends a stream or socket when the token that has opened it expires or is taken back."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        task, let_go, is_over = asyncio.current_task(), None, False
+        assert task is not None
+        state = scope.setdefault("state", {})
+
+        def end() -> None:
+            nonlocal is_over
+            is_over = True
+            task.cancel()
+
+        async def send_and_hold(message: Message) -> None:
+            nonlocal let_go
+            lasts = message["type"] == "websocket.accept" or message.get("more_body", False)
+            if let_go is None and lasts and (grant := state.get("grant")) is not None:
+                let_go = self._access.hold(grant, end)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_hold)
+        except asyncio.CancelledError:
+            if not is_over:
+                raise
+            task.uncancel()
+            await send(_END[scope["type"]])
+        finally:
+            if let_go is not None:
+                let_go()
+
+
+_END: dict[str, Message] = {
+    "websocket": {"type": "websocket.close", "code": 1008, "reason": "the token has expired or was taken back"},
+    "http": {"type": "http.response.body", "body": b"", "more_body": False},
+}

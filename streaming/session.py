@@ -136,7 +136,7 @@ class Session:
         self.carrier: Carrier | None = None
         self._hear: Callable[[Chunk], None] | None = None
         self._max_chunks, self._on_event = max_chunks, on_event
-        self._next_frame = 0
+        self._next_frame = -1
         self._num_dropped_frames = 0
 
     async def next_chunk(self) -> Chunk | None:
@@ -162,9 +162,13 @@ class Session:
 
     def push(self, chunk: Chunk) -> None:
         """Hand over the next 20 ms; nothing when the session has ended."""
-        if self._hear is not None and not self.mailbox.is_closed:
+        if self._hear is None or self.mailbox.is_closed:
+            return
+        if chunk.frame == self._next_frame:  # nearly always, and it is done for every listener at every tick
+            self._next_frame += BLOCK_FRAMES
+        else:
             self._note(chunk)
-            self._hear(chunk)
+        self._hear(chunk)
 
     def _note(self, chunk: Chunk) -> None:
         """Tell of the beginning, or of what is missing before the chunk."""

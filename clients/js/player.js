@@ -40,9 +40,9 @@ export class Player {
   /**
    * `transport`: "auto", "webrtc" or "websocket". `on`: { state(name), station(station, how), session(session),
    * stream(stream), node(node), samples(position, channels), stats(stats), event(event), open(), problem(problem),
-   * gone(id) }; `how` is "opened", "joined" or "replaced", where our own station is no more.
+   * gone(id) }; `how` is "opened", "joined" or "replaced", where our own station is no more. `profile`: of WebRTC.
    */
-  constructor(server, output, on, transport = "auto") {
+  constructor(server, output, on, transport = "auto", profile = null) {
     this.server = server;
     this.output = output;
     this.on = on;
@@ -50,6 +50,7 @@ export class Player {
     this.isShared = false;
     this.buffer_ms = 20;
     this.transports = transport;
+    this.profile = profile;
     const isKnown = transport === "auto" && recall() === "websocket";
     this.#isOverSocket = transport === "websocket" || isKnown || !WhepSession.isPossible;
   }
@@ -223,14 +224,14 @@ export class Player {
   }
 
   #openSession(run) {
-    const { server, buffer_ms, output, on } = this;
+    const { server, buffer_ms, profile, output, on } = this;
     const onStats = on.stats;
     if (this.#isOverSocket) {
       const onNode = (node) => run.isWanted && on.node(node);
       this.#session = new PcmSession(server, buffer_ms, output.live, { onNode, onStats, onSamples: on.samples });
     } else {
       const onStream = (stream) => run.isWanted && on.stream(stream);
-      this.#session = new WhepSession(server, buffer_ms, output, {
+      this.#session = new WhepSession(server, { buffer_ms, profile }, output, {
         onStream,
         onStats,
         onId: (id) => this.#live?.open(id),

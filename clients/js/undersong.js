@@ -44,14 +44,16 @@ export class Undersong {
 
   /**
    * `server`: its address; by default where this module was loaded from. `token`: what it lets in with, if it asks for
-   * one. `transport`: "auto" (WebRTC, and a WebSocket
-   * where that finds no way), "webrtc" or "websocket". `buffer_ms`: kept in hand against jitter. `pausesWhenHidden`: the
-   * music stands still while nobody sees the page. `element`: the audio element that plays WebRTC.
+   * one. `transport`: "auto" (WebRTC, and a WebSocket where that finds no way), "webrtc" or "websocket". `profile`:
+   * "robust" has WebRTC carry every packet twice, against losses on the way. `buffer_ms`: kept in hand against jitter.
+   * `pausesWhenHidden`: the music stands still while nobody sees the page. `element`: the audio element that plays
+   * WebRTC.
    */
   constructor({
     server,
     token = null,
     transport = "auto",
+    profile = null,
     buffer_ms = 20,
     pausesWhenHidden = false,
     element = new Audio(),
@@ -81,6 +83,7 @@ export class Undersong {
         gone: (id) => this.#meetEnd(id),
       },
       transport,
+      profile,
     );
     this.player.setBuffer(buffer_ms);
     this.#outbox = new Outbox(

@@ -13,6 +13,7 @@ const GOODBYE_MS = 500;
 const FRAMES_PER_MS = 48;
 const STARVED_MS = 60; // a packet holds 20 ms, and the browser hides the loss of as much again
 const NUM_ORIGINS = 15;
+const ROBUST_MS = 80; // a packet's copy comes 40 ms after it
 /** What Opus looks ahead (312 frames), and what the browser waits between decoder and player: 5 … 14 ms. */
 const TO_THE_PLAYER_MS = 6.5 + 7;
 
@@ -22,6 +23,13 @@ export function withStereo(sdp) {
   return sdp.replace(new RegExp(`^a=fmtp:${payload} .*$`, "m"), (line) =>
     /[ ;]stereo=1/.test(line) ? line : `${line};stereo=1;sprop-stereo=1`,
   );
+}
+
+/** Offer to ask again for packets that are missed: Chromium does where both sides say so, and does not say it itself. */
+export function withNack(sdp) {
+  const payload = sdp.match(/^a=rtpmap:(\d+) opus\/48000/im)?.[1];
+  if (!payload || new RegExp(`^a=rtcp-fb:(${payload}|\\*) nack\\r?$`, "m").test(sdp)) return sdp;
+  return sdp.replace(new RegExp(`^a=rtpmap:${payload} .*$`, "m"), (line) => `${line}\r\na=rtcp-fb:${payload} nack`);
 }
 
 /** Host candidates come together within milliseconds; nothing after them is worth waiting for. */
@@ -45,9 +53,11 @@ export class WhepSession {
   #watch = 0;
   #previous = { packets: -1, at_ms: 0, delay_s: 0, emitted: 0 };
 
-  /** `onStream(stream)` when sound is about to flow. `lost` resolves (to false) when it has stopped for good. */
-  constructor(server, buffer_ms, output, { onStream, onStats, onId }) {
+  /** `profile`: of the server's, null for what it does unasked. `onStream(stream)` when sound is about to flow. `lost`
+      resolves (to false) when it has stopped for good. */
+  constructor(server, { buffer_ms, profile = null }, output, { onStream, onStats, onId }) {
     this.server = server;
+    this.profile = profile;
     this.output = output;
     this.onId = onId;
     this.onStats = onStats;
@@ -64,7 +74,8 @@ export class WhepSession {
     await this.offered;
     if (this.#isClosed) return false;
     const endpoint = `whep/${encodeURIComponent(stationId)}`;
-    const response = await this.server.request(endpoint, {
+    const query = this.profile ? `?profile=${this.profile}` : "";
+    const response = await this.server.request(endpoint + query, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: this.pc.localDescription.sdp,
@@ -101,7 +112,8 @@ export class WhepSession {
     try {
       const offer = await this.pc.createOffer();
       const candidates = gathered(this.pc);
-      await this.pc.setLocalDescription({ type: "offer", sdp: withStereo(offer.sdp) });
+      const sdp = this.profile === "robust" ? withNack(offer.sdp) : offer.sdp;
+      await this.pc.setLocalDescription({ type: "offer", sdp: withStereo(sdp) });
       await candidates;
     } catch (error) {
       if (!this.#isClosed) throw error;
@@ -110,7 +122,9 @@ export class WhepSession {
 
   /** The browser keeps about this much sound in hand against jitter; less is quicker, more is safer. */
   setBuffer(buffer_ms) {
-    if ("jitterBufferTarget" in RTCRtpReceiver.prototype) this.transceiver.receiver.jitterBufferTarget = buffer_ms;
+    if (!("jitterBufferTarget" in RTCRtpReceiver.prototype)) return;
+    const least_ms = this.profile === "robust" ? ROBUST_MS : 0;
+    this.transceiver.receiver.jitterBufferTarget = Math.max(least_ms, buffer_ms);
   }
 
   /** The server has said which frame left under which RTP time. */

@@ -10,9 +10,11 @@ import contextlib
 import random
 import struct
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pylibsrtp
 from aiortc import RTCRtpSender, clock
 from aiortc.rtcrtpparameters import RTCRtpSendParameters
 from aiortc.rtp import (
@@ -26,11 +28,17 @@ from aiortc.rtp import (
     RtcpSrPacket,
     pack_header_extensions,
 )
+from pylibsrtp._binding import ffi as srtp_ffi
+from pylibsrtp._binding import lib as srtp
 
 from engine.audio import BLOCK_FRAMES
 from streaming.engines.ring import Chunk
 from streaming.session import Session
 
+_memory = srtp_ffi.new("char[]", 2048)
+_scratch = memoryview(srtp_ffi.buffer(_memory))
+_size = srtp_ffi.new("int *")
+"""Where each packet is encrypted, one after another."""
 _HEAD = struct.Struct("!BBHLL")
 _RTP_VERSION, _HAS_EXTENSION, _MARKER = 0x80, 0x10, 0x80
 _CNAME = 1
@@ -75,6 +83,10 @@ def with_copy(payload_type: int, chunk: Chunk, earlier: Chunk | None) -> bytes:
     return head.to_bytes(4) + primary[:1] + earlier.packet + chunk.packet
 
 
+def _lose(datagram: bytes | memoryview, address: Any) -> None:
+    """There is no way to the peer."""
+
+
 class OpusSender:
     """Sends one session's chunks to its peer, in place of the aiortc sender whose SSRC it has."""
 
@@ -87,16 +99,17 @@ class OpusSender:
         self._sequence = random.getrandbits(15)
         """Begins in the lower half: a receiver that misses the first packets guesses how often it has gone round."""
         self._num_packets = self._num_bytes = 0
+        self._next_frame = -1
         self._chunks: deque[Chunk] = deque(maxlen=COPY_AFTER)
-        """Those before the one to send."""
+        """Those before the one to send, where they travel with it."""
         self._has_own_copies = protection.is_robust and protection.red is None
-        num_kept = _KEPT_PACKETS if protection.nack else COPY_AFTER + 1 if self._has_own_copies else 0
-        self._kept: deque[tuple[int, bytes]] = deque(maxlen=num_kept)
+        self._keeps = protection.nack or self._has_own_copies
+        self._kept: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_PACKETS)
         """Sequence number and datagram: what is sent again is the same to the bit, for a cipher uses a nonce once."""
         self._num_spare = 0
         """So many may be sent again: in the long run each once."""
         self._pair: Any = None
-        self._socket: Any = None
+        self._sendto: Callable[[bytes | memoryview, Any], object] = _lose
         self._address: Any = None
 
     async def start(self, parameters: RTCRtpSendParameters) -> None:
@@ -105,6 +118,8 @@ class OpusSender:
             return
         self._dtls = self._aiortc.transport
         self._dtls._register_rtp_sender(self, parameters)
+        self._context = self._dtls._tx_srtp._srtp[0]
+        self._nominated = self._dtls.transport._connection._nominated
         self._opus = parameters.codecs[0].payloadType
         self._payload_type = self._opus if self._protection.red is None else self._protection.red
         extensions = [
@@ -129,33 +144,52 @@ class OpusSender:
     def send(self, chunk: Chunk) -> None:
         """Send 20 ms."""
         timestamp = (self._origin + chunk.frame) & 0xFFFFFFFF
-        earlier = self._chunks[0] if len(self._chunks) == COPY_AFTER else None
-        payload = chunk.packet if self._protection.red is None else with_copy(self._opus, chunk, earlier)
-        has_begun = self._num_packets == 0 or chunk.frame != self._chunks[-1].frame + BLOCK_FRAMES
-        self._chunks.append(chunk)
-        marked = self._payload_type | (_MARKER if has_begun else 0)
-        head = _HEAD.pack(self._first_byte, marked, self._sequence, timestamp, self._ssrc)
-        datagram = self._dtls._tx_srtp.protect(head + self._extension + payload)
+        payload = chunk.packet
+        if self._protection.red is not None:
+            payload = with_copy(self._opus, chunk, self._chunks[0] if len(self._chunks) == COPY_AFTER else None)
+            self._chunks.append(chunk)
+        payload_type = self._payload_type if chunk.frame == self._next_frame else self._payload_type | _MARKER
+        head = _HEAD.pack(self._first_byte, payload_type, self._sequence, timestamp, self._ssrc)
+        datagram = self._protect(head + self._extension + payload)
         self._put(datagram)
-        self._kept.append((self._sequence, datagram))
-        if self._has_own_copies and len(self._kept) > COPY_AFTER:
-            self._put(self._kept[-1 - COPY_AFTER][1])
+        if self._keeps:
+            self._kept.append((self._sequence, bytes(datagram)))
+            if self._has_own_copies and len(self._kept) > COPY_AFTER:
+                self._put(self._kept[-1 - COPY_AFTER][1])
+            self._num_spare = min(self._num_spare + 1, _KEPT_PACKETS)
+        self._next_frame = chunk.frame + BLOCK_FRAMES
         self._sequence = (self._sequence + 1) & 0xFFFF
-        self._num_spare = min(self._num_spare + 1, _KEPT_PACKETS)
-        self._num_packets += 1
         self._num_bytes += len(payload)
+        self._num_packets += 1
         if self._num_packets % _REPORT_PACKETS == 1:
             self._session.tell_clock(chunk.frame, timestamp)
             self._report(timestamp)
 
-    def _put(self, datagram: bytes) -> None:
+    def _protect(self, packet: bytes) -> memoryview:
+        """The packet encrypted, until the next is: what pylibsrtp does, without its allocations."""
+        size = len(packet)
+        _scratch[:size] = packet
+        _size[0] = size
+        if failure := srtp.srtp_protect(self._context, _memory, _size):
+            raise pylibsrtp.Error(pylibsrtp.ERRORS[failure])
+        return _scratch[: _size[0]]
+
+    def _put(self, datagram: bytes | memoryview) -> None:
         """Send on the pair of candidates that is chosen now, if any is; it does not wait, by way of a relay neither."""
-        pair = self._dtls.transport._connection._nominated.get(1)
+        pair = self._nominated.get(1)
         if pair is not self._pair:
-            self._pair = pair
-            self._socket, self._address = (pair.protocol.transport, pair.remote_addr) if pair else (None, None)
-        if self._socket is not None:
-            self._socket.sendto(datagram, self._address)
+            self._choose(pair)
+        with contextlib.suppress(OSError):  # what the system has no room for now is lost as it might be on its way
+            self._sendto(datagram, self._address)
+
+    def _choose(self, pair: Any) -> None:
+        self._pair = pair
+        if pair is None:
+            self._sendto = _lose
+            return
+        transport, self._address = pair.protocol.transport, pair.remote_addr
+        own = transport.get_extra_info("socket")
+        self._sendto = transport.sendto if own is None else own._sock.sendto  # a relay has none
 
     def _report(self, timestamp: int) -> None:
         now = RtcpSenderInfo(clock.current_ntp_time(), timestamp, self._num_packets, self._num_bytes & 0xFFFFFFFF)

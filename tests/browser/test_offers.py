@@ -81,3 +81,27 @@ def test_every_kind_of_offer_of_chromium_is_heard(sines: Running, browser: Brows
 def test_every_kind_of_offer_of_firefox_is_heard(sines: Running) -> None:
     with open_firefox() as page:
         expect_all_heard(page, sines)
+
+
+ROBUST = """async (name) => {
+  const { Undersong } = await import("/client/undersong.js");
+  const music = new Undersong({ transport: "webrtc", profile: "robust" });
+  await music.play({ name });
+  const { pc } = music.player;
+  let found = null;
+  while (!(found?.packetsReceived > 20)) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    found = [...(await pc.getStats()).values()].find(({ type }) => type === "inbound-rtp");
+  }
+  const { sdp } = pc.remoteDescription;
+  music.leave();
+  const copies = found.fecPacketsReceived + found.packetsDiscarded;
+  return [/red\\/48000\\/2/.test(sdp), /a=rtcp-fb:\\d+ nack/.test(sdp), copies > 10];
+}"""
+
+
+def test_a_page_that_asks_for_it_gets_every_packet_twice_and_may_ask_again(sines: Running, browser: Browser) -> None:
+    with page_of(browser, expected="Failed to load", bypass_csp=True) as page:  # an icon; a name that is taken
+        page.goto(f"{sines.address}/healthz")
+        sines.open(name="robust")
+        assert page.evaluate(ROBUST, "robust") == [True, True, True]
