@@ -35,8 +35,10 @@ from moods.mood import find_mood
 from moods.names import nearest
 from moods.opening import Opening, parse_opening
 from moods.states import StateTables
+from streaming.chat.actions import Action, read_action
+from streaming.chat.allow import read_words
 from streaming.chat.commands import CommandName
-from streaming.chat.room import EventKind, RoleName
+from streaming.chat.said import EventKind, RoleName
 from streaming.errors import BadConfig
 from streaming.journal import LOG_LEVELS
 from streaming.orders import Order, read_order, same_name
@@ -200,6 +202,12 @@ class Chat(_Settings):
         except MoodsError as error:
             raise BadConfig(f"chat.moods: {error}", field="chat") from None
 
+    @field_validator("filter")
+    @classmethod
+    def _can_be_read(cls, file: str) -> str:
+        read_words(file)
+        return file
+
     @model_validator(mode="after")
     def _has_room_for_energy(self) -> Chat:
         if self.least_energy > self.most_energy:
@@ -207,37 +215,6 @@ class Chat(_Settings):
                 f"chat.least_energy is {self.least_energy:g}, above most_energy, which is {self.most_energy:g}",
                 field="chat",
             )
-        return self
-
-
-class ChatAction(_Settings):
-    """What an event of a platform does: one of `mood`, `stinger`, `hit`, `skip` and `vote`."""
-
-    mood: str | None = None
-    """Steer to this one."""
-    stinger: str | None = None
-    hit: float | None = Field(None, ge=0, le=1)
-    """An accent of this strength."""
-    skip: bool = False
-    vote: str | None = None
-    """Their vote for this mood."""
-    least: int = Field(0, ge=0)
-    """From so many bits, or viewers of a raid, on."""
-    every_s: float = Field(5.0, ge=0, le=86_400)
-    """At most so often."""
-
-    @model_validator(mode="after")
-    def _does_one_thing(self) -> ChatAction:
-        does = [name for name in ("mood", "stinger", "hit", "skip", "vote") if getattr(self, name) not in (None, False)]
-        if len(does) != 1:
-            given = ", ".join(does) or "none"
-            raise BadConfig(f"an event of twitch.events does {given}; expected one of mood, stinger, hit, skip, vote")
-        for name in (self.mood, self.vote):
-            if name is not None:
-                try:
-                    find_mood(name)
-                except MoodsError as error:
-                    raise BadConfig(f"twitch.events: {error}", field="twitch") from None
         return self
 
 
@@ -256,9 +233,10 @@ class Twitch(_Settings):
     """Of the application that the token was made for; needed for events."""
     chat: Literal["irc", "eventsub"] = "irc"
     """Where chat is read."""
-    events: dict[str, ChatAction] = {}
-    """What events do: points, "points:TITLE" of a reward, cheer, raid, subscribe, follow, each a table such as
-    { stinger = "victory", least = 10 }. Any of them needs token and client_id."""
+    events: dict[str, Any] = {}
+    """What events do: points, "points:TITLE" of a reward, cheer, raid, subscribe, follow, each a table of mood fields
+    and controls such as { stinger = "victory", least = 10, every_s = 5 }, or { vote = "epic" }. Any of them needs token
+    and client_id."""
     irc_url: str = Field("wss://irc-ws.chat.twitch.tv:443", pattern=r"^wss?://\S+$")
     """Where chat is read; to be changed for tests."""
     eventsub_url: str = Field("wss://eventsub.wss.twitch.tv/ws", pattern=r"^wss?://\S+$")
@@ -266,17 +244,9 @@ class Twitch(_Settings):
     api_url: str = Field("https://api.twitch.tv/helix", pattern=r"^https?://\S+$")
     """Where they are subscribed to."""
 
-    @field_validator("events")
-    @classmethod
-    def _are_events(cls, events: dict[str, ChatAction]) -> dict[str, ChatAction]:
-        for name in events:
-            if name not in _TWITCH_EVENTS and not name.startswith("points:"):
-                known = ", ".join(_TWITCH_EVENTS)
-                raise BadConfig(f'twitch.events has {shown(name)}; known: {known}, "points:TITLE"', field="twitch")
-        return events
-
     @model_validator(mode="after")
     def _can_be_reached(self) -> Twitch:
+        _ = self.actions
         needs_token = bool(self.events) or self.chat == "eventsub" or bool(self.login)
         if self.channel and needs_token and not (self.token or self.token_file):
             raise BadConfig("twitch has no token, and login, events or chat needs one; set token_file", field="twitch")
@@ -284,8 +254,20 @@ class Twitch(_Settings):
             raise BadConfig("twitch.client_id is missing; events need that of the token's application", field="twitch")
         return self
 
-
-_TWITCH_EVENTS = get_args(EventKind)
+    @property
+    def actions(self) -> dict[str, Action]:
+        """What the events do, by their names in small letters. Raises `BadConfig`."""
+        known = get_args(EventKind)
+        for name in self.events:
+            if name not in known and not name.startswith("points:"):
+                raise BadConfig(
+                    f'twitch.events has {shown(name)}; known: {", ".join(known)}, "points:TITLE"', field="twitch"
+                )
+        try:
+            tables = self.events.items()
+            return {name.casefold(): read_action(table, f"twitch.events.{name}") for name, table in tables}
+        except MoodsError as error:
+            raise BadConfig(str(error), field="twitch") from None
 
 
 class Irc(_Settings):
@@ -675,6 +657,12 @@ class Config(_Settings):
     """Streams that are sent elsewhere, each a table [[push]] with station, to and more; see docs/streams.md."""
     osc: Osc = Osc()
     """Open Sound Control, off by default; see docs/live.md."""
+    chat: Chat = Chat()
+    """What viewers may ask for in chat; see docs/chat.md."""
+    twitch: Twitch = Twitch()
+    """A channel of Twitch whose chat is heard, none by default; see docs/chat.md."""
+    irc: Irc = Irc()
+    """A channel of an IRC server whose chat is heard, none by default; see docs/chat.md."""
     programme: tuple[dict[str, Any], ...] = ()
     """Moods by the time of day, each a table [[programme]] with from = "06:00", mood = "focus", over = "8 bars", and
     with days = "mon-fri" or a station other than "main" if need be. See docs/obs.md."""
@@ -682,12 +670,6 @@ class Config(_Settings):
     """The time zone of the programme, such as "Europe/Berlin"; by default this machine's."""
     obs: Obs = Obs()
     """OBS Studio, whose scenes and microphones steer a station, off by default; see docs/obs.md."""
-    chat: Chat = Chat()
-    """What viewers may ask for in chat; see docs/chat.md."""
-    twitch: Twitch = Twitch()
-    """A channel of Twitch whose chat is heard; see docs/chat.md."""
-    irc: Irc = Irc()
-    """A channel of an IRC server whose chat is heard; see docs/chat.md."""
     generator: str = Field("engine.backends:open_generator", pattern=r"^[^:]+:[^:]+$")
     """`module:function` that makes the engine's generator from an `engine.config.EngineConfig`."""
 

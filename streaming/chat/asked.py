@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from moods.fields import Model
-from streaming.chat.room import MAX_TEXT, RoleName
+from streaming.chat.said import MAX_TEXT, RoleName
 
 
 class ChatMessage(Model):

@@ -14,16 +14,18 @@ from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Self, cast
 
+from streaming.chat.actions import Action
 from streaming.chat.allow import Allowed, read_words
 from streaming.chat.audit import Audit
 from streaming.chat.desk import Desk
 from streaming.chat.irc import IrcRoom
 from streaming.chat.music import StationMusic
-from streaming.chat.room import Happening, Message, Room
+from streaming.chat.room import Room
+from streaming.chat.said import Happening, Message
 from streaming.chat.twitch.eventsub import EventSub
 from streaming.chat.twitch.irc import TwitchChat
 from streaming.conductor import Conductor
-from streaming.config import ChatAction, Config
+from streaming.config import Config
 from streaming.errors import RateLimited
 from streaming.journal import about
 from streaming.limits import Bucket
@@ -59,7 +61,7 @@ class Chats:
         self._audit = Audit(_audit_path(config), round(config.chat.audit_mb * 1e6))
         self._desks: dict[str, Desk] = {}
         """By station id; that of the settings' station by its name, whoever has it."""
-        self._rooms = rooms_of(conductor)
+        self._rooms, self._actions = rooms_of(conductor), config.twitch.actions
         self._handed_over = Bucket(_HANDED_OVER_PER_S)
         self._stack = AsyncExitStack()
 
@@ -122,12 +124,11 @@ class Chats:
         elif (found := self._action(message)) is not None:
             await desk.happened(room.name, message, *found)
 
-    def _action(self, happening: Happening) -> tuple[str, ChatAction] | None:
+    def _action(self, happening: Happening) -> tuple[str, Action] | None:
         """What the settings have for an event, and under which name."""
-        events = {name.casefold(): action for name, action in self._conductor.config.twitch.events.items()}
         own = f"{happening.kind}:{happening.title}".casefold()
-        name = own if own in events else happening.kind
-        return (name, events[name]) if name in events else None
+        name = own if own in self._actions else happening.kind
+        return (name, self._actions[name]) if name in self._actions else None
 
     async def _tick(self) -> None:
         """Close votes, and forget the desks of stations that are closed."""

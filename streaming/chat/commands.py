@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from moods.fields import visible
-from streaming.chat.room import MAX_TEXT
+from streaming.chat.said import MAX_TEXT
 
 CommandName = Literal["mood", "energy", "vote", "poll", "skip", "request", "np", "help", "ban", "unban"]
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)

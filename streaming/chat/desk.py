@@ -16,13 +16,14 @@ from typing import Any, Protocol
 
 from moods.fields import MAX_BY
 from streaming.chat import replies
+from streaming.chat.actions import Action
 from streaming.chat.allow import Allowed
 from streaming.chat.commands import Command, CommandName, parse, parse_level, plain
 from streaming.chat.members import Members
 from streaming.chat.requests import Request, Requests
-from streaming.chat.room import Happening, Message, Role
+from streaming.chat.said import Happening, Message, Role
 from streaming.chat.voting import Ballot, blended, closing_bar
-from streaming.config import Chat, ChatAction
+from streaming.config import Chat
 from streaming.messages import (
     Ack,
     Answer,
@@ -47,6 +48,8 @@ _VOTE_STEP = 0.2
 _CHAT = "chat"
 """Who has asked for what a vote has decided."""
 _MAX_POLL_WORDS = 12
+_MOMENTS = ("hit", "stinger")
+"""Controls that pass, and change nothing of the music."""
 
 
 class Music(Protocol):
@@ -224,7 +227,7 @@ class Desk:
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
-    async def happened(self, room: str, happening: Happening, name: str, action: ChatAction) -> ChatDecision | None:
+    async def happened(self, room: str, happening: Happening, name: str, action: Action) -> ChatDecision | None:
         """Do what the settings say for an event, `name` there; None where it is too small for that."""
         if happening.amount < action.least or self._members.is_banned(happening.id, happening.user):
             return None
@@ -236,7 +239,7 @@ class Desk:
         text = plain(" ".join(filter(None, (happening.title, str(happening.amount or ""), happening.text))))
         return self._note(room, happening.id, happening.user, "", happening.kind, text, done)
 
-    async def _act(self, happening: Happening, name: str, action: ChatAction) -> _Done:
+    async def _act(self, happening: Happening, name: str, action: Action) -> _Done:
         """Raises `_Refused`."""
         if self._music.state() is None:
             raise _Refused(f"there is no station {self._config.station}")
@@ -249,14 +252,12 @@ class Desk:
         if now_s < self._action_s.get(name, now_s):
             raise _Refused(f"once in {action.every_s:g} s")
         self._action_s[name] = now_s + action.every_s
-        by = happening.user
-        if action.mood is not None:
-            return await self._change(self._steer({"mood": action.mood}, by), Role.viewer)
-        if action.skip:
-            return await self._change({"type": "skip", "at": "bar", "by": by}, Role.viewer)
-        if action.stinger is not None:
-            return await self._ask({"type": "stinger", "name": action.stinger, "at": "beat", "by": by})
-        return await self._ask({"type": "hit", "strength": action.hit, "at": "bar", "by": by})
+        assert action.order is not None, name
+        done = _Done("done")
+        for control in action.order.controls:
+            asked = {**control.asked(), "by": happening.user}
+            done = await (self._ask(asked) if control.type in _MOMENTS else self._change(asked, Role.viewer))
+        return done
 
     # --- the music ---------------------------------------------------------------------------------------------------
 

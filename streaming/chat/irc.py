@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from streaming.chat.irc_lines import Line, format_line, parse_line
-from streaming.chat.room import MAX_TEXT, REFUSED_S, Happening, Message, Role, RoomClosed
+from streaming.chat.room import RoomClosed, connected_again
+from streaming.chat.said import MAX_TEXT, Heard, Message, Role
 from streaming.config import Irc, secret
 from streaming.doors import DoorState
 from streaming.limits import Bucket
 from streaming.metrics import Metrics
-from streaming.retrying import retrying
 
 log = logging.getLogger(__name__)
 
@@ -47,23 +47,10 @@ class IrcRoom:
         self._writer: asyncio.StreamWriter | None = None
         self._says = Bucket(_SAYS_PER_S)
 
-    async def __aiter__(self) -> AsyncIterator[Message | Happening]:
-        async for attempt in retrying(2, 120):
-            try:
-                async with aclosing(self._connection()) as messages:
-                    async for message in messages:
-                        attempt.has_worked = True
-                        if message is not None:
-                            yield message
-            except RoomClosed as error:
-                attempt.least_wait_s = REFUSED_S
-                self.state.refused(error)
-            except (OSError, TimeoutError, EOFError, ValueError) as error:
-                self.state.waiting(error)
-            finally:
-                self._writer = None
+    def __aiter__(self) -> AsyncGenerator[Heard]:
+        return connected_again(self._connection, self.state, (OSError, TimeoutError, EOFError, ValueError))
 
-    async def _connection(self) -> AsyncGenerator[Message | None]:
+    async def _connection(self) -> AsyncGenerator[Heard | None]:
         """One connection: None once it is in the channel, then messages.
 
         Raises OSError, EOFError, ValueError and `RoomClosed`, one of which ends it.
@@ -92,7 +79,6 @@ class IrcRoom:
                         self._send(writer, "JOIN", config.channel)
                     case Line("366"):  # all who are there have been told
                         self._writer = writer
-                        self.state.connected()
                         yield None
                     case Line("ERROR"):
                         raise EOFError(line.text)
@@ -103,6 +89,7 @@ class IrcRoom:
                     case _:
                         self._note(line)
         finally:
+            self._writer = None
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from streaming.chat.commands import CommandName
-from streaming.chat.room import Role
+from streaming.chat.said import Role
 from streaming.config import Chat
 
 _MAX_MEMBERS = 10_000

@@ -1,62 +1,20 @@
-"""A chat, whatever platform it is on. In: nothing; out: messages and happenings. Remembers nothing. Event loop only."""
+"""A chat, whatever platform it is on. In: its connections; out: messages and happenings, as if it were always there.
+
+Remembers nothing. Event loop only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Protocol
 
-if TYPE_CHECKING:  # messages know words of chats, and doors know messages
-    from streaming.doors import DoorState
+from streaming.chat.said import Heard
+from streaming.doors import DoorState
+from streaming.retrying import retrying
 
 REFUSED_S = 60.0
 """How long a server is left alone that has refused us."""
-MAX_TEXT = 500
-"""As much of a message is looked at."""
-
-
-class Role(IntEnum):
-    """What somebody is in a chat; each may all that those before it may."""
-
-    viewer = 0
-    subscriber = 1
-    vip = 2
-    moderator = 3
-    broadcaster = 4
-
-
-RoleName = Literal["viewer", "subscriber", "vip", "moderator", "broadcaster"]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What somebody wrote."""
-
-    id: str
-    """Theirs, which stays when they rename."""
-    user: str
-    """The name that they show."""
-    role: Role
-    text: str
-
-
-EventKind = Literal["points", "cheer", "raid", "subscribe", "follow"]
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that a platform tells of somebody: points spent, bits, a raid."""
-
-    kind: EventKind
-    id: str
-    user: str
-    title: str = ""
-    """Of a reward that points were spent on."""
-    amount: int = 0
-    """Bits, or viewers of a raid."""
-    text: str = ""
-    """What was written with it."""
 
 
 class RoomClosed(Exception):
@@ -72,7 +30,28 @@ class Room(Protocol):
     @property
     def state(self) -> DoorState: ...
 
-    def __aiter__(self) -> AsyncIterator[Message | Happening]: ...
+    def __aiter__(self) -> AsyncIterator[Heard]: ...
 
     async def say(self, text: str) -> None:
         """Write one line, where the room takes it; nothing where it does not, or where too much has been said."""
+
+
+async def connected_again(
+    connect: Callable[[], AsyncGenerator[Heard | None]], state: DoorState, failures: tuple[type[Exception], ...]
+) -> AsyncGenerator[Heard]:
+    """What one connection after another tells. Each yields None once it is in the room, and what it hears; it ends by
+    one of `failures`, or by `RoomClosed`."""
+    async for attempt in retrying():
+        try:
+            async with aclosing(connect()) as heard:
+                async for each in heard:
+                    attempt.has_worked = True
+                    if each is None:
+                        state.connected()
+                    else:
+                        yield each
+        except RoomClosed as error:
+            attempt.least_wait_s = REFUSED_S
+            state.refused(error)
+        except failures as error:
+            state.waiting(error)

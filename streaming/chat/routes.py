@@ -17,7 +17,7 @@ from moods.errors import BadControl
 from moods.fields import parse_part
 from streaming import messages
 from streaming.access import Role, allowed
-from streaming.chat import room
+from streaming.chat import said
 from streaming.chat.asked import ChatMessage, RequestDecision
 from streaming.chat.chats import Chats
 from streaming.chat.desk import Desk
@@ -60,7 +60,7 @@ async def post_message(request: Request, station_id: StationId) -> JSONResponse:
     desk = _desk(request, station_id)
     _chats(request).check_rate()
     asked = parse_part(ChatMessage, await read_json(request), "message")
-    message = room.Message(asked.id or asked.user.casefold(), asked.user, room.Role[asked.role], asked.text)
+    message = said.Message(asked.id or asked.user.casefold(), asked.user, said.Role[asked.role], asked.text)
     heard = await desk.hear(asked.room, message)
     decision, reply = heard if heard is not None else (None, None)
     return JSONResponse(messages.ChatAnswer(decision=decision, reply=reply))

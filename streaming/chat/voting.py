@@ -6,6 +6,7 @@ Its time is the music's, in bars, so that an outcome can land on a bar line. One
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -36,6 +37,8 @@ class Ballot:
     """Voters may name options that are not there yet."""
     _choices: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By voter: what was chosen, with which weight."""
+    _tally: Counter[tuple[str, float]] = field(default_factory=Counter)
+    """How often each of these: thousands vote, and how it stands is told twice a second."""
 
     @property
     def num_voters(self) -> int:
@@ -60,21 +63,24 @@ class Ballot:
         assert option in self.options, option
         if voter not in self._choices and len(self._choices) >= MAX_VOTERS:
             return False
+        if (before := self._choices.get(voter)) is not None:
+            self._tally[before] -= 1
         self._choices[voter] = (option, weight)
+        self._tally[option, weight] += 1
         return True
 
     def counts(self) -> dict[str, int]:
         """How many chose each option."""
         counts = dict.fromkeys(self.options, 0)
-        for option, _ in self._choices.values():
-            counts[option] += 1
+        for (option, _), count in self._tally.items():
+            counts[option] += count
         return counts
 
     def shares(self) -> dict[str, float]:
         """The share that each option has of all weight; of none where nobody has voted."""
         weights = dict.fromkeys(self.options, 0.0)
-        for option, weight in self._choices.values():
-            weights[option] += weight
+        for (option, weight), count in self._tally.items():
+            weights[option] += count * weight
         total = sum(weights.values())
         return {option: weight / total if total else 0.0 for option, weight in weights.items()}
 

@@ -152,7 +152,7 @@ def test_a_token_comes_as_a_header_a_parameter_or_a_cookie(outside: httpx.Client
 
 
 def forged() -> Iterator[str]:
-    claims = {"role": "admin", "station": None, "jti": "a", "exp": time.time() + 60}
+    claims = {"role": "admin", "station": None, "jti": "a", "exp": time.time() + 86_400}
     head, body, _ = TOKENS.sign(Role.ADMIN)[0].split(".")
     yield from ("", "x", "a.b.c", "é", "x" * 5000, "null", f"{head}.{body}.", f"{head}.{body}.AAAA")
     yield Tokens("t" * 43).sign(Role.ADMIN)[0]

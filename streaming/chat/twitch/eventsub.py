@@ -13,8 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
@@ -22,14 +21,14 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from streaming.chat.room import MAX_TEXT, REFUSED_S, Happening, Message, RoomClosed
+from streaming.chat.room import RoomClosed, connected_again
+from streaming.chat.said import MAX_TEXT, Happening, Heard, Message
 from streaming.chat.twitch.irc import role_of
 from streaming.config import Twitch, secret
 from streaming.doors import DoorState
 from streaming.journal import about
 from streaming.limits import Bucket
 from streaming.metrics import Metrics
-from streaming.retrying import retrying
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +43,7 @@ _MAX_ANSWER_BYTES = 1 << 20
 _SAYS_PER_S = 20 / 30
 _NOT_AS_DESCRIBED = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a message raises that is of another form than its description."""
+_FAILURES = (OSError, TimeoutError, HTTPException, WebSocketException, *_NOT_AS_DESCRIBED)
 _CHAT = "channel.chat.message"
 _SUBSCRIPTIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "points": ("channel.channel_points_custom_reward_redemption.add", "1", ("broadcaster_user_id",)),
@@ -70,21 +70,10 @@ class EventSub:
         """What conditions name: the channel's id, and that of whoever the token belongs to."""
         self._says = Bucket(_SAYS_PER_S)
 
-    async def __aiter__(self) -> AsyncIterator[Message | Happening]:
-        async for attempt in retrying():
-            try:
-                async with aclosing(self._session()) as happenings:
-                    async for happening in happenings:
-                        attempt.has_worked = True
-                        if happening is not None:
-                            yield happening
-            except RoomClosed as error:
-                attempt.least_wait_s = REFUSED_S
-                self.state.refused(error)
-            except (OSError, TimeoutError, HTTPException, WebSocketException, *_NOT_AS_DESCRIBED) as error:
-                self.state.waiting(error)
+    def __aiter__(self) -> AsyncGenerator[Heard]:
+        return connected_again(self._session, self.state, _FAILURES)
 
-    async def _session(self) -> AsyncGenerator[Message | Happening | None]:
+    async def _session(self) -> AsyncGenerator[Heard | None]:
         """One session, over as many connections as the server wants: None once it is subscribed, then what happens."""
         config = self._config
         token = await asyncio.to_thread(secret, config.token, config.token_file)
@@ -93,7 +82,6 @@ class EventSub:
         socket, session = await _open(config.eventsub_url)
         try:
             await self._subscribe(self._api, str(session["id"]))
-            self.state.connected()
             yield None
             while True:
                 async with asyncio.timeout(float(session.get("keepalive_timeout_seconds") or 10) + _GRACE_S):
@@ -142,7 +130,7 @@ class EventSub:
         if len(refusals) == len(wanted):
             raise RoomClosed("; ".join(refusals))
 
-    def _read(self, told: Mapping[str, Any]) -> Message | Happening | None:
+    def _read(self, told: Mapping[str, Any]) -> Heard | None:
         """What a message of the server tells that it has not told before."""
         metadata = told["metadata"]
         if metadata["message_type"] == "revocation":
@@ -167,7 +155,7 @@ class EventSub:
                 log.info("a reply was not taken", extra=about(door=self.name, detail=str(error)))
 
 
-def read_event(kind: str, event: Mapping[str, Any]) -> Message | Happening | None:
+def read_event(kind: str, event: Mapping[str, Any]) -> Heard | None:
     """What one event is to us; None where it is nothing."""
     match kind:
         case "channel.chat.message":

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from streaming.chat.irc_lines import Line, format_line, parse_line
-from streaming.chat.room import MAX_TEXT, REFUSED_S, Happening, Message, Role, RoomClosed
+from streaming.chat.room import RoomClosed, connected_again
+from streaming.chat.said import MAX_TEXT, Heard, Message, Role
 from streaming.config import Twitch, secret
 from streaming.doors import DoorState
 from streaming.limits import Bucket
 from streaming.metrics import Metrics
-from streaming.retrying import retrying
 
 _MAX_SOCKET_BYTES = 1 << 18
 _SILENCE_S = 420.0
 """The server asks every five minutes whether anybody is there."""
 _SAYS_PER_S = 20 / 30
 """As much as somebody may say who is no moderator."""
+_FAILURES = (OSError, TimeoutError, EOFError, ValueError, WebSocketException)
 _ROLES = {
     "broadcaster": Role.broadcaster,
     "moderator": Role.moderator,
@@ -53,23 +54,10 @@ class TwitchChat:
         self._socket: ClientConnection | None = None
         self._says = Bucket(_SAYS_PER_S)
 
-    async def __aiter__(self) -> AsyncIterator[Message | Happening]:
-        async for attempt in retrying():
-            try:
-                async with aclosing(self._connection()) as messages:
-                    async for message in messages:
-                        attempt.has_worked = True
-                        if message is not None:
-                            yield message
-            except RoomClosed as error:
-                attempt.least_wait_s = REFUSED_S
-                self.state.refused(error)
-            except (OSError, TimeoutError, EOFError, WebSocketException) as error:
-                self.state.waiting(error)
-            finally:
-                self._socket = None
+    def __aiter__(self) -> AsyncGenerator[Heard]:
+        return connected_again(self._connection, self.state, _FAILURES)
 
-    async def _connection(self) -> AsyncGenerator[Message | None]:
+    async def _connection(self) -> AsyncGenerator[Heard | None]:
         """One connection: None once it is in the channel, then messages.
 
         Raises OSError, EOFError, `WebSocketException` and `RoomClosed`, one of which ends it.
@@ -84,24 +72,30 @@ class TwitchChat:
                 format_line("NICK", config.login.casefold() or f"justinfan{random.randrange(10_000, 99_999)}")
             )
             await socket.send(format_line("JOIN", self._channel))
-            while True:
-                async with asyncio.timeout(_SILENCE_S):
-                    received = await socket.recv(decode=False)
-                for raw in received.decode("utf-8", "replace").split("\r\n"):
-                    line = parse_line(raw)
-                    match line:
-                        case Line("PING"):
-                            await socket.send(format_line("PONG", line.text))
-                        case Line("366"):  # all who are there have been told
-                            self._socket = socket
-                            self.state.connected()
-                            yield None
-                        case Line("RECONNECT"):
-                            raise EOFError("the server is about to restart")
-                        case Line("NOTICE", ("*", text)):  # to nobody yet: this is about who we say we are
-                            raise RoomClosed(text)
-                        case Line("PRIVMSG", (self._channel, text)) if message := self._message(line, text):
-                            yield message
+            try:
+                async for message in self._lines(socket):
+                    yield message
+            finally:
+                self._socket = None
+
+    async def _lines(self, socket: ClientConnection) -> AsyncGenerator[Heard | None]:
+        while True:
+            async with asyncio.timeout(_SILENCE_S):
+                received = await socket.recv(decode=False)
+            for raw in received.decode("utf-8", "replace").split("\r\n"):
+                line = parse_line(raw)
+                match line:
+                    case Line("PING"):
+                        await socket.send(format_line("PONG", line.text))
+                    case Line("366"):  # all who are there have been told
+                        self._socket = socket
+                        yield None
+                    case Line("RECONNECT"):
+                        raise EOFError("the server is about to restart")
+                    case Line("NOTICE", ("*", text)):  # to nobody yet: this is about who we say we are
+                        raise RoomClosed(text)
+                    case Line("PRIVMSG", (self._channel, text)) if message := self._message(line, text):
+                        yield message
 
     def _message(self, line: Line, text: str) -> Message | None:
         """None for our own, and for what was written in another channel that this one shares its chat with."""

@@ -8,7 +8,7 @@ from moods.control import parse_control
 from moods.errors import MoodsError
 from streaming.chat.allow import Allowed
 from streaming.chat.desk import Desk
-from streaming.chat.room import Message, Role
+from streaming.chat.said import Message, Role
 from streaming.config import Chat
 from streaming.messages import Answer, ChatDecision, Place, StationState, Vote
 

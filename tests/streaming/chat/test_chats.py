@@ -15,7 +15,7 @@ import pytest
 
 from streaming.chat.audit import Audit
 from streaming.chat.chats import Chats
-from streaming.chat.room import Happening, Message, Role
+from streaming.chat.said import Happening, Message, Role
 from streaming.config import Chat, Config, Twitch
 from streaming.doors import DoorState
 from streaming.metrics import Metrics
@@ -122,15 +122,15 @@ def test_a_message_that_is_none_is_refused(chatty: Running, main: dict[str, Any]
 
 
 def test_requests_are_decided_on(chatty: Running, main: dict[str, Any]) -> None:
-    for number, text in enumerate(("rainy night in Tokyo", "qwxzv", "epic battle")):
+    for number, text in enumerate(("rainy night", "epic battle")):
         assert post(chatty, f"!request {text}", id=str(number))["decision"]["outcome"] == "waits"
     address = "/v1/stations/main/requests"
     waiting = chatty.http.get(address).json()["requests"]
-    assert [each["text"] for each in waiting] == ["rainy night in Tokyo", "qwxzv", "epic battle"]
+    assert [each["text"] for each in waiting] == ["rainy night", "epic battle"]
     outcomes = []
-    for each, do in zip(waiting, ("approve", "approve", "refuse"), strict=True):
+    for each, do in zip(waiting, ("approve", "refuse"), strict=True):
         outcomes.append(chatty.http.post(f"{address}/{each['n']}", json={"do": do}).json()["outcome"])
-    assert outcomes == ["done", "refused", "refused"]
+    assert outcomes == ["done", "refused"]
     assert chatty.http.get(address).json() == {"requests": []}
     assert chatty.http.post(f"{address}/{waiting[0]['n']}", json={"do": "approve"}).status_code == 404
     assert chatty.http.post(f"{address}/1", json={"do": "dance"}).status_code == 422

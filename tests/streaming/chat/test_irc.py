@@ -13,7 +13,7 @@ import pytest
 
 from streaming.chat.irc import IrcRoom
 from streaming.chat.irc_lines import Line, format_line, parse_line
-from streaming.chat.room import Message, Role
+from streaming.chat.said import Message, Role
 from streaming.config import Irc
 from streaming.metrics import Metrics
 from streaming.retrying import retrying
@@ -167,8 +167,8 @@ async def test_a_taken_nick_a_ping_and_nonsense_are_gone_through(irc_server: tup
 async def test_a_room_that_is_lost_is_found_again(
     irc_server: tuple[Server, Irc], said: str | None, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.chat.irc.REFUSED_S", 0.0)
-    monkeypatch.setattr("streaming.chat.irc.retrying", lambda *_: retrying(0.01, 0.05))
+    monkeypatch.setattr("streaming.chat.room.REFUSED_S", 0.0)
+    monkeypatch.setattr("streaming.chat.room.retrying", lambda *_: retrying(0.01, 0.05))
     irc, config = irc_server
     room = IrcRoom(config, Metrics())
     async with heard(room) as messages:

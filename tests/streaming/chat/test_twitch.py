@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from streaming.chat.room import Happening, Message, Role
+from streaming.chat.said import Happening, Message, Role
 from streaming.chat.twitch.eventsub import EventSub, read_event
 from streaming.chat.twitch.irc import TwitchChat
 from streaming.config import Twitch
@@ -28,9 +28,8 @@ RECORDING = [json.loads(line) for line in (Path(__file__).parent / "eventsub.jso
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the next attempt."""
-    for module in ("irc", "eventsub"):
-        monkeypatch.setattr(f"streaming.chat.twitch.{module}.retrying", partial(retrying, 0.01, 0.05))
-        monkeypatch.setattr(f"streaming.chat.twitch.{module}.REFUSED_S", 0.01)
+    monkeypatch.setattr("streaming.chat.room.retrying", partial(retrying, 0.01, 0.05))
+    monkeypatch.setattr("streaming.chat.room.REFUSED_S", 0.01)
 
 
 async def take(room: TwitchChat | EventSub, count: int) -> list[Message | Happening]:
