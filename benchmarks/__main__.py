@@ -16,8 +16,8 @@ NAMES = (
     "isolation", "stalls", "engine_death", "sleeping", "aliasing", "loudness", "clicks", "synth_speed",
     "slots", "score_clip", "cuts_on_beats", "theme_from", "endings", "cuts_found", "speech_bed", "loudness_report",
     "stems_sum", "phrases", "leitmotif", "renders_beside", "hour_of_video", "installation", "lyria",
-    "slow_reader", "parameter_updates", "hammering", "clock_error", "state_changes", "server_restart",
-    "repetition", "listeners", "loss",
+    "slow_reader", "http_join", "parameter_updates", "hammering", "clock_error", "state_changes", "server_restart",
+    "drain", "repetition", "countdown", "listeners", "loss",
 )  # fmt: skip
 
 

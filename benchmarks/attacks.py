@@ -139,7 +139,8 @@ def header_flood(place: Place, random: Random, number: int) -> bytes:
         ["X-Forwarded-For: " + ", ".join(["1.2.3.4"] * 4000)], ["X-Forwarded-Prefix: /" + "a/" * 9000],
         ["Accept: " + ",".join(["text/html;q=0.1"] * 3000)], ["Authorization: " + "Bearer " * 5000],
     ])  # fmt: skip
-    return head(random.choice(["GET", "POST"]), "/v1/stations", *headers)
+    path = f"/v1/stations/{place.station}/controls"
+    return head("GET", "/v1/stations", *headers) if number % 2 else head("POST", path, *headers) + b"[1, 2]"
 
 
 def bad_sdp(place: Place, random: Random, number: int) -> bytes:
@@ -184,7 +185,7 @@ def odd_form(place: Place, random: Random, number: int) -> bytes:
     body = random.choice([
         b"".join(part % (b"p%d" % n, b"x") for n in range(2000)) + end, part % (b"request", b"[" * 50_000) + end,
         part % (b"video", os.urandom(3000)) + end, part % (b"x" * 20_000, b"y"), b"--B\r\n" + b"A: b\r\n" * 5000,
-        b"--B" * 20_000, b"", end, part % (b"request", b"{}") * 3 + end, part % (b"timeline", b"\0" * 9000) + end,
+        b"--B" * 20_000, part % (b"request", b'{"seconds": -1}') * 3 + end, part % (b"timeline", bytes(9000)) + end,
     ])  # fmt: skip
     boundary = random.choice(["B", "B", "B", "", "x" * 500])
     return head("POST", "/v1/renders", f"Content-Type: multipart/form-data; boundary={boundary}", body=body)

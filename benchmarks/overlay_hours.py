@@ -1,8 +1,8 @@
 """Does an overlay play for hours without a gap, come back from everything, and stay as small as it was?
 
 Two overlay pages in a real Chromium, one over WebRTC and one over WebSockets, reach the server through a proxy of this
-benchmark. In the first fifth of the time, faults: the engine is killed, the network cut for some seconds, the server
-killed and started again, ended and started again, the station deleted (the pages open it again). The rest is
+benchmark. In the first fifth of the time, faults: the engines are killed, the network cut for some seconds, the server
+ended and started again, killed and started again, the station deleted (the pages open it again). The rest is
 undisturbed. What each page lets be heard, the live sound and the bed that bridges it, is tapped in its own audio graph:
 a gap is 20 ms or more below -80 dBFS. Told are `unplanned` gaps, those of the undisturbed hours; of each kind of fault
 how often it struck, how long until the live sound was there again (`back_s`) and the longest silence (`silence_ms`);
@@ -15,9 +15,6 @@ samples there, of the pages (their heaps after a collection; their processes) an
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import signal
 import sys
 import tempfile
 import threading
@@ -210,8 +207,9 @@ def overlays(url: str) -> Iterator[tuple[Browser, dict[str, Soak]]]:
         yield browser, soaks
 
 
-def kill_engine(servers: Servers, proxy: Proxy, soaks: dict[str, Soak]) -> None:
-    os.kill(random.choice(servers.now.process.children()).pid, signal.SIGKILL)
+def kill_engines(servers: Servers, proxy: Proxy, soaks: dict[str, Soak]) -> None:
+    for engine in servers.now.process.children():
+        engine.kill()
 
 
 def cut_network(servers: Servers, proxy: Proxy, soaks: dict[str, Soak]) -> None:
@@ -238,7 +236,7 @@ def delete_station(servers: Servers, proxy: Proxy, soaks: dict[str, Soak]) -> No
 
 
 FAULTS: tuple[Callable[[Servers, Proxy, dict[str, Soak]], None], ...] = (
-    kill_engine, cut_network, restart_server, kill_server, delete_station,
+    kill_engines, cut_network, restart_server, kill_server, delete_station,
 )  # fmt: skip
 
 

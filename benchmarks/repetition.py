@@ -36,6 +36,7 @@ from engine.score.trunk import CpuTrunk
 from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.clock import FRAMES_PER_SECOND
 from moods.controller import Controller
+from moods.drifting import HOUR_FRAMES, Leg
 from moods.harmony import PITCH_CLASSES
 from moods.intent import BEATS_PER_BAR
 from moods.opening import parse_opening
@@ -58,8 +59,6 @@ class Heard(NamedTuple):
 
     seconds: Floats  # [B] where each beat begins
     chroma: Floats  # [B, 12]
-    course: Floats  # [B / 4, 5] of each bar: seconds, energy, valence, tonic, piece
-    told: Floats  # [N, 2] now and then: seconds, and the share of tunes that had been heard
     shares: Floats  # [3] of tunes, chords and drums at the end
 
 
@@ -69,23 +68,17 @@ def compose(seed: int, fields: dict[str, Any], seconds: float) -> Heard:
     composer = Composer(CpuTrunk(tensors, sizes, num_rows(1)), pack_heads(tensors), 1)
     controller = Controller(parse_opening(fields), seed)
     composer.open(0, controller)
-    begun, chroma, course, told = list[float](), list[Floats](), list[tuple[float, ...]](), list[tuple[float, ...]]()
-    beat = 0
+    begun, chroma, beat = list[float](), list[Floats](), 0
     while (frame := controller.frame_of_beat(beat)) < seconds * FRAMES_PER_SECOND:
         controller.advance(frame)
         composer.prepare((0,))
         begun.append(frame / FRAMES_PER_SECOND)
         chroma.append(_chroma(composer.take(0).notes))
-        if beat % BEATS_PER_BAR == 0:
-            intent = controller.beat_intent(beat)
-            course.append((begun[-1], intent.energy, intent.valence, intent.key.tonic, intent.piece))
-        if beat % 64 == 0:
-            told.append((begun[-1], composer.novelty(0).repeated_share_last_hour))
-            controller.forget_before(max(0, frame - 10 * FRAMES_PER_SECOND))
+        controller.forget_before(max(0, frame - 10 * FRAMES_PER_SECOND))
         beat += 1
     found = composer.novelty(0)
     shares = found.repeated_share_last_hour, found.repeated_chords, found.repeated_drums
-    return Heard(*map(np.array, (begun, chroma, course, told, shares)))
+    return Heard(*map(np.array, (begun, chroma, shares)))
 
 
 def kept(folder: Path, seed: int, fields: dict[str, Any], seconds: float) -> Heard:
@@ -156,33 +149,50 @@ def interval(values: Floats) -> dict[str, float]:
     return {name: round(100 * float(value), 2) for name, value in numbers.items()}
 
 
-def draw(heard: Heard, title: str, path: Path) -> None:
-    """A picture of the hours: energy and valence, key and pieces, how much had been heard."""
+def draw(seed: int, fields: dict[str, Any], seconds: float, path: Path) -> None:
+    """A picture of hours that nobody composes: energy and valence, key and tempo, how new each place is."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    seconds, energy, valence, tonic, piece = heard.course.T
-    hours = seconds / HOUR_S
+    controller, beat = Controller(parse_opening(fields), seed), 0
+    course, legs = list[tuple[float, ...]](), dict[int, Leg]()
+    while (frame := controller.frame_of_beat(beat)) < seconds * FRAMES_PER_SECOND:
+        controller.advance(frame)
+        intent = controller.beat_intent(beat)
+        at = frame / FRAMES_PER_SECOND / HOUR_S
+        course.append((at, intent.energy, intent.valence, intent.key.tonic, intent.bpm, intent.piece))
+        controller.forget_before(max(0, frame - 10 * FRAMES_PER_SECOND))
+        assert controller.autopilot is not None
+        legs |= {leg.beat: leg for leg in controller.autopilot.legs}
+        beat += BEATS_PER_BAR
+    hours, energy, valence, tonic, bpm, piece = np.array(course).T
     figure = Figure(figsize=(11, 7), layout="constrained")
     FigureCanvasAgg(figure)
-    mood, key, novelty = figure.subplots(3, 1, sharex=True)
+    mood, key, tempo, places = figure.subplots(4, 1, sharex=True)
     mood.plot(hours, energy, label="energy", color="#c0392b")
     mood.plot(hours, valence, label="valence", color="#2471a3")
     mood.set_ylim(-1, 1)
-    mood.legend(loc="upper right", frameon=False)
+    mood.legend(loc="upper right", frameon=False, ncols=2)
     key.step(hours, tonic, where="post", color="#555555")
-    key.set_yticks(range(12), PITCH_CLASSES)
+    key.set_yticks(range(0, 12, 2), PITCH_CLASSES[::2])
     key.set_ylabel("tonic")
+    tempo.plot(hours, bpm, color="#8e44ad")
+    tempo.set_ylabel("beats a minute")
     for begin in hours[1:][np.diff(piece) > 0]:
-        for axes in (mood, key, novelty):
+        for axes in (mood, key, tempo, places):
             axes.axvline(begin, color="black", linewidth=0.5, linestyle=":")
-    told_s, shares = heard.told.T
-    novelty.plot(told_s / HOUR_S, 100 * shares, color="#229954")
-    novelty.set_ylabel("tunes of the last hour\nheard before, %")
-    novelty.set_ylim(0, max(5, 110 * shares.max()))
-    novelty.set_xlabel("hours; dotted: another piece begins")
-    figure.suptitle(title)
-    figure.savefig(path, dpi=110)
+    path_of = list(legs.values())
+    far = [(leg.frame / FRAMES_PER_SECOND / HOUR_S, _apart(leg, path_of)) for leg in path_of[1:]]
+    places.stem(*np.array(far).T, basefmt=" ", linefmt="#229954", markerfmt=".")
+    places.set_ylabel("from the nearest\nof the last hour")
+    places.set_xlabel("hours; dotted: another piece begins")
+    figure.suptitle(f"{fields['mood']}, autopilot {json.dumps(fields['autopilot'])}")
+    figure.savefig(path, dpi=100)
+
+
+def _apart(leg: Leg, legs: Sequence[Leg]) -> float:
+    """How far a leg's place lies from all that came within the hour before it."""
+    return min(leg.place.distance(other.place) for other in legs if leg.frame - HOUR_FRAMES < other.frame < leg.frame)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -192,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first-seed", type=int, default=900)
     parser.add_argument("--autopilot", default=json.dumps(AUTOPILOT), help="its settings as JSON")
     parser.add_argument("--out", type=Path, default=Path("runs/repetition"), help="folder for what was composed")
-    parser.add_argument("--picture", type=Path, help="draw the first station with an autopilot, and do no more")
+    parser.add_argument("--picture", type=Path, help="draw the way of the first station and do no more")
     options = parser.parse_args(arguments)
     autopilot, seconds = json.loads(options.autopilot), options.hours * HOUR_S
     seeds = range(options.first_seed, options.first_seed + options.stations)

@@ -316,6 +316,10 @@ class Volume(_Control):
     def span(self) -> Span:
         return read_over(0.2 if self.over is None else self.over)
 
+    @property
+    def wish(self) -> None:
+        return None
+
 
 def _target_or_id(schema: dict[str, Any]) -> None:
     _type_is_required(schema)

@@ -14,7 +14,7 @@ from moods.clock import FRAMES_PER_SECOND, Clock, Position, frames_of_beat
 from moods.control import Cancel, Control, End, Hit, Parameter, State, Steer
 from moods.course import LAYER_TRACKS, MUTE_TRACKS, Course
 from moods.cues import Cue, Cues
-from moods.drifting import DRIFT_KEY, Drift
+from moods.drifting import Drift
 from moods.driving import Driving
 from moods.ending import NEAR_FRAMES, Ending
 from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
@@ -30,7 +30,7 @@ from moods.names import nearest
 from moods.opening import Opening
 from moods.part import Change, Edge, Lent, Part, Reach, joined, least
 from moods.pivot import Pivots
-from moods.ramps import Ramps
+from moods.ramps import DRIFT_KEY, Ramps
 from moods.sections import Sections
 from moods.stinger import StingerFigure, own_figures
 from moods.succession import STATE_KEY, Entrance, Succession
@@ -494,8 +494,7 @@ class Controller:
         return self._ended_otherwise(self._ending.lay(self._edge(frame)))
 
     def _drift_on(self, frame: int) -> int | None:
-        edge = self._edge(frame)
-        if self._drift.settings is None or not self._drift.is_due(edge.beat):
+        if self._drift.settings is None or not self._drift.is_due((edge := self._edge(frame)).beat):
             return None
         changes = [self._drift.plan(edge), *(part.replan(edge) for part in self._parts)]
         self.revision += 1

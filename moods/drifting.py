@@ -21,10 +21,9 @@ from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
 from moods.mood import Mood, find_mood
 from moods.part import Change, Edge, Lent, Pending, joined
 from moods.places import next_beat
+from moods.ramps import DRIFT_KEY
 from moods.targets import point_of, targets_of
 
-DRIFT_KEY = "/autopilot/"
-"""What the ids begin with of what the autopilot asks for."""
 HOUR_FRAMES = 3600 * FRAMES_PER_SECOND
 _PHRASE_BEATS = BARS_PER_PHRASE * BEATS_PER_BAR
 _NOTICE_BEATS = 3 * BEATS_PER_BAR

@@ -19,6 +19,9 @@ from moods.part import Change, Edge, Lent, Pending, Reach
 from moods.places import frame_of_second, next_beat, note_beat, seam_beat
 from moods.targets import TRACKS, fader, gains_of, targets_of
 
+DRIFT_KEY = "/autopilot/"
+"""What the ids begin with of what the autopilot asks for. Where a glide of minutes arrives is worked out for nobody: it
+would take all beats up to there."""
 _KEY_TRACKS = frozenset({"key", "mood.key"})
 _LEFT_OPEN = frozenset({"mood.key", "mood.density", "mood.brightness", "mood.temperature"})
 """What a mood that does not insist on it leaves as it is where none did before."""
@@ -80,6 +83,8 @@ class Ramps:
         course.revise(first_beat, min(ramp.beat for _, ramp in ramps))
         fields: dict[str, Reach] = {}
         for name, ramp in ramps:
+            if _is_drift(ramp):
+                continue
             field = _field_of(name)
             fields[field] = course.reach(name, ramp).joined(fields.get(field))
         return Change(fields, first_beat, is_course_moved=first_beat is not None)
@@ -278,6 +283,8 @@ class Ramps:
     def pending(self, frame: int) -> Iterator[Pending]:
         for name, track in self._course.tracks.items():
             for ramp in track.ramps:
+                if _is_drift(ramp):
+                    continue
                 reach = self._course.reach(name, ramp)
                 if reach.arrive > frame:
                     yield Pending(ramp.number, ramp.id, _TYPES.get(name, "steer"), _field_of(name), reach)
@@ -290,6 +297,10 @@ class Ramps:
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self._course.restore(snapshot)
+
+
+def _is_drift(ramp: Ramp) -> bool:
+    return ramp.id is not None and ramp.id.startswith(DRIFT_KEY)
 
 
 def _field_of(track: str) -> str:

@@ -7,6 +7,7 @@ there; any other asks for a token. Remembers how often each client has come. Eve
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 import time
@@ -36,6 +37,8 @@ __all__ = ["Access", "Grant", "Role", "access_of", "allowed", "open_to_all", "to
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FAILURES_S = 60.0
 """Who has sent no bad token for so long may send a minute's at once."""
+_LOOK_S = 1.0
+"""How often it is looked whether a token with open connections is over."""
 LOOPBACK_ORIGIN = re.compile(r"https?://(?:localhost|[a-z0-9-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?")
 """Pages that programs of this machine serve."""
 
@@ -48,6 +51,7 @@ class Access:
         self._origins = {*config.origins, *([_origin_of(config.public_url)] if config.public_url else [])}
         self._requests = Limits(config.requests_per_s, TooManyRequests)
         self._offers = Limits(config.offers_per_s, TooManyOffers)
+        self._held: dict[object, tuple[Grant, Callable[[], object], Callable[[], bool]]] = {}
         self._failures = Limits(config.failed_tokens_per_minute / 60, TooManyFailures, _FAILURES_S)
 
     @functools.cached_property
@@ -102,6 +106,28 @@ class Access:
             raise refusal
         return max(fitting, key=lambda grant: (grant.role, grant.station is None))
 
+    def hold(
+        self, grant: Grant, end: Callable[[], object], is_gone: Callable[[], bool] = lambda: False
+    ) -> Callable[[], None]:
+        """Call `end` when the token is over, unless the connection is gone by then; answers what lets go of it."""
+        if grant.id is None:
+            return lambda: None
+        if not self._held:
+            asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+        key = object()
+        self._held[key] = grant, end, is_gone
+        return lambda: self._held.pop(key, None) and None
+
+    def _look(self) -> None:
+        for key, (grant, end, is_gone) in list(self._held.items()):
+            if is_gone():
+                del self._held[key]
+            elif self.tokens.is_over(grant):
+                del self._held[key]
+                end()
+        if self._held:
+            asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
     def check_offer(self, asker: HTTPConnection) -> None:
         """Raises `TooManyOffers` where one address asks for WebRTC too often: each offer is work."""
         if not self.is_open_to(asker):
@@ -144,6 +170,7 @@ def allowed(role: Role) -> Check:
         check_grant(asker, grant, role)
         if role > Role.LISTEN or asker.scope.get("method") not in _SAFE_METHODS:
             access.check_origin(asker)
+        asker.state.grant = grant
         return grant
 
     check.role = role  # type: ignore[attr-defined]  # the tests look whether each route has one

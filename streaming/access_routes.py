@@ -60,7 +60,7 @@ async def post_token(request: Request, grant: Annotated[Grant, Depends(allowed(R
 async def delete_token(request: Request, token_id: TokenId) -> Response:
     """Take a token back.
 
-    It lets nobody in from now on; connections that it has opened end by themselves.
+    It lets nobody in from now on, and what it has opened ends.
     """
     access_of(request).tokens.revoke(token_id)
     return Response(status_code=204)

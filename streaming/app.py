@@ -41,6 +41,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from moods.errors import MoodsError, shown
 from streaming import access_routes, action_routes, messages, render_routes, routes, whep
 from streaming.access import LOOPBACK_ORIGIN, Access, Role, allowed, open_to_all
+from streaming.chat import routes as chat_routes
+from streaming.chat.chats import Chats
 from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.errors import (
@@ -48,11 +50,13 @@ from streaming.errors import (
     BadParameter,
     EngineFailed,
     PortUnavailable,
+    ServerEnds,
     StreamingError,
     TooManyConnections,
     Unauthorized,
+    UnknownStation,
 )
-from streaming.guards import KnownHosts, SafeHeaders, TokenToCookie
+from streaming.guards import EndsWithToken, KnownHosts, SafeHeaders, TokenToCookie, page_policy
 from streaming.journal import about, open_journal
 from streaming.limits import Limits
 from streaming.lyria import routes as lyria_routes
@@ -97,12 +101,13 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         if conductor is not None:
             yield
             return
-        async with Conductor(config) as own:
-            app.state.conductor = own
+        async with Conductor(config) as own, Chats(own) as chats:
+            app.state.conductor, app.state.chats = own, chats
             yield
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, root_path_in_servers=False)
     app.state.conductor = conductor
+    app.state.chats = None if conductor is None else Chats(conductor)
     app.state.limits = Limits(config.controls_per_s)
     app.state.access = access = Access(config)
     app.state.refusals = Refusals()
@@ -113,6 +118,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
     app.include_router(render_routes.router)
     app.include_router(whep.router)
     app.include_router(lyria_routes.router)
+    app.include_router(chat_routes.router)
     web = resources.files("streaming") / "web"
     app.mount("/web", StaticFiles(directory=str(web), check_dir=False))
     client = resources.files("streaming") / "client"
@@ -130,9 +136,10 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 
     @app.get("/overlay/{station}", include_in_schema=False, dependencies=[listeners])
     async def overlay(station: str) -> FileResponse:
-        return FileResponse(str(web / "overlay.html"))
+        policy = page_policy(config.frame_ancestors, takes_styles=True)
+        return FileResponse(str(web / "overlay.html"), headers={"Content-Security-Policy": policy})
 
-    @app.get("/dock/{station}", include_in_schema=False, dependencies=[listeners])
+    @app.get("/dock/{station}", include_in_schema=False, dependencies=[Depends(allowed(Role.CONTROL))])
     async def dock(station: str) -> FileResponse:
         return FileResponse(str(web / "dock.html"))
 
@@ -208,6 +215,7 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
         allow_private_network=True,
         expose_headers=_EXPOSED_HEADERS,
     )
+    app.add_middleware(EndsWithToken, access=access)
     app.add_middleware(HeadAsGet)
     app.add_middleware(TokenToCookie, access=access)
     app.add_middleware(UnderPrefix, public_url=config.public_url)
@@ -222,6 +230,11 @@ def create_app(config: Config, conductor: Conductor | None = None) -> FastAPI:
 
 
 async def _streaming_problem(asker: Request | WebSocket, error: StreamingError) -> Response:
+    if isinstance(error, UnknownStation):
+        try:
+            asker.app.state.conductor.check_stays()
+        except ServerEnds as ending:  # what is gone with the server may come back with it
+            error = ending
     tell_refusal(asker, error.status, error.code, error.detail)
     if isinstance(error, Unauthorized) and "text/html" in asker.headers.get("accept", ""):
         return _ask_for_token(asker, error)
@@ -279,12 +292,17 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 _NO_FAULTS = frozenset(
-    {"ASGI callable returned without completing handshake.", "Invalid UTF-8 sequence received from client."}
+    {
+        "ASGI callable returned without completing handshake.",
+        "Invalid HTTP request received.",
+        "Invalid UTF-8 sequence received from client.",
+    }
 )
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
-    """uvicorn complains of what clients may do: ask for an unknown station, which a response refuses; send no text."""
+    """uvicorn complains of what clients may do: ask for an unknown station, which a response refuses; send what is no
+    text, or no HTTP."""
     return record.msg not in _NO_FAULTS
 
 
@@ -460,7 +478,10 @@ def bind(host: str, port: int) -> socket.socket:
 async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SSLContext | None) -> None:
     with bind(config.host, config.port) as bound:
         server = Server(app, conductor, tls)
-        async with conductor, OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor):
+        doors = (OscDoor(conductor), ObsDoor(conductor), ProgrammeDoor(conductor), Pushes(conductor), app.state.chats)
+        async with conductor, contextlib.AsyncExitStack() as open_doors:
+            for door in doors:
+                await open_doors.enter_async_context(door)
             host, port = bound.getsockname()[:2]
             with contextlib.suppress(OSError, OutputLost):  # whoever read it may have left
                 tell(greeting(host, port, config, is_secure=tls is not None, token=admin_token(app)))
@@ -490,12 +511,13 @@ def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, t
     address = ipaddress.ip_address(host.partition("%")[0])
     here = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else host
     lines = [f"Undersong plays at {_url(here, port, is_secure)} (Ctrl-C ends it)"]
-    if not address.is_loopback and (elsewhere := [_url(each, port, is_secure) for each in _addresses(address)]):
+    elsewhere = [] if address.is_loopback else [_url(each, port, is_secure) for each in _addresses(address)]
+    if elsewhere:
         lines.append(f"From a phone or another machine in this network: {', '.join(elsewhere)}")
     if config.public_url:
         lines.append(f"Clients are told to find it at {config.public_url}/")
     if token:
-        base = f"{config.public_url}/" if config.public_url else _url(here, port, is_secure)
+        base = f"{config.public_url}/" if config.public_url else [*elsewhere, _url(here, port, is_secure)][0]
         link = f"{base}?token={token}"
         lines.append(f"Nobody can listen or steer without a token; for {DAYS:g} days this link lets you in: {link}")
     elif not config.is_for_this_machine:

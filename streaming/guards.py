@@ -5,6 +5,7 @@ In: ASGI scopes; out: the same, or a refusal; headers of answers. Remembers sett
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import time
@@ -28,8 +29,11 @@ _OF_PLAYERS = ("audio/", "video/")
 """Pages elsewhere may play these without reading them, as a player of their own does."""
 
 
-def page_policy(frame_ancestors: tuple[str, ...] = ()) -> str:
-    """The Content Security Policy of pages: nothing from elsewhere, and no script or style within the page itself."""
+def page_policy(frame_ancestors: tuple[str, ...] = (), *, takes_styles: bool = False) -> str:
+    """The Content Security Policy of pages: nothing from elsewhere, and no script or style within the page itself.
+
+    One that takes styles may be dressed by the program that shows it, as OBS does.
+    """
     rules = {
         "default-src": "'self'",
         "img-src": "'self' data: blob:",
@@ -39,6 +43,8 @@ def page_policy(frame_ancestors: tuple[str, ...] = ()) -> str:
         "form-action": "'self'",
         "frame-ancestors": " ".join(("'self'", *frame_ancestors)),
     }
+    if takes_styles:
+        rules["style-src"] = "'self' 'unsafe-inline'"
     return "; ".join(f"{name} {value}" for name, value in rules.items())
 
 
@@ -104,7 +110,7 @@ class SafeHeaders:
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"  # addresses may hold tokens
         if kind.startswith("text/html"):
-            headers["Content-Security-Policy"] = self._page_policy
+            headers.setdefault("Content-Security-Policy", self._page_policy)
             headers["Permissions-Policy"] = _PERMISSIONS
             if is_secure:  # elsewhere browsers complain of it
                 headers["Cross-Origin-Opener-Policy"] = "same-origin"
@@ -168,3 +174,47 @@ class TokenToCookie:
             samesite="strict",
         )
         return response
+
+
+class EndsWithToken:
+    """Ends a stream or socket when the token that has opened it expires or is taken back."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        task, let_go, is_over = asyncio.current_task(), None, False
+        assert task is not None
+        state = scope.setdefault("state", {})
+
+        def end() -> None:
+            nonlocal is_over
+            is_over = True
+            task.cancel()
+
+        async def send_and_hold(message: Message) -> None:
+            nonlocal let_go
+            lasts = message["type"] == "websocket.accept" or message.get("more_body", False)
+            if let_go is None and lasts and (grant := state.get("grant")) is not None:
+                let_go = self._access.hold(grant, end)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_hold)
+        except asyncio.CancelledError:
+            if not is_over:
+                raise
+            task.uncancel()
+            await send(_END[scope["type"]])
+        finally:
+            if let_go is not None:
+                let_go()
+
+
+_END: dict[str, Message] = {
+    "websocket": {"type": "websocket.close", "code": 1008, "reason": "the token has expired or was taken back"},
+    "http": {"type": "http.response.body", "body": b"", "more_body": False},
+}

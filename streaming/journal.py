@@ -17,7 +17,7 @@ from streaming.terminal import printable
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _FIELDS = "about"
 _PLAIN = re.compile(r"[^\s\"=\\]+")
-_SECRETS = re.compile(r"(?<=[?&]token=)[^&\s\"]+|(?<=[?&]key=)[^&\s\"]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+_SECRETS = re.compile(r"(?<=[?&]token=)[^&\s\"]{8,}|(?<=[?&]key=)[^&\s\"]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 """Tokens and keys, in addresses or by themselves: whoever reads the log is not to have them."""
 _OURS = ("streaming", "engine", "moods", "undersong")
 

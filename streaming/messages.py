@@ -22,6 +22,7 @@ from moods.mood import style_names
 from moods.opening import Changes, Copying, Opening
 from moods.prompt import Prompt
 from moods.timeline import Timeline
+from streaming.chat.asked import ChatMessage, RequestDecision
 from streaming.jobs.asked import RenderRequest
 from streaming.roles import ROLES, TokenRequest
 
@@ -590,10 +591,50 @@ class Skip(TypedDict):
     """Of 20 ms."""
 
 
+VoteTopic = Literal["mood", "energy", "skip"]
+
+
+@_exact
+class VoteOption(TypedDict):
+    """One of what can be voted for."""
+
+    name: str
+    share: Unit
+    """Of all weight."""
+    votes: Annotated[int, Field(ge=0)]
+
+
+@_exact
+class Vote(TypedDict):
+    """A vote of the chat, told as it begins, as its shares change, and with its outcome as it ends."""
+
+    type: Literal["vote"]
+    topic: VoteTopic
+    options: list[VoteOption]
+    closes_at: Place
+    """As things stand: it closes at this bar, wherever that comes to lie."""
+    quorum: Annotated[int, Field(ge=1)]
+    """So many votes are needed."""
+    outcome: NotRequired[str | None]
+    """What most wanted; null: too few have voted, or it was called off. Not there while it runs."""
+
+
 Told = Beat | SectionBegan | Marker | StateBegan
 """What an engine tells of the music ahead, and everybody on the channel receives."""
 LiveMessage = Annotated[
-    Ack | Error | Beat | SectionBegan | Marker | StateBegan | Status | SessionBegan | Dropped | Clock | Skip | Closed,
+    Ack
+    | Error
+    | Beat
+    | SectionBegan
+    | Marker
+    | StateBegan
+    | Status
+    | SessionBegan
+    | Dropped
+    | Clock
+    | Skip
+    | Vote
+    | Closed,
     Field(discriminator="type"),
 ]
 """All that the live channel sends."""
@@ -615,6 +656,76 @@ class AudioHeader(TypedDict):
     """Of this listener, for `?session=` of the live channel."""
     buffer_ms: Annotated[int, Field(ge=20)]
     """How far this listener may fall behind before it loses what it has not read."""
+
+
+# --- chat ------------------------------------------------------------------------------------------------------------
+
+
+@_exact
+class Votes(TypedDict):
+    """The votes that run, and those that ended last, the newest first."""
+
+    running: list[Vote]
+    ended: list[Vote]
+
+
+@_exact
+class ChatRequest(TypedDict):
+    """A free text that somebody in the chat asked for, and that waits for the streamer. Show it as text alone."""
+
+    n: Annotated[int, Field(ge=1)]
+    by: str
+    text: str
+    asked: str
+    """RFC 3339, UTC."""
+
+
+@_exact
+class ChatRequests(TypedDict):
+    """What waits for the streamer's approval, the oldest first."""
+
+    requests: list[ChatRequest]
+
+
+ChatOutcome = Literal["done", "voted", "waits", "refused", "answered"]
+
+
+@_exact
+class ChatDecision(TypedDict):
+    """What became of a command or event of the chat."""
+
+    when: str
+    """RFC 3339, UTC."""
+    room: str
+    id: str
+    user: str
+    role: str
+    what: str
+    """The command or event."""
+    text: str
+    """What stood behind it."""
+    outcome: ChatOutcome
+    """`voted`: it counts in a vote. `waits`: for approval. `answered`: it only asked something."""
+    why: str
+    """Why it was refused, or what followed."""
+    frame: Frame | None
+    """Where what it did is heard first; null: nothing is."""
+
+
+@_exact
+class ChatAnswer(TypedDict):
+    """What became of a message that was handed over: nothing, where it was no command."""
+
+    decision: ChatDecision | None
+    reply: str | None
+    """What can be written back, where the settings would have it."""
+
+
+@_exact
+class ChatDecisions(TypedDict):
+    """What became of the last commands and events, the newest first."""
+
+    decisions: list[ChatDecision]
 
 
 # --- takes -----------------------------------------------------------------------------------------------------------
@@ -916,7 +1027,8 @@ GROUPS: dict[str, dict[str, Any]] = {
         "Copying": Copying,
         "Changes": Changes,
     }
-    | {"RenderRequest": RenderRequest, "Timeline": Timeline, "TokenRequest": TokenRequest},
+    | {"RenderRequest": RenderRequest, "Timeline": Timeline, "TokenRequest": TokenRequest}
+    | {"ChatMessage": ChatMessage, "RequestDecision": RequestDecision},
     "sent over the live channel": {"LiveMessage": LiveMessage, "Answer": Answer},
     "sent over an audio WebSocket": {"AudioHeader": AudioHeader, "Dropped": Dropped},
     "lines of a take": {"TakeOpening": TakeOpening, "TakeLine": TakeLine},
@@ -925,6 +1037,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         for each in (
             *(Station, Stations, Moods, ExplainedPrompt, Plan, Job, Jobs),
             *(Token, NewToken, Connection, Connections, Alive, Readiness, Problem),
+            *(Votes, ChatRequests, ChatAnswer, ChatDecisions),
         )
     },
 }

@@ -76,6 +76,9 @@ class Metrics:
         )
         self.doors_connected = gauge("undersong_door_connected", "1 while a connection to others works", ["door"])
         self.door_failures = counter("undersong_door_failures", "Times a connection to others failed", ["door"])
+        self.chat_commands = counter(
+            "undersong_chat_commands", "Commands and events of the chat", ["command", "outcome"]
+        )
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -74,6 +74,7 @@ _TAGS = {
     "whep": "WebRTC for browsers and players, by the WebRTC-HTTP egress protocol; audio is Opus, 48 kHz, stereo. "
     "The data channel `live`, if offered, carries what the live WebSocket does.",
     "renders": "Music into files: what takes longer than an answer may is a job, with progress, files and a queue.",
+    "chat": "Viewers' commands, votes and requests, from whatever platform.",
     "moods": "What can be asked for by name, and what a prompt means.",
     "server": "For whoever runs it.",
 }

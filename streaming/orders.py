@@ -9,9 +9,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from moods.control import Control, parse_control
+from moods.control import CONTROL_TYPES, Control, parse_control
 from moods.errors import BadControl, MoodsError, shown
 from moods.fields import MoodFields
 from moods.names import nearest
@@ -35,9 +35,7 @@ _NO_FIELD = ("panic", "skip")
 _SECTIONS = ("A", "B", "break", "intro")
 _HOW_IT_COMES = ("over", "at", "how")
 _LASTING = frozenset({"steer", "state", "theme", "parameter", "volume"})
-_TYPES = frozenset(
-    each.model_fields["type"].default for union in get_args(Control)[:1] for each in get_args(union)
-)  # a part of the house that knows fewer controls has fewer here
+_TYPES = frozenset(CONTROL_TYPES) & {*_ONE_FIELD, *_NO_FIELD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,10 @@ def _controls(table: Mapping[str, Any], at: str | None) -> list[dict[str, Any]]:
     comes = {name: table[name] for name in _HOW_IT_COMES if name in table}
     controls = [{"type": "steer", "set": moods, **comes}] if moods else []
     for name, value in table.items():
-        if name in _TYPES and name in (*_ONE_FIELD, *_NO_FIELD):
+        if name in _TYPES:
             controls.append(_control(name, value))
         elif name not in moods and name not in comes:
-            known = [*MoodFields.model_fields, *_HOW_IT_COMES, *sorted(_TYPES & {*_ONE_FIELD, *_NO_FIELD})]
+            known = [*MoodFields.model_fields, *_HOW_IT_COMES, *sorted(_TYPES)]
             near = nearest(name, known, 2)
             raise BadControl(f"{shown(name)} is nothing that can be asked for; nearest: {', '.join(near or known)}")
     own = next((each for each in controls if each["type"] in ("steer", "state")), None)

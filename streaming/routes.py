@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -21,7 +21,7 @@ from moods.listing import listing
 from moods.opening import parse_changes, parse_copying, parse_opening
 from moods.prompt import resolve_prompt
 from streaming import live, messages
-from streaming.access import Grant, Role, allowed
+from streaming.access import Grant, Role, allowed, token_query
 from streaming.conductor import Conductor
 from streaming.encoders.endless import MEDIA_TYPES, coding_of
 from streaming.errors import (
@@ -345,9 +345,10 @@ async def get_take(request: Request, station_id: StationId) -> StreamingResponse
 async def _playlist(request: Request, station_id: str, kind: str, stream_kind: str) -> Response:
     conductor = conductor_of(request)
     station = conductor.station(station_id)
-    query = urlencode({"token": token}) if (token := request.query_params.get("token")) else ""
     path = f"{prefix_of(request)}/v1/stations/{station_id}/audio.{stream_kind}"
-    url = urlunsplit((*urlsplit(conductor.config.public_url or str(request.base_url))[:2], path, query, ""))
+    url = urlunsplit((*urlsplit(conductor.config.public_url or str(request.base_url))[:2], path, "", "")) + token_query(
+        request
+    )
     text = http_audio.playlist(kind, url, f"{ARTIST}: {station.name}")
     return Response(text, 200, {"Cache-Control": "no-store"}, http_audio.PLAYLIST_TYPES[kind])
 
@@ -360,7 +361,8 @@ StreamKind = Annotated[
 
 
 @router.get(
-    "/v1/stations/{station_id}/audio.m3u", tags=["audio"], operation_id="getPlaylist", response_class=Response,
+    "/v1/stations/{station_id}/audio.m3u", dependencies=[Depends(allowed(Role.LISTEN))],
+    tags=["audio"], operation_id="getPlaylist", response_class=Response,
     responses={
         200: answer("A playlist.", http_audio.PLAYLIST_TYPES["m3u"], {"type": "string"}),
         **refusals(UnknownStation, BadParameter),
@@ -375,7 +377,8 @@ async def get_m3u(request: Request, station_id: StationId, stream_kind: StreamKi
 
 
 @router.get(
-    "/v1/stations/{station_id}/audio.pls", tags=["audio"], operation_id="getPls", response_class=Response,
+    "/v1/stations/{station_id}/audio.pls", dependencies=[Depends(allowed(Role.LISTEN))],
+    tags=["audio"], operation_id="getPls", response_class=Response,
     responses={
         200: answer("A playlist.", http_audio.PLAYLIST_TYPES["pls"], {"type": "string"}),
         **refusals(UnknownStation, BadParameter),

@@ -103,6 +103,8 @@ class Station:
         self._beats: deque[Beat] = deque(maxlen=4 * BEATS_PER_BAR)
         self._playing: Playing
         """What the engine said last; nothing until it has opened the station."""
+        self._votes: dict[messages.VoteTopic, messages.Vote] = {}
+        """Those of its chat that run."""
         self._still_from: int | None = None
         """The frame from which it is paused or over."""
 
@@ -269,7 +271,8 @@ class Station:
             self._clients.add(client)
         client.tell(self._status_for(client))
         session = self.sessions.get(client.session_id or "")
-        for event in (*(session.events() if session is not None else ()), *self.beats_ahead()):
+        began = session.events() if session is not None else []
+        for event in (*began, *self.beats_ahead(), *self._votes.values()):
             client.tell(event)
 
     def remove_client(self, client: LiveClient, ending: Ending | None = None) -> None:
@@ -357,6 +360,14 @@ class Station:
         if event["frame"] < self.frame - (MAX_LATE_TICKS + self.ahead_blocks) * BLOCK_FRAMES:
             return  # it waited while this process stood still: what should have sounded long ago is no news
         self.broadcast(event)
+
+    def tell_vote(self, vote: messages.Vote) -> None:
+        """Pass on how a vote of its chat stands; who comes while it runs is told, too."""
+        if "outcome" in vote:
+            self._votes.pop(vote["topic"], None)
+        else:
+            self._votes[vote["topic"]] = vote
+        self.broadcast(vote)
 
     def beats_ahead(self) -> list[Beat]:
         """The beats that have been told and are yet to sound."""

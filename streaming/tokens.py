@@ -62,9 +62,14 @@ class Tokens:
             raise TokenExpired from None
         except (jwt.InvalidTokenError, KeyError, AttributeError, ValueError):  # UnicodeError is a ValueError
             raise TokenInvalid from None
-        if grant.id in self._revoked or grant.id in self._revoked_elsewhere():
+        if grant.id in self._revoked_elsewhere():
             raise TokenRevoked
         return grant
+
+    def is_over(self, grant: Grant) -> bool:
+        """Whether what was read before would be refused now."""
+        has_expired = grant.expires is not None and time.time() > grant.expires
+        return has_expired or grant.id in self._revoked_elsewhere()
 
     def revoke(self, token_id: str) -> None:
         """Take back what a token gives, for good where the secret has a file. Raises `BadConfig`."""
@@ -77,7 +82,7 @@ class Tokens:
                 raise BadConfig(f"{self._file} cannot be written: {error.strerror}", field="secret_file") from error
 
     def _revoked_elsewhere(self) -> set[str]:
-        """Those of the file, as of a moment ago."""
+        """Ours, and those of the file as of a moment ago."""
         now_s = time.monotonic()
         if self._file is not None and now_s - self._looked_s >= _LOOK_S:
             self._looked_s = now_s

@@ -5,7 +5,10 @@ Remembers nothing: a session carries its peer. Event loop only.
 
 from __future__ import annotations
 
+import asyncio
 import re
+import secrets
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
@@ -61,9 +64,15 @@ _ENDPOINT: dict[int | str, dict[str, Any]] = {
     responses=_ENDPOINT | refusals(UnknownStation),
 )  # fmt: skip
 async def describe(request: Request, station_id: StationId) -> Response:
-    """Tell what can be posted here; the endpoint itself has no content."""
-    conductor_of(request).station(station_id)
-    return Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "GET, HEAD, OPTIONS, POST"})
+    """Tell what can be posted here; the endpoint itself has no content.
+
+    `Link` names STUN and TURN servers where there are any, for who needs them before there is an offer.
+    """
+    conductor = conductor_of(request)
+    conductor.station(station_id)
+    response = Response(status_code=204, headers={"Accept-Post": _SDP, "Allow": "GET, HEAD, OPTIONS, POST"})
+    _name_servers(response, logged_in(conductor.config.ice_servers, secrets.token_hex(8)))
+    return response
 
 
 @router.post(
@@ -98,7 +107,6 @@ async def post_offer(
     access_of(request).check_offer(request)
     offer = Offer(await _read(request, _SDP))
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
-    links = [_link(server) for server in logged_in(conductor.config.ice_servers, session.id)]
     try:
         asked = profile or conductor.config.whep_profile
         peer = WhepPeer(conductor, station, session, offer, may_steer=grant.may_steer, profile=asked)
@@ -106,12 +114,17 @@ async def post_offer(
     except BaseException:
         station.remove_session(session)
         raise
+    access_of(request).hold(grant, lambda: asyncio.ensure_future(peer.close()), lambda: session.mailbox.is_closed)
     location = f"{station.links(prefix_of(request))['whep']}/{session.id}"
     headers = {"Location": location, "ETag": peer.etag, "Accept-Patch": _FRAGMENT}
     response = Response(answer, 201, headers, _SDP)
-    for link in links:
-        response.headers.append("Link", link)
+    _name_servers(response, logged_in(conductor.config.ice_servers, session.id))
     return response
+
+
+def _name_servers(response: Response, servers: Iterable[IceServer]) -> None:
+    for server in servers:
+        response.headers.append("Link", _link(server))
 
 
 def _link(server: IceServer) -> str:

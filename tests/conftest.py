@@ -49,7 +49,7 @@ def no_state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 @pytest.fixture(scope="session")
 def one_server() -> Iterator[Server]:
     """Started once, as a user starts it."""
-    with running_server() as running:
+    with running_server(settings='hosts = ["studio.lan"]') as running:
         yield running
 
 

@@ -79,6 +79,8 @@ export interface Status {
   heading: Record<string, unknown>;
   /** Whose wish the music follows: texts of anybody's, to be shown as text alone. */
   asked_by?: { by: string; what: string; at_frame: number };
+  /** While one runs: the music ends at its 0:00. */
+  countdown?: { ends_at: Place; remaining_s: number };
   [more: string]: unknown;
 }
 

@@ -34,8 +34,10 @@ async def keyed(socket: WebSocket) -> None:
         return
     if keys and access.is_open_to(socket):
         raise KeyRefused
-    check_grant(socket, access.grant(socket, *filter(None, given)), Role.ADMIN)
+    grant = access.grant(socket, *filter(None, given))
+    check_grant(socket, grant, Role.ADMIN)
     access.check_origin(socket)
+    socket.state.grant = grant
 
 
 @router.get(f"/{{prefix:path}}{_METHOD}", include_in_schema=False, dependencies=[Depends(open_to_all)])

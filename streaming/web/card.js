@@ -1,13 +1,13 @@
 /* The overlay's card: what sounds, who asked for it, what comes next. In: status, beats; out: text and bars on the
    page, never as HTML. Remembers the last status. */
 
-import { t } from "./i18n.js";
+import { nameOf, t } from "./i18n.js";
 import { nameOfPoint, styleWords } from "./naming.js";
 
 const PULSE_MS = 420;
 const FAR_BARS = 33;
 const TELLS_MOOD = ["steer", "parameter", "state"];
-const NAMED = ["hit", "stinger", "section", "end", "skip", "transport", "theme"];
+const NAMED = ["hit", "stinger", "section", "end", "skip", "transport", "theme", "countdown"];
 
 const element = (id) => document.getElementById(id);
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -88,7 +88,9 @@ export function nextChange(status, { moods, styles }) {
   return when && t("nextIn", { what: whatOf(coming.type, status, moods, styles), when });
 }
 
-function whatOf(type, { heading, mood, states }, moods, styles) {
+function whatOf(type, { heading, mood, states, asked_by: asked, position }, moods, styles) {
+  const wanted = asked?.at_frame > position.frame && moods.find(({ name }) => name === asked.what);
+  if (wanted && TELLS_MOOD.includes(type)) return t("toMood", { mood: nameOf(wanted) });
   const [now, then] = [mood, heading].map((point) => nameOfPoint(point, moods, styles));
   if (type === "state" && states) return t("next_state", { name: states.heading });
   if (TELLS_MOOD.includes(type) && now !== then) return t("toMood", { mood: then });

@@ -234,7 +234,7 @@ export const en = {
   next_skip: "another piece",
   next_transport: "a pause",
   next_theme: "the theme",
-  countdown: "Countdown",
+  next_countdown: "the ending",
   vote: "Vote",
   vote_mood: "Which mood?",
   vote_energy: "How lively?",

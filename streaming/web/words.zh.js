@@ -234,7 +234,7 @@ export const zh = {
   next_skip: "下一首",
   next_transport: "暂停",
   next_theme: "主题",
-  countdown: "倒计时",
+  next_countdown: "尾声",
   vote: "投票",
   vote_mood: "选哪种心情？",
   vote_energy: "多强烈？",

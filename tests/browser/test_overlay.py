@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness import free_port
 from streaming.config import Config
+from streaming.roles import Role
+from streaming.tokens import Tokens
 from tests.browser.chromium import launch, page_of
 from tests.streaming.conftest import SINES, Running
 
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 NOT_YET = "404"
 """The browser's complaint of a station that the page is about to open."""
+SECRET = "s" * 43
 HOSTILE = '<img src=x onerror="document.title=1">\u202e'
 
 # Waits until what comes of the station is louder than asked.
@@ -77,10 +80,12 @@ def test_an_overlay_opens_its_station_and_sounds_without_a_click(page: Page, sin
     for element in ("html", "body"):
         background = page.evaluate("(tag) => getComputedStyle(document.querySelector(tag)).backgroundColor", element)
         assert background == "rgba(0, 0, 0, 0)"
-    sines.http.post(
-        "/v1/stations/alone/controls", json={"type": "steer", "set": {"mood": "sad"}, "at": "4 bars"}
-    ).raise_for_status()
-    expect(page.locator("#next")).to_contain_text(" in ")
+    page.add_style_tag(content="body { --overlay-radius: 7px }")  # as OBS does with its "Custom CSS"
+    assert page.evaluate("getComputedStyle(card).borderRadius") == "7px"
+    asked = {"type": "steer", "set": {"mood": "sad"}, "at": "4 bars", "by": "<b>Åsa</b>"}
+    sines.http.post("/v1/stations/alone/controls", json=asked).raise_for_status()
+    expect(page.locator("#by")).to_contain_text("asked by \u2068<b>Åsa</b>\u2069")
+    expect(page.locator("#next")).to_contain_text("→ Sad in ")
 
 
 def test_where_sound_is_denied_one_card_asks_for_a_click_and_the_rest_is_there(
@@ -156,7 +161,7 @@ def test_a_card_alone_looks_as_asked_and_shows_what_viewers_have_written_as_text
 
 
 def test_what_an_address_may_not_say_is_left_out(page: Page, sines: Running) -> None:
-    page.goto(f"{sines.address}/healthz")
+    open_overlay(page, sines, "usual", "audio=none")
     usual = page.evaluate(READ, "/overlay/main")
     for query in (
         "accent=red;background:url(//evil)&font=x%22;}body{&size=NaN&volume=loud&theme=../../x&position=<b>&show=<script>",
@@ -174,6 +179,28 @@ def test_what_an_address_may_not_say_is_left_out(page: Page, sines: Running) -> 
 async def broadcast(server: Running, event: Any) -> None:
     for station in server.conductor.stations.values():
         station.broadcast(event)
+
+
+def test_a_link_that_lets_listen_lets_nothing_more(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    server = Running(SINES.model_copy(update={"tokens": "always", "secret_file": str(tmp_path / "secret")}))
+    server.start()
+    tokens = Tokens(SECRET)
+    admin = {"Authorization": f"Bearer {tokens.sign(Role.ADMIN)[0]}"}
+    try:
+        server.http.post("/v1/stations", json={"name": "stage", "mood": "epic"}, headers=admin).raise_for_status()
+        with page_of(browser, expected="40") as page:
+            token, _ = tokens.sign(Role.LISTEN, "stage")
+            open_overlay(page, server, "stage", f"audio=websocket&token={token}")
+            expect_phase(page, "playing")
+            assert token not in page.url
+            answer = page.evaluate("fetch('/v1/stations/stage/do/panic').then(({ status }) => status)")
+            assert answer == 403
+            assert page.goto(f"{server.address}/dock/stage").status == 403
+            page.goto("about:blank")
+        assert server.http.get("/v1/stations/stage", headers=admin).json()["state"] == "playing"
+    finally:
+        server.stop()
 
 
 # --- the dock --------------------------------------------------------------------------------------------------------

@@ -115,10 +115,19 @@ def test_a_field_that_somebody_sets_stays_and_then_wanders_around_that() -> None
 def test_a_control_of_a_station_takes_the_waiting_leg_back_and_tells_of_no_other() -> None:
     controller = opened()
     controller.advance(0)
-    waiting = controller.pending(0)
-    assert {each.type for each in waiting} == {"autopilot"} and {each.id for each in waiting} == {None}
+    assert controller.autopilot is not None and controller.autopilot.legs[-1].beat > 0 and controller.pending(0) == []
     applied = steer(controller, 0.5, energy=0.4)
-    assert applied.replaces == () and not [each for each in controller.pending(SECOND) if each.type == "autopilot"]
+    assert applied.replaces == () and controller.autopilot.legs[-1].beat == 0
+
+
+def test_planning_works_out_no_beats_of_the_minutes_that_a_glide_takes() -> None:
+    controller = opened(autopilot={"moods": ["focus", "epic"], "within": {"bpm": [80, 120]}}, bpm=None)
+    furthest, course = 0, controller._course
+    for frame in range(0, 600 * SECOND, STEP):
+        controller.advance(frame)
+        controller.pending(frame)
+        furthest = max(furthest, course._first + len(course._held) - controller.beat_at(frame))
+    assert furthest <= 4 * 4 * BEATS_PER_BAR
 
 
 def test_it_goes_to_the_moods_it_is_given() -> None:

@@ -54,7 +54,8 @@ class Running:
         tls = server_context(certificate, key) if self._config.tls_cert else None
         self.address = "http{}://{}:{}".format("s" if tls else "", *self._socket.getsockname())
         self.conductor = await Conductor(self._config, self._make_engines).__aenter__()
-        self._server = Server(create_app(self._config, self.conductor), self.conductor, tls)
+        self.app = create_app(self._config, self.conductor)
+        self._server = Server(self.app, self.conductor, tls)
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         while not self._server.started:
             await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.routing import Mount
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from streaming import journal
 from streaming.access import open_to_all
@@ -36,6 +36,7 @@ from tests.streaming.test_http import assert_problem
 
 SECRET = "s" * 43
 TOKENS = Tokens(SECRET)
+LYRIA = "/ws/google.ai.generativelanguage.v1alpha.GenerativeService.BidiGenerateMusic"
 OUTSIDE = {"X-Forwarded-For": "192.0.2.1"}
 
 
@@ -151,7 +152,7 @@ def test_a_token_comes_as_a_header_a_parameter_or_a_cookie(outside: httpx.Client
 
 
 def forged() -> Iterator[str]:
-    claims = {"role": "admin", "station": None, "jti": "a", "exp": time.time() + 60}
+    claims = {"role": "admin", "station": None, "jti": "a", "exp": time.time() + 86_400}
     head, body, _ = TOKENS.sign(Role.ADMIN)[0].split(".")
     yield from ("", "x", "a.b.c", "é", "x" * 5000, "null", f"{head}.{body}.", f"{head}.{body}.AAAA")
     yield Tokens("t" * 43).sign(Role.ADMIN)[0]
@@ -184,6 +185,29 @@ def test_tokens_expire_and_are_taken_back(outside: httpx.Client, folder: Path) -
     later = Tokens(SECRET, revoked_file=folder / "secret.revoked")  # as the next server has them
     with pytest.raises(TokenRevoked):
         later.read(made["token"])
+
+
+def test_what_a_token_has_opened_ends_with_it(
+    server: Running, outside: httpx.Client, station: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.access._LOOK_S", 0.02)
+    token, grant = TOKENS.sign(Role.LISTEN)
+    query = f"?token={token}"
+    with (
+        dial(server.ws(station["links"]["live"]) + query, additional_headers=OUTSIDE) as live,
+        dial(server.ws(station["links"]["audio"]) + query, additional_headers=OUTSIDE) as audio,
+        outside.stream("GET", station["links"]["ogg"] + query) as stream,
+    ):
+        sound = stream.iter_bytes()
+        assert live.recv(10) and audio.recv(10) and next(sound)
+        assert outside.delete(f"/v1/tokens/{grant.id}", headers=ADMIN).status_code == 204
+        for each in (live, audio):
+            with pytest.raises(ConnectionClosed) as closed:
+                while each.recv(10):
+                    pass
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+        assert isinstance(b"".join(sound), bytes)  # it ends, and as it should
+    wait_until(lambda: not server.http.get(station["links"]["self"]).json()["listeners"])
 
 
 def test_who_tries_many_tokens_is_told_to_wait(outside: httpx.Client) -> None:
@@ -290,6 +314,22 @@ def test_a_listener_on_the_live_channel_hears_events_and_steers_nothing(
         with pytest.raises(InvalidStatus) as refusal:
             dial(address + refused, additional_headers=OUTSIDE)
         assert refusal.value.response.status_code == (403 if len(refused) > 10 else 401)
+
+
+@pytest.mark.parametrize("sent", [{"query": "?key="}, {"header": "x-goog-api-key"}], ids=str)
+def test_the_key_of_a_lyria_client_may_be_a_token(server: Running, sent: dict[str, str]) -> None:
+    def knock_with(token: str) -> None:
+        headers = OUTSIDE | ({sent["header"]: token} if "header" in sent else {})
+        address = server.ws(LYRIA) + (sent["query"] + token if "query" in sent else "")
+        with dial(address, additional_headers=headers) as socket:
+            socket.send('{"setup": {"model": "models/lyria-realtime-exp"}}')
+            assert "setupComplete" in json.loads(socket.recv(10))
+
+    knock_with(TOKENS.sign(Role.ADMIN)[0])
+    for token, status in ((TOKENS.sign(Role.CONTROL)[0], 403), ("x", 401)):
+        with pytest.raises(InvalidStatus) as refusal:
+            knock_with(token)
+        assert refusal.value.response.status_code == status
 
 
 # --- browsers --------------------------------------------------------------------------------------------------------

@@ -425,3 +425,11 @@ def test_a_listener_who_is_gone_before_anything_is_sent_leaves_no_session(server
 
     server.call(listen())
     assert not station.sessions
+
+
+def test_a_station_that_ends_with_its_server_is_not_said_to_be_gone(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_problem(server.http.get("/v1/stations/main"), 404, "unknown_station")
+    monkeypatch.setattr(server.conductor, "_is_ending", True)
+    assert_problem(server.http.get("/v1/stations/main"), 503, "server_ends")

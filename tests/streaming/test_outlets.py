@@ -231,7 +231,7 @@ def test_a_connection_that_nobody_reads_is_ended(server: Running, monkeypatch: p
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.connect((address.hostname, address.port))
-        slow.sendall(f"GET {station['links']['wav']} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        slow.sendall(f"GET {station['links']['wav']} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
         wait_until(lambda: len(own.sessions) == 1)
         wait_until(lambda: not own.sessions)
 

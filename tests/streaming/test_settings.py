@@ -32,10 +32,13 @@ def test_the_environment_wins_over_the_file_and_the_command_line_over_both(tmp_p
 
 def test_every_setting_has_a_variable_that_takes_what_the_file_takes() -> None:
     text = Config(port=9001, webhook_hosts=("a.example",), ice_servers=("stun:192.0.2.1",)).to_toml()
-    top, _, osc = text.partition("\n[osc]\n")
-    lines = [("", line) for line in top.splitlines()] + [("OSC__", line) for line in osc.splitlines()]
-    settings = [(table + name, value) for table, line in lines if line[:1].isalpha()
-                for name, _, value in [line.partition(" = ")]]  # fmt: skip
+    settings, table = [], ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            table = f"{line.strip('[]')}__"
+        elif line[:1].isalpha():
+            name, _, value = line.partition(" = ")
+            settings.append((table + name, value))
     environment = {f"UNDERSONG_{name.upper()}": json.loads(value) if value.startswith('"') else value
                    for name, value in settings}  # fmt: skip
     assert set(environment) == set(setting_variables())

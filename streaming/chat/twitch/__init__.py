@@ -1,0 +1,1 @@
+"""Twitch: chat by IRC over a WebSocket, events by EventSub."""
