@@ -133,7 +133,9 @@ async def after_a_stall(server: Server, links: dict[str, str], stall_s: float) -
     reader._transport.resume_reading()  # type: ignore[attr-defined]
     resumed_s, ages, received = time.monotonic(), [], b""
     while not ages or ages[-1] > PRESENT_S:
-        received += await reader.read(2_000)
+        if not (part := await reader.read(2_000)):
+            raise RuntimeError("the server has ended a connection that was not read for a while")
+        received += part
         if (heard_s := last_granule_s(received)) is not None:
             ages.append(position + time.monotonic() - resumed_s - heard_s)
     writer.close()

@@ -201,7 +201,7 @@ def overlays(url: str) -> Iterator[tuple[Browser, dict[str, Soak]]]:
         for transport in TRANSPORTS:
             page = browser.new_page(viewport={"width": 800, "height": 400})
             page.goto(f"{url}/overlay/{STATION}?audio={transport}&mood=focus")
-            page.wait_for_function("window.overlay?.music.phase === 'playing'", timeout=1000 * PATIENCE_S)
+            page.wait_for_selector("body[data-phase=playing]", timeout=1000 * PATIENCE_S)
             page.evaluate(_LISTEN, [QUIET, GAP_MS])
             soaks[transport] = Soak(page)
         yield browser, soaks

@@ -209,10 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Two seeds share each mood: the one says what chance is for the other.
     openings: list[dict[str, Any]] = [{"mood": MOODS[seed // 2 % len(MOODS)]} for seed in seeds]
     if options.picture is not None:
-        fields = openings[0] | {"autopilot": autopilot}
-        draw(
-            kept(options.out, seeds[0], fields, seconds), f"{fields['mood']}, {json.dumps(autopilot)}", options.picture
-        )
+        draw(seeds[0], openings[0] | {"autopilot": autopilot}, seconds, options.picture)
         return
     arms = [
         [kept(options.out, seed, fields | more, seconds) for seed, fields in zip(seeds, openings, strict=True)]
