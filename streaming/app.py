@@ -506,9 +506,10 @@ def admin_token(app: FastAPI) -> str | None:
     access: Access = app.state.access
     if not access.asks_for_tokens:
         return None
+    tokens = access.tokens
     if access.config.secret_path is not None and not sys.stdout.isatty():
         return ""
-    return access.tokens.sign(Role.ADMIN, note="printed at the start")[0]
+    return tokens.sign(Role.ADMIN, note="printed at the start")[0]
 
 
 def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, token: str | None = None) -> str:
@@ -529,7 +530,9 @@ def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, t
         link = f"{base}?token={token}"
         lines.append(f"Nobody can listen or steer without a token; for {DAYS:g} days this link lets you in: {link}")
     elif token is not None:
-        lines.append("Nobody can listen or steer without a token; undersong token --role admin makes one")
+        lines.append(
+            "Nobody can listen or steer without a token; undersong token --role admin, with the same settings, makes one"
+        )
     elif not config.is_for_this_machine:
         lines.append(
             "Whoever reaches it can listen, open stations and steer them: the setting tokens lets everybody in."
