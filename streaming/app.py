@@ -530,9 +530,7 @@ def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, t
         link = f"{base}?token={token}"
         lines.append(f"Nobody can listen or steer without a token; for {DAYS:g} days this link lets you in: {link}")
     elif token is not None:
-        lines.append(
-            "Nobody can listen or steer without a token; undersong token --role admin, with the same settings, makes one"
-        )
+        lines.append("Nobody can listen or steer without a token; undersong token makes one, by the same settings")
     elif not config.is_for_this_machine:
         lines.append(
             "Whoever reaches it can listen, open stations and steer them: the setting tokens lets everybody in."
