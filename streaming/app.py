@@ -12,6 +12,7 @@ import logging
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -497,13 +498,21 @@ async def _serve(config: Config, conductor: Conductor, app: FastAPI, tls: ssl.SS
                 log.info("server ended", extra=about(seconds=round(time.monotonic() - began_s)))
 
 
-def admin_token(app: FastAPI) -> str:
-    """A token for whoever starts the server, if it asks for any at all. Raises `BadConfig`."""
+def admin_token(app: FastAPI) -> str | None:
+    """A token for whoever starts the server; None where it asks for none at all. Raises `BadConfig`.
+
+    Empty where what is told is kept in a log, and a token can be had otherwise.
+    """
     access: Access = app.state.access
-    return access.tokens.sign(Role.ADMIN, note="printed at the start")[0] if access.asks_for_tokens else ""
+    if not access.asks_for_tokens:
+        return None
+    tokens = access.tokens
+    if access.config.secret_path is not None and not sys.stdout.isatty():
+        return ""
+    return tokens.sign(Role.ADMIN, note="printed at the start")[0]
 
 
-def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, token: str = "") -> str:
+def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, token: str | None = None) -> str:
     """Where the server is found, and who else can reach it if it listens to more than this machine.
 
     `token` lets in whoever reads this, and nobody else is.
@@ -520,6 +529,8 @@ def greeting(host: str, port: int, config: Config, *, is_secure: bool = False, t
         base = f"{config.public_url}/" if config.public_url else [*elsewhere, _url(here, port, is_secure)][0]
         link = f"{base}?token={token}"
         lines.append(f"Nobody can listen or steer without a token; for {DAYS:g} days this link lets you in: {link}")
+    elif token is not None:
+        lines.append("Nobody can listen or steer without a token; undersong token makes one, by the same settings")
     elif not config.is_for_this_machine:
         lines.append(
             "Whoever reaches it can listen, open stations and steer them: the setting tokens lets everybody in."

@@ -108,6 +108,12 @@ def open_tokens(config: Config) -> Tokens:
     return Tokens(_read_or_make(path), config.revoked, path.with_name(f"{path.name}.revoked"))
 
 
+def check_secret(config: Config) -> None:
+    """Raises `BadConfig` where there is a secret that cannot be used, and makes none."""
+    if config.secret_path is not None and os.path.exists(config.secret_path):
+        _read_or_make(config.secret_path)
+
+
 def _read_or_make(path: Path) -> str:
     """Raises `BadConfig`."""
     try:

@@ -57,6 +57,7 @@ class Film:
                 raise PushFailed(words.replace(self._push.key, "…") if self._push.key else words)
             await feeding
         finally:
+            feeding.cancel()
             await _end(child)
 
     async def _feed(self, station: Station, child: Process, on_connected: Callable[[], None]) -> None:

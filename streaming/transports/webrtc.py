@@ -91,7 +91,6 @@ class WhepPeer:
     ) -> None:
         config = conductor.config
         self.station, self.session = station, session
-        session.carrier = self
         self.etag = f'"{secrets.token_hex(4)}"'
         self._conductor, self._bit_rate = conductor, config.opus_bit_rate
         self._setup_timeout_s = config.setup_timeout_s
@@ -104,6 +103,7 @@ class WhepPeer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._channels: dict[asyncio.Task[None], tuple[RTCDataChannel, LiveClient]] = {}
         self._closing: asyncio.Task[None] | None = None
+        session.carrier = self
 
     async def answer(self) -> str:
         """Answer the offer and begin to connect. Raises `BadOffer`, `NoWebRtcNetwork`, `EngineUnavailable`."""

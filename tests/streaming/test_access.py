@@ -210,8 +210,12 @@ def test_what_a_token_has_opened_ends_with_it(
     wait_until(lambda: not server.http.get(station["links"]["self"]).json()["listeners"])
 
 
-def test_who_tries_many_tokens_is_told_to_wait(outside: httpx.Client) -> None:
-    client = {"X-Forwarded-For": "192.0.2.66", "Authorization": "Bearer x"}
+@pytest.mark.parametrize(
+    ("address", "how"),
+    [("192.0.2.66", {"Authorization": "Bearer x"}), ("192.0.2.68", {"Cookie": f"{TOKENS.cookie}_listen=x"})],
+)
+def test_who_tries_many_tokens_is_told_to_wait(outside: httpx.Client, address: str, how: dict[str, str]) -> None:
+    client = {"X-Forwarded-For": address} | how
     codes = [outside.get("/v1/moods", headers=client).status_code for _ in range(40)]
     assert set(codes) == {401, 429} and codes[0] == 401
     last = outside.get("/v1/moods", headers=client)
