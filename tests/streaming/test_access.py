@@ -481,6 +481,12 @@ def test_the_command_makes_tokens_and_takes_them_back(tmp_path: Path, capsys: py
         later.read(made["token"])
 
 
+@pytest.mark.parametrize("body", ["1", "[]", "null", '"listen"', '{"role": "root"}', '{"days": 1e999}'])
+def test_a_body_that_asks_for_no_token_gets_none(server: Running, body: str) -> None:
+    answer = server.http.post("/v1/tokens", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422) and answer.json()["detail"], answer.text
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
