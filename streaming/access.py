@@ -16,7 +16,8 @@ from urllib.parse import quote, urlsplit
 
 from starlette.requests import HTTPConnection
 
-from streaming.config import Config, is_loopback
+from streaming.addresses import is_loopback
+from streaming.config import Config
 from streaming.errors import (
     Forbidden,
     OriginRefused,

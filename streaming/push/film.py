@@ -14,9 +14,9 @@ from collections.abc import Callable
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from streaming.config import Push
 from streaming.encoders.endless import coding_of
 from streaming.outlet import MAX_UNREAD_BLOCKS, STORE_BLOCKS
+from streaming.push.settings import Push
 from streaming.push.target import PushFailed, PushRefused
 from streaming.station import Station
 

@@ -17,10 +17,11 @@ from pythonosc.osc_message_builder import build_msg
 from pythonosc.osc_packet import OscPacket
 
 from moods.errors import BadControl
-from streaming.config import Config, Osc
+from streaming.config import Config
 from streaming.errors import PortUnavailable
 from streaming.transports import osc
 from streaming.transports.osc import OscDoor, parse_message, read_message, split_datagram
+from streaming.transports.settings import Osc
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_engines import wait_until
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from streaming.cli import main
-from streaming.config import Config, read_secret
+from streaming.config import Config
 from streaming.errors import BadConfig
 from streaming.settings import load_config, setting_variables, strange_variables
+from streaming.table import read_secret
 from streaming.transports.turn import logged_in
 
 
