@@ -461,8 +461,8 @@ def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     config = Config(port=0, stations=str(tmp_path / "deep" / "stations"))
     first, second = open_tokens(config), open_tokens(config)
     assert second.read(first.sign(Role.LISTEN)[0]).role is Role.LISTEN
-    (secret,) = (tmp_path / "deep").iterdir()
-    assert secret.name == "stations.secret" and secret.stat().st_mode & 0o777 == 0o600
+    files = {each.name: each.stat().st_mode & 0o777 for each in (tmp_path / "deep").iterdir()}
+    assert files == {"stations.secret": 0o600, "stations.secret.revoked": 0o600}
 
 
 def test_the_command_makes_tokens_and_takes_them_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
