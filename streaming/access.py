@@ -16,10 +16,12 @@ from urllib.parse import quote, urlsplit
 
 from starlette.requests import HTTPConnection
 
-from streaming.config import Config, is_loopback
+from streaming.addresses import is_loopback
+from streaming.config import Config
 from streaming.errors import (
     Forbidden,
     OriginRefused,
+    StreamingError,
     TokenInvalid,
     TokenMissing,
     TooManyFailures,
@@ -94,12 +96,12 @@ class Access:
     def _granted_to_page(self, asker: HTTPConnection) -> Grant:
         """The most that its cookies give: a page may have been opened by one link, and another by another."""
         grants = list[Grant]()
-        refusal: Unauthorized = TokenMissing()
+        refusal: StreamingError = TokenMissing()
         for name, value in asker.cookies.items():
             if name.startswith(self.tokens.cookie):
                 try:
-                    grants.append(self.tokens.read(value))
-                except Unauthorized as error:
+                    grants.append(self._read(asker, value))
+                except (Unauthorized, TooManyFailures) as error:
                     refusal = error
         fitting = [grant for grant in grants if _is_for(asker, grant)] or grants
         if not fitting:

@@ -168,7 +168,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     try:
         start_ahead(config)
-        from streaming.app import serve  # takes a second, which the engine's process uses
+        from streaming.server import serve  # takes a second, which the engine's process uses
 
         return serve(config)
     finally:
@@ -176,12 +176,17 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check_config(path: Path | None, given: dict[str, Any]) -> int:
-    """Say all that is wrong with the settings, a line each."""
+    """Say all that is wrong with the settings, and with the files that they name, a line each."""
     from streaming.settings import load_config, strange_variables
+    from streaming.tls import server_context
+    from streaming.tokens import check_secret
 
     wrong: list[object] = list(strange_variables())
     try:
-        load_config(path, given)
+        config = load_config(path, given)
+        check_secret(config)
+        if config.tls_cert:
+            server_context(Path(config.tls_cert), Path(config.tls_key))
     except BadConfig as error:
         wrong = [error, *error.others, *wrong]
     for each in wrong:

@@ -17,7 +17,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streaming.access import Access
-from streaming.config import Config, is_loopback
+from streaming.addresses import is_loopback
+from streaming.config import Config
 from streaming.errors import HostRefused, Unauthorized
 from streaming.problems import problem_of, tell_refusal
 from streaming.roles import Grant

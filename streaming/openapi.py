@@ -42,7 +42,7 @@ from streaming.errors import (
     TooSlow,
     WrongContentType,
 )
-from streaming.messages import schemas
+from streaming.messages.schema import schemas
 
 _COMPONENT = "#/components/schemas/{model}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(model="Problem")}}}

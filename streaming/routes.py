@@ -38,6 +38,7 @@ from streaming.errors import (
     UpgradeRequired,
 )
 from streaming.limits import Limits
+from streaming.messages.schema import schema_document
 from streaming.middleware import is_head
 from streaming.openapi import BAD_BODY, BAD_CONTROL, BAD_VALUE, answer, body, refusals, socket
 from streaming.outlet import MAX_UNREAD_BLOCKS, STORE_BLOCKS, Outlet
@@ -139,7 +140,7 @@ async def get_schema() -> dict[str, Any]:
 
     All are under `$defs`; `x-groups` tells who sends which. The schema itself fits any text that crosses a WebSocket.
     """
-    return messages.schema_document()
+    return schema_document()
 
 
 @router.post(

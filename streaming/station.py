@@ -29,7 +29,7 @@ from streaming.journal import about
 from streaming.keeping import MAX_LOG, Record
 from streaming.messages import (
     Beat,
-    Countdown,
+    CountingDown,
     Level,
     LiveMessage,
     Place,
@@ -454,7 +454,7 @@ class Station:
         if "countdown" in playing:
             ends_at = playing["countdown"]["ends_at"]
             if (frames_left := ends_at["frame"] - self.frame) > 0:
-                state["countdown"] = Countdown(ends_at=ends_at, remaining_s=frames_left / SAMPLE_RATE)
+                state["countdown"] = CountingDown(ends_at=ends_at, remaining_s=frames_left / SAMPLE_RATE)
         if "asked_by" in playing:
             state["asked_by"] = playing["asked_by"]
         if "autopilot" in playing:

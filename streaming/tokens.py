@@ -105,7 +105,16 @@ def open_tokens(config: Config) -> Tokens:
     path = config.secret_path
     if path is None:
         return Tokens(secrets.token_urlsafe(_SECRET_BYTES), config.revoked)
-    return Tokens(_read_or_make(path), config.revoked, path.with_name(f"{path.name}.revoked"))
+    secret, revoked = _read_or_make(path), path.with_name(f"{path.name}.revoked")
+    with contextlib.suppress(OSError):
+        revoked.touch(0o600)  # else it belongs to whoever revokes the first, and a server of another user cannot add
+    return Tokens(secret, config.revoked, revoked)
+
+
+def check_secret(config: Config) -> None:
+    """Raises `BadConfig` where there is a secret that cannot be used, and makes none."""
+    if config.secret_path is not None and os.path.exists(config.secret_path):
+        _read_or_make(config.secret_path)
 
 
 def _read_or_make(path: Path) -> str:

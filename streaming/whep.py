@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
 
 from streaming.access import Grant, Role, access_of, allowed
-from streaming.config import IceServer, Profile
 from streaming.errors import (
     BadOffer,
     BadRequest,
@@ -35,6 +34,7 @@ from streaming.openapi import answer, refusals, text_body
 from streaming.reading import read_body
 from streaming.routes import StationId, conductor_of, new_session, prefix_of
 from streaming.transports.offers import Offer
+from streaming.transports.settings import IceServer, Profile
 from streaming.transports.turn import logged_in
 from streaming.transports.webrtc import MAX_QUEUED_CHUNKS, WhepPeer
 

@@ -23,8 +23,8 @@ from streaming.chat.members import Members
 from streaming.chat.replies import Saying
 from streaming.chat.requests import Request, Requests
 from streaming.chat.said import Happening, Message, Role
+from streaming.chat.settings import Chat
 from streaming.chat.voting import Ballot, blended, closing_bar
-from streaming.config import Chat
 from streaming.messages import (
     Ack,
     Answer,

@@ -14,7 +14,7 @@ from contextlib import suppress
 from streaming.chat.irc_lines import Line, format_line, parse_line
 from streaming.chat.room import RoomClosed, connected_again, says
 from streaming.chat.said import MAX_TEXT, Heard, Message, Role
-from streaming.config import Irc, secret
+from streaming.chat.settings import Irc
 from streaming.doors import DoorState
 from streaming.metrics import Metrics
 
@@ -55,7 +55,7 @@ class IrcRoom:
         """
         config = self._config
         async with asyncio.timeout(_CONNECT_S):
-            password = await asyncio.to_thread(secret, config.password, config.password_file)
+            password = await asyncio.to_thread(lambda: config.secret)
             tls = ssl.create_default_context() if config.tls else None
             reader, writer = await asyncio.open_connection(config.host, config.port, ssl=tls, limit=_MAX_LINE)
         self._ranks.clear()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from streaming.chat.commands import CommandName
 from streaming.chat.said import Role
-from streaming.config import Chat
+from streaming.chat.settings import Chat
 
 _MAX_MEMBERS = 10_000
 _MAX_BANNED = 1000

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from streaming.chat.said import Heard
 from streaming.doors import DoorState
+from streaming.errors import BadConfig
 from streaming.limits import Bucket
 from streaming.retrying import retrying
 
@@ -48,7 +49,7 @@ async def connected_again(
     connect: Callable[[], AsyncGenerator[Heard | None]], state: DoorState, failures: tuple[type[Exception], ...]
 ) -> AsyncGenerator[Heard]:
     """What one connection after another tells. Each yields None once it is in the room, and what it hears; it ends by
-    one of `failures`, or by `RoomClosed`."""
+    one of `failures`, by `RoomClosed`, or by `BadConfig` of a secret that cannot be read."""
     async for attempt in retrying():
         try:
             async with aclosing(connect()) as heard:
@@ -58,7 +59,7 @@ async def connected_again(
                         state.connected()
                     else:
                         yield each
-        except RoomClosed as error:
+        except (RoomClosed, BadConfig) as error:
             attempt.least_wait_s = REFUSED_S
             state.refused(error)
         except failures as error:

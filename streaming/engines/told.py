@@ -13,7 +13,7 @@ from moods.mood import style_names
 from streaming.messages import (
     AskedBy,
     Beat,
-    Countdown,
+    CountingDown,
     Effect,
     Layer,
     Marker,
@@ -106,7 +106,7 @@ def playing_message(played: Performance) -> Playing:
         )
     if (zero := played.zero) is not None:
         remaining_s = zero.seconds - played.next_block * BLOCK_SECONDS
-        playing["countdown"] = Countdown(ends_at=_place(zero), remaining_s=remaining_s)
+        playing["countdown"] = CountingDown(ends_at=_place(zero), remaining_s=remaining_s)
     if played.controller.values:
         playing["parameters"] = dict(played.controller.values)
     if (asked := played.asked_by) is not None:

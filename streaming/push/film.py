@@ -14,9 +14,9 @@ from collections.abc import Callable
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from engine.audio import CHANNELS, SAMPLE_RATE
-from streaming.config import Push
 from streaming.encoders.endless import coding_of
 from streaming.outlet import MAX_UNREAD_BLOCKS, STORE_BLOCKS
+from streaming.push.settings import Push
 from streaming.push.target import PushFailed, PushRefused
 from streaming.station import Station
 
@@ -57,6 +57,7 @@ class Film:
                 raise PushFailed(words.replace(self._push.key, "…") if self._push.key else words)
             await feeding
         finally:
+            feeding.cancel()
             await _end(child)
 
     async def _feed(self, station: Station, child: Process, on_connected: Callable[[], None]) -> None:

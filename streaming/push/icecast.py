@@ -13,9 +13,9 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import quote
 
-from streaming.config import Push
 from streaming.encoders.endless import MEDIA_TYPES, coding_of
 from streaming.outlet import MAX_UNREAD_BLOCKS, STORE_BLOCKS, Outlet
+from streaming.push.settings import Push
 from streaming.push.target import PushFailed, PushRefused
 from streaming.session import Session
 from streaming.station import Station

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Self
 
 from streaming.conductor import Conductor
-from streaming.config import Push
 from streaming.doors import DoorState
 from streaming.errors import UnknownStation
 from streaming.journal import about
 from streaming.push.film import Film
 from streaming.push.icecast import Icecast
+from streaming.push.settings import Push
 from streaming.push.target import PushFailed, PushRefused, Target
 from streaming.retrying import retrying
 from streaming.station import Station

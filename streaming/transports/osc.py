@@ -23,7 +23,6 @@ from pythonosc.parsing.osc_types import ParseError, get_date, get_int, get_strin
 from engine.audio import SAMPLE_RATE
 from moods.errors import BadControl, shown
 from streaming.conductor import Conductor
-from streaming.config import Osc, address_of
 from streaming.errors import PortUnavailable, StreamingError
 from streaming.journal import about
 from streaming.limits import Bucket
@@ -33,6 +32,7 @@ from streaming.pacing import time_of
 from streaming.reading import parse_json
 from streaming.session import LiveClient
 from streaming.station import Station
+from streaming.transports.settings import Osc, address_of
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ import hmac
 import time
 from collections.abc import Sequence
 
-from streaming.config import IceServer, read_secret
+from streaming.table import kept_secret
+from streaming.transports.settings import IceServer
 
 _GOOD_S = 86_400
 
@@ -26,6 +27,6 @@ def logged_in(servers: Sequence[IceServer], session_id: str, now_s: float | None
 
 def _with_login(server: IceServer, username: str) -> IceServer:
     assert server.secret_file is not None
-    secret = read_secret(server.secret_file, "ice_servers.secret_file")
+    secret = kept_secret(server.secret_file, "ice_servers.secret_file")
     digest = hmac.digest(secret.encode(), username.encode(), hashlib.sha1)
     return server.model_copy(update={"username": username, "credential": base64.b64encode(digest).decode()})

@@ -23,7 +23,6 @@ from aiortc.sdp import candidate_from_sdp
 from moods.errors import shown
 from streaming import live
 from streaming.conductor import Conductor
-from streaming.config import IceServer, Profile
 from streaming.errors import BadOffer, BadRequest, EngineUnavailable, IceRestartRefused, NoWebRtcNetwork
 from streaming.messages import Closed
 from streaming.reading import MAX_MESSAGE_BYTES
@@ -31,6 +30,7 @@ from streaming.session import BINARY, FLOODED, TOO_LONG, LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
 from streaming.transports.sender import PLAIN, OpusSender, Protection
+from streaming.transports.settings import IceServer, Profile
 from streaming.transports.turn import logged_in
 
 MAX_QUEUED_CHUNKS = 10
@@ -91,7 +91,6 @@ class WhepPeer:
     ) -> None:
         config = conductor.config
         self.station, self.session = station, session
-        session.carrier = self
         self.etag = f'"{secrets.token_hex(4)}"'
         self._conductor, self._bit_rate = conductor, config.opus_bit_rate
         self._setup_timeout_s = config.setup_timeout_s
@@ -104,6 +103,7 @@ class WhepPeer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._channels: dict[asyncio.Task[None], tuple[RTCDataChannel, LiveClient]] = {}
         self._closing: asyncio.Task[None] | None = None
+        session.carrier = self
 
     async def answer(self) -> str:
         """Answer the offer and begin to connect. Raises `BadOffer`, `NoWebRtcNetwork`, `EngineUnavailable`."""

@@ -15,7 +15,7 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpSend
 from aiortc.rtcicetransport import parse_stun_turn_uri
 from httpx import Response
 
-from streaming.config import Push
+from streaming.push.settings import Push
 from streaming.push.target import PushFailed, PushRefused
 from streaming.station import Station
 from streaming.titles import ARTIST

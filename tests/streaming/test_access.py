@@ -210,8 +210,12 @@ def test_what_a_token_has_opened_ends_with_it(
     wait_until(lambda: not server.http.get(station["links"]["self"]).json()["listeners"])
 
 
-def test_who_tries_many_tokens_is_told_to_wait(outside: httpx.Client) -> None:
-    client = {"X-Forwarded-For": "192.0.2.66", "Authorization": "Bearer x"}
+@pytest.mark.parametrize(
+    ("address", "how"),
+    [("192.0.2.66", {"Authorization": "Bearer x"}), ("192.0.2.68", {"Cookie": f"{TOKENS.cookie}_listen=x"})],
+)
+def test_who_tries_many_tokens_is_told_to_wait(outside: httpx.Client, address: str, how: dict[str, str]) -> None:
+    client = {"X-Forwarded-For": address} | how
     codes = [outside.get("/v1/moods", headers=client).status_code for _ in range(40)]
     assert set(codes) == {401, 429} and codes[0] == 401
     last = outside.get("/v1/moods", headers=client)
@@ -258,7 +262,7 @@ def test_an_address_has_so_many_connections(server: Running, monkeypatch: pytest
 def test_who_does_not_say_what_is_asked_is_given_up(
     server: Running, begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.app._HEAD_S", 0.1)
+    monkeypatch.setattr("streaming.server._HEAD_S", 0.1)
     with closing(knock(server)) as asker:
         asker.sendall(begun)
         asker.settimeout(30)
@@ -457,8 +461,8 @@ def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     config = Config(port=0, stations=str(tmp_path / "deep" / "stations"))
     first, second = open_tokens(config), open_tokens(config)
     assert second.read(first.sign(Role.LISTEN)[0]).role is Role.LISTEN
-    (secret,) = (tmp_path / "deep").iterdir()
-    assert secret.name == "stations.secret" and secret.stat().st_mode & 0o777 == 0o600
+    files = {each.name: each.stat().st_mode & 0o777 for each in (tmp_path / "deep").iterdir()}
+    assert files == {"stations.secret": 0o600, "stations.secret.revoked": 0o600}
 
 
 def test_the_command_makes_tokens_and_takes_them_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -475,6 +479,12 @@ def test_the_command_makes_tokens_and_takes_them_back(tmp_path: Path, capsys: py
     later = open_tokens(Config(port=0, stations=str(tmp_path / "stations")))
     with pytest.raises(TokenRevoked):
         later.read(made["token"])
+
+
+@pytest.mark.parametrize("body", ["1", "[]", "null", '"listen"', '{"role": "root"}', '{"days": 1e999}'])
+def test_a_body_that_asks_for_no_token_gets_none(server: Running, body: str) -> None:
+    answer = server.http.post("/v1/tokens", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422) and answer.json()["detail"], answer.text
 
 
 @pytest.mark.parametrize(

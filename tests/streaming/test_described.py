@@ -21,6 +21,7 @@ from moods.errors import MoodsError
 from moods.mood import list_moods
 from moods.opening import Changes, Opening, parse_changes, parse_opening
 from streaming import messages
+from streaming.messages.schema import schema_document
 from tests.streaming.conftest import Running, dial
 from tests.streaming.test_http import assert_problem
 from tests.streaming.test_live import next_event
@@ -29,6 +30,11 @@ pytestmark = pytest.mark.slow
 
 LIVE = TypeAdapter(messages.LiveMessage)
 HEADER = TypeAdapter(messages.AudioHeader)
+
+
+def test_every_message_has_a_name_of_its_own() -> None:
+    """Those of two that share one would hold the names of modules."""
+    assert not [name for name in schema_document()["$defs"] if "__" in name]
 
 
 @pytest.mark.long

@@ -17,10 +17,11 @@ from pythonosc.osc_message_builder import build_msg
 from pythonosc.osc_packet import OscPacket
 
 from moods.errors import BadControl
-from streaming.config import Config, Osc
+from streaming.config import Config
 from streaming.errors import PortUnavailable
 from streaming.transports import osc
 from streaming.transports.osc import OscDoor, parse_message, read_message, split_datagram
+from streaming.transports.settings import Osc
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_engines import wait_until
 
@@ -197,7 +198,7 @@ async def test_a_station_that_does_not_answer_holds_up_no_other(monkeypatch: pyt
     heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     class Slow:
-        def __init__(self, conductor: Any, station: Any, answer: Any) -> None:
+        def __init__(self, conductor: Any, station: Any, answer: Any, may_steer: bool) -> None:
             self.station = station
 
         async def take(self, control: Any) -> None:

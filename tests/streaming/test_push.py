@@ -24,10 +24,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.harness import free_port
-from streaming.config import Config, Push
+from streaming.config import Config
 from streaming.errors import BadConfig
 from streaming.push import film, icecast
 from streaming.push.pushes import Pushes
+from streaming.push.settings import Push
 from streaming.transports.whip import ice_servers
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.test_engines import wait_until

@@ -17,17 +17,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 from moods.opening import parse_opening
 from streaming import journal
-from streaming.app import greeting
+from streaming.access import Access
 from streaming.config import Config
 from streaming.errors import BadConfig
 from streaming.journal import about
+from streaming.server import admin_token, greeting
 from streaming.settings import load_config
 
-SERVE = "import sys; from streaming.app import serve; from streaming.config import Config; sys.exit(serve(Config({})))"
+SERVE = "import sys; from streaming import config, server; sys.exit(server.serve(config.Config({})))"
 
 
 @contextmanager
@@ -165,13 +167,27 @@ def test_a_server_for_others_says_who_can_steer_it(host: str, here: str) -> None
     assert f"http://{here}:80/" in first
     assert "0.0.0.0" not in "".join(others) and "127.0.0.1" not in "".join(others)
     assert "https://example.org/music/" in others[-2] and "Whoever" in others[-1] and "steer" in others[-1]
-    *_, last = greeting(host, 80, config.model_copy(update={"tokens": "auto"}), token="a.b.c").splitlines()
+    asking = config.model_copy(update={"tokens": "auto"})
+    *_, last = greeting(host, 80, asking, token="a.b.c").splitlines()
     assert "steer without a token" in last and last.endswith(" https://example.org/music/?token=a.b.c")
+    *_, last = greeting(host, 80, asking, token="").splitlines()
+    assert "steer without a token" in last and "undersong token" in last and "?token=" not in last
+
+
+def test_a_token_is_told_to_who_looks_on_and_to_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, forgotten = FastAPI(), FastAPI()
+    kept.state.access = Access(Config(host="0.0.0.0", stations=str(tmp_path / "stations")))
+    forgotten.state.access = Access(Config(host="0.0.0.0", stations=""))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert admin_token(kept) == ""
+    assert admin_token(forgotten), "there is no other way to one"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert admin_token(kept)
 
 
 @pytest.mark.slow
 def test_front_process_imports_no_heavy_library() -> None:
-    code = "import sys, streaming.app; sys.exit(bool({'torch', 'numba', 'scipy'} & set(sys.modules)))"
+    code = "import sys, streaming.server; sys.exit(bool({'torch', 'numba', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from streaming.cli import main
-from streaming.config import Config, read_secret
+from streaming.config import Config
 from streaming.errors import BadConfig
 from streaming.settings import load_config, setting_variables, strange_variables
+from streaming.table import read_secret
 from streaming.transports.turn import logged_in
 
 
@@ -88,6 +89,21 @@ hots = "::1"
     assert len(told) == 5
     for line, words in [(2, "nearest: port"), (3, "a number"), (8, "1 … 100000"), (11, "65535"), (12, "nearest: host")]:
         assert any(f"line {line}: " in each and words in each for each in told), (line, told)
+
+
+def test_files_that_settings_name_are_looked_into_and_none_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / "secret"
+    settings = f'secret_file = "{secret}"\n'
+    assert main(["serve", "--config", str(written(tmp_path, settings)), "--check-config"]) == 0
+    assert not secret.exists()
+    secret.write_text("short")
+    assert main(["serve", "--config", str(written(tmp_path, settings)), "--check-config"]) == 2
+    assert "secret_file" in capsys.readouterr().err
+    settings = 'tls_cert = "/no/such.pem"\ntls_key = "/no/such.key"\n'
+    assert main(["serve", "--config", str(written(tmp_path, settings)), "--check-config"]) == 2
+    assert "tls_cert is /no/such.pem" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

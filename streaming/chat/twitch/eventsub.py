@@ -23,8 +23,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from streaming.chat.room import RoomClosed, connected_again, says
 from streaming.chat.said import MAX_TEXT, Happening, Heard, Message
+from streaming.chat.settings import Twitch
 from streaming.chat.twitch.irc import role_of
-from streaming.config import Twitch, secret
 from streaming.doors import DoorState
 from streaming.journal import about
 from streaming.metrics import Metrics
@@ -74,7 +74,7 @@ class EventSub:
     async def _session(self) -> AsyncGenerator[Heard | None]:
         """One session, over as many connections as the server wants: None once it is subscribed, then what happens."""
         config = self._config
-        token = await asyncio.to_thread(secret, config.token, config.token_file)
+        token = await asyncio.to_thread(lambda: config.secret)
         self._api = _Api(config.api_url, config.client_id, token.removeprefix("oauth:"))
         self._ids = await self._look_up(self._api)
         socket, session = await _open(config.eventsub_url)

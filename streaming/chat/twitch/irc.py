@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from streaming.chat.irc_lines import Line, format_line, parse_line
 from streaming.chat.room import RoomClosed, connected_again, says
 from streaming.chat.said import MAX_TEXT, Heard, Message, Role
-from streaming.config import Twitch, secret
+from streaming.chat.settings import Twitch
 from streaming.doors import DoorState
 from streaming.metrics import Metrics
 
@@ -60,7 +60,7 @@ class TwitchChat:
         Raises OSError, EOFError, `WebSocketException` and `RoomClosed`, one of which ends it.
         """
         config = self._config
-        token = await asyncio.to_thread(secret, config.token, config.token_file) if config.login else ""
+        token = await asyncio.to_thread(lambda: config.secret) if config.login else ""
         async with connect(config.irc_url, max_size=_MAX_SOCKET_BYTES) as socket:
             await socket.send(format_line("CAP", "REQ", "twitch.tv/tags twitch.tv/commands"))
             if config.login:

@@ -9,7 +9,7 @@ from moods.errors import MoodsError
 from streaming.chat.allow import Allowed
 from streaming.chat.desk import Desk
 from streaming.chat.said import Message, Role
-from streaming.config import Chat
+from streaming.chat.settings import Chat
 from streaming.messages import Answer, ChatDecision, Place, StationState, Vote
 
 BAR_S = 2.0

@@ -16,7 +16,8 @@ import pytest
 from streaming.chat.audit import Audit
 from streaming.chat.chats import Chats
 from streaming.chat.said import Happening, Message, Role
-from streaming.config import Chat, Config, Twitch
+from streaming.chat.settings import Chat, Twitch
+from streaming.config import Config
 from streaming.doors import DoorState
 from streaming.metrics import Metrics
 from tests.streaming.conftest import SINES, Running, dial

@@ -14,7 +14,8 @@ from streaming.chat.desk import MAX_DECISIONS
 from streaming.chat.members import _MAX_MEMBERS, Members
 from streaming.chat.requests import MAX_WAITING, UnknownRequest
 from streaming.chat.said import Happening, Role
-from streaming.config import Chat, Config
+from streaming.chat.settings import Chat
+from streaming.config import Config
 from streaming.errors import BadConfig
 from tests.streaming.chat.stage import Stage
 

@@ -14,7 +14,7 @@ import pytest
 from streaming.chat.irc import IrcRoom
 from streaming.chat.irc_lines import Line, format_line, parse_line
 from streaming.chat.said import Message, Role
-from streaming.config import Irc
+from streaming.chat.settings import Irc
 from streaming.metrics import Metrics
 from streaming.retrying import retrying
 

@@ -15,9 +15,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from streaming.chat.said import Happening, Message, Role
+from streaming.chat.settings import Twitch
 from streaming.chat.twitch.eventsub import EventSub, read_event
 from streaming.chat.twitch.irc import TwitchChat
-from streaming.config import Twitch
 from streaming.metrics import Metrics
 from streaming.retrying import retrying
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from streaming import retrying
-from streaming.config import Config, Obs
+from streaming.config import Config
 from streaming.errors import BadConfig
 from streaming.obs.door import ObsDoor
+from streaming.obs.settings import Obs
 from tests.streaming.conftest import SINES, Running
 from tests.streaming.obs.studio import Studio
 from tests.streaming.test_engines import wait_until
