@@ -269,7 +269,7 @@ def test_the_streamers_hands_and_keys_do_what_they_say(page: Page, sines: Runnin
 
 
 def test_the_dock_fits_a_phone_and_speaks_chinese(browser: Browser, sines: Running) -> None:
-    room = IrcRoom(Irc(host="irc.test"), sines.conductor.metrics)
+    room = IrcRoom(Irc(host="irc.test", channel="#music"), sines.conductor.metrics)
     room.state.refused("a wrong password")
     sines.conductor.doors.append(room)
     with page_of(browser, expected=NOT_YET, viewport={"width": 320, "height": 640}, has_touch=True) as page:
