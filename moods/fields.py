@@ -416,7 +416,10 @@ At = Annotated[_OnGrid | Seconds | AtMarker | SkipJsonSchema[OnBeat], BeforeVali
 """Where something is asked to happen."""
 
 
-def parse(model: type[_M], obj: Mapping[str, Any]) -> _M:
+def parse(model: type[_M], obj: object) -> _M:
+    """Read a message. Raises `BadControl`, and what the model's own checks raise."""
+    if not isinstance(obj, Mapping):
+        raise BadControl(f"body is {shown(obj)}; expected an object")
     try:
         return model.model_validate(dict(obj))
     except ValidationError as error:

@@ -7,6 +7,7 @@ engine is missing, a filler; it lasts as long as it has sessions. Event loop onl
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections import deque
@@ -20,9 +21,12 @@ import numpy.typing as npt
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from streaming.engines.ring import Chunk
 from streaming.filler import PAST_BLOCKS, Filler
+from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS
 from streaming.session import Session
+
+log = logging.getLogger(__name__)
 
 _PUSHES_AT_ONCE = 32
 """A third of a millisecond."""
@@ -199,13 +203,16 @@ class Feeds:
 
     def _push_some(self) -> None:
         sessions, chunk = self._pushes[0]
-        try:
-            for _ in range(min(_PUSHES_AT_ONCE, len(sessions))):
-                sessions.popleft().push(chunk)
-        finally:  # one that fails is its own loss
-            if not sessions:
-                self._pushes.popleft()
-            if self._pushes:
-                asyncio.get_running_loop().call_soon(self._push_some)
-            else:
-                self.metrics.push_ms.observe(1000 * (time.monotonic() - self._pushing_since_s))
+        for _ in range(min(_PUSHES_AT_ONCE, len(sessions))):
+            session = sessions.popleft()
+            try:
+                session.push(chunk)
+            except Exception:  # its own loss, and told once
+                log.exception("a listener cannot be sent to", extra=about(session=session.id, kind=session.kind))
+                session.break_off()
+        if not sessions:
+            self._pushes.popleft()
+        if self._pushes:
+            asyncio.get_running_loop().call_soon(self._push_some)
+        else:
+            self.metrics.push_ms.observe(1000 * (time.monotonic() - self._pushing_since_s))

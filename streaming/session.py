@@ -215,6 +215,12 @@ class Session:
     def close(self, ending: Ending | None = None) -> None:
         self.mailbox.close(ending)
 
+    def break_off(self) -> None:
+        """End it, and what carries it, for a fault of ours."""
+        self.close(FAULT)
+        if self.carrier is not None:
+            asyncio.get_running_loop().create_task(self.carrier.close())
+
 
 class LiveClient:
     """A client of a station's live channel, whatever carries it."""

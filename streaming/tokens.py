@@ -105,7 +105,10 @@ def open_tokens(config: Config) -> Tokens:
     path = config.secret_path
     if path is None:
         return Tokens(secrets.token_urlsafe(_SECRET_BYTES), config.revoked)
-    return Tokens(_read_or_make(path), config.revoked, path.with_name(f"{path.name}.revoked"))
+    secret, revoked = _read_or_make(path), path.with_name(f"{path.name}.revoked")
+    with contextlib.suppress(OSError):
+        revoked.touch(0o600)  # else it belongs to whoever revokes the first, and a server of another user cannot add
+    return Tokens(secret, config.revoked, revoked)
 
 
 def check_secret(config: Config) -> None:

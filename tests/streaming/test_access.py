@@ -461,8 +461,8 @@ def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     config = Config(port=0, stations=str(tmp_path / "deep" / "stations"))
     first, second = open_tokens(config), open_tokens(config)
     assert second.read(first.sign(Role.LISTEN)[0]).role is Role.LISTEN
-    (secret,) = (tmp_path / "deep").iterdir()
-    assert secret.name == "stations.secret" and secret.stat().st_mode & 0o777 == 0o600
+    files = {each.name: each.stat().st_mode & 0o777 for each in (tmp_path / "deep").iterdir()}
+    assert files == {"stations.secret": 0o600, "stations.secret.revoked": 0o600}
 
 
 def test_the_command_makes_tokens_and_takes_them_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -479,6 +479,12 @@ def test_the_command_makes_tokens_and_takes_them_back(tmp_path: Path, capsys: py
     later = open_tokens(Config(port=0, stations=str(tmp_path / "stations")))
     with pytest.raises(TokenRevoked):
         later.read(made["token"])
+
+
+@pytest.mark.parametrize("body", ["1", "[]", "null", '"listen"', '{"role": "root"}', '{"days": 1e999}'])
+def test_a_body_that_asks_for_no_token_gets_none(server: Running, body: str) -> None:
+    answer = server.http.post("/v1/tokens", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422) and answer.json()["detail"], answer.text
 
 
 @pytest.mark.parametrize(

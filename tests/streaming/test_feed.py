@@ -111,7 +111,9 @@ def test_what_was_missed_for_long_is_left_out(lag_blocks: int, resumed: int) -> 
     assert source.missing == [resumed]  # a moment of the filler joins both sides
 
 
-def test_those_that_chunks_are_pushed_to_have_them_in_order_and_one_that_fails_harms_no_other() -> None:
+def test_those_that_chunks_are_pushed_to_have_them_in_order_and_one_that_fails_ends_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     taken: dict[int, list[int]] = {number: [] for number in range(100)}
 
     def take(number: int) -> Callable[[Chunk], None]:
@@ -122,26 +124,32 @@ def test_those_that_chunks_are_pushed_to_have_them_in_order_and_one_that_fails_h
 
         return hear
 
-    async def listen() -> list[str]:
-        failures: list[str] = []
-        asyncio.get_running_loop().set_exception_handler(
-            lambda loop, context: failures.append(str(context["exception"]))
-        )
+    class Carrier:
+        is_closed = False
+
+        async def close(self) -> None:
+            self.is_closed = True
+
+    carrier = Carrier()
+
+    async def listen() -> None:
         with ThreadPoolExecutor(1) as thread:
             feeds = Feeds(Metrics(), 160_000, thread)
             feed = feeds.open(Blocks(), 0)
             for number in taken:
                 session = Session("test", 10)
                 session.push_to(take(number))
+                session.carrier = carrier
                 feed.sessions.add(session)
             for tick in range(5):
                 feeds.on_tick(tick)
             for _ in range(100):
                 await asyncio.sleep(0)
             feed.close()
-        return failures
 
-    assert asyncio.run(listen()) == ["one listener's own trouble"] * 5
+    asyncio.run(listen())
+    assert taken.pop(50) == [0] and carrier.is_closed
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["a listener cannot be sent to"]
     assert set(map(tuple, taken.values())) == {(0, 1, 2, 3, 4)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Container
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -126,6 +127,19 @@ async def test_packets_follow_one_another_in_number_and_time(server: Running) ->
     assert (np.diff(times) == BLOCK_FRAMES).all()
     assert [packet.marker for packet in wire.packets[:3]] == [1, 0, 0]
     assert len({packet.ssrc for packet in wire.packets}) == 1
+
+
+async def test_numbers_and_times_go_round(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    near_the_end = {15: (1 << 16) - 10, 32: TIMESTAMPS - 5 * BLOCK_FRAMES}
+    monkeypatch.setattr(sending, "random", SimpleNamespace(getrandbits=near_the_end.__getitem__))
+    listener, wire = await hear(server)
+    await wire.until(lambda: len(wire.packets) >= 30)
+    await listener.peer.close()
+    numbers = np.array([packet.sequence_number for packet in wire.packets])
+    times = np.array([packet.timestamp for packet in wire.packets])
+    assert numbers.min() == 0 and numbers.max() == 65535
+    assert (np.diff(numbers) % 65536 == 1).all()
+    assert (np.diff(times) % TIMESTAMPS == BLOCK_FRAMES).all()
 
 
 async def test_a_report_says_which_time_the_sound_has(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
