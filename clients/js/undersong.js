@@ -327,6 +327,7 @@ export class Undersong {
   }
 
   #meetConnection() {
+    this.clock.reset(); // a server that was away goes on at the frame where it stopped
     this.#outbox.opened();
     this.#emit("open", {});
   }

@@ -14,6 +14,7 @@ from moods.errors import shown
 from moods.mood import find_mood, list_moods
 from moods.names import nearest
 from streaming.chat.commands import plain
+from streaming.chat.replies import Saying
 from streaming.errors import BadConfig
 
 _MAX_FILTER_BYTES = 256 * 1024
@@ -44,13 +45,13 @@ class Allowed:
         """Allowed moods that may have been meant."""
         return nearest(text[:64], self.moods, 2)
 
-    def why_not(self, text: str) -> str | None:
+    def why_not(self, text: str) -> Saying | None:
         """Why a free text is not even to be shown to the streamer; None where it is."""
         if len(text) > self.max_characters:
-            return f"it has {len(text)} characters; allowed are {self.max_characters}"
+            return Saying("too_long", count=len(text), limit=self.max_characters)
         if not any(unicodedata.category(character)[0] in "LN" for character in text):
-            return "it has no words"
-        return "a word of it is filtered" if self._is_filtered(_folded(text)) else None
+            return Saying("no_words")
+        return Saying("filtered") if self._is_filtered(_folded(text)) else None
 
     def _is_filtered(self, folded: str) -> bool:
         words = {*_WORD.findall(folded), *(re.sub(r"\W", "", spaced) for spaced in _SPACED.findall(folded))}

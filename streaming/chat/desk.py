@@ -20,6 +20,7 @@ from streaming.chat.actions import Action
 from streaming.chat.allow import Allowed
 from streaming.chat.commands import Command, CommandName, parse, parse_level, plain
 from streaming.chat.members import Members
+from streaming.chat.replies import Saying
 from streaming.chat.requests import Request, Requests
 from streaming.chat.said import Happening, Message, Role
 from streaming.chat.settings import Chat
@@ -69,7 +70,11 @@ class Music(Protocol):
 
 
 class _Refused(Exception):
-    """A command that is not done; its text says why."""
+    """A command that is not done."""
+
+    def __init__(self, why: Saying | str) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class _Done:
     """What followed from a command."""
 
     outcome: ChatOutcome
-    why: str = ""
+    why: Saying | str = ""
     frame: int | None = None
     reply: str | None = None
 
@@ -128,7 +133,7 @@ class Desk:
         try:
             done = await self._do(command, message)
         except _Refused as error:
-            done = _Done("refused", str(error))
+            done = _Done("refused", error.why)
         decision = self._note(room, message.id, message.user, message.role.name, command.name, command.argument, done)
         return decision, self._reply(command.name, message, done)
 
@@ -138,7 +143,7 @@ class Desk:
             return None if config.replies == "none" else done.reply
         if config.replies == "few" and not (done.outcome == "refused" and message.role >= Role.moderator):
             return None
-        return replies.say(config.language, done.outcome, user=message.user, why=done.why)
+        return Saying(done.outcome, user=message.user, why=done.why).said(config.language)
 
     async def _do(self, command: Command, message: Message) -> _Done:
         """Raises `_Refused`."""
@@ -146,11 +151,11 @@ class Desk:
         may = self._members.may(role, name)
         is_vote = name in ("mood", "energy", "skip") and not may and self._config.votes
         if not (may or is_vote and self._members.may(role, "vote")):
-            raise _Refused(f"{role.name}s may not use {name}")
+            raise _Refused(Saying("may_not", role=Saying(role.name), command=self._config.prefix + name))
         if self._music.state() is None:
-            raise _Refused(f"there is no station {self._config.station}")
+            raise _Refused(Saying("no_station", station=self._config.station))
         if wait_s := self._members.wait_s(message.id, role, name, self._clock()):
-            raise _Refused(f"once in {self._config.cooldown_s:g} s; again in {wait_s:.0f} s")
+            raise _Refused(Saying("too_soon", every_s=self._config.cooldown_s, wait_s=wait_s))
         match name:
             case "mood":
                 return await self._mood(command.argument, message, is_vote)
@@ -185,13 +190,13 @@ class Desk:
 
     async def _mood(self, argument: str, message: Message, is_vote: bool) -> _Done:
         if not argument:
-            raise _Refused("name a mood")
+            raise _Refused(Saying("name_a_mood"))
         mood = self._allowed.mood(argument)
         if mood is None:
             if self._config.requests and self._members.may(message.role, "request"):
                 return self._request(argument, message)
             near = self._allowed.near(argument)
-            raise _Refused(f"not on the list; nearest: {', '.join(near)}" if near else "not on the list")
+            raise _Refused(Saying("nearest", moods=near) if near else Saying("not_listed"))
         if is_vote:
             return self._vote_for("mood", mood, message.id, message.role)
         return await self._change(self._steer({"mood": mood}, message.user), message.role)
@@ -199,7 +204,7 @@ class Desk:
     async def _energy(self, argument: str, message: Message, is_vote: bool) -> _Done:
         level = parse_level(argument)
         if level is None:
-            raise _Refused("say up, down, +0.1, -0.1 or a number 0 … 1")
+            raise _Refused(Saying("name_a_level"))
         now = self._state()["heading"]["energy"]
         wanted = self._within(now + level.value if level.is_step else level.value)
         if is_vote:
@@ -211,17 +216,17 @@ class Desk:
 
     def _request(self, text: str, message: Message) -> _Done:
         if not self._config.requests:
-            raise _Refused("free text is switched off")
+            raise _Refused(Saying("no_requests"))
         if (why := self._allowed.why_not(text)) is not None:
             raise _Refused(why)
         request = self._requests.add(message.id, message.user, text, self._clock())
         if request is None:
-            raise _Refused("too many requests wait already")
+            raise _Refused(Saying("too_many_wait"))
         return _Done("waits", f"request {request.n}")
 
     def _ban(self, name: str, *, is_banned: bool) -> _Done:
         if not name:
-            raise _Refused("name somebody")
+            raise _Refused(Saying("name_somebody"))
         self._members.ban(name) if is_banned else self._members.unban(name)
         return _Done("done")
 
@@ -235,22 +240,22 @@ class Desk:
         try:
             done = await self._act(happening, name, action)
         except _Refused as error:
-            done = _Done("refused", str(error))
+            done = _Done("refused", error.why)
         text = plain(" ".join(filter(None, (happening.title, str(happening.amount or ""), happening.text))))
         return self._note(room, happening.id, happening.user, "", happening.kind, text, done)
 
     async def _act(self, happening: Happening, name: str, action: Action) -> _Done:
         """Raises `_Refused`."""
         if self._music.state() is None:
-            raise _Refused(f"there is no station {self._config.station}")
+            raise _Refused(Saying("no_station", station=self._config.station))
         if action.vote is not None:
             mood = self._allowed.mood(action.vote)
             if mood is None:
-                raise _Refused("not on the list")
+                raise _Refused(Saying("not_listed"))
             return self._vote_for("mood", mood, happening.id, Role.viewer)
         now_s = self._clock()
         if now_s < self._action_s.get(name, now_s):
-            raise _Refused(f"once in {action.every_s:g} s")
+            raise _Refused(Saying("once", every_s=action.every_s))
         self._action_s[name] = now_s + action.every_s
         assert action.order is not None, name
         done = _Done("done")
@@ -266,15 +271,21 @@ class Desk:
 
     async def _change(self, control: dict[str, Any], role: Role) -> _Done:
         """Ask for what changes the music: chat may now and then, its moderators at any time. Raises `_Refused`."""
+        self._check_plays()
         now_s, before_s = self._clock(), self._free_s
         if role < Role.moderator and now_s < before_s:
-            raise _Refused(f"the music has just changed; again in {before_s - now_s:.0f} s")
+            raise _Refused(Saying("just_changed", wait_s=before_s - now_s))
         self._free_s = now_s + self._config.min_change_s  # before it is done: others ask meanwhile
         try:
             return await self._ask(control)
         except _Refused:
             self._free_s = before_s
             raise
+
+    def _check_plays(self) -> None:
+        """Music that was ended is the streamer's to begin again. Raises `_Refused`."""
+        if self._state()["state"] == "ended":
+            raise _Refused(Saying("has_ended"))
 
     async def _ask(self, control: dict[str, Any]) -> _Done:
         """Raises `_Refused`."""
@@ -293,19 +304,21 @@ class Desk:
             if option is not None and topic != "skip":
                 return self._vote_for(topic, option, message.id, message.role)
         if (mood := self._allowed.mood(choice)) is None:
-            raise _Refused("that is none of the options" if self._votes else "no vote runs")
+            options = [option for running in self._votes.values() for option in running.ballot.options]
+            raise _Refused(Saying("no_option", options=options) if options else Saying("no_vote"))
         return self._vote_for("mood", mood, message.id, message.role)
 
     def _vote_for(self, topic: VoteTopic, option: str, member: str, role: Role) -> _Done:
         """Count a vote, beginning one where none runs. Raises `_Refused`."""
+        self._check_plays()
         if not self._config.votes:
-            raise _Refused("votes are switched off")
+            raise _Refused(Saying("no_votes"))
         options = {"mood": [option], "energy": ["up", "down"], "skip": ["skip"]}[topic]
         running = self._votes.get(topic) or self._begin(topic, options, is_open_to_more=topic == "mood")
         if not running.ballot.propose(option):
-            raise _Refused(f"that is none of the options: {', '.join(running.ballot.options)}")
+            raise _Refused(Saying("no_option", options=running.ballot.options))
         if not running.ballot.vote(member, option, self._members.weight(role)):
-            raise _Refused("too many have voted already")
+            raise _Refused(Saying("too_many_voted"))
         running.has_changed = True
         return _Done("voted", f"{topic}: {option}")
 
@@ -318,18 +331,18 @@ class Desk:
         """Begin a vote among moods, or on the energy, or call all off."""
         words = argument.split()[:_MAX_POLL_WORDS]
         if words in (["stop"], ["结束"]):
-            for running in list(self._votes):
-                self._end(running, None)
+            for each in list(self._votes):
+                self._end(each, None)
             return _Done("done")
         topic: VoteTopic = "energy" if words and words[0].casefold() in ("energy", "能量") else "mood"
         if topic in self._votes:
-            raise _Refused(f"a vote on the {topic} runs already")
+            raise _Refused(Saying("vote_runs"))
         options = ["up", "down"]
         if topic == "mood":
             found = [self._allowed.mood(word.strip(",，、")) for word in words]
             options = list(dict.fromkeys(mood for mood in found if mood is not None))
             if len(options) < 2:
-                raise _Refused("name two moods of the list at least, or energy, or stop")
+                raise _Refused(Saying("name_two"))
         self._begin(topic, options[:6], is_open_to_more=False)
         return _Done("done", f"{topic}: {', '.join(options)}")
 
@@ -392,7 +405,7 @@ class Desk:
             try:
                 done = await self._change(control, Role.viewer)
             except _Refused as error:
-                done = _Done("refused", str(error))
+                done = _Done("refused", error.why)
         shares = ", ".join(f"{name} {share:.0%}" for name, share in ballot.shares().items())
         told = f"{topic}: {shares} of {ballot.num_voters} votes"
         self._note("", "", _CHAT, "", "vote", told, done)
@@ -444,7 +457,7 @@ class Desk:
         try:
             done = await self._change(asked, Role.broadcaster)
         except _Refused as error:
-            done = _Done("refused", str(error))
+            done = _Done("refused", error.why)
         return self._note_request(request, "approve", done)
 
     def refuse(self, number: int) -> ChatDecision:
@@ -467,7 +480,7 @@ class Desk:
             what=what,
             text=text,
             outcome=done.outcome,
-            why=done.why,
+            why=str(done.why),
             frame=done.frame,
         )
         self.decisions.appendleft(decision)

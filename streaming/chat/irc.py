@@ -12,11 +12,10 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from streaming.chat.irc_lines import Line, format_line, parse_line
-from streaming.chat.room import RoomClosed, connected_again
+from streaming.chat.room import RoomClosed, connected_again, says
 from streaming.chat.said import MAX_TEXT, Heard, Message, Role
 from streaming.chat.settings import Irc
 from streaming.doors import DoorState
-from streaming.limits import Bucket
 from streaming.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,6 @@ _MAX_LINE = 8192 + 512
 _SILENCE_S = 240.0
 """After so long without a word the server is asked whether it is there; after twice that it is not."""
 _CONNECT_S = 20.0
-_SAYS_PER_S = 0.5
 _RANKS = {"~": Role.moderator, "&": Role.moderator, "@": Role.moderator, "%": Role.moderator, "+": Role.vip}
 _MODES = {"q": "~", "a": "&", "o": "@", "h": "%", "v": "+"}
 _MAX_MEMBERS = 10_000
@@ -45,7 +43,7 @@ class IrcRoom:
         self._ranks: dict[str, str] = {}
         """Signs of rank of those in the channel that have any, by nick."""
         self._writer: asyncio.StreamWriter | None = None
-        self._says = Bucket(_SAYS_PER_S)
+        self._says = says()
 
     def __aiter__(self) -> AsyncGenerator[Heard]:
         return connected_again(self._connection, self.state, (OSError, TimeoutError, EOFError, ValueError))

@@ -12,14 +12,22 @@ from typing import Protocol
 from streaming.chat.said import Heard
 from streaming.doors import DoorState
 from streaming.errors import BadConfig
+from streaming.limits import Bucket
 from streaming.retrying import retrying
 
 REFUSED_S = 60.0
 """How long a server is left alone that has refused us."""
+_SAYS_PER_S, _SAYS_AT_ONCE = 0.5, 5
+"""IRC servers bear about so much, and Twitch 20 lines in half a minute."""
 
 
 class RoomClosed(Exception):
     """A server lets nobody in like this: a password, a ban, a channel that is not there. Somebody has to mend that."""
+
+
+def says() -> Bucket:
+    """What a room may say: some lines at once, and then one now and then."""
+    return Bucket(_SAYS_PER_S, _SAYS_AT_ONCE / _SAYS_PER_S)
 
 
 class Room(Protocol):

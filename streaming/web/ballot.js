@@ -1,14 +1,18 @@
 /* A vote as it runs, and its outcome for a while. In: `vote` events; out: names, bars and counts in an element, never
-   as HTML. Remembers only how long the outcome is still to be seen. */
+   as HTML. Remembers which vote is seen, for one begun beside it waits, and how long the outcome is still to be seen. */
 
+import { stationPath } from "../client/server.js";
+import { Problem } from "../client/undersong.js";
 import { make } from "./elements.js";
-import { nameOf, t } from "./i18n.js";
+import { capital, nameOf, t } from "./i18n.js";
 
 const KEEP_OUTCOME_MS = 8000;
 const TOPICS = { mood: "vote_mood", energy: "vote_energy", skip: "vote_skip" };
+const OPTIONS = { up: "vote_up", down: "vote_down", skip: "next_skip" };
 
 export class Ballot {
   #timer = 0;
+  #topic = null;
 
   /** `root` has a .topic, a list and a .note; `words`: the moods by whose names options are called. */
   constructor(root, words) {
@@ -17,14 +21,29 @@ export class Ballot {
   }
 
   meet({ topic, options, quorum, outcome }) {
+    if (this.#topic !== null && this.#topic !== topic) return;
+    this.#topic = outcome === undefined ? topic : null;
     clearTimeout(this.#timer);
     this.#say(".topic", t(TOPICS[topic] ?? "vote"));
-    const rows = options.map((option) => this.#row(option, option.name === outcome));
+    const rows = options.map((option, index) => this.#row(option, index + 1, option.name === outcome));
     this.root.querySelector("ol").replaceChildren(...rows);
     const count = options.reduce((sum, { votes }) => sum + votes, 0);
-    this.#say(".note", outcome === undefined ? t("votes", { count, quorum }) : this.#wordsOf(outcome));
+    this.#say(".note", outcome === undefined ? t(count < quorum ? "votes" : "votesEnough", { count, quorum }) : this.#wordsOf(outcome));
     this.root.hidden = false;
-    if (outcome !== undefined) this.#timer = setTimeout(() => (this.root.hidden = true), KEEP_OUTCOME_MS);
+    this.#timer = outcome === undefined ? 0 : setTimeout(() => this.#leave(), KEEP_OUTCOME_MS);
+  }
+
+  /** Show what runs by now: events told while there was no connection are never told again. */
+  async catchUp(server, station) {
+    try {
+      const { running } = await (await server.request(`${stationPath(station)}/votes`)).json();
+      const vote = running.find(({ topic }) => topic === this.#topic) ?? running[0];
+      this.#topic = null;
+      if (vote) this.meet(vote);
+      else if (!this.#timer) this.root.hidden = true;
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+    }
   }
 
   #wordsOf(outcome) {
@@ -32,19 +51,25 @@ export class Ballot {
   }
 
   #nameOf(name) {
-    return nameOf(this.words.moods.find((mood) => mood.name === name) ?? { name });
+    const mood = this.words.moods.find((each) => each.name === name);
+    return mood ? nameOf(mood) : capital(OPTIONS[name] ? t(OPTIONS[name]) : name);
   }
 
-  #row({ name, share, votes }, isChosen) {
+  #row({ name, share, votes }, number, isChosen) {
     const fill = make("i");
     fill.style.setProperty("--share", share);
     return make(
       "li",
       { className: isChosen ? "chosen" : "" },
-      make("bdi", { className: "name", textContent: this.#nameOf(name) }),
+      make("bdi", { className: "name", textContent: `${number}  ${this.#nameOf(name)}` }),
       make("span", { textContent: votes }),
       make("span", { className: "bar" }, fill),
     );
+  }
+
+  #leave() {
+    this.#timer = 0;
+    this.root.hidden = true;
   }
 
   #say(selector, text) {

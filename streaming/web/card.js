@@ -9,6 +9,10 @@ const FAR_BARS = 33;
 const TELLS_MOOD = ["steer", "parameter", "state"];
 const NAMED = ["hit", "stinger", "section", "end", "skip", "transport", "theme", "countdown"];
 
+/** Who asks for music without being anybody: what they are called in `by`. */
+const OF_THE_SERVER = ["obs", "programme"];
+const VOTE = "chat";
+
 const element = (id) => document.getElementById(id);
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -46,8 +50,7 @@ export class Card {
     const percent = Math.round(100 * mood.energy);
     element("energy").setAttribute("aria-valuenow", percent);
     element("energy").style.setProperty("--energy", mood.energy);
-    const by = status.asked_by?.by ?? "";
-    say(element("by"), by && t("byWhom", { name: `\u2068${by}\u2069` })); // its own direction of writing
+    say(element("by"), whoAsked(status));
     this.tick();
   }
 
@@ -75,6 +78,12 @@ export class Card {
       easing: "ease-out",
     });
   }
+}
+
+/** "asked by Anna"; empty where it was nobody of those who watch. */
+function whoAsked({ asked_by: asked }) {
+  if (!asked || OF_THE_SERVER.includes(asked.by)) return "";
+  return asked.by === VOTE ? t("byVote") : t("byWhom", { name: `\u2068${asked.by}\u2069` }); // its own direction
 }
 
 /** "→ Epic in 2 bars", of what is soonest of all that is still to come; empty where nothing is. */

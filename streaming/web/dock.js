@@ -29,6 +29,8 @@ const COUNTDOWN = "dock-countdown";
 const COUNTED_MOODS = 9;
 const KEYS = { "P / Esc": "panic", "␣": "play", "S": "skip", "D": "duck", "↑ ↓": "energy", "− +": "volume",
   "1 … 9": "mood", "/": "find", "?": "help" };
+const DOORS = { obs: "doorObs", programme: "doorProgramme", irc: "doorIrc", "twitch chat": "doorTwitchChat",
+  "twitch events": "doorTwitchEvents" };
 const GONE = 404;
 
 const $ = (selector) => document.querySelector(selector);
@@ -88,8 +90,10 @@ function tellDuck() {
   ask(control, t("dockDuck"));
 }
 
-function pick(mood) {
-  ask({ type: "steer", set: { mood: mood.name } }, nameOf(mood));
+/** Music that has ended begins again for it. */
+async function pick(mood) {
+  if (status?.state === "ended") await ask({ type: "transport", do: "play" }, t("dockPlay"));
+  await ask({ type: "steer", set: { mood: mood.name } }, nameOf(mood));
 }
 
 /** Sends the newest value of a fader, and not more often than anybody hears. */
@@ -259,13 +263,12 @@ const said = (problem) => say("said", { detail: problem.message });
 
 function meetDoors({ doors }) {
   $("#doors").hidden = !doors.length;
-  const wordOf = { connected: "door_connected", waiting: "door_waiting", refused: "door_refused" };
   $("#doors ul").replaceChildren(
-    ...doors.map(({ name, state, last_error }) => {
-      const word = make("span", { textContent: t(wordOf[state] ?? "door_starting") });
-      const isWrong = last_error && state !== "connected";
-      const error = isWrong ? [make("span", { className: "error", textContent: last_error })] : [];
-      return make("li", {}, make("strong", { textContent: name }), word, ...error);
+    ...doors.map(({ name, state, error }) => {
+      const word = make("span", { textContent: t(`door_${state}`) });
+      const isWrong = error && state !== "connected";
+      const why = isWrong ? [make("span", { className: "error", textContent: error })] : [];
+      return make("li", {}, make("strong", { textContent: t(DOORS[name] ?? "doorName", { name }) }), word, ...why);
     }),
   );
 }
@@ -319,7 +322,9 @@ function wire() {
   };
   $("#countdown").onsubmit = (event) => {
     event.preventDefault();
-    ask({ type: "countdown", seconds: Number($("#minutes").value), id: COUNTDOWN }, t("dockCountdown"));
+    const goesOn = $("#goes-on").checked;
+    const then = goesOn ? { then: "go on" } : {};
+    ask({ type: "countdown", seconds: Number($("#minutes").value), id: COUNTDOWN, ...then }, t("dockCountdown"));
   };
   $("#uncount").onclick = () => ask({ type: "cancel", target: COUNTDOWN }, t("cancel"));
   $("#copy-overlay").onclick = () => links.copyOverlay();
@@ -347,7 +352,10 @@ function meetProblem(problem) {
 music.on("phase", show);
 music.on("status", meetStatus);
 music.on("station", ({ station }) => meetStatus(station));
-music.on("open", () => isDuckTold !== isDucking && tellDuck()); // let go while there was no connection
+music.on("open", () => {
+  if (isDuckTold !== isDucking) tellDuck(); // let go while there was no connection
+  ballot.catchUp(music.server, name);
+});
 music.on("vote", (vote) => ballot.meet(vote));
 $("#name").textContent = name;
 wire();

@@ -156,7 +156,10 @@ music.on("station", ({ station }) => {
 });
 music.on("node", (node) => meters.listenTo(node));
 music.on("beat", (beat) => card.pulse(beat));
-music.on("vote", (vote) => asked.parts.includes("vote") && ballot.meet(vote));
+if (asked.parts.includes("vote")) {
+  music.on("vote", (vote) => ballot.meet(vote));
+  music.on("open", () => ballot.catchUp(music.server, asked.station));
+}
 music.on("silenced", ({ resume }) => {
   $("#start").hidden = false;
   $("#start").addEventListener("click", resume, { once: true });

@@ -21,13 +21,12 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from streaming.chat.room import RoomClosed, connected_again
+from streaming.chat.room import RoomClosed, connected_again, says
 from streaming.chat.said import MAX_TEXT, Happening, Heard, Message
 from streaming.chat.settings import Twitch
 from streaming.chat.twitch.irc import role_of
 from streaming.doors import DoorState
 from streaming.journal import about
-from streaming.limits import Bucket
 from streaming.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -40,7 +39,6 @@ _DRAIN_S = 0.2
 _MAX_SEEN = 1000
 _API_S = 10.0
 _MAX_ANSWER_BYTES = 1 << 20
-_SAYS_PER_S = 20 / 30
 _NOT_AS_DESCRIBED = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a message raises that is of another form than its description."""
 _FAILURES = (OSError, TimeoutError, HTTPException, WebSocketException, *_NOT_AS_DESCRIBED)
@@ -68,7 +66,7 @@ class EventSub:
         self._api: _Api | None = None
         self._ids: dict[str, str] = {}
         """What conditions name: the channel's id, and that of whoever the token belongs to."""
-        self._says = Bucket(_SAYS_PER_S)
+        self._says = says()
 
     def __aiter__(self) -> AsyncGenerator[Heard]:
         return connected_again(self._session, self.state, _FAILURES)

@@ -14,18 +14,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from streaming.chat.irc_lines import Line, format_line, parse_line
-from streaming.chat.room import RoomClosed, connected_again
+from streaming.chat.room import RoomClosed, connected_again, says
 from streaming.chat.said import MAX_TEXT, Heard, Message, Role
 from streaming.chat.settings import Twitch
 from streaming.doors import DoorState
-from streaming.limits import Bucket
 from streaming.metrics import Metrics
 
 _MAX_SOCKET_BYTES = 1 << 18
 _SILENCE_S = 420.0
 """The server asks every five minutes whether anybody is there."""
-_SAYS_PER_S = 20 / 30
-"""As much as somebody may say who is no moderator."""
 _FAILURES = (OSError, TimeoutError, EOFError, ValueError, WebSocketException)
 _ROLES = {
     "broadcaster": Role.broadcaster,
@@ -52,7 +49,7 @@ class TwitchChat:
         self.state = DoorState(self.name, metrics)
         self._channel = f"#{config.channel.casefold()}"
         self._socket: ClientConnection | None = None
-        self._says = Bucket(_SAYS_PER_S)
+        self._says = says()
 
     def __aiter__(self) -> AsyncGenerator[Heard]:
         return connected_again(self._connection, self.state, _FAILURES)

@@ -22,6 +22,11 @@ class Stage:
         self.now_s = 1000.0
         self.bar = 0.0
         self.is_there = True
+        self.plays = "playing"
+        self.mood: dict[str, Any] = {}
+        """What the mood has otherwise than it usually has here."""
+        self.more: dict[str, Any] = {}
+        """What else the station's state tells."""
         self.asked: list[dict[str, Any]] = []
         self.told: list[Vote] = []
         self.decisions: list[ChatDecision] = []
@@ -33,8 +38,9 @@ class Stage:
 
     def state(self) -> StationState | None:
         position = self.place_of(self.bar)
-        mood: Any = {"energy": 0.5, "bpm": 120.0, "style": {"lofi": 1.0}}
-        return {"position": position, "heading": mood, "mood": mood} if self.is_there else None  # type: ignore[typeddict-item]
+        mood: Any = {"valence": -1.0, "energy": 0.5, "tension": 0.0, "bpm": 120.0, "style": {"lofi": 1.0}, **self.mood}
+        told: Any = {"state": self.plays, "position": position, "heading": mood, "mood": mood, **self.more}
+        return told if self.is_there else None
 
     def place_of(self, bar: float) -> Place:
         whole, part = divmod(bar, 1)

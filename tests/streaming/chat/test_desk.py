@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from moods.mood import find_mood
+from streaming.chat import replies
 from streaming.chat.actions import read_action
 from streaming.chat.desk import MAX_DECISIONS
 from streaming.chat.members import _MAX_MEMBERS, Members
@@ -115,13 +117,46 @@ async def test_a_ban_outlasts_a_new_name() -> None:
 async def test_replies_are_few_unless_more_are_wanted() -> None:
     few, all_, none, chinese = Stage(), Stage(replies="all"), Stage(replies="none"), Stage(language="zh")
     assert await few.reply("!np") == "Now: lofi, 120 bpm, energy 50%"
-    assert await chinese.reply("!在放什么") == "正在播放：lofi，120 拍/分，能量 50%"
+    assert await chinese.reply("!在放什么") == "正在播放：低保真，120 拍/分，能量 50%"
     assert await few.reply("!mood epic") is None and await all_.reply("!mood epic") == "@anna: counted"
     assert await few.reply("!energy x", "v") is None
     assert await few.reply("!energy x", "m", "moderator") == "@m: say up, down, +0.1, -0.1 or a number 0 … 1"
     assert await none.reply("!np") is None
     listed = await few.reply("!help", "h")
     assert listed is not None and "!mood NAME" in listed and "epic" in listed and len(listed) < 450
+
+
+async def test_replies_are_in_the_chat_s_language() -> None:
+    stage = Stage(language="zh", replies="all", cooldown_s=0, requests=False)
+    assert await stage.reply("!mood 热血", "a") == "@a：已计票"
+    assert await stage.reply("!vote 7", "a") == "@a：不是选项：热血"
+    assert await stage.reply("!poll epic night", "v", "vip") == "@v：VIP不能用 !poll"
+    assert await stage.reply("!mood epik", "m", "moderator") == "@m：不在列表里，相近的有：热血"
+    assert stage.decisions[-1]["why"] == "not on the list; nearest: epic"
+    for text in replies._TEXTS["en"]:
+        assert text in replies._TEXTS["zh"]
+
+
+async def test_what_plays_is_told_by_its_mood_and_who_asked() -> None:
+    stage = Stage(cooldown_s=0)
+    stage.more = {"asked_by": {"by": "Anna", "what": "epic", "at_frame": 0}}
+    epic = find_mood("epic")
+    stage.mood = {axis: getattr(epic, axis) for axis in ("valence", "energy", "tension")}
+    stage.mood["style"] = {"cinematic": 0.4, "orchestral": 0.6}
+    told = "Now: epic, orchestral & cinematic, 120 bpm"
+    assert await stage.reply("!np") == f"{told}, energy {100 * epic.energy:.0f}%, asked for by Anna (epic)"
+    for by, ends in (("chat", "%, chosen by vote (epic)"), ("programme", "%")):
+        stage.more = {"asked_by": {"by": by, "what": "epic", "at_frame": 0}}
+        assert str(await stage.reply("!np")).endswith(ends)
+
+
+async def test_music_that_was_ended_is_not_the_chat_s_to_change() -> None:
+    stage = Stage(cooldown_s=0)
+    stage.plays = "ended"
+    assert await stage.say("!mood epic", "m", "moderator") == "refused"
+    assert await stage.say("!vote epic", "v") == "refused" and not stage.told and not stage.asked
+    assert stage.decisions[-1]["why"] == "the music has ended"
+    assert await stage.reply("!np") == "There is silence just now"
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,10 @@ async def test_a_taken_nick_a_ping_and_nonsense_are_gone_through(irc_server: tup
         assert (await next_of(messages)).text == "hi"
         await room.say("hello\r\nQUIT")
         assert await client.read() == Line("PRIVMSG", ("#music", "hello  QUIT"))
-        await room.say("again")  # too soon
+        for number in range(9):
+            await room.say(str(number))
+        for number in range(4):  # the others are too many at once
+            assert await client.read() == Line("PRIVMSG", ("#music", str(number)))
         client.write("PING :1")
         assert await client.read() == Line("PONG", ("1",))
         client.close()

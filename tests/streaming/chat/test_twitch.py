@@ -116,12 +116,14 @@ async def test_an_account_answers_without_hearing_itself(at: Callable[[Any], Any
         messages = aiter(room)
         assert (await anext(messages)).text == "one"  # type: ignore[union-attr]
         await room.say("hello\r\nQUIT")
-        await room.say("too soon")
+        for number in range(9):
+            await room.say(f"line {number}")
         assert (await anext(messages)).text == "two"  # type: ignore[union-attr]
-        while len(irc.heard) < 4:
+        while len(irc.heard) < 8:
             await asyncio.sleep(0.01)
         await messages.aclose()  # type: ignore[attr-defined]
-    assert irc.heard[1:] == ["PASS oauth:secret", "NICK bot", "PRIVMSG #cellar_radio :hello  QUIT"]
+    said = ["hello  QUIT", *(f"line {number}" for number in range(4))]  # the others are too many at once
+    assert irc.heard[1:] == ["PASS oauth:secret", "NICK bot", *(f"PRIVMSG #cellar_radio :{line}" for line in said)]
 
 
 @pytest.mark.parametrize("last_words", [":tmi RECONNECT", ":tmi NOTICE * :Login authentication failed"])
