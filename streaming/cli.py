@@ -168,7 +168,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     try:
         start_ahead(config)
-        from streaming.app import serve  # takes a second, which the engine's process uses
+        from streaming.server import serve  # takes a second, which the engine's process uses
 
         return serve(config)
     finally:

@@ -19,12 +19,13 @@ from websockets.sync.client import connect
 from engine.generator import Generator
 from engine.performance import Performance
 from engine.take import read_take
-from streaming.app import Server, bind, create_app
+from streaming.app import create_app
 from streaming.conductor import Conductor
 from streaming.config import Config
 from streaming.engines.link import Engines
 from streaming.engines.local import LocalEngines
 from streaming.jobs.jobs import Jobs
+from streaming.server import Server, bind
 from streaming.tls import server_context
 from tests.streams import stream_up_to
 

@@ -262,7 +262,7 @@ def test_an_address_has_so_many_connections(server: Running, monkeypatch: pytest
 def test_who_does_not_say_what_is_asked_is_given_up(
     server: Running, begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.app._HEAD_S", 0.1)
+    monkeypatch.setattr("streaming.server._HEAD_S", 0.1)
     with closing(knock(server)) as asker:
         asker.sendall(begun)
         asker.settimeout(30)

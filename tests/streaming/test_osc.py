@@ -198,7 +198,7 @@ async def test_a_station_that_does_not_answer_holds_up_no_other(monkeypatch: pyt
     heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     class Slow:
-        def __init__(self, conductor: Any, station: Any, answer: Any) -> None:
+        def __init__(self, conductor: Any, station: Any, answer: Any, may_steer: bool) -> None:
             self.station = station
 
         async def take(self, control: Any) -> None:

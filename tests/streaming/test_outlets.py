@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from engine.audio import BLOCK_FRAMES
-from streaming import app
+from streaming import server as server_process
 from streaming.config import Config
 from streaming.encoders.endless import MEDIA_TYPES, coding_of
 from streaming.encoders.opus import OpusEncoder
@@ -226,7 +226,7 @@ def test_an_old_client_gets_plain_bytes_until_the_connection_ends(server: Runnin
 def test_a_connection_that_nobody_reads_is_ended(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     station = server.open()
     own = server.conductor.stations[station["id"]]
-    monkeypatch.setattr(app, "_UNREAD_S", 0.3)
+    monkeypatch.setattr(server_process, "_UNREAD_S", 0.3)
     address = urlsplit(server.address)
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -23,13 +23,13 @@ from pydantic import BaseModel
 from moods.opening import parse_opening
 from streaming import journal
 from streaming.access import Access
-from streaming.app import admin_token, greeting
 from streaming.config import Config
 from streaming.errors import BadConfig
 from streaming.journal import about
+from streaming.server import admin_token, greeting
 from streaming.settings import load_config
 
-SERVE = "import sys; from streaming.app import serve; from streaming.config import Config; sys.exit(serve(Config({})))"
+SERVE = "import sys; from streaming import config, server; sys.exit(server.serve(config.Config({})))"
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def test_a_token_is_told_to_who_looks_on_and_to_no_log(tmp_path: Path, monkeypat
 
 @pytest.mark.slow
 def test_front_process_imports_no_heavy_library() -> None:
-    code = "import sys, streaming.app; sys.exit(bool({'torch', 'numba', 'scipy'} & set(sys.modules)))"
+    code = "import sys, streaming.server; sys.exit(bool({'torch', 'numba', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streaming.app import greeting
 from streaming.config import Config
 from streaming.errors import BadConfig
+from streaming.server import greeting
 from streaming.tls import server_context
 from tests.streaming.certificates import make_certificate
 
@@ -36,4 +36,4 @@ def test_one_file_without_the_other_is_refused(given: str, missing: str) -> None
 
 
 def test_the_greeting_says_https() -> None:
-    assert "https://127.0.0.1:8400/" in greeting("127.0.0.1", 8400, is_secure=True)
+    assert "https://127.0.0.1:8400/" in greeting("127.0.0.1", 8400, Config(), is_secure=True)
