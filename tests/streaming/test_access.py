@@ -236,6 +236,13 @@ async def test_a_token_makes_so_many_requests_a_second(app: FastAPI) -> None:
         assert (await http.get("/v1/token", headers=other)).status_code == 200
 
 
+def test_who_may_only_steer_gives_no_name(outside: httpx.Client, station: dict[str, Any]) -> None:
+    path, hand = station["links"]["self"], bearer(Role.CONTROL)
+    assert_problem(outside.patch(path, json={"name": "mine"}, headers=hand), 403, "forbidden")
+    assert outside.patch(path, json={"energy": 0.5}, headers=hand).status_code == 200
+    assert outside.get(path, headers=hand).json()["name"] == station["name"]
+
+
 async def test_a_listener_ends_no_session_of_anothers(outside: httpx.Client, station: dict[str, Any]) -> None:
     own, other, hand = bearer(Role.LISTEN), bearer(Role.LISTEN), bearer(Role.CONTROL)
     listener = await make_offer()
