@@ -181,6 +181,10 @@ class Conductor:
         for station in list(self.stations.values()):
             self.close_station(station, SHUT_DOWN)
 
+    @property
+    def is_making_room(self) -> bool:
+        return bool(self._dismissals)
+
     def check_stays(self) -> None:
         """Raises `ServerEnds` where this server is about to end."""
         if self._is_ending:

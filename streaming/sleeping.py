@@ -44,6 +44,9 @@ class Keeper(Protocol):
     def stations(self) -> Mapping[str, Station]: ...
     @property
     def links(self) -> list[Link]: ...
+    @property
+    def is_making_room(self) -> bool:
+        """A station that was ended still fades out, and its engine soon has a place for another."""
 
     def check_stays(self) -> None:
         """Raises `ServerEnds`."""
@@ -139,7 +142,8 @@ class Sleeping:
             sleep.falling.set_result(None)
 
     async def find_room(self) -> Link:
-        """An engine for a new station; where all are full, one whose station nobody wants, and which sleeps then.
+        """An engine for a new station; where all are full, one whose station was ended, or is wanted by nobody and
+        sleeps then.
 
         Raises `EngineUnavailable`.
         """
@@ -149,9 +153,10 @@ class Sleeping:
                 return choose_link(self._keeper.links, config.max_load)
             except EngineUnavailable:
                 now_s = time.monotonic()
-                if now_s > until_s or not config.sleep_s or not self._unwanted(now_s):
+                may_sleep = bool(config.sleep_s and self._unwanted(now_s))
+                if now_s > until_s or not (may_sleep or self._keeper.is_making_room):
                     raise
-            if unwanted := self._unwanted(now_s - _GRACE_S):
+            if may_sleep and (unwanted := self._unwanted(now_s - _GRACE_S)):
                 await self.falls_asleep(unwanted[0])
             else:
                 await asyncio.sleep(_GRACE_S / 4)

@@ -17,6 +17,8 @@ def choose_link(links: Iterable[Link], max_load: float, asleep: Played | None = 
     if not ready:
         raise EngineUnavailable("the engine is restarting; try again in a few seconds")
     free = [link for link in ready if link.has_slot and (asleep is not None or not link.is_busy)]
+    if not any(link.has_slot for link in ready):
+        raise EngineUnavailable("every engine plays as many stations as it may; try again in a few seconds")
     if not free:
         loads = ", ".join(f"{link.expected_load:.0%} busy with {link.num_stations} stations" for link in ready)
         free, needed = (max(getattr(link, name) for link in ready) for name in ("free_load", "station_load"))

@@ -157,6 +157,17 @@ def test_a_station_that_is_deleted_is_gone_at_once_and_fades_for_those_who_liste
     wait_until(lambda: not server.engine.num_stations)
 
 
+def test_the_place_of_a_station_that_fades_is_waited_for(start: Any) -> None:
+    server = start(max_stations=1)
+    old = server.open()
+    with dial(server.ws(old["links"]["audio"] + PCM)) as audio:
+        read_pcm(audio, 5)
+        assert server.http.delete(old["links"]["self"]).status_code == 204
+        new = server.open()
+        read_to_the_end(audio, DELETED)
+    assert new["state"] == "playing"
+
+
 def test_a_server_that_is_about_to_end_takes_nothing_new_and_can_be_hurried(server: Running) -> None:
     """The last of this file: the server is over with it."""
     station = server.open()
