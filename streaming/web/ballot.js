@@ -1,8 +1,6 @@
 /* A vote as it runs, and its outcome for a while. In: `vote` events; out: names, bars and counts in an element, never
    as HTML. Remembers which vote is seen, for one begun beside it waits, and how long the outcome is still to be seen. */
 
-import { stationPath } from "../client/server.js";
-import { Problem } from "../client/undersong.js";
 import { make } from "./elements.js";
 import { capital, nameOf, t } from "./i18n.js";
 
@@ -25,25 +23,19 @@ export class Ballot {
     this.#topic = outcome === undefined ? topic : null;
     clearTimeout(this.#timer);
     this.#say(".topic", t(TOPICS[topic] ?? "vote"));
-    const rows = options.map((option, index) => this.#row(option, index + 1, option.name === outcome));
+    const rows = options.map((option) => this.#row(option, option.name === outcome));
     this.root.querySelector("ol").replaceChildren(...rows);
     const count = options.reduce((sum, { votes }) => sum + votes, 0);
-    this.#say(".note", outcome === undefined ? t(count < quorum ? "votes" : "votesEnough", { count, quorum }) : this.#wordsOf(outcome));
+    const told = count < quorum ? "votes" : "votesEnough";
+    this.#say(".note", outcome === undefined ? t(told, { count, quorum }) : this.#wordsOf(outcome));
     this.root.hidden = false;
     this.#timer = outcome === undefined ? 0 : setTimeout(() => this.#leave(), KEEP_OUTCOME_MS);
   }
 
-  /** Show what runs by now: events told while there was no connection are never told again. */
-  async catchUp(server, station) {
-    try {
-      const { running } = await (await server.request(`${stationPath(station)}/votes`)).json();
-      const vote = running.find(({ topic }) => topic === this.#topic) ?? running[0];
-      this.#topic = null;
-      if (vote) this.meet(vote);
-      else if (!this.#timer) this.root.hidden = true;
-    } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem;
-    }
+  /** A connection begins: what still runs is told at once, and what ran is not told to have ended. */
+  forget() {
+    this.#topic = null;
+    if (!this.#timer) this.root.hidden = true;
   }
 
   #wordsOf(outcome) {
@@ -55,13 +47,13 @@ export class Ballot {
     return mood ? nameOf(mood) : capital(OPTIONS[name] ? t(OPTIONS[name]) : name);
   }
 
-  #row({ name, share, votes }, number, isChosen) {
+  #row({ name, share, votes }, isChosen) {
     const fill = make("i");
     fill.style.setProperty("--share", share);
     return make(
       "li",
       { className: isChosen ? "chosen" : "" },
-      make("bdi", { className: "name", textContent: `${number}  ${this.#nameOf(name)}` }),
+      make("bdi", { className: "name", textContent: this.#nameOf(name) }),
       make("span", { textContent: votes }),
       make("span", { className: "bar" }, fill),
     );

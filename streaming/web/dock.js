@@ -354,7 +354,7 @@ music.on("status", meetStatus);
 music.on("station", ({ station }) => meetStatus(station));
 music.on("open", () => {
   if (isDuckTold !== isDucking) tellDuck(); // let go while there was no connection
-  ballot.catchUp(music.server, name);
+  ballot.forget();
 });
 music.on("vote", (vote) => ballot.meet(vote));
 $("#name").textContent = name;

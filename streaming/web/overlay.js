@@ -158,7 +158,7 @@ music.on("node", (node) => meters.listenTo(node));
 music.on("beat", (beat) => card.pulse(beat));
 if (asked.parts.includes("vote")) {
   music.on("vote", (vote) => ballot.meet(vote));
-  music.on("open", () => ballot.catchUp(music.server, asked.station));
+  music.on("open", () => ballot.forget());
 }
 music.on("silenced", ({ resume }) => {
   $("#start").hidden = false;

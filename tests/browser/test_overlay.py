@@ -11,6 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness import free_port
+from streaming.chat.irc import IrcRoom
+from streaming.chat.settings import Irc
 from streaming.config import Config
 from streaming.roles import Role
 from streaming.tokens import Tokens
@@ -160,6 +162,13 @@ def test_a_card_alone_looks_as_asked_and_shows_what_viewers_have_written_as_text
     assert page.locator("#vote img").count() == 0 and page.title() == "Undersong overlay"
 
 
+def test_a_vote_is_shown_that_began_before_the_page(page: Page, sines: Running) -> None:
+    sines.open(name="late")
+    sines.http.post("/v1/stations/late/chat", json={"user": "Anna", "text": "!vote night"}).raise_for_status()
+    open_overlay(page, sines, "late", "audio=none")
+    expect(page.locator("#vote li .name")).to_have_text(["Night"])
+
+
 def test_what_an_address_may_not_say_is_left_out(page: Page, sines: Running) -> None:
     open_overlay(page, sines, "usual", "audio=none")
     usual = page.evaluate(READ, "/overlay/main")
@@ -260,10 +269,14 @@ def test_the_streamers_hands_and_keys_do_what_they_say(page: Page, sines: Runnin
 
 
 def test_the_dock_fits_a_phone_and_speaks_chinese(browser: Browser, sines: Running) -> None:
+    room = IrcRoom(Irc(host="irc.test"), sines.conductor.metrics)
+    room.state.refused("a wrong password")
+    sines.conductor.doors.append(room)
     with page_of(browser, expected=NOT_YET, viewport={"width": 320, "height": 640}, has_touch=True) as page:
         open_dock(page, sines, "phone")
         page.click("#language")
         expect(page.locator("#panic span")).to_have_text("静音")
+        expect(page.locator("#doors li")).to_have_text(["IRC被拒绝a wrong password"])
         page.click("summary")
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
         heights = page.evaluate(
