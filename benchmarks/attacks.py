@@ -117,8 +117,26 @@ def odd_json(place: Place, random: Random, number: int) -> bytes:
         json.dumps({"prompt": "x" * 60_000}).encode(),
         json.dumps({"states": dict.fromkeys(map(str, range(3000)))}).encode(),
         json.dumps({"type": "steer", "set": {"layers": {"drums": [1] * 5000}}}).encode(), b"{" + bytes(1000) + b"}",
+        b"1", b"[]", b"null", b'"x"', b"[[]]", b'{"days": 1e308}', b'{"user": [], "text": {}}', b'{"text": 1}',
     ])  # fmt: skip
-    return post_json(f"/v1/stations/{place.station}/controls", body)
+    station = f"/v1/stations/{place.station}"
+    paths = [f"{station}/{each}" for each in ("controls", "chat", "requests/1", "copies")]
+    return post_json(random.choice([*paths, "/v1/stations", "/v1/tokens", "/v1/renders"]), body)
+
+
+def odd_action(place: Place, random: Random, number: int) -> bytes:
+    action = random.choice(
+        ["duck", "volume", "steer", "mood", "hit", "stinger", "countdown", "skip", "end", "cancel", "x"]
+    )
+    field = random.choice(
+        ["gain_db", "by_db", "seconds", "over", "mood", "name", "at", "by", "energy", "style", "then"]
+    )
+    value = random.choice([
+        "nan", "inf", "1e999", "9" * 4000, "", "%00", "%ff", "%e2%80%ae", "..%2f", "[[[[", "%7b%22a%22:1%7d", "null",
+        "-1%20bars", "999999999%20bars", "a=b,c=", "%0d%0a", "1e-320", "x" * 20_000,
+    ])  # fmt: skip
+    behind = random.choice(["", f"/{value}", "/"])
+    return head("GET", f"/v1/stations/{place.station}/do/{action}{behind}?{field}={value}&{field}=1")
 
 
 def path_trick(place: Place, random: Random, number: int) -> bytes:
@@ -225,6 +243,7 @@ REQUESTS: dict[str, tuple[str, Callable[[Place, Random, int], bytes]]] = {
     "stations opened": (SAME_MACHINE, opening),
     "giant bodies": (SAME_MACHINE, giant_body),
     "odd JSON": (SAME_MACHINE, odd_json),
+    "odd actions": (SAME_MACHINE, odd_action),
     "path tricks": (SAME_MACHINE, path_trick),
     "header floods": (SAME_MACHINE, header_flood),
     "bad SDP": (SAME_MACHINE, bad_sdp),

@@ -12,12 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.take import Entry
@@ -29,10 +28,8 @@ from streaming.config import Config
 from streaming.doors import Door
 from streaming.engines.link import Engines, FellAsleep, Link
 from streaming.engines.local import LocalEngines
-from streaming.engines.wire import Applied, Faded
 from streaming.errors import (
     BadConfig,
-    ControlRefused,
     EngineFailed,
     EngineUnavailable,
     NameTaken,
@@ -40,6 +37,7 @@ from streaming.errors import (
     TooManyStations,
     UnknownStation,
 )
+from streaming.fading import fade_out, unless_hurried
 from streaming.feed import Feeds
 from streaming.gauges import Gauges
 from streaming.headroom import Headroom
@@ -50,6 +48,7 @@ from streaming.messages import Ack, StationKind, explained
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
+from streaming.sleeping import MAX_WAKES, Sleeping
 from streaming.station import Station
 
 log = logging.getLogger(__name__)
@@ -57,29 +56,12 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _WATCH_S = 0.25
-_WAKE_S = 15.0
-"""How long a control waits for its station to wake."""
-_MAX_WAKES = 3
-"""How often a control wakes a station that falls asleep again before it is applied."""
-_TRY_AGAIN_S = 0.5
-_HOLD_S = 0.2
-"""How often a station that is to stand still is asked again: one that is behind cannot at once."""
-_ROOM_S = 2.0
-"""How long a new station waits for others to make room …"""
-_GRACE_S = 0.5
-"""… which those do that nobody has wanted for so long."""
 _PLACES_S = 0.5
 """How often is written down where those are that play."""
 _GOODBYE_S = 4.0
 """How long a server that ends waits for its stations to be kept."""
 
 
-_MOST_BEAT_BLOCKS = 35
-"""A beat that takes no longer is finished before the sound fades out …"""
-_FADE_BLOCKS = 30
-"""… over so long …"""
-_SILENT_BLOCKS = 7
-"""… and so much silence after it is sent along: streams are encoded several blocks at a time."""
 _CARRIERS_S = 1.0
 """How long peers may take to part."""
 
@@ -105,15 +87,9 @@ class Conductor:
         self.doors: list[Door] = []
         """The connections to others that act on stations."""
         self._num_opening = 0
-        self._num_kept_controls: dict[str, int] = {}
-        """Of the stations that sleep: how many of their controls what is kept of them holds."""
-        self._waking: dict[str, asyncio.Task[None]] = {}
-        self._wanted_s: dict[str, float] = {}
-        """When the stations that play were last opened, woken, steered, or asked to sleep."""
         self._alone: dict[str, Station] = {}
         """Stations without listeners and clients, the one that has been alone for longest first."""
-        self._falling_asleep: dict[str, asyncio.Future[None]] = {}
-        """Stations that make room for others, until they sleep."""
+        self.sleeping = Sleeping(self)
         self._records = Records(None)
         """Where stations outlast this server, if they do."""
         self._were_heard: set[str] = set()
@@ -164,56 +140,24 @@ class Conductor:
             log.info("server is ending", extra=about(stations=len(heard), sessions=self.num_sessions))
         await asyncio.gather(*map(self._take_leave, heard), *self._dismissals)
         if self.config.drain_s:
-            await self._unless_hurried(self.jobs.finish(), self.config.drain_s)
+            await unless_hurried(self.jobs.finish(), self._hurry, self.config.drain_s)
 
     async def _take_leave(self, station: Station) -> None:
         """End a station that is heard: it goes on, for the next server, with the beat that faded out."""
         is_kept = self._records.are_kept and station.outlasts_server
         if is_kept:
             self._were_heard.add(station.id)
-        faded = await self._fade_out(station, is_kept=is_kept)
+        faded = await fade_out(station, self._hurry, is_kept=is_kept)
         carriers = [session.carrier for session in station.sessions.values() if session.carrier is not None]
         station.close(SHUT_DOWN)
         if is_kept and faded is not None:
-            self._wanted_s.pop(station.id, None)
             station.fall_asleep(faded.next_block)
             station.link.close(station.id, is_kept=True)
-            self._num_kept_controls[station.id] = faded.num_controls
+            self.sleeping.on_slept(station, faded.num_controls)
             self._note_place(station, is_heard=True)
         if carriers:
             partings = [asyncio.create_task(carrier.close()) for carrier in carriers]
             await asyncio.wait(partings, timeout=_CARRIERS_S)
-
-    async def _fade_out(self, station: Station, *, is_kept: bool = False) -> Faded | None:
-        """Have a station fade out from its next beat on; all have heard it when this returns. None where it cannot."""
-        if not station.is_sounding:
-            return None
-        lead_blocks = 3 + math.ceil(station.link.lead_ms / 1000 / BLOCK_SECONDS) + station.ahead_blocks
-        least = station.frame // BLOCK_FRAMES + lead_blocks
-        from_block = station.next_beat_block(least, least + _MOST_BEAT_BLOCKS)
-        fading = station.link.fade(station.id, from_block, _FADE_BLOCKS, is_kept=is_kept)
-        patience_s = BLOCK_SECONDS * (lead_blocks + _MOST_BEAT_BLOCKS + _FADE_BLOCKS)
-        try:
-            faded: Faded | None = await self._unless_hurried(fading, patience_s)
-        except (ControlRefused, EngineUnavailable, FellAsleep, TimeoutError, UnknownStation):
-            return None
-        if faded is not None and station.first_tick is not None:
-            last_block = faded.next_block + _FADE_BLOCKS + _SILENT_BLOCKS
-            last_s = time_of(station.first_tick + last_block - station.ahead_blocks)
-            await self._unless_hurried(asyncio.sleep(last_s - time.monotonic()))
-        return faded
-
-    async def _unless_hurried(
-        self, awaited: Coroutine[Any, Any, Result], patience_s: float | None = None
-    ) -> Result | None:
-        """What is awaited; None where that takes too long, or this server is told to hurry. Raises what it raises."""
-        task, hurried = asyncio.create_task(awaited), asyncio.create_task(self._hurry.wait())
-        try:
-            await asyncio.wait([task, hurried], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
-        finally:
-            task.cancel()
-            hurried.cancel()
 
     async def stop(self) -> None:
         """End all stations, or keep them for the next server, and end the engine; idempotent."""
@@ -227,7 +171,7 @@ class Conductor:
             steps.push_async_callback(self.jobs.stop)
             steps.push_async_callback(self._records.close)
             steps.callback(self._close_all)
-            for task in (*self._tasks, *self._waking.values(), *self._dismissals):
+            for task in (*self._tasks, *self.sleeping.waking, *self._dismissals):
                 task.cancel()
             self._tasks.clear()
             if self._records.are_kept:
@@ -236,6 +180,10 @@ class Conductor:
     def _close_all(self) -> None:
         for station in list(self.stations.values()):
             self.close_station(station, SHUT_DOWN)
+
+    @property
+    def is_making_room(self) -> bool:
+        return bool(self._dismissals)
 
     def check_stays(self) -> None:
         """Raises `ServerEnds` where this server is about to end."""
@@ -263,7 +211,7 @@ class Conductor:
                 log.error("an engine cannot be started", extra=about(detail=str(error)))
         for station_id in self._were_heard:
             if (station := self.stations.get(station_id)) is not None and station.is_asleep:
-                self._wake(station)
+                self.sleeping.wake(station)
         self._were_heard.clear()
 
     @property
@@ -294,8 +242,8 @@ class Conductor:
         self._take_name(opening.name, station_id)
         self._num_opening += 1
         try:
-            await self._plan(timeline)
-            link = await self._find_room()
+            await self.plan(timeline)
+            link = await self.sleeping.find_room()
             station = self._make_station(station_id, opening, seed, link, kind, ahead_blocks)
             await link.open(station)
             try:
@@ -310,7 +258,7 @@ class Conductor:
             self._num_opening -= 1
         self._begin_record(station)
         self._add(station)
-        self._want(station)
+        self.sleeping.want(station)
         facts = about(station=station.id, name=opening.name, mood=opening.mood, prompt=opening.prompt, seed=seed)
         log.info("station opened", extra=facts)
         return station
@@ -328,7 +276,7 @@ class Conductor:
         self._num_opening += 1
         try:
             block, num_controls, entries = await self._copy(source, station_id)
-            self._check_open(source)
+            self.check_open(source)
             self.check_stays()
         except BaseException:
             self._give_back(name)
@@ -340,9 +288,8 @@ class Conductor:
         record = Record(station_id, name, opening, source.seed, entries, block, source.playing(), is_heard=False)
         station = self._make_station(station_id, opening, source.seed, source.link)
         station.come_back(record)
-        self._num_kept_controls[station_id] = num_controls
         self._begin_record(station)
-        self._add(station)
+        self._add(station, num_controls)
         self._note_place(station, is_heard=False)
         log.info("station copied", extra=about(station=station_id, name=name, of=source.id))
         return station
@@ -352,15 +299,15 @@ class Conductor:
 
         Answers the block with which the copy goes on, of how many controls what is kept holds the effect, and the log.
         """
-        for _ in range(_MAX_WAKES):
-            self._check_open(source)
+        for _ in range(MAX_WAKES):
+            self.check_open(source)
             if not source.is_asleep:
                 with contextlib.suppress(FellAsleep):
                     copied = await source.link.copy(source.id, copy_id)
                     entries = tuple(entry for entry in source.log if entry.index < copied.num_controls)
                     return copied.next_block, copied.num_controls, entries
                 continue
-            num_kept_controls = self._num_kept_controls[source.id]
+            num_kept_controls = self.sleeping.num_kept_controls(source)
             try:
                 await asyncio.to_thread(source.link.copy_sleeper, source.id, copy_id)
             except OSError as error:
@@ -373,7 +320,7 @@ class Conductor:
         if station.outlasts_server:
             self._records.begin(station.id, station.opening, station.seed, tuple(station.log))
 
-    async def _plan(self, timeline: Timeline | None) -> None:
+    async def plan(self, timeline: Timeline | None) -> None:
         """Work out a plan beside the event loop: it goes to the engine with the timeline."""
         if timeline is not None:
             async with self.jobs.planning:
@@ -391,8 +338,9 @@ class Conductor:
         hooks = self._on_heard, self._on_done
         return Station(station_id, opening, seed, link, self._feeds, *hooks, kind=kind, ahead_blocks=ahead_blocks)
 
-    def _add(self, station: Station) -> None:
+    def _add(self, station: Station, num_kept_controls: int = 0) -> None:
         self.stations[station.id] = station
+        self.sleeping.add(station, num_kept_controls)
         if station.is_idle:
             self._alone[station.id] = station
         self.metrics.stations.set(len(self.stations))
@@ -430,7 +378,7 @@ class Conductor:
         if name is not None:
             self._ids.pop(name, None)
 
-    def _check_open(self, station: Station) -> None:
+    def check_open(self, station: Station) -> None:
         """Raises `UnknownStation` where it has been closed."""
         if self.stations.get(station.id) is not station:
             raise UnknownStation(station.id)
@@ -446,7 +394,7 @@ class Conductor:
 
     async def _fade_and_close(self, station: Station) -> None:
         try:
-            await self._fade_out(station)
+            await fade_out(station, self._hurry)
         finally:
             station.close(DELETED)
             station.link.close(station.id)
@@ -466,8 +414,7 @@ class Conductor:
         facts = about(station=station.id, seconds=seconds, underruns=station.num_underruns, reason=ending.reason)
         log.info("station closed", extra=facts)
         self._records.remove(station.id)
-        self._num_kept_controls.pop(station.id, None)
-        self._wanted_s.pop(station.id, None)
+        self.sleeping.forget(station)
         self._alone.pop(station.id, None)
         self.metrics.stations.set(len(self.stations))
         return True
@@ -478,8 +425,8 @@ class Conductor:
         Raises `UnknownStation`, `ControlRefused`, `EngineUnavailable`.
         """
         received_s = time.monotonic()
-        applied = await self._apply(station, control)
-        self._check_open(station)
+        applied = await self.sleeping.apply(station, control)
+        self.check_open(station)
         leaves_s = time.monotonic()
         if station.first_tick is not None:
             leaves_s = max(leaves_s, time_of(station.first_tick + applied.entry.block))
@@ -504,27 +451,6 @@ class Conductor:
     def on_lost(self, station_id: str) -> None:
         if station_id in self.stations:
             self.close_station(self.stations[station_id], LOST)
-
-    def _choose_link(self, asleep: Station | None = None) -> Link:
-        """The engine with the most time to spare, of those that can bring a sleeping station back if there are any.
-
-        Raises `EngineUnavailable` where none has time; for a station that has been let in somebody else gives way.
-        """
-        ready = [link for link in self._links if link.is_ready]
-        if not ready:
-            raise EngineUnavailable("the engine is restarting; try again in a few seconds")
-        free = [link for link in ready if link.has_slot and (asleep is not None or not link.is_busy)]
-        if not free:
-            loads = ", ".join(f"{link.expected_load:.0%} busy with {link.num_stations} stations" for link in ready)
-            free, needed = (max(getattr(link, name) for link in ready) for name in ("free_load", "station_load"))
-            raise EngineUnavailable(
-                f"no engine has room for another station ({loads}): up to max_load, {self.config.max_load:.0%}, "
-                f"{free:.0%} is free, and one takes {needed:.0%}; try later",
-                free=round(free, 3), needed=round(needed, 3),
-            )  # fmt: skip
-        if asleep is not None:
-            free = [link for link in free if link.has_kept(asleep.id)] or free
-        return min(free, key=lambda link: link.expected_load)
 
     # --- what outlasts this server ------------------------------------------------------------------------------------
 
@@ -551,8 +477,7 @@ class Conductor:
             except NameTaken as error:
                 station.name = record.id
                 log.warning("a station is back without its name: %s", error, extra=about(station=record.id))
-            self._num_kept_controls[record.id] = num_kept_controls
-            self._add(station)
+            self._add(station, num_kept_controls)
             if record.is_heard:
                 self._were_heard.add(record.id)
         if records:
@@ -569,7 +494,6 @@ class Conductor:
             self._take_name(opening.name, station_id)
             station = self._make_station(station_id, opening, seed, self._links[0])
             station.come_back(Record.begun(station_id, opening, seed))
-            self._num_kept_controls[station_id] = 0
             self._begin_record(station)
             self._add(station)
             log.info("station is always open", extra=about(station=station_id, name=opening.name, seed=seed))
@@ -580,8 +504,7 @@ class Conductor:
 
     def _note_places(self) -> None:
         """Have written down where those are that play."""
-        for station_id in self._wanted_s:
-            station = self.stations[station_id]
+        for station in self.sleeping.wanted_s:
             self._note_place(station, is_heard=not station.is_idle)
         self._records.sync()
 
@@ -597,7 +520,7 @@ class Conductor:
         for station in kept:
             station.close(SHUT_DOWN)
         playing = [station for station in kept if not station.is_asleep and station.link.is_ready]
-        await asyncio.gather(*(self._sleeps(station, _GOODBYE_S) for station in playing))
+        await asyncio.gather(*(self.sleeping.falls_asleep(station, _GOODBYE_S) for station in playing))
         for station in kept:
             self.stations.pop(station.id, None)  # somebody may have closed it meanwhile
 
@@ -608,129 +531,17 @@ class Conductor:
         if station.is_idle:
             self._alone[station.id] = station
         elif station.is_asleep and not station.is_held:
-            self._wake(station)
+            self.sleeping.wake(station)
         station.link.tell_heard(station.id, not station.is_idle)
 
     def on_slept(self, station_id: str, num_kept_controls: int) -> None:
-        self._num_kept_controls[station_id] = num_kept_controls
-        self._wanted_s.pop(station_id, None)
-        if (falling := self._falling_asleep.get(station_id)) is not None and not falling.done():
-            falling.set_result(None)
         station = self.stations.get(station_id)
         if station is None:
             return
+        self.sleeping.on_slept(station, num_kept_controls)
         self._note_place(station, is_heard=station_id in self._were_heard)
         if not (station.is_idle or station.is_held):  # somebody came meanwhile
-            self._wake(station)
-
-    async def hold(self, station: Station) -> None:
-        """Have a station stand still although it is heard, until it is released; it sleeps when this returns."""
-        station.is_held = True
-        if (waking := self._waking.get(station.id)) is not None:
-            await asyncio.wait([waking])
-        while station.is_held and not station.is_asleep and self.stations.get(station.id) is station:
-            await self._sleeps(station, _HOLD_S)
-
-    def release(self, station: Station) -> None:
-        """Have a station that was held play on where it stood, as soon as it is awake."""
-        station.is_held = False
-        if station.is_asleep and not station.is_idle:
-            self._wake(station)
-
-    def _wake(self, station: Station) -> asyncio.Task[None]:
-        if station.id not in self._waking:
-            task = asyncio.create_task(self._bring_back(station))
-            self._waking[station.id] = task
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # a listener asks for no answer
-        return self._waking[station.id]
-
-    async def _bring_back(self, station: Station) -> None:
-        """Have a station that sleeps play on; a listener waits for that as long as it takes.
-
-        Raises `EngineUnavailable`, `UnknownStation`.
-        """
-        try:
-            while self.stations.get(station.id) is station:
-                try:
-                    await self._plan(station.opening.timeline)
-                    station.link = self._choose_link(station)
-                    await station.link.open(station, self._num_kept_controls[station.id])
-                except EngineUnavailable:
-                    if station.is_idle:
-                        raise
-                    await asyncio.sleep(_TRY_AGAIN_S)
-                if not station.is_asleep:
-                    self._want(station)
-                    return
-                if station.is_idle:  # it has fallen asleep again already
-                    return
-            raise UnknownStation(station.id)
-        finally:
-            del self._waking[station.id]
-
-    async def _apply(self, station: Station, control: Control) -> Applied:
-        """Apply a control, waking the station for it."""
-        for _ in range(_MAX_WAKES):
-            self._check_open(station)
-            self.check_stays()
-            if station.is_held:
-                raise EngineUnavailable("the client that plays this station has paused it; try when it plays again")
-            if station.is_asleep:
-                try:
-                    await asyncio.wait_for(asyncio.shield(self._wake(station)), _WAKE_S)
-                except TimeoutError:
-                    raise EngineUnavailable("the station could not be woken in time; try later") from None
-            self._want(station)
-            with contextlib.suppress(FellAsleep):
-                return await station.link.apply(station.id, control)
-        raise EngineUnavailable("the engines have too much to do to wake the station; try later")
-
-    def _want(self, station: Station) -> None:
-        """Let it play for a while from now, whether anybody listens or not."""
-        if station.id in self.stations and not station.is_asleep:
-            self._wanted_s[station.id] = time.monotonic()
-
-    def _let_sleep(self, now_s: float) -> None:
-        """Put to sleep what nobody has wanted for long."""
-        for station in self._unwanted(now_s - self.config.sleep_s):
-            self._put_to_sleep(station)
-
-    def _put_to_sleep(self, station: Station) -> None:
-        self._wanted_s[station.id] = time.monotonic()  # where it cannot sleep now it is asked again later
-        station.link.put_to_sleep(station.id)
-
-    def _unwanted(self, since_s: float) -> list[Station]:
-        """The stations that play for nobody and have not been wanted since, which was longest ago first."""
-        alone = [(max(wanted_s, self.stations[station_id].idle_since_s), station_id)
-                 for station_id, wanted_s in self._wanted_s.items() if station_id in self._alone]  # fmt: skip
-        return [self.stations[station_id] for wanted_s, station_id in sorted(alone) if wanted_s < since_s]
-
-    async def _find_room(self) -> Link:
-        """An engine for a new station; where all are full, one whose station nobody wants, and which sleeps then.
-
-        Raises `EngineUnavailable`.
-        """
-        until_s = time.monotonic() + _ROOM_S
-        while True:
-            try:
-                return self._choose_link()
-            except EngineUnavailable:
-                now_s = time.monotonic()
-                if now_s > until_s or not self.config.sleep_s or not self._unwanted(now_s):
-                    raise
-            if unwanted := self._unwanted(now_s - _GRACE_S):
-                await self._sleeps(unwanted[0])
-            else:
-                await asyncio.sleep(_GRACE_S / 4)
-
-    async def _sleeps(self, station: Station, patience_s: float = _ROOM_S) -> None:
-        """Put a station to sleep, and wait until it sleeps, but not for ever."""
-        asleep = self._falling_asleep.setdefault(station.id, asyncio.get_running_loop().create_future())
-        try:
-            self._put_to_sleep(station)
-            await asyncio.wait([asleep], timeout=patience_s)
-        finally:
-            self._falling_asleep.pop(station.id, None)
+            self.sleeping.wake(station)
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 
@@ -754,7 +565,7 @@ class Conductor:
                 link.watch(now_s)
             self._measure()
             if self.config.sleep_s:
-                self._let_sleep(now_s)
+                self.sleeping.let_sleep(now_s)
             if now_s >= places_s:
                 places_s = now_s + _PLACES_S
                 self._note_places()
@@ -785,8 +596,7 @@ class Conductor:
             link.excuse(now_s)
         for station in self.stations.values():
             station.idle_since_s += stalled_s
-        for station_id in self._wanted_s:
-            self._wanted_s[station_id] += stalled_s
+        self.sleeping.excuse(stalled_s)
 
 
 def _seed_of(opening: Opening) -> int:

@@ -21,7 +21,7 @@ from moods.listing import listing
 from moods.opening import parse_changes, parse_copying, parse_opening
 from moods.prompt import resolve_prompt
 from streaming import live, messages
-from streaming.access import Grant, Role, allowed, token_query
+from streaming.access import Grant, Role, allowed, check_grant, token_query
 from streaming.conductor import Conductor
 from streaming.encoders.endless import MEDIA_TYPES, coding_of
 from streaming.errors import (
@@ -227,17 +227,19 @@ async def get_station(request: Request, station_id: StationId) -> JSONResponse:
 
 @router.patch(
     "/v1/stations/{station_id}",
-    dependencies=[Depends(allowed(Role.CONTROL))],
     tags=["stations"],
     operation_id="changeStation",
     response_model=messages.Station,
     responses=refusals(UnknownStation, *BAD_BODY, *BAD_VALUE, NameTaken, RateLimited, EngineUnavailable),
     openapi_extra=body("Changes", energy={"energy": 0.9}, name={"name": "stage"}),
 )
-async def patch_station(request: Request, station_id: StationId) -> JSONResponse:
+async def patch_station(
+    request: Request, station_id: StationId, grant: Annotated[Grant, Depends(allowed(Role.CONTROL))]
+) -> JSONResponse:
     """Change mood fields or the name.
 
-    Fields change as by a `steer`, each at its own place; those left out stay as they are.
+    Fields change as by a `steer`, each at its own place; those left out stay as they are. Addresses and tokens hold by
+    the name, so that a new one takes the role admin.
     """
     conductor = conductor_of(request)
     station = conductor.station(station_id)
@@ -245,6 +247,7 @@ async def patch_station(request: Request, station_id: StationId) -> JSONResponse
     changes = await read_asked(parse_changes, await read_json(request))
     before = station.name
     if "name" in changes.model_fields_set:
+        check_grant(request, grant, Role.ADMIN)
         conductor.rename(station, changes.name)
     if (steer := changes.steer()) is not None:
         try:

@@ -201,10 +201,7 @@ class Server(uvicorn.Server):
         for is_told in (_is_a_fault, _holds_no_key):
             logging.getLogger("uvicorn.error").addFilter(is_told)
         self._conductor = conductor
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()  # a signal may come before all is started
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:

@@ -20,6 +20,14 @@ _EXPECTED = {
     "bool": "true or false",
     "model": "a table",
 }
+_MATCHES = {
+    r"^[ -~]*$": "printable ASCII",
+    r"^[!-~]*$": "printable ASCII without blanks",
+    r"^[!-~]+$": "printable ASCII without blanks",
+    r"^[^:]+:[^:]+$": "module:function",
+}
+_SECRETS = frozenset({"password", "token", "credential", "webhook_secret", "lyria_keys"})
+"""What is wrong with these is told without them: it may go to a log."""
 
 
 def settings_file(settings: BaseModel) -> str:
@@ -48,10 +56,12 @@ def complaint(row: ErrorDetails, settings: type[BaseModel]) -> str:
     elif range_:
         way_out = f"allowed is {range_}"
     elif row["type"] == "string_pattern_mismatch":
-        way_out = "expected module:function" if loc[0] == "generator" else "expected printable ASCII"
+        pattern = row["ctx"]["pattern"]
+        way_out = f"expected {_MATCHES.get(pattern, f'what matches {pattern}')}"
     else:
         way_out = row["msg"][:1].lower() + row["msg"][1:]
-    return f"{key} is {shown(row['input'])}; {way_out}"
+    value = "…" if _SECRETS.intersection(loc) else shown(row["input"])
+    return f"{key} is {value}; {way_out}"
 
 
 def _table_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel]:

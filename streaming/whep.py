@@ -18,6 +18,7 @@ from streaming.access import Grant, Role, access_of, allowed
 from streaming.errors import (
     BadOffer,
     BadRequest,
+    Forbidden,
     IceRestartRefused,
     NoWebRtcNetwork,
     PreconditionFailed,
@@ -109,7 +110,7 @@ async def post_offer(
     session = new_session(conductor, station, "whep", MAX_QUEUED_CHUNKS)
     try:
         asked = profile or conductor.config.whep_profile
-        peer = WhepPeer(conductor, station, session, offer, may_steer=grant.may_steer, profile=asked)
+        peer = WhepPeer(conductor, station, session, offer, grant, profile=asked)
         answer = await peer.answer()
     except BaseException:
         station.remove_session(session)
@@ -200,10 +201,14 @@ async def delete_session(request: Request, station_id: StationId, session_id: Se
 
 
 def _peer(request: Request, station_id: str, session_id: str) -> WhepPeer:
+    """Raises `UnknownStation`, `UnknownSession`, `Forbidden`: others are told of a session's id, too."""
     session = conductor_of(request).station(station_id).sessions.get(session_id)
-    if session is None or not isinstance(session.carrier, WhepPeer):
+    if session is None or not isinstance(peer := session.carrier, WhepPeer):
         raise UnknownSession(session_id)
-    return session.carrier
+    grant: Grant = request.state.grant
+    if not grant.may_steer and grant.id != peer.grant.id:
+        raise Forbidden("the session was begun with another token; only that, or one that may steer, ends it")
+    return peer
 
 
 async def _read(request: Request, expected: str) -> str:

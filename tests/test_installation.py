@@ -63,7 +63,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for module, owners in packages_distributions().items()
         if module not in (*PACKAGES, "undersong_launch") and not {normal(owner) for owner in owners} & brought
     }
-    assert {"torch", "scipy", "numba_cuda", "httpx"} <= absent
+    assert {"torch", "scipy", "numba_cuda", "playwright"} <= absent
     folder = tmp_path_factory.mktemp("bare")
     (folder / "sitecustomize.py").write_text(BLOCKER.format(absent=absent))
     return {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), ROOT))}

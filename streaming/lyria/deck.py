@@ -113,11 +113,11 @@ class Deck:
     def _hold(self) -> None:
         self.station.is_held = True  # also where it was just released, and has not yet fallen asleep
         if self._holding is None or self._holding.done():
-            self._holding = asyncio.create_task(self._conductor.hold(self.station))
+            self._holding = asyncio.create_task(self._conductor.sleeping.hold(self.station))
 
     def _release(self) -> None:
         if self.station.is_held:
-            self._conductor.release(self.station)
+            self._conductor.sleeping.release(self.station)
 
     async def _watch(self) -> None:
         """Let the music wait for a client that reads too slowly."""

@@ -26,6 +26,7 @@ from streaming.conductor import Conductor
 from streaming.errors import BadOffer, BadRequest, EngineUnavailable, IceRestartRefused, NoWebRtcNetwork
 from streaming.messages import Closed
 from streaming.reading import MAX_MESSAGE_BYTES
+from streaming.roles import Grant
 from streaming.session import BINARY, FLOODED, TOO_LONG, LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
@@ -85,19 +86,19 @@ class WhepPeer:
         station: Station,
         session: Session,
         offer: Offer,
+        grant: Grant,
         *,
-        may_steer: bool,
         profile: Profile = "plain",
     ) -> None:
         config = conductor.config
-        self.station, self.session = station, session
+        self.station, self.session, self.grant = station, session, grant
         self.etag = f'"{secrets.token_hex(4)}"'
         self._conductor, self._bit_rate = conductor, config.opus_bit_rate
         self._setup_timeout_s = config.setup_timeout_s
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=usable(logged_in(config.ice_servers, session.id))))
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
-        self._offer, self._may_steer = offer, may_steer
+        self._offer = offer
         is_robust = profile == "robust"
         self._protection = Protection(is_robust, offer.red() if is_robust else None, offer.asks_again)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -222,7 +223,7 @@ class WhepPeer:
         channel.on("message", on_message)
         channel.on("close", lambda: self.station.remove_client(client))
         self.station.add_client(client)
-        hearing = live.Hearing(self._conductor, self.station, client.tell, may_steer=self._may_steer)
+        hearing = live.Hearing(self._conductor, self.station, client.tell, may_steer=self.grant.may_steer)
         parts = live.tell(client, send), client.is_cut_off(), _hear_channel(hearing, messages)
         tasks = [asyncio.create_task(part) for part in parts]
         try:

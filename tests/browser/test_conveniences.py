@@ -53,7 +53,7 @@ def test_a_seed_that_is_set_is_what_plays(page: Page, server: Server) -> None:
     expect(page.locator("#seed")).to_have_value(str(seed_of(page)))
     page.locator("#seed").fill("12")
     page.locator("#seed").press("Enter")
-    page.wait_for_function("window.undersong.station?.seed === 12")
+    page.wait_for_function("() => window.undersong.station?.seed === 12")
     expect(page.locator("body")).to_have_attribute("data-state", "playing")
     expect_address(page, "#mood=focus&seed=12")
     page.click("#seed-auto")
@@ -109,7 +109,9 @@ def test_what_was_heard_is_kept_while_it_plays_and_when_it_has_been_stopped(page
             page.click("#play")
             expect(page.locator("body")).to_have_attribute("data-state", "idle")
         page.click("#keep-open")
-        kept = page.evaluate("fetch(document.querySelector('#keep-take').href).then((answer) => answer.text())")
+        with page.expect_download() as download:
+            page.click("#keep-take")
+        kept = download.value.path().read_text()
         assert json.loads(kept.splitlines()[0])["type"] == "opening"
         page.click("#keep-form [type=submit]")
         expect(page.locator("#keep .renders")).to_have_attribute("data-state", "done")

@@ -84,7 +84,7 @@ def files_of(page: Page) -> dict[str, bytes]:
 def test_a_dropped_picture_is_scored_heard_in_step_and_kept(page: Page, server: Server, clip: Path) -> None:
     open_score(page, server)
     page.set_input_files("#video-file", clip)
-    page.wait_for_function("window.undersong.picture.known !== null")
+    page.wait_for_function("() => window.undersong.picture.known !== null")
     kept = json.loads(page.evaluate("localStorage.getItem('score')"))
     assert [round(cut["at"] * FPS) for cut in kept["piece"]["cuts"]] == list(CUTS)
     assert kept["piece"]["speech"]
@@ -129,7 +129,7 @@ def test_an_edit_is_heard_at_the_same_place_and_taken_back(browser: Browser, ser
         page.locator("#duration").press("Enter")
         page.wait_for_function(WHOLE)
         page.click("#add-version")
-        page.wait_for_function("window.undersong.tracks.size === 2 && " + WHOLE.removeprefix("() => "))
+        page.wait_for_function("() => window.undersong.tracks.size === 2 && " + WHOLE.removeprefix("() => "))
         _, loudest = page.evaluate(PLAY_FROM, [1, 1.2])
         assert loudest > 0.01
         both = page.evaluate("""async () => {
@@ -153,7 +153,7 @@ def test_an_edit_is_heard_at_the_same_place_and_taken_back(browser: Browser, ser
 
         (tmp_path / "cut.csv").write_text("at\n2.0\n4.0\n")
         page.set_input_files("#import-file", tmp_path / "cut.csv")
-        page.wait_for_function("JSON.parse(localStorage.getItem('score')).piece.cuts.length > 0")
+        page.wait_for_function("() => JSON.parse(localStorage.getItem('score')).piece.cuts.length > 0")
         page.set_input_files("#video-file", tmp_path / "cut.csv")
         expect(page.locator("#picture-said")).to_contain_text("cannot be read")
 

@@ -72,5 +72,5 @@ def test_a_further_part_is_asked_like_the_others() -> None:
     assert hush.forgotten == (2 * SECOND, 4.0)
     kept = controller.snapshot()
     own = {"sections", "course", "ending", "cues", "leitmotif", "pivots", "parameters", "states", "halts", "autopilot",
-           "hush"}  # fmt: skip
+           "hush", "askers"}  # fmt: skip
     assert kept["hush"] == 11 and kept.keys() == {"seed", "num_asked", *own}

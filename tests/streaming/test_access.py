@@ -33,6 +33,7 @@ from streaming.tokens import Tokens, open_tokens
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.test_engines import wait_until
 from tests.streaming.test_http import assert_problem
+from tests.streaming.test_webrtc import make_offer
 
 SECRET = "s" * 43
 TOKENS = Tokens(SECRET)
@@ -233,6 +234,27 @@ async def test_a_token_makes_so_many_requests_a_second(app: FastAPI) -> None:
         assert answers[0].status_code == 200
         assert_problem(next(each for each in answers if each.status_code != 200), 429, "too_many_requests")
         assert (await http.get("/v1/token", headers=other)).status_code == 200
+
+
+def test_who_may_only_steer_gives_no_name(outside: httpx.Client, station: dict[str, Any]) -> None:
+    path, hand = station["links"]["self"], bearer(Role.CONTROL)
+    assert_problem(outside.patch(path, json={"name": "mine"}, headers=hand), 403, "forbidden")
+    assert outside.patch(path, json={"energy": 0.5}, headers=hand).status_code == 200
+    assert outside.get(path, headers=hand).json()["name"] == station["name"]
+
+
+async def test_a_listener_ends_no_session_of_anothers(outside: httpx.Client, station: dict[str, Any]) -> None:
+    own, other, hand = bearer(Role.LISTEN), bearer(Role.LISTEN), bearer(Role.CONTROL)
+    listener = await make_offer()
+    headers = {"Content-Type": "application/sdp", "X-Forwarded-For": "192.0.2.70"} | own
+    begun = outside.post(station["links"]["whep"], content=listener.peer.localDescription.sdp, headers=headers)
+    assert begun.status_code == 201, begun.text
+    session = begun.headers["Location"]
+    assert_problem(outside.delete(session, headers=other), 403, "forbidden")
+    assert outside.get(session, headers=own).status_code == 204
+    assert outside.delete(session, headers=hand).status_code == 200
+    assert outside.get(session, headers=own).status_code == 404
+    await listener.peer.close()
 
 
 def test_an_address_makes_so_many_offers_a_second(outside: httpx.Client, station: dict[str, Any]) -> None:

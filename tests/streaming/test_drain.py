@@ -15,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from moods.opening import parse_opening
-from streaming.conductor import _FADE_BLOCKS, Conductor
+from streaming.conductor import Conductor
 from streaming.errors import ServerEnds
+from streaming.fading import FADE_BLOCKS
 from streaming.jobs.worker import Worker
 from streaming.session import DELETED, SHUT_DOWN, Ending
 from tests.streaming.conftest import SINES, Running, dial
@@ -68,7 +69,7 @@ def first_faded(blocks: np.ndarray) -> int:
     assert peaks[0] > 0.1 and peaks[-1] < 1e-3
     assert np.abs(np.diff(blocks.reshape(-1, 2), axis=0)).max() < 0.05
     (falling,) = np.nonzero((peaks < 0.99 * peaks[0]) & (peaks > 1e-3))
-    assert falling[-1] - falling[0] < _FADE_BLOCKS and len(falling) > _FADE_BLOCKS // 2
+    assert falling[-1] - falling[0] < FADE_BLOCKS and len(falling) > FADE_BLOCKS // 2
     return int(falling[0])
 
 
@@ -156,6 +157,17 @@ def test_a_station_that_is_deleted_is_gone_at_once_and_fades_for_those_who_liste
     wait_until(lambda: not server.engine.num_stations)
 
 
+def test_the_place_of_a_station_that_fades_is_waited_for(start: Any) -> None:
+    server = start(max_stations=1)
+    old = server.open()
+    with dial(server.ws(old["links"]["audio"] + PCM)) as audio:
+        read_pcm(audio, 5)
+        assert server.http.delete(old["links"]["self"]).status_code == 204
+        new = server.open()
+        read_to_the_end(audio, DELETED)
+    assert new["state"] == "playing"
+
+
 def test_a_server_that_is_about_to_end_takes_nothing_new_and_can_be_hurried(server: Running) -> None:
     """The last of this file: the server is over with it."""
     station = server.open()
@@ -186,4 +198,4 @@ def test_a_server_that_is_about_to_end_takes_nothing_new_and_can_be_hurried(serv
         read_pcm(audio, 5)  # who listens goes on
         server.call(end())
         _, blocks = read_to_the_end(audio, SHUT_DOWN)
-        assert len(blocks) < _FADE_BLOCKS
+        assert len(blocks) < FADE_BLOCKS

@@ -37,7 +37,7 @@ def all_engines_are_there(server: Running, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(link, "_PACE", 0.0)
     monkeypatch.setattr(link, "_SLOW_PACE", 0.0)
     for engine in server.engines:
-        engine.load, engine._unseen_load, engine._station_load = 0.0, 0.0, 0.05
+        engine.load, engine._unseen_load, engine.station_load = 0.0, 0.0, 0.05
 
 
 def engine_of(server: Running, station: dict[str, Any]) -> int:

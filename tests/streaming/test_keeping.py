@@ -102,8 +102,11 @@ def test_stations_are_back_at_their_frame_however_the_server_ended(start: Any, t
         assert state["position"]["frame"] >= frame
         assert inside(again, station).first_block * 960 >= frame
         assert [entry.index for entry in inside(again, station).log] == [0, 1]
-        num_kept = again.conductor._num_kept_controls  # the engine is told only what came later
-        assert num_kept[station["id"]] in ([2] if each == folder else [0, 1, 2]) and num_kept[other["id"]] == 0
+        num_kept = [
+            again.conductor.sleeping.num_kept_controls(inside(again, each_one)) for each_one in (station, other)
+        ]
+        assert num_kept[0] in ([2] if each == folder else [0, 1, 2])  # the engine is told only what came later
+        assert num_kept[1] == 0
         hear_on(again, station, 25)
         steer(again, other, 0.3)
         assert not inside(again, other).num_underruns and inside(again, other).first_block > 0

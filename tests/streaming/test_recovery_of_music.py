@@ -107,7 +107,7 @@ def test_after_a_sleep_both_kinds_of_listeners_hear_the_music_go_on(server: Runn
     server.http.post(station["links"]["controls"], json={"type": "steer", "set": {"energy": 0.5}, "at": "beat"})
 
     async def put_to_sleep() -> None:
-        server.conductor._put_to_sleep(own)
+        server.conductor.sleeping.put_to_sleep(own)
 
     wait_until(lambda: own.is_idle)
     server.call(put_to_sleep())

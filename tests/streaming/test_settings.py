@@ -106,6 +106,23 @@ def test_files_that_settings_name_are_looked_into_and_none_is_made(
     assert "tls_cert is /no/such.pem" in capsys.readouterr().err
 
 
+def test_a_secret_that_cannot_be_one_is_not_told(tmp_path: Path) -> None:
+    text = """lyria_keys = ["ge heim"]
+webhook_secret = "ge\u00a0heim"
+ice_servers = [{ url = "turn:host", username = "u", credential = "ge\u00a0heim" }]
+[twitch]
+token = "ge heim"
+[[push]]
+station = "main"
+to = "icecast://host/mount"
+password = "ge\u00a0heim"
+"""
+    with pytest.raises(BadConfig) as error:
+        load_config(written(tmp_path, text), {}, {})
+    told = [str(each) for each in (error.value, *error.value.others)]
+    assert len(told) == 5 and all("ASCII" in each and "heim" not in each for each in told), told
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -116,6 +133,7 @@ def test_files_that_settings_name_are_looked_into_and_none_is_made(
         ('[[open]]\nname = "main"\n[open.timeline]\nduration = 9\n', ["timeline"]),
         ('max_stations = 1\n[[open]]\nname = "a"\n[[open]]\nname = "b"\n', ["line 4", "max_stations"]),
         ('open = "main"\n', ["line 1", "[[open]]"]),
+        ('[chat]\nstation = "a b"\n', ["line 2", "chat.station", "a b", "A-Za-z0-9_-"]),
         ('webhook_secret_file = "/no/such"\n', ["line 1", "/no/such", "cannot be read"]),
         ('[[ice_servers]]\nurl = "turn:host"\nsecret_file = "/no/such"\n', ["line 1", "/no/such", "cannot be read"]),
     ],

@@ -39,7 +39,7 @@ def inside(server: Running, station: dict[str, Any]) -> Station:
 
 def put_to_sleep(server: Running, station: dict[str, Any]) -> None:
     async def put() -> None:
-        server.conductor._put_to_sleep(inside(server, station))
+        server.conductor.sleeping.put_to_sleep(inside(server, station))
 
     server.call(put())
 
@@ -127,7 +127,7 @@ def test_nothing_is_left_of_one_that_is_deleted(server: Running, when: str) -> N
     if when == "waking":
 
         async def wake() -> None:
-            server.conductor._wake(inside(server, station))
+            server.conductor.sleeping.wake(inside(server, station))
             await asyncio.sleep(0)
 
         server.call(wake())
@@ -135,7 +135,7 @@ def test_nothing_is_left_of_one_that_is_deleted(server: Running, when: str) -> N
     other = server.open()  # whatever the engines were still doing is done when this one plays, sleeps and wakes
     fall_asleep(server, other)
     assert [file.stem for file in sleepers(server)] == [other["id"]] and not rings(server)
-    assert not server.conductor._waking
+    assert not server.conductor.sleeping.waking
 
 
 def copied(server: Running, station: dict[str, Any], **body: Any) -> dict[str, Any]:
@@ -220,16 +220,18 @@ def test_one_that_cannot_be_kept_plays_on_and_sleeps_later(server: Running) -> N
     fall_asleep(server, station)
 
 
-def test_a_station_that_nobody_wants_makes_room_for_a_new_one(server: Running) -> None:
+def test_a_station_that_nobody_wants_makes_room_for_a_new_one(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_PACE", 0.0)  # loads are what this test makes them
+    monkeypatch.setattr(link, "_SLOW_PACE", 0.0)
     old = server.open()
     inside(server, old).idle_since_s -= 10.0
-    server.conductor._wanted_s[old["id"]] -= 10.0
+    server.conductor.sleeping.wanted_s[inside(server, old)] -= 10.0
     for engine in server.engines:
-        engine.load, engine._station_load = 50.0, 100.0  # as high as that, what is measured meanwhile changes nothing
+        engine.load, engine.station_load, engine._unseen_load = 0.9, 0.9, 0.0
     new = server.open()
     assert inside(server, old).is_asleep and inside(server, new) is not None
     for engine in server.engines:
-        engine.load, engine._station_load, engine._unseen_load = 0.0, 0.05, 0.0
+        engine.load, engine.station_load, engine._unseen_load = 0.0, 0.05, 0.0
 
 
 def test_it_falls_asleep_by_itself_and_again_after_a_control(make_server: Callable[..., Running]) -> None:

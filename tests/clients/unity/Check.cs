@@ -15,7 +15,7 @@ public static class Check
     public static void Main(string[] words)
     {
         var player = new Player(0.08);
-        var link = new Link(words[0], words[1], new JObject { { "mood", "epic" }, { "bpm", 240 } }, player);
+        var link = new Link(words[0], "", words[1], new JObject { { "mood", "epic" }, { "bpm", 240 } }, player);
         link.Start();
         if (words[3] != "")
         {
