@@ -130,9 +130,9 @@ class HashTrunk:
         self.num_rows = num_rows(max_slots)
         self._states = np.random.default_rng(5).standard_normal((997, TINY.dim)).astype(np.float32)
 
-    def advance(self, rows: np.ndarray, positions: np.ndarray, *shown: np.ndarray) -> np.ndarray:
+    def advance(self, rows: np.ndarray, positions: np.ndarray, since: np.ndarray, *shown: np.ndarray) -> np.ndarray:
         events, recalled, conditions = shown
-        number = 31 * positions + events.sum(axis=1) + recalled.sum(axis=1)
+        number = 31 * positions + since + events.sum(axis=1) + recalled.sum(axis=1)
         return self._states[(number + np.rint(100 * conditions.sum(axis=1, dtype=np.float64)).astype(np.int64)) % 997]
 
 

@@ -177,7 +177,7 @@ def test_what_is_too_large_is_not_read_to_its_end(renders: Running) -> None:
 
 def test_a_client_that_goes_away_or_waits_leaves_nothing(renders: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     address = urlsplit(renders.address)
-    fields = {"Host": "x", "Content-Length": "900000", **FORM}
+    fields = {"Host": address.netloc, "Content-Length": "900000", **FORM}
     lines = ["POST /v1/analyses HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
     head = "\r\n".join(lines)
     with socket.create_connection((address.hostname, address.port)) as gone:
