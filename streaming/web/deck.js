@@ -164,6 +164,11 @@ export class Deck {
   #schedule() {
     const { context } = this.output;
     const length = Math.min(BLOCK_FRAMES, this.#track.composed - this.#next);
+    const late = Math.max(0, this.#now - (this.#origin + this.#next));
+    if (late >= length) {
+      this.#next += length; // its time is over
+      return;
+    }
     const buffer = new AudioBuffer({ length, numberOfChannels: 2, sampleRate: RATE });
     const curve = this.curve?.(this.#next, length);
     this.#track.read(this.#next, length).forEach((side, channel) => {
@@ -173,8 +178,7 @@ export class Deck {
     const source = new AudioBufferSourceNode(context, { buffer });
     source.connect(this.#lane.gain);
     const lane = this.#lane;
-    const late = Math.max(0, this.#now - (this.#origin + this.#next));
-    if (late < length) source.start((this.#origin + this.#next + late) / RATE, late / RATE);
+    source.start((this.#origin + this.#next + late) / RATE, late / RATE);
     lane.sources.push(source);
     source.onended = () => (lane.sources = lane.sources.filter((other) => other !== source));
     this.#next += length;

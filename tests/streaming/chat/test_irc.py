@@ -212,8 +212,9 @@ async def test_a_real_irc_server_is_a_room(tmp_path: Path) -> None:
         password.write_text("sesame\n")
         config = Irc(host="127.0.0.1", port=port, tls=False, channel="#music", password_file=str(password))
         room = IrcRoom(config, Metrics())
-        async with asyncio.timeout(PATIENCE_S), heard(room) as messages:
+        async with asyncio.timeout(PATIENCE_S):
             anna = await entered("anna", port)  # the first is the channel's operator
+        async with asyncio.timeout(PATIENCE_S), heard(room) as messages:
             while room.state.now != "connected":
                 await asyncio.sleep(0.05)
             ben = await entered("ben", port)
