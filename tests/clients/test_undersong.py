@@ -58,6 +58,7 @@ async def test_what_the_server_refuses_is_told_with_its_words(server: Running) -
             pass
 
 
+@pytest.mark.long
 async def test_a_wire_that_is_cut_is_bridged_and_the_music_comes_back(server: Running, wire: Wire) -> None:
     tape, told, beats = Tape(), [], []
     async with Undersong(wire.address, sink=tape, bpm=240, mood="epic", wait_s=10) as music:
@@ -77,7 +78,7 @@ async def test_a_wire_that_is_cut_is_bridged_and_the_music_comes_back(server: Ru
         num_blocks = len(tape.blocks)
         await until(lambda: len(tape.blocks) > num_blocks + 50)
     loud = np.flatnonzero(np.abs(tape.pcm).max(axis=1) > 0.01)
-    assert np.diff(loud).max() <= RATE // 10, "no silence; a busy machine may stammer"
+    assert np.diff(loud).max() <= RATE // 20, "never more than 50 ms of silence"
     assert np.abs(np.diff(tape.pcm, axis=0)).max() < 0.1, "and no click"
 
 
