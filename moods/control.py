@@ -6,7 +6,7 @@ A control is read once, where it arrives, and travels as it was read: names foun
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
@@ -56,6 +56,9 @@ class _Typed(Model):
 
 
 class _Control(_Typed):
+    is_about_music: ClassVar[bool] = True
+    """Not only about how loud, or whether, it is heard."""
+
     id: Id | None = None
     """Comes back in the answer, and names the control for `cancel`."""
     by: By | None = Field(default=None, examples=["Anna"])
@@ -64,16 +67,14 @@ class _Control(_Typed):
     @property
     def wish(self) -> str | None:
         """What of the music was asked for, in words; None where it is only how loud, or whether, it is heard."""
-        return self.type
+        return self.type if self.is_about_music else None
 
 
 class _AtOnce(_Control):
+    is_about_music: ClassVar[bool] = False
+
     at: Literal["now"] = "now"
     """It is done at once."""
-
-    @property
-    def wish(self) -> None:
-        return None
 
 
 def _only_a_glide_takes_time(schema: dict[str, Any]) -> None:
@@ -203,6 +204,7 @@ class Transport(_Control):
     """Play, pause, start the same music again, or play it in slow motion."""
 
     model_config = ConfigDict(json_schema_extra=_slow_has_a_rate)
+    is_about_music: ClassVar[bool] = False
 
     type: Literal["transport"] = "transport"
     do: Literal["play", "pause", "restart", "slow"]
@@ -231,10 +233,6 @@ class Transport(_Control):
     def span(self) -> Span:
         return read_over(0 if self.over is None else self.over)
 
-    @property
-    def wish(self) -> None:
-        return None
-
 
 class Panic(_AtOnce):
     """Instant, click-free silence, until `transport` plays again."""
@@ -252,6 +250,7 @@ class Duck(_Control):
     """Lower the level under speech, or make room for a voice; of `gain_db` and `voice` one is needed."""
 
     model_config = ConfigDict(json_schema_extra=_gain_or_voice)
+    is_about_music: ClassVar[bool] = False
 
     type: Literal["duck"] = "duck"
     gain_db: Annotated[float, Number("gain_db", *DUCK_GAIN_DB)] | None = Field(default=None, examples=[-9])
@@ -280,10 +279,6 @@ class Duck(_Control):
     def span(self) -> Span:
         return read_over(0.2 if self.over is None else self.over)
 
-    @property
-    def wish(self) -> None:
-        return None
-
 
 def _gain_or_step(schema: dict[str, Any]) -> None:
     _type_is_required(schema)
@@ -294,6 +289,7 @@ class Volume(_Control):
     """Set the station's lasting level, beside which `duck` comes and goes; of `gain_db` and `by_db` one is needed."""
 
     model_config = ConfigDict(json_schema_extra=_gain_or_step)
+    is_about_music: ClassVar[bool] = False
 
     type: Literal["volume"] = "volume"
     gain_db: Annotated[float, Number("gain_db", *VOLUME_DB)] | None = Field(default=None, examples=[-6])
@@ -315,10 +311,6 @@ class Volume(_Control):
     @property
     def span(self) -> Span:
         return read_over(0.2 if self.over is None else self.over)
-
-    @property
-    def wish(self) -> None:
-        return None
 
 
 def _target_or_id(schema: dict[str, Any]) -> None:
