@@ -53,6 +53,7 @@ ASKED = np.dtype(
         ("piece", np.float64),
         ("piece_beats", np.float64),
         ("novelty", np.float64),
+        ("release", np.float64),  # how far tension has fallen within a bar; the composer knows
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
@@ -83,7 +84,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
-        intent.novelty,
+        intent.novelty, 0,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from engine.score.memory import Memory
 from engine.score.novelty import Novelty, NoveltyFound
 from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
+from engine.score.tension import swells
 from engine.score.theme import write_theme
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
@@ -215,6 +216,7 @@ class Composer:
         is_note, owner = events[:, 0] >= FIRST_LAYER, np.repeat(np.arange(len(slots)), counts)
         events, owner = events[is_note], owner[is_note]
         notes = decode_notes(events, asked["tonic"].astype(np.int64)[owner])
+        notes["velocity"] = np.clip(notes["velocity"] + swells(asked)[owner, notes["layer"]], 1, 127)
         if self._figures:
             notes, owner = self._with_figures(notes, owner, slots, beats)
         plan.next_beat[slots] += 1
@@ -318,6 +320,8 @@ class Composer:
         asked["recall_bars"][asked["has_theme"] > 0, 1 + _LEAD] = 0  # it has its own notes
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
+        before = self._asked["tension"][slots, (beats - BEATS_PER_BAR) % _PLACES]
+        asked["release"] = np.where(beats >= BEATS_PER_BAR, np.maximum(0, before - asked["tension"]), 0)
         self._asked[slots, beats % _PLACES] = asked
         return asked
 
