@@ -67,7 +67,7 @@ def stretched_lines(rng: random.Random, num_bars: int, other_bars: int) -> list[
     None: it has a theme of its own."""
     if rng.random() >= _STRETCH_CHANCE:
         return None
-    bars = []
+    bars: list[Lines] = []
     for bar in range(num_bars):
         place = bar % BARS_PER_PHRASE
         first = _HALF * (place % 2) + BEATS_PER_BAR * (place // 2 - other_bars - bar)
