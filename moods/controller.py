@@ -239,11 +239,11 @@ class Controller:
         """
         at = self._course.beat_moment(beat)
         track = self._course.tracks
-        valence, energy = track["valence"].value(at), track["energy"].value(at)
+        valence, energy, tension = (track[name].value(at) for name in ("valence", "energy", "tension"))
         colour = _Colour(
             valence=valence,
             energy=energy,
-            brightness=style_brightness(track["style"].value(at), energy, valence),
+            brightness=style_brightness(track["style"].value(at), energy, valence, tension),
             layer_gains_db=tuple([MUTE_DB if track[name].value(at) else 0.0 for name in MUTE_TRACKS]),
             composed_bpm=self._course.composed_bpm(beat),
         )

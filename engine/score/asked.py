@@ -57,6 +57,7 @@ ASKED = np.dtype(
         ("line_do", np.float64),
         ("line_steps", np.float64),
         ("new_density", np.float64),  # from which on the lead begins a note in the beat at least; NEVER: it need not
+        ("release", np.float64),  # how far tension has fallen within a bar; the composer knows
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
@@ -95,7 +96,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
-        intent.novelty, *_line_numbers(intent.line),
+        intent.novelty, *_line_numbers(intent.line), 0,
     )  # fmt: skip
 
 

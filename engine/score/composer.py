@@ -23,6 +23,7 @@ from engine.score.memory import Memory
 from engine.score.novelty import Novelty, NoveltyFound
 from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
+from engine.score.tension import swells
 from engine.score.theme import write_theme
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
@@ -218,6 +219,7 @@ class Composer:
         is_note, owner = events[:, 0] >= FIRST_LAYER, np.repeat(np.arange(len(slots)), counts)
         events, owner = events[is_note], owner[is_note]
         notes = decode_notes(events, asked["tonic"].astype(np.int64)[owner])
+        notes["velocity"] = np.clip(notes["velocity"] + swells(asked)[owner, notes["layer"]], 1, 127)
         if self._figures:
             notes, owner = self._with_figures(notes, owner, slots, beats)
         plan.next_beat[slots] += 1
@@ -329,6 +331,8 @@ class Composer:
         asked["new_density"][is_bound] = NEVER
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
+        before = self._asked["tension"][slots, (beats - BEATS_PER_BAR) % _PLACES]
+        asked["release"] = np.where(beats >= BEATS_PER_BAR, np.maximum(0, before - asked["tension"]), 0)
         self._asked[slots, beats % _PLACES] = asked
         return asked
 

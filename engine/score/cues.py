@@ -35,6 +35,8 @@ _DRUMS, _BASS, _HARMONY, _LEAD = (LAYERS.index(name) for name in ("drums", "bass
 CHORD_TONES = np.zeros((len(CHORD_QUALITIES), 12), np.bool_)
 for _index, _tones in enumerate(CHORD_QUALITIES.values()):
     CHORD_TONES[_index, list(_tones)] = True
+HAS_TONE = np.array([np.roll(tones, root) for root in range(12) for tones in CHORD_TONES])
+"""[NUM_CHORDS, 12] the tones of each chord, above the tonic."""
 
 _WIDEST_CHORD = 16
 """Semitones from the lowest to the highest note of a struck chord."""

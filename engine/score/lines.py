@@ -15,9 +15,10 @@ import numpy.typing as npt
 from engine.compile import entry, kernel
 from engine.notes import TICKS_PER_BEAT
 from engine.score.columns import Bools, Ints
+from engine.score.cues import HAS_TONE
 from engine.score.memory import MEMORY_BEATS, Kept, num_events
 from engine.score.recall import Events, add_event
-from engine.score.rules import HAS_TONE, Rules
+from engine.score.rules import Rules
 from engine.score.vocabulary import DURATIONS, FIRST_LAYER, FIRST_PITCH, NUM_CHORDS, tonic_shift
 from moods.harmony import SCALE_NAMES, SCALES
 from moods.intent import BEATS_PER_BAR, LAYERS, OPERATIONS

@@ -14,7 +14,8 @@ import numpy as np
 
 from engine.notes import TICKS_PER_BEAT
 from engine.score.columns import Bools, Floats, Ints
-from engine.score.rules import HAS_TONE, RANGES, Rules
+from engine.score.cues import HAS_TONE
+from engine.score.rules import RANGES, Rules
 from engine.score.stinger import folded, misfit
 from engine.score.vocabulary import FIRST_PITCH, duration_class, tonic_shift
 from moods.harmony import SCALES, Key
