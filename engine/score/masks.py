@@ -83,7 +83,7 @@ def _allow_pitch(
 
     `is_leading`: harmony and lead must lead on from what they played before.
     """
-    if plays_theme(rules, row, layer):
+    if plays_theme(rules, row, layer) and rules.theme[row, rows.num_notes[row, layer], 1] >= 0:
         return value == rules.theme[row, rows.num_notes[row, layer], 1]
     if value <= last_value:
         return False

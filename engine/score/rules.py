@@ -15,6 +15,7 @@ import numpy.typing as npt
 from engine.notes import TICKS_PER_BEAT
 from engine.score.asked import CUT, FILL, HIT, NO_CUE, NO_TONIC
 from engine.score.columns import Bools, Column, Floats, Ints
+from engine.score.cues import CHORD_TONES
 from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
 from moods.harmony import CHORD_QUALITIES, SCALE_NAMES, SCALES, Key
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
@@ -95,9 +96,10 @@ class Rules(NamedTuple):
     lead_in_onsets: Annotated[Ints, Column()]  # onsets that it has at least
     drum_bias: Annotated[Floats, Column(NUM_DRUMS)]  # added to the drums' logits
     # Position, value and duration of the theme's notes in this beat, and how many: the lead plays these and no others;
-    # -1 where no theme is stated.
+    # -1 for a value that is free, and where no theme is stated.
     theme: Annotated[Ints, Column(MAX_NOTES_PER_BEAT, 3)]
     num_theme: Annotated[Ints, Column(initial=-1)]
+    theme_softest: Annotated[Ints, Column()]  # velocity class below which none of them is played
     # What is leaned towards: middle and reach of each layer's tessitura, relative, in semitones …
     home: Annotated[Floats, Column(NUM_LAYERS)]
     reach: Annotated[Floats, Column(NUM_LAYERS, initial=1)]
@@ -155,6 +157,9 @@ _UNRESTS = np.tile(np.array([_UNREST[name] for name in CHORD_QUALITIES], np.floa
 _IS_HOME = (np.arange(NUM_CHORDS) < NUM_QUALITIES).astype(np.float32)
 
 
+HAS_TONE = np.array([np.roll(tones, root) for root in range(12) for tones in CHORD_TONES])
+"""[NUM_CHORDS, 12] the tones of each chord, above the tonic."""
+assert len(HAS_TONE) == NUM_CHORDS
 _IN_SCALE = np.array([[step in steps for step in range(12)] for steps in SCALES.values()])
 _LOWEST, _HIGHEST = np.array(RANGES).T
 
@@ -213,7 +218,7 @@ _ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 5.0
 """The lead rises towards the third quarter of so many bars, and has one high point in them."""
 _LEAD_CALL, _BREATH_BEATS = 1.0, 2
 _BY_THIRD, _BY_FIFTH, _BY_STEP = [3, 4, 8, 9], [5, 7], [1, 2, 10, 11]
-_THIRD_PULL, _FIFTH_PULL, _STEP_PULL, _CADENCE_PULL = 0.9, -0.7, 0.2, -2.0
+_THIRD_PULL, _FIFTH_PULL, _STEP_PULL, _CADENCE_PULL = 0.7, -0.6, 0.2, -2.0
 """Added to the logits of chords by how their root is reached; the last to those a fifth below as a phrase begins that
 does not begin a section."""
 
@@ -353,12 +358,13 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     lead_in = np.full(len(asked), -1)
     fills = np.flatnonzero((cue == FILL) & is_endless)
     leading = max_notes[fills][:, _LEAD_IN_LAYERS] > 0
-    leading[:, _LEAD_IN_LAYERS == _LEAD] &= (asked["has_theme"][fills] == 0)[:, None]  # a theme is not varied
+    is_stating = (asked["has_theme"][fills] > 0) | (asked["line_back"][fills] > 0)
+    leading[:, _LEAD_IN_LAYERS == _LEAD] &= ~is_stating[:, None]  # a theme is not varied
     lead_in[fills] = _LEAD_IN_LAYERS[leading.argmax(axis=1)]
     max_notes[fills, lead_in[fills]] = np.maximum(max_notes[fills, lead_in[fills]], _FEWEST_LEAD_IN_NOTES)
     drum_bias[lead_in == _DRUMS] = _FILL_BIAS
-    is_called = (asked["calls_lead"] > 0) & (max_notes[:, _LEAD] > 0) & (lead_in < 0) & is_endless
-    is_called &= asked["has_theme"] == 0
+    is_called = (asked["calls_lead"] > 0) | (asked["density"] >= asked["new_density"])
+    is_called &= (max_notes[:, _LEAD] > 0) & (lead_in < 0) & is_endless & (asked["has_theme"] == 0)
     lead_in[is_called] = _LEAD
 
     strength = asked["hit_strength"]
