@@ -57,8 +57,6 @@ _UNREAD_S = 60
 """A connection over which a client has read nothing for so long is ended, as web servers and proxies do."""
 _PING_S = 20
 """How often a WebSocket is asked whether it is still there, and how long it may take to answer."""
-_SWITCH_S = 0.0005
-"""How long a thread that encodes keeps the event loop waiting at most, at a time."""
 _MAX_SOCKET_BYTES = 1 << 20
 """A longer WebSocket message closes the connection with 1009; one above MAX_MESSAGE_BYTES gets an `error` event."""
 _NO_FAULTS = frozenset(
@@ -330,7 +328,6 @@ def serve(config: Config) -> int:
     for strange in strange_variables():
         log.warning("a variable is left alone: %s", strange)
     prefer_to_others()
-    sys.setswitchinterval(_SWITCH_S)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:

@@ -21,6 +21,8 @@ from aioice.ice import Connection, StunProtocol, server_reflexive_candidate
 from aioice.stun import Class, Message, parse_message
 from aioice.utils import random_string
 
+from streaming.transports.consent import REQUEST, RESPONSE, Consent, Round, answer, is_signed
+
 _BUFFER_BYTES = 1 << 22
 """For a tick's packets to all peers, and for what all of them say while this process stands still; the system may
 allow less."""
@@ -33,8 +35,7 @@ _COMPONENT = 1
 _FIRST_NO_STUN = 4
 """The first byte of a datagram is less in STUN, and in nothing else that comes here (RFC 7983)."""
 _received = memoryview(bytearray(2048))
-_ports: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Port]] = WeakKeyDictionary()
-"""Of each event loop, by their host."""
+_all_ports: WeakKeyDictionary[asyncio.AbstractEventLoop, Ports] = WeakKeyDictionary()
 
 
 def share_ports(connection: Connection, timeout_s: float) -> None:
@@ -44,6 +45,7 @@ def share_ports(connection: Connection, timeout_s: float) -> None:
     """
     connection._local_username = random_string(_NAME_LENGTH)
     connection.get_component_candidates = functools.partial(_gather, connection, timeout_s)
+    connection.query_consent = functools.partial(_query_consent, connection)
 
 
 async def _gather(connection: Connection, timeout_s: float, component: int, addresses: list[str]) -> list[Candidate]:
@@ -51,12 +53,22 @@ async def _gather(connection: Connection, timeout_s: float, component: int, addr
     own: list[PortProtocol] = []
     for address in addresses:
         with contextlib.suppress(OSError):  # it is this machine's no longer
-            own.append(_port_at(address).open(connection))
+            own.append(ports().at(address).open(connection))
     connection._protocols += own
     asked = [_reflexive(protocol, connection.stun_server, timeout_s) for protocol in own if connection.stun_server]
     relayed = Connection.get_component_candidates(connection, component, [], timeout_s)
     found = await asyncio.gather(relayed, *asked)
     return [protocol.local_candidate for protocol in own] + [candidate for each in found for candidate in each]
+
+
+async def _query_consent(connection: Connection) -> None:
+    """What aioice does for each peer by itself: ask it again and again whether it still wants to be sent to."""
+    pair = connection._nominated.get(_COMPONENT)
+    if pair is not None and isinstance(pair.protocol, PortProtocol) and await ports().round.keep(connection):
+        connection._query_consent_task = None
+        await connection.close()
+    else:
+        await Connection.query_consent(connection)
 
 
 async def _reflexive(protocol: PortProtocol, server: tuple[str, int], timeout_s: float) -> list[Candidate]:
@@ -70,16 +82,37 @@ async def _reflexive(protocol: PortProtocol, server: tuple[str, int], timeout_s:
         return []
 
 
-def _port_at(host: str) -> Port:
-    """Raises OSError."""
-    ports = _ports.setdefault(asyncio.get_running_loop(), {})
-    return ports.get(host) or Port(host, ports)
+def ports() -> Ports:
+    """Those of this event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _all_ports:
+        _all_ports[loop] = Ports()
+    return _all_ports[loop]
+
+
+class Ports:
+    """The ports of an event loop, and whom it asks for consent."""
+
+    def __init__(self) -> None:
+        self.by_host: dict[str, Port] = {}
+        self.round = Round(self._ask)
+
+    def at(self, host: str) -> Port:
+        """The port at an address of this machine. Raises OSError."""
+        return self.by_host.get(host) or Port(host, self)
+
+    def _ask(self, consent: Consent) -> None:
+        pair = consent.connection._nominated.get(_COMPONENT)
+        if pair is not None and isinstance(pair.protocol, PortProtocol):
+            pair.protocol.port.send(consent.request(pair), pair.remote_addr)
+        else:
+            consent.end(False)
 
 
 class Port:
     """One socket, by which `host` of this machine is reached, with its peers."""
 
-    def __init__(self, host: str, ports: dict[str, Port]) -> None:
+    def __init__(self, host: str, ports: Ports) -> None:
         """Be one of `ports` as long as there are peers."""
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -97,7 +130,7 @@ class Port:
         self._by_name: dict[str, PortProtocol] = {}
         self._by_address: dict[tuple[str, int], PortProtocol] = {}
         self._loop.add_reader(self.socket, self._read)
-        ports[host] = self
+        ports.by_host[host] = self
 
     def open(self, connection: Connection) -> PortProtocol:
         """What an ICE agent has in place of a socket."""
@@ -112,7 +145,7 @@ class Port:
         if self._by_name.pop(protocol.receiver.local_username, None) is not None and not self._by_name:
             self._loop.remove_reader(self.socket)
             self.socket.close()
-            del self._ports[self.host]
+            del self._ports.by_host[self.host]
 
     def send(self, datagram: bytes | memoryview, address: tuple[str, int]) -> None:
         """What the system has no room for now is lost as it might be on its way."""
@@ -126,11 +159,27 @@ class Port:
                 self._take(bytes(_received[:size]), address[:2])
 
     def _take(self, datagram: bytes, address: tuple[str, int]) -> None:
+        protocol = self._by_address.get(address)
         if datagram and datagram[0] < _FIRST_NO_STUN:
-            with contextlib.suppress(ValueError, struct.error):
-                self._take_stun(parse_message(datagram), address)
-        elif (protocol := self._by_address.get(address)) is not None:
+            if protocol is None or not self._take_consent(protocol, datagram, address):
+                with contextlib.suppress(ValueError, struct.error):
+                    self._take_stun(parse_message(datagram), address)
+        elif protocol is not None:
             protocol.receiver.data_received(datagram, _COMPONENT)
+
+    def _take_consent(self, protocol: PortProtocol, datagram: bytes, address: tuple[str, int]) -> bool:
+        """Whether it was what connected peers ask and answer again and again."""
+        connection, kind = protocol.receiver, datagram[:2]
+        if kind == RESPONSE:
+            consent = self._ports.round.consents.get(connection)
+            return consent is not None and consent.hear(datagram, self._loop.time())
+        pair = connection._nominated.get(_COMPONENT)
+        if kind != REQUEST or pair is None or pair.protocol is not protocol or pair.remote_addr != address:
+            return False
+        key = connection.local_password.encode()
+        if is_known := not connection.ice_controlling and is_signed(datagram, key):
+            self.send(answer(datagram, address, key), address)
+        return is_known
 
     def _take_stun(self, message: Message, address: tuple[str, int]) -> None:
         if message.message_class in (Class.RESPONSE, Class.ERROR):

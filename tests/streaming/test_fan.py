@@ -15,7 +15,7 @@ from engine.audio import BLOCK_FRAMES
 from streaming.messages import LiveMessage
 from streaming.session import Session
 from streaming.transports.fan import COPY_AFTER, KEPT_PACKETS, Look, Peer, RtpFan
-from streaming.transports.ports import Port
+from streaming.transports.ports import Port, Ports
 from tests.streaming.test_sender import chunk_of
 
 PLAIN = Look(port=None, extension_bytes=0, opus=96, red=None, has_own_copies=False)
@@ -84,7 +84,7 @@ def no_sockets_left() -> Iterator[None]:
 
 @pytest.fixture
 async def port() -> AsyncIterator[Port]:
-    port = Port("127.0.0.1", {})
+    port = Port("127.0.0.1", Ports())
     agent = Connection(ice_controlling=False)
     protocol = port.open(agent)
     yield port

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
 from aioice import Connection
 from aioice.stun import Class, Message, Method
 
-from streaming.transports.ports import Port, _ports, share_ports
+from streaming.transports import consent
+from streaming.transports.consent import Consent
+from streaming.transports.ports import ports, share_ports
 
 
 async def connected(num: int) -> tuple[list[Connection], list[Connection]]:
@@ -28,13 +31,9 @@ async def connected(num: int) -> tuple[list[Connection], list[Connection]]:
     return near, far
 
 
-def ports() -> dict[str, Port]:
-    return _ports.get(asyncio.get_running_loop(), {})
-
-
 async def test_many_agents_share_a_socket_which_closes_with_the_last() -> None:
     near, far = await connected(5)
-    assert len({candidate.port for agent in near for candidate in agent.local_candidates}) == len(ports())
+    assert len({candidate.port for agent in near for candidate in agent.local_candidates}) == len(ports().by_host)
     for number, (one, other) in enumerate(zip(near, far, strict=True)):
         await one.send(b"to %d" % number)
         await other.send(b"\x80from %d" % number)
@@ -44,10 +43,36 @@ async def test_many_agents_share_a_socket_which_closes_with_the_last() -> None:
             assert await one.recv() == b"\x80from %d" % number
     for agent in near[:-1]:
         await agent.close()
-    assert ports()
+    assert ports().by_host
     await near[-1].close()
-    assert not ports()
+    assert not ports().by_host
     for agent in far:
+        await agent.close()
+
+
+async def test_connected_peers_agree_to_be_sent_to_and_one_that_does_no_longer_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consent, "_ROUND_S", 0.01)
+    monkeypatch.setattr(consent, "CONSENT_INTERVAL", 0.03)
+    monkeypatch.setattr(consent, "_EXPIRED_S", 0.6)
+    heard: list[tuple[object, bool]] = []
+    hear = Consent.hear
+    monkeypatch.setattr(Consent, "hear", lambda *said: heard.append((said[0].connection, hear(*said))) or heard[-1][1])
+    near, far = await connected(2)
+    async with asyncio.timeout(60):
+        while {agent for agent, is_answer in heard if is_answer} < set(near):
+            await asyncio.sleep(0.01)
+        for one, other in zip(near, far, strict=True):  # what a browser asks now and then is answered
+            (pair,) = other._nominated.values()
+            request = other.build_request(pair, nominate=True)
+            said, address = await pair.protocol.request(request, pair.remote_addr, one.local_password.encode())
+            assert said.attributes["XOR-MAPPED-ADDRESS"] == pair.protocol.transport.get_extra_info("sockname")
+            assert address == pair.remote_addr
+        far[0].request_received = lambda *request: None
+        await near[0].get_event()
+        assert near[0]._closed and not near[1]._closed
+    for agent in (*near, *far):
         await agent.close()
 
 
