@@ -105,7 +105,6 @@ async def test_many_listeners_share_one_packet(server: Running, monkeypatch: pyt
     listeners = [await listen(server, station) for _ in range(3)]
     for listener in listeners:
         assert np.abs(await listener.hear(20)).max() > 0.1
-    assert len(server.conductor.stations[station["id"]]._feeds[0].fans) == 1
     for listener in listeners:
         await listener.peer.close()
     assert list(num_sent.values()).count(len(listeners)) >= 10
