@@ -73,7 +73,7 @@ beyond an octave, pitches repeated."""
 _WIDE_STEPS, _FAR_LEAP = 8, 4
 _RARE = 0.6
 """Level of notes that are not counted: few bars are so busy."""
-_SHORTEST_HOLD = 12
+_SHORTEST_HOLD = 10
 _PAIRS = ("ab", "pq")
 _FIGURE_CHANCE = 0.75
 _STRENGTH_OF_STEP = {0: 1.0, 8: 0.7, 4: 0.35, 12: 0.35}
@@ -307,7 +307,7 @@ class _Sketch:
             notes.append(ThemeNote(0, 0.1, middle if middle != last else last + (1 if goal >= last else -1), 4))
             if beat == 8:
                 notes.append(ThemeNote(4, 0.35, goal + (1 if middle > goal else -1), 4))
-        return (*notes, ThemeNote(beat, 0.0, goal, rng.choice((6, 8))))
+        return (*notes, ThemeNote(beat, 0.0, goal, rng.choice((4, 5, 6))))
 
     def _line(self, row: str, heights: Sequence[float], last: int | None, place: int) -> Notes:
         """One bar of a rhythm, drawn to `heights` at its beginning, middle and end; after a leap one step back."""
