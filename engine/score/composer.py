@@ -18,11 +18,14 @@ from engine.notes import NOTE, TICKS_PER_BEAT
 from engine.score import sampling
 from engine.score.asked import ASKED, CUT, FILL, HIT, NEVER, NO_CUE, asked_of
 from engine.score.columns import Bools, Column, Ints, declared, make_columns, reset_row
+from engine.score.dynamics import played_velocities
+from engine.score.lines import follow_lines
 from engine.score.memory import Memory
 from engine.score.novelty import Novelty, NoveltyFound
 from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
 from engine.score.theme import write_theme
+from engine.score.timing import Ticks, ticks_late
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
     BAR,
@@ -66,6 +69,8 @@ _PLACES = 8
 n modulo 8."""
 assert _PLACES >= BEATS_AHEAD + 2
 _LEAD = LAYERS.index("lead")
+_CADENCE_BEATS = 2
+"""Beats before the last chord that have their own harmony: nothing is taken up in them."""
 
 
 def num_rows(max_slots: int) -> int:
@@ -88,6 +93,7 @@ class ComposedBeats(NamedTuple):
 
     beat: Ints  # [N]
     notes: npt.NDArray[np.void]  # [M] NOTE, one slot's after another's, each slot's in order; ticks from their beat
+    late: Ticks  # [M] ticks from where each note is written to where it is played
     num_notes: Ints  # [N]
     chord: Ints  # [N, 2] root, a pitch class, -1 where no chord has sounded yet, and quality
     is_hit: Bools  # [N] all strike together
@@ -215,23 +221,26 @@ class Composer:
         is_note, owner = events[:, 0] >= FIRST_LAYER, np.repeat(np.arange(len(slots)), counts)
         events, owner = events[is_note], owner[is_note]
         notes = decode_notes(events, asked["tonic"].astype(np.int64)[owner])
+        notes["velocity"] = played_velocities(notes, asked, owner)
+        late = ticks_late(notes, asked, owner)
         if self._figures:
-            notes, owner = self._with_figures(notes, owner, slots, beats)
+            notes, late, owner = self._with_figures(notes, late, owner, slots, beats)
         plan.next_beat[slots] += 1
         plan.num_ahead[slots] -= 1
         num_notes = np.bincount(owner, minlength=len(slots))
-        return ComposedBeats(beats, notes, num_notes, plan.chord[at], asked["cue"] == HIT, asked["hit_offset"])
+        return ComposedBeats(beats, notes, late, num_notes, plan.chord[at], asked["cue"] == HIT, asked["hit_offset"])
 
     def _with_figures(
-        self, notes: npt.NDArray[np.void], owner: Ints, slots: Ints, beats: Ints
-    ) -> tuple[npt.NDArray[np.void], Ints]:
-        """Notes and whose they are [M], with those of the stingers that are written into the beats."""
+        self, notes: npt.NDArray[np.void], late: Ticks, owner: Ints, slots: Ints, beats: Ints
+    ) -> tuple[npt.NDArray[np.void], Ticks, Ints]:
+        """Notes, how late and whose they are [M], with those of the stingers that are written into the beats."""
         found = [self._figures.pop(key, None) for key in zip(slots.tolist(), beats.tolist(), strict=True)]
         figures = [(index, figure) for index, figure in enumerate(found) if figure is not None]
         notes = np.concatenate([notes, *(figure for _, figure in figures)])
         owner = np.concatenate([owner, *(np.full(len(figure), index) for index, figure in figures)])
+        late = np.concatenate([late, np.zeros(len(notes) - len(late))])
         order = np.lexsort((notes["tick"], owner))
-        return notes[order], owner[order]
+        return notes[order], late[order], owner[order]
 
     def _step(self, slots: Ints) -> None:
         """One event for each of `slots`."""
@@ -271,15 +280,20 @@ class Composer:
         begins_piece = asked["piece"] != rows.piece[slots]
         rows.since[slots] = np.where(begins_piece, rows.position[slots], rows.since[slots])
         rows.piece[slots] = asked["piece"]
-        rows.num_recalled[slots], strength = self._memory.recall(slots, beats, asked, rows.recalled_beat)
+        is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
+        write_rules(rules, slots, asked, is_arrival)
+        counts = np.zeros(len(slots), np.int64)
+        is_followed = follow_lines(self._memory.kept, rules, slots, beats, asked, rows.recalled_beat, counts)
+        asked["recall_bars"][is_followed, 1 + _LEAD] = 0
+        has_notes = counts > 0
+        rows.num_recalled[slots], strength = self._memory.recall(slots, beats, asked, rows.recalled_beat, counts)
+        strength[has_notes, 1 + _LEAD] = 1
         rows.is_recalling[slots] = strength.any(axis=1)
         rows.strength[slots] = RECALL_PULL * strength**2
         wanted = conditions(asked, strength)
         self._conditions[0, slots] = wanted
         hide(wanted, MOOD_GROUPS)
         self._conditions[1, slots] = wanted
-        is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
-        write_rules(rules, slots, asked, is_arrival)
         # A figure is heard as one as long as the harmony waits for it; a chord that the key has not any more is left.
         is_waiting = (asked["stinger_beats"] > 0) & (asked["beats_to_end"] == NEVER) & ~is_arrival
         is_waiting &= rules.chords[slots, rows.chord[slots]]
@@ -316,8 +330,13 @@ class Composer:
             ((attempts > 0) & ~self._plan.is_renewed[slots]) | (cue == HIT) | (cue == CUT) | is_loop
         ] = 0
         asked["recall_bars"][asked["has_theme"] > 0, 1 + _LEAD] = 0  # it has its own notes
+        is_bound = (asked["has_theme"] > 0) | (asked["beats_to_end"] <= _CADENCE_BEATS) | (cue == HIT) | (cue == CUT)
+        asked["line_back"][is_bound | is_loop | ((attempts > 0) & ~self._plan.is_renewed[slots])] = 0
+        asked["new_density"][is_bound] = NEVER
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
+        before = self._asked["tension"][slots, (beats - BEATS_PER_BAR) % _PLACES]
+        asked["release"] = np.where(beats >= BEATS_PER_BAR, np.maximum(0, before - asked["tension"]), 0)
         self._asked[slots, beats % _PLACES] = asked
         return asked
 
@@ -353,6 +372,7 @@ class Composer:
         rows.seconds[slots] += 60 / asked["bpm"]
         is_old = self._novelty.note(self._memory, slots, beats, asked, rows.num_figures, rows.seconds)
         is_old &= ~is_at_fault & (plan.attempts[slots] == 0) & (rows.strength[slots, 1 + _LEAD] == 0)
+        is_old &= self._rules.num_theme[slots] < 0
         plan.is_renewed[slots] = is_old
         is_again = is_at_fault | is_old
         if is_again.any():
