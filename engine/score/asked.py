@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moods.harmony import SCALE_NAMES
-from moods.intent import CUES, LANES, LAYERS, MUTE_DB, SECTIONS, STYLES, Intent, Recall
+from moods.intent import CADENCES, CUES, LANES, LAYERS, MUTE_DB, SECTIONS, STYLES, Intent, Recall
 
 NEVER = float(1 << 30)
 """Bars or beats to what does not come."""
@@ -53,15 +53,20 @@ ASKED = np.dtype(
         ("piece", np.float64),
         ("piece_beats", np.float64),
         ("novelty", np.float64),
+        ("intensity", np.float64),
+        ("cadence", np.float64),
+        ("is_half_time", np.float64),
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
 _NUM_FLOATS = ASKED.itemsize // np.dtype(np.float64).itemsize
 
 NO_CUE, FILL, HIT, CUT = range(len(CUES))
+NO_CADENCE, HOME, REST, PLAGAL, DOMINANT = range(len(CADENCES))
 _SCALE_INDEX = {name: index for index, name in enumerate(SCALE_NAMES)}
 _SECTION_INDEX = {name: index for index, name in enumerate(SECTIONS)}
 _CUE_INDEX = {name: index for index, name in enumerate(CUES)}
+_CADENCE_INDEX = {name: index for index, name in enumerate(CADENCES)}
 
 
 @lru_cache(maxsize=4096)
@@ -83,7 +88,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
-        intent.novelty,
+        intent.novelty, intent.intensity, _CADENCE_INDEX[intent.cadence], intent.is_half_time,
     )  # fmt: skip
 
 
