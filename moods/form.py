@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from moods.cycles import (
     ANSWER,
@@ -32,7 +32,8 @@ from moods.cycles import (
     Role,
     draw_round,
 )
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LANES, LAYERS, NO_RECALL, Recall
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LANES, LAYERS, NO_LINES, NO_RECALL, Lines, Recall
+from moods.motifs import again, bars_repeated, first_lines, stretched_lines
 from moods.plan import PlannedSection
 
 INTRO_BARS = 4
@@ -70,6 +71,8 @@ _RHYTHM = {"drums", "bass"}
 _HALF_BAR, _GROUP_BARS = BEATS_PER_BAR // 2, 2 * BARS_PER_PHRASE
 _ECHO = (None, 0.6, 0.5, 0.5, 0.5, 0.75)
 """What an outro keeps of the theme, in the order of LANES: harmony goes its own way home."""
+_SAME_CHORDS_CHANCE, _SAME_CHORDS = 0.8, 0.9
+"""How often a theme has the same chords under what its lead repeats, and how strongly they are recalled."""
 _NUM_KEPT = 2
 """Plans that are remembered: the one that sounds and the one that is composed ahead."""
 
@@ -85,11 +88,22 @@ class FormPosition:
     bars_to_change: int | None  # bars of the section that follow; None: nobody knows
     recall: Recall  # in the order of LANES
     resting: str | None = None  # the layer that pauses in this phrase
+    lines: Lines = NO_LINES  # what the lead's beats are made of
     intensity: float = NEUTRAL  # 0 held back … 1 lifted, under whatever energy is asked for
     without: tuple[str, ...] = ()  # layers that the section does without here, unless the mood drives
     is_half_time: bool = False
     lift: int = 0  # semitones above the key that the cycle has
     leads_home: bool = False  # what comes after the section is led into by a dominant
+
+
+class Stated(NamedTuple):
+    """What a bar of a theme is made of."""
+
+    recall: Recall
+    lines: Lines
+
+
+NOTHING_STATED = Stated(NO_RECALL, NO_LINES)
 
 
 @dataclass(slots=True)
@@ -175,18 +189,18 @@ class Form:
             parts[0] = parts[0]._replace(role=OPENING)
         themes: dict[str, list[_Theme]] = {}
         positions: list[FormPosition] = []
-        shared: dict[Recall, Recall] = {}  # bars that recall the same share it
+        shared: dict[Stated, Stated] = {}  # bars that are made of the same share it
         for part, following in zip(parts, [*parts[1:], None], strict=True):
-            recalls = _recalls_of(rng, part, themes, len(positions))
-            rests = [_rest(rng, part.role) for _ in range(0, part.num_bars, BARS_PER_PHRASE)]
+            stated, is_new = _stated_in_round(rng, part, themes, len(positions))
+            rests = [_rest(rng, part.role, is_new=is_new) for _ in range(0, part.num_bars, BARS_PER_PHRASE)]
             positions += [
                 replace(
-                    _position_of(part, bar, shared.setdefault(recall, recall)),
+                    _position_of(part, bar, shared.setdefault(each, each)),
                     resting=rests[bar // BARS_PER_PHRASE],
                     lift=lift if part.role.is_lifted else 0,
                     leads_home=following is not None and following.role.is_led_home,
                 )
-                for bar, recall in enumerate(recalls)
+                for bar, each in enumerate(stated)
             ]
         return tuple(positions)
 
@@ -200,14 +214,15 @@ class Form:
         return rng.choices(list(_KEY_SHIFTS), list(_KEY_SHIFTS.values()))[0]
 
 
-def _position_of(part: Part, bar: int, recall: Recall) -> FormPosition:
+def _position_of(part: Part, bar: int, stated: Stated) -> FormPosition:
     """Bar `bar` of a section."""
     name, num_bars, role = part
     return FormPosition(
         name,
         bar,
         num_bars - 1 - bar,
-        recall,
+        stated.recall,
+        lines=stated.lines,
         intensity=role.intensity(bar, num_bars),
         without=role.layers_without(bar, num_bars),
         is_half_time=role.is_half_time,
@@ -216,29 +231,34 @@ def _position_of(part: Part, bar: int, recall: Recall) -> FormPosition:
 
 def intro_position(bar: int) -> FormPosition:
     """Bar `bar` of an intro, from 0."""
-    return _position_of(Part("intro", INTRO_BARS, INTRO), bar, NO_RECALL)
+    return _position_of(Part("intro", INTRO_BARS, INTRO), bar, NOTHING_STATED)
 
 
-def _recalls_of(rng: random.Random, part: Part, themes: dict[str, list[_Theme]], first_bar: int) -> list[Recall]:
-    """What the bars of a section of a round return to, which begins at `first_bar` of it."""
-    num_bars, states = part.num_bars, part.role.states
-    if states == "letter":
-        theme: _Theme | None = themes[part.name][0]
-    elif states == "other":
-        theme = None
-    else:
-        known, may_be_new = themes.setdefault(part.name, []), part.role in (THEME, ANSWER)
+def _stated_in_round(
+    rng: random.Random, part: Part, themes: dict[str, list[_Theme]], first_bar: int
+) -> tuple[list[Stated], bool]:
+    """What the bars of a section of a round are made of, which begins at `first_bar` of it, and is its theme new?"""
+    name, num_bars, role = part
+    theme: _Theme | None = None
+    if role.states == "letter":
+        theme = themes[name][0]
+    elif role.states != "other":
+        known, may_be_new = themes.setdefault(name, []), role in (OPENING, THEME, ANSWER)
         theme = _pick_theme(rng, known, first_bar, num_bars, may_be_new=may_be_new)
+    new = first_statement(rng, num_bars, _other_of(name, themes, first_bar), name == "break")
     if theme is None:
-        recalls = first_statement(rng, num_bars)
-    else:
-        recalls = _statement_of(rng, theme, first_bar, num_bars, is_exact=states == "letter")
-        if states == "changes":
-            recalls = [_with_lane(recall, "lead", None) for recall in recalls]
-    if part.role.is_half_time:
-        groove = [recall[LANES.index("drums")] for recall in first_statement(rng, num_bars)]
-        recalls = [_with_lane(recall, "drums", own) for recall, own in zip(recalls, groove, strict=True)]
-    return recalls
+        return new, True
+    stated = _statement_of(rng, theme, first_bar, num_bars, is_exact=role.states == "letter")
+    if role.states == "changes":
+        stated = [Stated(_with_lane(old.recall, "lead", None), own.lines) for old, own in zip(stated, new, strict=True)]
+    if role.is_half_time:
+        drums = LANES.index("drums")
+        grooves = [own.recall[drums] for own in new]
+        stated = [
+            old._replace(recall=_with_lane(old.recall, "drums", groove))
+            for old, groove in zip(stated, grooves, strict=True)
+        ]
+    return stated, False
 
 
 def _with_lane(recall: Recall, name: str, lane: tuple[int, float] | None) -> Recall:
@@ -264,24 +284,27 @@ def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosi
         known = themes.setdefault("A" if name == "outro" else name, [])
         known[:] = [theme for theme in known if first + length - theme.first_bar <= THEME_BARS]
         if name == "outro":
-            recalls = echo_of((known[0].first_bar, known[0].num_bars) if known else None, first, length)
+            stated = echo_of((known[0].first_bar, known[0].num_bars) if known else None, first, length)
         elif known and (is_short or index == last):
-            recalls = _statement_of(rng, known[0], first, length, is_exact=index == last)
+            stated = _statement_of(rng, known[0], first, length, is_exact=index == last)
         elif theme := _pick_theme(rng, known, first, length):
-            recalls = _statement_of(rng, theme, first, length)
+            stated = _statement_of(rng, theme, first, length)
         else:
-            recalls = first_statement(random.Random(f"theme/{seed}/{name}/{len(known)}"), length)
+            theme_rng = random.Random(f"theme/{seed}/{name}/{len(known)}")
+            stated = first_statement(theme_rng, length, _other_of(name, themes, first), name == "break")
         may_rest = first >= _UNRESTING_BARS and name != "outro" and index != last
+        is_new = not known or known[-1].first_bar == first
         part = Part(name, length, _role_in_piece(rng, sections, index, last, is_short=is_short))
-        rests = [_rest(rng, part.role) if may_rest else None for _ in range(0, length, BARS_PER_PHRASE)]
+        num_phrases = len(range(0, length, BARS_PER_PHRASE))
+        rests = [_rest(rng, part.role, is_new=is_new) if may_rest else None for _ in range(num_phrases)]
         positions += [
             replace(
-                _position_of(part, bar, recall),
+                _position_of(part, bar, each),
                 bars_to_change=None if name == "outro" else _bars_to_change(length - 1 - bar, is_first=index == 0),
                 resting=rests[bar // BARS_PER_PHRASE],
                 leads_home=index + 1 == last,
             )
-            for bar, recall in enumerate(recalls)
+            for bar, each in enumerate(stated)
         ]
     return tuple(positions)
 
@@ -308,16 +331,25 @@ def _bars_to_change(bars: int, *, is_first: bool) -> int:
     return max(bars, BARS_PER_PHRASE) if is_first and bars else bars
 
 
-def echo_of(theme: tuple[int, int] | None, first_bar: int, num_bars: int) -> list[Recall]:
+def echo_of(theme: tuple[int, int] | None, first_bar: int, num_bars: int) -> list[Stated]:
     """The beginning of the theme, its first bar and how many it has, once more while the music goes home, but for the
     last chord's bar."""
     if theme is None:
-        return [NO_RECALL] * num_bars
-    recalls: list[Recall] = []
-    for bar in range(num_bars - 1):
-        back = first_bar + bar - (theme[0] + bar % theme[1])
-        recalls.append(tuple(None if strength is None else (back, strength) for strength in _ECHO))
-    return [*recalls, NO_RECALL]
+        return [NOTHING_STATED] * num_bars
+    backs = _backs(*theme, first_bar, num_bars - 1)
+    recalls = [tuple(None if strength is None else (back, strength) for strength in _ECHO) for back in backs]
+    return [*map(Stated, recalls, again(backs)), NOTHING_STATED]
+
+
+def _backs(theme_bar: int, theme_bars: int, first_bar: int, num_bars: int) -> list[int]:
+    """How far the bars of a theme lie before `num_bars` that state it again from `first_bar` on."""
+    return [first_bar + bar - (theme_bar + bar % theme_bars) for bar in range(num_bars)]
+
+
+def _other_of(name: str, themes: dict[str, list[_Theme]], first_bar: int) -> int | None:
+    """How far before `first_bar` the theme begins from which a new one of another name may take a motif."""
+    known = [] if name == "A" else themes.get("A", [])
+    return first_bar - known[-1].first_bar if known else None
 
 
 def _kept(plans: dict[int, Plan], number: int, make: Callable[[int], Plan]) -> Plan:
@@ -329,11 +361,12 @@ def _kept(plans: dict[int, Plan], number: int, make: Callable[[int], Plan]) -> P
     return plans[number]
 
 
-def _rest(rng: random.Random, role: Role) -> str | None:
+def _rest(rng: random.Random, role: Role, *, is_new: bool) -> str | None:
+    """`is_new`: the section states a theme for the first time, which is its lead's."""
+    is_resting = rng.random() < _REST_CHANCE
+    layer = rng.choices(list(_RESTS), list(_RESTS.values()))[0]
     is_whole = role.states != "letter" and not role.without and role.begins < DROP.begins
-    if not is_whole or rng.random() >= _REST_CHANCE:
-        return None
-    return rng.choices(list(_RESTS), list(_RESTS.values()))[0]
+    return layer if is_resting and is_whole and not (is_new and layer == "lead") else None
 
 
 def _pick_theme(
@@ -353,52 +386,61 @@ def _pick_theme(
 
 def _statement_of(
     rng: random.Random, theme: _Theme, first_bar: int, num_bars: int, *, is_exact: bool = False
-) -> list[Recall]:
+) -> list[Stated]:
     return return_of(rng, theme.first_bar, theme.num_bars, first_bar, num_bars, is_exact=is_exact)
 
 
 def return_of(
     rng: random.Random, theme_bar: int, theme_bars: int, first_bar: int, num_bars: int, *, is_exact: bool = False
-) -> list[Recall]:
+) -> list[Stated]:
     """Bar by bar the `theme_bars` bars of the theme that was first stated at `theme_bar`; `is_exact`: to the letter."""
     (lanes,) = rng.choices([lanes for _, lanes in _RETURNS], [share for share, _ in _RETURNS])
     strengths = [None if strength is None else _jittered(rng, strength) for strength in lanes]
     if is_exact:
         strengths = list(_TO_THE_LETTER)
-    recalls: list[Recall] = []
-    for bar in range(num_bars):
-        back = first_bar + bar - (theme_bar + bar % theme_bars)
-        recalls.append(tuple(None if strength is None else (back, strength) for strength in strengths))
-    return recalls
+    backs = _backs(theme_bar, theme_bars, first_bar, num_bars)
+    recalls = [tuple(None if strength is None else (back, strength) for strength in strengths) for back in backs]
+    is_literal = is_exact or lanes is _RETURNS[0][1]
+    return list(map(Stated, recalls, again(backs, None if is_literal else rng)))
 
 
-def first_statement(rng: random.Random, num_bars: int) -> list[Recall]:
+def first_statement(
+    rng: random.Random, num_bars: int, other_bars: int | None = None, is_break: bool = False
+) -> list[Stated]:
     """A new theme refers to itself: drums keep their groove, the second half of a phrase answers the first, the next
-    phrase begins like the one before and ends otherwise."""
+    phrase begins like the one before. The lead is made of motifs, and chords return with the bars that it repeats.
+
+    `other_bars`: how far before it the theme begins that it may take a motif from.
+    """
     phrase_returns = {
-        lane: rng.random() < share for lane, share in zip(LANES, (0.7, 1, 0.8, 0.8, 0.7, 0.65), strict=True)
+        lane: rng.random() < share for lane, share in zip(LANES[:-1], (0.7, 1, 0.8, 0.8, 0.7), strict=True)
     }
-    half_returns = {lane: rng.random() < share for lane, share in zip(LANES, (0.1, 1, 0.6, 0.6, 0.7, 0.6), strict=True)}
-    strengths = {lane: _jittered(rng, 0.75) for lane in LANES}
-    recalls: list[Recall] = []
+    half_returns = {lane: rng.random() < share for lane, share in zip(LANES[:-1], (0.1, 1, 0.6, 0.6, 0.7), strict=True)}
+    strengths = {lane: _jittered(rng, 0.75) for lane in LANES[:-1]}
+    keeps_chords = rng.random() < _SAME_CHORDS_CHANCE
+    lines = stretched_lines(rng, num_bars, other_bars) if is_break and other_bars is not None else None
+    if lines is None:
+        lines = first_lines(rng, num_bars, other_bars)
+    stated: list[Stated] = []
     for bar in range(num_bars):
         lanes: list[tuple[int, float] | None] = []
-        for lane in LANES:
-            in_phrase = bar % BARS_PER_PHRASE
+        for lane in LANES[:-1]:
+            in_phrase, same_bar = bar % BARS_PER_PHRASE, bars_repeated(lines[bar])
             if lane == "drums":
                 back = (0, 1, 2, 2)[in_phrase] if bar < BARS_PER_PHRASE else BARS_PER_PHRASE
                 lanes.append((back, min(0.95, strengths[lane] + 0.1)) if back else None)
+            elif lane == "chords" and keeps_chords and same_bar is not None and same_bar <= bar:
+                lanes.append((same_bar, _SAME_CHORDS))
             elif bar >= BARS_PER_PHRASE and phrase_returns[lane]:
-                is_other = lane == "lead" and in_phrase >= BARS_PER_PHRASE // 2
-                lanes.append(None if is_other else (BARS_PER_PHRASE, strengths[lane]))
+                lanes.append((BARS_PER_PHRASE, strengths[lane]))
             elif in_phrase >= BARS_PER_PHRASE // 2 and half_returns[lane]:
                 lanes.append((BARS_PER_PHRASE // 2, strengths[lane] - 0.2))
             elif in_phrase == 1 and lane in ("bass", "harmony", "texture"):
                 lanes.append((1, 0.4))
             else:
                 lanes.append(None)
-        recalls.append(tuple(lanes))
-    return recalls
+        stated.append(Stated((*lanes, None), lines[bar]))
+    return stated
 
 
 def _jittered(rng: random.Random, strength: float) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moods.harmony import SCALE_NAMES
-from moods.intent import CADENCES, CUES, LANES, LAYERS, MUTE_DB, SECTIONS, STYLES, Intent, Recall
+from moods.intent import CADENCES, CUES, LANES, LAYERS, MUTE_DB, OPERATIONS, SECTIONS, STYLES, Intent, Line, Recall
 
 NEVER = float(1 << 30)
 """Bars or beats to what does not come."""
@@ -53,6 +53,11 @@ ASKED = np.dtype(
         ("piece", np.float64),
         ("piece_beats", np.float64),
         ("novelty", np.float64),
+        ("line_back", np.float64),  # beats back to the one whose notes the lead has; 0: it has none
+        ("line_do", np.float64),
+        ("line_steps", np.float64),
+        ("new_density", np.float64),  # from which on the lead begins a note in the beat at least; NEVER: it need not
+        ("release", np.float64),  # how far tension has fallen within a bar; the composer knows
         ("intensity", np.float64),
         ("cadence", np.float64),
         ("is_half_time", np.float64),
@@ -65,6 +70,7 @@ NO_CUE, FILL, HIT, CUT = range(len(CUES))
 NO_CADENCE, HOME, REST, PLAGAL, DOMINANT = range(len(CADENCES))
 _SCALE_INDEX = {name: index for index, name in enumerate(SCALE_NAMES)}
 _SECTION_INDEX = {name: index for index, name in enumerate(SECTIONS)}
+_OPERATION_INDEX = {name: index for index, name in enumerate(OPERATIONS)}
 _CUE_INDEX = {name: index for index, name in enumerate(CUES)}
 _CADENCE_INDEX = {name: index for index, name in enumerate(CADENCES)}
 
@@ -73,6 +79,13 @@ _CADENCE_INDEX = {name: index for index, name in enumerate(CADENCES)}
 def _recall_numbers(recall: Recall) -> tuple[float, ...]:
     lanes = [lane or (0, 0.0) for lane in recall]
     return (*(bars for bars, _ in lanes), *(strength for _, strength in lanes))
+
+
+@lru_cache(maxsize=4096)
+def _line_numbers(line: Line | None) -> tuple[float, ...]:
+    if line is None:
+        return 0, 0, 0, NEVER
+    return line.back_beats, _OPERATION_INDEX[line.do], line.steps, NEVER if line.back_beats else line.density
 
 
 def _numbers(intent: Intent) -> tuple[float, ...]:
@@ -88,7 +101,8 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
-        intent.novelty, intent.intensity, _CADENCE_INDEX[intent.cadence], intent.is_half_time,
+        intent.novelty, *_line_numbers(intent.line), 0,
+        intent.intensity, _CADENCE_INDEX[intent.cadence], intent.is_half_time,
     )  # fmt: skip
 
 

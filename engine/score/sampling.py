@@ -19,6 +19,7 @@ from engine.score.kernels import F32, Bits, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import copy_event, lane_of, show_next
 from engine.score.rules import Rules
+from engine.score.tension import lean_durations, lean_kinds, lean_pitches, lean_positions
 from engine.score.vocabulary import (
     BAR,
     BEAT,
@@ -215,6 +216,7 @@ def _choose_note(
 
     allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
+    lean_positions(rules, row, layer, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
     event[1] = _draw(
         logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_TEMPERATURE), _uniform(seed, counter, 1), bits
@@ -226,6 +228,8 @@ def _choose_note(
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
         logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
+    if layer > 0:
+        lean_pitches(rows, rules, row, layer, logits)
     event[2] = _draw(logits, allowed, temperature * F32(_PITCH_TEMPERATURE), _uniform(seed, counter, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
@@ -238,6 +242,8 @@ def _choose_note(
                 allowed[duration] = duration == rules.theme[row, rows.num_notes[row, layer], 2]
     _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 3)
+    if layer > 0 and not plays_theme(rules, row, layer):
+        lean_durations(rules, row, layer, event[1], logits, allowed)
     event[3] = _draw(
         logits[: heads.duration.shape[0]],
         allowed,
@@ -281,6 +287,7 @@ def _choose_event(
     for field in range(len(event)):
         event[field] = 0
     _pull(kind_logits, gates, rows.strength[row], rows.recalled[row], event, 0)
+    lean_kinds(rules, row, kind_logits)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
     seed, counter = _seed_of(rows, row), rows.position[row]
