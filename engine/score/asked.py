@@ -13,7 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from moods.harmony import SCALE_NAMES
-from moods.intent import CUES, LANES, LAYERS, MUTE_DB, SECTIONS, STYLES, Intent, Recall
+from moods.intent import (
+    CUES,
+    LANES,
+    LAYERS,
+    MUTE_DB,
+    NUM_CHORD_FAMILIES,
+    SECTIONS,
+    STYLES,
+    Intent,
+    Recall,
+)
 
 NEVER = float(1 << 30)
 """Bars or beats to what does not come."""
@@ -53,6 +63,9 @@ ASKED = np.dtype(
         ("piece", np.float64),
         ("piece_beats", np.float64),
         ("novelty", np.float64),
+        ("roots", np.float64, 12),  # these three as in moods.intent.Character
+        ("families", np.float64, NUM_CHORD_FAMILIES),
+        ("grooves", np.float64, len(LAYERS)),
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
@@ -83,7 +96,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
-        intent.novelty,
+        intent.novelty, *intent.character.roots, *intent.character.families, *intent.character.grooves,
     )  # fmt: skip
 
 

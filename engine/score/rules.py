@@ -16,8 +16,9 @@ from engine.notes import TICKS_PER_BEAT
 from engine.score.asked import CUT, FILL, HIT, NO_TONIC
 from engine.score.columns import Bools, Column, Floats, Ints
 from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
+from moods.character import CHORD_FAMILIES, GROOVES
 from moods.harmony import CHORD_QUALITIES, SCALE_NAMES, SCALES, Key
-from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
+from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, DEFAULT_NOVELTY, LAYERS, MOST_CUT_BEATS
 from moods.theme import MAX_NOTES_PER_BEAT
 
 Asked = npt.NDArray[np.void]
@@ -93,6 +94,8 @@ class Rules(NamedTuple):
     lead_in: Annotated[Ints, Column()]
     lead_in_onsets: Annotated[Ints, Column()]  # onsets that it has at least
     drum_bias: Annotated[Floats, Column(NUM_DRUMS)]  # added to the drums' logits
+    layer_bias: Annotated[Floats, Column(NUM_LAYERS)]  # added to the logits of notes of each layer
+    position_bias: Annotated[Floats, Column(NUM_LAYERS, TICKS_PER_BEAT)]  # and to those of where they begin
     # Position, value and duration of the theme's notes in this beat, and how many: the lead plays these and no others;
     # -1 where no theme is stated.
     theme: Annotated[Ints, Column(MAX_NOTES_PER_BEAT, 3)]
@@ -146,6 +149,39 @@ _UNREST = {
 """How much a chord wants to go on, by its quality."""
 _UNRESTS = np.tile(np.array([_UNREST[name] for name in CHORD_QUALITIES], np.float32), 12)
 _IS_HOME = (np.arange(NUM_CHORDS) < NUM_QUALITIES).astype(np.float32)
+
+
+# --- the character of a piece --------------------------------------------------------------------------------------
+
+_GROOVE_PULL = 0.7
+"""How far, in logits, a note is pulled to a sixteenth of its layer's groove, and pushed from the others."""
+_OFF_GROOVE = -1.0
+"""Added to a layer's logit in a beat in which its groove has no place."""
+_SIXTEENTH_OF_TICK = np.searchsorted([3, 9, 17], np.arange(TICKS_PER_BEAT), side="right")
+"""The second eighth may be swung, to a third of the beat later."""
+_WARMTH = 0.3
+"""By what share draws are warmer with all of novelty, and cooler without any."""
+
+
+def _groove_tables() -> tuple[Floats, Floats]:
+    """[grooves, beats, ticks] added to positions, [grooves, beats] to layers."""
+    likes = np.array([[mark == "x" for mark in groove] for groove in GROOVES]).reshape(len(GROOVES), BEATS_PER_BAR, -1)
+    positions = np.where(likes, _GROOVE_PULL, -_GROOVE_PULL)[..., _SIXTEENTH_OF_TICK].astype(np.float32)
+    layers = np.where(likes.any(axis=2), 0, _OFF_GROOVE).astype(np.float32)
+    layers[0] = 0
+    return positions, layers
+
+
+_GROOVE_POSITIONS, _GROOVE_LAYERS = _groove_tables()
+_FAMILY_OF_CHORD = np.tile(
+    [[name in family for family in CHORD_FAMILIES] for name in CHORD_QUALITIES], (12, 1)
+).T.astype(np.float32)
+
+
+def _taste(asked: Asked, spread: npt.NDArray[np.float64]) -> Floats:
+    """[N, NUM_CHORDS] what pieces like of chords, whatever their mood."""
+    liked = np.repeat(asked["roots"], NUM_QUALITIES, axis=1) + asked["families"] @ _FAMILY_OF_CHORD
+    return (spread[:, None] * liked).astype(np.float32)
 
 
 _IN_SCALE = np.array([[step in steps for step in range(12)] for steps in SCALES.values()])
@@ -298,14 +334,18 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
 
     rules.scale[slots] = _IN_SCALE[asked["scale"].astype(np.int64)] | (is_free & is_endless)[:, None]
     rules.chords[slots] = _chord_masks(asked, is_free, is_arrival)
-    rules.chord_bias[slots] = _chord_bias(asked)
+    spread = asked["novelty"] / DEFAULT_NOVELTY
+    rules.chord_bias[slots] = _chord_bias(asked) + _taste(asked, spread)
+    grooves = asked["grooves"].astype(np.int64)
+    rules.layer_bias[slots] = spread[:, None] * _GROOVE_LAYERS[grooves, beat[:, None]]
+    rules.position_bias[slots] = spread[:, None, None] * _GROOVE_POSITIONS[grooves, beat[:, None]]
     rules.may_change_chord[slots] = (ending != SILENT) & ~is_cut & ((beat % 2 == 0) | (ending == LAST_CHORD))
     is_called_for = (beat == 0) | is_hit | is_arrival | (asked["beats_to_key"] == _LEAVING_BEATS)
     rules.must_have_chord[slots] = (ending == LAST_CHORD) | (is_endless & is_called_for) | (to_end == 2)
     rules.is_free[slots] = is_free & is_endless
     rules.low[slots], rules.high[slots] = _LOWEST - shift[:, None], _HIGHEST - shift[:, None]
     rules.max_notes[slots] = max_notes
-    rules.temperature[slots] = asked["temperature"]
+    rules.temperature[slots] = asked["temperature"] * (1 + _WARMTH * (spread - 1))
     rules.ending[slots] = ending
     rules.strike[slots] = np.where(is_hit, tick, -1)
     rules.strike_drums[slots] = struck_drums(asked, strength) & is_hit[:, None]

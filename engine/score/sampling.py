@@ -215,6 +215,8 @@ def _choose_note(
 
     allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
+    for position in range(NUM_POSITIONS):
+        logits[position] += rules.position_bias[row, layer, position]
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
     event[1] = _draw(
         logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_TEMPERATURE), _uniform(seed, counter, 1), bits
@@ -283,6 +285,8 @@ def _choose_event(
     _pull(kind_logits, gates, rows.strength[row], rows.recalled[row], event, 0)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
+    for layer in range(NUM_LAYERS):
+        kind_logits[FIRST_LAYER + layer] += rules.layer_bias[row, layer]
     seed, counter = _seed_of(rows, row), rows.position[row]
     temperature = rules.temperature[row]
     event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_TEMPERATURE), _uniform(seed, counter, 0), bits)
