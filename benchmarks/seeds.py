@@ -38,8 +38,8 @@ from moods.opening import parse_opening
 MOODS = ("happy", "suspense", "epic", "healing", "focus", "sport", "battle", "jazz", "night", "tech")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 FIRST_SEED = 40_000
-HUMAN_NOTES = (2, 4, 6, 8, 12, 16, 24, 32)
-HUMAN = (0.9, 0.85, 0.8, 0.78, 0.75, 0.7, 0.65, 0.6)
+HUMAN_NOTES = (2, 4, 6, 8, 12, 17, 24, 34, 48, 70)
+HUMAN = (0.895, 0.889, 0.874, 0.853, 0.83, 0.815, 0.793, 0.76, 0.691, 0.54)
 """Mean distance of two bars of different tracks, by their notes."""
 _MOST_PAIRS = 400
 

@@ -49,7 +49,8 @@ class Character:
     density: float = 0.0
     sooner: tuple[float, ...] = (0.0,) * len(LAYERS)  # by what share less energy each layer begins to play
     roots: tuple[float, ...] = (0.0,) * 12  # liking for chords by semitones above the tonic, in logits
-    families: tuple[float, ...] = (0.0,) * NUM_CHORD_FAMILIES  # and by moods.character.CHORD_FAMILIES
+    tones: tuple[float, ...] = (0.0,) * 12  # and for notes of harmony and texture
+    families: tuple[float, ...] = (0.0,) * NUM_CHORD_FAMILIES  # for chords by moods.character.CHORD_FAMILIES
     grooves: tuple[int, ...] = (0,) * len(LAYERS)  # index into moods.character.GROOVES
 
 

@@ -63,7 +63,8 @@ ASKED = np.dtype(
         ("piece", np.float64),
         ("piece_beats", np.float64),
         ("novelty", np.float64),
-        ("roots", np.float64, 12),  # these three as in moods.intent.Character
+        ("roots", np.float64, 12),  # these four as in moods.intent.Character
+        ("tones", np.float64, 12),
         ("families", np.float64, NUM_CHORD_FAMILIES),
         ("grooves", np.float64, len(LAYERS)),
     ]
@@ -85,7 +86,7 @@ def _recall_numbers(recall: Recall) -> tuple[float, ...]:
 
 def _numbers(intent: Intent) -> tuple[float, ...]:
     """An intent in the order of `ASKED`."""
-    key, ahead, stinger = intent.key, intent.key_ahead, intent.stinger
+    key, ahead, stinger, own = intent.key, intent.key_ahead, intent.stinger, intent.character
     return (
         intent.valence, intent.energy, intent.tension, intent.density, intent.bpm, *intent.style,
         key.tonic, _SCALE_INDEX[key.scale], *intent.active_layers, *[gain <= MUTE_DB for gain in intent.layer_gains_db],
@@ -96,7 +97,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
-        intent.novelty, *intent.character.roots, *intent.character.families, *intent.character.grooves,
+        intent.novelty, *own.roots, *own.tones, *own.families, *own.grooves,
     )  # fmt: skip
 
 

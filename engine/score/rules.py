@@ -94,6 +94,7 @@ class Rules(NamedTuple):
     lead_in: Annotated[Ints, Column()]
     lead_in_onsets: Annotated[Ints, Column()]  # onsets that it has at least
     drum_bias: Annotated[Floats, Column(NUM_DRUMS)]  # added to the drums' logits
+    tone_bias: Annotated[Floats, Column(NUM_LAYERS, 12)]  # and to those of pitches, by semitones above the tonic
     layer_bias: Annotated[Floats, Column(NUM_LAYERS)]  # added to the logits of notes of each layer
     position_bias: Annotated[Floats, Column(NUM_LAYERS, TICKS_PER_BEAT)]  # and to those of where they begin
     # Position, value and duration of the theme's notes in this beat, and how many: the lead plays these and no others;
@@ -153,7 +154,7 @@ _IS_HOME = (np.arange(NUM_CHORDS) < NUM_QUALITIES).astype(np.float32)
 
 # --- the character of a piece --------------------------------------------------------------------------------------
 
-_GROOVE_PULL = 0.7
+_GROOVE_PULL = 0.9
 """How far, in logits, a note is pulled to a sixteenth of its layer's groove, and pushed from the others."""
 _OFF_GROOVE = -1.0
 """Added to a layer's logit in a beat in which its groove has no place."""
@@ -173,6 +174,7 @@ def _groove_tables() -> tuple[Floats, Floats]:
 
 
 _GROOVE_POSITIONS, _GROOVE_LAYERS = _groove_tables()
+_HAS_TONES = np.array([layer in ("harmony", "texture") for layer in LAYERS])
 _FAMILY_OF_CHORD = np.tile(
     [[name in family for family in CHORD_FAMILIES] for name in CHORD_QUALITIES], (12, 1)
 ).T.astype(np.float32)
@@ -337,6 +339,7 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     spread = asked["novelty"] / DEFAULT_NOVELTY
     rules.chord_bias[slots] = _chord_bias(asked) + _taste(asked, spread)
     grooves = asked["grooves"].astype(np.int64)
+    rules.tone_bias[slots] = spread[:, None, None] * asked["tones"][:, None] * _HAS_TONES[:, None]
     rules.layer_bias[slots] = spread[:, None] * _GROOVE_LAYERS[grooves, beat[:, None]]
     rules.position_bias[slots] = spread[:, None, None] * _GROOVE_POSITIONS[grooves, beat[:, None]]
     rules.may_change_chord[slots] = (ending != SILENT) & ~is_cut & ((beat % 2 == 0) | (ending == LAST_CHORD))

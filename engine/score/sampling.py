@@ -27,11 +27,13 @@ from engine.score.vocabulary import (
     FIELD_SIZES,
     FIRST_DRUM,
     FIRST_LAYER,
+    FIRST_PITCH,
     MAX_EVENTS_PER_BEAT,
     NO_RECALL,
     NUM_DRUMS,
     NUM_KINDS,
     NUM_POSITIONS,
+    NUM_VALUES,
 )
 from moods.intent import LANES
 
@@ -48,6 +50,7 @@ _DRUM_TEMPERATURE = 0.85
 """Drums keep their pattern: a further share."""
 _STAY_PENALTY = 0.6
 """Taken from the logit of the chord that sounds already: left alone, small models come to rest on the tonic."""
+_NUM_PITCHES = NUM_VALUES - FIRST_PITCH
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
 
@@ -228,6 +231,8 @@ def _choose_note(
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
         logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
+    for pitch in range(_NUM_PITCHES):
+        logits[FIRST_PITCH + pitch] += rules.tone_bias[row, layer, pitch % 12]
     event[2] = _draw(logits, allowed, temperature * F32(_PITCH_TEMPERATURE), _uniform(seed, counter, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
