@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAME [ARGUMENT …]]`: all of them one after another, or one.
 
-`likeness`, `two_seconds`, `stations_gpu` and `overlay_hours` are run by their names only: they need hours of reference
-music and networks that listen, a CUDA card, and hours.
+`likeness`, `moods_heard`, `two_seconds`, `stations_gpu` and `overlay_hours` are run by their names only: they need
+hours of reference music and networks that listen, a CUDA card, and hours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAMES = (
     "slots", "score_clip", "cuts_on_beats", "theme_from", "endings", "cuts_found", "speech_bed", "loudness_report",
     "stems_sum", "phrases", "leitmotif", "renders_beside", "hour_of_video", "installation", "lyria",
     "slow_reader", "http_join", "parameter_updates", "hammering", "clock_error", "state_changes", "server_restart",
-    "drain", "repetition", "countdown", "listeners", "loss",
+    "drain", "repetition", "countdown", "listeners", "loss", "tunes", "short_pieces",
 )  # fmt: skip
 
 

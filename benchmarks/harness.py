@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,19 +42,20 @@ class Server:
     process: psutil.Process
     ready_s: float
     """Seconds from the command to `/readyz` answering 200."""
+    num_engines: int
 
     def processes(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
 
     def wait_for_all_engines(self, trust: ssl.SSLContext | bool = True) -> None:
         """The first engine makes the server ready; the others start then, and take time from what is measured."""
-        engines = Config().num_engines
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
-            if f"undersong_engines {engines}.0" in httpx.get(f"{self.url}/metrics", timeout=10, verify=trust).text:
+            told = httpx.get(f"{self.url}/metrics", timeout=10, verify=trust).text
+            if f"undersong_engines {self.num_engines}.0" in told:
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"the server has not started {engines} engines")
+        raise RuntimeError(f"the server has not started {self.num_engines} engines")
 
     def open_station(self, **fields: Any) -> dict[str, Any]:
         answer = httpx.post(f"{self.url}/v1/stations", json=fields, timeout=10)
@@ -102,7 +104,8 @@ def running_server(
             )  # fmt: skip
         try:
             _wait_until_ready(f"{url}/readyz", process, log, trust)
-            yield Server(url, psutil.Process(process.pid), time.monotonic() - began)
+            num_engines = Config(**tomllib.loads(settings)).num_engines
+            yield Server(url, psutil.Process(process.pid), time.monotonic() - began, num_engines)
         finally:
             try:
                 _stop(process)

@@ -23,7 +23,7 @@ from moods.form import Form, layers_let_in
 from moods.glide import Moment, Texts
 from moods.halts import Halts
 from moods.harmony import Key
-from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent, Recall
+from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent, Line, Recall
 from moods.leitmotif import Leitmotif
 from moods.mood import Mood, style_brightness
 from moods.names import nearest
@@ -241,11 +241,11 @@ class Controller:
         """
         at = self._course.beat_moment(beat)
         track = self._course.tracks
-        valence, energy = track["valence"].value(at), track["energy"].value(at)
+        valence, energy, tension = (track[name].value(at) for name in ("valence", "energy", "tension"))
         colour = _Colour(
             valence=valence,
             energy=energy,
-            brightness=style_brightness(track["style"].value(at), energy, valence),
+            brightness=style_brightness(track["style"].value(at), energy, valence, tension),
             layer_gains_db=tuple([MUTE_DB if track[name].value(at) else 0.0 for name in MUTE_TRACKS]),
             composed_bpm=self._course.composed_bpm(beat),
         )
@@ -441,6 +441,7 @@ class Controller:
             novelty=track["novelty"].value(at),
             character=course.character(beat),
             texts=colour.texts,
+            line=self._line(position.lines[beat_in_bar], beat),
         )
 
     def draw_by(self, beats: Sequence[tuple[range, int]]) -> None:
@@ -458,6 +459,12 @@ class Controller:
             return recall
         own_bars = bar - region.start // BEATS_PER_BAR
         return tuple(lane if lane is None or lane[0] <= own_bars else None for lane in recall)
+
+    def _line(self, line: Line | None, beat: int) -> Line | None:
+        """The same of the lead."""
+        region = next((beats for beats, _ in self._drawn_by if beat in beats), None)
+        is_before = line is not None and region is not None and beat - line.back_beats < region.start
+        return None if is_before else line
 
     # --- controls --------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ COLOUR_TRACKS = frozenset(
     ]
 )
 """Tracks that no note depends on: they may move at any frame. All others move on beats."""
-HEARD_TRACKS = tuple(sorted(COLOUR_TRACKS | {"style"}))
+HEARD_TRACKS = tuple(sorted(COLOUR_TRACKS | {"style", "tension"}))
 """Tracks that what is heard of a moment is read from, besides the tempo."""
 
 TEMPO_TRACKS = frozenset(["bpm", "mood.bpm"])
@@ -50,9 +50,10 @@ MOOD_TEMPO_STEP = 0.02  # of the tempo, in one beat, where the mood decides
 # Dead zones, so that a value resting on a border does not flap.
 TEMPO_DEAD_ZONE = 0.06
 ENERGY_DEAD_ZONE = 0.03
-SCALE_DEAD_ZONE = 0.04
 STYLE_DEAD_ZONE = 0.05
 DRIVING_ENERGY = 0.7
+_DARKNESS, _DARK_TENSION = 0.6, 0.3
+"""How much darker a scale each unit of tension above the second takes, in valence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,6 @@ class Held:
     bpm: float
     mood_bpm: float  # where the mood wants the tempo to go; changes at bars
     scale: str  # that the mood wants; changes at phrases
-    scale_index: int  # in the scales of `style_index`
     style_index: int  # the style that chose the scale
     playing: tuple[bool, ...]  # layers that the energy calls for, in the order of LAYERS
     is_driving: bool
@@ -94,10 +94,12 @@ class Course:
 
         tracks = {name: track(getattr(point, name)) for name in ("valence", "energy", "tension", "style")}
         valence, energy = tracks["colour.valence"], tracks["colour.energy"] = track(point.valence), track(point.energy)
-        style, notes_energy = tracks["style"], tracks["energy"]
+        style, notes_energy, tension = tracks["style"], tracks["energy"], tracks["tension"]
         autos = {
             "density": lambda at: self._own_density(at, style_density(style.value(at), notes_energy.value(at))),
-            "brightness": lambda at: style_brightness(style.value(at), energy.value(at), valence.value(at)),
+            "brightness": lambda at: style_brightness(
+                style.value(at), energy.value(at), valence.value(at), tension.value(at)
+            ),
             "temperature": lambda at: 1.0,
         }
         for name, auto in autos.items():
@@ -238,12 +240,12 @@ class Course:
         at = self.beat_moment(beat)
         energy = self.tracks["energy"].value(at)
         mood_bpm = self._mood_bpm(beat, at, energy, previous)
-        scale, scale_index, style_index = self._scale(beat, at, previous)
+        scale, style_index = self._scale(beat, at, previous)
         thresholds = (*self._own_thresholds(at, style_thresholds(self.tracks["style"].value(at))), DRIVING_ENERGY)
         was_on = (None,) * len(thresholds) if previous is None else (*previous.playing, previous.is_driving)
         on = tuple(map(_switch, repeat(energy), thresholds, was_on))
         bpm = self._bpm(at, mood_bpm, previous)
-        return Held(bpm, mood_bpm, scale, scale_index, style_index, on[:-1], on[-1], self.tracks["rate"].value(at))
+        return Held(bpm, mood_bpm, scale, style_index, on[:-1], on[-1], self.tracks["rate"].value(at))
 
     def _mood_bpm(self, beat: int, at: Moment, energy: float, previous: Held | None) -> float:
         if self._plan is not None:
@@ -318,21 +320,16 @@ class Course:
         frames_left = track.first_frame(ramp) + length * FRAMES_PER_SECOND - at.frame
         return frames_left / frames_of_beat(previous.bpm * previous.rate)
 
-    def _scale(self, beat: int, at: Moment, previous: Held | None) -> tuple[str, int, int]:
+    def _scale(self, beat: int, at: Moment, previous: Held | None) -> tuple[str, int]:
         if previous is not None and not self.form.begins_phrase(beat):
-            return previous.scale, previous.scale_index, previous.style_index
+            return previous.scale, previous.style_index
         weights = self.tracks["style"].ahead(beat)  # tempo and scale need not wait for the end of a crossfade
         style_index = max(range(len(weights)), key=weights.__getitem__)
         if previous is not None and weights[previous.style_index] > weights[style_index] - STYLE_DEAD_ZONE:
             style_index = previous.style_index
-        scales = styles()[style_index].scales
-        offset = (self.tracks["valence"].value(at) + 1) / 2 * len(scales)
-        index = min(len(scales) - 1, int(offset))
-        if previous is not None and previous.style_index == style_index:
-            zone = SCALE_DEAD_ZONE * len(scales)
-            if previous.scale_index - zone < offset < previous.scale_index + 1 + zone:
-                index = previous.scale_index
-        return scales[index], index, style_index
+        before = previous.scale if previous is not None and previous.style_index == style_index else None
+        darkness = _DARKNESS * max(0.0, self.tracks["tension"].value(at) - _DARK_TENSION)
+        return styles()[style_index].scale_at(self.tracks["valence"].value(at) - darkness, before), style_index
 
 
 def _held_of(row: dict[str, Any]) -> Held:

@@ -10,9 +10,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from moods.intent import BARS_PER_PHRASE, LANES, LAYERS, NO_RECALL, Recall
+from moods.intent import BARS_PER_PHRASE, LANES, LAYERS, NO_LINES, NO_RECALL, Lines, Recall
+from moods.motifs import again, bars_repeated, first_lines, stretched_lines
 from moods.plan import PlannedSection
 
 INTRO_BARS = 4
@@ -54,6 +55,8 @@ _UNRESTING_BARS = 16
 """At the beginning of a piece all play."""
 _ECHO = (None, 0.6, 0.5, 0.5, 0.5, 0.75)
 """What an outro keeps of the theme, in the order of LANES: harmony goes its own way home."""
+_SAME_CHORDS_CHANCE, _SAME_CHORDS = 0.8, 0.9
+"""How often a theme has the same chords under what its lead repeats, and how strongly they are recalled."""
 _NUM_KEPT = 2
 """Plans that are remembered: the one that sounds and the one that is composed ahead."""
 
@@ -70,6 +73,17 @@ class FormPosition:
     recall: Recall  # in the order of LANES
     resting: str | None = None  # the layer that pauses in this phrase
     has_theme: bool = False  # of a short piece: the lead plays, however still the mood
+    lines: Lines = NO_LINES  # what the lead's beats are made of
+
+
+class Stated(NamedTuple):
+    """What a bar of a theme is made of."""
+
+    recall: Recall
+    lines: Lines
+
+
+NOTHING_STATED = Stated(NO_RECALL, NO_LINES)
 
 
 @dataclass(slots=True)
@@ -157,19 +171,24 @@ class Form:
         rng.shuffle(cycles)
         themes: dict[str, list[_Theme]] = {}
         positions: list[FormPosition] = []
-        recalls: dict[Recall, Recall] = {}  # bars that recall the same share it
+        made: dict[Stated, Stated] = {}  # bars that are made of the same share it
         for name, num_bars in (section for cycle in cycles for section in cycle):
             source = _pick_theme(rng, themes.setdefault(name, []), len(positions), num_bars)
             if source is None:
-                section_recalls = first_statement(rng, num_bars)
+                stated = first_statement(rng, num_bars, _other_of(name, themes, len(positions)), name == "break")
             else:
-                section_recalls = _statement_of(rng, source, len(positions), num_bars)
-            rests = [_rest(rng, name) for _ in range(0, num_bars, BARS_PER_PHRASE)]
+                stated = _statement_of(rng, source, len(positions), num_bars)
+            rests = [_rest(rng, name, is_new=source is None) for _ in range(0, num_bars, BARS_PER_PHRASE)]
             positions += [
                 FormPosition(
-                    name, bar, num_bars - 1 - bar, recalls.setdefault(recall, recall), rests[bar // BARS_PER_PHRASE]
+                    name,
+                    bar,
+                    num_bars - 1 - bar,
+                    made.setdefault(each, each).recall,
+                    rests[bar // BARS_PER_PHRASE],
+                    lines=made[each].lines,
                 )
-                for bar, recall in enumerate(section_recalls)
+                for bar, each in enumerate(stated)
             ]
         return tuple(positions)
 
@@ -201,25 +220,28 @@ def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosi
         known = themes.setdefault("A" if name == "outro" else name, [])
         known[:] = [theme for theme in known if first + length - theme.first_bar <= THEME_BARS]
         if name == "outro":
-            recalls = _echo_of(known, first, length)
+            stated = _echo_of(known, first, length)
         elif known and (is_short or index == last):
-            recalls = _statement_of(rng, known[0], first, length)
+            stated = _statement_of(rng, known[0], first, length)
         elif theme := _pick_theme(rng, known, first, length):
-            recalls = _statement_of(rng, theme, first, length)
+            stated = _statement_of(rng, theme, first, length)
         else:
-            recalls = first_statement(random.Random(f"theme/{seed}/{name}/{len(known)}"), length)
+            theme_rng = random.Random(f"theme/{seed}/{name}/{len(known)}")
+            stated = first_statement(theme_rng, length, _other_of(name, themes, first), name == "break")
         may_rest = first >= _UNRESTING_BARS and name != "outro" and index != last
-        rests = [_rest(rng, name) if may_rest else None for _ in range(0, length, BARS_PER_PHRASE)]
+        is_new = not known or known[-1].first_bar == first
+        rests = [_rest(rng, name, is_new=is_new) if may_rest else None for _ in range(0, length, BARS_PER_PHRASE)]
         positions += [
             FormPosition(
                 name,
                 bar,
                 None if name == "outro" else _bars_to_change(length - 1 - bar, is_first=index == 0),
-                recall,
+                each.recall,
                 rests[bar // BARS_PER_PHRASE],
                 has_theme=is_short and name == "A",
+                lines=each.lines,
             )
-            for bar, recall in enumerate(recalls)
+            for bar, each in enumerate(stated)
         ]
     return tuple(positions)
 
@@ -230,15 +252,24 @@ def _bars_to_change(bars: int, *, is_first: bool) -> int:
     return max(bars, BARS_PER_PHRASE) if is_first and bars else bars
 
 
-def _echo_of(known: list[_Theme], first_bar: int, num_bars: int) -> list[Recall]:
+def _echo_of(known: list[_Theme], first_bar: int, num_bars: int) -> list[Stated]:
     """The beginning of the theme once more while the music goes home, but for the last chord's bar."""
     if not known:
-        return [NO_RECALL] * num_bars
-    recalls: list[Recall] = []
-    for bar in range(num_bars - 1):
-        back = first_bar + bar - (known[0].first_bar + bar % known[0].num_bars)
-        recalls.append(tuple(None if strength is None else (back, strength) for strength in _ECHO))
-    return [*recalls, NO_RECALL]
+        return [NOTHING_STATED] * num_bars
+    backs = _backs(known[0].first_bar, known[0].num_bars, first_bar, num_bars - 1)
+    recalls = [tuple(None if strength is None else (back, strength) for strength in _ECHO) for back in backs]
+    return [*map(Stated, recalls, again(backs)), NOTHING_STATED]
+
+
+def _backs(theme_bar: int, theme_bars: int, first_bar: int, num_bars: int) -> list[int]:
+    """How far the bars of a theme lie before `num_bars` that state it again from `first_bar` on."""
+    return [first_bar + bar - (theme_bar + bar % theme_bars) for bar in range(num_bars)]
+
+
+def _other_of(name: str, themes: dict[str, list[_Theme]], first_bar: int) -> int | None:
+    """How far before `first_bar` the theme begins from which a new one of another name may take a motif."""
+    known = [] if name == "A" else themes.get("A", [])
+    return first_bar - known[-1].first_bar if known else None
 
 
 def _kept(plans: dict[int, Plan], number: int, make: Callable[[int], Plan]) -> Plan:
@@ -250,10 +281,12 @@ def _kept(plans: dict[int, Plan], number: int, make: Callable[[int], Plan]) -> P
     return plans[number]
 
 
-def _rest(rng: random.Random, section: str) -> str | None:
+def _rest(rng: random.Random, section: str, *, is_new: bool) -> str | None:
+    """`is_new`: the section states a theme for the first time, which is its lead's."""
     if section == "break" or rng.random() >= _REST_CHANCE:
         return None
-    return rng.choices(list(_RESTS), list(_RESTS.values()))[0]
+    layer = rng.choices(list(_RESTS), list(_RESTS.values()))[0]
+    return None if is_new and layer == "lead" else layer
 
 
 def _pick_theme(rng: random.Random, known: list[_Theme], first_bar: int, num_bars: int) -> _Theme | None:
@@ -269,48 +302,57 @@ def _pick_theme(rng: random.Random, known: list[_Theme], first_bar: int, num_bar
     return theme
 
 
-def _statement_of(rng: random.Random, theme: _Theme, first_bar: int, num_bars: int) -> list[Recall]:
+def _statement_of(rng: random.Random, theme: _Theme, first_bar: int, num_bars: int) -> list[Stated]:
     return return_of(rng, theme.first_bar, theme.num_bars, first_bar, num_bars)
 
 
-def return_of(rng: random.Random, theme_bar: int, theme_bars: int, first_bar: int, num_bars: int) -> list[Recall]:
+def return_of(rng: random.Random, theme_bar: int, theme_bars: int, first_bar: int, num_bars: int) -> list[Stated]:
     """Bar by bar the `theme_bars` bars of the theme that was first stated at `theme_bar`."""
     (lanes,) = rng.choices([lanes for _, lanes in _RETURNS], [share for share, _ in _RETURNS])
     strengths = [None if strength is None else _jittered(rng, strength) for strength in lanes]
-    recalls: list[Recall] = []
-    for bar in range(num_bars):
-        back = first_bar + bar - (theme_bar + bar % theme_bars)
-        recalls.append(tuple(None if strength is None else (back, strength) for strength in strengths))
-    return recalls
+    backs = _backs(theme_bar, theme_bars, first_bar, num_bars)
+    recalls = [tuple(None if strength is None else (back, strength) for strength in strengths) for back in backs]
+    is_literal = lanes is _RETURNS[0][1]
+    return list(map(Stated, recalls, again(backs, None if is_literal else rng)))
 
 
-def first_statement(rng: random.Random, num_bars: int) -> list[Recall]:
+def first_statement(
+    rng: random.Random, num_bars: int, other_bars: int | None = None, is_break: bool = False
+) -> list[Stated]:
     """A new theme refers to itself: drums keep their groove, the second half of a phrase answers the first, the next
-    phrase begins like the one before and ends otherwise."""
+    phrase begins like the one before. The lead is made of motifs, and chords return with the bars that it repeats.
+
+    `other_bars`: how far before it the theme begins that it may take a motif from.
+    """
     phrase_returns = {
-        lane: rng.random() < share for lane, share in zip(LANES, (0.7, 1, 0.8, 0.8, 0.7, 0.65), strict=True)
+        lane: rng.random() < share for lane, share in zip(LANES[:-1], (0.7, 1, 0.8, 0.8, 0.7), strict=True)
     }
-    half_returns = {lane: rng.random() < share for lane, share in zip(LANES, (0.1, 1, 0.6, 0.6, 0.7, 0.6), strict=True)}
-    strengths = {lane: _jittered(rng, 0.75) for lane in LANES}
-    recalls: list[Recall] = []
+    half_returns = {lane: rng.random() < share for lane, share in zip(LANES[:-1], (0.1, 1, 0.6, 0.6, 0.7), strict=True)}
+    strengths = {lane: _jittered(rng, 0.75) for lane in LANES[:-1]}
+    keeps_chords = rng.random() < _SAME_CHORDS_CHANCE
+    lines = stretched_lines(rng, num_bars, other_bars) if is_break and other_bars is not None else None
+    if lines is None:
+        lines = first_lines(rng, num_bars, other_bars)
+    stated: list[Stated] = []
     for bar in range(num_bars):
         lanes: list[tuple[int, float] | None] = []
-        for lane in LANES:
-            in_phrase = bar % BARS_PER_PHRASE
+        for lane in LANES[:-1]:
+            in_phrase, same_bar = bar % BARS_PER_PHRASE, bars_repeated(lines[bar])
             if lane == "drums":
                 back = (0, 1, 2, 2)[in_phrase] if bar < BARS_PER_PHRASE else BARS_PER_PHRASE
                 lanes.append((back, min(0.95, strengths[lane] + 0.1)) if back else None)
+            elif lane == "chords" and keeps_chords and same_bar is not None and same_bar <= bar:
+                lanes.append((same_bar, _SAME_CHORDS))
             elif bar >= BARS_PER_PHRASE and phrase_returns[lane]:
-                is_other = lane == "lead" and in_phrase >= BARS_PER_PHRASE // 2
-                lanes.append(None if is_other else (BARS_PER_PHRASE, strengths[lane]))
+                lanes.append((BARS_PER_PHRASE, strengths[lane]))
             elif in_phrase >= BARS_PER_PHRASE // 2 and half_returns[lane]:
                 lanes.append((BARS_PER_PHRASE // 2, strengths[lane] - 0.2))
             elif in_phrase == 1 and lane in ("bass", "harmony", "texture"):
                 lanes.append((1, 0.4))
             else:
                 lanes.append(None)
-        recalls.append(tuple(lanes))
-    return recalls
+        stated.append(Stated((*lanes, None), lines[bar]))
+    return stated
 
 
 def _jittered(rng: random.Random, strength: float) -> float:

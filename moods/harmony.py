@@ -28,6 +28,11 @@ SCALES: dict[str, tuple[int, ...]] = {
     "minor pentatonic": (0, 3, 5, 7, 10),
 }
 SCALE_NAMES = tuple(SCALES)
+SCALE_VALENCES = {
+    "lydian": 0.85, "major": 0.5, "major pentatonic": 0.45, "mixolydian": 0.2, "dorian": -0.1,
+    "minor pentatonic": -0.3, "minor": -0.45, "harmonic minor": -0.7, "phrygian": -0.9, "locrian": -1.2,
+}  # fmt: skip
+"""The valence that each scale speaks of by itself."""
 
 # Semitones above the root. The order is part of the token vocabulary: append, never reorder.
 CHORD_QUALITIES: dict[str, tuple[int, ...]] = {

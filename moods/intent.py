@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from moods.harmony import Key
 from moods.tune import Tune
@@ -33,6 +34,24 @@ MUTE_DB = -120.0
 Recall = tuple[tuple[int, float] | None, ...]
 """In the order of LANES: how many bars back the bar is that a lane recalls, and the strength of recall, 0 … 1."""
 NO_RECALL: Recall = (None,) * len(LANES)
+
+
+OPERATIONS = ("repeat", "invert", "rhythm", "stretch")
+"""What is done with the notes of an earlier beat: nothing; turned upside down; their rhythm alone; half as fast."""
+
+
+class Line(NamedTuple):
+    """What the lead's notes of one beat are made of."""
+
+    back_beats: int  # how far back the beat lies from which they are taken; 0: they are new
+    do: str = "repeat"  # one of OPERATIONS
+    steps: int = 0  # of the scale, by which they are moved
+    density: float = 0.0  # from which on new notes begin within the beat
+
+
+Lines = tuple[Line | None, ...]
+"""Of the beats of a bar; None: the lead plays what it likes."""
+NO_LINES: Lines = (None,) * BEATS_PER_BAR
 
 
 def num_cut_beats(beat: int, strength: float) -> int:
@@ -100,3 +119,4 @@ class Intent:
     novelty: float = DEFAULT_NOVELTY  # 0 … 1, how far from what is usual in its mood, and from the last hour's tunes
     character: Character = Character()  # of the piece
     texts: tuple[tuple[str, float], ...] = ()  # what the mood was asked for with, and weights; (): by numbers alone
+    line: Line | None = None  # what the lead is made of here; None: it plays what it likes

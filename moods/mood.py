@@ -16,12 +16,13 @@ from importlib import resources
 from typing import Any
 
 from moods.errors import BadControl, OutOfRange, UnknownMood, UnknownStyle, shown
-from moods.harmony import SCALES, Key, parse_key
+from moods.harmony import SCALE_VALENCES, SCALES, Key, parse_key
 from moods.intent import LAYERS, STYLES
 from moods.names import nearest
 
 DEFAULT_MOOD = "healing"
 MAX_STYLE_WEIGHT = 1000.0
+_SCALE_DEAD_ZONE = 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,21 @@ class Style:
     name: str
     name_zh: str
     bpm: tuple[float, float]  # at energy 0 and 1
-    scales: tuple[str, ...]  # dark … bright, spread evenly over valence
+    scales: tuple[str, ...]  # dark … bright
     density: tuple[float, float]  # at energy 0 and 1
     brightness: float  # at energy 0.5
     thresholds: tuple[float, ...]  # energy from which each of LAYERS plays; above 1 is never
+
+    def scale_at(self, valence: float, before: str | None = None) -> str:
+        """The scale that speaks of a valence nearest to `valence`; the one `before` stays unless another is clearly
+        nearer."""
+
+        def distance(scale: str) -> float:
+            return abs(SCALE_VALENCES[scale] - valence)
+
+        scale = min(self.scales, key=distance)
+        stays = before in self.scales and distance(before) < distance(scale) + _SCALE_DEAD_ZONE
+        return before if before is not None and stays else scale
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -217,10 +229,10 @@ def style_density(weights: tuple[float, ...], energy: float) -> float:
     return sum(w * (s.density[0] + energy * (s.density[1] - s.density[0])) for s, w in _mixed(weights))
 
 
-def style_brightness(weights: tuple[float, ...], energy: float, valence: float) -> float:
-    """Brightness 0 … 1 that the styles take: more energy and a brighter mood open the spectrum."""
+def style_brightness(weights: tuple[float, ...], energy: float, valence: float, tension: float) -> float:
+    """Brightness 0 … 1 that the styles take: more energy and a brighter mood open the spectrum, so does tension."""
     base = sum(weight * style.brightness for style, weight in _mixed(weights))
-    return min(1.0, max(0.0, base + 0.3 * (energy - 0.5) + 0.1 * valence))
+    return min(1.0, max(0.0, base + 0.3 * (energy - 0.5) + 0.15 * valence + 0.15 * (tension - 0.2)))
 
 
 @lru_cache(maxsize=1024)

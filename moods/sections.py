@@ -12,8 +12,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from moods.form import INTRO_BARS, THEME_BARS, Form, FormPosition, first_statement, return_of
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, NO_RECALL, Recall
+from moods.form import (
+    INTRO_BARS,
+    NOTHING_STATED,
+    THEME_BARS,
+    Form,
+    FormPosition,
+    Stated,
+    first_statement,
+    return_of,
+)
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, NO_RECALL, Line
 
 _ROUND_BARS = 2 * BARS_PER_PHRASE
 """A section that stays comes round after so many bars at least."""
@@ -86,7 +95,7 @@ class Sections:
     def __init__(self, form: Form, seed: int) -> None:
         self._form, self._seed = form, seed
         self.end_beat, self.outro_bar = form.end_beat, form.outro_bar
-        self._statements: dict[tuple[int, tuple[int, int] | None], Sequence[Recall]] = {}
+        self._statements: dict[tuple[int, tuple[int, int] | None], Sequence[Stated]] = {}
         self._heard: list[Heard] = []  # from the first that was asked for on, or the oldest remembered
         self.turns: list[Turn] = []
         """Those that may still be taken back, and some that are over, by beat, then in the order of asking."""
@@ -109,8 +118,8 @@ class Sections:
         if heard.holds and heard.holds[0][0] <= beat:
             end_bar = heard.end_bar(beat)
             left = None if end_bar is None else end_bar - 1 - bar
-        recall = self._recall(heard, number, position.recall)
-        return replace(position, bar_in_section=number, bars_to_change=left, recall=recall)
+        stated = self._made_of(heard, number, Stated(position.recall, position.lines))
+        return replace(position, bar_in_section=number, bars_to_change=left, recall=stated.recall, lines=stated.lines)
 
     def position_at(self, bar: int) -> FormPosition:
         """Where the first beat of `bar` (from 0) stands."""
@@ -203,8 +212,8 @@ class Sections:
 
     # --- what returns ------------------------------------------------------------------------------------------------
 
-    def _recall(self, heard: Heard, number: int, planned: Recall) -> Recall:
-        """What a bar of a section returns to; `planned` is that of the seed's bar."""
+    def _made_of(self, heard: Heard, number: int, planned: Stated) -> Stated:
+        """What a bar of a section is made of; `planned` is that of the seed's bar."""
         bar = heard.bar + number
         round_number, bar_in_round = divmod(number, heard.round_bars)
         if number >= heard.num_bars and round_number:
@@ -213,35 +222,49 @@ class Sections:
             first_bar = heard.bar + (round_number - 1) // rounds * rounds * heard.round_bars
             return self._stated(bar - bar_in_round, bar_in_round, (first_bar, heard.round_bars))
         if heard.seed_bar is None:
-            return NO_RECALL
+            return NOTHING_STATED
         if heard.is_asked:
             return self._stated(heard.bar, number, heard.theme)
         if number >= heard.num_bars:
             return self._stated(heard.bar, number, None)
         lanes: list[tuple[int, float] | None] = []
-        for lane in planned:
-            if lane is not None and lane[0] > number:
-                source = self._bar_heard(heard.seed_bar + number - lane[0], heard.beat)
-                is_near = source is not None and bar - source <= THEME_BARS
-                lane = (bar - source, lane[1]) if source is not None and is_near else None
-            lanes.append(lane)
-        return tuple(lanes)
+        for lane in planned.recall:
+            back = None if lane is None else self._back_heard(heard, number, lane[0])
+            lanes.append(None if lane is None or back is None else (back, lane[1]))
+        lines: list[Line | None] = []
+        for beat, line in enumerate(planned.lines):
+            if line is not None and line.back_beats:
+                bars, beats = divmod(line.back_beats - beat + BEATS_PER_BAR - 1, BEATS_PER_BAR)
+                back = self._back_heard(heard, number, bars)
+                beats += beat - BEATS_PER_BAR + 1
+                line = None if back is None else line._replace(back_beats=BEATS_PER_BAR * back + beats)
+            lines.append(line)
+        return Stated(tuple(lanes), tuple(lines))
 
-    def _stated(self, first_bar: int, number: int, theme: tuple[int, int] | None) -> Recall:
+    def _back_heard(self, heard: Heard, number: int, back: int) -> int | None:
+        """How far before a section's bar that bar was heard which lies `back` bars before it in the seed's form; None:
+        it is not remembered."""
+        if back <= number:
+            return back
+        assert heard.seed_bar is not None
+        bar, source = heard.bar + number, self._bar_heard(heard.seed_bar + number - back, heard.beat)
+        return bar - source if source is not None and bar - source <= THEME_BARS else None
+
+    def _stated(self, first_bar: int, number: int, theme: tuple[int, int] | None) -> Stated:
         """Bar `number` of a theme that begins at `first_bar`: a new one, or one that was heard."""
         if theme is not None and number % max(theme[1], BARS_PER_PHRASE) >= theme[1]:
-            return NO_RECALL
-        recalls = self._statements.get((first_bar, theme), ())
-        if number >= len(recalls):
+            return NOTHING_STATED
+        bars = self._statements.get((first_bar, theme), ())
+        if number >= len(bars):
             rng, num_bars = random.Random(f"live/{self._seed}/{first_bar}"), number + _ROUND_BARS
             if theme is None:
-                recalls = first_statement(rng, num_bars)
+                bars = first_statement(rng, num_bars)
             else:
-                recalls = return_of(rng, theme[0], max(theme[1], BARS_PER_PHRASE), first_bar, num_bars)
+                bars = return_of(rng, theme[0], max(theme[1], BARS_PER_PHRASE), first_bar, num_bars)
             if len(self._statements) >= _NUM_KEPT:
                 self._statements.clear()
-            self._statements[first_bar, theme] = recalls
-        return recalls[number]
+            self._statements[first_bar, theme] = bars
+        return bars[number]
 
     def _bar_heard(self, seed_bar: int, before_beat: int) -> int | None:
         """Where a bar of the seed's form was heard last before a beat; None: it was left out."""

@@ -30,6 +30,9 @@ _EMBEDDING = "gelu"
 """In the graph of vibenet: the 256 values from which every judgement is a weighted sum."""
 
 
+JUDGED = ("acousticness", "danceability", "energy", "instrumentalness", "liveness", "speechiness", "valence")
+
+
 class NoEars(Exception):
     """A package with weights is not installed."""
 
@@ -98,10 +101,13 @@ class Tagger:
         dense = self._norm(9, pooled) @ self._tensors["dense/kernel"] + self._tensors["dense/bias"]
         return self._norm(10, functional.relu(dense))
 
+    def logits(self, embeddings: Float) -> Float:
+        """Of each of the model's 50 tags: [windows, 50]."""
+        return embeddings @ self._tensors["dense_1/kernel"].numpy() + self._tensors["dense_1/bias"].numpy()
+
     def tags(self, embeddings: Float) -> Float:
         """Probability of each of the model's 50 tags: [windows, 50]."""
-        logits = embeddings @ self._tensors["dense_1/kernel"].numpy() + self._tensors["dense_1/bias"].numpy()
-        return 1 / (1 + np.exp(-logits))
+        return 1 / (1 + np.exp(-self.logits(embeddings)))
 
 
 class Vibe:
@@ -114,6 +120,7 @@ class Vibe:
         except ImportError as error:
             raise NoEars(f"{error.name} is not installed: pip install onnx onnxruntime") from error
         graph = onnx.load(str(_package("vibenet") / "artifacts" / "efficientnet_model.onnx"))
+        self._judgements = graph.graph.output[0].name
         graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(_EMBEDDING))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -121,11 +128,18 @@ class Vibe:
 
     def embed(self, excerpt: Float) -> Float:
         """[windows, 256] of `excerpt` [T] at EAR_RATE; what is shorter than a window is one by itself."""
-        size = min(_VIBE_WINDOW_S * EAR_RATE, len(excerpt))
-        rows = [self._embed(excerpt[first : first + size]) for first in range(0, len(excerpt) - size + 1, size)]
-        return np.concatenate(rows)
+        return self._hear(excerpt, _EMBEDDING)
 
-    def _embed(self, window: Float) -> Float:
+    def judge(self, excerpt: Float) -> Float:
+        """What it was taught to hear, each of JUDGED: [windows, 7]."""
+        return self._hear(excerpt, self._judgements)
+
+    def _hear(self, excerpt: Float, output: str) -> Float:
+        size = min(_VIBE_WINDOW_S * EAR_RATE, len(excerpt))
+        starts = range(0, len(excerpt) - size + 1, size)
+        return np.concatenate([self._run(excerpt[first : first + size], output) for first in starts])
+
+    def _run(self, window: Float, output: str) -> Float:
         power = np.abs(
             librosa.stft(
                 window, n_fft=_VIBE_FFT, hop_length=_VIBE_HOP, win_length=_VIBE_WINDOW, window="hann", center=False
@@ -133,7 +147,7 @@ class Vibe:
         )
         filters = librosa.filters.mel(sr=EAR_RATE, n_fft=_VIBE_FFT, n_mels=_VIBE_MELS, fmin=0, fmax=EAR_RATE / 2)
         mel_db = librosa.power_to_db(filters @ power**2, amin=1e-10, top_db=80).astype(np.float32)
-        return self._session.run([_EMBEDDING], {"x": mel_db[None]})[0]
+        return self._session.run([output], {"x": mel_db[None]})[0]
 
 
 @cache

@@ -5,6 +5,8 @@
 const LONGEST_SLEEP_MS = 100;
 const TOO_LATE_MS = 250;
 const SAME_FRAMES = 4800;
+/** Told anew so soon, the beat heard last is still that beat: the server's engine was late. */
+const SAME_BEAT_FRAMES = 48000;
 
 const isBeat = ({ type }) => type === "beat" || type === "bar";
 
@@ -17,8 +19,8 @@ function replaces(news, old) {
   return old.frame >= news.frame || old.name === news.name;
 }
 
-const isSame = (one, other) =>
-  one?.bar === other.bar && one.beat === other.beat && Math.abs(one.frame - other.frame) < SAME_FRAMES;
+const isSame = (one, other, frames = SAME_FRAMES) =>
+  one?.bar === other.bar && one.beat === other.beat && Math.abs(one.frame - other.frame) < frames;
 
 export class Agenda {
   #coming = [];
@@ -51,7 +53,7 @@ export class Agenda {
 
   /** An event told ahead, or told anew. */
   announce(event) {
-    if (event.type === "beat" && isSame(this.#lastBeat, event)) return;
+    if (event.type === "beat" && isSame(this.#lastBeat, event, SAME_BEAT_FRAMES)) return;
     const [replaced, kept] = [[], []];
     for (const entry of this.#coming) (replaces(event, entry.event) ? replaced : kept).push(entry);
     const known = replaced.find(({ event: old }) => isSame(old, event));

@@ -19,9 +19,11 @@ from moods.intent import (
     LAYERS,
     MUTE_DB,
     NUM_CHORD_FAMILIES,
+    OPERATIONS,
     SECTIONS,
     STYLES,
     Intent,
+    Line,
     Recall,
 )
 
@@ -63,6 +65,11 @@ ASKED = np.dtype(
         ("piece", np.float64),
         ("piece_beats", np.float64),
         ("novelty", np.float64),
+        ("line_back", np.float64),  # beats back to the one whose notes the lead has; 0: it has none
+        ("line_do", np.float64),
+        ("line_steps", np.float64),
+        ("new_density", np.float64),  # from which on the lead begins a note in the beat at least; NEVER: it need not
+        ("release", np.float64),  # how far tension has fallen within a bar; the composer knows
         ("roots", np.float64, 12),  # these four as in moods.intent.Character
         ("tones", np.float64, 12),
         ("families", np.float64, NUM_CHORD_FAMILIES),
@@ -75,6 +82,7 @@ _NUM_FLOATS = ASKED.itemsize // np.dtype(np.float64).itemsize
 NO_CUE, FILL, HIT, CUT = range(len(CUES))
 _SCALE_INDEX = {name: index for index, name in enumerate(SCALE_NAMES)}
 _SECTION_INDEX = {name: index for index, name in enumerate(SECTIONS)}
+_OPERATION_INDEX = {name: index for index, name in enumerate(OPERATIONS)}
 _CUE_INDEX = {name: index for index, name in enumerate(CUES)}
 
 
@@ -82,6 +90,13 @@ _CUE_INDEX = {name: index for index, name in enumerate(CUES)}
 def _recall_numbers(recall: Recall) -> tuple[float, ...]:
     lanes = [lane or (0, 0.0) for lane in recall]
     return (*(bars for bars, _ in lanes), *(strength for _, strength in lanes))
+
+
+@lru_cache(maxsize=4096)
+def _line_numbers(line: Line | None) -> tuple[float, ...]:
+    if line is None:
+        return 0, 0, 0, NEVER
+    return line.back_beats, _OPERATION_INDEX[line.do], line.steps, NEVER if line.back_beats else line.density
 
 
 def _numbers(intent: Intent) -> tuple[float, ...]:
@@ -97,7 +112,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((NO_TONIC, 0) if ahead is None else (ahead.tonic, _SCALE_INDEX[ahead.scale])), intent.beats_to_key or 0,
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
-        intent.novelty, *own.roots, *own.tones, *own.families, *own.grooves,
+        intent.novelty, *_line_numbers(intent.line), 0, *own.roots, *own.tones, *own.families, *own.grooves,
     )  # fmt: skip
 
 

@@ -18,10 +18,12 @@ from engine.notes import NOTE, TICKS_PER_BEAT
 from engine.score import sampling
 from engine.score.asked import ASKED, CUT, FILL, HIT, NEVER, NO_CUE, asked_of
 from engine.score.columns import Bools, Column, Ints, declared, make_columns, reset_row
+from engine.score.lines import follow_lines
 from engine.score.memory import Memory
 from engine.score.novelty import Novelty, NoveltyFound
 from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
+from engine.score.tension import swells
 from engine.score.theme import write_theme
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
@@ -66,6 +68,8 @@ _PLACES = 8
 n modulo 8."""
 assert _PLACES >= BEATS_AHEAD + 2
 _LEAD = LAYERS.index("lead")
+_CADENCE_BEATS = 2
+"""Beats before the last chord that have their own harmony: nothing is taken up in them."""
 
 
 def num_rows(max_slots: int) -> int:
@@ -216,6 +220,7 @@ class Composer:
         is_note, owner = events[:, 0] >= FIRST_LAYER, np.repeat(np.arange(len(slots)), counts)
         events, owner = events[is_note], owner[is_note]
         notes = decode_notes(events, asked["tonic"].astype(np.int64)[owner])
+        notes["velocity"] = np.clip(notes["velocity"] + swells(asked)[owner, notes["layer"]], 1, 127)
         if self._figures:
             notes, owner = self._with_figures(notes, owner, slots, beats)
         plan.next_beat[slots] += 1
@@ -272,15 +277,20 @@ class Composer:
         begins_piece = asked["piece"] != rows.piece[slots]
         rows.since[slots] = np.where(begins_piece, rows.position[slots], rows.since[slots])
         rows.piece[slots] = asked["piece"]
-        rows.num_recalled[slots], strength = self._memory.recall(slots, beats, asked, rows.recalled_beat)
+        is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
+        write_rules(rules, slots, asked, is_arrival)
+        counts = np.zeros(len(slots), np.int64)
+        is_followed = follow_lines(self._memory.kept, rules, slots, beats, asked, rows.recalled_beat, counts)
+        asked["recall_bars"][is_followed, 1 + _LEAD] = 0
+        has_notes = counts > 0
+        rows.num_recalled[slots], strength = self._memory.recall(slots, beats, asked, rows.recalled_beat, counts)
+        strength[has_notes, 1 + _LEAD] = 1
         rows.is_recalling[slots] = strength.any(axis=1)
         rows.strength[slots] = RECALL_PULL * strength**2
         wanted = conditions(asked, strength)
         self._conditions[0, slots] = wanted
         hide(wanted, MOOD_GROUPS)
         self._conditions[1, slots] = wanted
-        is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
-        write_rules(rules, slots, asked, is_arrival)
         # A figure is heard as one as long as the harmony waits for it; a chord that the key has not any more is left.
         is_waiting = (asked["stinger_beats"] > 0) & (asked["beats_to_end"] == NEVER) & ~is_arrival
         is_waiting &= rules.chords[slots, rows.chord[slots]]
@@ -317,8 +327,13 @@ class Composer:
             ((attempts > 0) & ~self._plan.is_renewed[slots]) | (cue == HIT) | (cue == CUT) | is_loop
         ] = 0
         asked["recall_bars"][asked["has_theme"] > 0, 1 + _LEAD] = 0  # it has its own notes
+        is_bound = (asked["has_theme"] > 0) | (asked["beats_to_end"] <= _CADENCE_BEATS) | (cue == HIT) | (cue == CUT)
+        asked["line_back"][is_bound | is_loop | ((attempts > 0) & ~self._plan.is_renewed[slots])] = 0
+        asked["new_density"][is_bound] = NEVER
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
+        before = self._asked["tension"][slots, (beats - BEATS_PER_BAR) % _PLACES]
+        asked["release"] = np.where(beats >= BEATS_PER_BAR, np.maximum(0, before - asked["tension"]), 0)
         self._asked[slots, beats % _PLACES] = asked
         return asked
 
@@ -354,6 +369,7 @@ class Composer:
         rows.seconds[slots] += 60 / asked["bpm"]
         is_old = self._novelty.note(self._memory, slots, beats, asked, rows.num_figures, rows.seconds)
         is_old &= ~is_at_fault & (plan.attempts[slots] == 0) & (rows.strength[slots, 1 + _LEAD] == 0)
+        is_old &= self._rules.num_theme[slots] < 0
         plan.is_renewed[slots] = is_old
         is_again = is_at_fault | is_old
         if is_again.any():

@@ -35,13 +35,13 @@ _DRUMS, _BASS, _HARMONY, _LEAD = (LAYERS.index(name) for name in ("drums", "bass
 CHORD_TONES = np.zeros((len(CHORD_QUALITIES), 12), np.bool_)
 for _index, _tones in enumerate(CHORD_QUALITIES.values()):
     CHORD_TONES[_index, list(_tones)] = True
+HAS_TONE = np.array([np.roll(tones, root) for root in range(12) for tones in CHORD_TONES])
+"""[NUM_CHORDS, 12] the tones of each chord, above the tonic."""
 
 _WIDEST_CHORD = 16
 """Semitones from the lowest to the highest note of a struck chord."""
 _LEAD_IN_TICKS = NUM_POSITIONS // 8
 """The least distance between the onsets that a lead-in must have."""
-_QUIETEST_THEME = 8
-"""Velocity class below which no note of a theme is played."""
 _QUIETEST_ONSET, _LOUDEST_FIRST_ONSET, _STEEPEST = 4, 8, 3
 """Velocity classes: of a lead-in's first onset, and how much louder each further one may be."""
 
@@ -203,7 +203,7 @@ def velocity_bounds(rows: Rows, rules: Rules, row: int, layer: int, position: in
     """Lowest and highest velocity class of a note of `layer` at `position`."""
     loudest = NUM_VELOCITIES - 1
     if plays_theme(rules, row, layer):
-        return _QUIETEST_THEME, loudest
+        return rules.theme_softest[row], loudest
     if rules.strike[row] >= 0:
         return rules.strike_velocity[row], loudest
     if layer != rules.lead_in[row] or rules.lead_in_onsets[row] == 1:

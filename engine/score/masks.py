@@ -83,7 +83,7 @@ def _allow_pitch(
 
     `is_leading`: harmony and lead must lead on from what they played before.
     """
-    if plays_theme(rules, row, layer):
+    if plays_theme(rules, row, layer) and rules.theme[row, rows.num_notes[row, layer], 1] >= 0:
         return value == rules.theme[row, rows.num_notes[row, layer], 1]
     if value <= last_value:
         return False
@@ -101,13 +101,14 @@ def _allow_pitch(
         return in_chord and (on_root or last_value >= 0)  # every layer's lowest note is the tonic
     if is_leading and not _leads_on(rows, row, layer, value):
         return False
-    # A new chord begins on its root.
+    # A new chord begins on its root, or on a tonic that stays.
     is_new = rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
-    if layer == 1 and position == 0 and is_new and not on_root:
+    is_pedal = rules.has_clusters[row] and relative % 12 == 0
+    if layer == 1 and position == 0 and is_new and not on_root and not is_pedal:
         return False
     if rules.is_free[row]:
         return True
-    return rules.scale[row, relative % 12] and (in_chord or layer != 2)
+    return rules.scale[row, relative % 12] and (in_chord or layer != 2 or rules.has_clusters[row])
 
 
 @kernel
@@ -150,7 +151,7 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
         last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
     missing_onsets = num_missing_onsets(rows, rules, row)
     missing_theme = max(0, rules.num_theme[row] - rows.num_notes[row, NUM_LAYERS - 1])
-    sounding = False
+    sounding = rules.most_ticks[row] <= NUM_POSITIONS  # or is to fall silent
     for layer in range(1, NUM_LAYERS):
         sounding = sounding or rows.sounds_until[row, layer] > _LAST_POSITION
     room = False

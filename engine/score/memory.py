@@ -36,6 +36,7 @@ class Kept(NamedTuple):
     events: npt.NDArray[np.int16]  # [S, MEMORY_BEATS, MAX_EVENTS_PER_BEAT, 5]
     num_events: npt.NDArray[np.int16]  # [S, MEMORY_BEATS]
     mood: npt.NDArray[np.float32]  # [S, MEMORY_BEATS, valence, energy and styles]
+    key: npt.NDArray[np.int8]  # [S, MEMORY_BEATS, 2] tonic, and index of the scale
 
 
 @kernel
@@ -54,6 +55,7 @@ class Memory:
             np.zeros((num_slots, MEMORY_BEATS, MAX_EVENTS_PER_BEAT, 5), np.int16),
             np.zeros((num_slots, MEMORY_BEATS), np.int16),
             np.zeros((num_slots, MEMORY_BEATS, _STYLE + len(STYLES)), np.float32),
+            np.zeros((num_slots, MEMORY_BEATS, 2), np.int8),
         )
 
     def clear(self, slot: int) -> None:
@@ -65,6 +67,7 @@ class Memory:
         at = slots, beats % MEMORY_BEATS
         self.kept.beat[at], self.kept.events[at], self.kept.num_events[at] = beats, events, num_events
         self.kept.mood[at] = _mood(asked)
+        self.kept.key[at] = np.stack([asked["tonic"], asked["scale"]], axis=1)
 
     def events(self, slots: Ints, beats: Ints) -> tuple[npt.NDArray[np.int16], Ints]:
         """The events of beats [N] of slots [N], one beat's after another's: events [M, 5] and how many each beat has,
@@ -78,9 +81,15 @@ class Memory:
         return self.kept.mood[slot, beats % MEMORY_BEATS].mean(axis=0, dtype=np.float64)
 
     def recall(
-        self, slots: Ints, beats: Ints, asked: npt.NDArray[np.void], out: Ints
+        self,
+        slots: Ints,
+        beats: Ints,
+        asked: npt.NDArray[np.void],
+        out: Ints,
+        counts: Ints | None = None,
     ) -> tuple[Ints, npt.NDArray[np.float64]]:
-        """Put what beats [N] of slots [N] recall into out[slot, MAX_EVENTS_PER_BEAT, 5].
+        """Put what beats [N] of slots [N] recall into out[slot, MAX_EVENTS_PER_BEAT, 5], among what is there already:
+        the first counts [N].
 
         Returns how many events [N], and how closely each lane is to follow [N, lanes], 0 where nothing is recalled. The
         further the mood has moved since, the more loosely lanes follow: a tune survives a change of style, a groove
@@ -89,7 +98,7 @@ class Memory:
         bars = asked["recall_bars"].astype(np.int64)
         sources = beats[:, None] - bars * BEATS_PER_BAR
         strength = self._strength(slots[:, None], sources, asked)
-        counts = np.zeros(len(slots), np.int64)
+        counts = np.zeros(len(slots), np.int64) if counts is None else counts
         recall_lanes(self.kept.events, self.kept.num_events, slots, np.where(strength > 0, sources, -1), out, counts)
         return counts, strength
 
@@ -116,6 +125,7 @@ class Memory:
             "events": kept.events[slot, places, :most],
             "num_events": kept.num_events[slot, places],
             "mood": kept.mood[slot, places],
+            "key": kept.key[slot, places],
         }
 
     def restore(self, slot: int, snapshot: dict[str, Any]) -> None:
@@ -124,7 +134,7 @@ class Memory:
         kept.beat[slot, places] = snapshot["beat"]
         kept.events[slot, places, : snapshot["events"].shape[1]] = snapshot["events"]
         kept.num_events[slot, places] = snapshot["num_events"]
-        kept.mood[slot, places] = snapshot["mood"]
+        kept.mood[slot, places], kept.key[slot, places] = snapshot["mood"], snapshot["key"]
 
 
 def _renewed(strength: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

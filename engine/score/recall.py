@@ -46,18 +46,24 @@ def lane_of(kind: int) -> int:
 
 
 @kernel
+def add_event(out: Ints, count: int, event: Events) -> int:
+    """Put an event among the first `count` of out [MAX_EVENTS_PER_BEAT, 5], in order; the new count."""
+    if count == MAX_EVENTS_PER_BEAT:
+        return count
+    key, place = event_key(event), count
+    while place > 0 and event_key(out[place - 1]) > key:
+        copy_event(out[place - 1], out[place])
+        place -= 1
+    copy_event(event, out[place])
+    return count + 1
+
+
+@kernel
 def _add_lane(out: Ints, count: int, events: Events, lane: int) -> int:
     """Put the events of `lane` among `events` [N, 5] into out [MAX_EVENTS_PER_BEAT, 5], in order; the new count."""
     for i in range(len(events)):
-        if lane_of(events[i, 0]) != lane or count == MAX_EVENTS_PER_BEAT:
-            continue
-        key = event_key(events[i])
-        place = count
-        while place > 0 and event_key(out[place - 1]) > key:
-            copy_event(out[place - 1], out[place])
-            place -= 1
-        copy_event(events[i], out[place])
-        count += 1
+        if lane_of(events[i, 0]) == lane:
+            count = add_event(out, count, events[i])
     return count
 
 

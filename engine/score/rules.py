@@ -14,18 +14,16 @@ import numpy.typing as npt
 
 from engine.notes import TICKS_PER_BEAT
 from engine.score.asked import CUT, FILL, HIT, NO_TONIC
+from engine.score.character import add_character, chord_taste, warmth
 from engine.score.columns import Bools, Column, Floats, Ints
+from engine.score.tension import FREE_TENSION, chord_leaning, is_breath, widened, write_leanings
 from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
-from moods.character import CHORD_FAMILIES, GROOVES
 from moods.harmony import CHORD_QUALITIES, SCALE_NAMES, SCALES, Key
-from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, DEFAULT_NOVELTY, LAYERS, MOST_CUT_BEATS
+from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
 from moods.theme import MAX_NOTES_PER_BEAT
 
 Asked = npt.NDArray[np.void]
 NUM_LAYERS = len(LAYERS)
-
-FREE_TENSION = 0.5
-"""Above this tension notes and chords may leave the scale."""
 
 # MIDI ranges the layers sound good in, in the order of LAYERS (drums have none). What the model learnt from goes an
 # octave higher; under a voice or a game that is shrill.
@@ -39,10 +37,6 @@ VOICING_REACH = 10
 """Semitones that a chord's notes may lie from the middle of the chord before it: voices lead, they do not jump."""
 LEAD_LEAPS = 9
 """Widest leap of the lead in semitones, the octave apart."""
-_VALENCE_PULL = 0.8
-"""How far valence ±1 shifts the logit of chords with a major third up, with a minor third down."""
-_TENSION_PULL, _TENSION_REST = 2.5, 0.15
-"""How far tension shifts the logit of the most restless chord for each unit above or below `_TENSION_REST`."""
 _HOME_PENALTY = 0.15
 """Taken from the logit of chords on the tonic: harmony is to move, and comes home of itself."""
 
@@ -94,13 +88,21 @@ class Rules(NamedTuple):
     lead_in: Annotated[Ints, Column()]
     lead_in_onsets: Annotated[Ints, Column()]  # onsets that it has at least
     drum_bias: Annotated[Floats, Column(NUM_DRUMS)]  # added to the drums' logits
-    tone_bias: Annotated[Floats, Column(NUM_LAYERS, 12)]  # and to those of pitches, by semitones above the tonic
-    layer_bias: Annotated[Floats, Column(NUM_LAYERS)]  # added to the logits of notes of each layer
-    position_bias: Annotated[Floats, Column(NUM_LAYERS, TICKS_PER_BEAT)]  # and to those of where they begin
     # Position, value and duration of the theme's notes in this beat, and how many: the lead plays these and no others;
-    # -1 where no theme is stated.
+    # -1 for a value that is free, and where no theme is stated.
     theme: Annotated[Ints, Column(MAX_NOTES_PER_BEAT, 3)]
     num_theme: Annotated[Ints, Column(initial=-1)]
+    theme_softest: Annotated[Ints, Column()]  # velocity class below which none of them is played
+    # What tension and valence add to the logits of notes, by layer (see tension.py).
+    has_clusters: Annotated[Bools, Column()]  # harmony may leave its chord, and the bass stay on the tonic
+    tone_bias: Annotated[Floats, Column(NUM_LAYERS, 12)]  # by semitones above the tonic
+    stray_bias: Annotated[Floats, Column(NUM_LAYERS, 2)]  # outside the chord: a half-tone from a tone of it, and others
+    height_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for each octave
+    length_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for each doubling of the length
+    position_bias: Annotated[Floats, Column(NUM_LAYERS)]  # on the ticks of a pulse
+    kind_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for another note
+    groove_bias: Annotated[Floats, Column(NUM_LAYERS, TICKS_PER_BEAT)]  # on each tick, by the piece's character
+    most_ticks: Annotated[Ints, Column(initial=1 << 30)]  # from the beat's beginning to where pitched notes end
 
 
 @lru_cache(maxsize=256)
@@ -136,54 +138,7 @@ def cadence_chords(scale: str, is_free: bool) -> npt.NDArray[np.bool_]:
     return found if found.any() else allowed_chords(scale, is_free)
 
 
-def _third_signs() -> npt.NDArray[np.float32]:
-    """[NUM_CHORDS] +1 for chords with a major third, -1 with a minor one, else 0."""
-    signs = [float(4 in tones) - float(3 in tones) for tones in CHORD_QUALITIES.values()]
-    return np.tile(np.array(signs, np.float32), 12)
-
-
-_THIRD_SIGNS = _third_signs()
-_UNREST = {
-    "dim": 1.0, "m7b5": 1.0, "aug": 0.9, "sus4": 0.5, "7": 0.5, "sus2": 0.4, "maj9": 0.4, "min9": 0.4, "maj7": 0.3,
-    "min7": 0.2, "5": 0.2, "maj": 0.0, "min": 0.0,
-}  # fmt: skip
-"""How much a chord wants to go on, by its quality."""
-_UNRESTS = np.tile(np.array([_UNREST[name] for name in CHORD_QUALITIES], np.float32), 12)
 _IS_HOME = (np.arange(NUM_CHORDS) < NUM_QUALITIES).astype(np.float32)
-
-
-# --- the character of a piece --------------------------------------------------------------------------------------
-
-_GROOVE_PULL = 0.9
-"""How far, in logits, a note is pulled to a sixteenth of its layer's groove, and pushed from the others."""
-_OFF_GROOVE = -1.0
-"""Added to a layer's logit in a beat in which its groove has no place."""
-_SIXTEENTH_OF_TICK = np.searchsorted([3, 9, 17], np.arange(TICKS_PER_BEAT), side="right")
-"""The second eighth may be swung, to a third of the beat later."""
-_WARMTH = 0.3
-"""By what share draws are warmer with all of novelty, and cooler without any."""
-
-
-def _groove_tables() -> tuple[Floats, Floats]:
-    """[grooves, beats, ticks] added to positions, [grooves, beats] to layers."""
-    likes = np.array([[mark == "x" for mark in groove] for groove in GROOVES]).reshape(len(GROOVES), BEATS_PER_BAR, -1)
-    positions = np.where(likes, _GROOVE_PULL, -_GROOVE_PULL)[..., _SIXTEENTH_OF_TICK].astype(np.float32)
-    layers = np.where(likes.any(axis=2), 0, _OFF_GROOVE).astype(np.float32)
-    layers[0] = 0
-    return positions, layers
-
-
-_GROOVE_POSITIONS, _GROOVE_LAYERS = _groove_tables()
-_HAS_TONES = np.array([layer in ("harmony", "texture") for layer in LAYERS])
-_FAMILY_OF_CHORD = np.tile(
-    [[name in family for family in CHORD_FAMILIES] for name in CHORD_QUALITIES], (12, 1)
-).T.astype(np.float32)
-
-
-def _taste(asked: Asked, spread: npt.NDArray[np.float64]) -> Floats:
-    """[N, NUM_CHORDS] what pieces like of chords, whatever their mood."""
-    liked = np.repeat(asked["roots"], NUM_QUALITIES, axis=1) + asked["families"] @ _FAMILY_OF_CHORD
-    return (spread[:, None] * liked).astype(np.float32)
 
 
 _IN_SCALE = np.array([[step in steps for step in range(12)] for steps in SCALES.values()])
@@ -268,14 +223,8 @@ def _max_notes(asked: Asked, ending: Ints) -> Ints:
     rest, most = np.array(_NOTES_AT_REST), np.array(_NOTES_AT_MOST)
     counts = np.rint(rest + (most - rest) * asked["density"][:, None]).astype(np.int64)
     counts[ending == LAST_CHORD] = (3, 1, 5, 1, 1)
-    is_silent = (ending == SILENT) | (asked["cue"] == CUT)
+    is_silent = (ending == SILENT) | (asked["cue"] == CUT) | is_breath(asked)
     return counts * (playing(asked) & ~is_silent[:, None])
-
-
-def _chord_bias(asked: Asked) -> Floats:
-    bias = (_VALENCE_PULL * asked["valence"]).astype(np.float32)[:, None] * _THIRD_SIGNS
-    bias += (_TENSION_PULL * (asked["tension"] - _TENSION_REST)).astype(np.float32)[:, None] * _UNRESTS
-    return bias - np.float32(_HOME_PENALTY) * _IS_HOME
 
 
 @lru_cache(maxsize=4096)
@@ -322,12 +271,13 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     lead_in = np.full(len(asked), -1)
     fills = np.flatnonzero((cue == FILL) & is_endless)
     leading = max_notes[fills][:, _LEAD_IN_LAYERS] > 0
-    leading[:, _LEAD_IN_LAYERS == _LEAD] &= (asked["has_theme"][fills] == 0)[:, None]  # a theme is not varied
+    is_stating = (asked["has_theme"][fills] > 0) | (asked["line_back"][fills] > 0)
+    leading[:, _LEAD_IN_LAYERS == _LEAD] &= ~is_stating[:, None]  # a theme is not varied
     lead_in[fills] = _LEAD_IN_LAYERS[leading.argmax(axis=1)]
     max_notes[fills, lead_in[fills]] = np.maximum(max_notes[fills, lead_in[fills]], _FEWEST_LEAD_IN_NOTES)
     drum_bias[lead_in == _DRUMS] = _FILL_BIAS
-    is_called = (asked["calls_lead"] > 0) & (max_notes[:, _LEAD] > 0) & (lead_in < 0) & is_endless
-    is_called &= asked["has_theme"] == 0
+    is_called = (asked["calls_lead"] > 0) | (asked["density"] >= asked["new_density"])
+    is_called &= (max_notes[:, _LEAD] > 0) & (lead_in < 0) & is_endless & (asked["has_theme"] == 0)
     lead_in[is_called] = _LEAD
 
     strength = asked["hit_strength"]
@@ -336,19 +286,14 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
 
     rules.scale[slots] = _IN_SCALE[asked["scale"].astype(np.int64)] | (is_free & is_endless)[:, None]
     rules.chords[slots] = _chord_masks(asked, is_free, is_arrival)
-    spread = asked["novelty"] / DEFAULT_NOVELTY
-    rules.chord_bias[slots] = _chord_bias(asked) + _taste(asked, spread)
-    grooves = asked["grooves"].astype(np.int64)
-    rules.tone_bias[slots] = spread[:, None, None] * asked["tones"][:, None] * _HAS_TONES[:, None]
-    rules.layer_bias[slots] = spread[:, None] * _GROOVE_LAYERS[grooves, beat[:, None]]
-    rules.position_bias[slots] = spread[:, None, None] * _GROOVE_POSITIONS[grooves, beat[:, None]]
+    rules.chord_bias[slots] = chord_leaning(asked) + chord_taste(asked) - np.float32(_HOME_PENALTY) * _IS_HOME
     rules.may_change_chord[slots] = (ending != SILENT) & ~is_cut & ((beat % 2 == 0) | (ending == LAST_CHORD))
     is_called_for = (beat == 0) | is_hit | is_arrival | (asked["beats_to_key"] == _LEAVING_BEATS)
     rules.must_have_chord[slots] = (ending == LAST_CHORD) | (is_endless & is_called_for) | (to_end == 2)
     rules.is_free[slots] = is_free & is_endless
-    rules.low[slots], rules.high[slots] = _LOWEST - shift[:, None], _HIGHEST - shift[:, None]
+    rules.low[slots], rules.high[slots] = widened(asked, _LOWEST - shift[:, None], _HIGHEST - shift[:, None])
     rules.max_notes[slots] = max_notes
-    rules.temperature[slots] = asked["temperature"] * (1 + _WARMTH * (spread - 1))
+    rules.temperature[slots] = asked["temperature"] * warmth(asked)
     rules.ending[slots] = ending
     rules.strike[slots] = np.where(is_hit, tick, -1)
     rules.strike_drums[slots] = struck_drums(asked, strength) & is_hit[:, None]
@@ -360,3 +305,5 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     rules.lead_in_onsets[slots] = np.where(is_called, 1, 2 + np.rint(2 * asked["energy"]).astype(np.int64))
     rules.drum_bias[slots] = drum_bias
     rules.num_theme[slots] = -1
+    write_leanings(rules, slots, asked)
+    add_character(rules, slots, asked)

@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from engine.compile import entry, kernel
 from engine.score import kernels
+from engine.score.character import lean_to_groove
 from engine.score.columns import Bools, Column, Floats, Ints, Seeds
 from engine.score.cues import NUM_LAYERS, plays_theme, velocity_bounds
 from engine.score.kernels import F32, Bits, Quantised
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import copy_event, lane_of, show_next
 from engine.score.rules import Rules
+from engine.score.tension import lean_durations, lean_kinds, lean_pitches, lean_positions
 from engine.score.vocabulary import (
     BAR,
     BEAT,
@@ -27,13 +29,11 @@ from engine.score.vocabulary import (
     FIELD_SIZES,
     FIRST_DRUM,
     FIRST_LAYER,
-    FIRST_PITCH,
     MAX_EVENTS_PER_BEAT,
     NO_RECALL,
     NUM_DRUMS,
     NUM_KINDS,
     NUM_POSITIONS,
-    NUM_VALUES,
 )
 from moods.intent import LANES
 
@@ -50,7 +50,6 @@ _DRUM_TEMPERATURE = 0.85
 """Drums keep their pattern: a further share."""
 _STAY_PENALTY = 0.6
 """Taken from the logit of the chord that sounds already: left alone, small models come to rest on the tonic."""
-_NUM_PITCHES = NUM_VALUES - FIRST_PITCH
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
 
@@ -218,8 +217,8 @@ def _choose_note(
 
     allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
-    for position in range(NUM_POSITIONS):
-        logits[position] += rules.position_bias[row, layer, position]
+    lean_positions(rules, row, layer, logits)
+    lean_to_groove(rules, row, layer, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
     event[1] = _draw(
         logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_TEMPERATURE), _uniform(seed, counter, 1), bits
@@ -231,8 +230,8 @@ def _choose_note(
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
     for drum in range(NUM_DRUMS):
         logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
-    for pitch in range(_NUM_PITCHES):
-        logits[FIRST_PITCH + pitch] += rules.tone_bias[row, layer, pitch % 12]
+    if layer > 0:
+        lean_pitches(rows, rules, row, layer, logits)
     event[2] = _draw(logits, allowed, temperature * F32(_PITCH_TEMPERATURE), _uniform(seed, counter, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
@@ -245,6 +244,8 @@ def _choose_note(
                 allowed[duration] = duration == rules.theme[row, rows.num_notes[row, layer], 2]
     _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 3)
+    if layer > 0 and not plays_theme(rules, row, layer):
+        lean_durations(rules, row, layer, event[1], logits, allowed)
     event[3] = _draw(
         logits[: heads.duration.shape[0]],
         allowed,
@@ -288,10 +289,9 @@ def _choose_event(
     for field in range(len(event)):
         event[field] = 0
     _pull(kind_logits, gates, rows.strength[row], rows.recalled[row], event, 0)
+    lean_kinds(rules, row, kind_logits)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
-    for layer in range(NUM_LAYERS):
-        kind_logits[FIRST_LAYER + layer] += rules.layer_bias[row, layer]
     seed, counter = _seed_of(rows, row), rows.position[row]
     temperature = rules.temperature[row]
     event[0] = _draw(kind_logits, allowed, temperature * F32(_KIND_TEMPERATURE), _uniform(seed, counter, 0), bits)

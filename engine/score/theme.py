@@ -14,10 +14,10 @@ import numpy as np
 
 from engine.notes import TICKS_PER_BEAT
 from engine.score.columns import Bools, Floats, Ints
-from engine.score.cues import CHORD_TONES
+from engine.score.cues import HAS_TONE
 from engine.score.rules import RANGES, Rules
 from engine.score.stinger import folded, misfit
-from engine.score.vocabulary import FIRST_PITCH, NUM_CHORDS, duration_class, tonic_shift
+from engine.score.vocabulary import FIRST_PITCH, duration_class, tonic_shift
 from moods.harmony import SCALES, Key
 from moods.intent import BEATS_PER_BAR, LAYERS, Intent
 from moods.tune import Tune, whole_scale
@@ -25,8 +25,8 @@ from moods.tune import Tune, whole_scale
 _HALF_BAR = BEATS_PER_BAR // 2
 _CHORD_PULL = 2.0
 """Added to the logit of a chord whose tones the theme plays all through half a bar."""
-_HAS_TONE = np.array([np.roll(tones, root) for root in range(12) for tones in CHORD_TONES])  # [NUM_CHORDS, 12]
-assert len(_HAS_TONE) == NUM_CHORDS
+_QUIETEST = 8
+"""Velocity class below which no note of a theme is played."""
 _LEAD = LAYERS.index("lead")
 
 _LOW, _HIGH = RANGES[_LEAD]
@@ -85,8 +85,8 @@ def _harmony(tune: Tune, since: int, key: Key) -> _Harmony:
             strong = tone
         weights[tone] += max(0, min(end, start + _HALF_BAR * TICKS_PER_BEAT) - max(note.tick, start))
     inside = np.isin(np.arange(12), [*SCALES[whole_scale(key.scale)], strong])
-    bias = _CHORD_PULL / (_HALF_BAR * TICKS_PER_BEAT) * (_HAS_TONE @ weights)
-    return _Harmony(strong, bias, _HAS_TONE[:, strong] & ~(_HAS_TONE & ~inside).any(axis=1))
+    bias = _CHORD_PULL / (_HALF_BAR * TICKS_PER_BEAT) * (HAS_TONE @ weights)
+    return _Harmony(strong, bias, HAS_TONE[:, strong] & ~(HAS_TONE & ~inside).any(axis=1))
 
 
 def write_theme(rules: Rules, slot: int, intent: Intent, chord: int, *, may_borrow: bool) -> None:
@@ -98,15 +98,15 @@ def write_theme(rules: Rules, slot: int, intent: Intent, chord: int, *, may_borr
     tune, since = intent.theme
     line = _line(tune, since, intent.key)
     rules.num_theme[slot], rules.theme[slot, : len(line)] = len(line), line
-    rules.max_notes[slot, _LEAD] = len(line)
+    rules.max_notes[slot, _LEAD], rules.theme_softest[slot] = len(line), _QUIETEST
     tone, bias, borrowed = _harmony(tune, since, intent.key)
     rules.chord_bias[slot] += bias
     if tone < 0:
         return
-    fitting = rules.chords[slot] & _HAS_TONE[:, tone]
+    fitting = rules.chords[slot] & HAS_TONE[:, tone]
     if not fitting.any() and may_borrow:
         fitting = borrowed
         rules.scale[slot, [*SCALES[whole_scale(intent.key.scale)], tone]] = True
     if fitting.any():
         rules.chords[slot] = fitting
-        rules.must_have_chord[slot] |= rules.may_change_chord[slot] and not (chord >= 0 and _HAS_TONE[chord, tone])
+        rules.must_have_chord[slot] |= rules.may_change_chord[slot] and not (chord >= 0 and HAS_TONE[chord, tone])

@@ -108,6 +108,16 @@ def test_beats_go_on_through_the_bed_and_count_on() -> None:
     assert (numbers == 1).all()
 
 
+def test_a_beat_that_is_told_again_after_it_was_heard_counts_once() -> None:
+    line = Line(Player(0.08))
+    line.run(5.2)
+    heard = line.events[-1]
+    line.player.tell({**heard, "frame": line.frame + RATE // 8})  # the server's engine was late, and begins it anew
+    line.run(0.2, told=False), line.run(3)
+    numbers = [4 * event["bar"] + event["beat"] for event in line.events if event["type"] == "beat"]
+    assert numbers.count(4 * heard["bar"] + heard["beat"]) == 1
+
+
 def test_a_frame_is_heard_when_the_clock_says() -> None:
     line = Line(Player(0.08))
     pcm = line.run(4)

@@ -7,7 +7,7 @@ import pytest
 
 from engine.score.piece import Piece
 from engine.training.arranger import arrange
-from engine.training.evaluation import endurance, form, listening, obedience, originality
+from engine.training.evaluation import acoustics, endurance, form, listening, obedience, originality
 from engine.training.evaluation.sound import Player, spectral_centroid_hz, to_hear
 from engine.training.evaluation.style import StyleListener, confusion
 from engine.training.figures import BASS, DRUMS, HARMONY, LEAD
@@ -179,3 +179,45 @@ def test_a_listener_tells_styles_apart() -> None:
     shares = confusion(heard)
     assert np.nansum(shares) == pytest.approx(3)
     assert shares.shape == (len(STYLES), len(STYLES))
+
+
+# --- what is felt ----------------------------------------------------------------------------------------------------
+
+
+def tones(*midi: float, seconds: float = 4.0) -> np.ndarray:
+    """Sounding tones with five partials each, mono at the readers' rate."""
+    times = np.arange(int(seconds * listening.RATE_HZ)) / listening.RATE_HZ
+    hz = [440 * 2 ** ((note - 69) / 12) for note in midi]
+    return sum(np.sin(2 * np.pi * f * k * times) / k for f in hz for k in range(1, 6)).astype(np.float32) / 10
+
+
+def test_what_grates_is_rough_and_what_is_major_is_told_from_minor() -> None:
+    clean, grating = (acoustics.measure(tones(*chord)) for chord in ((60, 64, 67), (60, 61, 66)))
+    minor = acoustics.measure(tones(60, 63, 67))
+    assert grating["roughness"] > 1.3 * clean["roughness"]
+    assert clean["majorness"] > 0 > minor["majorness"]
+    assert clean["key_clarity"] > grating["key_clarity"]
+    tension = acoustics.read([clean, grating], "tension")
+    assert tension[1] > tension[0]
+
+
+def test_louder_lower_and_unsteady_sound_is_heard_so() -> None:
+    low, high = acoustics.measure(tones(31)), acoustics.measure(tones(79))
+    assert low["low_db"] > high["low_db"] + 10
+    assert high["centroid_octaves"] > low["centroid_octaves"] + 1
+    steady = tones(60)
+    swelling = steady * np.linspace(0.05, 1, len(steady), dtype=np.float32)
+    assert acoustics.measure(swelling)["contrast_db"] > acoustics.measure(steady)["contrast_db"] + 6
+    assert acoustics.measure(2 * steady)["level_db"] == pytest.approx(
+        acoustics.measure(steady)["level_db"] + 6.02, abs=0.1
+    )
+    assert np.isnan(acoustics.measure(np.zeros(listening.RATE_HZ, np.float32))["roughness"])
+
+
+def test_a_single_switch_is_one_wide_step() -> None:
+    even, switch = np.tile(np.linspace(0, 1, 7), (3, 1)), np.tile(np.array([0, 0, 0, 1, 1, 1, 1.0]), (3, 1))
+    assert obedience.widest_step(even) == pytest.approx(1 / 6)
+    assert obedience.widest_step(switch) == 1
+    assert obedience.pooled_correlation(even) == pytest.approx(1)
+    noisy = even + np.array([[-3.0], [0], [3]])
+    assert obedience.pooled_correlation(noisy) < 0.5 < obedience.rank_correlation(noisy)

@@ -34,6 +34,8 @@ _TRIM_BEYOND_FRAMES = RATE * 50 // 1000
 _MAX_BEHIND_FRAMES = RATE // 2
 """So far behind, after a sink that stood still, it does not run after the music: it comes in anew, on a beat."""
 _LATE_FRAMES = 2 * RATE
+_SAME_BEAT_FRAMES = RATE
+"""Told anew so soon, the beat heard last is still that beat: the server's engine was late."""
 """What was told later than this after its sound is no news."""
 _MAX_TOLD = 512
 
@@ -296,6 +298,9 @@ class Player:
 
     def _pass(self, passed: Passed) -> None:
         if passed.message["type"] == "beat":
+            last = self._beats[-1] if self._beats else None
+            if last and passed.index - last.index < _SAME_BEAT_FRAMES and _key(last.message) == _key(passed.message):
+                return
             self._beats.append(passed)
             while self._beats and self._beats[0].index < self._index - PAST_FRAMES:
                 self._beats.popleft()

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using Newtonsoft.Json.Linq;
 
 namespace Undersong
@@ -23,6 +24,8 @@ namespace Undersong
         private const int MaxBehindFrames = Rate / 2;
         private const int LateFrames = 2 * Rate;
         private const int MaxBufferFrames = 10 * Rate;
+        /// <summary>Told anew so soon, the beat heard last is still that beat: the server's engine was late.</summary>
+        private const int SameBeatFrames = Rate;
         private const int TrimBeyondFrames = Rate / 20;
         /// <summary>How much faster or slower it plays to bring the buffer to its target: five cents.</summary>
         private const double Trim = 0.003;
@@ -420,6 +423,12 @@ namespace Undersong
         {
             if ((string)passed.Event["type"] == "beat")
             {
+                Passed last = _beats.LastOrDefault();
+                if (last.Event != null && Number(last.Event) == Number(passed.Event)
+                    && passed.Index - last.Index < SameBeatFrames)
+                {
+                    return;
+                }
                 _beats.Add(passed);
                 _beats.RemoveAll(beat => beat.Index < _index - PastFrames);
             }

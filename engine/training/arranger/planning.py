@@ -206,13 +206,13 @@ def _draw_scale(idiom: Idiom, rng: random.Random, valence: float) -> str:
         "lydian": 0.75, "major": 0.6, "major pentatonic": 0.55, "mixolydian": 0.3, "dorian": 0.0,
         "minor pentatonic": -0.2, "minor": -0.4, "harmonic minor": -0.6, "phrygian": -0.75, "locrian": -1.0,
     }  # fmt: skip
-    own = styles()[STYLES.index(idiom.name)].scales
+    style = styles()[STYLES.index(idiom.name)]
     if rng.random() < _LIVE_SCALE_CHANCE:
-        return own[min(len(own) - 1, int((valence + 1) / 2 * len(own)))]
+        return style.scale_at(valence)
     if rng.random() < 0.1:  # listeners may ask for any key
         valence = rng.uniform(-1, 1)
     weights = [
-        (4.0 if name in own else 0.35 if "pentatonic" in name or name == "locrian" else 1.0)
+        (4.0 if name in style.scales else 0.35 if "pentatonic" in name or name == "locrian" else 1.0)
         * float(np.exp(-(((value - valence) / 0.15) ** 2) / 2))
         + 1e-4
         for name, value in brightness.items()

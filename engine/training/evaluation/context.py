@@ -19,7 +19,7 @@ from engine.config import ModelConfig
 from engine.score.composer import Composer
 from engine.score.piece import Piece
 from engine.training.dataset import is_held_out, practice_pieces
-from engine.training.evaluation import originality, takes
+from engine.training.evaluation import acoustics, listening, originality, takes
 from engine.training.evaluation.cache import Cache, digest_of
 from engine.training.evaluation.form import WINDOW_BARS
 from engine.training.evaluation.obedience import MEASURES, Sweep, fill_gaps
@@ -28,7 +28,7 @@ from engine.training.evaluation.style import StyleListener
 from engine.training.evaluation.takes import ByStyle, LongTakes
 from moods.intent import STYLES
 
-LONG_SECONDS, HOUR_SECONDS = 600.0, 3600.0
+TUNE_SECONDS, LONG_SECONDS, HOUR_SECONDS = 180.0, 600.0, 3600.0
 _HERE = "engine/training/evaluation"
 _MODEL_SOURCES = ("moods", "engine/score", "engine/config.py", f"{_HERE}/takes.py")
 _ARRANGER_SOURCES = ("moods", "engine/notes.py", "engine/score/piece.py", "engine/training/arranger")
@@ -102,6 +102,35 @@ class Context:
             return found
 
         return {s: self._model("long", s, lambda s=s: make(s)) for s in self._each_style("composing hours")}
+
+    @cached_property
+    def tunes(self) -> ByStyle:
+        """Takes of some minutes in moods in which a tune is to be heard."""
+
+        def make(style: str) -> list[Piece]:
+            controllers = takes.tune_controllers(style, self.scope.num_seeds, self.scope.temperature)
+            return takes.compose_seconds(self.composer, controllers, TUNE_SECONDS)
+
+        return {s: self._model("tunes", s, lambda s=s: make(s)) for s in self._each_style("composing tunes")}
+
+    def felt(
+        self, control: str, styles: Sequence[str], num_seeds: int, num_levels: int, num_bars: int
+    ) -> dict[str, Sweep]:
+        """By style, what is read from the sound of every seed at every level of `control`: [seeds, levels]."""
+
+        def make(style: str) -> Sweep:
+            heard = []
+            for seed in range(num_seeds):
+                controllers = takes.sweep_controllers(control, style, seed, self.scope.temperature, num_levels)
+                for piece in takes.compose_all(self.composer, controllers, num_bars):
+                    heard.append(acoustics.measure(listening.to_mono(self.player.play(piece, seed)[0])))
+            return acoustics.read(heard, control).reshape(num_seeds, num_levels)
+
+        sources = (*_SOUND_SOURCES, f"{_HERE}/acoustics.py")
+        return {
+            style: self._model(f"felt-{control}", style, lambda s=style: make(s), *sources)
+            for style in track(styles, f"hearing {control}", console=self.console)
+        }
 
     @cached_property
     def sweeps(self) -> dict[str, dict[str, Sweep]]:

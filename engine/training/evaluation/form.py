@@ -9,14 +9,15 @@ Remembers nothing; any thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.notes import TICKS_PER_BEAT
 from engine.score.piece import Piece
-from engine.training.figures import DRUMS, excerpt, onset_sets, overlap
+from engine.training.figures import DRUMS, distances, excerpt, onset_sets, overlap
 from engine.training.labels import BAR_TICKS
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
 
@@ -25,6 +26,8 @@ THEME_BARS = 8
 """A bar this far back or farther may be a theme that returns; nearer ones are the pattern that goes on."""
 _KERNEL_BARS = 8
 MEMORY_SECONDS = 300.0
+SPREAD_BARS, SPREAD_NOTES = 32, 6
+"""Bars of a piece, and pitched notes of a bar, by which it is told how far pieces lie apart."""
 SAME_LITERALLY = 0.9
 """Overlap of onsets from which a four-bar unit counts as one already heard."""
 
@@ -103,3 +106,36 @@ def already_heard(piece: Piece) -> float:
         for index, unit in enumerate(units)
     ][1:]
     return 100 * float(np.mean(heard)) if heard else float("nan")
+
+
+# --- how far pieces lie apart ----------------------------------------------------------------------------------------
+
+
+def thinned(piece: Piece) -> Piece:
+    """`SPREAD_NOTES` pitched notes, by chance, of each of its first bars that has as many.
+
+    Fewer notes lie farther apart by themselves.
+    """
+    rng, part = np.random.default_rng(0), excerpt(piece, 0, min(SPREAD_BARS, len(piece.bars)))
+    pitched = part.notes[part.notes["layer"] != DRUMS]
+    bars = pitched["tick"] // BAR_TICKS
+    kept = [
+        rng.choice(places, SPREAD_NOTES, replace=False)
+        for bar in range(len(part.bars))
+        if len(places := np.flatnonzero(bars == bar)) >= SPREAD_NOTES
+    ]
+    return replace(part, notes=pitched[np.sort(np.concatenate(kept)) if kept else slice(0)])
+
+
+def spread(pieces: Sequence[Piece]) -> float:
+    """Mean distance of every two pieces at equal numbers of notes, 0 … 1."""
+    found = np.array(distances([thinned(piece) for piece in pieces]))
+    return float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
+
+
+def spread_of_sets(tracks: Sequence[Piece]) -> float:
+    """Mean over the sets of game music of `spread` of their tracks."""
+    sets: dict[str, list[Piece]] = {}
+    for track in tracks:
+        sets.setdefault(track.source.split("/")[0], []).append(track)
+    return float(np.mean([spread(found) for found in sets.values()])) if sets else float("nan")

@@ -23,8 +23,8 @@ _NO_TEMPO_BPM = 1.0
 """Of what has no onsets."""
 # Albrecht & Shanahan 2013, "The use of large corpora to train a new type of key-finding algorithm", Music Perception
 # 31 (1), table 1: pitch classes above the tonic in major and minor.
-_MAJOR = np.array([0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081])
-_MINOR = np.array([0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052])
+MAJOR_PROFILE = np.array([0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081])
+MINOR_PROFILE = np.array([0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052])
 # The plain key with the same notes: semitones from the tonic up to its major key's tonic.
 _TO_MAJOR = {
     "major": 0, "major pentatonic": 0, "minor": 3, "minor pentatonic": 3, "harmonic minor": 3, "dorian": 10,
@@ -63,7 +63,7 @@ def read_key(mono: npt.NDArray[np.float32]) -> tuple[int, bool]:
         return 0, True
     scores = {
         (tonic, is_major): float(np.corrcoef(np.roll(profile, tonic), weights)[0, 1])
-        for profile, is_major in ((_MAJOR, True), (_MINOR, False))
+        for profile, is_major in ((MAJOR_PROFILE, True), (MINOR_PROFILE, False))
         for tonic in range(12)
     }
     return max(scores, key=lambda key: scores[key])

@@ -61,6 +61,18 @@ def rank_correlation(sweep: Sweep) -> float:
     return float(spearmanr(np.arange(len(means)), means).statistic) if np.ptp(means) > 0 else 0.0
 
 
+def pooled_correlation(sweep: Sweep) -> float:
+    """Spearman's rank correlation of level and measure over all seeds and levels, -1 … 1: what a single level says."""
+    levels = np.broadcast_to(np.arange(sweep.shape[1]), sweep.shape)
+    return float(spearmanr(levels.ravel(), sweep.ravel()).statistic) if np.ptp(sweep) > 0 else 0.0
+
+
+def widest_step(sweep: Sweep) -> float:
+    """The greatest step between neighbouring levels of the mean over seeds, as a share of the span of all levels."""
+    means = sweep.mean(axis=0)
+    return float(np.abs(np.diff(means)).max() / np.ptp(means)) if np.ptp(means) > 0 else float("nan")
+
+
 def changing_steps(sweep: Sweep) -> float:
     """Steps at which the measure's mean over seeds moves with the whole sweep, by `SMALLEST_STEP` of an even step.
 

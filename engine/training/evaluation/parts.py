@@ -8,9 +8,9 @@ import numpy as np
 
 from engine.score.piece import Bar, Piece
 from engine.training import figures
-from engine.training.evaluation import cost, endurance, form, listening, obedience, originality
+from engine.training.evaluation import cost, endurance, form, listening, obedience, originality, tunes
 from engine.training.evaluation.context import LONG_SECONDS, Context, flat
-from engine.training.evaluation.rows import Goal, Row, Samples, at_least, at_most, make_row
+from engine.training.evaluation.rows import Goal, Row, Samples, against_real, at_least, at_most, make_row
 from engine.training.evaluation.sound import spectral_centroid_hz, to_hear
 from engine.training.evaluation.takes import (
     NUM_LEVELS,
@@ -35,6 +35,9 @@ from engine.training.figures import (
 
 _HEARD_SECONDS, _HEARD_FROM_BAR = 25.0, 4
 _BRIGHTNESS_SECONDS = 4.0
+_PLAIN_SCALES = ("major", "minor")
+"""Whose tonic a reader can tell that knows no others."""
+_FELT_STYLES, _FELT_SEEDS, _FELT_LEVELS, _FELT_BARS = 4, 3, 7, 8
 _MOST_PAIRS = 400
 _MINUTES = 10.0
 
@@ -82,38 +85,41 @@ def _endings(pieces: Sequence[Piece]) -> list[float]:
 
 def judge_sound(context: Context) -> list[Row]:
     """Key and tempo as an independent reader hears them in the sound."""
-    heard: dict[str, dict[str, list[tuple[float, float]]]] = {"model": {}, "arranger": {}}
+    heard: dict[str, dict[str, list[tuple[float, ...]]]] = {"model": {}, "arranger": {}}
     for style in context.scope.styles:
         pieces = context.takes[style] + context.long[style].pieces
         heard["model"][style] = context.listen("key-tempo", style, lambda p=pieces: _listen(context, p))
         taught = context.arranged[style]
         heard["arranger"][style] = context.listen_to_teacher("key-tempo", style, lambda p=taught: _listen(context, p))
-    keys, tempi = (
+    keys, tonics, tempi = (
         {
-            title: {style: [pair[i] for pair in pairs] for style, pairs in styles.items()}
+            title: {style: [found[i] for found in takes] for style, takes in styles.items()}
             for title, styles in heard.items()
         }
-        for i in range(2)
+        for i in range(3)
     )
     return [
         make_row("key read from sound, exact or relative", "%", keys, at_least(85, 95)),
+        make_row("tonic read from sound, exact, major and minor", "%", tonics, at_least(75, 95)),
         make_row("tempo read from sound, with drums", "%", tempi, at_least(95, 99)),
     ]
 
 
-def _listen(context: Context, pieces: Sequence[Piece]) -> list[tuple[float, float]]:
-    """Of each piece 100 or 0 for the key and for the tempo; NaN: drums play in under half its bars."""
+def _listen(context: Context, pieces: Sequence[Piece]) -> list[tuple[float, ...]]:
+    """Of each piece 100 or 0 for the key, for the tonic of a plain key and for the tempo of drums in half its bars."""
     found = []
     for piece in pieces:
         part = to_hear(piece, _HEARD_FROM_BAR, _HEARD_SECONDS)
         mono = listening.to_mono(context.player.play(part)[0])
-        is_key = listening.is_exact_or_relative(listening.read_key(mono), part.key)
+        read = listening.read_key(mono)
+        is_key = listening.is_exact_or_relative(read, part.key)
+        is_tonic = 100.0 * (read[0] == part.key.tonic) if part.key.scale in _PLAIN_SCALES else float("nan")
         drum_bars = np.unique(part.notes["tick"][part.notes["layer"] == DRUMS] // form.BAR_TICKS)
         is_tempo = float("nan")
         if len(drum_bars) * 2 >= len(part.bars):
             error = listening.tempo_error(listening.read_tempo(mono), part.bpm)
             is_tempo = 100.0 * (error <= listening.TEMPO_TOLERANCE)
-        found.append((100.0 * is_key, is_tempo))
+        found.append((100.0 * is_key, is_tonic, is_tempo))
     return found
 
 
@@ -227,34 +233,18 @@ def style_answers(context: Context) -> dict[str, dict[str, list[str]]]:
 
 def judge_form(context: Context) -> list[Row]:
     """Over ten minutes: what returns, what is new, what is repeated, and how far seeds lie apart."""
-    tracks = context.game
-    rows = []
+    columns, rows = _long_columns(context), []
     for name, unit, measure in (
         ("theme return", "0 … 1", form.theme_return),
         ("novelty at borders", "0 … 1", form.novelty),
         ("new material", "0 … 1", form.new_material),
         ("4-bar units already heard in 5 min", "%", form.already_heard),
     ):
-        rows.append(_against_real(name, unit, context, tracks, measure))
-    runs = _samples(_long_columns(context), longest_run)
+        rows.append(against_real(name, unit, _samples(columns, measure)))
+    runs = _samples(columns, longest_run)
     rows.append(make_row("longest run of identical bars, worst", "bars", runs, at_most(4, 4), statistic=np.max))
     rows.append(make_row("longest run of identical bars, mean", "bars", runs))
     return [*rows, _distance_row(context)]
-
-
-def _against_real(name: str, unit: str, context: Context, tracks: Sequence[Piece], measure: Measured) -> Row:
-    """A figure that is to lie inside the middle 80 % (reach: 50 %) of real game tracks."""
-    samples = _samples(_long_columns(context), measure)
-    real = np.array([value for value in samples.get("real", {}).get("game music", []) if not np.isnan(value)])
-    if not len(real):
-        return make_row(name, unit, samples)
-    low, quarter, middle, three_quarters, high = np.percentile(real, (10, 25, 50, 75, 90)).tolist()
-    ours = bootstrap([value for values in samples["model"].values() for value in values], resamples=1).mean
-    note = (
-        f"real 10/25/50/75/90 %: {low:.3g} / {quarter:.3g} / {middle:.3g} / {three_quarters:.3g} / {high:.3g} "
-        f"({len(real)} tracks); the model's mean lies at {100 * float((real < ours).mean()):.0f} %"
-    )
-    return make_row(name, unit, samples, Goal((low, high), (quarter, three_quarters)), note=note)
 
 
 def _distance_row(context: Context) -> Row:
@@ -289,6 +279,46 @@ def _real_distance(tracks: Sequence[Piece]) -> float:
         values = [distance(found[a], found[b]) for a, b in pairs if a != b]
         means.append(np.nanmean(values) if values else np.nan)
     return float(np.nanmean(means)) if means else float("nan")
+
+
+# --- tunes -----------------------------------------------------------------------------------------------------------
+
+
+def judge_tunes(context: Context) -> list[Row]:
+    """Is there something to hum, and does it come back? Takes of minutes, arranger's longest pieces, whole tracks."""
+    columns = {"model": context.tunes, "arranger": context.arranged_long}
+    columns |= {"real": {tunes.GAME: tunes.with_tunes(context.game)}} if context.game else {}
+    long = {name: pieces for name, pieces in _long_columns(context).items() if name != "arranger"}
+    return [
+        *tunes.judge(columns, tunes.TUNES),
+        tunes.common_row(columns),
+        *tunes.judge(long, tunes.OVER_MINUTES),
+        tunes.spread_row(long),
+    ]
+
+
+# --- what is felt ----------------------------------------------------------------------------------------------------
+
+_FELT_GOALS = {"tension": at_least(0.6, 0.82), "valence": at_least(0.75, 0.82), "energy": at_least(0.85, 0.9)}
+
+
+def judge_felt(context: Context) -> list[Row]:
+    """Each field of the mood against what is read from the sound, without counting notes, within a few styles.
+
+    The first `_FELT_STYLES` of those asked; `make bench NAME=moods_heard` adds networks that listen.
+    """
+    rows = []
+    for control, goal in _FELT_GOALS.items():
+        sweeps = context.felt(control, context.scope.styles[:_FELT_STYLES], _FELT_SEEDS, _FELT_LEVELS, _FELT_BARS)
+        seeds = np.stack(list(sweeps.values()), axis=1)
+        for name, unit, statistic, wanted in (
+            (f"{control} as read from sound", "Spearman", obedience.pooled_correlation, goal),
+            (f"{control} as read from sound, widest step", "of its span", obedience.widest_step, at_most(0.33, 0.25)),
+        ):
+            by_style = {style: statistic(sweep) for style, sweep in sweeps.items()}
+            mean = bootstrap(seeds, lambda drawn, of=statistic: float(np.mean([of(s) for s in drawn.swapaxes(0, 1)])))
+            rows.append(Row(name, unit, {"model": mean}, wanted, {"model": by_style}))
+    return rows
 
 
 # --- originality, endurance, cost ------------------------------------------------------------------------------------
@@ -358,6 +388,8 @@ PARTS: dict[str, Callable[[Context], list[Row]]] = {
     "controls": judge_controls,
     "style": judge_style,
     "form": judge_form,
+    "tunes": judge_tunes,
+    "felt": judge_felt,
     "originality": judge_originality,
     "endurance": judge_endurance,
     "cost": judge_cost,

@@ -31,6 +31,7 @@ _DRUM_FLOOR = 6
 """Where the drums are drawn, below the lowest bass."""
 _DRUM_STEP = 1.2
 _TOP_PITCH = 100
+_LINE_BARS = 16
 _LONG_BARS = 192
 """Of the matrix of many minutes: more would be too small for the eye."""
 
@@ -81,6 +82,19 @@ def draw_column(pieces: dict[str, Piece], long: dict[str, Piece], title: str, fi
     figure.suptitle(title)
     lines = [Line2D([], [], color=colour, label=name) for colour, name in zip(_COLOURS, LAYERS, strict=True)]
     figure.legend(handles=lines, ncols=len(lines), loc="outside lower right")
+    figure.savefig(file, dpi=60)
+
+
+def draw_tune(piece: Piece, file: Path) -> None:
+    """The whole piece in lines of `_LINE_BARS`."""
+    firsts = range(0, len(piece.bars), _LINE_BARS)
+    figure = Figure(figsize=(22, 2.6 * len(firsts)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for (axes,), first in zip(figure.subplots(len(firsts), 1, squeeze=False), firsts, strict=True):
+        draw_roll(axes, excerpt(piece, first, min(first + _LINE_BARS, len(piece.bars))))
+        axes.set_xlim(0, _LINE_BARS)
+        axes.set_ylabel(f"from bar {first + 1}", fontsize=7)
+    figure.suptitle(f"{piece.source} · {piece.key} · {piece.bpm:.0f} bpm")
     figure.savefig(file, dpi=60)
 
 

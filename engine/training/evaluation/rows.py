@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,11 +64,17 @@ class Row:
     goal: Goal | None = None
     by_style: dict[str, dict[str, float]] = field(default_factory=dict)  # column, style: the figure of its seeds
     note: str = ""
+    middle: tuple[float, float] | None = None
+    """Where the middle 80 % of real pieces lie."""
 
     @property
     def verdict(self) -> str:
         """The model's, or a dash where there is nothing to reach."""
         return self.goal.verdict(self.columns["model"].mean) if self.goal and "model" in self.columns else "—"
+
+    def without_goal(self) -> Row:
+        """The same, only standing beside the others' music."""
+        return replace(self, goal=None)
 
 
 def weakest_styles(row: Row, count: int = 4) -> dict[str, float]:
@@ -106,16 +112,43 @@ def make_row(
     return Row(figure, unit, overall, goal, by_style, note)
 
 
+def against_real(
+    figure: str,
+    unit: str,
+    samples: dict[str, Samples],
+    goal: Goal | None = None,
+    *,
+    statistic: Statistic = np.mean,
+) -> Row:
+    """A row whose `real` pieces say where music usually lies. Without a `goal` the model is to lie inside their middle
+    80 % (reach: 50 %)."""
+    row = make_row(figure, unit, samples, goal, statistic=statistic)
+    found = np.array([value for values in samples.get("real", {}).values() for value in values])
+    found = found[~np.isnan(found)]
+    if not len(found):
+        return row
+    low, quarter, median, three_quarters, high = np.percentile(found, (10, 25, 50, 75, 90)).tolist()
+    note = (
+        f"real 10/25/50/75/90 %: {low:.3g} / {quarter:.3g} / {median:.3g} / {three_quarters:.3g} / {high:.3g} "
+        f"({len(found)} tracks)"
+    )
+    if "model" in row.columns:
+        note += f"; the model's mean lies at {100 * float((found < row.columns['model'].mean).mean()):.0f} %"
+    return replace(row, goal=goal or Goal((low, high), (quarter, three_quarters)), note=note, middle=(low, high))
+
+
 def rich_table(rows: Sequence[Row], titles: Sequence[str], title: str) -> Table:
     """The table as it is printed: mean, 95 % interval, bar, reach and the model's verdict."""
     table = Table(title=title, caption="value [bootstrap 95 % interval over seeds]")
-    for name in ("figure", "unit", *titles, "bar", "reach", "verdict"):
+    has_middle = any(row.middle for row in rows)
+    for name in ("figure", "unit", *titles, *(("real, middle 80 %",) if has_middle else ()), "bar", "reach", "verdict"):
         table.add_column(name, justify="right" if name in titles else "left", no_wrap=True)
     for row in rows:
         goal = (span_text(row.goal.bar), span_text(row.goal.reach)) if row.goal else ("", "")
         style = {"FAILED": "bold red", "reached": "green"}.get(row.verdict)
         cells = (_cell(row.columns.get(name)) for name in titles)
-        table.add_row(row.figure, row.unit, *cells, *goal, row.verdict if row.goal else "", style=style)
+        middle = (span_text(row.middle) if row.middle else "",) if has_middle else ()
+        table.add_row(row.figure, row.unit, *cells, *middle, *goal, row.verdict if row.goal else "", style=style)
     return table
 
 

@@ -28,9 +28,10 @@ from moods.clock import FRAMES_PER_SECOND
 from moods.control import End
 from moods.controller import Controller
 from moods.ending import SHORTEST_RING_SECONDS
+from moods.errors import UnknownStyle
 from moods.fields import Seconds
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, STYLES, Intent
-from moods.mood import Mood, style_weights
+from moods.mood import Mood, find_mood, find_style, style_weights
 
 TAKE_BARS = 32
 NUM_LEVELS = 21
@@ -54,6 +55,8 @@ SWEEP_BARS = dict.fromkeys(SWEPT, BARS_PER_PHRASE) | dict.fromkeys(("density", "
 """Bars at each level: harmony needs a phrase to be told, notes a beat do not."""
 _PHRASE_BEATS, _PHRASES_TO_SEARCH = BARS_PER_PHRASE * BEATS_PER_BAR, 32
 _MOOD_RANGES = {name: SWEPT[name] for name in ("valence", "energy", "tension")}
+_TUNE_RANGES = {"valence": (-0.8, 0.8), "energy": (0.25, 0.9), "tension": (0.0, 0.4)}
+"""Where a tune is to be heard: not where all is still, nor where it is to be torn."""
 # Where the other controls stand while one is swept, and in long takes: every style plays all its layers but a rare
 # one, and tension keeps notes in the scale.
 _MIDDLE = {"valence": 0.2, "energy": 0.6, "tension": 0.2}
@@ -163,6 +166,46 @@ def take_controllers(style: str, num_seeds: int, temperature: float | None) -> l
     return controllers
 
 
+def tune_controllers(name: str, num_seeds: int, temperature: float | None) -> list[Controller]:
+    """Endless courses in which a tune is to be heard, under different seeds.
+
+    Of a style steady moods spread over `_TUNE_RANGES`, of a preset the mood itself. Raises `UnknownMood`.
+    """
+    try:
+        style = find_style(name)
+    except UnknownStyle:
+        mood = replace(find_mood(name), temperature=temperature)
+        return [Controller(mood, seed) for seed in range(num_seeds)]
+    number, (low, high) = STYLES.index(style), np.array(list(_TUNE_RANGES.values())).T
+    places = low + (high - low) * LatinHypercube(len(low), rng=number).random(num_seeds)
+    return [
+        Controller(
+            _mood(style, temperature=temperature, **dict(zip(_TUNE_RANGES, place.tolist(), strict=True))),
+            _SEEDS_A_STYLE * number + seed,
+        )
+        for seed, place in enumerate(places)
+    ]
+
+
+def compose_seconds(composer: Composer, controllers: Sequence[Controller], seconds: float) -> list[Piece]:
+    """Takes of at least `seconds`, in bars, of any number of controllers.
+
+    Together the slowest would be composed on for as long as the fastest: those of like tempo go together.
+    """
+    asked = [_num_bars(controller, seconds) for controller in controllers]
+    found: dict[int, Piece] = {}
+    order = sorted(range(len(controllers)), key=lambda index: asked[index])
+    for first in range(0, len(order), MAX_SLOTS):
+        batch = order[first : first + MAX_SLOTS]
+        pieces = compose(composer, [controllers[index] for index in batch], max(asked[index] for index in batch))
+        found |= {index: excerpt(piece, 0, asked[index]) for index, piece in zip(batch, pieces, strict=True)}
+    return [found[index] for index in range(len(controllers))]
+
+
+def _num_bars(controller: Controller, seconds: float) -> int:
+    return int(np.ceil(seconds / 60 * controller.beat_intent(0).bpm / BEATS_PER_BAR))
+
+
 def long_controllers(style: str, num_seeds: int, temperature: float | None) -> list[Controller]:
     """The same middle mood under different seeds, endless."""
     first = _SEEDS_A_STYLE * STYLES.index(style)
@@ -180,12 +223,14 @@ def first_full_phrase(style: str, seed: int) -> int:
     return max(beats, key=lambda beat: (layers(beat), -beat))
 
 
-def sweep_controllers(control: str, style: str, seed: int, temperature: float | None) -> list[Controller]:
-    """Steady courses of one seed for each of `NUM_LEVELS` levels of `control`, joined at a full phrase."""
+def sweep_controllers(
+    control: str, style: str, seed: int, temperature: float | None, num_levels: int = NUM_LEVELS
+) -> list[Controller]:
+    """Steady courses of one seed for each of `num_levels` levels of `control`, joined at a full phrase."""
     number = _SEEDS_A_STYLE * STYLES.index(style) + seed
     first_beat = first_full_phrase(style, number)
     controllers = []
-    for level in np.linspace(*SWEPT[control], NUM_LEVELS).tolist():
+    for level in np.linspace(*SWEPT[control], num_levels).tolist():
         controller = _From(_mood(style, **({"temperature": temperature} | {control: level})), number)
         controller.first_beat = first_beat
         controllers.append(controller)
@@ -194,7 +239,7 @@ def sweep_controllers(control: str, style: str, seed: int, temperature: float | 
 
 def num_long_bars(style: str, seconds: float) -> int:
     """Bars of the long takes' mood that last at least `seconds`."""
-    return int(np.ceil(seconds / 60 * Controller(_mood(style)).beat_intent(0).bpm / BEATS_PER_BAR))
+    return _num_bars(Controller(_mood(style)), seconds)
 
 
 def seconds_of(piece: Piece) -> float:
@@ -214,9 +259,9 @@ def arranged(style: str, count: int, first_seed: int = FRESH_SEED, num_bars: int
     return [arrange(style, seed, num_bars=num_bars) for seed in range(first_seed, first_seed + count)]
 
 
-def real_pieces(data: Path, report: Report) -> Iterator[Piece]:
-    """All pieces of the clean sets that have harmony. Raises `NoCorpora`."""
-    return (piece for piece in read_corpora(data, report=report) if all(piece.layers_known))
+def real_pieces(data: Path, report: Report, names: Sequence[str] | None = None) -> Iterator[Piece]:
+    """All pieces of the clean sets, or of those named, that have harmony. Raises `NoCorpora`."""
+    return (piece for piece in read_corpora(data, names=names, report=report) if all(piece.layers_known))
 
 
 def strongest_style(piece: Piece) -> str:
@@ -245,10 +290,11 @@ def game_tracks(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def _joined(parts: Sequence[Piece]) -> Piece:
-    notes, bars = [], []
+    notes, chords, bars = [], [], []
     for part in parts:
-        shifted = part.notes.copy()
-        shifted["tick"] += len(bars) * BEATS_PER_BAR * TICKS_PER_BEAT
-        notes.append(shifted)
+        for rows, found in ((part.notes, notes), (part.chords, chords)):
+            shifted = rows.copy()
+            shifted["tick"] += len(bars) * BEATS_PER_BAR * TICKS_PER_BEAT
+            found.append(shifted)
         bars += part.bars
-    return replace(parts[0], notes=np.concatenate(notes), bars=bars)
+    return replace(parts[0], notes=np.concatenate(notes), chords=np.concatenate(chords), bars=bars)

@@ -14,6 +14,8 @@ const PATIENCE_FRAMES := 2 * RATE
 ## So far behind it does not run after the music: it comes in anew, on a beat.
 const MAX_BEHIND_FRAMES := RATE / 2
 const LATE_FRAMES := 2 * RATE
+## Told anew so soon, the beat heard last is still that beat: the server's engine was late.
+const SAME_BEAT_FRAMES := RATE
 const MAX_BUFFER_FRAMES := 10 * RATE
 const LEAST_BED_FRAMES := RATE / 4
 const BEATS_PER_BAR := 4
@@ -332,6 +334,9 @@ func _put_out(pcm: PackedVector2Array) -> PackedVector2Array:
 
 func _pass(passed: Dictionary) -> void:
 	if passed["event"]["type"] == "beat":
+		if not _beats.is_empty() and _number(_beats[-1]["event"]) == _number(passed["event"]):
+			if int(passed["index"]) - int(_beats[-1]["index"]) < SAME_BEAT_FRAMES:
+				return
 		_beats.append(passed)
 		while int(_beats[0]["index"]) < index - PAST_FRAMES:
 			_beats.pop_front()
