@@ -204,6 +204,7 @@ class ScoreGenerator:
         frames_per_tick = (ends - begins) / TICKS_PER_BEAT
         of = np.repeat(np.arange(len(slots)), beats.num_notes)
         notes = notes_to_sounds(beats.notes, begins[of], frames_per_tick[of])
+        notes["frame"] += np.rint(beats.late * frames_per_tick[of]).astype(np.int64)
         if beats.is_hit.any():
             # Notes lie on ticks; what is struck at a hit sounds at the very frame that was acknowledged.
             is_struck = beats.is_hit[of] & (beats.notes["tick"] == strike_tick(beats.hit_offset)[of])

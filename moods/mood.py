@@ -70,6 +70,10 @@ class Style:
     density: tuple[float, float]  # at energy 0 and 1
     brightness: float  # at energy 0.5
     thresholds: tuple[float, ...]  # energy from which each of LAYERS plays; above 1 is never
+    # Of each of LAYERS but the drums: its middle as a MIDI note, and the semitones that it reaches to either side.
+    tessitura: tuple[tuple[float, float], ...]
+    thirds: float  # 0 … 1, how far chords rather follow by thirds and steps than by fifths
+    bass_drive: float  # 0 … 2, how much the bass has to say
 
     def scale_at(self, valence: float, before: str | None = None) -> str:
         """The scale that speaks of a valence nearest to `valence`; the one `before` stays unless another is clearly
@@ -109,7 +113,12 @@ def styles() -> tuple[Style, ...]:
         assert all(scale in SCALES for scale in row["scales"]), name
         thresholds = tuple(float(row["layers"][layer]) for layer in LAYERS)
         bpm, density = tuple(row["bpm"]), tuple(row["density"])
-        out.append(Style(name, row["zh"], bpm, tuple(row["scales"]), density, row["brightness"], thresholds))
+        tessitura = tuple(
+            (float(row["tessitura"][layer][0]), float(row["tessitura"][layer][1])) for layer in LAYERS[1:]
+        )
+        scales, brightness, thirds = tuple(row["scales"]), row["brightness"], float(row["thirds"])
+        texture = tessitura, thirds, float(row["bass_drive"])
+        out.append(Style(name, row["zh"], bpm, scales, density, brightness, thresholds, *texture))
     return tuple(out)
 
 

@@ -18,13 +18,14 @@ from engine.notes import NOTE, TICKS_PER_BEAT
 from engine.score import sampling
 from engine.score.asked import ASKED, CUT, FILL, HIT, NEVER, NO_CUE, asked_of
 from engine.score.columns import Bools, Column, Ints, declared, make_columns, reset_row
+from engine.score.dynamics import played_velocities
 from engine.score.lines import follow_lines
 from engine.score.memory import Memory
 from engine.score.novelty import Novelty, NoveltyFound
 from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
-from engine.score.tension import swells
 from engine.score.theme import write_theme
+from engine.score.timing import Ticks, ticks_late
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
     BAR,
@@ -92,6 +93,7 @@ class ComposedBeats(NamedTuple):
 
     beat: Ints  # [N]
     notes: npt.NDArray[np.void]  # [M] NOTE, one slot's after another's, each slot's in order; ticks from their beat
+    late: Ticks  # [M] ticks from where each note is written to where it is played
     num_notes: Ints  # [N]
     chord: Ints  # [N, 2] root, a pitch class, -1 where no chord has sounded yet, and quality
     is_hit: Bools  # [N] all strike together
@@ -220,24 +222,26 @@ class Composer:
         is_note, owner = events[:, 0] >= FIRST_LAYER, np.repeat(np.arange(len(slots)), counts)
         events, owner = events[is_note], owner[is_note]
         notes = decode_notes(events, asked["tonic"].astype(np.int64)[owner])
-        notes["velocity"] = np.clip(notes["velocity"] + swells(asked)[owner, notes["layer"]], 1, 127)
+        notes["velocity"] = played_velocities(notes, asked, owner)
+        late = ticks_late(notes, asked, owner)
         if self._figures:
-            notes, owner = self._with_figures(notes, owner, slots, beats)
+            notes, late, owner = self._with_figures(notes, late, owner, slots, beats)
         plan.next_beat[slots] += 1
         plan.num_ahead[slots] -= 1
         num_notes = np.bincount(owner, minlength=len(slots))
-        return ComposedBeats(beats, notes, num_notes, plan.chord[at], asked["cue"] == HIT, asked["hit_offset"])
+        return ComposedBeats(beats, notes, late, num_notes, plan.chord[at], asked["cue"] == HIT, asked["hit_offset"])
 
     def _with_figures(
-        self, notes: npt.NDArray[np.void], owner: Ints, slots: Ints, beats: Ints
-    ) -> tuple[npt.NDArray[np.void], Ints]:
-        """Notes and whose they are [M], with those of the stingers that are written into the beats."""
+        self, notes: npt.NDArray[np.void], late: Ticks, owner: Ints, slots: Ints, beats: Ints
+    ) -> tuple[npt.NDArray[np.void], Ticks, Ints]:
+        """Notes, how late and whose they are [M], with those of the stingers that are written into the beats."""
         found = [self._figures.pop(key, None) for key in zip(slots.tolist(), beats.tolist(), strict=True)]
         figures = [(index, figure) for index, figure in enumerate(found) if figure is not None]
         notes = np.concatenate([notes, *(figure for _, figure in figures)])
         owner = np.concatenate([owner, *(np.full(len(figure), index) for index, figure in figures)])
+        late = np.concatenate([late, np.zeros(len(notes) - len(late))])
         order = np.lexsort((notes["tick"], owner))
-        return notes[order], owner[order]
+        return notes[order], late[order], owner[order]
 
     def _step(self, slots: Ints) -> None:
         """One event for each of `slots`."""

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.notes import TICKS_PER_BEAT
-from engine.score.asked import CUT, FILL, HIT, NO_TONIC
+from engine.score.asked import CUT, FILL, HIT, NO_CUE, NO_TONIC
 from engine.score.character import add_character, chord_taste, warmth
 from engine.score.columns import Bools, Column, Floats, Ints
 from engine.score.tension import FREE_TENSION, chord_leaning, is_breath, widened, write_leanings
 from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
 from moods.harmony import CHORD_QUALITIES, SCALE_NAMES, SCALES, Key
-from moods.intent import BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, CUT_STRENGTH, LAYERS, MOST_CUT_BEATS
+from moods.mood import styles
 from moods.theme import MAX_NOTES_PER_BEAT
 
 Asked = npt.NDArray[np.void]
@@ -28,7 +29,7 @@ NUM_LAYERS = len(LAYERS)
 # MIDI ranges the layers sound good in, in the order of LAYERS (drums have none). What the model learnt from goes an
 # octave higher; under a voice or a game that is shrill.
 RANGES = ((0, 127), (28, 52), (48, 79), (40, 84), (60, 88))
-MAX_VOICES = (6, 1, 5, 3, 2)
+MAX_VOICES = (6, 1, 5, 3, 1)
 """Notes of a layer that may begin at one tick, in the order of LAYERS."""
 # Notes of a layer in one beat at density 0 and at density 1, in the order of LAYERS.
 _NOTES_AT_REST = (8, 2, 4, 2, 2)
@@ -93,11 +94,16 @@ class Rules(NamedTuple):
     theme: Annotated[Ints, Column(MAX_NOTES_PER_BEAT, 3)]
     num_theme: Annotated[Ints, Column(initial=-1)]
     theme_softest: Annotated[Ints, Column()]  # velocity class below which none of them is played
+    # What is leaned towards: middle and reach of each layer's tessitura, relative, in semitones …
+    home: Annotated[Floats, Column(NUM_LAYERS)]
+    reach: Annotated[Floats, Column(NUM_LAYERS, initial=1)]
+    bass_drive: Annotated[Floats, Column()]  # … added to the logit of another bass note
+    lead_call: Annotated[Floats, Column()]  # … and of a note of the lead where it is silent
+    root_bias: Annotated[Floats, Column(12)]  # … and of chords, by the semitones from the sounding root up to theirs
     # What tension and valence add to the logits of notes, by layer (see tension.py).
     has_clusters: Annotated[Bools, Column()]  # harmony may leave its chord, and the bass stay on the tonic
     tone_bias: Annotated[Floats, Column(NUM_LAYERS, 12)]  # by semitones above the tonic
     stray_bias: Annotated[Floats, Column(NUM_LAYERS, 2)]  # outside the chord: a half-tone from a tone of it, and others
-    height_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for each octave
     length_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for each doubling of the length
     position_bias: Annotated[Floats, Column(NUM_LAYERS)]  # on the ticks of a pulse
     kind_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for another note
@@ -186,6 +192,68 @@ def arrival_chords(scale: str, is_free: bool) -> npt.NDArray[np.bool_]:
 
 
 _DOMINANTS = _chord_set((7, "7"), (7, "maj"), (7, "sus4"), (7, "min"), (7, "min7"), (7, "5"))
+
+
+# --- register and root motion ----------------------------------------------------------------------------------------
+
+_TESSITURA = np.array([style.tessitura for style in styles()])  # [styles, pitched layers, 2]
+_THIRDS = np.array([style.thirds for style in styles()])
+_BASS_DRIVE = np.array([style.bass_drive for style in styles()])
+_VALENCE_LIFT, _ENERGY_LIFT = 2.5, 1.5
+"""Semitones that all pitched layers lie higher at valence 1, and at energy 1 against 0.5."""
+_ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 5.0
+"""The lead rises towards the third quarter of so many bars, and has one high point in them."""
+_LEAD_CALL, _BREATH_BEATS = 1.0, 2
+_BY_THIRD, _BY_FIFTH, _BY_STEP = [3, 4, 8, 9], [5, 7], [1, 2, 10, 11]
+_THIRD_PULL, _FIFTH_PULL, _STEP_PULL, _CADENCE_PULL = 0.7, -0.6, 0.2, -2.0
+"""Added to the logits of chords by how their root is reached; the last to those a fifth below as a phrase begins that
+does not begin a section."""
+
+
+def _mixed(asked: Asked, table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """[N, …]: what the styles of a table [styles, …] have, by their weights; one style after another, so that a slot's
+    numbers do not depend on its company."""
+    shape = (-1, *(1,) * (table.ndim - 1))
+    total = np.zeros((len(asked), *table.shape[1:]))
+    for number, of_style in enumerate(table):
+        total += asked["style"][:, number].reshape(shape) * of_style
+    return total
+
+
+def arch(asked: Asked, num_bars: int) -> npt.NDArray[np.float64]:
+    """[N] 0 … 1: a curve over every `num_bars` bars of a section, highest in their third quarter."""
+    place = (asked["bar_in_section"] % num_bars + asked["beat"] / BEATS_PER_BAR) / num_bars
+    return np.sin(np.pi * place**1.4) ** 2
+
+
+def mixed_tessitura(asked: Asked) -> npt.NDArray[np.float64]:
+    """[N, pitched layers, 2]: middle, a MIDI note, and reach, as the styles have them."""
+    return _mixed(asked, _TESSITURA)
+
+
+def _tessitura(asked: Asked, shift: Ints) -> tuple[Floats, Floats]:
+    """Middle, relative, and reach [N, pitched layers]."""
+    mixed = mixed_tessitura(asked)
+    home = mixed[..., 0] - shift[:, None]
+    home += (_VALENCE_LIFT * asked["valence"] + 2 * _ENERGY_LIFT * (asked["energy"] - 0.5))[:, None]
+    home[:, _LEAD - 1] += _ARCH_SEMITONES * (arch(asked, _ARCH_BARS) - 0.5)
+    return home.astype(np.float32), mixed[..., 1].astype(np.float32)
+
+
+def _lead_call(asked: Asked) -> npt.NDArray[np.float64]:
+    """[N] how strongly a silent lead is called for: a phrase goes on to its last beats, and breathes in them."""
+    left = (
+        BARS_PER_PHRASE * BEATS_PER_BAR - 1 - asked["bar_in_section"] % BARS_PER_PHRASE * BEATS_PER_BAR - asked["beat"]
+    )
+    return np.where((left >= _BREATH_BEATS) & (asked["cue"] == NO_CUE), _LEAD_CALL, 0.0)
+
+
+def _root_bias(asked: Asked) -> Floats:
+    bias = np.zeros((len(asked), 12))
+    bias[:, _BY_THIRD], bias[:, _BY_FIFTH], bias[:, _BY_STEP] = _THIRD_PULL, _FIFTH_PULL, _STEP_PULL
+    bar = asked["bar_in_section"]
+    bias[(asked["beat"] == 0) & (bar > 0) & (bar % BARS_PER_PHRASE == 0), 5] += _CADENCE_PULL
+    return (bias * _mixed(asked, _THIRDS)[:, None]).astype(np.float32)
 
 
 # --- beats ---------------------------------------------------------------------------------------------------------
@@ -305,5 +373,8 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     rules.lead_in_onsets[slots] = np.where(is_called, 1, 2 + np.rint(2 * asked["energy"]).astype(np.int64))
     rules.drum_bias[slots] = drum_bias
     rules.num_theme[slots] = -1
+    rules.home[slots, 1:], rules.reach[slots, 1:] = _tessitura(asked, shift)
+    rules.bass_drive[slots], rules.lead_call[slots] = _mixed(asked, _BASS_DRIVE), _lead_call(asked)
+    rules.root_bias[slots] = _root_bias(asked)
     write_leanings(rules, slots, asked)
     add_character(rules, slots, asked)

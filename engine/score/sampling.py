@@ -17,39 +17,38 @@ from engine.score.character import lean_to_groove
 from engine.score.columns import Bools, Column, Floats, Ints, Seeds
 from engine.score.cues import NUM_LAYERS, plays_theme, velocity_bounds
 from engine.score.kernels import F32, Bits, Quantised
+from engine.score.leanings import NOTHING, lean_chords, lean_kinds, lean_values
 from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import copy_event, lane_of, show_next
 from engine.score.rules import Rules
-from engine.score.tension import lean_durations, lean_kinds, lean_pitches, lean_positions
+from engine.score.tension import lean_durations, lean_positions
 from engine.score.vocabulary import (
     BAR,
     BEAT,
     CHORD_EVENT,
     DURATIONS,
     FIELD_SIZES,
-    FIRST_DRUM,
     FIRST_LAYER,
     MAX_EVENTS_PER_BEAT,
     NO_RECALL,
-    NUM_DRUMS,
     NUM_KINDS,
     NUM_POSITIONS,
 )
 from moods.intent import LANES
 
-# Temperature of each choice as a share of the asked one: harmony may surprise, rhythm and touch make it tight.
-(
-    _KIND_TEMPERATURE,
-    _POSITION_TEMPERATURE,
-    _CHORD_TEMPERATURE,
-    _PITCH_TEMPERATURE,
-    _DURATION_TEMPERATURE,
-    _VELOCITY_TEMPERATURE,
-) = 0.95, 0.75, 1.0, 0.85, 0.85, 0.8
-_DRUM_TEMPERATURE = 0.85
-"""Drums keep their pattern: a further share."""
-_STAY_PENALTY = 0.6
-"""Taken from the logit of the chord that sounds already: left alone, small models come to rest on the tonic."""
+# Temperature of each choice as a share of the asked one: chords may surprise; a tune and its bass are hummed where they
+# are cool, and rhythm is cooler than pitch.
+_KIND_TEMPERATURE, _CHORD_TEMPERATURE = 0.75, 0.9
+_NOTE_TEMPERATURES = np.array(
+    [  # position, value, duration, velocity
+        (0.60, 0.70, 0.70, 0.70),  # drums
+        (0.45, 0.55, 0.50, 0.65),  # bass
+        (0.50, 0.65, 0.60, 0.70),  # harmony
+        (0.50, 0.65, 0.60, 0.70),  # texture
+        (0.45, 0.55, 0.50, 0.65),  # lead
+    ],
+    np.float32,
+)
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
 
@@ -172,11 +171,19 @@ def _field_logits(
 
 
 @kernel
+def _is_written(recalled: Ints, event: Ints, field: int) -> bool:
+    """Is the event that is being written, up to `field`, the recalled one?"""
+    is_same = True
+    for before in range(field):
+        is_same = is_same and recalled[before] == event[before]
+    return is_same
+
+
+@kernel
 def _pull(logits: Floats, gates: Floats, strength: Floats, recalled: Ints, event: Ints, field: int) -> None:
     """Lean towards the recalled event, if it is the one that is being written; `strength` [lanes] comes on top."""
-    for before in range(field):
-        if recalled[before] != event[before]:
-            return
+    if not _is_written(recalled, event, field):
+        return
     lane = lane_of(recalled[0])
     if recalled[0] != NO_RECALL:
         most = strength[max(lane, 0)]
@@ -184,6 +191,13 @@ def _pull(logits: Floats, gates: Floats, strength: Floats, recalled: Ints, event
             for each in range(len(strength)):
                 most = max(most, strength[each])
         logits[recalled[field]] += gates[field] + most
+
+
+@kernel
+def _asked_back(rows: Rows, row: int, event: Ints) -> Any:
+    """The value that is recalled of the event that is being written, NOTHING where it is another."""
+    recalled = rows.recalled[row]
+    return recalled[2] if _is_written(recalled, event, 2) else np.int64(NOTHING)
 
 
 @kernel
@@ -208,9 +222,8 @@ def _choose_note(
 ) -> None:
     """Position, value, duration and velocity of a note of `layer`."""
     width = heads.position.shape[1]
-    seed, counter, temperature = _seed_of(rows, row), rows.position[row], rules.temperature[row]
-    if layer == 0:
-        temperature *= F32(_DRUM_TEMPERATURE)
+    seed, counter = _seed_of(rows, row), rows.position[row]
+    asked, shares = rules.temperature[row], _NOTE_TEMPERATURES[layer]
     logits, bits, allowed, values = scratch.logits, scratch.bits, scratch.allowed, scratch.values
     hidden = scratch.hidden
     allowed[:] = True
@@ -220,19 +233,14 @@ def _choose_note(
     lean_positions(rules, row, layer, logits)
     lean_to_groove(rules, row, layer, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
-    event[1] = _draw(
-        logits[:NUM_POSITIONS], allowed, temperature * F32(_POSITION_TEMPERATURE), _uniform(seed, counter, 1), bits
-    )
+    event[1] = _draw(logits[:NUM_POSITIONS], allowed, asked * shares[0], _uniform(seed, counter, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
 
     allow_values(rows, rules, row, layer, event[1], allowed)
     _field_logits(parts, 1, width, heads.value, guidance, hidden, logits)
+    lean_values(rows, rules, row, layer, event[1], _asked_back(rows, row, event), logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
-    for drum in range(NUM_DRUMS):
-        logits[FIRST_DRUM + drum] += rules.drum_bias[row, drum]
-    if layer > 0:
-        lean_pitches(rows, rules, row, layer, logits)
-    event[2] = _draw(logits, allowed, temperature * F32(_PITCH_TEMPERATURE), _uniform(seed, counter, 2), bits)
+    event[2] = _draw(logits, allowed, asked * shares[1], _uniform(seed, counter, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
     allowed[:] = True
@@ -246,27 +254,16 @@ def _choose_note(
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 3)
     if layer > 0 and not plays_theme(rules, row, layer):
         lean_durations(rules, row, layer, event[1], logits, allowed)
-    event[3] = _draw(
-        logits[: heads.duration.shape[0]],
-        allowed,
-        temperature * F32(_DURATION_TEMPERATURE),
-        _uniform(seed, counter, 3),
-        bits,
-    )
+    num_durations, num_velocities = heads.duration.shape[0], heads.velocity.shape[0]
+    event[3] = _draw(logits[:num_durations], allowed, asked * shares[2], _uniform(seed, counter, 3), bits)
     _add_chosen(parts, 3, width, heads.chosen_duration, event[3])
 
     quietest, loudest = velocity_bounds(rows, rules, row, layer, event[1])
-    for velocity in range(heads.velocity.shape[0]):
+    for velocity in range(num_velocities):
         allowed[velocity] = quietest <= velocity <= loudest
     _field_logits(parts, 3, width, heads.velocity, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 4)
-    event[4] = _draw(
-        logits[: heads.velocity.shape[0]],
-        allowed,
-        temperature * F32(_VELOCITY_TEMPERATURE),
-        _uniform(seed, counter, 4),
-        bits,
-    )
+    event[4] = _draw(logits[:num_velocities], allowed, asked * shares[3], _uniform(seed, counter, 4), bits)
 
 
 @kernel
@@ -288,8 +285,8 @@ def _choose_event(
     allow_kinds(rows, rules, row, allowed, scratch.values)
     for field in range(len(event)):
         event[field] = 0
+    lean_kinds(rows, rules, row, kind_logits)
     _pull(kind_logits, gates, rows.strength[row], rows.recalled[row], event, 0)
-    lean_kinds(rules, row, kind_logits)
     # The model tells bars from beats; here both mean that this beat is complete.
     kind_logits[BEAT] = max(kind_logits[BEAT], kind_logits[BAR])
     seed, counter = _seed_of(rows, row), rows.position[row]
@@ -302,12 +299,9 @@ def _choose_event(
         _add_chosen(parts, 1, width, heads.chosen_position, 0)
         logits = scratch.logits
         _field_logits(parts, 1, width, heads.value, guidance, scratch.hidden, logits)
+        lean_chords(rows, rules, row, _asked_back(rows, row, event), logits)
         _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 2)
         chords = rules.chords[row]
-        for chord in range(len(chords)):
-            logits[chord] += rules.chord_bias[row, chord]
-        if rows.chord[row] >= 0:
-            logits[rows.chord[row]] -= F32(_STAY_PENALTY)
         event[2] = _draw(
             logits[: len(chords)], chords, temperature * F32(_CHORD_TEMPERATURE), _uniform(seed, counter, 2), bits
         )

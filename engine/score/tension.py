@@ -9,17 +9,17 @@ articulation, whatever the scale. Remembers only tables; any thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.compile import kernel
 from engine.notes import TICKS_PER_BEAT
-from engine.score.asked import HIT, NEVER, NO_CUE
+from engine.score.asked import NEVER, NO_CUE
 from engine.score.cues import HAS_TONE, fits_chord
 from engine.score.kernels import F32
-from engine.score.vocabulary import DURATIONS, FIRST_LAYER, FIRST_PITCH, NUM_POSITIONS, NUM_QUALITIES
+from engine.score.vocabulary import DURATIONS, FIRST_PITCH, NUM_POSITIONS, NUM_QUALITIES
 from moods.harmony import CHORD_QUALITIES, SCALE_VALENCES, SCALES
 from moods.intent import BEATS_PER_BAR, LAYERS
 
@@ -56,10 +56,9 @@ _BASS, _HARMONY, _TEXTURE, _LEAD = (LAYERS.index(name) for name in ("bass", "har
 # In the order of LAYERS, at full tension; drums have none.
 _FOREIGN_AT_MOST = np.array((0.0, 0.5, 0.0, 0.0, 1.5), np.float32)
 """What is still taken from tones outside the scale."""
-_SINKING = np.array((0.0, -3.0, -1.0, 0.0, 0.0), np.float32)
-_CLIMBING = np.array((0.0, 0.0, 0.0, 1.5, 0.0), np.float32)
-_HEIGHT_OF_VALENCE = np.array((0.0, 0.3, 0.6, 0.6, 0.5), np.float32)
-"""Added for an octave: by tension, by tension above `FREE_TENSION`, by valence."""
+_SINKING = np.array((0.0, -5.0, -4.0, 0.0, 0.0), np.float32)
+_CLIMBING = np.array((0.0, 0.0, 0.0, 8.0, 2.0), np.float32)
+"""Semitones that the middle of a tessitura moves by: by tension, by tension above `FREE_TENSION`."""
 _LENGTH_OF_VALENCE = np.array((0.0, -0.2, -0.1, -0.25, -0.25), np.float32)
 _LENGTH_OF_PULSE = np.array((0.0, -0.7, 0.0, -0.7, 0.0), np.float32)
 """Added for each doubling of a note's length: by valence, in a pulse."""
@@ -145,7 +144,8 @@ def _holds_breath(asked: Asked) -> Bools:
 
 
 def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
-    """Write what the tension and valence of beats [N] ASKED add to their notes into the rules of their slots [N]."""
+    """Write what the tension and valence of beats [N] ASKED add to their notes into the rules of their slots [N], which
+    hold where layers lie without them."""
     tension, valence = asked["tension"], asked["valence"].astype(np.float32)[:, None]
     some, strong = _grown(tension, CLUSTER_TENSION, 1), _grown(tension, FREE_TENSION, 1)
     pulse = some * (_STILLEST_PULSE + (1 - _STILLEST_PULSE) * asked["energy"]).astype(np.float32)[:, None]
@@ -162,7 +162,7 @@ def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
         [least + (most - least) * some for least, most in (_NEAR_STRAY, _FAR_STRAY)], axis=1
     )
     rules.stray_bias[slots, _TEXTURE, 0] = _NEIGHBOUR_PULL * (tension - _TENSION_REST)
-    rules.height_bias[slots] = _SINKING * some + _CLIMBING * strong + _HEIGHT_OF_VALENCE * valence
+    rules.home[slots] += _SINKING * some + _CLIMBING * strong
     rules.length_bias[slots] = _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
     rules.position_bias[slots] = _PULSE_POSITION * pulse
     rules.kind_bias[slots] = _PULSE_KIND * pulse
@@ -175,14 +175,7 @@ def swells(asked: Asked) -> Ints:
     beats = 2 * BEATS_PER_BAR
     place = (asked["bar_in_section"] * BEATS_PER_BAR + asked["beat"]) % beats / (beats - 1)
     rise = _grown(asked["tension"], CLUSTER_TENSION, 1) * (_SWELL * (2 * place - 1)[:, None] + _WEIGHT)
-    return np.where(asked["cue"][:, None] == HIT, 0, np.rint(rise)).astype(np.int64)
-
-
-@kernel
-def lean_kinds(rules: Rules, row: int, logits: Floats) -> None:
-    """Add what is asked of layers to the logits of kinds."""
-    for layer in range(len(rules.kind_bias[row])):
-        logits[FIRST_LAYER + layer] += rules.kind_bias[row, layer]
+    return np.rint(rise).astype(np.int64)
 
 
 @kernel
@@ -193,18 +186,14 @@ def lean_positions(rules: Rules, row: int, layer: int, logits: Floats) -> None:
 
 
 @kernel
-def lean_pitches(rows: Rows, rules: Rules, row: int, layer: int, logits: Floats) -> None:
-    """Add what is asked of tones, of tones outside the chord and of height to the logits of a layer's pitches."""
-    low, high, chord = rules.low[row, layer], rules.high[row, layer], rows.chord[row]
-    for relative in range(low, high + 1):
-        leaning = rules.tone_bias[row, layer, relative % 12]
-        if fits_chord(relative, chord):
-            leaning = max(leaning, F32(0))  # no tone of the chord is foreign
-        else:
-            is_near = fits_chord(relative + 1, chord) or fits_chord(relative - 1, chord)
-            leaning += rules.stray_bias[row, layer, 0 if is_near else 1]
-        leaning += rules.height_bias[row, layer] * F32(2 * relative - low - high) / F32(24)
-        logits[FIRST_PITCH + relative] += leaning
+def tone_leaning(rows: Rows, rules: Rules, row: int, layer: int, value: int) -> Any:
+    """What is to be added to the logit of a pitch of `layer`."""
+    relative, chord = value - FIRST_PITCH, rows.chord[row]
+    leaning = rules.tone_bias[row, layer, relative % 12]
+    if fits_chord(relative, chord):
+        return max(leaning, F32(0))  # no tone of the chord is foreign
+    is_near = fits_chord(relative + 1, chord) or fits_chord(relative - 1, chord)
+    return leaning + rules.stray_bias[row, layer, 0 if is_near else 1]
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Makes the arranger's table of drummers' habits. In: the Groove MIDI Dataset; out: one JSON file. Run offline:
+"""Makes the tables of drummers' habits. In: the Groove MIDI Dataset; out: two JSON files. Run offline:
 
     python -m engine.training.grooves DATA_FOLDER
 
@@ -11,7 +11,8 @@ reads DATA_FOLDER/groove (Gillick et al. 2019) and writes `engine/training/arran
     ghosts  chance that a bar has a soft snare stroke on each of its sixteenths
     fills   last bars of fills as "tick pitch velocity" parted by commas, thin ones first
 
-Jazz is measured against swung eighths, everything else against straight sixteenths.
+Jazz is measured against swung eighths, everything else against straight sixteenths. The offsets alone, which live music
+is played with, stand in `engine/score/hands.json` too.
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ import csv
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.notes import DRUM_PITCHES, TICKS_PER_BEAT
+from engine.score.timing import VOICES
 from engine.training.arranger.rhythm import STEPS_PER_BAR, STRAIGHT, SWUNG_EIGHTHS, TICKS_PER_BAR, Grid
 from engine.training.midi_reader import DRUM_CLASSES, UnusableFile, read_score
 
 OUT = Path(__file__).parent / "arranger" / "grooves.json"
+HANDS = Path(__file__).parents[1] / "score" / "hands.json"
 
 KINDS = {
     "rock": "rock", "punk": "rock", "pop": "rock", "country": "rock",
@@ -38,13 +42,6 @@ KINDS = {
     "latin": "latin", "afrocuban": "latin", "afrobeat": "latin", "highlife": "latin", "middleeastern": "latin",
 }  # fmt: skip
 """Kind of playing of each first word in the data set's style column."""
-VOICES = {
-    "kick": "kick", "snare": "snare", "rim": "snare", "clap": "snare", "closed hat": "hat", "pedal hat": "hat",
-    "open hat": "hat", "ride": "ride", "ride bell": "ride", "shaker": "hat", "tambourine": "hat", "cowbell": "ride",
-    "crash": "tom", "low tom": "tom", "mid tom": "tom", "high tom": "tom",
-    "low hand drum": "tom", "high hand drum": "tom",
-}  # fmt: skip
-"""Which voice's habits each of our drum sounds has: what one limb plays alike."""
 _GHOST_VELOCITY = 48
 _FEWEST_STROKES = 12
 _FILLS_EACH = 40
@@ -136,6 +133,14 @@ def _fills(takes: list[tuple[str, Strokes]]) -> list[str]:
     return [",".join(f"{tick} {pitch} {velocity}" for tick, pitch, velocity in fill) for fill in ordered]
 
 
+def _offsets(table: dict[str, Any]) -> str:
+    """The mean offsets alone, as JSON by kind and voice."""
+    hands = {
+        kind: {voice: [row[0] for row in rows] for voice, rows in of["feel"].items()} for kind, of in table.items()
+    }
+    return json.dumps(hands).replace('], "', '],\n"').replace('}, "', '},\n"')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the arranger's table of drummers' habits.")
     parser.add_argument("data", type=Path, help="folder that holds groove")
@@ -164,6 +169,7 @@ def main() -> None:
             "fills": _fills(fills[kind]),
         }
     OUT.write_text(json.dumps(table).replace('], "', '],\n"').replace('", "', '",\n"') + "\n", encoding="utf-8")
+    HANDS.write_text(_offsets(table) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
