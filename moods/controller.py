@@ -174,6 +174,8 @@ class Controller:
         form = Form(self.seed) if plan is None else Form(self.seed, plan.sections, plan.end_beat)
         sections = Sections(form, self.seed)
         self._course = course = Course(self.seed, sections, point, self.plan)
+        if fields.autopilot is not None:
+            course.tracks["novelty"].base = fields.autopilot.novelty
         ramps, self._ending = Ramps(course), Ending(course.clock, sections, block_frames)
         self._cues = Cues(course, self._ending, own_figures(fields.stingers))
         leitmotif = Leitmotif(course.clock, sections, fields.themes, fields.begun_theme)
@@ -440,7 +442,8 @@ class Controller:
             theme=lent.theme if has_theme else None,
             piece=course.form.piece_of(beat),
             piece_beats=beat - course.form.piece_beat(beat),
-            novelty=0.0 if self._drift.settings is None else self._drift.settings.novelty,
+            novelty=track["novelty"].value(at),
+            character=course.character(beat),
             texts=colour.texts,
             line=self._line(position.lines[beat_in_bar], beat),
             intensity=position.intensity,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from engine.notes import TICKS_PER_BEAT
 from engine.score.asked import CUT, DOMINANT, FILL, HIT, HOME, NO_CADENCE, NO_CUE, NO_TONIC, PLAGAL, REST
+from engine.score.character import add_character, chord_taste, warmth
 from engine.score.columns import Bools, Column, Floats, Ints
 from engine.score.tension import FREE_TENSION, chord_leaning, is_breath, widened, write_leanings
 from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
@@ -111,6 +112,7 @@ class Rules(NamedTuple):
     length_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for each doubling of the length
     position_bias: Annotated[Floats, Column(NUM_LAYERS)]  # on the ticks of a pulse
     kind_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for another note
+    groove_bias: Annotated[Floats, Column(NUM_LAYERS, TICKS_PER_BEAT)]  # on each tick, by the piece's character
     most_ticks: Annotated[Ints, Column(initial=1 << 30)]  # from the beat's beginning to where pitched notes end
     rests_lead: Annotated[Bools, Column()]  # the lead's notes in this beat are the tonic
 
@@ -387,7 +389,7 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
 
     rules.scale[slots] = _IN_SCALE[asked["scale"].astype(np.int64)] | (is_free & is_endless)[:, None]
     rules.chords[slots] = _chord_masks(asked, is_free, is_arrival, cadence)
-    rules.chord_bias[slots] = chord_leaning(asked) - np.float32(_HOME_PENALTY) * _IS_HOME
+    rules.chord_bias[slots] = chord_leaning(asked) + chord_taste(asked) - np.float32(_HOME_PENALTY) * _IS_HOME
     rules.may_change_chord[slots] = (ending != SILENT) & ~is_cut & ((beat % 2 == 0) | (ending == LAST_CHORD))
     is_called_for = (beat == 0) | is_hit | is_arrival | (asked["beats_to_key"] == _LEAVING_BEATS)
     is_called_for |= (cadence >= PLAGAL) & (beat == _HALF_BAR)
@@ -395,7 +397,7 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     rules.is_free[slots] = is_free & is_endless
     rules.low[slots], rules.high[slots] = widened(asked, _LOWEST - shift[:, None], _HIGHEST - shift[:, None])
     rules.max_notes[slots] = max_notes
-    rules.temperature[slots] = asked["temperature"]
+    rules.temperature[slots] = asked["temperature"] * warmth(asked)
     rules.ending[slots] = ending
     rules.strike[slots] = np.where(is_hit, tick, -1)
     rules.strike_drums[slots] = struck_drums(asked, strength) & is_hit[:, None]
@@ -412,3 +414,4 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     rules.root_bias[slots] = _root_bias(asked)
     rules.rests_lead[slots] = (cadence == REST) & (beat == 0) & (asked["tonic_ahead"] == NO_TONIC)
     write_leanings(rules, slots, asked)
+    add_character(rules, slots, asked)
