@@ -152,6 +152,7 @@ class Composer:
         assert slot not in self._controllers, slot
         self._controllers[slot] = controller
         self._memory.clear(slot)
+        self._novelty.clear(slot)
         reset_row(self._rows, slot)
         reset_row(self._plan, slot)
 
@@ -332,7 +333,7 @@ class Composer:
         asked["recall_bars"][asked["has_theme"] > 0, 1 + _LEAD] = 0  # it has its own notes
         is_bound = (asked["has_theme"] > 0) | (asked["beats_to_end"] <= _CADENCE_BEATS) | (cue == HIT) | (cue == CUT)
         asked["line_back"][is_bound | is_loop | ((attempts > 0) & ~self._plan.is_renewed[slots])] = 0
-        asked["new_density"][is_bound] = NEVER
+        asked["new_density"][is_bound] = asked["beats_to_breath"][is_bound] = NEVER
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
         before = self._asked["tension"][slots, (beats - BEATS_PER_BAR) % _PLACES]
@@ -411,7 +412,8 @@ class Composer:
 
     def novelty(self, slot: int) -> NoveltyFound:
         """How much of the slot's last hour had been heard before."""
-        return self._novelty.found(slot, int(self._rows.num_figures[slot]), float(self._rows.seconds[slot]))
+        rows, beat = self._rows, int(self._frontier(np.array([slot]))[0])
+        return self._novelty.found(self._memory, slot, beat, int(rows.num_figures[slot]), float(rows.seconds[slot]))
 
     def resets(self, slot: int) -> int:
         """How many beats the watchdog has had composed again since the slot was opened or restored."""

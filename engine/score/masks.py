@@ -101,6 +101,8 @@ def _allow_pitch(
         return in_chord and (on_root or last_value >= 0)  # every layer's lowest note is the tonic
     if is_leading and not _leads_on(rows, row, layer, value):
         return False
+    if layer == 4 and rules.rests_lead[row] and relative % 12 != 0:
+        return False
     # A new chord begins on its root, or on a tonic that stays.
     is_new = rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
     is_pedal = rules.has_clusters[row] and relative % 12 == 0
@@ -151,7 +153,7 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
         last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
     missing_onsets = num_missing_onsets(rows, rules, row)
     missing_theme = max(0, rules.num_theme[row] - rows.num_notes[row, NUM_LAYERS - 1])
-    sounding = rules.most_ticks[row] <= NUM_POSITIONS  # or is to fall silent
+    sounding = rules.most_ticks[row, 1] <= NUM_POSITIONS  # or is to fall silent
     for layer in range(1, NUM_LAYERS):
         sounding = sounding or rows.sounds_until[row, layer] > _LAST_POSITION
     room = False
