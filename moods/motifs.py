@@ -34,8 +34,8 @@ _BORROW_CHANCE, _STRETCH_CHANCE = 0.5, 0.6
 """How often a theme takes its first motif from another, and how often a break is the other theme at half speed."""
 _ANSWER_CHANCE = 0.35
 """How often the end of a phrase is new where a theme comes back in other clothes."""
-NEVER_DENSE = 9.0
-_IDEA, _CLOSE = (0.0, 0.0, 0.25, 0.42), (0.0, 0.2, 0.5, NEVER_DENSE)
+_NEVER_DENSE = 9.0
+_IDEA, _CLOSE = (0.0, 0.0, 0.25, 0.42), (0.0, 0.2, 0.5, _NEVER_DENSE)
 """From which density on so many beats of a new bar have an onset."""
 _PHRASE_ENDS, _HALF_ENDS, _HALF_ENDS_CHANCE = (3, 7), (1, 5), 0.3
 """Bars of a theme in whose last beat the lead takes breath: in those of phrases always, in others so often."""
@@ -87,7 +87,7 @@ def again(backs: Sequence[int], answers: random.Random | None = None) -> list[Li
     for bar, back in enumerate(backs):
         is_end = bar % BARS_PER_PHRASE == BARS_PER_PHRASE - 1
         is_new = is_end and answers is not None and answers.random() < _ANSWER_CHANCE
-        bars.append(_made("0?" if is_new else "0", back, 0))
+        bars.append(_with_breath(_made("0?", back, 0)) if is_new else _made("0", back, 0))
     return bars
 
 
@@ -110,7 +110,7 @@ def _with_breath(lines: Lines) -> Lines:
     """The bar with a rest of the lead's in its last beat."""
     last = BEATS_PER_BAR - 1
     return tuple(
-        (line or Line(0, density=NEVER_DENSE))._replace(beats_to_breath=last - beat)
+        (line or Line(0, density=_NEVER_DENSE))._replace(beats_to_breath=last - beat)
         for beat, line in enumerate((*lines[:last], None))
     )
 
