@@ -202,6 +202,7 @@ _VALENCE_LIFT, _ENERGY_LIFT = 2.5, 1.5
 _ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 5.0
 """The lead rises towards the third quarter of so many bars, and has one high point in them."""
 _LEAD_CALL, _BREATH_BEATS = 1.0, 2
+"""Added to the logit of a lead that is silent, but for so many beats at the end of a phrase."""
 _BY_THIRD, _BY_FIFTH, _BY_STEP = [3, 4, 8, 9], [5, 7], [1, 2, 10, 11]
 _THIRD_PULL, _FIFTH_PULL, _STEP_PULL, _CADENCE_PULL = 0.7, -0.6, 0.2, -2.0
 """Added to the logits of chords by how their root is reached; the last to those a fifth below as a phrase begins that
@@ -240,10 +241,9 @@ def _tessitura(asked: Asked, shift: Ints) -> tuple[Floats, Floats]:
 
 def _lead_call(asked: Asked) -> npt.NDArray[np.float64]:
     """[N] how strongly a silent lead is called for: a phrase goes on to its last beats, and breathes in them."""
-    left = (
-        BARS_PER_PHRASE * BEATS_PER_BAR - 1 - asked["bar_in_section"] % BARS_PER_PHRASE * BEATS_PER_BAR - asked["beat"]
-    )
-    return np.where((left >= _BREATH_BEATS) & (asked["cue"] == NO_CUE), _LEAD_CALL, 0.0)
+    begun = asked["bar_in_section"] % BARS_PER_PHRASE * BEATS_PER_BAR + asked["beat"]
+    is_called = (begun < BARS_PER_PHRASE * BEATS_PER_BAR - _BREATH_BEATS) & (asked["cue"] == NO_CUE)
+    return np.where(is_called, _LEAD_CALL, 0.0)
 
 
 def _root_bias(asked: Asked) -> Floats:
