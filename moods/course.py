@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass
 from itertools import repeat
 from typing import Any
 
+from moods.character import character_of, spread_of
 from moods.clock import FRAMES_PER_SECOND, Clock, frames_of_beat
+from moods.cycles import NEUTRAL
 from moods.glide import Moment, Ramp, Track, crossfade
-from moods.intent import BEATS_PER_BAR, LAYERS
+from moods.intent import BEATS_PER_BAR, DEFAULT_NOVELTY, LAYERS, Character
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
 from moods.part import Reach
 from moods.plan import Plan
@@ -51,9 +53,10 @@ TEMPO_DEAD_ZONE = 0.06
 ENERGY_DEAD_ZONE = 0.03
 STYLE_DEAD_ZONE = 0.05
 DRIVING_ENERGY = 0.7
-_TEMPO_OFFSETS = (-0.12, 0.12)
 _DARKNESS, _DARK_TENSION = 0.6, 0.3
 """How much darker a scale each unit of tension above the second takes, in valence."""
+_DENSITY_RISE, _DENSITY_FALL = 0.5, 0.65
+"""Shares of the way to the most and to nothing that the form moves the density at its ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,7 @@ class Course:
 
     def __init__(self, seed: int, form: Sections, point: Mood, plan: Plan | None = None) -> None:
         self.form, self._plan = form, plan
-        rng = random.Random(f"course/{seed}")
-        self._tonic = rng.randrange(12)
-        self._seed, self._tempo_offset = seed, rng.uniform(*_TEMPO_OFFSETS)
+        self._seed, self._tonic = seed, random.Random(f"course/{seed}").randrange(12)
         self.clock = Clock(self.bpm_of_beat)
         self._first = 0  # the beat of the first held one
         self._held: list[Held] = []
@@ -98,7 +99,7 @@ class Course:
         valence, energy = tracks["colour.valence"], tracks["colour.energy"] = track(point.valence), track(point.energy)
         style, notes_energy, tension = tracks["style"], tracks["energy"], tracks["tension"]
         autos = {
-            "density": lambda at: style_density(style.value(at), notes_energy.value(at)),
+            "density": lambda at: self._own_density(at, style_density(style.value(at), notes_energy.value(at))),
             "brightness": lambda at: style_brightness(
                 style.value(at), energy.value(at), valence.value(at), tension.value(at)
             ),
@@ -107,12 +108,19 @@ class Course:
         for name, auto in autos.items():
             mood = tracks[f"mood.{name}"] = track(getattr(point, name), auto)
             tracks[name] = track(None, mood.value)
+        tracks["density"] = track(None, self._formed_density)
         tracks |= {"bpm": track(None), "mood.bpm": track(point.bpm), "mood.texts": track((), mix=crossfade)}
         key = None if point.key is None else (point.key.tonic, point.key.scale)
         tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0), "volume": track(0.0)}
-        tracks |= {"voice": track(0.0), "rate": track(1.0), "slow": track(1.0)}
+        tracks |= {"novelty": track(DEFAULT_NOVELTY), "voice": track(0.0), "rate": track(1.0), "slow": track(1.0)}
         tracks |= {name: track(1.0) for name in LAYER_TRACKS} | {name: track(0.0) for name in MUTE_TRACKS}
         return tracks
+
+    def _formed_density(self, at: Moment) -> float:
+        """The density of the mood as the form lets it rise and fall; one that is asked for stays as it is."""
+        density: float = self.tracks["mood.density"].value(at)
+        swing = (self.form.position_of(int(at.beat)).intensity - NEUTRAL) / NEUTRAL
+        return density + swing * (_DENSITY_RISE * (1 - density) if swing > 0 else _DENSITY_FALL * density)
 
     def moment(self, frame: int) -> Moment:
         return Moment(frame, self.clock.beats_at(frame))
@@ -128,6 +136,15 @@ class Course:
     def home_tonic(self, bar: int) -> int:
         """The tonic that the form gives to `bar` (from 0) where none is asked for."""
         return (self._tonic + self.form.key_shift(bar)) % 12
+
+    def character(self, beat: int) -> Character:
+        """Of the piece that `beat` belongs to."""
+        return character_of(self._seed, self.form.piece_of(beat))
+
+    def _own_density(self, at: Moment, density: float) -> float:
+        """What a piece makes of the density that its mood has."""
+        own = spread_of(self.tracks["novelty"].value(at)) * self.character(int(at.beat)).density
+        return min(1.0, max(0.0, density + own))
 
     def held(self, beat: int) -> Held:
         """What is held during `beat` (from 0)."""
@@ -234,7 +251,7 @@ class Course:
         energy = self.tracks["energy"].value(at)
         mood_bpm = self._mood_bpm(beat, at, energy, previous)
         scale, style_index = self._scale(beat, at, previous)
-        thresholds = (*style_thresholds(self.tracks["style"].value(at)), DRIVING_ENERGY)
+        thresholds = (*self._own_thresholds(at, style_thresholds(self.tracks["style"].value(at))), DRIVING_ENERGY)
         was_on = (None,) * len(thresholds) if previous is None else (*previous.playing, previous.is_driving)
         on = tuple(map(_switch, repeat(energy), thresholds, was_on))
         bpm = self._bpm(at, mood_bpm, previous)
@@ -261,15 +278,21 @@ class Course:
         preset: float | None = track.ahead(beat)
         if preset is not None:
             return preset
-        drive = min(1.0, max(0.0, energy + self._offset_of(self.form.piece_of(beat))))
+        own = spread_of(self.tracks["novelty"].ahead(beat)) * self.character(beat).liveliness
+        drive = min(1.0, max(0.0, energy + own))
         wanted = float(round(style_bpm(self.tracks["style"].ahead(beat, number), drive)))
         if previous is not None and abs(wanted / previous.mood_bpm - 1) < TEMPO_DEAD_ZONE:
             return previous.mood_bpm
         return wanted
 
-    def _offset_of(self, piece: int) -> float:
-        """How much livelier a piece's tempo is than its mood asks for, in energy."""
-        return random.Random(f"tempo/{self._seed}/{piece}").uniform(*_TEMPO_OFFSETS) if piece else self._tempo_offset
+    def _own_thresholds(self, at: Moment, thresholds: tuple[float, ...]) -> tuple[float, ...]:
+        """From which energy on each layer plays in a piece; what its style never has does not play."""
+        spread = spread_of(self.tracks["novelty"].value(at))
+        sooner = self.character(int(at.beat)).sooner
+        return tuple([
+            energy if energy > 1 else energy * (1 - spread * share)
+            for energy, share in zip(thresholds, sooner, strict=True)
+        ])  # fmt: skip
 
     def _bpm(self, at: Moment, mood_bpm: float, previous: Held | None) -> float:
         asked = self.tracks["bpm"].ahead(at.beat)

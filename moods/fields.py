@@ -219,6 +219,9 @@ class MoodFields(Model):
     """Gain in dB of each layer named, or "mute". Heard at once, over 20 ms."""
     temperature: Annotated[float, Number("temperature", 0.1, 2)] | Absent = None
     """How much surprise. Heard from the next bar."""
+    novelty: Annotated[float, Number("novelty", 0, 1)] | Absent = None
+    """How far the music keeps from what is usual in its mood and from what it has played; 0.5 if nothing is said, or as
+    an autopilot has it. Heard from the next bar."""
     _understood: Prompt | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: object) -> None:

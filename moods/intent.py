@@ -19,12 +19,17 @@ STYLES = (
 SECTIONS = ("intro", "A", "B", "break", "outro")
 CUES = ("none", "fill", "hit", "cut")
 """What a beat is asked to do besides going on: lead into what follows, be struck by all, fall silent after a hit."""
+CADENCES = ("none", "home", "rest", "plagal", "dominant")
+"""What the form asks of a beat's harmony: nothing; the tonic's chord; that, and the tune on the tonic; a chord that
+leads there, without the dominant or with it."""
 
 BEATS_PER_BAR = 4
 CUT_STRENGTH = 0.5
 """From this strength on the beats after a hit are cut."""
 MOST_CUT_BEATS = 2
 BARS_PER_PHRASE = 4
+DEFAULT_NOVELTY = 0.5
+NUM_CHORD_FAMILIES = 4
 MUTE_DB = -120.0
 """A layer gain at or below this is silence."""
 
@@ -58,6 +63,20 @@ def num_cut_beats(beat: int, strength: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Character:
+    """How a piece differs from the average of its mood, where the mood leaves it open: at novelty 0.5, in proportion at
+    any other. As it stands, not at all."""
+
+    liveliness: float = 0.0  # of the tempo, in energy
+    density: float = 0.0
+    sooner: tuple[float, ...] = (0.0,) * len(LAYERS)  # by what share less energy each layer begins to play
+    roots: tuple[float, ...] = (0.0,) * 12  # liking for chords by semitones above the tonic, in logits
+    tones: tuple[float, ...] = (0.0,) * 12  # and for notes of harmony and texture
+    families: tuple[float, ...] = (0.0,) * NUM_CHORD_FAMILIES  # for chords by moods.character.CHORD_FAMILIES
+    grooves: tuple[int, ...] = (0,) * len(LAYERS)  # index into moods.character.GROOVES
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """What the music should be at one position: everything resolved, no nulls.
 
@@ -88,7 +107,7 @@ class Intent:
     # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
     beats_to_end: int | None
     ring_beats: float = 0.0  # how long the last chord rings from this beat on, where it is struck
-    calls_lead: bool = False  # the theme of a short piece is to begin within this beat
+    calls_lead: bool = False  # a theme is to begin within this beat
     voice_room: float = 0.0  # 0 … 1, how far 1–4 kHz makes room for a voice
     hit_offset: float = 0.0  # where in the beat all strike, 0 … 1, if the cue is a hit
     hit_strength: float = 0.0  # 0 … 1
@@ -100,6 +119,10 @@ class Intent:
     theme: tuple[Tune, int] | None = None  # that the lead plays here, and nothing else, and the beats since it began
     piece: int = 0  # how many pieces were asked for before this one: it has a band of its own
     piece_beats: int = 0  # since it began, or since the form's themes were new ones
-    novelty: float = 0.0  # 0 … 1, how few of the tunes of the last hour's pieces may be heard again
+    novelty: float = DEFAULT_NOVELTY  # 0 … 1, how far from what is usual in its mood, and from the last hour's tunes
+    character: Character = Character()  # of the piece
     texts: tuple[tuple[str, float], ...] = ()  # what the mood was asked for with, and weights; (): by numbers alone
     line: Line | None = None  # what the lead is made of here; None: it plays what it likes
+    intensity: float = 0.5  # 0 … 1, the form's own rise and fall under the asked energy
+    cadence: str = "none"  # one of CADENCES
+    is_half_time: bool = False  # the backbeat is on the third beat

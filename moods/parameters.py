@@ -18,12 +18,12 @@ MOST_PARAMETERS, MOST_CURVES, MOST_POINTS = 64, 16, 64
 LARGEST = 1e9
 
 Driven = Literal[
-    "valence", "energy", "tension", "bpm", "density", "brightness", "temperature",
+    "valence", "energy", "tension", "bpm", "density", "brightness", "temperature", "novelty",
     "layers.drums", "layers.bass", "layers.harmony", "layers.texture", "layers.lead",
 ]  # fmt: skip
 RANGES: dict[str, tuple[float, float]] = {
     "valence": (-1, 1), "energy": (0, 1), "tension": (0, 1), "bpm": (40, 240), "density": (0, 1), "brightness": (0, 1),
-    "temperature": (0.1, 2),
+    "temperature": (0.1, 2), "novelty": (0, 1),
 } | {name: LAYER_GAIN_DB for name in get_args(Driven) if name.startswith("layers.")}  # fmt: skip
 """What each field may be."""
 

@@ -25,6 +25,7 @@ from moods.fields import (
     read_over,
 )
 from moods.glide import Span
+from moods.intent import DEFAULT_NOVELTY
 from moods.mood import DEFAULT_MOOD, style_names
 from moods.names import nearest
 from moods.parameters import MOST_PARAMETERS, GameParameter, check_parameters
@@ -335,7 +336,7 @@ class StateMatrix:
 
 _POINT = ("valence", "energy", "tension", "style")
 _OF_THE_POINT = ("mood", "prompt", "strict", *_POINT)
-_OPEN = {"bpm": None, "key": None, "density": None, "brightness": None, "temperature": 1.0}
+_OPEN = {"bpm": None, "key": None, "density": None, "brightness": None, "temperature": 1.0, "novelty": DEFAULT_NOVELTY}
 """What a field is where neither state nor station says anything of it, though another state does."""
 
 

@@ -23,6 +23,7 @@ TRACKS: dict[str, tuple[tuple[str, str], ...]] = {
     "density": (("density", "beat"),),
     "brightness": (("brightness", "now"),),
     "temperature": (("temperature", "bar"),),
+    "novelty": (("novelty", "bar"),),
     "mood.texts": (("mood.texts", "now"),),
     "mood.bpm": (("mood.bpm", "bar"),),
     "mood.key": (("mood.key", "phrase"),),

@@ -19,7 +19,7 @@ from engine.config import DEVICES
 from moods.errors import UnknownMood, shown
 from streaming.terminal import note, tell
 
-MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
+MOOD_NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature", "novelty")
 MOOD_FIELDS = (*MOOD_NUMBERS, "key", "style")
 LONGEST_S = 7200.0
 

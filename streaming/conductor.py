@@ -14,9 +14,9 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from engine.audio import BLOCK_FRAMES, BLOCK_SECONDS
 from engine.take import Entry
@@ -44,7 +44,7 @@ from streaming.headroom import Headroom
 from streaming.jobs.jobs import Jobs
 from streaming.journal import about
 from streaming.keeping import Record, Records
-from streaming.messages import Ack, StationKind, explained
+from streaming.messages import Ack, Novelty, StationKind, explained
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS, pace, time_of
 from streaming.session import DELETED, IDLE, LOST, SHUT_DOWN, Ending
@@ -582,11 +582,22 @@ class Conductor:
     def _measure(self) -> None:
         ready = [link for link in self._links if link.is_ready]
         self.metrics.engines.set(len(ready))
-        shares = (station.repeated_share for station in self.stations.values())
-        self.metrics.repeated_share.set(max(shares, default=0.0))
+        self._measure_novelty([novelty for each in self.stations.values() if (novelty := each.novelty) is not None])
         self.metrics.engine_load.set(sum(link.load for link in ready) / max(1, len(ready)))
         for link in self._links:
             self.metrics.each_engine_load.labels(link.name).set(link.load if link.is_ready else 0.0)
+
+    def _measure_novelty(self, found: Sequence[Novelty]) -> None:
+        """Of the station that is least new, by each measure."""
+        likeness = self.metrics.likeness
+        for figure, gauge in (
+            ("repeated_share_last_hour", self.metrics.repeated_share),
+            ("likeness_to_hour", likeness.labels("hour")),
+            ("likeness_to_mood", likeness.labels("mood")),
+            ("likeness_to_learnt", likeness.labels("learnt")),
+            ("longest_learnt", self.metrics.longest_learnt),
+        ):
+            gauge.set(max((float(cast(Any, each)[figure]) for each in found), default=0.0))
 
     def _on_stall(self, stalled_s: float, now_s: float) -> None:
         """Hold nothing against others that happened while this process stood still: nobody could be heard."""

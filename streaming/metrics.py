@@ -41,6 +41,15 @@ class Metrics:
             "undersong_repeated_share",
             "Share of the last hour's tunes heard before, 0 to 1, of the playing station that repeats most",
         )
+        self.likeness = gauge(
+            "undersong_likeness",
+            "Of the last minutes to the hour before, to the usual in the mood, to what was learnt, 0 to 1, at most",
+            ["to"],
+        )
+        self.longest_learnt = gauge(
+            "undersong_longest_learnt_notes",
+            "Notes in a row of the last hour's leads that the model was taught, of the playing station with most",
+        )
         self.generator_events = counter("undersong_generator_events", "What generators count of themselves", ["name"])
         self.filler_seconds = counter("undersong_filler_seconds", "Sound the filler made, seconds")
         self.encoding_seconds = counter(

@@ -32,6 +32,7 @@ from streaming.messages import (
     CountingDown,
     Level,
     LiveMessage,
+    Novelty,
     Place,
     Playing,
     StationHealth,
@@ -407,10 +408,9 @@ class Station:
         return Place(frame=frame, seconds=frame / SAMPLE_RATE, bar=bar + 1, beat=beat_of_bar + 1, bpm=at["bpm"])
 
     @property
-    def repeated_share(self) -> float:
-        """How much of its last hour was heard again, 0 … 1; 0 where that is not known, or it sleeps."""
-        novelty = None if self.is_asleep else self._playing.get("novelty")
-        return 0.0 if novelty is None else novelty["repeated_share_last_hour"]
+    def novelty(self) -> Novelty | None:
+        """How much it repeats itself and others; None where that is not known, or it sleeps."""
+        return None if self.is_asleep else self._playing.get("novelty")
 
     def playing(self) -> Playing:
         """How it plays now."""

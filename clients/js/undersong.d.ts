@@ -114,6 +114,7 @@ export interface MoodFields {
   density?: number | null;
   brightness?: number | null;
   temperature?: number;
+  novelty?: number;
   layers?: Partial<Record<Layer, number | "mute">>;
 }
 

@@ -13,7 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from moods.harmony import SCALE_NAMES
-from moods.intent import CUES, LANES, LAYERS, MUTE_DB, OPERATIONS, SECTIONS, STYLES, Intent, Line, Recall
+from moods.intent import (
+    CADENCES,
+    CUES,
+    LANES,
+    LAYERS,
+    MUTE_DB,
+    NUM_CHORD_FAMILIES,
+    OPERATIONS,
+    SECTIONS,
+    STYLES,
+    Intent,
+    Line,
+    Recall,
+)
 
 NEVER = float(1 << 30)
 """Bars or beats to what does not come."""
@@ -58,16 +71,25 @@ ASKED = np.dtype(
         ("line_steps", np.float64),
         ("new_density", np.float64),  # from which on the lead begins a note in the beat at least; NEVER: it need not
         ("release", np.float64),  # how far tension has fallen within a bar; the composer knows
+        ("intensity", np.float64),
+        ("cadence", np.float64),
+        ("is_half_time", np.float64),
+        ("roots", np.float64, 12),  # these four as in moods.intent.Character
+        ("tones", np.float64, 12),
+        ("families", np.float64, NUM_CHORD_FAMILIES),
+        ("grooves", np.float64, len(LAYERS)),
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
 _NUM_FLOATS = ASKED.itemsize // np.dtype(np.float64).itemsize
 
 NO_CUE, FILL, HIT, CUT = range(len(CUES))
+NO_CADENCE, HOME, REST, PLAGAL, DOMINANT = range(len(CADENCES))
 _SCALE_INDEX = {name: index for index, name in enumerate(SCALE_NAMES)}
 _SECTION_INDEX = {name: index for index, name in enumerate(SECTIONS)}
 _OPERATION_INDEX = {name: index for index, name in enumerate(OPERATIONS)}
 _CUE_INDEX = {name: index for index, name in enumerate(CUES)}
+_CADENCE_INDEX = {name: index for index, name in enumerate(CADENCES)}
 
 
 @lru_cache(maxsize=4096)
@@ -85,7 +107,7 @@ def _line_numbers(line: Line | None) -> tuple[float, ...]:
 
 def _numbers(intent: Intent) -> tuple[float, ...]:
     """An intent in the order of `ASKED`."""
-    key, ahead, stinger = intent.key, intent.key_ahead, intent.stinger
+    key, ahead, stinger, own = intent.key, intent.key_ahead, intent.stinger, intent.character
     return (
         intent.valence, intent.energy, intent.tension, intent.density, intent.bpm, *intent.style,
         key.tonic, _SCALE_INDEX[key.scale], *intent.active_layers, *[gain <= MUTE_DB for gain in intent.layer_gains_db],
@@ -97,6 +119,8 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
         intent.novelty, *_line_numbers(intent.line), 0,
+        intent.intensity, _CADENCE_INDEX[intent.cadence], intent.is_half_time,
+        *own.roots, *own.tones, *own.families, *own.grooves,
     )  # fmt: skip
 
 

@@ -46,9 +46,13 @@ def declared(columns: type[_Columns]) -> dict[str, _Declared]:
 
 def make_columns(columns: type[_Columns], num_slots: int) -> _Columns:
     """The columns of `num_slots` slots."""
-    return columns(*(
-        np.full((num_slots, *column.shape), column.initial, kind) for column, kind in declared(columns).values()
-    ))  # fmt: skip
+    return columns(*(_rows(num_slots, column, kind) for column, kind in declared(columns).values()))
+
+
+def _rows(num_slots: int, column: Column, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Zeros are pages that cost nothing until they are used."""
+    shape = (num_slots, *column.shape)
+    return np.full(shape, column.initial, kind) if column.initial else np.zeros(shape, kind)
 
 
 def reset_row(columns: tuple[npt.NDArray[Any], ...], slot: int) -> None:

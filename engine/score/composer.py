@@ -152,6 +152,7 @@ class Composer:
         assert slot not in self._controllers, slot
         self._controllers[slot] = controller
         self._memory.clear(slot)
+        self._novelty.clear(slot)
         reset_row(self._rows, slot)
         reset_row(self._plan, slot)
 
@@ -411,7 +412,8 @@ class Composer:
 
     def novelty(self, slot: int) -> NoveltyFound:
         """How much of the slot's last hour had been heard before."""
-        return self._novelty.found(slot, int(self._rows.num_figures[slot]), float(self._rows.seconds[slot]))
+        rows, beat = self._rows, int(self._frontier(np.array([slot]))[0])
+        return self._novelty.found(self._memory, slot, beat, int(rows.num_figures[slot]), float(rows.seconds[slot]))
 
     def resets(self, slot: int) -> int:
         """How many beats the watchdog has had composed again since the slot was opened or restored."""

@@ -15,12 +15,14 @@ from engine.compile import kernel
 from engine.score.columns import Ints
 from engine.score.recall import recall_lanes
 from engine.score.vocabulary import MAX_EVENTS_PER_BEAT
-from moods.intent import BEATS_PER_BAR, LANES, STYLES
+from moods.intent import BEATS_PER_BAR, DEFAULT_NOVELTY, LANES, STYLES
 
 MEMORY_BEATS = 256 * BEATS_PER_BAR
 """Longer than the rounds of moods/form.py, in which themes return."""
 _LEAST_STRENGTH = 0.15
 """A lane that is to follow less closely than this follows nothing."""
+_LOOSER, _CLOSER = 0.35, 0.5
+"""By what share of its strength a lane follows less with all of novelty, and of what lacks to 1, more without any."""
 _NOTHING = -1
 _CHORDS, _LEAD = LANES.index("chords"), LANES.index("lead")
 _MOOD = ("valence", "energy")
@@ -74,6 +76,10 @@ class Memory:
         counts = np.where(self.kept.beat[at] == beats, self.kept.num_events[at], 0).astype(np.int64)
         return self.kept.events[at][np.arange(MAX_EVENTS_PER_BEAT) < counts[:, None]], counts
 
+    def mood_of(self, slot: int, beats: Ints) -> npt.NDArray[np.float64]:
+        """The mean mood of beats [N] of a slot, which are remembered: valence, energy and the styles' weights."""
+        return self.kept.mood[slot, beats % MEMORY_BEATS].mean(axis=0, dtype=np.float64)
+
     def recall(
         self,
         slots: Ints,
@@ -107,7 +113,7 @@ class Memory:
         follows = 1 - style - energy
         follows[:, _CHORDS] = 1 - 1.5 * valence[:, _CHORDS] - 0.5 * style[:, _CHORDS]
         follows[:, _LEAD] = 1 - 0.3 * style[:, _LEAD] - 0.3 * energy[:, _LEAD]
-        strength = asked["recall_strength"] * np.maximum(0.0, follows)
+        strength = _renewed(asked["recall_strength"], asked["novelty"]) * np.maximum(0.0, follows)
         return np.where(is_kept & (strength >= _LEAST_STRENGTH), strength, 0.0)
 
     def snapshot(self, slot: int) -> dict[str, Any]:
@@ -129,6 +135,12 @@ class Memory:
         kept.events[slot, places, : snapshot["events"].shape[1]] = snapshot["events"]
         kept.num_events[slot, places] = snapshot["num_events"]
         kept.mood[slot, places], kept.key[slot, places] = snapshot["mood"], snapshot["key"]
+
+
+def _renewed(strength: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Strengths [N, lanes] as the novelty [N] has them that is asked for: the more of it, the looser."""
+    more = (novelty / DEFAULT_NOVELTY - 1)[:, None]
+    return strength * (1 - _LOOSER * np.maximum(0.0, more)) + (1 - strength) * _CLOSER * np.maximum(0.0, -more)
 
 
 def _mood(asked: npt.NDArray[np.void]) -> npt.NDArray[np.float32]:

@@ -18,26 +18,20 @@ import numpy.typing as npt
 
 from engine.compile import entry, kernel
 from engine.score.columns import Bools, Column, Ints, make_columns
+from engine.score.likeness import DRUM_KIND, HOUR_S, LEAD_KIND, TICKS_TOLD, Likeness, lead_figure, mixed
 from engine.score.memory import MEMORY_BEATS, Kept, Memory, num_events
-from engine.score.vocabulary import CHORD_EVENT, FIRST_LAYER
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LAYERS
+from engine.score.vocabulary import CHORD_EVENT
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
 
-HOUR_S = 3600.0
-TUNE_NOTES = 8
 KINDS = ("tune", "chords", "drums")
 _TUNE, _CHORDS, _DRUMS = range(len(KINDS))
 _MOST_FIGURES = 1 << 14
 """An hour at 140 beats a minute has fewer; beyond that the oldest are forgotten."""
 _MOST_REMEMBERED = _MOST_FIGURES - 64
 """The places of the others may be those of figures that have been taken back."""
-_LEAD_KIND, _DRUM_KIND = FIRST_LAYER + LAYERS.index("lead"), FIRST_LAYER + LAYERS.index("drums")
-_TUNE_BEATS = BARS_PER_PHRASE * BEATS_PER_BAR
-"""A tune that takes longer is none."""
 _LATELY = 32
 _MOST_OLD = 0.25
 """Where no novelty is asked for, so many of the last `_LATELY` tunes may be old."""
-_TICKS_TOLD = 3
-"""Rhythms are told apart by 1/8 of a beat."""
 
 
 class _Heard(NamedTuple):
@@ -51,19 +45,26 @@ class _Heard(NamedTuple):
 
 
 class NoveltyFound(NamedTuple):
-    """Of the last hour."""
+    """Of the last hour; likenesses are of the last minutes, 0 … 1."""
 
     repeated_share_last_hour: float  # of its tunes, those that are old; where there are none, of its chords
     repeated_chords: float
     repeated_drums: float
     figures_last_hour: int
+    likeness_to_hour: float  # of each bar to the most alike one of the hour before them
+    likeness_to_mood: float  # to what is usual in the mood, of any piece
+    likeness_to_learnt: float  # share of runs of `TUNE_NOTES` lead notes that were learnt
+    longest_learnt: int  # notes of the lead in a row, of the last hour; 0: fewer than `TUNE_NOTES`
 
 
 class Novelty:
     """The figures of `num_slots` slots; zeroed pages cost nothing until they are used."""
 
     def __init__(self, num_slots: int) -> None:
-        self._heard = make_columns(_Heard, num_slots)
+        self._heard, self._likeness = make_columns(_Heard, num_slots), Likeness(num_slots)
+
+    def clear(self, slot: int) -> None:
+        self._likeness.clear(slot)
 
     def note(
         self, memory: Memory, slots: Ints, beats: Ints, asked: npt.NDArray[np.void], num_figures: Ints,
@@ -78,26 +79,39 @@ class Novelty:
         piece = beats - asked["piece_beats"].astype(np.int64)
         is_last = asked["beat"] == BEATS_PER_BAR - 1
         _note(memory.kept, self._heard, slots, beats, piece, is_last, asked["novelty"], num_figures, seconds, is_old)
+        self._likeness.note(memory, slots, beats, is_last, seconds)
         return is_old
 
-    def found(self, slot: int, num_figures: int, second: float) -> NoveltyFound:
-        """What there is of a slot, of which so many figures have been noted, up to `second`."""
+    def found(self, memory: Memory, slot: int, beat: int, num_figures: int, second: float) -> NoveltyFound:
+        """What there is of a slot before `beat`, which begins at `second`; so many figures have been noted of it."""
         places = _places(num_figures)
         places = places[self._heard.second[slot, places] > second - HOUR_S]
         kind, is_old = self._heard.kind[slot, places], self._heard.is_old[slot, places]
         shares = [float(is_old[kind == each].mean()) if (kind == each).any() else 0.0 for each in range(len(KINDS))]
         share = shares[_TUNE if (kind == _TUNE).any() else _CHORDS]
-        return NoveltyFound(round(share, 4), round(shares[_CHORDS], 4), round(shares[_DRUMS], 4), len(places))
+        to_hour, to_mood, to_learnt, longest_learnt = self._likeness.found(memory, slot, beat, second)
+        return NoveltyFound(
+            repeated_share_last_hour=round(share, 4),
+            repeated_chords=round(shares[_CHORDS], 4),
+            repeated_drums=round(shares[_DRUMS], 4),
+            figures_last_hour=len(places),
+            likeness_to_hour=round(to_hour, 4),
+            likeness_to_mood=round(to_mood, 4),
+            likeness_to_learnt=round(to_learnt, 4),
+            longest_learnt=longest_learnt,
+        )
 
     def snapshot(self, slot: int, num_figures: int) -> dict[str, Any]:
         """What is kept of one slot."""
         places = _places(num_figures)
-        return {"places": places, "heard": [column[slot, places] for column in self._heard]}
+        heard = [column[slot, places] for column in self._heard]
+        return {"places": places, "heard": heard, "likeness": self._likeness.snapshot(slot)}
 
     def restore(self, slot: int, snapshot: dict[str, Any]) -> None:
         columns: tuple[npt.NDArray[Any], ...] = self._heard
         for column, saved in zip(columns, snapshot["heard"], strict=True):
             column[slot, snapshot["places"]] = saved
+        self._likeness.restore(slot, snapshot["likeness"])
 
 
 @kernel
@@ -167,30 +181,12 @@ def _num_old(heard: _Heard, slot: int, num_figures: int) -> int:
 
 
 @kernel
-def _mixed(figure: Any, value: Any) -> Any:
-    """32 bits of a figure and what follows in it (FNV-1a on whole numbers)."""
-    return ((figure ^ (value & 0xFFFF)) * 16777619) & 0xFFFFFFFF
-
-
-@kernel
 def _tune(kept: Kept, slot: int, beat: int) -> Any:
     """The lead's last notes, where the last of them begins in `beat`; 0: there are too few."""
-    figure, notes, later_pitch, later_tick = np.int64(2166136261), 0, np.int64(0), np.int64(0)
-    for back in range(_TUNE_BEATS):
-        if back > beat:
-            break
-        events = kept.events[slot, (beat - back) % MEMORY_BEATS]
-        for i in range(num_events(kept, slot, beat - back) - 1, -1, -1):
-            if events[i, 0] == _LEAD_KIND:
-                pitch, tick = np.int64(events[i, 2]), np.int64(events[i, 1]) - back * 24
-                if notes:
-                    figure = _mixed(_mixed(figure, later_pitch - pitch), (later_tick - tick) // _TICKS_TOLD)
-                notes += 1
-                later_pitch, later_tick = pitch, tick
-                if notes == TUNE_NOTES:
-                    return figure | 1
-        if back == 0 and notes == 0:
-            break
+    events = kept.events[slot, beat % MEMORY_BEATS]
+    for last in range(num_events(kept, slot, beat) - 1, -1, -1):
+        if events[last, 0] == LEAD_KIND:
+            return lead_figure(kept, slot, beat, last)
     return np.int64(0)
 
 
@@ -207,7 +203,7 @@ def _progression(kept: Kept, slot: int, beat: int) -> Any:
                 chord = np.int64(events[i, 2])
         if chord < 0:
             return np.int64(0)
-        figure = _mixed(figure, chord)
+        figure = mixed(figure, chord)
     return figure | 1
 
 
@@ -218,7 +214,7 @@ def _drum_bar(kept: Kept, slot: int, beat: int) -> Any:
     for back in range(BEATS_PER_BAR - 1, -1, -1):
         events = kept.events[slot, (beat - back) % MEMORY_BEATS]
         for i in range(num_events(kept, slot, beat - back)):
-            if events[i, 0] == _DRUM_KIND:
+            if events[i, 0] == DRUM_KIND:
                 strokes += 1
-                figure = _mixed(_mixed(figure, events[i, 2]), (back * 24 + events[i, 1]) // _TICKS_TOLD)
+                figure = mixed(mixed(figure, events[i, 2]), (back * 24 + events[i, 1]) // TICKS_TOLD)
     return figure | 1 if strokes else np.int64(0)

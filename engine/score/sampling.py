@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from engine.compile import entry, kernel
 from engine.score import kernels
+from engine.score.character import lean_to_groove
 from engine.score.columns import Bools, Column, Floats, Ints, Seeds
 from engine.score.cues import NUM_LAYERS, plays_theme, velocity_bounds
 from engine.score.kernels import F32, Bits, Quantised
@@ -230,6 +231,7 @@ def _choose_note(
     allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
     lean_positions(rules, row, layer, logits)
+    lean_to_groove(rules, row, layer, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
     event[1] = _draw(logits[:NUM_POSITIONS], allowed, asked * shares[0], _uniform(seed, counter, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])

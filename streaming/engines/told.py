@@ -158,6 +158,7 @@ def mood_message(intent: Intent) -> Mood:
             for name, gain_db, plays in zip(LAYERS, intent.layer_gains_db, intent.active_layers, strict=True)
         },
         temperature=round(intent.temperature, 4),
+        novelty=round(intent.novelty, 4),
         section=intent.section,
     )
 

@@ -37,6 +37,7 @@ class Mood(TypedDict):
     brightness: Unit
     layers: dict[Annotated[str, OneOf(LAYERS)], Layer]
     temperature: float
+    novelty: Unit
     section: Annotated[str, OneOf(SECTIONS)]
 
 

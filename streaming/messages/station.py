@@ -110,6 +110,14 @@ class Novelty(TypedDict):
     """The same of bars of drums."""
     figures_last_hour: Annotated[int, Field(ge=0)]
     """Tunes, progressions and drum bars that were compared."""
+    likeness_to_hour: Unit
+    """Of each bar of the last four minutes to the bar of the hour before them that is most like it."""
+    likeness_to_mood: Unit
+    """Of the last four minutes to what is usual in their mood, of any piece."""
+    likeness_to_learnt: Unit
+    """Of the lead's last four minutes, the share of runs of eight notes that the model was taught."""
+    longest_learnt: Annotated[int, Field(ge=0)]
+    """Notes of the lead in a row, of the last hour, that the model was taught; 0: fewer than eight."""
 
 
 @exact

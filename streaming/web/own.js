@@ -9,7 +9,7 @@ const MOST = 200;
 const LONGEST_NAME = 60;
 const FIELDS = [
   ...["mood", "prompt", "valence", "energy", "tension", "style"],
-  ...["bpm", "key", "density", "brightness", "layers", "temperature"],
+  ...["bpm", "key", "density", "brightness", "layers", "temperature", "novelty"],
 ];
 
 /** What is a list of moods in `kept`, or null. */

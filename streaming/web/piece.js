@@ -13,7 +13,7 @@ const TRUE_PEAK_DB = -1;
 const FIRST_MOOD = "healing";
 const MOOD_FIELDS = [
   ...["mood", "prompt", "valence", "energy", "tension", "style", "bpm", "key"],
-  ...["density", "brightness", "layers", "temperature"],
+  ...["density", "brightness", "layers", "temperature", "novelty"],
 ];
 const OTHERS = ["drop_frame", "start_timecode", "tempo_range"];
 const NEUTRAL = { valence: 0, energy: 0.4, tension: 0.2 };

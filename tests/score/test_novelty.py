@@ -50,7 +50,10 @@ class Player:
             events += [(DRUMS, 6 * drum, v.FIRST_DRUM + 1, 0, 8), (LEAD, 12, v.FIRST_PITCH + tune[index], 2, 8)]
             asked = replace(INTENT, beat=beat_in_bar + 1, novelty=novelty, piece_beats=self.beat - self.piece_beat)
             self._finish(events, asked_of([asked]), seconds)
-        return self.novelty.found(0, int(self.num_figures[0]), float(self.seconds[0]))
+        return self.found()
+
+    def found(self) -> NoveltyFound:
+        return self.novelty.found(self.memory, 0, self.beat, int(self.num_figures[0]), float(self.seconds[0]))
 
     def _finish(self, music: list[Event], asked: np.ndarray, seconds: float) -> None:
         events = np.zeros((1, v.MAX_EVENTS_PER_BEAT, 5), np.int64)
@@ -115,9 +118,8 @@ def test_a_beat_that_is_composed_again_is_noted_again_in_its_place() -> None:
     assert other.play(TUNE) == one.play(TUNE)
     again = Player()
     again.novelty.restore(0, kept)
-    assert again.novelty.found(0, int(num_figures[0]), float(seconds[0])) == one.novelty.found(
-        0, int(num_figures[0]), float(seconds[0])
-    )
+    at = one.memory, 0, beat, int(num_figures[0]), float(seconds[0])
+    assert again.novelty.found(*at) == one.novelty.found(*at)
 
 
 def test_a_composer_is_the_same_again_with_an_autopilot_and_tells_how_much_is_old(composer: Composer) -> None:

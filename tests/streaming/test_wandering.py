@@ -14,7 +14,7 @@ from streaming.engines.told import playing_message
 from streaming.messages import Novelty, Wandering
 from tests.streaming.sines import Sines
 
-FOUND = NoveltyFound(0.04, 0.5, 0.25, 812)
+FOUND = NoveltyFound(0.04, 0.5, 0.25, 812, 0.71, 0.9, 0.02, 9)
 
 
 class Repeating(Sines):

@@ -25,7 +25,7 @@ from moods.reader import read_exact
 from moods.spelling import spelled
 from streaming.files.exchange.sequence import Mark
 
-NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature")
+NUMBERS = ("valence", "energy", "tension", "bpm", "density", "brightness", "temperature", "novelty")
 WORDS = ("mood", "prompt", "style", "key")
 MAX_PROMPT = 300
 
