@@ -177,6 +177,8 @@ def _follow(
         length = event[3]
         while DURATIONS[event[3]] < rate * DURATIONS[length] and event[3] + 1 < len(DURATIONS):
             event[3] += 1
+        while event[3] > 0 and at + DURATIONS[event[3]] > rules.most_ticks[slot, _LEAD]:
+            event[3] -= 1
         event[1], event[2], last = at, FIRST_PITCH + pitch, at
         rules.theme[slot, count, 0], rules.theme[slot, count, 2] = at, event[3]
         rules.theme[slot, count, 1] = FREE_PITCH if do == _RHYTHM else event[2]

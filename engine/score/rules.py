@@ -113,7 +113,9 @@ class Rules(NamedTuple):
     position_bias: Annotated[Floats, Column(NUM_LAYERS)]  # on the ticks of a pulse
     kind_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for another note
     groove_bias: Annotated[Floats, Column(NUM_LAYERS, TICKS_PER_BEAT)]  # on each tick, by the piece's character
-    most_ticks: Annotated[Ints, Column(initial=1 << 30)]  # from the beat's beginning to where pitched notes end
+    most_ticks: Annotated[
+        Ints, Column(NUM_LAYERS, initial=1 << 30)
+    ]  # from the beat's beginning to where pitched notes end
     rests_lead: Annotated[Bools, Column()]  # the lead's notes in this beat are the tonic
 
 
@@ -368,6 +370,7 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     cadence = _cadences(asked, is_free)
 
     max_notes, drum_bias = _max_notes(asked, ending), np.zeros((len(asked), NUM_DRUMS), np.float32)
+    max_notes[asked["beats_to_breath"] == 0, _LEAD] = 0
     lead_in = np.full(len(asked), -1)
     fills = np.flatnonzero((cue == FILL) & is_endless)
     leading = max_notes[fills][:, _LEAD_IN_LAYERS] > 0

@@ -72,6 +72,8 @@ _PEDAL_PULL = 5.0
 """Added to the tonic in the bass."""
 _TRITONE_PULL = 2.0
 """Added to the tritone and the minor second above it, at full tension."""
+_NO_SILENCE = 64
+"""Beats in which all that sounds is over."""
 _NEAR_STRAY, _FAR_STRAY = (-7.0, 0.5), (-9.0, -2.5)
 """Added to the harmony's tones outside its chord, a half-tone from a tone of it and others: least and most tension."""
 _NEIGHBOUR_PULL = 2.0
@@ -167,7 +169,9 @@ def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
     rules.position_bias[slots] = _PULSE_POSITION * pulse
     rules.kind_bias[slots] = _PULSE_KIND * pulse
     beats_left = asked["bars_to_change"] * BEATS_PER_BAR + BEATS_PER_BAR - 1 - asked["beat"]
-    rules.most_ticks[slots] = np.where(_holds_breath(asked), beats_left * TICKS_PER_BEAT, DURATIONS[-1] + NUM_POSITIONS)
+    most = np.where(_holds_breath(asked), beats_left, _NO_SILENCE)[:, None].repeat(len(LAYERS), axis=1)
+    most[:, _LEAD] = np.minimum(most[:, _LEAD], np.maximum(1, asked["beats_to_breath"]))
+    rules.most_ticks[slots] = most * TICKS_PER_BEAT
 
 
 def swells(asked: Asked) -> Ints:
@@ -201,5 +205,5 @@ def lean_durations(rules: Rules, row: int, layer: int, position: int, logits: Fl
     """Add what is asked of articulation to the logits of durations; only the shortest may ring into a silence."""
     for duration in range(len(DURATIONS)):
         logits[duration] += rules.length_bias[row, layer] * _OCTAVES[duration]
-        if duration > 0 and position + DURATIONS[duration] > rules.most_ticks[row]:
+        if duration > 0 and position + DURATIONS[duration] > rules.most_ticks[row, layer]:
             allowed[duration] = False

@@ -40,6 +40,14 @@ def test_a_theme_says_again_what_it_has_stated() -> None:
     assert len(shapes) > 60
 
 
+def test_the_lead_takes_breath_at_the_end_of_every_phrase() -> None:
+    for seed in range(50):
+        bars = first_lines(random.Random(seed), 16)
+        left = [line.beats_to_breath for lines in bars[3::4] for line in lines if line]
+        assert left == [3, 2, 1, 0] * 4
+        assert all(line is not None and line.back_beats == 0 for line in (lines[-1] for lines in bars[3::4]))
+
+
 def test_a_later_theme_may_take_its_motif_from_another() -> None:
     taken = [first_lines(random.Random(seed), 8, 20)[0][0] for seed in range(100)]
     borrowed = [line for line in taken if line is not None and line.back_beats == 20 * BEATS_PER_BAR]
