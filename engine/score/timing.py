@@ -76,6 +76,6 @@ def ticks_late(notes: npt.NDArray[np.void], asked: Asked, of: Ints) -> Ticks:
     is_played = np.flatnonzero((notes["layer"] == 0) & (asked["cue"] == NO_CUE)[of])
     notes, of, beat = notes[is_played], of[is_played], asked["beat"].astype(np.int64)
     weights, lateness = asked["style"][of], _LATENESS[:, notes["pitch"], beat[of], notes["tick"]]
-    for number in range(len(STYLES)):
+    for number in np.flatnonzero(weights.any(axis=0)).tolist():
         late[is_played] += weights[:, number] * lateness[number]
     return late
