@@ -5,7 +5,7 @@ grows until of ten seconds one packet in a hundred comes later than 20 ms after 
 number found is confirmed for the full time. `late_ms` is from the tick to the moment the system received the packet.
 A listener's CPU time is what the server's processes take beyond what they take with one listener, divided by the
 others; it holds the system's share, ICE's consent and reports. `stock` is the same with aiortc's own sender
-(`stock_track.py`).
+(`stock_track.py`), `beside_stock` ours with as many listeners as that.
 """
 
 from __future__ import annotations
@@ -109,9 +109,14 @@ def main(most: int = STEPS[-1], seconds: float = SECONDS) -> None:
     with hall("benchmarks.stock_track") as opened:
         stock = figures(opened, STOCK_LISTENERS, PROBE_S)
     with hall("streaming.cli") as opened:
+        beside = figures(opened, STOCK_LISTENERS, PROBE_S)
         ours = saturate(opened, most, seconds)
-    ratio = stock["cpu_ms_per_listener_s"] / ours["cpu_ms_per_listener_s"] if ours["listeners"] else 0.0
-    record("listeners", {**ours, "stock": stock, "stock_over_ours": round(ratio, 1)})
+    ratios = {
+        name: round(stock["cpu_ms_per_listener_s"] / found["cpu_ms_per_listener_s"], 1)
+        for name, found in (("stock_over_ours", ours), ("stock_over_beside", beside))
+        if found["listeners"]
+    }
+    record("listeners", {**ours, "beside_stock": beside, "stock": stock, **ratios})
 
 
 if __name__ == "__main__":

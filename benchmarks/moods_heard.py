@@ -170,9 +170,8 @@ def hear(sound: npt.NDArray[np.float32]) -> Heard:
         return Heard(
             acoustics.measure(np.zeros(1, np.float32)), np.full(len(JUDGED), np.nan), np.full(len(TAGS), np.nan)
         )
-    level = acoustics.measure(listening.to_mono(sound))["level_db"]
     even = at_loudness(sound)
-    figures = acoustics.measure(listening.to_mono(even)) | {"level_db": level}
+    figures = acoustics.measure(listening.to_mono(even)) | {"level_db": acoustics.level_db(sound.mean(axis=0))}
     mono = librosa.resample(even.mean(axis=0), orig_sr=48_000, target_sr=EAR_RATE, res_type="soxr_mq")
     vibe, tagger = _ears()
     return Heard(figures, vibe.judge(mono).mean(axis=0), tagger.logits(tagger.embed(mono)).mean(axis=0))
@@ -257,7 +256,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rehearse", action="store_true", help="keep no line")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
-    stage, sliders = Stage(options.out, options.seeds, options.levels, console), options.sliders.split(",")
+    stage = Stage(options.out, options.seeds, options.levels, console)
+    sliders = [name for name in options.sliders.split(",") if name]
     result: dict[str, Any] = {"seeds": options.seeds, "levels": options.levels, "styles": options.styles}
     table = Table(title="rank correlation of slider and reading within a style; widest step of the mean")
     for column in ("slider", "reader", "mean", "least", "widest step", "by style"):

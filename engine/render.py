@@ -23,6 +23,7 @@ from moods.control import parse_control
 from moods.controller import Controller
 from moods.intent import BEATS_PER_BAR
 from moods.opening import Opening
+from moods.timeline import SHORTEST_S
 
 _RAMP_FRAMES = 192
 """4 ms: short enough to leave a stop abrupt, long enough not to click."""
@@ -31,10 +32,13 @@ _AFTERWARDS_FRAMES = 10 * SAMPLE_RATE
 
 
 def take_ending_at(num_frames: int, how: str, opening: Opening, seed: int) -> Take:
-    """A take whose last sound is over at `num_frames`.
+    """A take whose last sound is over at `num_frames`: a piece of that length, begun and ended with its theme.
 
-    `how` is one of `cadence`, `ring`, `fade`, `stop`. Raises `moods.errors.BadControl` for another word.
+    `how` is one of `cadence`, `ring`, `fade`, `stop`. Raises `moods.errors.BadControl` for another word. What a piece
+    cannot have, states and an autopilot, is music without end, ended there.
     """
+    if opening.can_be_piece and num_frames >= SHORTEST_S * SAMPLE_RATE:
+        return Take(opening.as_piece(num_frames / SAMPLE_RATE, how), seed)
     control = parse_control({"type": "end", "how": how, "at": {"seconds": num_frames / SAMPLE_RATE}})
     return Take(opening, seed, (Entry(0, 0, control),))
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
+from moods.cycles import CYCLE_BARS
 from moods.errors import BadControl, OutOfRange, shown
 from moods.fields import Model, Number, one_of, range_schema
-from moods.form import CYCLE_BARS, THEME_BARS
+from moods.form import THEME_BARS
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
 from moods.mood import Mood, find_mood, list_moods, style_names
 from moods.names import nearest

@@ -19,7 +19,7 @@ from moods.driving import Driving
 from moods.ending import NEAR_FRAMES, Ending
 from moods.errors import BadControl, TooManyWaiting, UnknownMarker, shown
 from moods.fields import AtMarker, MoodFields, OnBeat, Seconds
-from moods.form import Form, layers_let_in
+from moods.form import TUNEFUL, Form, cadence_at, calls_lead, layers_let_in
 from moods.glide import Moment, Texts
 from moods.halts import Halts
 from moods.harmony import Key
@@ -47,6 +47,8 @@ FILL_ENERGY = 0.6
 _SLOW_GAIN_DB = 8.0
 """How much softer music would be in slow motion that stands still."""
 _DRUMS, _LEAD = LAYERS.index("drums"), LAYERS.index("lead")
+_SUNG = (*TUNEFUL, "outro")
+"""Sections in which the lead plays, however still the mood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,12 +387,13 @@ class Controller:
         beat = int(at.beat)
         bar, beat_in_bar = divmod(beat, BEATS_PER_BAR)
         held, position = course.held(beat), lent.position
-        let_in = layers_let_in(position.section, position.bar_in_section, held.is_driving)
+        without = position.without if position.resting is None else (*position.without, position.resting)
+        let_in = layers_let_in(position.section, position.bar_in_section, held.is_driving, without)
         is_over = lent.beats_to_end is not None and lent.beats_to_end < 0
-        playing = [*held.playing[:_LEAD], held.playing[_LEAD] or position.has_theme]
+        playing = [*held.playing[:_LEAD], held.playing[_LEAD] or position.section in _SUNG]
         active = [
-            plays and allowed and not is_over and not track[name].value(at) and layer != position.resting
-            for name, layer, plays, allowed in zip(MUTE_TRACKS, LAYERS, playing, let_in, strict=True)
+            plays and allowed and not is_over and not track[name].value(at)
+            for name, plays, allowed in zip(MUTE_TRACKS, playing, let_in, strict=True)
         ]
         has_theme = lent.theme is not None and not track[MUTE_TRACKS[_LEAD]].value(at)
         active[_LEAD] |= has_theme
@@ -398,8 +401,9 @@ class Controller:
         if lent.is_bridge and cue == "none":
             active[_DRUMS] = False
         num_fill_beats = 2 if colour.energy >= FILL_ENERGY else 1
-        if cue == "none" and active[_DRUMS] and lent.beats_to_end is None:
-            cue = "fill" if course.form.is_filled(beat, num_fill_beats) else "none"
+        can_fill = held.playing[_DRUMS] and not track[MUTE_TRACKS[_DRUMS]].value(at) and not lent.is_bridge
+        if cue == "none" and can_fill and lent.beats_to_end is None and course.form.is_filled(beat, num_fill_beats):
+            cue, active[_DRUMS] = "fill", True
         if lent.stinger is not None:
             active[_LEAD] = False
         return Intent(
@@ -426,7 +430,7 @@ class Controller:
             cue=cue,
             beats_to_end=lent.beats_to_end,
             ring_beats=lent.ring_beats,
-            calls_lead=position.has_theme and beat == 0,
+            calls_lead=beat_in_bar == 0 and calls_lead(position),
             hit_offset=lent.hit_offset,
             hit_strength=lent.hit_strength,
             key_ahead=None if lent.key_ahead is None else _key(*lent.key_ahead),
@@ -439,6 +443,11 @@ class Controller:
             novelty=0.0 if self._drift.settings is None else self._drift.settings.novelty,
             texts=colour.texts,
             line=self._line(position.lines[beat_in_bar], beat),
+            intensity=position.intensity,
+            cadence="none"
+            if lent.theme is not None or lent.beats_to_end is not None
+            else cadence_at(position, beat_in_bar),
+            is_half_time=position.is_half_time,
         )
 
     def draw_by(self, beats: Sequence[tuple[range, int]]) -> None:

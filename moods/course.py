@@ -13,6 +13,7 @@ from itertools import repeat
 from typing import Any
 
 from moods.clock import FRAMES_PER_SECOND, Clock, frames_of_beat
+from moods.cycles import NEUTRAL
 from moods.glide import Moment, Ramp, Track, crossfade
 from moods.intent import BEATS_PER_BAR, LAYERS
 from moods.mood import Mood, style_bpm, style_brightness, style_density, style_thresholds, styles
@@ -54,6 +55,8 @@ DRIVING_ENERGY = 0.7
 _TEMPO_OFFSETS = (-0.12, 0.12)
 _DARKNESS, _DARK_TENSION = 0.6, 0.3
 """How much darker a scale each unit of tension above the second takes, in valence."""
+_DENSITY_RISE, _DENSITY_FALL = 0.5, 0.65
+"""Shares of the way to the most and to nothing that the form moves the density at its ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,19 @@ class Course:
         for name, auto in autos.items():
             mood = tracks[f"mood.{name}"] = track(getattr(point, name), auto)
             tracks[name] = track(None, mood.value)
+        tracks["density"] = track(None, self._formed_density)
         tracks |= {"bpm": track(None), "mood.bpm": track(point.bpm), "mood.texts": track((), mix=crossfade)}
         key = None if point.key is None else (point.key.tonic, point.key.scale)
         tracks |= {"key": track(None), "mood.key": track(key), "duck": track(0.0), "volume": track(0.0)}
         tracks |= {"voice": track(0.0), "rate": track(1.0), "slow": track(1.0)}
         tracks |= {name: track(1.0) for name in LAYER_TRACKS} | {name: track(0.0) for name in MUTE_TRACKS}
         return tracks
+
+    def _formed_density(self, at: Moment) -> float:
+        """The density of the mood as the form lets it rise and fall; one that is asked for stays as it is."""
+        density: float = self.tracks["mood.density"].value(at)
+        swing = (self.form.position_of(int(at.beat)).intensity - NEUTRAL) / NEUTRAL
+        return density + swing * (_DENSITY_RISE * (1 - density) if swing > 0 else _DENSITY_FALL * density)
 
     def moment(self, frame: int) -> Moment:
         return Moment(frame, self.clock.beats_at(frame))

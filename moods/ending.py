@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from moods.clock import BEATS_PER_PHRASE, FRAMES_PER_SECOND, Clock
+from moods.clock import FRAMES_PER_SECOND, Clock
 from moods.control import Cancel, Control, Countdown, End
 from moods.errors import BadControl, OutOfRange
 from moods.fields import Seconds
-from moods.form import FormPosition
 from moods.glide import NEVER, Moment
-from moods.intent import BEATS_PER_BAR, MUTE_DB, NO_RECALL
+from moods.intent import BEATS_PER_BAR, MUTE_DB
+from moods.outline import outro_bars
 from moods.part import Change, Edge, Lent, Pending, Reach, at_once, change_from, least
 from moods.places import next_beat
 from moods.sections import Sections
@@ -135,8 +135,9 @@ class Ending:
         lent.gain_db += planned.gain_db(at.frame, self._block_frames)
         if planned.first_beat is not None and planned.last_beat is not None and beat >= planned.first_beat:
             if lent.position.section != "outro":
-                bar_in_outro = beat // BEATS_PER_BAR - planned.first_beat // BEATS_PER_BAR
-                lent.position = FormPosition("outro", bar_in_outro, None, NO_RECALL)
+                lent.position = self._form.coda_at(
+                    beat // BEATS_PER_BAR, planned.first_beat // BEATS_PER_BAR, planned.last_beat // BEATS_PER_BAR
+                )
             lent.beats_to_end = planned.last_beat - beat
             if lent.beats_to_end == 0:
                 lent.ring_beats = planned.ring_beats
@@ -365,7 +366,8 @@ def plan_ending(
         return replace(_fade(control, frame, frame, stop_frame), zero_frame=zero_frame)
     last_frame = clock.frame_of_beat(last_beat)
     end_frame = last_frame + round(RING_SECONDS[how] * FRAMES_PER_SECOND) if stop_frame is None else stop_frame
-    first_beat = last_beat if how == "ring" else max(earliest_beat, last_beat - BEATS_PER_PHRASE)
+    num_outro_beats = BEATS_PER_BAR * (outro_bars(last_beat // BEATS_PER_BAR + 1, how) - 1)
+    first_beat = max(earliest_beat, last_beat - num_outro_beats)
     if last_beat == form.end_beat and form.outro_bar is not None:
         first_beat = max(earliest_beat, min(last_beat, form.outro_bar * BEATS_PER_BAR))
     if begun_beat is not None:

@@ -8,27 +8,36 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from moods.intent import BARS_PER_PHRASE, LANES, LAYERS, NO_LINES, NO_RECALL, Lines, Recall
+from moods.cycles import (
+    ANSWER,
+    BREATH,
+    BRIDGE,
+    BUILD,
+    CODA,
+    CYCLE_BARS,
+    CYCLES_PER_ROUND,
+    DROP,
+    HALF_TIME,
+    INTRO,
+    NEUTRAL,
+    OPENING,
+    RETURN,
+    SOLO,
+    THEME,
+    Part,
+    Role,
+    draw_round,
+)
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LANES, LAYERS, NO_LINES, NO_RECALL, Lines, Recall
 from moods.motifs import again, bars_repeated, first_lines, stretched_lines
 from moods.plan import PlannedSection
 
 INTRO_BARS = 4
-CYCLE_BARS = 32
-
-# Cycles of 32 bars: every section begins on a four-bar phrase, and any bar is found without counting from the start.
-_CYCLES = (
-    (("A", 8), ("B", 8), ("break", 4), ("A", 8), ("B", 4)),
-    (("A", 16), ("B", 8), ("break", 4), ("B", 4)),
-    (("A", 8), ("break", 4), ("B", 8), ("A", 8), ("break", 4)),
-    (("A", 4), ("B", 8), ("A", 8), ("break", 8), ("B", 4)),
-    (("A", 8), ("B", 4), ("A", 8), ("break", 4), ("B", 8)),
-    (("B", 8), ("A", 8), ("break", 4), ("A", 4), ("B", 8)),
-    (("A", 8), ("B", 16), ("break", 8)),
-)
+"""Of an intro, which is heard where it is asked for: by itself music begins with its theme."""
 
 # The strength of recall of each lane when a theme comes back: share, (chords, drums, bass, harmony, texture, lead).
 _RETURNS = (
@@ -36,23 +45,30 @@ _RETURNS = (
     (0.35, (0.9, 0.75, 0.7, 0.65, 0.5, 0.85)),  # in other clothes
     (0.25, (0.8, None, 0.5, None, None, 0.7)),  # only tune and harmony
 )
+_TO_THE_LETTER = (1.0,) * len(LANES)
 _JITTER = 0.08
 _REST_CHANCE = 0.3
-_RESTS = {"lead": 0.4, "texture": 0.3, "drums": 0.12, "bass": 0.1, "harmony": 0.08}
+_RESTS = {"lead": 0.15, "texture": 0.4, "drums": 0.15, "bass": 0.15, "harmony": 0.15}
 """How often a phrase goes without a layer, and without which: what has been away is heard when it returns."""
 _KEY_SHIFTS = {5: 0.3, 7: 0.3, 2: 0.15, 3: 0.15, -2: 0.1}
 _AWAY_CHANCE = 0.4
 """How often a cycle leaves the home key, and for where (semitones); the next one is at home again."""
+_LIFTS = (0, 1, 2, 2, 3)
+"""Semitones by which a round's climax is higher."""
 _NEW_THEME_CHANCE, _OLD_THEME_CHANCE = 0.3, 0.3
 """After two statements of a theme a section brings a new one, or goes back to an older one."""
 _FILL_SHARE = 0.6
 """Share of the section changes that a drum fill leads into."""
 _SHORT_BARS = 48
-"""A piece that is not longer has one theme of each name, and its lead plays the first however still the mood."""
-THEME_BARS = CYCLE_BARS * len(_CYCLES)
+"""A piece that is not longer has one theme of each name, and no section without one."""
+THEME_BARS = CYCLE_BARS * CYCLES_PER_ROUND
 """As long as themes live: what is further back is forgotten by who composes."""
 _UNRESTING_BARS = 16
 """At the beginning of a piece all play."""
+TUNEFUL = ("A", "B")
+"""Sections that have a tune, however still the mood."""
+_RHYTHM = {"drums", "bass"}
+_HALF_BAR, _GROUP_BARS = BEATS_PER_BAR // 2, 2 * BARS_PER_PHRASE
 _ECHO = (None, 0.6, 0.5, 0.5, 0.5, 0.75)
 """What an outro keeps of the theme, in the order of LANES: harmony goes its own way home."""
 _SAME_CHORDS_CHANCE, _SAME_CHORDS = 0.8, 0.9
@@ -72,8 +88,12 @@ class FormPosition:
     bars_to_change: int | None  # bars of the section that follow; None: nobody knows
     recall: Recall  # in the order of LANES
     resting: str | None = None  # the layer that pauses in this phrase
-    has_theme: bool = False  # of a short piece: the lead plays, however still the mood
     lines: Lines = NO_LINES  # what the lead's beats are made of
+    intensity: float = NEUTRAL  # 0 held back … 1 lifted, under whatever energy is asked for
+    without: tuple[str, ...] = ()  # layers that the section does without here, unless the mood drives
+    is_half_time: bool = False
+    lift: int = 0  # semitones above the key that the cycle has
+    leads_home: bool = False  # what comes after the section is led into by a dominant
 
 
 class Stated(NamedTuple):
@@ -109,11 +129,7 @@ class Form:
         """Where `bar` (from 0) stands. Never an outro but a piece's own: endings are asked for."""
         if bar < len(self._piece):
             return self._piece[bar]
-        if self._piece:
-            bar += INTRO_BARS - len(self._piece)
-        if bar < INTRO_BARS:
-            return FormPosition("intro", bar, INTRO_BARS - 1 - bar, NO_RECALL)
-        number, index = divmod(bar - INTRO_BARS, THEME_BARS)
+        number, index = divmod(bar - len(self._piece), THEME_BARS)
         return _kept(self._rounds, number, self._plan_round)[index]
 
     @property
@@ -136,7 +152,7 @@ class Form:
         return max(first, (bar - self._first_bar_of(0)) // THEME_BARS)
 
     def _first_bar_of(self, number: int) -> int:
-        return (len(self._piece) or INTRO_BARS) + number * THEME_BARS
+        return len(self._piece) + number * THEME_BARS
 
     def section_bars(self, bar: int) -> int:
         """How many bars the section has that begins at `bar`."""
@@ -147,46 +163,42 @@ class Form:
         return end - bar
 
     def key_shift(self, bar: int) -> int:
-        """Semitones from the home key to the key of the cycle that `bar` lies in. A piece ends at home."""
-        cycle = (bar - INTRO_BARS) // CYCLE_BARS
-        if (cycle + 1) * CYCLE_BARS + INTRO_BARS > len(self._piece) > bar:
+        """Semitones from the home key to the key that `bar` has. A piece ends at home."""
+        is_piece = bar < len(self._piece)
+        cycle = (bar if is_piece else bar - len(self._piece)) // CYCLE_BARS
+        if is_piece and (cycle + 1) * CYCLE_BARS > len(self._piece):
             return 0
-        return _kept(self._shifts, cycle, self._plan_shift)
+        return _kept(self._shifts, cycle, self._plan_shift) + self.position_at(bar).lift
 
     def is_filled(self, bar: int) -> bool:
         """Does a drum fill lead from `bar` (from 0) into a section that begins after it?"""
         if self.position_at(bar).bars_to_change != 0:
             return False
         is_marked = bar + 1 < len(self._piece) and self._piece[bar + 1].section in ("A", "B")
-        return is_marked or self.draws_fill(bar)
+        return is_marked or self.position_at(bar).leads_home or self.draws_fill(bar)
 
     def draws_fill(self, bar: int) -> bool:
         """Is there a fill in `bar`, if a section begins after it?"""
         return _kept(self._fills, bar, self._plan_fill)
 
     def _plan_round(self, number: int) -> tuple[FormPosition, ...]:
-        """All cycles once, shuffled. A round has themes of its own; within it they come back."""
+        """A round has themes of its own; within it they come back, and in the end the first to the letter."""
         rng = random.Random(f"form/{self._seed}/{number}")
-        cycles = list(_CYCLES)
-        rng.shuffle(cycles)
+        parts, lift = draw_round(rng), rng.choice(_LIFTS)
+        if number == 0 and not self._piece:
+            parts[0] = parts[0]._replace(role=OPENING)
         themes: dict[str, list[_Theme]] = {}
         positions: list[FormPosition] = []
-        made: dict[Stated, Stated] = {}  # bars that are made of the same share it
-        for name, num_bars in (section for cycle in cycles for section in cycle):
-            source = _pick_theme(rng, themes.setdefault(name, []), len(positions), num_bars)
-            if source is None:
-                stated = first_statement(rng, num_bars, _other_of(name, themes, len(positions)), name == "break")
-            else:
-                stated = _statement_of(rng, source, len(positions), num_bars)
-            rests = [_rest(rng, name, is_new=source is None) for _ in range(0, num_bars, BARS_PER_PHRASE)]
+        shared: dict[Stated, Stated] = {}  # bars that are made of the same share it
+        for part, following in zip(parts, [*parts[1:], None], strict=True):
+            stated, is_new = _stated_in_round(rng, part, themes, len(positions))
+            rests = [_rest(rng, part.role, is_new=is_new) for _ in range(0, part.num_bars, BARS_PER_PHRASE)]
             positions += [
-                FormPosition(
-                    name,
-                    bar,
-                    num_bars - 1 - bar,
-                    made.setdefault(each, each).recall,
-                    rests[bar // BARS_PER_PHRASE],
-                    lines=made[each].lines,
+                replace(
+                    _position_of(part, bar, shared.setdefault(each, each)),
+                    resting=rests[bar // BARS_PER_PHRASE],
+                    lift=lift if part.role.is_lifted else 0,
+                    leads_home=following is not None and following.role.is_led_home,
                 )
                 for bar, each in enumerate(stated)
             ]
@@ -197,9 +209,61 @@ class Form:
 
     def _plan_shift(self, cycle: int) -> int:
         rng = random.Random(f"key/{self._seed}/{cycle}")
-        if cycle < 1 or cycle % 2 == 0 or rng.random() >= _AWAY_CHANCE:
+        if cycle < 1 or cycle % CYCLES_PER_ROUND % 2 == 0 or rng.random() >= _AWAY_CHANCE:
             return 0
         return rng.choices(list(_KEY_SHIFTS), list(_KEY_SHIFTS.values()))[0]
+
+
+def _position_of(part: Part, bar: int, stated: Stated) -> FormPosition:
+    """Bar `bar` of a section."""
+    name, num_bars, role = part
+    return FormPosition(
+        name,
+        bar,
+        num_bars - 1 - bar,
+        stated.recall,
+        lines=stated.lines,
+        intensity=role.intensity(bar, num_bars),
+        without=role.layers_without(bar, num_bars),
+        is_half_time=role.is_half_time,
+    )
+
+
+def intro_position(bar: int) -> FormPosition:
+    """Bar `bar` of an intro, from 0."""
+    return _position_of(Part("intro", INTRO_BARS, INTRO), bar, NOTHING_STATED)
+
+
+def _stated_in_round(
+    rng: random.Random, part: Part, themes: dict[str, list[_Theme]], first_bar: int
+) -> tuple[list[Stated], bool]:
+    """What the bars of a section of a round are made of, which begins at `first_bar` of it, and is its theme new?"""
+    name, num_bars, role = part
+    theme: _Theme | None = None
+    if role.states == "letter":
+        theme = themes[name][0]
+    elif role.states != "other":
+        known, may_be_new = themes.setdefault(name, []), role in (OPENING, THEME, ANSWER)
+        theme = _pick_theme(rng, known, first_bar, num_bars, may_be_new=may_be_new)
+    new = first_statement(rng, num_bars, _other_of(name, themes, first_bar), name == "break")
+    if theme is None:
+        return new, True
+    stated = _statement_of(rng, theme, first_bar, num_bars, is_exact=role.states == "letter")
+    if role.states == "changes":
+        stated = [Stated(_with_lane(old.recall, "lead", None), own.lines) for old, own in zip(stated, new, strict=True)]
+    if role.is_half_time:
+        drums = LANES.index("drums")
+        grooves = [own.recall[drums] for own in new]
+        stated = [
+            old._replace(recall=_with_lane(old.recall, "drums", groove))
+            for old, groove in zip(stated, grooves, strict=True)
+        ]
+    return stated, False
+
+
+def _with_lane(recall: Recall, name: str, lane: tuple[int, float] | None) -> Recall:
+    index = LANES.index(name)
+    return (*recall[:index], lane, *recall[index + 1 :])
 
 
 def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosition, ...]:
@@ -220,9 +284,9 @@ def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosi
         known = themes.setdefault("A" if name == "outro" else name, [])
         known[:] = [theme for theme in known if first + length - theme.first_bar <= THEME_BARS]
         if name == "outro":
-            stated = _echo_of(known, first, length)
+            stated = echo_of((known[0].first_bar, known[0].num_bars) if known else None, first, length)
         elif known and (is_short or index == last):
-            stated = _statement_of(rng, known[0], first, length)
+            stated = _statement_of(rng, known[0], first, length, is_exact=index == last)
         elif theme := _pick_theme(rng, known, first, length):
             stated = _statement_of(rng, theme, first, length)
         else:
@@ -230,20 +294,35 @@ def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosi
             stated = first_statement(theme_rng, length, _other_of(name, themes, first), name == "break")
         may_rest = first >= _UNRESTING_BARS and name != "outro" and index != last
         is_new = not known or known[-1].first_bar == first
-        rests = [_rest(rng, name, is_new=is_new) if may_rest else None for _ in range(0, length, BARS_PER_PHRASE)]
+        part = Part(name, length, _role_in_piece(rng, sections, index, last, is_short=is_short))
+        num_phrases = len(range(0, length, BARS_PER_PHRASE))
+        rests = [_rest(rng, part.role, is_new=is_new) if may_rest else None for _ in range(num_phrases)]
         positions += [
-            FormPosition(
-                name,
-                bar,
-                None if name == "outro" else _bars_to_change(length - 1 - bar, is_first=index == 0),
-                each.recall,
-                rests[bar // BARS_PER_PHRASE],
-                has_theme=is_short and name == "A",
-                lines=each.lines,
+            replace(
+                _position_of(part, bar, each),
+                bars_to_change=None if name == "outro" else _bars_to_change(length - 1 - bar, is_first=index == 0),
+                resting=rests[bar // BARS_PER_PHRASE],
+                leads_home=index + 1 == last,
             )
             for bar, each in enumerate(stated)
         ]
     return tuple(positions)
+
+
+def _role_in_piece(
+    rng: random.Random, sections: Sequence[PlannedSection], index: int, last: int | None, *, is_short: bool
+) -> Role:
+    """What a section of a piece is for: it begins plainly, and its first theme is the most when it comes back."""
+    name = sections[index].name
+    if index == 0 or name in ("break", "outro"):
+        return {"break": BREATH, "outro": CODA}.get(name, THEME)
+    if index == last:
+        return RETURN
+    if is_short:
+        return ANSWER
+    if sections[index - 1].name == "break":
+        return DROP
+    return rng.choice((THEME, SOLO, HALF_TIME, RETURN) if name == "A" else (ANSWER, ANSWER, BRIDGE, BUILD))
 
 
 def _bars_to_change(bars: int, *, is_first: bool) -> int:
@@ -252,11 +331,12 @@ def _bars_to_change(bars: int, *, is_first: bool) -> int:
     return max(bars, BARS_PER_PHRASE) if is_first and bars else bars
 
 
-def _echo_of(known: list[_Theme], first_bar: int, num_bars: int) -> list[Stated]:
-    """The beginning of the theme once more while the music goes home, but for the last chord's bar."""
-    if not known:
+def echo_of(theme: tuple[int, int] | None, first_bar: int, num_bars: int) -> list[Stated]:
+    """The beginning of the theme, its first bar and how many it has, once more while the music goes home, but for the
+    last chord's bar."""
+    if theme is None:
         return [NOTHING_STATED] * num_bars
-    backs = _backs(known[0].first_bar, known[0].num_bars, first_bar, num_bars - 1)
+    backs = _backs(*theme, first_bar, num_bars - 1)
     recalls = [tuple(None if strength is None else (back, strength) for strength in _ECHO) for back in backs]
     return [*map(Stated, recalls, again(backs)), NOTHING_STATED]
 
@@ -281,18 +361,20 @@ def _kept(plans: dict[int, Plan], number: int, make: Callable[[int], Plan]) -> P
     return plans[number]
 
 
-def _rest(rng: random.Random, section: str, *, is_new: bool) -> str | None:
+def _rest(rng: random.Random, role: Role, *, is_new: bool) -> str | None:
     """`is_new`: the section states a theme for the first time, which is its lead's."""
-    if section == "break" or rng.random() >= _REST_CHANCE:
-        return None
+    is_resting = rng.random() < _REST_CHANCE
     layer = rng.choices(list(_RESTS), list(_RESTS.values()))[0]
-    return None if is_new and layer == "lead" else layer
+    is_whole = role.states != "letter" and not role.without and role.begins < DROP.begins
+    return layer if is_resting and is_whole and not (is_new and layer == "lead") else None
 
 
-def _pick_theme(rng: random.Random, known: list[_Theme], first_bar: int, num_bars: int) -> _Theme | None:
+def _pick_theme(
+    rng: random.Random, known: list[_Theme], first_bar: int, num_bars: int, *, may_be_new: bool = True
+) -> _Theme | None:
     """The theme that a section of this name states again, or None: it brings a new one, which is put with the known."""
     is_worn = bool(known) and known[-1].statements >= 2
-    if not known or (is_worn and rng.random() < _NEW_THEME_CHANCE):
+    if not known or (is_worn and may_be_new and rng.random() < _NEW_THEME_CHANCE):
         known.append(_Theme(first_bar, num_bars))
         return None
     theme = known[-1]
@@ -302,17 +384,23 @@ def _pick_theme(rng: random.Random, known: list[_Theme], first_bar: int, num_bar
     return theme
 
 
-def _statement_of(rng: random.Random, theme: _Theme, first_bar: int, num_bars: int) -> list[Stated]:
-    return return_of(rng, theme.first_bar, theme.num_bars, first_bar, num_bars)
+def _statement_of(
+    rng: random.Random, theme: _Theme, first_bar: int, num_bars: int, *, is_exact: bool = False
+) -> list[Stated]:
+    return return_of(rng, theme.first_bar, theme.num_bars, first_bar, num_bars, is_exact=is_exact)
 
 
-def return_of(rng: random.Random, theme_bar: int, theme_bars: int, first_bar: int, num_bars: int) -> list[Stated]:
-    """Bar by bar the `theme_bars` bars of the theme that was first stated at `theme_bar`."""
+def return_of(
+    rng: random.Random, theme_bar: int, theme_bars: int, first_bar: int, num_bars: int, *, is_exact: bool = False
+) -> list[Stated]:
+    """Bar by bar the `theme_bars` bars of the theme that was first stated at `theme_bar`; `is_exact`: to the letter."""
     (lanes,) = rng.choices([lanes for _, lanes in _RETURNS], [share for share, _ in _RETURNS])
     strengths = [None if strength is None else _jittered(rng, strength) for strength in lanes]
+    if is_exact:
+        strengths = list(_TO_THE_LETTER)
     backs = _backs(theme_bar, theme_bars, first_bar, num_bars)
     recalls = [tuple(None if strength is None else (back, strength) for strength in strengths) for back in backs]
-    is_literal = lanes is _RETURNS[0][1]
+    is_literal = is_exact or lanes is _RETURNS[0][1]
     return list(map(Stated, recalls, again(backs, None if is_literal else rng)))
 
 
@@ -360,12 +448,14 @@ def _jittered(rng: random.Random, strength: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def layers_let_in(section: str, bar_in_section: int, is_driving: bool) -> tuple[bool, ...]:
+def layers_let_in(
+    section: str, bar_in_section: int, is_driving: bool, without: tuple[str, ...] = ()
+) -> tuple[bool, ...]:
     """Which layers the section lets play, in the order of LAYERS: the music breathes by letting them in one by one.
 
-    `is_driving`: at high energy the intro does not hold back its rhythm, nor the break its bass.
+    `is_driving`: at high energy no section holds back its rhythm but the break its drums.
     """
-    held_back: set[str] = set()
+    held_back = set(without) - (_RHYTHM if is_driving else set())
     if section == "intro":
         held_back |= {"lead"}
         if not is_driving:
@@ -375,3 +465,27 @@ def layers_let_in(section: str, bar_in_section: int, is_driving: bool) -> tuple[
         if bar_in_section < 2 and not is_driving:
             held_back |= {"bass"}
     return tuple(layer not in held_back for layer in LAYERS)
+
+
+def calls_lead(position: FormPosition) -> bool:
+    """Does a new theme begin with this bar?"""
+    return position.section == "A" and position.bar_in_section == 0 and position.recall[-1] is None
+
+
+def cadence_at(position: FormPosition, beat_in_bar: int) -> str:
+    """What the form asks of the harmony on a beat, one of CADENCES.
+
+    Sections begin at home; the last bar of their phrases comes to rest there, and in its second half leads on.
+    """
+    number, left = position.bar_in_section, position.bars_to_change
+    if number == 0 and beat_in_bar == 0 and position.section != "break":
+        return "home"
+    if position.section not in TUNEFUL:
+        return "dominant" if left == 0 and position.leads_home and beat_in_bar >= _HALF_BAR else "none"
+    is_round = number % _GROUP_BARS == _GROUP_BARS - 1
+    if left == 0 or is_round:
+        if beat_in_bar < _HALF_BAR:
+            return "rest"
+        if left == 0 or left is None:
+            return "dominant" if position.leads_home else "plagal"
+    return "none"

@@ -19,6 +19,9 @@ STYLES = (
 SECTIONS = ("intro", "A", "B", "break", "outro")
 CUES = ("none", "fill", "hit", "cut")
 """What a beat is asked to do besides going on: lead into what follows, be struck by all, fall silent after a hit."""
+CADENCES = ("none", "home", "rest", "plagal", "dominant")
+"""What the form asks of a beat's harmony: nothing; the tonic's chord; that, and the tune on the tonic; a chord that
+leads there, without the dominant or with it."""
 
 BEATS_PER_BAR = 4
 CUT_STRENGTH = 0.5
@@ -88,7 +91,7 @@ class Intent:
     # Beats left until the asked ending's last chord (0: this beat is it; negative: it rings); None: endless.
     beats_to_end: int | None
     ring_beats: float = 0.0  # how long the last chord rings from this beat on, where it is struck
-    calls_lead: bool = False  # the theme of a short piece is to begin within this beat
+    calls_lead: bool = False  # a theme is to begin within this beat
     voice_room: float = 0.0  # 0 … 1, how far 1–4 kHz makes room for a voice
     hit_offset: float = 0.0  # where in the beat all strike, 0 … 1, if the cue is a hit
     hit_strength: float = 0.0  # 0 … 1
@@ -103,3 +106,6 @@ class Intent:
     novelty: float = 0.0  # 0 … 1, how few of the tunes of the last hour's pieces may be heard again
     texts: tuple[tuple[str, float], ...] = ()  # what the mood was asked for with, and weights; (): by numbers alone
     line: Line | None = None  # what the lead is made of here; None: it plays what it likes
+    intensity: float = 0.5  # 0 … 1, the form's own rise and fall under the asked energy
+    cadence: str = "none"  # one of CADENCES
+    is_half_time: bool = False  # the backbeat is on the third beat

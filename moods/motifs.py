@@ -47,7 +47,7 @@ def first_lines(rng: random.Random, num_bars: int, other_bars: int | None = None
     scheme = _drawn(rng, _SCHEMES).split()
     interval = rng.choice(_INTERVALS)
     borrowed = _drawn(rng, _OTHERS) if rng.random() < _BORROW_CHANCE else None
-    thirds = [rng.sample((1, 3), 2) for _ in scheme]
+    orders = [rng.sample((1, 3), 2) for _ in scheme]
     bars: list[Lines] = []
     for bar in range(num_bars):
         place = bar % SCHEME_BARS
@@ -56,7 +56,7 @@ def first_lines(rng: random.Random, num_bars: int, other_bars: int | None = None
         elif bar == 0 and borrowed is not None and other_bars is not None:
             bars.append(_made(f"0{borrowed}", other_bars, interval))
         elif scheme[bar] in ".,":
-            bars.append(_new(_IDEA if scheme[bar] == "." else _CLOSE, thirds[bar]))
+            bars.append(_new(_IDEA if scheme[bar] == "." else _CLOSE, orders[bar]))
         else:
             bars.append(_made(scheme[bar], bar, interval))
     return bars

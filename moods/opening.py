@@ -19,6 +19,8 @@ from moods.theme import Melodies, find_theme
 from moods.timeline import Timeline
 
 _NAME = re.compile("[A-Za-z0-9_-]{1,64}")
+_TABLES = StateTables.model_fields.keys() - Melodies.model_fields.keys()
+"""What no timeline goes with."""
 
 
 def _check_name(name: object) -> object:
@@ -78,6 +80,17 @@ class Opening(MoodFields, StateTables):
         initial = None if self.initial is None else self.states[self.initial]
         return self.theme if initial is None or initial.theme is None else initial.theme
 
+    @property
+    def can_be_piece(self) -> bool:
+        """May a timeline take its place? It is no piece already, and nothing in it changes by itself or by states."""
+        return self.timeline is None and self.autopilot is None and not self.model_fields_set & _TABLES
+
+    def as_piece(self, seconds: float, ending: str) -> Opening:
+        """The same as a piece of that length. Raises `OutOfRange` or `BadControl`."""
+        asked = self.asked()
+        mood = {name: asked.pop(name) for name in MoodFields.model_fields if name in asked}
+        return parse_opening({**asked, "timeline": {**mood, "duration": seconds, "ending": ending}})
+
     @model_validator(mode="before")
     @classmethod
     def _short_enough(cls, asked: Any) -> Any:
@@ -90,8 +103,7 @@ class Opening(MoodFields, StateTables):
         others = sorted(self.model_fields_set & MoodFields.model_fields.keys())
         if self.timeline is not None and others:
             raise BadControl(f"{others[0]} and timeline are both given; say {others[0]} in the timeline")
-        own_tables = StateTables.model_fields.keys() - Melodies.model_fields.keys()
-        tables = sorted(self.model_fields_set & own_tables)
+        tables = sorted(self.model_fields_set & _TABLES)
         if self.timeline is not None and tables:
             raise BadControl(f"{tables[0]} and timeline are both given; a timeline says itself what changes where")
         if self.timeline is not None and self.autopilot is not None:

@@ -12,11 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from moods.cycles import CYCLE_BARS
 from moods.intent import BARS_PER_PHRASE
 from moods.plan import PlannedSection
 
-CYCLE = (("A", 8), ("B", 8), ("break", 4), ("A", 8), ("B", 4))
-_CYCLE_BARS = sum(num_bars for _, num_bars in CYCLE)
+_CYCLES = (
+    (("A", 8), ("B", 8), ("break", 4), ("A", 8), ("B", 4)),
+    (("A", 4), ("B", 8), ("A", 8), ("break", 4), ("B", 8)),
+    (("A", 8), ("break", 4), ("B", 4), ("A", 8), ("B", 8)),
+)
+"""Of long pieces, by turns."""
 _FEWEST_OF_THREE = 6
 """Bars from which there is room for a theme, something else, and the theme again."""
 _SECTION_BARS = 2 * BARS_PER_PHRASE
@@ -98,9 +103,14 @@ def _passing(name: str, num_bars: int) -> Parts:
     if num_bars < 2 * _SECTION_BARS:
         return [(name, num_bars)]
     if num_bars >= _LONGEST_ARCH:
-        return [*CYCLE, *_passing("A", num_bars - _CYCLE_BARS)]
+        return [*_cycle(num_bars), *_passing("A", num_bars - CYCLE_BARS)]
     other = "A" if name == "B" else "B"
     return [(name, _SECTION_BARS), *_passing(other, num_bars - _SECTION_BARS)]
+
+
+def _cycle(num_bars: int) -> Parts:
+    """The cycle with which a span of so many bars goes on."""
+    return list(_CYCLES[num_bars // CYCLE_BARS % len(_CYCLES)])
 
 
 def _closing(name: str, num_bars: int) -> Parts:
@@ -111,6 +121,6 @@ def _closing(name: str, num_bars: int) -> Parts:
         last = min(_SECTION_BARS, num_bars // 4 * 2)
         return [*_passing(name, num_bars - last), ("A", last)]
     if num_bars >= _LONGEST_ARCH:
-        return [*CYCLE, *_closing("A", num_bars - _CYCLE_BARS)]
+        return [*_cycle(num_bars), *_closing("A", num_bars - CYCLE_BARS)]
     arch = next(arch for least, arch in _ARCHES if num_bars >= least)
     return [*arch, ("A", num_bars - sum(length for _, length in arch))]

@@ -12,17 +12,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from moods.cycles import CODA, NEUTRAL
 from moods.form import (
     INTRO_BARS,
     NOTHING_STATED,
     THEME_BARS,
+    TUNEFUL,
     Form,
     FormPosition,
     Stated,
+    echo_of,
     first_statement,
+    intro_position,
     return_of,
 )
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, NO_RECALL, Line
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, Line
 
 _ROUND_BARS = 2 * BARS_PER_PHRASE
 """A section that stays comes round after so many bars at least."""
@@ -96,6 +100,7 @@ class Sections:
         self._form, self._seed = form, seed
         self.end_beat, self.outro_bar = form.end_beat, form.outro_bar
         self._statements: dict[tuple[int, tuple[int, int] | None], Sequence[Stated]] = {}
+        self._codas: dict[int, tuple[int, int] | None] = {}  # the theme of an outro, by its first bar
         self._heard: list[Heard] = []  # from the first that was asked for on, or the oldest remembered
         self.turns: list[Turn] = []
         """Those that may still be taken back, and some that are over, by beat, then in the order of asking."""
@@ -108,12 +113,16 @@ class Sections:
         if heard is None or self._is_outro(bar):
             return self._form.position_at(bar)
         number = bar - heard.bar
-        if number >= heard.num_bars:
-            position = FormPosition(heard.name, number, None, NO_RECALL)
-        elif heard.seed_bar is None:
-            position = FormPosition(heard.name, number, heard.num_bars - 1 - number, NO_RECALL)
+        own_bar = min(number, heard.num_bars - 1)
+        if heard.seed_bar is None:
+            position = intro_position(own_bar)
         else:
-            position = self._form.position_at(heard.seed_bar + number)
+            position = self._form.position_at(heard.seed_bar + own_bar)
+        if heard.is_asked and heard.name in TUNEFUL:  # for itself, and not for what the seed meant it to be
+            intensity = max(NEUTRAL, position.intensity)
+            position = replace(position, intensity=intensity, without=(), is_half_time=False)
+        if number >= heard.num_bars:
+            position = replace(position, bars_to_change=None, resting=None)
         left = position.bars_to_change
         if heard.holds and heard.holds[0][0] <= beat:
             end_bar = heard.end_bar(beat)
@@ -124,6 +133,18 @@ class Sections:
     def position_at(self, bar: int) -> FormPosition:
         """Where the first beat of `bar` (from 0) stands."""
         return self.position_of(bar * BEATS_PER_BAR)
+
+    def coda_at(self, bar: int, first_bar: int, last_bar: int) -> FormPosition:
+        """Where `bar` stands in an outro that is asked for, from `first_bar` to `last_bar`: it is made of the theme
+        that was heard last."""
+        if first_bar not in self._codas:
+            if len(self._codas) >= _NUM_KEPT:
+                self._codas.clear()
+            self._codas[first_bar] = self._last_theme(first_bar)
+        number, num_bars = bar - first_bar, last_bar - first_bar + 1
+        stated = echo_of(self._codas[first_bar], first_bar, max(num_bars, number + 1))[number]
+        intensity = CODA.intensity(min(number, num_bars - 1), num_bars)
+        return FormPosition("outro", number, None, stated.recall, lines=stated.lines, intensity=intensity)
 
     def section_beat(self, beat: int) -> int:
         """Where the section began that sounds at `beat`."""
@@ -304,6 +325,18 @@ class Sections:
         near = [row for row in stated if bar - row[1][0] <= THEME_BARS]
         return max(near, key=lambda row: min(row[0], BARS_PER_PHRASE), default=(0, None))[1]
 
+    def _last_theme(self, bar: int) -> tuple[int, int] | None:
+        """The theme A of the piece at `bar` of which a phrase or more was heard last before it."""
+        end, first_bar = bar, max(self.piece_beat(bar * BEATS_PER_BAR) // BEATS_PER_BAR, bar - THEME_BARS)
+        while end > first_bar:
+            first = self.section_beat(end * BEATS_PER_BAR - 1) // BEATS_PER_BAR
+            is_whole = first >= first_bar and end - first >= BARS_PER_PHRASE
+            if is_whole and self.position_at(first).section == "A":
+                theme = self._source(first, end - first)
+                return theme if theme[0] >= first_bar else (first, end - first)
+            end = min(first, end - 1)
+        return None
+
     def _source(self, first_bar: int, num_bars: int) -> tuple[int, int]:
         """Where the theme comes from that a section of so many bars states."""
         lane = self.position_at(first_bar).recall[0]
@@ -317,6 +350,7 @@ class Sections:
     def turn(self, edge_beat: int, turns: Iterable[Turn]) -> None:
         """Let the form take these turns from `edge_beat` on; those before it are as they were."""
         self.turns = sorted(turns, key=lambda turn: (turn.beat, turn.number))
+        self._codas.clear()
         self._cut(edge_beat)
         for turn in self.turns:
             if turn.beat >= edge_beat:
@@ -404,6 +438,7 @@ class Sections:
         return {"heard": [asdict(heard) for heard in self._heard], "turns": [asdict(turn) for turn in self.turns]}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
+        self._codas.clear()
         self._heard = [_heard_of(row) for row in snapshot["heard"]]
         self.turns = [Turn(**row) for row in snapshot["turns"]]
 

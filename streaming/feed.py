@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -21,15 +20,12 @@ import numpy.typing as npt
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from streaming.engines.ring import Chunk
 from streaming.filler import PAST_BLOCKS, Filler
-from streaming.journal import about
 from streaming.metrics import Metrics
 from streaming.pacing import MAX_LATE_TICKS
-from streaming.session import Session
+from streaming.session import Fan, Session
 
 log = logging.getLogger(__name__)
 
-_PUSHES_AT_ONCE = 32
-"""A third of a millisecond."""
 _LOOK_S = 0.004
 _MAX_LOOKS = 3
 """A block that comes within 12 ms is still taken: jitter buffers forgive that, a filler is heard. Looks are counted, no
@@ -65,6 +61,8 @@ class Feed:
 
     def __init__(self, source: Source, lag_blocks: int, feeds: Feeds) -> None:
         self.sessions: set[Session] = set()
+        self.fans: list[Fan] = []
+        """What sends to some of them; filled by who has such a way."""
         self.last: Chunk | None = None
         """What was handed out last."""
         self._source, self._lag_blocks, self._feeds = source, lag_blocks, feeds
@@ -155,11 +153,10 @@ class Feed:
 
     def _deliver(self, chunk: Chunk) -> None:
         self.last = chunk
-        pushed = [session for session in self.sessions if session.is_pushed]
-        if pushed:
-            self._feeds.push(pushed, chunk)
-        if len(pushed) < len(self.sessions):
-            for session in self.sessions.difference(pushed):
+        if self.fans:
+            self._feeds.push(self.fans, chunk)
+        for session in self.sessions:
+            if session.fan is None:
                 session.mailbox.put(chunk)
 
     def close(self) -> None:
@@ -178,7 +175,7 @@ class Feeds:
         self.num_sessions = 0
         """Listeners of all stations, who count them."""
         self._feeds: set[Feed] = set()
-        self._pushes: deque[tuple[deque[Session], Chunk]] = deque()
+        self._pushes: deque[tuple[Fan, Chunk]] = deque()
         self._pushing_since_s = 0.0
 
     def open(self, source: Source, lag_blocks: int) -> Feed:
@@ -194,25 +191,21 @@ class Feeds:
         for feed in self._feeds:
             feed.on_tick(tick)
 
-    def push(self, sessions: Sequence[Session], chunk: Chunk) -> None:
-        """Hand each its chunk in turn: some at a time, so that many do not hold up whatever else waits."""
+    def push(self, fans: list[Fan], chunk: Chunk) -> None:
+        """Have each send its chunk in turn, so that many do not hold up whatever else waits."""
         if not self._pushes:
             self._pushing_since_s = time.monotonic()
-            asyncio.get_running_loop().call_soon(self._push_some)
-        self._pushes.append((deque(sessions), chunk))
+            asyncio.get_running_loop().call_soon(self._push_next)
+        self._pushes.extend((fan, chunk) for fan in fans)
 
-    def _push_some(self) -> None:
-        sessions, chunk = self._pushes[0]
-        for _ in range(min(_PUSHES_AT_ONCE, len(sessions))):
-            session = sessions.popleft()
-            try:
-                session.push(chunk)
-            except Exception:  # its own loss, and told once
-                log.exception("a listener cannot be sent to", extra=about(session=session.id, kind=session.kind))
-                session.break_off()
-        if not sessions:
-            self._pushes.popleft()
+    def _push_next(self) -> None:
+        fan, chunk = self._pushes.popleft()
+        try:
+            fan.push(chunk)
+        except Exception:  # its own loss, and told once
+            log.exception("listeners cannot be sent to")
+            fan.break_off()
         if self._pushes:
-            asyncio.get_running_loop().call_soon(self._push_some)
+            asyncio.get_running_loop().call_soon(self._push_next)
         else:
             self.metrics.push_ms.observe(1000 * (time.monotonic() - self._pushing_since_s))

@@ -104,6 +104,19 @@ class Mailbox(Generic[Item]):
         return self._items.popleft() if self._items else None
 
 
+class Fan(Protocol):
+    """Sends what a feed hands out to several sessions at once, in place of their mailboxes."""
+
+    def push(self, chunk: Chunk) -> None:
+        """Send 20 ms to all; it says where it has begun, or left something out, by `Session.note`."""
+
+    def leave(self, session: Session) -> None:
+        """Send no more to a session."""
+
+    def break_off(self) -> None:
+        """End all sessions for a fault of ours."""
+
+
 class Carrier(Protocol):
     """What must be closed along with a session."""
 
@@ -134,9 +147,13 @@ class Session:
         self.clock: Clock | None = None
         """How its RTP time and the frames lie to each other, as it was told last."""
         self.carrier: Carrier | None = None
-        self._hear: Callable[[Chunk], None] | None = None
+        self.fans: list[Fan] = []
+        """Those of its feed."""
+        self.fan: Fan | None = None
+        """The one that sends to it, if any does."""
+        self.next_frame = -1
+        """Where what was sent last has ended; a fan keeps it only for `note`, and as it leaves."""
         self._max_chunks, self._on_event = max_chunks, on_event
-        self._next_frame = -1
         self._num_dropped_frames = 0
 
     async def next_chunk(self) -> Chunk | None:
@@ -145,42 +162,25 @@ class Session:
             self.mailbox.skip_to_newest(1 + self.lag_blocks)
         chunk = await self.mailbox.get()
         if chunk is not None:
-            self._note(chunk)
+            self.note(chunk)
         return chunk
 
-    @property
-    def is_pushed(self) -> bool:
-        """Chunks are pushed to it, not put into its mailbox to be read."""
-        return self._hear is not None
+    def push_to(self, fan: Fan) -> None:
+        """Be sent to by a fan that it has joined, and have no more chunks in the mailbox."""
+        self.mailbox.clear()
+        self.fan = fan
 
-    def push_to(self, hear: Callable[[Chunk], None]) -> None:
-        """From now on hand each chunk to `hear` within `push`; the newest that waits at once."""
-        self.mailbox.skip_to_newest()
-        self._hear = hear
-        if (waiting := self.mailbox.take()) is not None:
-            self.push(waiting)
-
-    def push(self, chunk: Chunk) -> None:
-        """Hand over the next 20 ms; nothing when the session has ended."""
-        if self._hear is None or self.mailbox.is_closed:
-            return
-        if chunk.frame == self._next_frame:  # nearly always, and it is done for every listener at every tick
-            self._next_frame += BLOCK_FRAMES
-        else:
-            self._note(chunk)
-        self._hear(chunk)
-
-    def _note(self, chunk: Chunk) -> None:
+    def note(self, chunk: Chunk) -> None:
         """Tell of the beginning, or of what is missing before the chunk."""
         self.dropped = None
         if self.began_frame is None:
             self.began_frame = chunk.frame
             self._on_event(self, SessionBegan(type="session", session=self.id, began_frame=chunk.frame))
-        elif (frames := chunk.frame - self._next_frame) > 0:
-            self.dropped = Dropped(type="dropped", session=self.id, frame=self._next_frame, frames=frames)
+        elif (frames := chunk.frame - self.next_frame) > 0:
+            self.dropped = Dropped(type="dropped", session=self.id, frame=self.next_frame, frames=frames)
             self._num_dropped_frames += frames
             self._on_event(self, self.dropped)
-        self._next_frame = chunk.frame + BLOCK_FRAMES
+        self.next_frame = chunk.frame + BLOCK_FRAMES
 
     def tell_clock(self, frame: int, rtp_timestamp: int) -> None:
         """The packet that began with `frame` has left under an RTP timestamp."""
@@ -213,6 +213,10 @@ class Session:
         )
 
     def close(self, ending: Ending | None = None) -> None:
+        """End it; nothing is sent any more."""
+        if self.fan is not None:
+            self.fan.leave(self)
+            self.fan = None
         self.mailbox.close(ending)
 
     def break_off(self) -> None:

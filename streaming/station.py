@@ -224,6 +224,7 @@ class Station:
             if lag_blocks not in self._feeds:
                 self._feeds[lag_blocks] = self._all_feeds.open(self, lag_blocks)
             self._feeds[lag_blocks].sessions.add(session)
+            session.fans = self._feeds[lag_blocks].fans
         with self._told_if_heard():
             self.sessions[session.id] = session
         self._all_feeds.num_sessions += 1

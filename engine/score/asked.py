@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moods.harmony import SCALE_NAMES
-from moods.intent import CUES, LANES, LAYERS, MUTE_DB, OPERATIONS, SECTIONS, STYLES, Intent, Line, Recall
+from moods.intent import CADENCES, CUES, LANES, LAYERS, MUTE_DB, OPERATIONS, SECTIONS, STYLES, Intent, Line, Recall
 
 NEVER = float(1 << 30)
 """Bars or beats to what does not come."""
@@ -58,16 +58,21 @@ ASKED = np.dtype(
         ("line_steps", np.float64),
         ("new_density", np.float64),  # from which on the lead begins a note in the beat at least; NEVER: it need not
         ("release", np.float64),  # how far tension has fallen within a bar; the composer knows
+        ("intensity", np.float64),
+        ("cadence", np.float64),
+        ("is_half_time", np.float64),
     ]
 )
 """Every number is a float64, so that a beat is a plain run of them."""
 _NUM_FLOATS = ASKED.itemsize // np.dtype(np.float64).itemsize
 
 NO_CUE, FILL, HIT, CUT = range(len(CUES))
+NO_CADENCE, HOME, REST, PLAGAL, DOMINANT = range(len(CADENCES))
 _SCALE_INDEX = {name: index for index, name in enumerate(SCALE_NAMES)}
 _SECTION_INDEX = {name: index for index, name in enumerate(SECTIONS)}
 _OPERATION_INDEX = {name: index for index, name in enumerate(OPERATIONS)}
 _CUE_INDEX = {name: index for index, name in enumerate(CUES)}
+_CADENCE_INDEX = {name: index for index, name in enumerate(CADENCES)}
 
 
 @lru_cache(maxsize=4096)
@@ -97,6 +102,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
         intent.novelty, *_line_numbers(intent.line), 0,
+        intent.intensity, _CADENCE_INDEX[intent.cadence], intent.is_half_time,
     )  # fmt: skip
 
 

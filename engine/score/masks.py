@@ -101,6 +101,8 @@ def _allow_pitch(
         return in_chord and (on_root or last_value >= 0)  # every layer's lowest note is the tonic
     if is_leading and not _leads_on(rows, row, layer, value):
         return False
+    if layer == 4 and rules.rests_lead[row] and relative % 12 != 0:
+        return False
     # A new chord begins on its root, or on a tonic that stays.
     is_new = rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
     is_pedal = rules.has_clusters[row] and relative % 12 == 0

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.notes import TICKS_PER_BEAT
-from engine.score.asked import CUT, FILL, HIT, NO_CUE, NO_TONIC
+from engine.score.asked import CUT, DOMINANT, FILL, HIT, HOME, NO_CADENCE, NO_CUE, NO_TONIC, PLAGAL, REST
 from engine.score.columns import Bools, Column, Floats, Ints
 from engine.score.tension import FREE_TENSION, chord_leaning, is_breath, widened, write_leanings
 from engine.score.vocabulary import DRUM_NOTES, DURATIONS, NUM_CHORDS, NUM_DRUMS, NUM_QUALITIES, NUM_VELOCITIES
@@ -46,7 +46,7 @@ _DRUMS, _HARMONY, _LEAD = LAYERS.index("drums"), LAYERS.index("harmony"), LAYERS
 _LEAD_IN_LAYERS = np.array([LAYERS.index(name) for name in ("drums", "lead", "bass", "texture", "harmony")])
 """Who leads into a hit or a section: the first of these that plays."""
 _FEWEST_LEAD_IN_NOTES = 6
-_BAR_TICKS = BEATS_PER_BAR * TICKS_PER_BEAT
+_BAR_TICKS, _HALF_BAR = BEATS_PER_BAR * TICKS_PER_BEAT, BEATS_PER_BAR // 2
 _SOFTEST_STRIKE = NUM_VELOCITIES // 2
 """Velocity class below which nothing is struck at strength 0."""
 _FILL_PULL, _TIME_PULL = 1.5, -4.0
@@ -60,6 +60,11 @@ _FILL_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (38, 45, 47, 50, 64, 63)]
 _TIME_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (42, 44, 46, 49, 51, 53, 54, 70, 56)]
 _FILL_BIAS = np.zeros(NUM_DRUMS, np.float32)
 _FILL_BIAS[_FILL_DRUMS], _FILL_BIAS[_TIME_DRUMS] = _FILL_PULL, _TIME_PULL
+_BACKBEAT_DRUMS = [DRUM_NOTES.index(pitch) for pitch in (37, 38, 39, 40) if pitch in DRUM_NOTES]
+_BACKBEAT_PULL, _OFFBEAT_PULL = 1.5, -4.0
+"""Added in half-time to the logits of snares and claps on the third beat, and on the second and fourth."""
+_BACKBEAT_BIAS, _OFFBEAT_BIAS = np.zeros(NUM_DRUMS, np.float32), np.zeros(NUM_DRUMS, np.float32)
+_BACKBEAT_BIAS[_BACKBEAT_DRUMS], _OFFBEAT_BIAS[_BACKBEAT_DRUMS] = _BACKBEAT_PULL, _OFFBEAT_PULL
 
 _MINOR_LIKE = tuple(name for name, steps in SCALES.items() if 3 in steps)
 
@@ -107,6 +112,7 @@ class Rules(NamedTuple):
     position_bias: Annotated[Floats, Column(NUM_LAYERS)]  # on the ticks of a pulse
     kind_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for another note
     most_ticks: Annotated[Ints, Column(initial=1 << 30)]  # from the beat's beginning to where pitched notes end
+    rests_lead: Annotated[Bools, Column()]  # the lead's notes in this beat are the tonic
 
 
 @lru_cache(maxsize=256)
@@ -254,6 +260,24 @@ def _root_bias(asked: Asked) -> Floats:
     return (bias * _mixed(asked, _THIRDS)[:, None]).astype(np.float32)
 
 
+# --- cadences of the form -------------------------------------------------------------------------------------------
+
+_HOMES = _chord_set(*((0, quality) for quality in ("maj", "min", "maj7", "min7", "maj9", "min9")))
+_PLAGALS = _chord_set(
+    *((root, quality) for root in (1, 2, 5, 8, 10) for quality in ("maj", "min", "maj7", "min7", "7", "sus2"))
+)
+
+
+@lru_cache(maxsize=128)
+def form_chords(cadence: int, scale: str) -> npt.NDArray[np.bool_]:
+    """[NUM_CHORDS]: chords at home, or that lead there without or with the dominant; all where the scale has none."""
+    allowed = allowed_chords(scale, False)
+    if cadence == DOMINANT:
+        return cadence_chords(scale, False)
+    wanted = {HOME: _HOMES, REST: _HOMES, PLAGAL: _PLAGALS}[cadence] & allowed
+    return wanted if wanted.any() else allowed
+
+
 # --- beats ---------------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +320,7 @@ def _max_notes(asked: Asked, ending: Ints) -> Ints:
 @lru_cache(maxsize=4096)
 def _chords(
     scale: int, is_free: bool, beats_to_end: int, is_arrival: bool, tonic: int, tonic_ahead: int, scale_ahead: int,
-    is_leaving: bool,
+    is_leaving: bool, cadence: int,
 ) -> Bools:  # fmt: skip
     """[NUM_CHORDS] relative to `tonic`."""
     name = SCALE_NAMES[scale]
@@ -308,10 +332,17 @@ def _chords(
         return arrival_chords(name, is_free)
     if tonic_ahead >= 0:
         return pivot_chords(Key(tonic, name), Key(tonic_ahead, SCALE_NAMES[scale_ahead]), is_free, is_leaving)
+    if cadence != NO_CADENCE:
+        return form_chords(cadence, name)
     return allowed_chords(name, is_free)
 
 
-def _chord_masks(asked: Asked, is_free: Bools, is_arrival: Bools) -> Bools:
+def _cadences(asked: Asked, is_free: Bools) -> Ints:
+    """[N]: what the form's cadences ask of beats; nothing where notes are free, and nothing rests."""
+    return np.where(is_free, NO_CADENCE, asked["cadence"].astype(np.int64))
+
+
+def _chord_masks(asked: Asked, is_free: Bools, is_arrival: Bools, cadence: Ints) -> Bools:
     """[N, NUM_CHORDS]: one look-up for each beat; keys count only where there is another ahead."""
     has_pivot = asked["tonic_ahead"] != NO_TONIC
     tonic, ahead = (np.where(has_pivot, asked[name], NO_TONIC) for name in ("tonic", "tonic_ahead"))
@@ -320,7 +351,7 @@ def _chord_masks(asked: Asked, is_free: Bools, is_arrival: Bools) -> Bools:
     keys = (asked["scale"], tonic, ahead, asked["scale_ahead"], to_end)
     scales, tonics, aheads, scales_ahead, to_ends = (numbers.astype(np.int64).tolist() for numbers in keys)
     flags = is_free.tolist(), to_ends, is_arrival.tolist(), tonics, aheads, scales_ahead, is_leaving.tolist()
-    return np.array(list(map(_chords, scales, *flags)))
+    return np.array(list(map(_chords, scales, *flags, cadence.tolist())))
 
 
 def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> None:
@@ -332,6 +363,7 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     is_free = asked["tension"] > FREE_TENSION
     is_hit, is_cut = (cue == HIT) & (ending != SILENT), (cue == CUT) & is_endless
     shift = (asked["tonic"].astype(np.int64) + 6) % 12 - 6
+    cadence = _cadences(asked, is_free)
 
     max_notes, drum_bias = _max_notes(asked, ending), np.zeros((len(asked), NUM_DRUMS), np.float32)
     lead_in = np.full(len(asked), -1)
@@ -341,6 +373,9 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     leading[:, _LEAD_IN_LAYERS == _LEAD] &= ~is_stating[:, None]  # a theme is not varied
     lead_in[fills] = _LEAD_IN_LAYERS[leading.argmax(axis=1)]
     max_notes[fills, lead_in[fills]] = np.maximum(max_notes[fills, lead_in[fills]], _FEWEST_LEAD_IN_NOTES)
+    is_half_time = asked["is_half_time"] > 0
+    drum_bias[is_half_time & (beat == _HALF_BAR)] = _BACKBEAT_BIAS
+    drum_bias[is_half_time & (beat % _HALF_BAR == 1)] = _OFFBEAT_BIAS
     drum_bias[lead_in == _DRUMS] = _FILL_BIAS
     is_called = (asked["calls_lead"] > 0) | (asked["density"] >= asked["new_density"])
     is_called &= (max_notes[:, _LEAD] > 0) & (lead_in < 0) & is_endless & (asked["has_theme"] == 0)
@@ -351,10 +386,11 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     cut_beats = np.where(strength >= CUT_STRENGTH, np.minimum(MOST_CUT_BEATS, BEATS_PER_BAR - 1 - beat), 0)
 
     rules.scale[slots] = _IN_SCALE[asked["scale"].astype(np.int64)] | (is_free & is_endless)[:, None]
-    rules.chords[slots] = _chord_masks(asked, is_free, is_arrival)
+    rules.chords[slots] = _chord_masks(asked, is_free, is_arrival, cadence)
     rules.chord_bias[slots] = chord_leaning(asked) - np.float32(_HOME_PENALTY) * _IS_HOME
     rules.may_change_chord[slots] = (ending != SILENT) & ~is_cut & ((beat % 2 == 0) | (ending == LAST_CHORD))
     is_called_for = (beat == 0) | is_hit | is_arrival | (asked["beats_to_key"] == _LEAVING_BEATS)
+    is_called_for |= (cadence >= PLAGAL) & (beat == _HALF_BAR)
     rules.must_have_chord[slots] = (ending == LAST_CHORD) | (is_endless & is_called_for) | (to_end == 2)
     rules.is_free[slots] = is_free & is_endless
     rules.low[slots], rules.high[slots] = widened(asked, _LOWEST - shift[:, None], _HIGHEST - shift[:, None])
@@ -374,4 +410,5 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     rules.home[slots, 1:], rules.reach[slots, 1:] = _tessitura(asked, shift)
     rules.bass_drive[slots], rules.lead_call[slots] = _mixed(asked, _BASS_DRIVE), _lead_call(asked)
     rules.root_bias[slots] = _root_bias(asked)
+    rules.rests_lead[slots] = (cadence == REST) & (beat == 0) & (asked["tonic_ahead"] == NO_TONIC)
     write_leanings(rules, slots, asked)

@@ -24,7 +24,7 @@ from engine.score.piece import Piece
 from engine.score.recall import recall_beats
 from engine.score.vocabulary import CONDITION_SLICES, encode_piece
 from engine.training.arranger import arrange
-from engine.training.returns import Returns, draw_sources, find_returns
+from engine.training.returns import Returns, draw_sources, find_returns, scale_of, with_moved_leads
 from moods.intent import BEATS_PER_BAR, STYLES
 
 GROUPS = ("arranger", "game", "drums", "scores")
@@ -70,6 +70,7 @@ class Dataset:
     conditions: npt.NDArray[np.float16]  # [beats, CONDITION]
     return_sources: npt.NDArray[np.int16]  # [bars, lanes, 5] as in `Returns`
     return_strength: npt.NDArray[np.uint8]  # [bars, lanes, 5]
+    return_steps: npt.NDArray[np.int8]  # [bars, 5]
     starts: npt.NDArray[np.int64]  # [pieces + 1]
     first_bars: npt.NDArray[np.int64]  # [pieces + 1]
     group: npt.NDArray[np.int8]  # [pieces] index into GROUPS
@@ -109,14 +110,16 @@ class Dataset:
         bars = slice(int(self.first_bars[piece]), int(self.first_bars[piece + 1]))
         events = slice(int(self.starts[piece]), int(self.starts[piece + 1]))
         beats = slice(bars.start * BEATS_PER_BAR, bars.stop * BEATS_PER_BAR)
-        source, strength = draw_sources(Returns(self.return_sources[bars], self.return_strength[bars]), rng)
+        returns = Returns(self.return_sources[bars], self.return_strength[bars], self.return_steps[bars])
+        source, strength, steps = draw_sources(returns, rng)
         beat_in_bar = np.arange(BEATS_PER_BAR)[None, :, None]
         of_beat = np.where(source[:, None] >= 0, source[:, None] * BEATS_PER_BAR + beat_in_bar, -1)
         of_beat = of_beat.reshape(-1, source.shape[1])
         beat_starts = np.searchsorted(self.condition_of_event[events], np.arange(beats.start, beats.stop + 1))
-        recalled = np.zeros((events.stop - events.start, 5), np.int64)
-        recall_beats(self.events[events].astype(np.int64), beat_starts, of_beat, recalled)
         conditions = self.conditions[beats].copy()
+        recalled = np.zeros((events.stop - events.start, 5), np.int64)
+        own, moves = self.events[events].astype(np.int64), np.repeat(steps, BEATS_PER_BAR)
+        recall_beats(*with_moved_leads(own, beat_starts, of_beat, moves, scale_of(conditions)), recalled)
         shown = source >= 0
         group = np.concatenate([shown, strength * shown], 1)
         conditions[:, CONDITION_SLICES["recall"]] = np.repeat(group, BEATS_PER_BAR, 0)
@@ -147,7 +150,7 @@ def is_held_out(source: str) -> bool:
 def build_dataset(pieces: Iterable[Piece]) -> Dataset:
     """Encode pieces; the source's name decides group and whether the piece is held out."""
     events, conditions, condition_of_event, starts, group, held_out = [], [], [], [0], [], []
-    sources_of_bars, strength, first_bars = [], [], [0]
+    sources_of_bars, strength, steps, first_bars = [], [], [], [0]
     sources: Counter[str] = Counter()
     num_beats = 0
     for piece in pieces:
@@ -162,6 +165,7 @@ def build_dataset(pieces: Iterable[Piece]) -> Dataset:
         returns = find_returns(encoded)
         sources_of_bars.append(returns.source)
         strength.append(returns.strength)
+        steps.append(returns.steps)
         first_bars.append(first_bars[-1] + len(returns.source))
         group.append(GROUPS.index(_GROUP_OF_SOURCE.get(source, "scores")))
         held_out.append(is_held_out(piece.source))
@@ -171,6 +175,7 @@ def build_dataset(pieces: Iterable[Piece]) -> Dataset:
         conditions=np.concatenate(conditions),
         return_sources=np.concatenate(sources_of_bars),
         return_strength=np.concatenate(strength),
+        return_steps=np.concatenate(steps),
         starts=np.asarray(starts, np.int64),
         first_bars=np.asarray(first_bars, np.int64),
         group=np.asarray(group, np.int8),

@@ -34,13 +34,11 @@ from streaming.encoders.opus import OpusEncoder
 from streaming.engines.wire import Compiling, Failed, Pipe
 from streaming.engines.worker import Worker
 from streaming.journal import open_journal
-from streaming.pacing import let_others_first, prefer_to_others
+from streaming.pacing import SWITCH_S, let_others_first, prefer_to_others
 
 log = logging.getLogger(__name__)
 
 _WARM_UP_BLOCKS = 50
-_SWITCH_S = 0.0005
-"""How long a thread that publishes waits at most for the loop to let it run; a block takes it some 0.2 ms."""
 _KEEPING_S = 5.0
 """How long stations that outlast the server may take to be kept when it has been killed."""
 _DEATH_S = 0.1
@@ -118,7 +116,7 @@ def main(descriptor: str) -> int:
         return 1
     gc.collect()
     gc.freeze()  # what was loaded stays: collecting it again and again would only stall the loop
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     prefer_to_others()
     Worker(generator, config, pipe, runtime_folder, sleepers_folder).run()
     _remove_after_parent(parent, *passing)

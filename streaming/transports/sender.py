@@ -1,7 +1,8 @@
-"""A station's packets as RTP to one WebRTC peer. In: chunks; out: SRTP datagrams on the path that ICE has chosen.
+"""A session's part in the sending of a station's packets to one WebRTC peer. In: what ICE has chosen; out: a place in a
+fan, which sends, and reports.
 
 ICE, DTLS and what the peer says stay aiortc's. Its own sender keeps two tasks a peer and wakes one for every packet;
-this one has none: a chunk has left when `send` returns. Remembers the packets of the last second. Event loop only.
+here no task is woken, and nothing is done for one peer that can be done for all. Event loop only.
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ from __future__ import annotations
 import contextlib
 import random
 import struct
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pylibsrtp
 from aiortc import RTCRtpSender, clock
 from aiortc.rtcrtpparameters import RTCRtpSendParameters
 from aiortc.rtp import (
@@ -28,31 +27,13 @@ from aiortc.rtp import (
     RtcpSrPacket,
     pack_header_extensions,
 )
-from pylibsrtp._binding import ffi as srtp_ffi
-from pylibsrtp._binding import lib as srtp
 
-from engine.audio import BLOCK_FRAMES
-from streaming.engines.ring import Chunk
 from streaming.session import Session
+from streaming.transports.fan import KEPT_PACKETS, Look, Peer, RtpFan
+from streaming.transports.ports import PortProtocol
 
-_memory = srtp_ffi.new("char[]", 2048)
-_scratch = memoryview(srtp_ffi.buffer(_memory))
-_size = srtp_ffi.new("int *")
-"""Where each packet is encrypted, one after another."""
-_HEAD = struct.Struct("!BBHLL")
-_RTP_VERSION, _HAS_EXTENSION, _MARKER = 0x80, 0x10, 0x80
 _CNAME = 1
 _MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
-_REPORT_PACKETS = 250
-"""A sender report, and the clock of the live channel, every 5 s: what RFC 3550, section 6.2, asks for at least."""
-_KEPT_PACKETS = 64
-"""For a peer that asks again; whoever waits longer for a packet has played over it."""
-COPY_AFTER = 2
-"""By so many packets a copy follows its packet: a burst that takes both is rare, and players wait for 40 ms."""
-MAX_PAYLOAD_BYTES = 1200
-"""More might be cut up on its way, and is then lost with any of its pieces."""
-_MAX_RED_BYTES = 1023
-"""RFC 2198, section 3."""
 
 
 @dataclass(frozen=True)
@@ -71,46 +52,17 @@ class Protection:
 PLAIN = Protection()
 
 
-def with_copy(payload_type: int, chunk: Chunk, earlier: Chunk | None) -> bytes:
-    """The payload of RFC 2198 of a chunk with an earlier one, where there is room for it."""
-    primary = bytes((payload_type,)) + chunk.packet
-    if earlier is None:
-        return primary
-    offset, length = chunk.frame - earlier.frame, len(earlier.packet)
-    if not 0 < offset < 1 << 14 or length > _MAX_RED_BYTES or len(primary) + 4 + length > MAX_PAYLOAD_BYTES:
-        return primary
-    head = (0x80 | payload_type) << 24 | offset << 10 | length
-    return head.to_bytes(4) + primary[:1] + earlier.packet + chunk.packet
-
-
-def _lose(datagram: bytes | memoryview, address: Any) -> None:
-    """There is no way to the peer."""
-
-
 class OpusSender:
-    """Sends one session's chunks to its peer, in place of the aiortc sender whose SSRC it has."""
+    """Has one session's chunks sent to its peer, in place of the aiortc sender whose SSRC it has."""
 
     def __init__(self, session: Session, sender: RTCRtpSender, protection: Protection) -> None:
         self._session, self._aiortc, self._protection = session, sender, protection
         self._ssrc: int = sender._ssrc  # aiortc finds the sender of a report by it
         sender.send, sender.stop = self.start, self.stop
         self._dtls: Any = None
-        self._origin = random.getrandbits(32)
-        self._sequence = random.getrandbits(15)
-        """Begins in the lower half: a receiver that misses the first packets guesses how often it has gone round."""
-        self._num_packets = self._num_bytes = 0
-        self._next_frame = -1
-        self._chunks: deque[Chunk] = deque(maxlen=COPY_AFTER)
-        """Those before the one to send, where they travel with it."""
-        self._has_own_copies = protection.is_robust and protection.red is None
-        self._keeps = protection.nack or self._has_own_copies
-        self._kept: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_PACKETS)
-        """Sequence number and datagram: what is sent again is the same to the bit, for a cipher uses a nonce once."""
-        self._num_spare = 0
-        """So many may be sent again: in the long run each once."""
-        self._pair: Any = None
-        self._sendto: Callable[[bytes | memoryview, Any], object] = _lose
-        self._address: Any = None
+        self._fan: RtpFan | None = None
+        self._num_spare, self._num_counted = 0, 0
+        """So many packets may be sent again, in the long run each once, of those counted until then."""
 
     async def start(self, parameters: RTCRtpSendParameters) -> None:
         """The peer is connected: begin. aiortc calls it after every negotiation."""
@@ -118,20 +70,28 @@ class OpusSender:
             return
         self._dtls = self._aiortc.transport
         self._dtls._register_rtp_sender(self, parameters)
-        self._context = self._dtls._tx_srtp._srtp[0]
-        self._nominated = self._dtls.transport._connection._nominated
-        self._opus = parameters.codecs[0].payloadType
-        self._payload_type = self._opus if self._protection.red is None else self._protection.red
         extensions = [
             (extension.id, parameters.muxId.encode())
             for extension in parameters.headerExtensions
             if extension.uri == _MID and parameters.muxId
         ]
         profile, value = pack_header_extensions(extensions)
-        self._extension = struct.pack("!HH", profile, len(value) // 4) + value if extensions else b""
-        self._first_byte = _RTP_VERSION | (_HAS_EXTENSION if extensions else 0)
+        extension = struct.pack("!HH", profile, len(value) // 4) + value if extensions else b""
+        self._opus, red = parameters.codecs[0].payloadType, self._protection.red
+        self._peer = Peer(
+            session=self._session,
+            srtp=self._dtls._tx_srtp,
+            ssrc=self._ssrc,
+            payload_type=self._opus if red is None else red,
+            extension=extension,
+            origin=random.getrandbits(32),
+            sequence=random.getrandbits(15),  # a receiver that misses the first ones guesses how often it went round
+            report=self._report,
+        )
         self._cname = parameters.rtcp.cname or ""
-        self._session.push_to(self.send)
+        connection = self._dtls.transport._connection
+        self._nominated = connection._nominated = _Nominated(connection._nominated, self._follow)
+        self._follow()
 
     async def stop(self) -> None:
         """Say goodbye; nothing is sent afterwards."""
@@ -141,67 +101,62 @@ class OpusSender:
             with contextlib.suppress(ConnectionError):
                 await self._dtls._send_rtp(bytes(RtcpByePacket(sources=[self._ssrc])))
 
-    def send(self, chunk: Chunk) -> None:
-        """Send 20 ms."""
-        timestamp = (self._origin + chunk.frame) & 0xFFFFFFFF
-        payload = chunk.packet
-        if self._protection.red is not None:
-            payload = with_copy(self._opus, chunk, self._chunks[0] if len(self._chunks) == COPY_AFTER else None)
-            self._chunks.append(chunk)
-        payload_type = self._payload_type if chunk.frame == self._next_frame else self._payload_type | _MARKER
-        head = _HEAD.pack(self._first_byte, payload_type, self._sequence, timestamp, self._ssrc)
-        datagram = self._protect(head + self._extension + payload)
-        self._put(datagram)
-        if self._keeps:
-            self._kept.append((self._sequence, bytes(datagram)))
-            if self._has_own_copies and len(self._kept) > COPY_AFTER:
-                self._put(self._kept[-1 - COPY_AFTER][1])
-            self._num_spare = min(self._num_spare + 1, _KEPT_PACKETS)
-        self._next_frame = chunk.frame + BLOCK_FRAMES
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        self._num_bytes += len(payload)
-        self._num_packets += 1
-        if self._num_packets % _REPORT_PACKETS == 1:
-            self._session.tell_clock(chunk.frame, timestamp)
-            self._report(timestamp)
-
-    def _protect(self, packet: bytes) -> memoryview:
-        """The packet encrypted, until the next is: what pylibsrtp does, without its allocations."""
-        size = len(packet)
-        _scratch[:size] = packet
-        _size[0] = size
-        if failure := srtp.srtp_protect(self._context, _memory, _size):
-            raise pylibsrtp.Error(pylibsrtp.ERRORS[failure])
-        return _scratch[: _size[0]]
-
-    def _put(self, datagram: bytes | memoryview) -> None:
-        """Send on the pair of candidates that is chosen now, if any is; it does not wait, by way of a relay neither."""
+    def _follow(self) -> None:
+        """Be sent to on the pair of candidates that is chosen now, if any is."""
+        if self._session.fan is not None:
+            self._session.fan.leave(self._session)
+            self._session.fan = None
         pair = self._nominated.get(1)
-        if pair is not self._pair:
-            self._choose(pair)
-        with contextlib.suppress(OSError):  # what the system has no room for now is lost as it might be on its way
-            self._sendto(datagram, self._address)
-
-    def _choose(self, pair: Any) -> None:
-        self._pair = pair
-        if pair is None:
-            self._sendto = _lose
+        if pair is None or self._session.mailbox.is_closed:
             return
-        transport, self._address = pair.protocol.transport, pair.remote_addr
-        own = transport.get_extra_info("socket")
-        self._sendto = transport.sendto if own is None else own._sock.sendto  # a relay has none
+        port = pair.protocol.port if isinstance(pair.protocol, PortProtocol) else None
+        self._peer.send = pair.protocol.transport.sendto if port is None else port.send
+        self._peer.address = pair.remote_addr
+        has_own_copies = self._protection.is_robust and self._protection.red is None
+        look = Look(port, len(self._peer.extension), self._opus, self._protection.red, has_own_copies)
+        fans = (fan for fan in self._session.fans if isinstance(fan, RtpFan) and fan.look == look and not fan.is_full)
+        self._fan = next(fans, None) or RtpFan(look, self._session.fans)
+        self._fan.join(self._peer)
+        self._session.push_to(self._fan)
 
-    def _report(self, timestamp: int) -> None:
-        now = RtcpSenderInfo(clock.current_ntp_time(), timestamp, self._num_packets, self._num_bytes & 0xFFFFFFFF)
+    def _report(self, frame: int) -> None:
+        """Tell the peer, and the clients of the live channel, which time a frame has."""
+        assert self._fan is not None
+        timestamp = (self._peer.origin + frame) & 0xFFFFFFFF
+        self._session.tell_clock(frame, timestamp)
+        num_packets, num_bytes = self._fan.sent_to(self._peer)
+        now = RtcpSenderInfo(clock.current_ntp_time(), timestamp, num_packets & 0xFFFFFFFF, num_bytes & 0xFFFFFFFF)
         name = RtcpSourceInfo(ssrc=self._ssrc, items=[(_CNAME, self._cname.encode())])
         packet = bytes(RtcpSrPacket(ssrc=self._ssrc, sender_info=now)) + bytes(RtcpSdesPacket(chunks=[name]))
-        self._put(self._dtls._tx_srtp.protect_rtcp(packet))
+        self._peer.send(self._dtls._tx_srtp.protect_rtcp(packet), self._peer.address)
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         """Send again what the peer misses; of its other reports nothing is needed."""
-        if not isinstance(packet, RtcpRtpfbPacket) or packet.fmt != RTCP_RTPFB_NACK:
+        is_asking = isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK
+        if not is_asking or self._fan is None or self._session.fan is not self._fan:
             return
-        lost = {sequence & 0xFFFF for sequence in packet.lost}
-        for datagram in [datagram for sequence, datagram in self._kept if sequence in lost][: self._num_spare]:
-            self._num_spare -= 1
-            self._put(datagram)
+        num_packets, _ = self._fan.sent_to(self._peer)
+        self._num_spare = min(self._num_spare + num_packets - self._num_counted, KEPT_PACKETS)
+        self._num_counted = num_packets
+        following = self._fan.next_sequence(self._peer)
+        for sequence in sorted({sequence & 0xFFFF for sequence in packet.lost}):
+            if self._num_spare and self._fan.send_again(self._peer, (following - 1 - sequence) & 0xFFFF):
+                self._num_spare -= 1
+
+
+class _Nominated(dict[int, Any]):
+    """The pairs of candidates that an ICE agent has chosen; tells when others are."""
+
+    def __init__(self, pairs: dict[int, Any], on_change: Callable[[], None]) -> None:
+        super().__init__(pairs)
+        self._on_change = on_change
+
+    def __setitem__(self, component: int, pair: Any) -> None:
+        is_new = self.get(component) is not pair
+        super().__setitem__(component, pair)
+        if is_new:
+            self._on_change()
+
+    def clear(self) -> None:
+        super().clear()
+        self._on_change()

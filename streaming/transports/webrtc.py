@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import re
 import secrets
@@ -30,6 +29,7 @@ from streaming.roles import Grant
 from streaming.session import BINARY, FLOODED, TOO_LONG, LiveClient, Session
 from streaming.station import Station
 from streaming.transports.offers import Offer, read_lines
+from streaming.transports.ports import share_ports
 from streaming.transports.sender import PLAIN, OpusSender, Protection
 from streaming.transports.settings import IceServer, Profile
 from streaming.transports.turn import logged_in
@@ -111,7 +111,7 @@ class WhepPeer:
         self._attach_sender()
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.reduced(), "offer"))
-            self._limit_gathering()
+            self._share_ports()
             await self._pc.setLocalDescription(await self._pc.createAnswer())
         except OSError as error:
             raise EngineUnavailable(f"no socket for another listener: {error.strerror or error}") from error
@@ -126,12 +126,10 @@ class WhepPeer:
     def _attach_sender(self) -> None:
         OpusSender(self.session, self._pc.addTransceiver("audio", "sendonly").sender, self._protection)
 
-    def _limit_gathering(self) -> None:
+    def _share_ports(self) -> None:
         transports = {transceiver.receiver.transport for transceiver in self._pc.getTransceivers()}
         for transport in transports | ({self._pc.sctp.transport} if self._pc.sctp else set()):
-            connection = transport.transport.iceGatherer._connection  # aiortc has no setting for it
-            gather = functools.partial(connection.get_component_candidates, timeout=_GATHERING_S)
-            connection.get_component_candidates = gather
+            share_ports(transport.transport.iceGatherer._connection, _GATHERING_S)
 
     async def trickle(self, fragment: str) -> None:
         """Add the candidates of an SDP fragment (RFC 8840). Raises `IceRestartRefused`, `BadRequest`."""

@@ -147,6 +147,18 @@ def test_without_beats_the_stream_comes_back_all_the_same() -> None:
     assert longest_silence(pcm[RATE:]) < RATE // 50
 
 
+def test_a_bed_repeats_no_silence_of_before_the_music() -> None:
+    line = Line(Player(0.08))
+    line.run(1.3, arrives=False), line.run(0.6)
+    assert longest_silence(np.concatenate([line.run(1, arrives=False), line.run(4)])) < RATE // 50
+
+
+def test_a_bed_repeats_no_hole_that_there_was_while_there_was_too_little_to_repeat() -> None:
+    line = Line(Player(0.08))
+    line.run(1.4, arrives=False), line.run(0.2), line.run(0.5, arrives=False), line.run(1.5)
+    assert longest_silence(np.concatenate([line.run(0.2), line.run(3, arrives=False), line.run(2)])) < RATE // 50
+
+
 def test_a_sink_that_is_slower_than_the_server_does_not_fall_behind_for_ever() -> None:
     player = Player(0.08)
     frame = clock = 0

@@ -14,7 +14,7 @@ from moods.control import parse_control
 from moods.controller import LEAD_FRAMES, Applied, Controller
 from moods.errors import BadControl, MoodsError, OutOfRange
 from moods.glide import NEVER
-from moods.intent import LAYERS, MUTE_DB, Intent
+from moods.intent import LAYERS, MUTE_DB, STYLES, Intent
 from moods.mood import find_mood, list_moods
 from moods.opening import parse_opening
 
@@ -351,9 +351,44 @@ def test_energy_brings_layers_and_breaks_rest_the_drums() -> None:
     drums = LAYERS.index("drums")
     assert not any(calm.beat_intent(beat).active_layers[drums] for beat in range(400))
     intents = [driving.beat_intent(beat) for beat in range(16, 400)]
-    assert all(intent.active_layers[drums] == (intent.section != "break") for intent in intents)
+    assert all(intent.active_layers[drums] == (intent.section != "break" or intent.cue == "fill") for intent in intents)
     assert any(intent.section == "break" for intent in intents)
     assert all(any(intent.active_layers) for intent in intents)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_however_calm_there_is_a_tune(style: str) -> None:
+    controller, lead = opened(style=style, energy=0.0), LAYERS.index("lead")
+    bars = [controller.beat_intent(bar * 4) for bar in range(100)]
+    tuneful = [intent.active_layers[lead] for intent in bars if intent.section in ("A", "B")]
+    assert sum(tuneful) > 0.8 * len(tuneful)
+    assert any(intent.active_layers[lead] for intent in bars[:3])
+
+
+def test_the_form_moves_the_density_that_the_mood_has_and_not_one_that_is_asked_for() -> None:
+    own, asked = opened(style="jazz", energy=0.5), opened(style="jazz", energy=0.5, density=0.4)
+    beats = [(own.beat_intent(beat), asked.beat_intent(beat)) for beat in range(0, 800, 4)]
+    by_form = sorted((one.intensity, one.density) for one, _ in beats)
+    assert by_form == sorted(by_form, key=lambda row: row[1]) and by_form[-1][1] > 1.5 * by_form[0][1]
+    assert {other.density for _, other in beats} == {0.4}
+
+
+def test_a_fill_leads_out_of_a_break() -> None:
+    controller, drums = opened(style="house", energy=1.0), LAYERS.index("drums")
+    intents = [controller.beat_intent(beat) for beat in range(800)]
+    assert any(intent.section == "break" and intent.cue == "fill" for intent in intents)
+    assert all(intent.active_layers[drums] for intent in intents if intent.cue == "fill")
+
+
+def test_an_ending_that_is_asked_for_is_made_of_the_theme() -> None:
+    controller = opened(bpm=120, style="lofi")
+    send(controller, 80 * SECOND, type="end", how="cadence", at={"seconds": 100})
+    bars = [controller.beat_intent(bar * 4) for bar in range(60)]
+    outro = [bar for bar, intent in enumerate(bars) if intent.section == "outro" and (intent.beats_to_end or 0) > 0]
+    assert len(outro) == 4 and all(bars[bar].active_layers[LAYERS.index("lead")] for bar in outro)
+    sources = [bar - bars[bar].recall[-1][0] for bar in outro]
+    assert sources == list(range(sources[0], sources[0] + len(outro))) and bars[sources[0]].section == "A"
+    assert bars[sources[0]].bar_in_section == 0
 
 
 def test_a_muted_layer_fades_and_then_rests() -> None:
@@ -469,10 +504,10 @@ def test_an_outro_can_be_cut_short_but_not_made_anew() -> None:
     controller = opened(bpm=100)
     send(controller, 0, type="end", how="cadence", at={"seconds": 20})
     with pytest.raises(BadControl, match="cut short with fade or stop"):
-        send(controller, 12 * SECOND, type="end", how="cadence", at="phrase")
-    send(controller, 12 * SECOND, type="end", how="stop")
-    assert controller.end_frame == 12 * SECOND + 2 * BLOCK
-    assert controller.intent(12 * SECOND).section == "outro"
+        send(controller, 15 * SECOND, type="end", how="cadence", at="phrase")
+    send(controller, 15 * SECOND, type="end", how="stop")
+    assert controller.end_frame == 15 * SECOND + 2 * BLOCK
+    assert controller.intent(15 * SECOND).section == "outro"
 
 
 @pytest.mark.parametrize("how", ["cadence", "ring", "fade", "stop"])

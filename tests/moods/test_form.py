@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from moods.form import Form
+from moods.cycles import CYCLE_BARS
+from moods.form import THEME_BARS, Form, FormPosition, cadence_at
 from moods.outline import Mark, outro_bars, plan_sections
 from moods.plan import PlannedSection
 
@@ -80,4 +81,52 @@ def test_a_long_piece_brings_new_themes_and_recalls_nothing_that_is_forgotten() 
 
 def test_after_a_piece_its_seed_goes_on_without_end() -> None:
     form, endless = Form(5, plan_sections(10, 0.5)), Form(5)
-    assert [form.position_at(10 + bar) for bar in range(300)] == [endless.position_at(4 + bar) for bar in range(300)]
+    assert all(form.position_at(10 + bar) == endless.position_at(bar) for bar in range(CYCLE_BARS, 300))
+
+
+# --- rounds without end ----------------------------------------------------------------------------------------------
+
+
+def _round(seed: int) -> list[FormPosition]:
+    form = Form(seed)
+    return [form.position_at(bar) for bar in range(THEME_BARS)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_first_theme_comes_back_to_the_letter_and_ends_its_round(seed: int) -> None:
+    plan = _round(seed)
+    assert plan[0].section == "A"
+    exact = [
+        bar
+        for bar, at in enumerate(plan)
+        if all(lane == (bar - at.bar_in_section, 1.0) for lane in at.recall) and at.bar_in_section < 8
+    ]
+    assert exact[-8:] == list(range(THEME_BARS - 8, THEME_BARS))
+    assert all(later - bar <= 3 * CYCLE_BARS for bar, later in pairwise([0, *exact]))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_round_grows_to_one_climax_and_rests_before_it(seed: int) -> None:
+    intensities = [at.intensity for at in _round(seed)]
+    highest = [bar for bar, intensity in enumerate(intensities) if intensity == max(intensities)]
+    assert max(intensities) == 1.0 and highest == list(range(highest[0], highest[-1] + 1))
+    assert 3 * CYCLE_BARS < highest[0] < 6 * CYCLE_BARS
+    cycles = [sum(intensities[first : first + 16]) / 16 for first in range(0, THEME_BARS, 16)]
+    assert max(cycles) - min(cycles) > 0.4
+    assert min(intensities[: highest[0]]) < 0.2
+
+
+def test_rounds_are_of_many_kinds() -> None:
+    plans = [tuple((at.section, at.intensity) for at in _round(seed)) for seed in range(20)]
+    assert len(set(plans)) == 20
+    assert len({plan[bar : bar + CYCLE_BARS] for plan in plans for bar in range(0, THEME_BARS, CYCLE_BARS)}) >= 14
+
+
+def test_sections_begin_at_home_and_come_to_rest_there_mostly_without_the_dominant() -> None:
+    asked = [(at, [cadence_at(at, beat) for beat in range(4)]) for seed in range(8) for at in _round(seed)]
+    starts = [beats for at, beats in asked if at.bar_in_section == 0 and at.section != "break"]
+    ends = [beats for at, beats in asked if at.bars_to_change == 0 and at.section != "break"]
+    assert all(beats[0] == "home" for beats in starts)
+    assert all(beats[:2] == ["rest", "rest"] and beats[2] == beats[3] in ("plagal", "dominant") for beats in ends)
+    dominants = [at for at, beats in asked if beats[2] == "dominant"]
+    assert 0.05 < len(dominants) / (len(asked) / 4) < 0.14  # of four-bar phrases

@@ -18,10 +18,9 @@ SECOND = 48_000
 BAR = 2 * SECOND  # at 120 bpm
 EIGHT_BARS = next(
     seed for seed in range(100)
-    if Form(seed).section_bars(4) == 8
-    and [Form(seed).position_at(bar).section for bar in (4, 12)] == ["A", "B"]
+    if [(at.section, at.bars_to_change) for at in map(Form(seed).position_at, (0, 8))] == [("A", 7), ("B", 7)]
 )  # fmt: skip
-"""A seed whose form has a theme of eight bars after the intro, and another after it."""
+"""A seed whose form has a theme of eight bars, and another of eight after it."""
 
 
 def opened(seed: int = 1, **fields: Any) -> Controller:
@@ -53,28 +52,28 @@ def test_a_section_begins_where_it_is_asked_to(at: str, to: str) -> None:
 
 def test_the_section_that_follows_begins_sooner_and_the_form_goes_on_from_there() -> None:
     usual, controller = names(opened(EIGHT_BARS), range(120)), opened(EIGHT_BARS)
-    assert usual[4:13] == [*(("A", bar) for bar in range(8)), ("B", 0)]
+    assert usual[:9] == [*(("A", bar) for bar in range(8)), ("B", 0)]
     section(controller, 6, "next")
-    assert names(controller, range(7, 100)) == usual[12:105]
+    assert names(controller, range(7, 100)) == usual[8:101]
 
 
 def test_a_section_stays_until_it_is_left_at_the_end_of_its_round() -> None:
-    controller = opened()
+    controller = opened(EIGHT_BARS)
     assert section(controller, 5, "stay").effective.bar == 7
-    assert names(controller, range(4, 60)) == [("A", bar) for bar in range(56)]
+    assert names(controller, range(60)) == [("A", bar) for bar in range(60)]
     assert {controller.beat_intent(bar * 4).bars_to_change for bar in range(6, 60)} == {None}
     left = section(controller, 29, "leave")
     end = controller.beat_at(left.fields["section"].arrive.frame) // 4
-    assert end == 4 + 32 and names(controller, range(4, 38)) == [*(("A", bar) for bar in range(32)), ("B", 0), ("B", 1)]
-    assert [controller.beat_intent(bar * 4).bars_to_change for bar in (29, 31, 35)] == [None, 4, 0]
+    assert end == 32 and names(controller, range(34)) == [*(("A", bar) for bar in range(32)), ("B", 0), ("B", 1)]
+    assert [controller.beat_intent(bar * 4).bars_to_change for bar in (29, 30, 31)] == [None, 1, 0]
 
 
 def test_a_stay_ends_with_next_and_with_go() -> None:
     for do, more, name in (("next", {}, "B"), ("go", {"to": "break"}, "break")):
-        controller = opened()
+        controller = opened(EIGHT_BARS)
         section(controller, 5, "stay")
         section(controller, 21, do, **more)
-        assert names(controller, range(20, 24)) == [("A", 16), ("A", 17), (name, 0), (name, 1)]
+        assert names(controller, range(20, 24)) == [("A", 20), ("A", 21), (name, 0), (name, 1)]
 
 
 def test_what_begins_later_may_stay() -> None:
@@ -85,24 +84,24 @@ def test_what_begins_later_may_stay() -> None:
 
 
 def test_counting_begins_where_a_section_does() -> None:
-    controller = opened()
+    controller = opened(EIGHT_BARS)
     section(controller, 5, "go", to="B")
     for at, bar in (("phrase", 10), ("3 bars", 9), ("section", 14), ("5 beats", 7.25), ("2 bars", 8), ("bar", 7)):
         place = section(controller, 6, "stay", at=at).effective
         assert place.bar - 1 + (place.beat - 1) / 4 == bar, at
-        controller = opened()
+        controller = opened(EIGHT_BARS)
         section(controller, 5, "go", to="B")
 
 
 def test_a_theme_is_stated_again_by_a_section_that_is_asked_for() -> None:
     controller = opened(EIGHT_BARS, mood="epic")
-    section(controller, 13, "go", to="A")  # of the theme that bars 4 … 11 stated
+    section(controller, 13, "go", to="A")  # of the theme that the first bars stated
     lead = [controller.beat_intent(bar * 4).recall[-1] for bar in range(14, 22)]
-    assert [bar - back[0] for bar, back in enumerate(lead, 14) if back] == list(range(4, 12))
+    assert [bar - back[0] for bar, back in enumerate(lead, 14) if back] == list(range(8))
     section(controller, 16, "go", to="break")
     section(controller, 18, "go", to="A")  # and of the same, not of its return
     lead = [controller.beat_intent(bar * 4).recall[-1] for bar in range(19, 27)]
-    assert [bar - back[0] for bar, back in enumerate(lead, 19) if back] == list(range(4, 12))
+    assert [bar - back[0] for bar, back in enumerate(lead, 19) if back] == list(range(8))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -186,7 +186,7 @@ def test_the_state_it_begins_in_has_its_section_and_holds_it() -> None:
     assert {controller.beat_intent(beat).section for beat in range(200)} == {"break"}
     go(controller, 14, "explore")
     assert controller.beat_intent(100).section != "break"
-    untouched, same = begin(), begin(states=STATES | {"explore": STATES["explore"] | {"section": "intro"}})
+    untouched, same = begin(), begin(states=STATES | {"explore": STATES["explore"] | {"section": "A"}})
     assert [same.beat_intent(beat) for beat in range(64)] == [untouched.beat_intent(beat) for beat in range(64)]
 
 
@@ -210,7 +210,7 @@ def test_cancelling_a_state_takes_back_all_that_was_asked_for_it() -> None:
 
 
 def test_a_state_that_drives_has_no_break_and_one_gone_to_has_no_intro() -> None:
-    controller, untouched = begin(), begin()
+    controller, untouched = begin(states=STATES | {"explore": STATES["explore"] | {"section": "intro"}}), begin()
     go(controller, 6, "combat")
     assert "break" in {untouched.beat_intent(beat).section for beat in range(200)}
     sections = [controller.beat_intent(beat).section for beat in range(200)]

@@ -111,60 +111,48 @@ def test_what_was_missed_for_long_is_left_out(lag_blocks: int, resumed: int) -> 
     assert source.missing == [resumed]  # a moment of the filler joins both sides
 
 
-def test_those_that_chunks_are_pushed_to_have_them_in_order_and_one_that_fails_ends_alone(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    taken: dict[int, list[int]] = {number: [] for number in range(100)}
+class Taking:
+    """A fan that keeps the blocks it was to send."""
 
-    def take(number: int) -> Callable[[Chunk], None]:
-        def hear(chunk: Chunk) -> None:
-            taken[number].append(chunk.frame // BLOCK_FRAMES)
-            if number == 50:
-                raise OSError("one listener's own trouble")
+    def __init__(self, has_trouble: bool = False) -> None:
+        self.blocks: list[int] = []
+        self.is_broken_off, self._has_trouble = False, has_trouble
 
-        return hear
+    def push(self, chunk: Chunk) -> None:
+        self.blocks.append(chunk.frame // BLOCK_FRAMES)
+        if self._has_trouble:
+            raise OSError("its own trouble")
 
-    class Carrier:
-        is_closed = False
+    def leave(self, session: Session) -> None:
+        assert session.fan is self
 
-        async def close(self) -> None:
-            self.is_closed = True
+    def break_off(self) -> None:
+        self.is_broken_off = True
 
-    carrier = Carrier()
+
+def test_fans_are_handed_every_block_in_order_and_one_that_fails_ends_alone(caplog: pytest.LogCaptureFixture) -> None:
+    fans = [Taking(has_trouble=number == 2) for number in range(5)]
+    session = Session("test", 10)
 
     async def listen() -> None:
         with ThreadPoolExecutor(1) as thread:
             feeds = Feeds(Metrics(), 160_000, thread)
             feed = feeds.open(Blocks(), 0)
-            for number in taken:
-                session = Session("test", 10)
-                session.push_to(take(number))
-                session.carrier = carrier
-                feed.sessions.add(session)
+            feed.fans.extend(fans)
+            feed.sessions |= {session, pushed}
             for tick in range(5):
                 feeds.on_tick(tick)
             for _ in range(100):
                 await asyncio.sleep(0)
             feed.close()
 
+    pushed = Session("test", 10)
+    pushed.push_to(fans[0])
     asyncio.run(listen())
-    assert taken.pop(50) == [0] and carrier.is_closed
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["a listener cannot be sent to"]
-    assert set(map(tuple, taken.values())) == {(0, 1, 2, 3, 4)}
-
-
-async def test_who_begins_to_be_pushed_to_gets_the_newest_that_waits() -> None:
-    blocks, taken = Blocks(), []
-    session = Session("test", 10)
-    for block in range(3):
-        session.mailbox.put(blocks.read(block))
-    session.push_to(lambda chunk: taken.append(chunk.frame))
-    session.push(blocks.read(3))
-    session.close()
-    session.push(blocks.read(4))
-    assert taken == [2 * BLOCK_FRAMES, 3 * BLOCK_FRAMES]
-    assert session.began_frame == 2 * BLOCK_FRAMES
-    assert session.dropped is None
+    assert [fan.blocks for fan in fans] == 5 * [[0, 1, 2, 3, 4]]
+    assert [fan.is_broken_off for fan in fans] == [False, False, True, False, False]
+    assert {record.getMessage() for record in caplog.records if record.exc_info} == {"listeners cannot be sent to"}
+    assert (len(session.mailbox), len(pushed.mailbox)) == (5, 0)
 
 
 def test_a_stopped_engine_leaves_a_gap_only_for_who_hears_it_live(server: Running) -> None:

@@ -94,7 +94,7 @@ def test_keys_and_programs_are_told(played: Played) -> None:
     song = mido.MidiFile(file=io.BytesIO(played.document))
     assert [message.key for message in song.tracks[0] if message.type == "key_signature"][0] == "C"
     assert "D dorian" in [message.text for message in song.tracks[0] if message.type == "text"]
-    assert "intro" in [message.text for message in song.tracks[0] if message.type == "marker"]
+    assert "A" in [message.text for message in song.tracks[0] if message.type == "marker"]
     lead = song.tracks[1 + LAYERS.index("lead")]
     assert [message.type for message in lead][:2] == ["track_name", "program_change"]
 

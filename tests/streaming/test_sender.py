@@ -15,8 +15,9 @@ from aiortc.rtp import RTCP_RTPFB_NACK, RtcpPacket, RtcpRtpfbPacket, RtcpSrPacke
 
 from engine.audio import BLOCK_FRAMES
 from streaming.engines.ring import Chunk
+from streaming.transports import fan as sending_to_many
 from streaming.transports import sender as sending
-from streaming.transports.sender import COPY_AFTER, MAX_PAYLOAD_BYTES, with_copy
+from streaming.transports.fan import COPY_AFTER, MAX_PAYLOAD_BYTES, with_copy
 from tests.streaming.conftest import Running
 from tests.streaming.test_http import assert_problem
 from tests.streaming.test_webrtc import SDP, Listener, make_offer
@@ -143,7 +144,7 @@ async def test_numbers_and_times_go_round(server: Running, monkeypatch: pytest.M
 
 
 async def test_a_report_says_which_time_the_sound_has(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_REPORT_PACKETS", 10)
+    monkeypatch.setattr(sending_to_many, "REPORT_PACKETS", 10)
     listener, wire = await hear(server)
     await wire.until(lambda: len(wire.reports) >= 2 and len(wire.packets) >= 20)
     await listener.peer.close()

@@ -13,6 +13,7 @@ from engine.notes import DRUM_PITCHES, NOTE
 from engine.score.piece import Piece
 from engine.score.vocabulary import encode_piece
 from engine.training.arranger import arrange
+from engine.training.evaluation import recurrence, texture
 from moods.harmony import CHORD_QUALITY_NAMES
 from moods.intent import LAYERS, STYLES
 from moods.mood import styles
@@ -260,6 +261,24 @@ def test_progressions_come_back() -> None:
         if again + 4 <= len(piece.bars)
     ]
     assert np.mean(same) > 0.5  # the others came back in another mood
+
+
+def test_tunes_are_stated_and_answered() -> None:
+    """Figures come again and are moved, in few rhythms; the highest note is seldom reached."""
+    measured = {
+        measure: np.nanmean([measure(piece) for piece in all_pieces()])
+        for measure in (
+            recurrence.figures_again, recurrence.contours_again, recurrence.sequences, recurrence.bar_rhythms_again,
+            texture.on_top_note, texture.repeated, texture.tenor_share,
+        )
+    }  # fmt: skip
+    assert measured[recurrence.figures_again] >= 40  # in %
+    assert measured[recurrence.contours_again] >= 50
+    assert measured[recurrence.sequences] >= 6
+    assert measured[recurrence.bar_rhythms_again] >= 60
+    assert measured[texture.on_top_note] <= 4
+    assert measured[texture.repeated] <= 12
+    assert measured[texture.tenor_share] >= 12
 
 
 def test_leads_go_by_step() -> None:

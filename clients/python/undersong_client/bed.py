@@ -59,6 +59,11 @@ class Bed:
         self._beats = [(each.index - first, each.message) for each in beats if self._num_bars and each.index >= first]
 
     @property
+    def is_silent(self) -> bool:
+        """There was too little to repeat."""
+        return not self.num_frames
+
+    @property
     def has_beats(self) -> bool:
         return bool(self._beats)
 

@@ -85,6 +85,8 @@ class Player:
         self._frame = self._index = 0
         self._bed: Bed | None = Bed(self._recent, 0, 0, ())
         self._has_begun = False
+        self._sound_at = 0
+        """An index: since then there has been sound without a hole, which a bed may repeat."""
         self._return: tuple[int, int] | None = None
         """Where the bed ends and what follows: an index, a frame."""
         self._tail = np.zeros((0, CHANNELS), np.float32)
@@ -213,7 +215,8 @@ class Player:
         return num_frames
 
     def _go_to_bed(self, stretch: Stretch | None) -> None:
-        self._bed = Bed(self._recent, min(self._index, PAST_FRAMES), self._index, list(self._beats))
+        num_recent = min(self._index - self._sound_at, PAST_FRAMES)
+        self._bed = Bed(self._recent, num_recent, self._index, list(self._beats))
         if stretch is not None:
             self._tail = stretch.take(min(FADE_FRAMES, len(stretch)))
             if not len(stretch):
@@ -253,6 +256,8 @@ class Player:
         if frame > stretch.frame:
             stretch.take(frame - stretch.frame)
         self._tail = bed.read(FADE_FRAMES)
+        if bed.is_silent:
+            self._sound_at = self._index
         self._frame, self._bed, self._has_begun = frame, None, True
         self._mean_buffer = float(self._target)
         self._told = {key: event for key, event in self._told.items() if event["frame"] >= frame - _LATE_FRAMES}

@@ -17,7 +17,7 @@ from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, B
 from engine.training.arranger.planning import draw_plan
 from engine.training.arranger.returns import bring_chords_back
 from engine.training.arranger.rhythm import TICKS_PER_BAR
-from engine.training.arranger.score import Score
+from engine.training.arranger.score import Score, swell
 from engine.training.arranger.texture import play_texture
 from engine.training.arranger.transitions import play_cues
 from moods.harmony import CHORD_QUALITY_NAMES
@@ -32,9 +32,9 @@ def arrange(style: str, seed: int, *, num_bars: int = 32) -> Piece:
     plan = draw_plan(style, rng, num_bars)
     harmonise(plan, rng)
     bring_chords_back(plan)
-    score = Score(rng, plan.key)
+    score = Score(rng, plan.key, [swell(bar) for bar in plan.bars])
     leads = {bar.idioms[LEAD].name: bar.idioms[LEAD].lead for bar in plan.bars}
-    melodists = {name: Melodist(score, lead) for name, lead in leads.items()}
+    melodists = {name: Melodist(score, plan, lead) for name, lead in leads.items()}
     composed = plan.bars[:-1] if plan.ends else plan.bars
     for bar in composed:
         if bar.label.bar_in_section == 0:

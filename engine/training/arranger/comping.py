@@ -12,7 +12,7 @@ from engine.training.arranger.plan import HARMONY, BarPlan
 from engine.training.arranger.rhythm import TICKS_PER_BAR, accent, busyness, hits, step_tick, velocity
 from engine.training.arranger.score import STRUM_TICKS, Score
 
-HIGHEST, CENTRE, MAX_VOICES = 79, 62, 4
+HIGHEST, CENTRE, MAX_VOICES = 79, 58, 4
 _SHORTEST_CHORD = TICKS_PER_BEAT // 2
 _CLUSTER_TENSION, _ALL_CLUSTERS, _HALF_TONE_TENSION, _THICK_TENSION = 0.12, 0.6, 0.55, 0.85
 
@@ -27,7 +27,7 @@ def play_chords(score: Score, bar: BarPlan, sounds_until: int) -> None:
         is_hit = tick in hit_ticks(bar)
         chord = bar.chord_at(tick)
         voices = MAX_VOICES if is_hit else min(MAX_VOICES, max(2, round(idiom.voices - 0.9 + 1.6 * label.energy)))
-        voicing = voice_chord(chord, voices, score.voicing, CENTRE + 5 * label.valence, idiom.voicings)
+        voicing = voice_chord(chord, voices, score.voicing, CENTRE + 4 * label.valence, idiom.voicings)
         score.voicing = voicing
         until = struck[index + 1][0] if index + 1 < len(struck) else _release(chord, comp.gate, sounds_until)
         length = min(min(until, chord.start + chord.left) - tick, ticks_to_cut(bar, tick))

@@ -30,11 +30,11 @@ def play_last_bar(score: Score, bar: BarPlan) -> None:
     if bar.playing[BASS]:
         hold(BASS, LOWEST_BASS + (tonic - LOWEST_BASS) % 12, 0.6)
     if bar.playing[HARMONY]:
-        for pitch in voice_chord(chord, bar.idioms[HARMONY].voices, score.voicing, CENTRE + 5 * label.valence):
+        for pitch in voice_chord(chord, bar.idioms[HARMONY].voices, score.voicing, CENTRE + 4 * label.valence):
             hold(HARMONY, pitch, 0.2)
     if bar.playing[TEXTURE]:
         hold(TEXTURE, 60 + tonic, -0.2)
     if bar.playing[LEAD]:
-        previous = score.lead_pitch or 72
+        previous = score.lead_pitch or 69
         tonics = [pitch for pitch in scale_ladder(score.key, False) if pitch % 12 == tonic]
         hold(LEAD, min(tonics, key=lambda pitch: abs(pitch - previous)), 0.5)

@@ -34,6 +34,8 @@ _INTRO_LIKE_A = 0.5
 _BEFORE_DOMINANT, _DOMINANTS = (2, 4, 6), (5, 7)
 _RECOLOUR, _FRESH_COLOUR = 0.2, 0.15
 _SUSPENSION, _HOME_IN_PHRASE = 0.45, 0.6
+_HALF_CADENCES = 0.5
+"""How much rarer they are than full ones: most phrases go on as the loop does."""
 _CORRECTION = 3.0
 """How much of a label's range a whole bar's debt a bar is worth."""
 
@@ -124,9 +126,10 @@ def _cadence(plan: Plan, rng: random.Random, bar: BarPlan, section: str, chosen:
         return []
     is_full = place % (2 * BARS_PER_PHRASE) == 2 * BARS_PER_PHRASE - 1
     occasion = (section, idiom.name, place)
+    chance = idiom.cadence if is_full else _HALF_CADENCES * idiom.cadence
     steps, valence = chosen.cadences.get(occasion, ((), math.inf))
     if abs(valence - bar.label.valence) > _REHARMONISE:
-        steps = _draw_cadence(plan, rng, is_full, bar.label.valence) if rng.random() < idiom.cadence else ()
+        steps = _draw_cadence(plan, rng, is_full, bar.label.valence) if rng.random() < chance else ()
         chosen.cadences[occasion] = steps, bar.label.valence
     first = bar.index * TICKS_PER_BAR
     return [(first + half * TICKS_PER_BAR // 2, step) for half, step in enumerate(steps)]

@@ -53,12 +53,12 @@ class Lead:
     """
 
     cells: str
-    shapes: str = "abacab-- aabaac-- ab-cab-- abcbab-- abacd--- aba-abc- ab--ab-- abaca---"
+    shapes: str = "abacabc- aabaaab- ab-cabc- abcbabc- abacaba- aba-abc- abababc- abacacb-"
     hold_ticks: int = 48
     gate: float = 0.92
     rests: float = 0.15
-    """Chance that the open ending of a phrase stays silent."""
-    register: int = 74
+    """Chance that an open ending stays silent."""
+    register: int = 69
     contours: str = "arch arch fall wave rise"
     height: tuple[float, float] = (2.5, 5.0)
     """Steps from the lowest to the highest tone of a motif."""
@@ -112,10 +112,10 @@ class Idiom:
     crash: bool = True
 
 
-SONG_CELLS = "0... 0.3. 0.5. ..3. 0.57 0..4 4.2."
-LONG_CELLS = "0... 0... 3... 0.6. 5..."
-SYNCOPATED_CELLS = "0..3 ..2. 0.4. ..25 0.57 .3.6 0..."
-PULSE_CELLS = "0.2. 0.3. 0.46 0..3 0... 0... 0537"
+SONG_CELLS = "0... 0.0. 0.3. 0.2. 0.57 0..3 0.24"
+LONG_CELLS = "0... 0.0. 0.3. 2... 0.4."
+SYNCOPATED_CELLS = "0..2 ..02 0.3. ..24 0.25 .2.4 0..."
+PULSE_CELLS = "0.2. 0.3. 0.24 0..2 0.0. 0... 0425"
 
 # What a fill's sounds become where the style has others; "" leaves a sound out.
 HAND_KIT = {
@@ -153,7 +153,7 @@ LOFI = Idiom(
         Texture("arpeggio", "0.7.4.8.2.6.4.9.", "02132032", 2.0), Texture("sparkle", "....1.....2...5. ......0.....4..6", gate=2.0),
         Texture("counter", "0.......3......."),
     ),
-    lead=Lead("0... 0.0. ..0. 0..0 ..00 00.. 0.2.", "-ab-a--- ab--a--- -ab--a-- a-b-c--- -ab-a--- ab---b--", hold_ticks=36, rests=0.3, register=72, contours="fall arch wave", height=(2, 4), ornaments=0.12, folk=True, late_ticks=2),
+    lead=Lead("0... 0.0. ..0. 0..0 ..00 00.. 0.2.", "-ab-ab-- abc-ab-- -aba-ab- a-bca-b- -ab-abc- ab-cab--", hold_ticks=36, rests=0.3, register=68, contours="fall arch wave", height=(2, 4), ornaments=0.12, folk=True, late_ticks=2),
 )  # fmt: skip
 
 AMBIENT = Idiom(
@@ -176,7 +176,7 @@ AMBIENT = Idiom(
         Texture("sparkle", "0.....4.....6... ......0...3..... ....1....5...... ..........0..6..", gate=4.0), Texture("arpeggio", "0...3...1...3.6.", "03124231", 3.0),
         Texture("pad", "0..............."), Texture("arpeggio", "0.5.3.5.2.5.3.58", "0213", 2.0), Texture("counter", "0.......5....... ....2.......6..."),
     ),
-    lead=Lead(LONG_CELLS, "a---b--- a-----b- a--b---- ab--a--- a-------", hold_ticks=84, rests=0.3, register=75, gate=1.0, contours="arch rise fall", height=(2, 4.5), ornaments=0.0),
+    lead=Lead(LONG_CELLS, "a-b-a-b- a-b-c--- ab--ab-- a-bca-b- ab-ca---", hold_ticks=84, rests=0.3, register=69, gate=1.0, contours="arch rise fall", height=(2, 4.5), ornaments=0.0),
 )  # fmt: skip
 
 CINEMATIC = Idiom(
@@ -200,7 +200,7 @@ CINEMATIC = Idiom(
         Texture("ostinato", "0..2..0..2..0.2.", "0102"), Texture("tremolo", "0829182908291829"),
         Texture("counter", "0.......2......."),
     ),
-    lead=Lead(LONG_CELLS + " 0.3. 0..3", "a-b-ac-- a-b-c--- ab--ac-- a-b-abc-", hold_ticks=66, rests=0.15, register=72, gate=1.0, contours="rise rise arch", height=(4, 7), ornaments=0.06),
+    lead=Lead(LONG_CELLS + " 0.3. 0..3", "a-b-acb- a-bca-b- ab-cab-- a-b-abc- abacab--", hold_ticks=66, rests=0.15, register=67, gate=1.0, contours="rise rise arch", height=(4, 7), ornaments=0.06),
 )  # fmt: skip
 
 SUSPENSE = Idiom(
@@ -225,7 +225,7 @@ SUSPENSE = Idiom(
         Texture("tremolo", "0717071707170757"), Texture("sparkle", "......0.......4. ................ ..........1..5..", gate=2.0),
         Texture("ostinato", "0..0..0.0..3..6.", "0102", 0.7),
     ),
-    lead=Lead("0... ..0. 0..0 0.0. 00.. 0...", "a----b-- ab---a-- a---a--- ab--a--- --ab-a-- a--b----", hold_ticks=42, rests=0.3, register=69, gate=1.0, contours="level fall level", height=(1, 2.5), ornaments=0.05),
+    lead=Lead("0... ..0. 0..0 0.0. 00.. 0...", "a-b-ab-- ab--ab-- a-aba-b- ab-ca-b- --ab-ab- a--bab--", hold_ticks=42, rests=0.3, register=65, gate=1.0, contours="level fall level", height=(1, 2.5), ornaments=0.05),
 )  # fmt: skip
 
 SYNTHWAVE = Idiom(
@@ -249,7 +249,7 @@ SYNTHWAVE = Idiom(
         Texture("arpeggio", "0627162706271627", "0123", 0.8), Texture("arpeggio", "0.3.1.3.0.3.1.37", "01232", 0.8),
         Texture("arpeggio", "0.40.4.00.40.4.0", "0321", 0.8), Texture("pulse", "..0...0...0...06", gate=0.6),
     ),
-    lead=Lead(SONG_CELLS + " 0..3", hold_ticks=60, rests=0.15, register=74, gate=0.97, height=(3, 6), figures="turn octave"),
+    lead=Lead(SONG_CELLS + " 0..3", hold_ticks=60, rests=0.15, register=69, gate=0.97, height=(3, 6), figures="turn octave"),
 )  # fmt: skip
 
 HOUSE = Idiom(
@@ -275,7 +275,7 @@ HOUSE = Idiom(
         Texture("stabs", "...0..2....0..4.", gate=0.5), Texture("arpeggio", "0727372717273725", "0213", 0.7),
         Texture("pad", "0..............."), Texture("arpeggio", "0..0..0..0..0.37", "0123", 0.6),
     ),
-    lead=Lead(SYNCOPATED_CELLS, "ab-cab-- a-b-a-b- aba-aba- ab--ab-- aab-aab-", hold_ticks=30, rests=0.2, register=75, gate=0.7, contours="level wave fall", height=(1.5, 3.5), ornaments=0.05, folk=True),
+    lead=Lead(SYNCOPATED_CELLS, "ab-cabc- a-b-a-bc aba-aba- ab-cab-c aab-aab-", hold_ticks=30, rests=0.2, register=70, gate=0.85, contours="level wave fall", height=(1.5, 3.5), ornaments=0.05, folk=True),
 )  # fmt: skip
 
 CHIPTUNE = Idiom(
@@ -299,7 +299,7 @@ CHIPTUNE = Idiom(
         Texture("arpeggio", "0739073907390739", "0123", 0.7), Texture("arpeggio", "0.54.06.0.54.06.", "02132", 0.7),
         Texture("arpeggio", "0.4.3.5.1.4.3.6.", "0212", 0.6), Texture("stabs", "..0...4...1...5.", gate=0.5),
     ),
-    lead=Lead(PULSE_CELLS, "abacab-- abacabd- ab-cab-- abcdab-- aabaac--", hold_ticks=36, rests=0.08, register=77, gate=0.8, contours="wave arch rise fall", height=(4, 7), ornaments=0.4, figures="arpeggio arpeggio octave grace"),
+    lead=Lead(PULSE_CELLS, "abacabac abacabdc ab-cabc- abcdabc- aabaacab", hold_ticks=36, rests=0.08, register=71, gate=0.9, contours="wave arch rise fall", height=(4, 7), ornaments=0.08, figures="arpeggio arpeggio octave grace"),
 )  # fmt: skip
 
 ACOUSTIC = Idiom(
@@ -325,7 +325,7 @@ ACOUSTIC = Idiom(
         Texture("arpeggio", "0.4.2.5.1.4.3.6.", "0213", 2.0), Texture("arpeggio", "0.5.3.5.1.5.3.58", "01323123", 2.0),
         Texture("arpeggio", "0..4..2.1..5..36", "0123", 2.0), Texture("counter", "0.......2......."),
     ),
-    lead=Lead(SONG_CELLS, hold_ticks=42, rests=0.2, register=72, height=(2, 4), ornaments=0.12, figures="grace slide", folk=True),
+    lead=Lead(SONG_CELLS, hold_ticks=42, rests=0.2, register=68, height=(2, 4), ornaments=0.12, figures="grace slide", folk=True),
 )  # fmt: skip
 
 ORCHESTRAL = Idiom(
@@ -350,7 +350,7 @@ ORCHESTRAL = Idiom(
         Texture("counter", "0.......1...4..."), Texture("arpeggio", "0314031403140314", "01232101", 0.9),
         Texture("pulse", "..0...0...0...0.", gate=0.4), Texture("runs", "....4.....3...5. ........02133214 ................ ....2.4.02133214"),
     ),
-    lead=Lead(SONG_CELLS + " 0... 0...", hold_ticks=66, rests=0.15, register=75, gate=0.98, height=(3, 6), ornaments=0.12),
+    lead=Lead(SONG_CELLS + " 0... 0...", hold_ticks=66, rests=0.15, register=69, gate=0.98, height=(3, 6), ornaments=0.12),
 )  # fmt: skip
 
 JAZZ = Idiom(
@@ -376,7 +376,7 @@ JAZZ = Idiom(
         Texture("counter", "0.......2......."), Texture("stabs", "......0.....3.5.", gate=0.6),
         Texture("arpeggio", "0...1.3.0...2.4.", "02134231", 1.2),
     ),
-    lead=Lead("0.2. ..2. 0.3. 0..4 0.2. ..0. 2.4. 0.46", "-abcab-- abcbad-- -ab-cab- abc-abd- --abacb- abcbabc-", hold_ticks=30, rests=0.2, register=72, gate=0.9, contours="wave arch fall", height=(4, 7), ornaments=0.15, approaches=True, late_ticks=1),
+    lead=Lead("0.2. ..2. 0.3. 0..4 0.2. ..0. 2.4. 0.46", "-abcab-- abcbad-- -ab-cab- abc-abd- --abacb- abcbabc-", hold_ticks=30, rests=0.2, register=68, gate=0.9, contours="wave arch fall", height=(4, 7), ornaments=0.15, approaches=True, late_ticks=1),
 )  # fmt: skip
 
 UPBEAT = Idiom(
@@ -399,7 +399,7 @@ UPBEAT = Idiom(
         Texture("arpeggio", "0.1.0.1.0.1.0.16", "0123", 0.8), Texture("pulse", "0.1.0.1.0.1.0.1.", gate=0.6),
         Texture("stabs", "..0...0...0..2..", gate=0.4), Texture("arpeggio", "0..1..0..1..0.2.", "0213", 0.8),
     ),
-    lead=Lead(SONG_CELLS + " 0.2. ..2.", hold_ticks=42, rests=0.12, register=76, gate=0.85, height=(2.5, 4.5), folk=True),
+    lead=Lead(SONG_CELLS + " 0.2. ..2.", hold_ticks=42, rests=0.12, register=70, gate=0.92, height=(2.5, 4.5), folk=True),
 )  # fmt: skip
 
 HIPHOP = Idiom(
@@ -422,7 +422,7 @@ HIPHOP = Idiom(
         Texture("stabs", "......0.......3.", gate=0.6), Texture("arpeggio", "0.2.1.2.0.3.2.5.", "0212", 0.9),
         Texture("ostinato", "0..1..2...0..3..", "0120", 0.7), Texture("sparkle", "..0.......3...5. ......2.......6.", gate=2.0),
     ),
-    lead=Lead(SYNCOPATED_CELLS, "ab--ab-- a-b-a--- -ab--ab- ab--a--- a-b-a-c-", hold_ticks=30, rests=0.3, register=71, gate=0.85, contours="level fall wave", height=(1.5, 3.5), folk=True, late_ticks=1),
+    lead=Lead(SYNCOPATED_CELLS, "ab-cab-- a-bca-b- -ab--abc ab-ca-b- a-bca-c-", hold_ticks=30, rests=0.3, register=67, gate=0.9, contours="level fall wave", height=(1.5, 3.5), folk=True, late_ticks=1),
 )  # fmt: skip
 
 GUOFENG = Idiom(
@@ -444,7 +444,7 @@ GUOFENG = Idiom(
         Texture("arpeggio", "0.1.2.1.0.2.1.26", "01234321", 2.0), Texture("runs", "................ ........01122334 ....5....4..3.6. ....0.2.01121324", gate=1.5),
         Texture("arpeggio", "0...1.2.0.2.1.3.", "02143", 2.0), Texture("sparkle", "0.....2...4...5. ....1...3....6..", gate=3.0),
     ),
-    lead=Lead("0... 0.3. 0..3 0.35 ..2. 0... 03.5", hold_ticks=60, rests=0.15, register=74, gate=1.0, height=(2.5, 5), ornaments=0.35, figures="grace slide slide turn", folk=True),
+    lead=Lead("0... 0.3. 0..3 0.35 ..2. 0... 03.5", hold_ticks=60, rests=0.15, register=70, gate=1.0, height=(2.5, 5), ornaments=0.12, figures="grace slide slide turn", folk=True),
 )  # fmt: skip
 
 IDIOMS: dict[str, Idiom] = {

@@ -71,4 +71,4 @@ def velocity(rng: random.Random, energy: float, weight: float, spread: float = 4
 
     It varies by up to `spread` from stroke to stroke; a machine's does not.
     """
-    return round(min(126.0, max(18.0, 42.0 + 60.0 * energy + 11.0 * weight + rng.uniform(-spread, spread))))
+    return round(min(126.0, max(18.0, 42.0 + 60.0 * energy + 13.0 * weight + rng.uniform(-spread, spread))))

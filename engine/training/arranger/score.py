@@ -16,7 +16,7 @@ from engine.score.vocabulary import MAX_EVENTS_PER_BEAT
 from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan
 from engine.training.arranger.rhythm import TICKS_PER_BAR
 from moods.harmony import Key
-from moods.intent import LAYERS
+from moods.intent import BARS_PER_PHRASE, LAYERS
 
 Option = TypeVar("Option")
 Note = tuple[int, int, int, int, int]
@@ -25,6 +25,18 @@ _MIN_LENGTH, _DRUM_LENGTH = 2, 6
 _MOST_TEXTURE_VOICES = 3
 STRUM_TICKS = 5
 """The most that the voices of one chord may be apart."""
+_PHRASE_SWELL = (-4.0, 0.0, 4.0, 1.0)
+_SECTION_SWELL = {"intro": -4.0, "A": 0.0, "B": 4.0, "break": -5.0, "outro": -3.0}
+_BUILD = 2.0
+"""Velocity that each bar of the phrase before a new section is louder than the one before."""
+
+
+def swell(bar: BarPlan) -> float:
+    """How much louder than its energy says a bar is played: an arch a phrase, and a build into the next section."""
+    place = bar.label.bar_in_section % BARS_PER_PHRASE
+    is_closing = bar.section_bars - bar.label.bar_in_section <= BARS_PER_PHRASE and bar.label.beats_to_end is None
+    build = _BUILD * place if is_closing else 0.0
+    return _PHRASE_SWELL[place] + _SECTION_SWELL[bar.label.section] + build
 
 
 @dataclass
@@ -33,6 +45,7 @@ class Score:
 
     rng: random.Random
     key: Key
+    swell: Sequence[float] = ()  # of each bar: how much louder it is played
     notes: list[Note] = field(default_factory=list)
     voicing: tuple[int, ...] = ()
     bass_root: int = 38  # pitch of the last root of the bass
@@ -40,12 +53,13 @@ class Score:
     chord_until: int = 0  # tick of the piece until which the last chord of the harmony layer rings
     owed_clusters: float = 0.0  # that the tension has asked of the harmony layer and not got
     lead_pitch: int = 0  # 0: none yet
-    counter_pitch: int = 67
+    counter_pitch: int = 60
     registers: dict[str, tuple[tuple[int, ...], int, int, int]] = field(default_factory=dict)
     choices: dict[tuple[Hashable, ...], object] = field(default_factory=dict)
 
     def add(self, bar: int, tick: int, length: float, layer: int, pitch: int, velocity: int) -> None:
-        """Write a note at a tick of a bar."""
+        """Write a note at a tick of a bar, as loud as its velocity and the bar's swell say."""
+        velocity = min(126, max(18, round(velocity + self.swell[bar])))
         self.notes.append((bar * TICKS_PER_BAR + tick, max(_MIN_LENGTH, int(length)), layer, pitch, velocity))
 
     def notes_of(self, bar: int, layer: int) -> list[tuple[int, int, int]]:

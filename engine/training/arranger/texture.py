@@ -84,26 +84,26 @@ def _in_chord(bar: BarPlan, tick: int, pitch: int) -> int:
 
 def _tones(score: Score, bar: BarPlan, chord: Chord, lowest: int) -> list[int]:
     """Chord tones over two octaves upwards from about `lowest`, shifted by the valence."""
-    bottom = lowest + round(5 * bar.label.valence)
+    bottom = lowest + round(4 * bar.label.valence)
     within = sorted((pc - bottom) % 12 for pc in chord.pitch_classes)
     return [bottom + distance + octave for octave in (0, 12) for distance in within]
 
 
 def _arpeggio(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
     """The step's own tone, not the next one in line: thinned rows keep their shape."""
-    tones = _tones(score, bar, chord, score.choose(("arpeggio", bar.label.section), (57, 60, 64, 67)))
+    tones = _tones(score, bar, chord, score.choose(("arpeggio", bar.label.section), (50, 53, 57, 62)))
     grid_steps = [position for position, _ in parse_row(texture.row)[0]]
     return [tones[int(texture.order[grid_steps.index(step) % len(texture.order)]) % len(tones)]]
 
 
 def _pad(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
-    tones = _tones(score, bar, chord, 66)
+    tones = _tones(score, bar, chord, 60)
     return tones[1:3]
 
 
 def _sparkle(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
     """Single high chord tones, far apart."""
-    return [score.rng.choice(_tones(score, bar, chord, 76)[:5])]
+    return [score.rng.choice(_tones(score, bar, chord, 70)[:5])]
 
 
 def _ostinato(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
@@ -120,33 +120,33 @@ def _ostinato(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: 
 
 def _pulse(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
     """One repeated tone of the chord, another in every second bar, a half-tone beside it in very tense ones."""
-    tone = _tones(score, bar, chord, 55)[bar.label.bar_in_section % 2]
+    tone = _tones(score, bar, chord, 52)[bar.label.bar_in_section % 2]
     return [tone, tone + 1] if bar.label.tension > 0.75 else [tone]
 
 
 def _tremolo(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
     """A dyad, restlessly alternating."""
-    tones = _tones(score, bar, chord, 62)
+    tones = _tones(score, bar, chord, 58)
     return [tones[0 if step % 4 == 0 else 1]] + ([tones[2]] if step % 8 == 0 else [])
 
 
 def _stabs(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
-    tones = _tones(score, bar, chord, 65)
+    tones = _tones(score, bar, chord, 58)
     return [tones[0], tones[2]]
 
 
 def _counter(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
     """A slow line of chord tones: the nearest to the last one that is not the same."""
     last = score.counter_pitch
-    tones = [tone for tone in _tones(score, bar, chord, 57) if tone != last]
-    score.counter_pitch = min(tones, key=lambda tone: abs(tone - last) + 0.3 * abs(tone - 67 - 4 * bar.label.valence))
+    tones = [tone for tone in _tones(score, bar, chord, 52) if tone != last]
+    score.counter_pitch = min(tones, key=lambda tone: abs(tone - last) + 0.3 * abs(tone - 60 - 3 * bar.label.valence))
     return [score.counter_pitch]
 
 
 def _runs(score: Score, bar: BarPlan, texture: Texture, chord: Chord, step: int) -> list[int]:
     """A scale run to the next bar, upwards or downwards."""
     key = score.key
-    bottom = 67 + (chord.root - 67) % 12
+    bottom = 60 + (chord.root - 60) % 12
     ladder = [pitch for pitch in range(bottom, bottom + 24) if pitch % 12 in key.pitch_classes]
     place = step // 2 if bar.index % 4 == 3 else (15 - step)
     return [ladder[min(place, len(ladder) - 1)]]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import random
 
 from engine.notes import TICKS_PER_BEAT
+from engine.training.arranger.comping import CENTRE
 from engine.training.arranger.harmony import voice_chord
-from engine.training.arranger.melody import scale_ladder
+from engine.training.arranger.melody import HIGHEST, LOWEST, scale_ladder
 from engine.training.arranger.plan import BASS, DRUMS, HARMONY, LEAD, TEXTURE, BarPlan, Plan
 from engine.training.arranger.rhythm import TICKS_PER_BAR, velocity
 from engine.training.arranger.score import STRUM_TICKS, Note, Score
@@ -21,7 +22,7 @@ _HITS_CHANCE, _CUT_CHANCE, _RING_CHANCE = 0.25, 0.7, 0.6
 _FILL_CHANCE, _SOFT_FILL_CHANCE, _PHRASE_FILL_CHANCE, _RUN_CHANCE = 0.6, 0.35, 0.12, 0.35
 _HIT_BEATS = (0, 0, 0, 2, 2, 1, 3)
 _HIT_WEIGHT = 1.8
-"""In units of `velocity`: 20 above an unaccented note."""
+"""In units of `velocity`: 23 above an unaccented note."""
 _KICK = 36
 _SHORT_TICKS, _EARLY_TICKS = 12, 3
 _FILL_ENERGY, _FAST_RUN_ENERGY = 0.2, 0.45
@@ -120,15 +121,15 @@ def _strike(score: Score, bar: BarPlan, tick: int, struck: list[Note]) -> list[t
         roots = [pitch for pitch in (*of_layer[BASS], *range(28, 48)) if pitch % 12 == chord.root]
         strike.append((BASS, roots[0]))
     if bar.playing[HARMONY]:
-        centre = 62 + 5 * bar.label.valence
+        centre = CENTRE + 4 * bar.label.valence
         strike += [
             (HARMONY, pitch)
             for pitch in of_layer[HARMONY] or voice_chord(chord, bar.idioms[HARMONY].voices, score.voicing, centre)
         ]
-    for layer, home in ((TEXTURE, 67), (LEAD, bar.idioms[LEAD].lead.register)):
+    for layer, home in ((TEXTURE, 64), (LEAD, bar.idioms[LEAD].lead.register)):
         if bar.playing[layer]:
             wanted = of_layer[layer][0] if of_layer[layer] else home
-            near = [pitch for pitch in range(60, 97) if pitch % 12 in chord.pitch_classes]
+            near = [pitch for pitch in range(LOWEST, HIGHEST + 1) if pitch % 12 in chord.pitch_classes]
             strike.append((layer, min(near, key=lambda pitch: abs(pitch - wanted))))
     return strike
 

@@ -58,7 +58,7 @@ def measure(mono: Mono) -> dict[str, float]:
         "centroid_octaves": float(np.average(np.log2(hz[1:]), weights=spectra.mean(axis=1)[1:])),
         "entropy": float(-(named * np.log2(named)).sum() / np.log2(len(shares))),
         "flux": float(np.maximum(0, np.diff(spectra / spectra.mean(), axis=1)).mean()) if heard.sum() > 1 else 0.0,
-        "level_db": float(10 * np.log10(np.mean(mono.astype(np.float64) ** 2) + 1e-12)),
+        "level_db": level_db(mono),
         "contrast_db": float(np.percentile(levels, 95) - np.percentile(levels, 10)),
         "onsets_a_second": len(librosa.onset.onset_detect(onset_envelope=onsets, sr=RATE_HZ)) * RATE_HZ / len(mono),
         "pulse_clarity": _pulse_clarity(onsets),
@@ -82,6 +82,11 @@ def standardised(values: Sequence[float] | Floats) -> Floats:
     row = np.asarray(values, float)
     deviation = np.nanstd(row)
     return np.nan_to_num((row - np.nanmean(row)) / deviation) if deviation > 0 else np.zeros_like(row)
+
+
+def level_db(mono: Mono) -> float:
+    """Mean power, in dB of full scale."""
+    return float(10 * np.log10(np.mean(mono.astype(np.float64) ** 2) + 1e-12))
 
 
 def _ratio_db(part: float, whole: float) -> float:
