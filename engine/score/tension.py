@@ -122,7 +122,8 @@ def chord_leaning(asked: Asked) -> Floats:
     darkness = _DARK_PULL * _grown(tension, CLUSTER_TENSION, 1)
     leaning = (thirds.astype(np.float32)[:, None] - darkness) * _THIRD_SIGNS
     leaning += (_TENSION_PULL * (tension - _TENSION_REST)).astype(np.float32)[:, None] * _UNRESTS
-    leaning -= _FOREIGN_CHORD * (1 - _grown(tension, FREE_TENSION, 1)) * _FOREIGN_TONES[scale]
+    is_free = (tension > FREE_TENSION)[:, None]
+    leaning -= is_free * _FOREIGN_CHORD * (1 - _grown(tension, FREE_TENSION, 1)) * _FOREIGN_TONES[scale]
     leaning -= _AWAY_PULL * _grown(tension, CLUSTER_TENSION, 1) * _IS_HOME
     return leaning + (_RELEASE_PULL * asked["release"]).astype(np.float32)[:, None] * _RESTFUL
 
@@ -154,6 +155,7 @@ def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
 
     tone_bias = np.zeros((len(asked), len(LAYERS), 12), np.float32)
     foreign = -_FOREIGN_TONE * (1 - strong) - _FOREIGN_AT_MOST * strong
+    foreign[tension <= FREE_TENSION] = 0  # where the masks have none, but for a theme's own
     tone_bias += foreign[:, :, None] * _IS_FOREIGN[asked["scale"].astype(np.int64)][:, None, :]
     tone_bias[:, _BASS, 0] += (_PEDAL_PULL * some)[:, 0]
     tone_bias[:, _BASS, [1, 6]] += _TRITONE_PULL * strong
