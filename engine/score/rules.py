@@ -38,7 +38,7 @@ VOICING_REACH = 10
 """Semitones that a chord's notes may lie from the middle of the chord before it: voices lead, they do not jump."""
 LEAD_LEAPS = 9
 """Widest leap of the lead in semitones, the octave apart."""
-_HOME_PENALTY = 0.15
+_HOME_PENALTY = 1.3
 """Taken from the logit of chords on the tonic: harmony is to move, and comes home of itself."""
 
 ENDLESS, LAST_CHORD, SILENT = 0, 1, 2

@@ -59,7 +59,8 @@ _FOREIGN_AT_MOST = np.array((0.0, 0.5, 0.0, 0.0, 1.5), np.float32)
 _SINKING = np.array((0.0, -5.0, -4.0, 0.0, 0.0), np.float32)
 _CLIMBING = np.array((0.0, 0.0, 0.0, 8.0, 2.0), np.float32)
 """Semitones that the middle of a tessitura moves by: by tension, by tension above `FREE_TENSION`."""
-_LENGTH_OF_VALENCE = np.array((0.0, -0.2, -0.1, -0.25, -0.25), np.float32)
+_LENGTH_OF_VALENCE = np.array((0.0, -0.2, -0.1, -0.25, -0.15), np.float32)
+_LENGTH = np.array((0.0, 0.0, 0.0, 0.0, 0.5), np.float32)
 _LENGTH_OF_PULSE = np.array((0.0, -0.7, 0.0, -0.7, 0.0), np.float32)
 """Added for each doubling of a note's length: by valence, in a pulse."""
 _PULSE_POSITION = np.array((0.0, 1.5, 0.0, 1.5, 0.0), np.float32)
@@ -167,7 +168,7 @@ def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
     )
     rules.stray_bias[slots, _TEXTURE, 0] = _NEIGHBOUR_PULL * (tension - _TENSION_REST)
     rules.home[slots] += _SINKING * some + _CLIMBING * strong
-    rules.length_bias[slots] = _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
+    rules.length_bias[slots] = _LENGTH + _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
     rules.position_bias[slots] = _PULSE_POSITION * pulse
     rules.kind_bias[slots] = _PULSE_KIND * pulse
     beats_left = asked["bars_to_change"] * BEATS_PER_BAR + BEATS_PER_BAR - 1 - asked["beat"]
