@@ -61,11 +61,14 @@ TAGS = (
     "catchy", "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
 )  # fmt: skip
 _SIGNED_TAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "tension": (("experimental", "metal", "heavy metal"), ("easy listening", "Mellow", "chill", "beautiful", "happy")),
+    "tension": (("experimental", "metal", "heavy metal"), ("easy listening", "beautiful", "happy")),
     "valence": (("happy", "party", "catchy", "easy listening"), ("sad", "ambient", "experimental")),
     "energy": (("dance", "party", "rock", "electro"), ("Mellow", "chillout", "ambient", "beautiful", "sad")),
 }
-"""Tags that speak for a reading, and against it."""
+"""Tags that speak for a reading, and against it.
+
+What is dark and quiet is Mellow and chill to the network, however tense.
+"""
 _SIGNED_JUDGEMENTS = {
     "tension": (("energy", 1), ("valence", -1)),
     "valence": (("valence", 1),),

@@ -50,6 +50,7 @@ class Line(NamedTuple):
     do: str = "repeat"  # one of OPERATIONS
     steps: int = 0  # of the scale, by which they are moved
     density: float = 0.0  # from which on new notes begin within the beat
+    beats_to_breath: int | None = None  # until the lead takes breath, 0 where it does; None: it does not in this bar
 
 
 Lines = tuple[Line | None, ...]

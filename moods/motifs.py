@@ -34,8 +34,11 @@ _BORROW_CHANCE, _STRETCH_CHANCE = 0.5, 0.6
 """How often a theme takes its first motif from another, and how often a break is the other theme at half speed."""
 _ANSWER_CHANCE = 0.35
 """How often the end of a phrase is new where a theme comes back in other clothes."""
-_IDEA, _CLOSE = (0.0, 0.0, 0.25, 0.42), (0.0, 0.2, 0.5, 9.0)
+_NEVER_DENSE = 9.0
+_IDEA, _CLOSE = (0.0, 0.0, 0.25, 0.42), (0.0, 0.2, 0.5, _NEVER_DENSE)
 """From which density on so many beats of a new bar have an onset."""
+_PHRASE_ENDS, _HALF_ENDS, _HALF_ENDS_CHANCE = (3, 7), (1, 5), 0.3
+"""Bars of a theme in whose last beat the lead takes breath: in those of phrases always, in others so often."""
 _HALF = BEATS_PER_BAR // 2
 
 
@@ -48,6 +51,7 @@ def first_lines(rng: random.Random, num_bars: int, other_bars: int | None = None
     interval = rng.choice(_INTERVALS)
     borrowed = _drawn(rng, _OTHERS) if rng.random() < _BORROW_CHANCE else None
     orders = [rng.sample((1, 3), 2) for _ in scheme]
+    breathes = (*_PHRASE_ENDS, *(_HALF_ENDS if rng.random() < _HALF_ENDS_CHANCE else ()))
     bars: list[Lines] = []
     for bar in range(num_bars):
         place = bar % SCHEME_BARS
@@ -59,6 +63,8 @@ def first_lines(rng: random.Random, num_bars: int, other_bars: int | None = None
             bars.append(_new(_IDEA if scheme[bar] == "." else _CLOSE, orders[bar]))
         else:
             bars.append(_made(scheme[bar], bar, interval))
+        if place in breathes:
+            bars[-1] = _with_breath(bars[-1])
     return bars
 
 
@@ -81,7 +87,7 @@ def again(backs: Sequence[int], answers: random.Random | None = None) -> list[Li
     for bar, back in enumerate(backs):
         is_end = bar % BARS_PER_PHRASE == BARS_PER_PHRASE - 1
         is_new = is_end and answers is not None and answers.random() < _ANSWER_CHANCE
-        bars.append(_made("0?" if is_new else "0", back, 0))
+        bars.append(_with_breath(_made("0?", back, 0)) if is_new else _made("0", back, 0))
     return bars
 
 
@@ -98,6 +104,15 @@ def _new(densities: Sequence[float], order: Sequence[int]) -> Lines:
     """A bar of new notes, with onsets on more and more of its beats the denser the music is: 1, 3, then `order`."""
     least = dict(zip((0, _HALF, *order), densities, strict=True))
     return tuple(Line(0, density=least[beat]) for beat in range(BEATS_PER_BAR))
+
+
+def _with_breath(lines: Lines) -> Lines:
+    """The bar with a rest of the lead's in its last beat."""
+    last = BEATS_PER_BAR - 1
+    return tuple(
+        (line or Line(0, density=_NEVER_DENSE))._replace(beats_to_breath=last - beat)
+        for beat, line in enumerate((*lines[:last], None))
+    )
 
 
 def _made(recipe: str, bar: int, interval: int) -> Lines:

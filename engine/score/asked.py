@@ -70,6 +70,7 @@ ASKED = np.dtype(
         ("line_do", np.float64),
         ("line_steps", np.float64),
         ("new_density", np.float64),  # from which on the lead begins a note in the beat at least; NEVER: it need not
+        ("beats_to_breath", np.float64),  # of the lead; NEVER in a bar in which it takes none
         ("release", np.float64),  # how far tension has fallen within a bar; the composer knows
         ("intensity", np.float64),
         ("cadence", np.float64),
@@ -101,8 +102,10 @@ def _recall_numbers(recall: Recall) -> tuple[float, ...]:
 @lru_cache(maxsize=4096)
 def _line_numbers(line: Line | None) -> tuple[float, ...]:
     if line is None:
-        return 0, 0, 0, NEVER
-    return line.back_beats, _OPERATION_INDEX[line.do], line.steps, NEVER if line.back_beats else line.density
+        return 0, 0, 0, NEVER, NEVER
+    density = NEVER if line.back_beats else line.density
+    breath = NEVER if line.beats_to_breath is None else line.beats_to_breath
+    return line.back_beats, _OPERATION_INDEX[line.do], line.steps, density, breath
 
 
 def _numbers(intent: Intent) -> tuple[float, ...]:

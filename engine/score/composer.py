@@ -333,7 +333,7 @@ class Composer:
         asked["recall_bars"][asked["has_theme"] > 0, 1 + _LEAD] = 0  # it has its own notes
         is_bound = (asked["has_theme"] > 0) | (asked["beats_to_end"] <= _CADENCE_BEATS) | (cue == HIT) | (cue == CUT)
         asked["line_back"][is_bound | is_loop | ((attempts > 0) & ~self._plan.is_renewed[slots])] = 0
-        asked["new_density"][is_bound] = NEVER
+        asked["new_density"][is_bound] = asked["beats_to_breath"][is_bound] = NEVER
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
         before = self._asked["tension"][slots, (beats - BEATS_PER_BAR) % _PLACES]

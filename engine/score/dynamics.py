@@ -31,8 +31,8 @@ _ON_BEAT = np.array([5.0, -1.0, 2.0, -1.0])
 """On the four beats of a bar."""
 _OFF_BEAT = np.where(np.arange(TICKS_PER_BEAT) == TICKS_PER_BEAT // 2, -3.0, -6.0)
 """At the ticks of a beat but the first."""
-_PHRASE_SWELL, _LONG_SWELL = 13.0, 7.0
-"""Between the softest and the loudest place of a phrase, and of two."""
+_PHRASE_SWELL, _LONG_SWELL, _FORM_SWELL = 12.0, 6.0, 20.0
+"""Between the softest and the loudest place of a phrase, of two, and of the form."""
 
 
 def played_velocities(notes: npt.NDArray[np.void], asked: Asked, of: Ints) -> Ints:
@@ -42,9 +42,8 @@ def played_velocities(notes: npt.NDArray[np.void], asked: Asked, of: Ints) -> In
     """
     layer, written = notes["layer"].astype(np.int64), notes["velocity"].astype(np.float64)
     is_plain = (asked["cue"] == NO_CUE)[of]
-    swell = _PHRASE_SWELL * (arch(asked, BARS_PER_PHRASE) - 0.5) + _LONG_SWELL * (
-        arch(asked, 2 * BARS_PER_PHRASE) - 0.5
-    )
+    swell = _PHRASE_SWELL * (arch(asked, BARS_PER_PHRASE) - 0.5)
+    swell += _LONG_SWELL * (arch(asked, 2 * BARS_PER_PHRASE) - 0.5) + _FORM_SWELL * (asked["intensity"] - 0.5)
     home = np.concatenate([np.zeros((len(asked), 1)), mixed_tessitura(asked)[..., 0]], axis=1)
     metre = np.where(notes["tick"] == 0, _ON_BEAT[asked["beat"].astype(np.int64)][of], _OFF_BEAT[notes["tick"]])
     rise = np.clip(_RISE[layer] * (notes["pitch"] - home[of, layer]), -_MOST_RISE, _MOST_RISE)

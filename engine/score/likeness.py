@@ -6,9 +6,8 @@ the GIL.
 
 Two bars are alike as far as the same begins in them: the cosine of their sets of (pitch class above the tonic,
 sixteenth) and (kind of drum, sixteenth). What is usual is a table of such sets' means and of chord changes, composed
-beforehand for every style (`engine/training/averages.py`). What was learnt is a Bloom filter of the runs of
-`TUNE_NOTES` notes in the leads that the model was taught by (`engine/training/learnt.py`); a filter may take a run for
-one of its own by chance, never the other way.
+beforehand for every style by the code that trains. What was learnt is a Bloom filter of the runs of `TUNE_NOTES` notes
+in the leads that the model was taught by; a filter may take a run for one of its own by chance, never the other way.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ _LEAD = LAYERS.index("lead")
 _LEAD_KIND = FIRST_LAYER + _LEAD
 _CHORD_PULL = 2.0
 """Added to the logit of a chord whose tones the lead plays all through half a bar."""
+_FAR = 1.6
+"""How far above the middle of the lead's tessitura a line may go, as a share of what that reaches."""
 _HALF_BAR = BEATS_PER_BAR // 2
 _TONIC_SHIFT = tonic_shift(np.arange(12))
 _AS_IT_WAS: Any = np.int64(0)
@@ -122,7 +124,11 @@ def _axis(kept: Kept, slot: int, source: int, end_beat: int, scale: int) -> int:
 def _octaves(
     kept: Kept, rules: Rules, slot: int, source: int, end_beat: int, tonic: int, scale: int, steps: int, axis: int
 ) -> int:
-    """Semitones by which the bar of a source is moved so that it lies where it lay, and within the lead's range."""
+    """Semitones by which the bar of a source is moved so that it lies where it lay, and within the lead's range; what
+    is not as it was, within its tessitura."""
+    top = rules.high[slot, _LEAD]
+    if steps != 0 or axis != _NO_AXIS:
+        top = min(top, np.int64(rules.home[slot, _LEAD] + _FAR * rules.reach[slot, _LEAD]))
     shift = _AS_IT_WAS
     apart = _TONIC_SHIFT[tonic] - _TONIC_SHIFT[kept.key[slot, source % MEMORY_BEATS, 0]]
     if abs(apart) > 6:
@@ -139,7 +145,7 @@ def _octaves(
                 lowest, highest = min(lowest, pitch), max(highest, pitch)
     while lowest + shift < rules.low[slot, _LEAD]:
         shift += 12
-    while highest + shift > rules.high[slot, _LEAD]:
+    while highest + shift > top:
         shift -= 12
     return shift
 
@@ -171,6 +177,8 @@ def _follow(
         length = event[3]
         while DURATIONS[event[3]] < rate * DURATIONS[length] and event[3] + 1 < len(DURATIONS):
             event[3] += 1
+        while event[3] > 0 and at + DURATIONS[event[3]] > rules.most_ticks[slot, _LEAD]:
+            event[3] -= 1
         event[1], event[2], last = at, FIRST_PITCH + pitch, at
         rules.theme[slot, count, 0], rules.theme[slot, count, 2] = at, event[3]
         rules.theme[slot, count, 1] = FREE_PITCH if do == _RHYTHM else event[2]

@@ -153,7 +153,7 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
         last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
     missing_onsets = num_missing_onsets(rows, rules, row)
     missing_theme = max(0, rules.num_theme[row] - rows.num_notes[row, NUM_LAYERS - 1])
-    sounding = rules.most_ticks[row] <= NUM_POSITIONS  # or is to fall silent
+    sounding = rules.most_ticks[row, 1] <= NUM_POSITIONS  # or is to fall silent
     for layer in range(1, NUM_LAYERS):
         sounding = sounding or rows.sounds_until[row, layer] > _LAST_POSITION
     room = False

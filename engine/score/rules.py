@@ -38,7 +38,7 @@ VOICING_REACH = 10
 """Semitones that a chord's notes may lie from the middle of the chord before it: voices lead, they do not jump."""
 LEAD_LEAPS = 9
 """Widest leap of the lead in semitones, the octave apart."""
-_HOME_PENALTY = 0.15
+_HOME_PENALTY = 1.3
 """Taken from the logit of chords on the tonic: harmony is to move, and comes home of itself."""
 
 ENDLESS, LAST_CHORD, SILENT = 0, 1, 2
@@ -113,7 +113,9 @@ class Rules(NamedTuple):
     position_bias: Annotated[Floats, Column(NUM_LAYERS)]  # on the ticks of a pulse
     kind_bias: Annotated[Floats, Column(NUM_LAYERS)]  # for another note
     groove_bias: Annotated[Floats, Column(NUM_LAYERS, TICKS_PER_BEAT)]  # on each tick, by the piece's character
-    most_ticks: Annotated[Ints, Column(initial=1 << 30)]  # from the beat's beginning to where pitched notes end
+    most_ticks: Annotated[
+        Ints, Column(NUM_LAYERS, initial=1 << 30)
+    ]  # from the beat's beginning to where pitched notes end
     rests_lead: Annotated[Bools, Column()]  # the lead's notes in this beat are the tonic
 
 
@@ -209,9 +211,10 @@ _VALENCE_LIFT, _ENERGY_LIFT = 2.5, 1.5
 """Semitones that all pitched layers lie higher at valence 1, and at energy 1 against 0.5."""
 _ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 5.0
 """The lead rises towards the third quarter of so many bars, and has one high point in them."""
-_LEAD_CALL, _BREATH_BEATS = 1.0, 2
+_LEAD_CALL, _BREATH_BEATS = 0.5, 3
+"""Added to the logit of a lead that is silent, but for so many beats at the end of a phrase."""
 _BY_THIRD, _BY_FIFTH, _BY_STEP = [3, 4, 8, 9], [5, 7], [1, 2, 10, 11]
-_THIRD_PULL, _FIFTH_PULL, _STEP_PULL, _CADENCE_PULL = 0.7, -0.6, 0.2, -2.0
+_THIRD_PULL, _FIFTH_PULL, _STEP_PULL, _CADENCE_PULL = 0.5, -0.1, 0.2, -1.5
 """Added to the logits of chords by how their root is reached; the last to those a fifth below as a phrase begins that
 does not begin a section."""
 
@@ -219,10 +222,10 @@ does not begin a section."""
 def _mixed(asked: Asked, table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """[N, …]: what the styles of a table [styles, …] have, by their weights; one style after another, so that a slot's
     numbers do not depend on its company."""
-    shape = (-1, *(1,) * (table.ndim - 1))
+    shape, weights = (-1, *(1,) * (table.ndim - 1)), asked["style"]
     total = np.zeros((len(asked), *table.shape[1:]))
-    for number, of_style in enumerate(table):
-        total += asked["style"][:, number].reshape(shape) * of_style
+    for number in np.flatnonzero(weights.any(axis=0)).tolist():
+        total += weights[:, number].reshape(shape) * table[number]
     return total
 
 
@@ -248,10 +251,9 @@ def _tessitura(asked: Asked, shift: Ints) -> tuple[Floats, Floats]:
 
 def _lead_call(asked: Asked) -> npt.NDArray[np.float64]:
     """[N] how strongly a silent lead is called for: a phrase goes on to its last beats, and breathes in them."""
-    left = (
-        BARS_PER_PHRASE * BEATS_PER_BAR - 1 - asked["bar_in_section"] % BARS_PER_PHRASE * BEATS_PER_BAR - asked["beat"]
-    )
-    return np.where((left >= _BREATH_BEATS) & (asked["cue"] == NO_CUE), _LEAD_CALL, 0.0)
+    begun = asked["bar_in_section"] % BARS_PER_PHRASE * BEATS_PER_BAR + asked["beat"]
+    is_called = (begun < BARS_PER_PHRASE * BEATS_PER_BAR - _BREATH_BEATS) & (asked["cue"] == NO_CUE)
+    return np.where(is_called, _LEAD_CALL, 0.0)
 
 
 def _root_bias(asked: Asked) -> Floats:
@@ -368,6 +370,7 @@ def write_rules(rules: Rules, slots: Ints, asked: Asked, is_arrival: Bools) -> N
     cadence = _cadences(asked, is_free)
 
     max_notes, drum_bias = _max_notes(asked, ending), np.zeros((len(asked), NUM_DRUMS), np.float32)
+    max_notes[asked["beats_to_breath"] == 0, _LEAD] = 0
     lead_in = np.full(len(asked), -1)
     fills = np.flatnonzero((cue == FILL) & is_endless)
     leading = max_notes[fills][:, _LEAD_IN_LAYERS] > 0

@@ -59,7 +59,8 @@ _FOREIGN_AT_MOST = np.array((0.0, 0.5, 0.0, 0.0, 1.5), np.float32)
 _SINKING = np.array((0.0, -5.0, -4.0, 0.0, 0.0), np.float32)
 _CLIMBING = np.array((0.0, 0.0, 0.0, 8.0, 2.0), np.float32)
 """Semitones that the middle of a tessitura moves by: by tension, by tension above `FREE_TENSION`."""
-_LENGTH_OF_VALENCE = np.array((0.0, -0.2, -0.1, -0.25, -0.25), np.float32)
+_LENGTH_OF_VALENCE = np.array((0.0, -0.2, -0.1, -0.25, -0.15), np.float32)
+_LENGTH = np.array((0.0, 0.0, 0.0, 0.0, 0.5), np.float32)
 _LENGTH_OF_PULSE = np.array((0.0, -0.7, 0.0, -0.7, 0.0), np.float32)
 """Added for each doubling of a note's length: by valence, in a pulse."""
 _PULSE_POSITION = np.array((0.0, 1.5, 0.0, 1.5, 0.0), np.float32)
@@ -72,6 +73,8 @@ _PEDAL_PULL = 5.0
 """Added to the tonic in the bass."""
 _TRITONE_PULL = 2.0
 """Added to the tritone and the minor second above it, at full tension."""
+_NO_SILENCE = 64
+"""Beats in which all that sounds is over."""
 _NEAR_STRAY, _FAR_STRAY = (-7.0, 0.5), (-9.0, -2.5)
 """Added to the harmony's tones outside its chord, a half-tone from a tone of it and others: least and most tension."""
 _NEIGHBOUR_PULL = 2.0
@@ -120,7 +123,8 @@ def chord_leaning(asked: Asked) -> Floats:
     darkness = _DARK_PULL * _grown(tension, CLUSTER_TENSION, 1)
     leaning = (thirds.astype(np.float32)[:, None] - darkness) * _THIRD_SIGNS
     leaning += (_TENSION_PULL * (tension - _TENSION_REST)).astype(np.float32)[:, None] * _UNRESTS
-    leaning -= _FOREIGN_CHORD * (1 - _grown(tension, FREE_TENSION, 1)) * _FOREIGN_TONES[scale]
+    is_free = (tension > FREE_TENSION)[:, None]
+    leaning -= is_free * _FOREIGN_CHORD * (1 - _grown(tension, FREE_TENSION, 1)) * _FOREIGN_TONES[scale]
     leaning -= _AWAY_PULL * _grown(tension, CLUSTER_TENSION, 1) * _IS_HOME
     return leaning + (_RELEASE_PULL * asked["release"]).astype(np.float32)[:, None] * _RESTFUL
 
@@ -152,6 +156,7 @@ def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
 
     tone_bias = np.zeros((len(asked), len(LAYERS), 12), np.float32)
     foreign = -_FOREIGN_TONE * (1 - strong) - _FOREIGN_AT_MOST * strong
+    foreign[tension <= FREE_TENSION] = 0  # where the masks have none, but for a theme's own
     tone_bias += foreign[:, :, None] * _IS_FOREIGN[asked["scale"].astype(np.int64)][:, None, :]
     tone_bias[:, _BASS, 0] += (_PEDAL_PULL * some)[:, 0]
     tone_bias[:, _BASS, [1, 6]] += _TRITONE_PULL * strong
@@ -163,11 +168,13 @@ def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
     )
     rules.stray_bias[slots, _TEXTURE, 0] = _NEIGHBOUR_PULL * (tension - _TENSION_REST)
     rules.home[slots] += _SINKING * some + _CLIMBING * strong
-    rules.length_bias[slots] = _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
+    rules.length_bias[slots] = _LENGTH + _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
     rules.position_bias[slots] = _PULSE_POSITION * pulse
     rules.kind_bias[slots] = _PULSE_KIND * pulse
     beats_left = asked["bars_to_change"] * BEATS_PER_BAR + BEATS_PER_BAR - 1 - asked["beat"]
-    rules.most_ticks[slots] = np.where(_holds_breath(asked), beats_left * TICKS_PER_BEAT, DURATIONS[-1] + NUM_POSITIONS)
+    most = np.where(_holds_breath(asked), beats_left, _NO_SILENCE)[:, None].repeat(len(LAYERS), axis=1)
+    most[:, _LEAD] = np.minimum(most[:, _LEAD], np.maximum(1, asked["beats_to_breath"]))
+    rules.most_ticks[slots] = most * TICKS_PER_BEAT
 
 
 def swells(asked: Asked) -> Ints:
@@ -201,5 +208,5 @@ def lean_durations(rules: Rules, row: int, layer: int, position: int, logits: Fl
     """Add what is asked of articulation to the logits of durations; only the shortest may ring into a silence."""
     for duration in range(len(DURATIONS)):
         logits[duration] += rules.length_bias[row, layer] * _OCTAVES[duration]
-        if duration > 0 and position + DURATIONS[duration] > rules.most_ticks[row]:
+        if duration > 0 and position + DURATIONS[duration] > rules.most_ticks[row, layer]:
             allowed[duration] = False

@@ -2,8 +2,8 @@
 come late. Remembers a table; any thread.
 
 A tick is a twenty-fourth of a beat, 28 ms at 90 beats a minute; a drummer's habits are finer. By kind of playing, voice
-and sixteenth of the bar, `hands.json` has how late drummers are on average, from the Groove MIDI Dataset (Gillick et
-al. 2019); `engine.training.grooves` writes it. A stroke within a tick of a sixteenth is played where they play it.
+and sixteenth of the bar, `hands.json` has how late drummers are on average, counted in the Groove MIDI Dataset (Gillick
+et al. 2019) by the code that trains. A stroke within a tick of a sixteenth is played where they play it.
 """
 
 from __future__ import annotations
@@ -76,6 +76,6 @@ def ticks_late(notes: npt.NDArray[np.void], asked: Asked, of: Ints) -> Ticks:
     is_played = np.flatnonzero((notes["layer"] == 0) & (asked["cue"] == NO_CUE)[of])
     notes, of, beat = notes[is_played], of[is_played], asked["beat"].astype(np.int64)
     weights, lateness = asked["style"][of], _LATENESS[:, notes["pitch"], beat[of], notes["tick"]]
-    for number in range(len(STYLES)):
+    for number in np.flatnonzero(weights.any(axis=0)).tolist():
         late[is_played] += weights[:, number] * lateness[number]
     return late

@@ -365,6 +365,15 @@ def test_however_calm_there_is_a_tune(style: str) -> None:
     assert any(intent.active_layers[lead] for intent in bars[:3])
 
 
+@pytest.mark.parametrize("mood", ["sleep", "focus", "suspense", "epic"])
+def test_a_short_piece_begins_with_its_theme(mood: str) -> None:
+    for seconds in (15, 30, 60):
+        piece = Controller(parse_opening({"mood": mood, "key": "A minor"}).as_piece(seconds, "cadence"), 1)
+        intent = piece.beat_intent(0)
+        assert (intent.section, intent.calls_lead, str(intent.key)) == ("A", True, "A minor")
+        assert intent.active_layers[LAYERS.index("lead")] and piece.end_frame == seconds * SECOND
+
+
 def test_the_form_moves_the_density_that_the_mood_has_and_not_one_that_is_asked_for() -> None:
     own, asked = opened(style="jazz", energy=0.5), opened(style="jazz", energy=0.5, density=0.4)
     beats = [(own.beat_intent(beat), asked.beat_intent(beat)) for beat in range(0, 800, 4)]

@@ -40,6 +40,14 @@ def test_a_theme_says_again_what_it_has_stated() -> None:
     assert len(shapes) > 60
 
 
+def test_the_lead_takes_breath_at_the_end_of_every_phrase() -> None:
+    for seed in range(50):
+        bars = first_lines(random.Random(seed), 16)
+        left = [line.beats_to_breath for lines in bars[3::4] for line in lines if line]
+        assert left == [3, 2, 1, 0] * 4
+        assert all(line is not None and line.back_beats == 0 for line in (lines[-1] for lines in bars[3::4]))
+
+
 def test_a_later_theme_may_take_its_motif_from_another() -> None:
     taken = [first_lines(random.Random(seed), 8, 20)[0][0] for seed in range(100)]
     borrowed = [line for line in taken if line is not None and line.back_beats == 20 * BEATS_PER_BAR]
@@ -57,7 +65,8 @@ def test_a_break_has_the_theme_at_half_speed() -> None:
 def test_what_comes_back_to_the_letter_is_whole() -> None:
     assert all(bars_repeated(lines) == 9 for lines in again([9] * 8))
     ends = [again([9] * 4, random.Random(seed))[3] for seed in range(40)]
-    assert any(lines[-1] is None for lines in ends) and any(lines[-1] is not None for lines in ends)
+    breaths = {lines[-1].beats_to_breath for lines in ends if lines[-1] is not None}
+    assert breaths == {None, 0}  # of some the end is new
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 import pytest
 
+from engine.notes import TICKS_PER_BEAT
 from engine.score.asked import asked_of
 from engine.score.columns import make_columns
 from engine.score.composer import ComposedBeat, Composer
@@ -72,6 +74,10 @@ def test_a_repeat_is_the_same_to_the_letter() -> None:
     assert played(Line(4)) == [(tick, pitch, 12) for tick, pitch in MOTIF]
 
 
+def test_notes_are_over_before_the_lead_takes_breath() -> None:
+    assert played(Line(4, beats_to_breath=1)) == [(0, 72, 12), (6, 74, 12), (12, 76, 12), (18, 79, 6)]
+
+
 def test_a_sequence_goes_by_steps_of_the_scale() -> None:
     assert pitches(Line(4, steps=1)) == [2, 4, 5, 9]
     assert pitches(Line(4, steps=-1)) == [11, 12, 14, 17]
@@ -116,17 +122,27 @@ def test_the_lead_plays_what_the_plan_says_in_every_style(composer: Composer) ->
     controllers = [Controller(Opening(style=STYLES[slot], energy=0.6, tension=0.2), slot) for slot in range(SLOTS)]
     for slot, controller in enumerate(controllers):
         composer.open(slot, controller)
-    repeated = same = 0
+    repeated = same = breaths = 0
     for controller, beats in zip(controllers, take(composer, list(range(SLOTS)), 60), strict=True):
         for beat, composed in enumerate(beats):
             asked = controller.beat_intent(beat)
             line = asked.line
+            if line is not None and line.beats_to_breath == 0 and asked.cue == "none":
+                breaths += 1
+                assert not lead_of(composed)
+                rung = max((tick + length for tick, _, length in lead_of(beats[beat - 1])), default=0)
+                assert rung < TICKS_PER_BEAT + DURATIONS[0]  # no note is shorter than that
             if line is None or not line.back_beats or (line.do, line.steps, asked.cue) != ("repeat", 0, "none"):
                 continue
             if asked.active_layers[LEAD] and controller.beat_intent(beat - line.back_beats).active_layers[LEAD]:
                 repeated += 1
-                same += lead_of(composed) == lead_of(beats[beat - line.back_beats])
-    assert repeated > 100
+                source = lead_of(beats[beat - line.back_beats])
+                end = 1 << 30 if line.beats_to_breath is None else line.beats_to_breath * TICKS_PER_BEAT
+                same += all(
+                    one[:2] == other[:2] and min(end, other[0] + other[2]) >= one[0] + one[2]
+                    for one, other in zip_longest(lead_of(composed), source, fillvalue=(-1, -1, 0))
+                )
+    assert repeated > 100 and breaths > 10
     assert same > 0.95 * repeated  # a watchdog or a chromatic note in a calmer mood may say otherwise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 from moods.control import parse_control
 from streaming.engines import link
+from streaming.pacing import MAX_LATE_TICKS
 from streaming.station import Station
 from tests.streaming.conftest import SINES, Running, dial
 from tests.streaming.sines import Sines
@@ -65,7 +67,9 @@ def hear_on(server: Running, station: dict[str, Any], num_blocks: int = 50) -> i
     with dial(server.ws(station["links"]["audio"]) + "?format=pcm_f32le") as audio:
         audio.recv(10)
         heard, _ = read_until_same(server, station, Sines(1), audio, num_blocks)
-    assert heard == list(range(heard[0], heard[0] + len(heard) * 960, 960))
+    steps = [(later - earlier) // 960 for earlier, later in itertools.pairwise(heard)]
+    left_out = [step for step in steps if step != 1]  # where a machine let this whole process stand for half a second
+    assert all(step > MAX_LATE_TICKS for step in left_out), left_out
     return heard[0]
 
 

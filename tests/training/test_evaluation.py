@@ -18,7 +18,7 @@ from engine.training.evaluation import cost, takes
 from engine.training.evaluation.__main__ import main
 from engine.training.evaluation.cache import Cache
 from engine.training.evaluation.context import Context, Scope
-from engine.training.evaluation.parts import judge_cost, judge_originality, judge_takes
+from engine.training.evaluation.parts import judge_cost, judge_felt, judge_originality, judge_takes, judge_tunes
 from engine.training.evaluation.rows import at_least, at_most, make_row, to_json
 from engine.weights import write_checkpoint
 
@@ -39,6 +39,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine.training.evaluation.context.HOUR_SECONDS", 60.0)
         patch.setattr("engine.training.evaluation.context.LONG_SECONDS", 30.0)
+        patch.setattr("engine.training.evaluation.context.TUNE_SECONDS", 20.0)
         yield Context(scope, TINY, tensors(), "tiny", cache, Console(file=io.StringIO()))
 
 
@@ -77,6 +78,31 @@ def test_every_figure_has_every_column_and_is_plain_json(context: Context) -> No
     assert scale["columns"]["arranger"]["mean"] >= 97
     assert scale["goal"]["bar"] == [97, None]
     assert set(scale["by_style"]["model"]) == {STYLE}
+
+
+def test_tunes_are_judged_beside_the_teachers(context: Context) -> None:
+    rows = {row.figure: row for row in judge_tunes(context)}
+    assert rows["lead: median pitch"].columns["arranger"].count == 2
+    assert rows["notes"].columns["model"].count == 2
+    assert rows["the first theme in minutes 4 … 8"].verdict == "—"  # the takes are too short for it
+    json.dumps(to_json(rows.values()), allow_nan=False)
+
+
+@pytest.mark.long
+def test_what_is_felt_is_told_of_every_slider(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("_FELT_SEEDS", 1), ("_FELT_LEVELS", 3), ("_FELT_BARS", 1)):
+        monkeypatch.setattr(f"engine.training.evaluation.parts.{name}", size)
+    rows = judge_felt(context)
+    assert len(rows) == 6
+    assert all(-1 <= row.columns["model"].mean <= 1 for row in rows)
+
+
+def test_takes_of_one_batch_may_have_lengths_of_their_own(context: Context) -> None:
+    controllers = takes.tune_controllers(STYLE, 2, None) + takes.tune_controllers("sad", 1, None)
+    pieces = takes.compose_seconds(context.composer, controllers, 5.0)
+    assert [piece.bpm for piece in pieces] == [controller.beat_intent(0).bpm for controller in controllers]
+    assert len({len(piece.bars) for piece in pieces}) > 1
+    assert all(5.0 <= takes.seconds_of(piece) < 5.0 + 4 * 60 / piece.bpm for piece in pieces)
 
 
 def test_the_teacher_alone_shares_what_was_learnt_from_it(context: Context) -> None:

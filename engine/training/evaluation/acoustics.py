@@ -28,7 +28,7 @@ _LOW_HZ, _HIGH_HZ = 150.0, 2500.0
 _SILENCE = 1e-4
 
 READINGS: dict[str, dict[str, int]] = {
-    "tension": {"roughness": 1, "key_clarity": -1, "majorness": -1, "low_db": 1, "contrast_db": 1, "entropy": 1},
+    "tension": {"roughness": 1, "key_clarity": -1, "majorness": -1, "low_db": 1},
     "valence": {"majorness": 1, "key_clarity": 1, "centroid_octaves": 1, "low_db": -1, "roughness": -1},
     "energy": {"level_db": 1, "flux": 1, "onsets_a_second": 1, "centroid_octaves": 1},
 }
