@@ -31,6 +31,8 @@ from moods.intent import (
 NEVER = float(1 << 30)
 """Bars or beats to what does not come."""
 NO_TONIC = -1.0
+Asked = npt.NDArray[np.void]
+"""Beats [N], rows `ASKED`."""
 
 ASKED = np.dtype(
     [
@@ -127,6 +129,5 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
     )  # fmt: skip
 
 
-def asked_of(intents: Sequence[Intent]) -> npt.NDArray[np.void]:
-    """Intents as rows [N] ASKED."""
+def asked_of(intents: Sequence[Intent]) -> Asked:
     return np.array([_numbers(intent) for intent in intents], np.float64).reshape(-1, _NUM_FLOATS).view(ASKED)[:, 0]

@@ -1,7 +1,6 @@
 """How the character of a piece is heard in the notes: what it adds to logits of chords, tones, layers and positions.
 
-In: what beats are asked to be; out: additions to the rules of the beat, and a kernel that adds a groove's. Remembers
-only tables; any thread.
+In: what beats are asked to be; out: leanings among the rules of the beat. Remembers only tables; any thread.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from engine.compile import kernel
 from engine.notes import TICKS_PER_BEAT
+from engine.score.asked import Asked
 from engine.score.vocabulary import NUM_QUALITIES
 from moods.character import CHORD_FAMILIES, GROOVES
 from moods.harmony import CHORD_QUALITIES
@@ -21,8 +20,6 @@ from moods.intent import BEATS_PER_BAR, DEFAULT_NOVELTY, LAYERS
 if TYPE_CHECKING:
     from engine.score.columns import Floats, Ints
     from engine.score.rules import Rules
-
-Asked = npt.NDArray[np.void]
 
 _GROOVE_PULL = 0.9
 """How far a note is pulled to a sixteenth of its layer's groove, and pushed from the others."""
@@ -48,33 +45,22 @@ _GROOVE_POSITIONS, _GROOVE_LAYERS = _groove_tables()
 _FAMILY_OF_CHORD = np.tile([[name in family for family in CHORD_FAMILIES] for name in CHORD_QUALITIES], (12, 1)).T
 
 
-def spread(asked: Asked) -> npt.NDArray[np.float64]:
+def warmth(asked: Asked) -> npt.NDArray[np.float64]:
+    """[N] by what temperatures are multiplied."""
+    return 1 + _WARMTH * (_spread(asked) - 1)
+
+
+def _spread(asked: Asked) -> npt.NDArray[np.float64]:
     """[N] by what the offsets of a piece are multiplied."""
     found: npt.NDArray[np.float64] = asked["novelty"] / DEFAULT_NOVELTY
     return found
 
 
-def warmth(asked: Asked) -> npt.NDArray[np.float64]:
-    """[N] by what temperatures are multiplied."""
-    return 1 + _WARMTH * (spread(asked) - 1)
-
-
-def chord_taste(asked: Asked) -> Floats:
-    """[N, NUM_CHORDS] to be added to chords' logits, whatever the mood."""
-    liked = np.repeat(asked["roots"], NUM_QUALITIES, axis=1) + asked["families"] @ _FAMILY_OF_CHORD
-    return (spread(asked)[:, None] * liked).astype(np.float32)
-
-
-def add_character(rules: Rules, slots: Ints, asked: Asked) -> None:
+def write_character(rules: Rules, slots: Ints, asked: Asked) -> None:
     """Add what the pieces of beats [N] ASKED like to the leanings that the rules of their slots [N] have."""
-    far, beat, grooves = spread(asked), asked["beat"].astype(np.int64), asked["grooves"].astype(np.int64)
+    far, beat, grooves = _spread(asked), asked["beat"].astype(np.int64), asked["grooves"].astype(np.int64)
+    liked_chords = np.repeat(asked["roots"], NUM_QUALITIES, axis=1) + asked["families"] @ _FAMILY_OF_CHORD
+    rules.chord_bias[slots] += far[:, None] * liked_chords
     rules.tone_bias[slots] += far[:, None, None] * asked["tones"][:, None] * _HAS_TONES[:, None]
     rules.kind_bias[slots] += far[:, None] * _GROOVE_LAYERS[grooves, beat[:, None]]
-    rules.groove_bias[slots] = far[:, None, None] * _GROOVE_POSITIONS[grooves, beat[:, None]]
-
-
-@kernel
-def lean_to_groove(rules: Rules, row: int, layer: int, logits: Floats) -> None:
-    """Add what a groove likes to the logits of positions."""
-    for position in range(TICKS_PER_BEAT):
-        logits[position] += rules.groove_bias[row, layer, position]
+    rules.position_bias[slots] += far[:, None, None] * _GROOVE_POSITIONS[grooves, beat[:, None]]

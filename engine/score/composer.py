@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from engine.notes import NOTE, TICKS_PER_BEAT
 from engine.score import sampling
-from engine.score.asked import ASKED, CUT, FILL, HIT, NEVER, NO_CUE, asked_of
+from engine.score.asked import ASKED, CUT, FILL, HIT, NEVER, NO_CUE, Asked, asked_of
+from engine.score.chords import CADENCE_BEATS
 from engine.score.columns import Bools, Column, Ints, declared, make_columns, reset_row
 from engine.score.dynamics import played_velocities
 from engine.score.lines import follow_lines
@@ -69,8 +70,6 @@ _PLACES = 8
 n modulo 8."""
 assert _PLACES >= BEATS_AHEAD + 2
 _LEAD = LAYERS.index("lead")
-_CADENCE_BEATS = 2
-"""Beats before the last chord that have their own harmony: nothing is taken up in them."""
 
 
 def num_rows(max_slots: int) -> int:
@@ -283,14 +282,7 @@ class Composer:
         rows.piece[slots] = asked["piece"]
         is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
         write_rules(rules, slots, asked, is_arrival)
-        counts = np.zeros(len(slots), np.int64)
-        is_followed = follow_lines(self._memory.kept, rules, slots, beats, asked, rows.recalled_beat, counts)
-        asked["recall_bars"][is_followed, 1 + _LEAD] = 0
-        has_notes = counts > 0
-        rows.num_recalled[slots], strength = self._memory.recall(slots, beats, asked, rows.recalled_beat, counts)
-        strength[has_notes, 1 + _LEAD] = 1
-        rows.is_recalling[slots] = strength.any(axis=1)
-        rows.strength[slots] = RECALL_PULL * strength**2
+        strength = self._recall(slots, beats, asked)
         wanted = conditions(asked, strength)
         self._conditions[0, slots] = wanted
         hide(wanted, MOOD_GROUPS)
@@ -307,32 +299,45 @@ class Composer:
             write_theme(rules, slot, intent, int(rows.chord[slot]), may_borrow=bool(may_borrow))
         rows.pending[slots] = 0
         rows.pending[slots, 0] = np.where(asked["beat"] == 0, BAR, BEAT)
-        nothing = np.zeros((len(slots), NUM_FIELDS), np.int64)
-        nothing[:, 0] = np.where(rows.is_recalling[slots], BEAT, NO_RECALL)
-        has_recalled = rows.num_recalled[slots, None] > 0
-        rows.recalled[slots] = np.where(has_recalled, rows.recalled_beat[slots, 0], nothing)
         rows.num_events[slots], rows.num_notes[slots], rows.done[slots] = 0, 0, False
         drawn_by = zip(slots.tolist(), beats.tolist(), strict=True)
         rows.seed[slots] = [self._controllers[slot].seed_of(beat) for slot, beat in drawn_by]
+
+    def _recall(self, slots: Ints, beats: Ints, asked: Asked) -> npt.NDArray[np.float64]:
+        """Show rows of slots [N] what beats [N] return to, the lead's lines first; how closely each lane is to follow
+        [N, lanes]."""
+        rows, counts = self._rows, np.zeros(len(slots), np.int64)
+        is_followed = follow_lines(self._memory.kept, self._rules, slots, beats, asked, rows.recalled_beat, counts)
+        has_notes = counts > 0
+        asked["recall_bars"][is_followed, 1 + _LEAD] = 0
+        rows.num_recalled[slots], strength = self._memory.recall(slots, beats, asked, rows.recalled_beat, counts)
+        strength[has_notes, 1 + _LEAD] = 1
+        is_recalling = strength.any(axis=1)
+        rows.is_recalling[slots], rows.strength[slots] = is_recalling, RECALL_PULL * strength**2
+        nothing = np.zeros((len(slots), NUM_FIELDS), np.int64)
+        nothing[:, 0] = np.where(is_recalling, BEAT, NO_RECALL)
+        has_recalled = rows.num_recalled[slots, None] > 0
+        rows.recalled[slots] = np.where(has_recalled, rows.recalled_beat[slots, 0], nothing)
+        return strength
 
     def _frontier(self, slots: Ints) -> Ints:
         """The beats being composed, or to be composed next."""
         return self._plan.next_beat[slots] + self._plan.num_ahead[slots]
 
-    def _ask(self, slots: Ints, beats: Ints, attempts: Ints) -> npt.NDArray[np.void]:
+    def _ask(self, slots: Ints, beats: Ints, attempts: Ints) -> Asked:
         """What beats [N] of slots [N] are to be, rows ASKED. What was at fault is warmer and recalls nothing."""
         controllers = self._controllers
         asked = asked_of(
             [controllers[s].beat_intent(beat) for s, beat in zip(slots.tolist(), beats.tolist(), strict=True)]
         )
-        cue = asked["cue"]
+        cue, has_theme = asked["cue"], asked["has_theme"] > 0
         is_loop = self._close_loops(slots, beats, asked) & (attempts == 0)
-        asked["recall_bars"][
-            ((attempts > 0) & ~self._plan.is_renewed[slots]) | (cue == HIT) | (cue == CUT) | is_loop
-        ] = 0
-        asked["recall_bars"][asked["has_theme"] > 0, 1 + _LEAD] = 0  # it has its own notes
-        is_bound = (asked["has_theme"] > 0) | (asked["beats_to_end"] <= _CADENCE_BEATS) | (cue == HIT) | (cue == CUT)
-        asked["line_back"][is_bound | is_loop | ((attempts > 0) & ~self._plan.is_renewed[slots])] = 0
+        is_struck = (cue == HIT) | (cue == CUT)
+        is_other = is_loop | ((attempts > 0) & ~self._plan.is_renewed[slots])
+        asked["recall_bars"][is_other | is_struck] = 0
+        asked["recall_bars"][has_theme, 1 + _LEAD] = 0  # it has its own notes
+        is_bound = has_theme | is_struck | (asked["beats_to_end"] <= CADENCE_BEATS)
+        asked["line_back"][is_bound | is_other] = 0
         asked["new_density"][is_bound] = asked["beats_to_breath"][is_bound] = NEVER
         asked["temperature"] *= 1 + _RETRY_TEMPERATURE * attempts
         cue[(attempts >= _FILLED_FROM) | is_loop] = FILL
@@ -341,7 +346,7 @@ class Composer:
         self._asked[slots, beats % _PLACES] = asked
         return asked
 
-    def _close_loops(self, slots: Ints, beats: Ints, asked: npt.NDArray[np.void]) -> Bools:
+    def _close_loops(self, slots: Ints, beats: Ints, asked: Asked) -> Bools:
         """[N]: is all of the bar but this last beat as in the bars before, so that it is time for something else?"""
         is_loop = (asked["beat"] == BEATS_PER_BAR - 1) & (asked["cue"] == NO_CUE) & (asked["beats_to_end"] == NEVER)
         is_loop[is_loop] = find_loops(self._memory, slots[is_loop], beats[is_loop] - 1, BEATS_PER_BAR - 1)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.notes import TICKS_PER_BEAT
-from engine.score.asked import NO_CUE
+from engine.score.asked import NO_CUE, Asked
 from engine.score.columns import Ints
-from engine.score.rules import Asked, arch, mixed_tessitura
+from engine.score.idiom import arch, mixed_tessitura
 from engine.score.tension import swells
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
 

@@ -1,6 +1,7 @@
 """What a row would rather draw: numbers added to logits, beside the masks, which forbid. numba; releases the GIL.
 
-In: the rows' composing state and the rules of the beat (`Rows` and `Rules`); out: logits. Remembers nothing.
+In: the rows' composing state and the rules of the beat (`Rows` and `Rules`); out: logits. Remembers nothing. What
+style, tension and piece prefer is written in the rules; what is preferred always stands here.
 
 A layer leans towards its tessitura the more the further it is away, so that nothing piles up at the end of a range; the
 lead goes by steps rather than on one note or by leaps; a chord is open below and close above. What is recalled is never
@@ -9,14 +10,23 @@ leaned against: a bar that returns is to return as it was.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.compile import kernel
+from engine.notes import TICKS_PER_BEAT
+from engine.score.cues import fits_chord
 from engine.score.kernels import F32
-from engine.score.tension import tone_leaning
-from engine.score.vocabulary import FIRST_DRUM, FIRST_LAYER, FIRST_PITCH, NUM_DRUMS, NUM_QUALITIES
+from engine.score.vocabulary import (
+    DURATIONS,
+    FIRST_DRUM,
+    FIRST_LAYER,
+    FIRST_PITCH,
+    NUM_DRUMS,
+    NUM_POSITIONS,
+    NUM_QUALITIES,
+)
 from moods.intent import LAYERS
 
 if TYPE_CHECKING:
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
     from engine.score.sampling import Rows
 
 NOTHING = -1
-_DRUMS, _BASS, _HARMONY, _LEAD = (LAYERS.index(name) for name in ("drums", "bass", "harmony", "lead"))
+_DRUMS, _HARMONY, _LEAD = (LAYERS.index(name) for name in ("drums", "harmony", "lead"))
 
 _HOME_PULL = 1.5
 """Taken from the logit of a pitch as far from the middle of its layer's tessitura as that reaches; it grows with the
@@ -41,11 +51,42 @@ _STAY_PENALTY = 1.1
 """Taken from the logit of the chord that sounds already: left alone, small models come to rest on the tonic."""
 _WIDE = -1.5
 """Of gaps and moves of the lead wider than an octave."""
+_HOME_PENALTY = 1.3
+"""Taken from the logit of chords on the tonic: harmony is to move, and comes home of itself."""
+_LEAD_LENGTH = 0.5
+"""Added to the lead's durations for each doubling: it is to sing."""
+_OCTAVES = np.log2(DURATIONS / TICKS_PER_BEAT).astype(np.float32)  # doublings of a beat
 
 
 @kernel
 def _by_interval(table: Floats, semitones: int) -> np.float32:
     return table[semitones] if semitones <= _OCTAVE else F32(_WIDE)
+
+
+@kernel
+def _tone_leaning(rows: Rows, rules: Rules, row: int, layer: int, value: int) -> Any:
+    """What is added to the logit of a pitch of `layer` for being that tone of the scale, in the chord or outside."""
+    relative, chord = value - FIRST_PITCH, rows.chord[row]
+    leaning = rules.tone_bias[row, layer, relative % 12]
+    if fits_chord(relative, chord):
+        return max(leaning, F32(0))  # no tone of the chord is foreign
+    is_near = fits_chord(relative + 1, chord) or fits_chord(relative - 1, chord)
+    return leaning + rules.stray_bias[row, layer, 0 if is_near else 1]
+
+
+@kernel
+def lean_positions(rules: Rules, row: int, layer: int, logits: Floats) -> None:
+    """Lean the logits of positions [NUM_POSITIONS] of a note of `layer`."""
+    for position in range(NUM_POSITIONS):
+        logits[position] += rules.position_bias[row, layer, position]
+
+
+@kernel
+def lean_durations(rules: Rules, row: int, layer: int, logits: Floats) -> None:
+    """Lean the logits of durations of a note of `layer`."""
+    bias = rules.length_bias[row, layer] + F32(_LEAD_LENGTH if layer == _LEAD else 0.0)
+    for duration in range(len(DURATIONS)):
+        logits[duration] += bias * _OCTAVES[duration]
 
 
 @kernel
@@ -66,7 +107,7 @@ def lean_values(rows: Rows, rules: Rules, row: int, layer: int, position: int, r
         reach *= F32(_FOOT)
     for value in range(FIRST_PITCH, len(logits)):
         distance = (F32(value) - home) / reach
-        leaning = tone_leaning(rows, rules, row, layer, value) - F32(_HOME_PULL) * distance * distance
+        leaning = _tone_leaning(rows, rules, row, layer, value) - F32(_HOME_PULL) * distance * distance
         if layer == _LEAD and rows.last_lead[row] > 0:
             leaning += _by_interval(_LEAD_MOVES, abs(value - rows.last_lead[row]))
         elif layer == _HARMONY and value > below >= 0:
@@ -81,6 +122,8 @@ def lean_chords(rows: Rows, rules: Rules, row: int, recalled: int, logits: Float
     root = rows.chord[row] // NUM_QUALITIES
     for chord in range(rules.chords.shape[1]):
         leaning = rules.chord_bias[row, chord]
+        if chord < NUM_QUALITIES:
+            leaning -= F32(_HOME_PENALTY)
         if chord == rows.chord[row]:
             leaning -= F32(_STAY_PENALTY)
         elif rows.chord[row] >= 0:
@@ -91,10 +134,9 @@ def lean_chords(rows: Rows, rules: Rules, row: int, recalled: int, logits: Float
 
 @kernel
 def lean_kinds(rows: Rows, rules: Rules, row: int, logits: Floats) -> None:
-    """Lean the logits of kinds [NUM_KINDS] towards a bass that has something to say and a lead that goes on."""
+    """Lean the logits of kinds [NUM_KINDS], towards a lead that goes on too."""
     for layer in range(rules.kind_bias.shape[1]):
         logits[FIRST_LAYER + layer] += rules.kind_bias[row, layer]
-    logits[FIRST_LAYER + _BASS] += rules.bass_drive[row]
     count, now = rows.num_events[row], np.int64(0)
     if count > 0:
         now = rows.events[row, count - 1, 1]

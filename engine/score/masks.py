@@ -1,4 +1,4 @@
-"""What a row may draw next: masks of kinds, positions and values. numba; releases the GIL.
+"""What a row may draw next: masks of kinds, positions, values and durations. numba; releases the GIL.
 
 In: the rows' composing state and the rules of the beat (`Rows` and `RuleTable` of sampling.py); out: masks. Remembers
 nothing.
@@ -22,10 +22,11 @@ from engine.score.cues import (
     position_bounds,
     theme_due,
 )
-from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, VOICING_REACH
+from engine.score.rules import LAST_CHORD, LEAD_LEAPS, MAX_VOICES, SILENT, VOICING_REACH
 from engine.score.vocabulary import (
     BEAT,
     CHORD_EVENT,
+    DURATIONS,
     FIRST_DRUM,
     FIRST_LAYER,
     FIRST_PITCH,
@@ -34,6 +35,7 @@ from engine.score.vocabulary import (
     NUM_POSITIONS,
     NUM_QUALITIES,
 )
+from moods.intent import LAYERS
 
 if TYPE_CHECKING:
     from engine.score.columns import Bools
@@ -44,6 +46,7 @@ _LAST_POSITION = NUM_POSITIONS - 1
 _SPARE_EVENTS = 6
 """Room in a beat that is kept for a lead-in which has not come yet."""
 _MAX_VOICES = np.array(MAX_VOICES, np.int64)
+_DRUMS, _BASS, _HARMONY, _LEAD = (LAYERS.index(name) for name in ("drums", "bass", "harmony", "lead"))
 
 
 @kernel
@@ -67,9 +70,9 @@ def _most_voices(rules: Rules, row: int, layer: int) -> int:
 @kernel
 def _leads_on(rows: Rows, row: int, layer: int, value: int) -> bool:
     """Is `value` near enough to what harmony or lead played before?"""
-    if layer == 2 and rows.voicing[row, 0] > 0:
+    if layer == _HARMONY and rows.voicing[row, 0] > 0:
         return abs(2 * value - rows.voicing[row, 0] - rows.voicing[row, 1]) <= 2 * VOICING_REACH
-    if layer == 4 and rows.last_lead[row] > 0:
+    if layer == _LEAD and rows.last_lead[row] > 0:
         leap = abs(value - rows.last_lead[row])
         return leap <= LEAD_LEAPS or leap == 12
     return True
@@ -87,10 +90,10 @@ def _allow_pitch(
         return value == rules.theme[row, rows.num_notes[row, layer], 1]
     if value <= last_value:
         return False
-    if rules.strike[row] < 0 and layer == 0:
+    if rules.strike[row] < 0 and layer == _DRUMS:
         return FIRST_DRUM <= value < FIRST_DRUM + NUM_DRUMS
     relative = value - FIRST_PITCH
-    if layer > 0 and (relative < rules.low[row, layer] or relative > rules.high[row, layer]):
+    if layer != _DRUMS and (relative < rules.low[row, layer] or relative > rules.high[row, layer]):
         return False
     if rules.strike[row] >= 0:
         is_near = not is_leading or _leads_on(rows, row, layer, value)
@@ -101,16 +104,16 @@ def _allow_pitch(
         return in_chord and (on_root or last_value >= 0)  # every layer's lowest note is the tonic
     if is_leading and not _leads_on(rows, row, layer, value):
         return False
-    if layer == 4 and rules.rests_lead[row] and relative % 12 != 0:
+    if layer == _LEAD and rules.rests_lead[row] and relative % 12 != 0:
         return False
     # A new chord begins on its root, or on a tonic that stays.
     is_new = rows.num_events[row] > 0 and rows.events[row, 0, 0] == CHORD_EVENT
     is_pedal = rules.has_clusters[row] and relative % 12 == 0
-    if layer == 1 and position == 0 and is_new and not on_root and not is_pedal:
+    if layer == _BASS and position == 0 and is_new and not on_root and not is_pedal:
         return False
     if rules.is_free[row]:
         return True
-    return rules.scale[row, relative % 12] and (in_chord or layer != 2 or rules.has_clusters[row])
+    return rules.scale[row, relative % 12] and (in_chord or layer != _HARMONY or rules.has_clusters[row])
 
 
 @kernel
@@ -144,7 +147,7 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
     if rules.strike[row] >= 0:
         missing = missing_layer(rows, rules, row)
         if may_state(rows, rules, row) and (missing < 0 or theme_due(rows, rules, row) < rules.strike[row]):
-            missing = NUM_LAYERS - 1
+            missing = _LEAD
         allowed[BEAT if missing < 0 else FIRST_LAYER + missing] = True
         return
     last_position, last_layer = -1, 0
@@ -152,15 +155,15 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
         last_position = rows.events[row, count - 1, 1]
         last_layer = rows.events[row, count - 1, 0] - FIRST_LAYER
     missing_onsets = num_missing_onsets(rows, rules, row)
-    missing_theme = max(0, rules.num_theme[row] - rows.num_notes[row, NUM_LAYERS - 1])
-    sounding = rules.most_ticks[row, 1] <= NUM_POSITIONS  # or is to fall silent
+    missing_theme = max(0, rules.num_theme[row] - rows.num_notes[row, _LEAD])
+    sounding = rules.most_ticks[row, _BASS] <= NUM_POSITIONS  # or is to fall silent
     for layer in range(1, NUM_LAYERS):
         sounding = sounding or rows.sounds_until[row, layer] > _LAST_POSITION
     room = False
     for layer in range(NUM_LAYERS):
         # A playing layer may exceed its notes where the beat would otherwise end in silence.
         is_full = rows.num_notes[row, layer] >= rules.max_notes[row, layer]
-        may_exceed = layer > 0 and not sounding and rules.max_notes[row, layer] > 0
+        may_exceed = layer != _DRUMS and not sounding and rules.max_notes[row, layer] > 0
         leads_in = missing_onsets > 0 and layer == rules.lead_in[row]
         most_events = MAX_EVENTS_PER_BEAT if missing_onsets == 0 or leads_in else MAX_EVENTS_PER_BEAT - _SPARE_EVENTS
         most_events -= missing_theme
@@ -177,10 +180,10 @@ def allow_kinds(rows: Rows, rules: Rules, row: int, allowed: Bools, values: Bool
         soonest, latest = position_bounds(rows, rules, row, layer)
         later = max(last_position + 1, soonest) <= latest and rules.ending[row] != LAST_CHORD
         allowed[FIRST_LAYER + layer] = here or later or last_position < 0
-        if layer > 0:
+        if layer != _DRUMS:
             room = room or allowed[FIRST_LAYER + layer]
     # A beat may only end in silence where the rules leave nothing else: something pitched must sound into the next.
-    must_play = not sounding and room and rules.ending[row] != 2
+    must_play = not sounding and room and rules.ending[row] != SILENT
     allowed[BEAT] = not must_play and missing_onsets == 0 and missing_theme == 0
     if must_play:
         allowed[CHORD_EVENT] = False if count > 0 else allowed[CHORD_EVENT]
@@ -213,3 +216,15 @@ def allow_positions(rows: Rows, rules: Rules, row: int, layer: int, allowed: Boo
         else:
             is_chord = onset_count(rows, row, layer, position) > 0
             allowed[position] = first <= position <= latest and (position >= soonest or is_chord)
+
+
+@kernel
+def allow_durations(rows: Rows, rules: Rules, row: int, layer: int, position: int, allowed: Bools) -> None:
+    """Mask of durations for a note of `layer` at `position`; only the shortest may ring into a silence."""
+    if plays_theme(rules, row, layer):
+        for duration in range(len(DURATIONS)):
+            allowed[duration] = duration == rules.theme[row, rows.num_notes[row, layer], 2]
+        return
+    for duration in range(len(DURATIONS)):
+        is_over = duration == 0 or position + DURATIONS[duration] <= rules.most_ticks[row, layer]
+        allowed[duration] = layer == _DRUMS or (DURATIONS[duration] >= rules.ring_ticks[row] and is_over)

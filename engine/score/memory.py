@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.compile import kernel
+from engine.score.asked import Asked
 from engine.score.columns import Ints
 from engine.score.recall import recall_lanes
 from engine.score.vocabulary import MAX_EVENTS_PER_BEAT
@@ -61,7 +62,7 @@ class Memory:
     def clear(self, slot: int) -> None:
         self.kept.beat[slot] = _NOTHING
 
-    def remember(self, slots: Ints, beats: Ints, events: Ints, num_events: Ints, asked: npt.NDArray[np.void]) -> None:
+    def remember(self, slots: Ints, beats: Ints, events: Ints, num_events: Ints, asked: Asked) -> None:
         """Keep beats [N] of slots [N], of events [N, MAX_EVENTS_PER_BEAT, 5] the first num_events [N], in place of what
         they had before."""
         at = slots, beats % MEMORY_BEATS
@@ -84,7 +85,7 @@ class Memory:
         self,
         slots: Ints,
         beats: Ints,
-        asked: npt.NDArray[np.void],
+        asked: Asked,
         out: Ints,
         counts: Ints | None = None,
     ) -> tuple[Ints, npt.NDArray[np.float64]]:
@@ -102,7 +103,7 @@ class Memory:
         recall_lanes(self.kept.events, self.kept.num_events, slots, np.where(strength > 0, sources, -1), out, counts)
         return counts, strength
 
-    def _strength(self, slots: Ints, sources: Ints, asked: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
+    def _strength(self, slots: Ints, sources: Ints, asked: Asked) -> npt.NDArray[np.float64]:
         """How closely lanes follow the beats `sources` [N, lanes] of slots [N, 1]."""
         at = slots, sources % MEMORY_BEATS
         is_kept = (asked["recall_bars"] > 0) & (sources >= 0) & (self.kept.beat[at] == sources)
@@ -143,5 +144,5 @@ def _renewed(strength: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]
     return strength * (1 - _LOOSER * np.maximum(0.0, more)) + (1 - strength) * _CLOSER * np.maximum(0.0, -more)
 
 
-def _mood(asked: npt.NDArray[np.void]) -> npt.NDArray[np.float32]:
+def _mood(asked: Asked) -> npt.NDArray[np.float32]:
     return np.concatenate([*(asked[name][:, None] for name in _MOOD), asked["style"]], axis=1, dtype=np.float32)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.compile import entry, kernel
+from engine.score.asked import Asked
 from engine.score.columns import Bools, Column, Ints, make_columns
 from engine.score.likeness import DRUM_KIND, HOUR_S, LEAD_KIND, TICKS_TOLD, Likeness, lead_figure, mixed
 from engine.score.memory import MEMORY_BEATS, Kept, Memory, num_events
@@ -67,7 +68,7 @@ class Novelty:
         self._likeness.clear(slot)
 
     def note(
-        self, memory: Memory, slots: Ints, beats: Ints, asked: npt.NDArray[np.void], num_figures: Ints,
+        self, memory: Memory, slots: Ints, beats: Ints, asked: Asked, num_figures: Ints,
         seconds: npt.NDArray[np.float64],
     ) -> Bools:  # fmt: skip
         """Note the figures that are over with beats [N] of slots [N], which are already in the memory.

@@ -13,15 +13,13 @@ import numpy.typing as npt
 
 from engine.compile import entry, kernel
 from engine.score import kernels
-from engine.score.character import lean_to_groove
 from engine.score.columns import Bools, Column, Floats, Ints, Seeds
-from engine.score.cues import NUM_LAYERS, plays_theme, velocity_bounds
+from engine.score.cues import NUM_LAYERS, velocity_bounds
 from engine.score.kernels import F32, Bits, Quantised
-from engine.score.leanings import NOTHING, lean_chords, lean_kinds, lean_values
-from engine.score.masks import allow_kinds, allow_positions, allow_values, onset_count
+from engine.score.leanings import NOTHING, lean_chords, lean_durations, lean_kinds, lean_positions, lean_values
+from engine.score.masks import allow_durations, allow_kinds, allow_positions, allow_values, onset_count
 from engine.score.recall import copy_event, lane_of, show_next
 from engine.score.rules import Rules
-from engine.score.tension import lean_durations, lean_positions
 from engine.score.vocabulary import (
     BAR,
     BEAT,
@@ -34,7 +32,7 @@ from engine.score.vocabulary import (
     NUM_KINDS,
     NUM_POSITIONS,
 )
-from moods.intent import LANES
+from moods.intent import LANES, LAYERS
 
 # Temperature of each choice as a share of the asked one: chords may surprise; a tune and its bass are hummed where they
 # are cool, and rhythm is cooler than pitch.
@@ -49,6 +47,7 @@ _NOTE_TEMPERATURES = np.array(
     ],
     np.float32,
 )
+_HARMONY, _LEAD = LAYERS.index("harmony"), LAYERS.index("lead")
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
 
@@ -226,12 +225,9 @@ def _choose_note(
     asked, shares = rules.temperature[row], _NOTE_TEMPERATURES[layer]
     logits, bits, allowed, values = scratch.logits, scratch.bits, scratch.allowed, scratch.values
     hidden = scratch.hidden
-    allowed[:] = True
-
     allow_positions(rows, rules, row, layer, allowed, values)
     _field_logits(parts, 0, width, heads.position, guidance, hidden, logits)
     lean_positions(rules, row, layer, logits)
-    lean_to_groove(rules, row, layer, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 1)
     event[1] = _draw(logits[:NUM_POSITIONS], allowed, asked * shares[0], _uniform(seed, counter, 1), bits)
     _add_chosen(parts, 1, width, heads.chosen_position, event[1])
@@ -243,17 +239,10 @@ def _choose_note(
     event[2] = _draw(logits, allowed, asked * shares[1], _uniform(seed, counter, 2), bits)
     _add_chosen(parts, 2, width, heads.chosen_value, event[2])
 
-    allowed[:] = True
-    if layer > 0:
-        for duration in range(len(DURATIONS)):
-            allowed[duration] = DURATIONS[duration] >= rules.ring_ticks[row]
-        if plays_theme(rules, row, layer):
-            for duration in range(len(DURATIONS)):
-                allowed[duration] = duration == rules.theme[row, rows.num_notes[row, layer], 2]
+    allow_durations(rows, rules, row, layer, event[1], allowed)
     _field_logits(parts, 2, width, heads.duration, guidance, hidden, logits)
     _pull(logits, gates, rows.strength[row], rows.recalled[row], event, 3)
-    if layer > 0 and not plays_theme(rules, row, layer):
-        lean_durations(rules, row, layer, event[1], logits, allowed)
+    lean_durations(rules, row, layer, logits)
     num_durations, num_velocities = heads.duration.shape[0], heads.velocity.shape[0]
     event[3] = _draw(logits[:num_durations], allowed, asked * shares[2], _uniform(seed, counter, 3), bits)
     _add_chosen(parts, 3, width, heads.chosen_duration, event[3])
@@ -313,11 +302,11 @@ def _choose_event(
 def _remember_pitch(rows: Rows, row: int, layer: int) -> None:
     """Keep what the next chord or melody note has to lead on from; the beat's last event has just been chosen."""
     event = rows.events[row, rows.num_events[row] - 1]
-    if layer == 2:
+    if layer == _HARMONY:
         if onset_count(rows, row, layer, event[1]) == 1:
             rows.voicing[row, 0] = event[2]
         rows.voicing[row, 1] = event[2]
-    elif layer == 4:
+    elif layer == _LEAD:
         rows.last_lead[row] = event[2]
 
 

@@ -1,5 +1,5 @@
 """How tension and valence are heard in the notes, graded: what they add to the logits of chords, pitches, lengths and
-positions. In: what beats are asked to be; out: leanings among the rules of the beat, and kernels that add them.
+positions. In: what beats are asked to be; out: leanings among the rules of the beat.
 
 The more tension, the more of it all: a bass that stays on the tonic and sinks, chords that want to go on, half-tones
 beside their tones and tones from outside the scale, a texture that climbs, a pulse; before a section begins the music
@@ -9,26 +9,21 @@ articulation, whatever the scale. Remembers only tables; any thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.compile import kernel
 from engine.notes import TICKS_PER_BEAT
-from engine.score.asked import NEVER, NO_CUE
-from engine.score.cues import HAS_TONE, fits_chord
-from engine.score.kernels import F32
-from engine.score.vocabulary import DURATIONS, FIRST_PITCH, NUM_POSITIONS, NUM_QUALITIES
+from engine.score.asked import NEVER, NO_CUE, Asked
+from engine.score.cues import HAS_TONE
+from engine.score.vocabulary import NUM_QUALITIES
 from moods.harmony import CHORD_QUALITIES, SCALE_VALENCES, SCALES
 from moods.intent import BEATS_PER_BAR, LAYERS
 
 if TYPE_CHECKING:
     from engine.score.columns import Bools, Floats, Ints
     from engine.score.rules import Rules
-    from engine.score.sampling import Rows
-
-Asked = npt.NDArray[np.void]
 
 FREE_TENSION = 0.5
 """Above this tension notes and chords may leave the scale, at first hardly ever."""
@@ -60,7 +55,6 @@ _SINKING = np.array((0.0, -5.0, -4.0, 0.0, 0.0), np.float32)
 _CLIMBING = np.array((0.0, 0.0, 0.0, 8.0, 2.0), np.float32)
 """Semitones that the middle of a tessitura moves by: by tension, by tension above `FREE_TENSION`."""
 _LENGTH_OF_VALENCE = np.array((0.0, -0.2, -0.1, -0.25, -0.15), np.float32)
-_LENGTH = np.array((0.0, 0.0, 0.0, 0.0, 0.5), np.float32)
 _LENGTH_OF_PULSE = np.array((0.0, -0.7, 0.0, -0.7, 0.0), np.float32)
 """Added for each doubling of a note's length: by valence, in a pulse."""
 _PULSE_POSITION = np.array((0.0, 1.5, 0.0, 1.5, 0.0), np.float32)
@@ -68,13 +62,11 @@ _PULSE_KIND = np.array((0.0, 0.8, 0.0, 0.8, -0.6), np.float32)
 """In a pulse: added to positions on its ticks, and to there being another note of a layer; the lead makes room."""
 _STILLEST_PULSE = 0.3
 """What is left of a pulse at energy 0."""
-_PULSE_TICKS = TICKS_PER_BEAT // 2
+_PULSE_TICKS = [0, TICKS_PER_BEAT // 2]
 _PEDAL_PULL = 5.0
 """Added to the tonic in the bass."""
 _TRITONE_PULL = 2.0
 """Added to the tritone and the minor second above it, at full tension."""
-_NO_SILENCE = 64
-"""Beats in which all that sounds is over."""
 _NEAR_STRAY, _FAR_STRAY = (-7.0, 0.5), (-9.0, -2.5)
 """Added to the harmony's tones outside its chord, a half-tone from a tone of it and others: least and most tension."""
 _NEIGHBOUR_PULL = 2.0
@@ -106,7 +98,6 @@ _IS_HOME = np.arange(12 * NUM_QUALITIES) < NUM_QUALITIES
 _RESTFUL = np.where(_IS_HOME, 1 - _UNRESTS, 0).astype(np.float32)
 _IS_FOREIGN = np.array([[step not in steps for step in range(12)] for steps in SCALES.values()])  # [scales, 12]
 _FOREIGN_TONES = (_IS_FOREIGN.astype(np.float32) @ HAS_TONE.T.astype(np.float32)).astype(np.float32)
-_OCTAVES = np.log2(DURATIONS / TICKS_PER_BEAT).astype(np.float32)  # doublings of a beat
 _SCALE_VALENCES = np.array([SCALE_VALENCES[name] for name in SCALES])
 
 
@@ -115,8 +106,8 @@ def _grown(values: npt.NDArray[np.float64], low: float, high: float) -> Floats:
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)[:, None]
 
 
-def chord_leaning(asked: Asked) -> Floats:
-    """[N, NUM_CHORDS] to be added to chords' logits."""
+def _chord_bias(asked: Asked) -> Floats:
+    """[N, NUM_CHORDS]."""
     tension, scale = asked["tension"], asked["scale"].astype(np.int64)
     beyond = np.clip(asked["valence"] - _SCALE_VALENCES[scale], -_FARTHEST, _FARTHEST)  # the scale says the rest
     thirds = _VALENCE_PULL * asked["valence"] + _SCALE_PULL * beyond
@@ -139,17 +130,18 @@ def widened(asked: Asked, low: Ints, high: Ints) -> tuple[Ints, Ints]:
 
 def is_breath(asked: Asked) -> Bools:
     """[N]: is this a beat of silence before a section begins?"""
-    return _holds_breath(asked) & (asked["bars_to_change"] == 0) & (asked["beat"] == BEATS_PER_BAR - 1)
+    return holds_breath(asked) & (asked["bars_to_change"] == 0) & (asked["beat"] == BEATS_PER_BAR - 1)
 
 
-def _holds_breath(asked: Asked) -> Bools:
+def holds_breath(asked: Asked) -> Bools:
+    """[N]: is such a beat so near that nothing may ring into it?"""
     is_tense = (asked["tension"] >= _BREATH_TENSION) & (asked["bars_to_change"] < _BREATH_BARS)
     return is_tense & (asked["cue"] == NO_CUE) & (asked["beats_to_end"] == NEVER)
 
 
-def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
+def write_tension(rules: Rules, slots: Ints, asked: Asked) -> None:
     """Write what the tension and valence of beats [N] ASKED add to their notes into the rules of their slots [N], which
-    hold where layers lie without them."""
+    hold what the styles prefer."""
     tension, valence = asked["tension"], asked["valence"].astype(np.float32)[:, None]
     some, strong = _grown(tension, CLUSTER_TENSION, 1), _grown(tension, FREE_TENSION, 1)
     pulse = some * (_STILLEST_PULSE + (1 - _STILLEST_PULSE) * asked["energy"]).astype(np.float32)[:, None]
@@ -161,20 +153,18 @@ def write_leanings(rules: Rules, slots: Ints, asked: Asked) -> None:
     tone_bias[:, _BASS, 0] += (_PEDAL_PULL * some)[:, 0]
     tone_bias[:, _BASS, [1, 6]] += _TRITONE_PULL * strong
     rules.tone_bias[slots] = tone_bias
-    rules.has_clusters[slots] = tension > CLUSTER_TENSION
+    rules.chord_bias[slots] = _chord_bias(asked)
     rules.stray_bias[slots] = 0
     rules.stray_bias[slots, _HARMONY] = np.concatenate(
         [least + (most - least) * some for least, most in (_NEAR_STRAY, _FAR_STRAY)], axis=1
     )
     rules.stray_bias[slots, _TEXTURE, 0] = _NEIGHBOUR_PULL * (tension - _TENSION_REST)
     rules.home[slots] += _SINKING * some + _CLIMBING * strong
-    rules.length_bias[slots] = _LENGTH + _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
-    rules.position_bias[slots] = _PULSE_POSITION * pulse
-    rules.kind_bias[slots] = _PULSE_KIND * pulse
-    beats_left = asked["bars_to_change"] * BEATS_PER_BAR + BEATS_PER_BAR - 1 - asked["beat"]
-    most = np.where(_holds_breath(asked), beats_left, _NO_SILENCE)[:, None].repeat(len(LAYERS), axis=1)
-    most[:, _LEAD] = np.minimum(most[:, _LEAD], np.maximum(1, asked["beats_to_breath"]))
-    rules.most_ticks[slots] = most * TICKS_PER_BEAT
+    rules.length_bias[slots] = _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
+    position_bias = np.zeros((len(asked), len(LAYERS), TICKS_PER_BEAT), np.float32)
+    position_bias[..., _PULSE_TICKS] = (_PULSE_POSITION * pulse)[..., None]
+    rules.position_bias[slots] = position_bias
+    rules.kind_bias[slots] += _PULSE_KIND * pulse
 
 
 def swells(asked: Asked) -> Ints:
@@ -183,30 +173,3 @@ def swells(asked: Asked) -> Ints:
     place = (asked["bar_in_section"] * BEATS_PER_BAR + asked["beat"]) % beats / (beats - 1)
     rise = _grown(asked["tension"], CLUSTER_TENSION, 1) * (_SWELL * (2 * place - 1)[:, None] + _WEIGHT)
     return np.rint(rise).astype(np.int64)
-
-
-@kernel
-def lean_positions(rules: Rules, row: int, layer: int, logits: Floats) -> None:
-    """Add what a pulse asks to the logits of positions."""
-    for position in range(0, NUM_POSITIONS, _PULSE_TICKS):
-        logits[position] += rules.position_bias[row, layer]
-
-
-@kernel
-def tone_leaning(rows: Rows, rules: Rules, row: int, layer: int, value: int) -> Any:
-    """What is to be added to the logit of a pitch of `layer`."""
-    relative, chord = value - FIRST_PITCH, rows.chord[row]
-    leaning = rules.tone_bias[row, layer, relative % 12]
-    if fits_chord(relative, chord):
-        return max(leaning, F32(0))  # no tone of the chord is foreign
-    is_near = fits_chord(relative + 1, chord) or fits_chord(relative - 1, chord)
-    return leaning + rules.stray_bias[row, layer, 0 if is_near else 1]
-
-
-@kernel
-def lean_durations(rules: Rules, row: int, layer: int, position: int, logits: Floats, allowed: Bools) -> None:
-    """Add what is asked of articulation to the logits of durations; only the shortest may ring into a silence."""
-    for duration in range(len(DURATIONS)):
-        logits[duration] += rules.length_bias[row, layer] * _OCTAVES[duration]
-        if duration > 0 and position + DURATIONS[duration] > rules.most_ticks[row, layer]:
-            allowed[duration] = False

@@ -23,8 +23,8 @@ from moods.intent import BEATS_PER_BAR, LAYERS, Intent
 from moods.tune import Tune, whole_scale
 
 _HALF_BAR = BEATS_PER_BAR // 2
-_CHORD_PULL = 2.0
-"""Added to the logit of a chord whose tones the theme plays all through half a bar."""
+CHORD_PULL = 2.0
+"""Added to the logit of a chord whose tones the lead is bound to all through half a bar."""
 _QUIETEST = 8
 """Velocity class below which no note of a theme is played."""
 _LEAD = LAYERS.index("lead")
@@ -85,7 +85,7 @@ def _harmony(tune: Tune, since: int, key: Key) -> _Harmony:
             strong = tone
         weights[tone] += max(0, min(end, start + _HALF_BAR * TICKS_PER_BEAT) - max(note.tick, start))
     inside = np.isin(np.arange(12), [*SCALES[whole_scale(key.scale)], strong])
-    bias = _CHORD_PULL / (_HALF_BAR * TICKS_PER_BEAT) * (HAS_TONE @ weights)
+    bias = CHORD_PULL / (_HALF_BAR * TICKS_PER_BEAT) * (HAS_TONE @ weights)
     return _Harmony(strong, bias, HAS_TONE[:, strong] & ~(HAS_TONE & ~inside).any(axis=1))
 
 

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.notes import DRUM_PITCHES, TICKS_PER_BEAT
-from engine.score.asked import NO_CUE
+from engine.score.asked import NO_CUE, Asked
 from engine.score.columns import Ints
-from engine.score.rules import Asked
 from moods.intent import BEATS_PER_BAR, STYLES
 
 Ticks = npt.NDArray[np.float64]

@@ -7,10 +7,9 @@ composed again before anybody hears it (see composer.py), and counted. numba; re
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.compile import entry, kernel
-from engine.score.asked import NEVER, NO_CUE
+from engine.score.asked import NEVER, NO_CUE, Asked
 from engine.score.columns import Bools, Ints
 from engine.score.memory import MEMORY_BEATS, Kept, Memory, num_events
 from engine.score.vocabulary import FIRST_LAYER
@@ -32,7 +31,7 @@ _RUNAWAY_NOTES = 24
 _TUNEFUL = np.array([LAYERS.index("texture"), LAYERS.index("lead")])
 
 
-def find_faults(memory: Memory, slots: Ints, beats: Ints, asked: npt.NDArray[np.void]) -> Ints:
+def find_faults(memory: Memory, slots: Ints, beats: Ints, asked: Asked) -> Ints:
     """What is wrong with beats [N] of slots [N], which are already in the memory: indices into FAULTS, or NO_FAULT."""
     faults = np.full(len(slots), NO_FAULT)
     # What is to be silent or the same has been asked for.
