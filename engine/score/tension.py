@@ -32,7 +32,7 @@ CLUSTER_TENSION = 0.2
 _BREATH_TENSION = 0.6
 """From this tension on the last beat before a section is silent."""
 
-_VALENCE_PULL, _SCALE_PULL = 0.8, 1.6
+_VALENCE_PULL, _SCALE_PULL = 0.35, 0.8
 _FARTHEST = 0.35
 """How far a major third raises a chord's logit, for each unit of valence and of its distance from the scale's own, up
 to so much: a key may have been asked for."""
