@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from moods.cycles import (
     ANSWER,
@@ -32,21 +32,13 @@ from moods.cycles import (
     Role,
     draw_round,
 )
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LANES, LAYERS, NO_LINES, NO_RECALL, Lines, Recall
-from moods.motifs import again, bars_repeated, first_lines, stretched_lines
+from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, LANES, LAYERS, NO_LINES, Lines, Recall
 from moods.plan import PlannedSection
+from moods.statements import NOTHING_STATED, Stated, Theme, echo_of, first_statement, other_of, pick_theme, return_of
 
 INTRO_BARS = 4
 """Of an intro, which is heard where it is asked for: by itself music begins with its theme."""
 
-# The strength of recall of each lane when a theme comes back: share, (chords, drums, bass, harmony, texture, lead).
-_RETURNS = (
-    (0.40, (1.0, 0.95, 1.0, 1.0, 1.0, 1.0)),  # as it was
-    (0.35, (0.9, 0.75, 0.7, 0.65, 0.5, 0.85)),  # in other clothes
-    (0.25, (0.8, None, 0.5, None, None, 0.7)),  # only tune and harmony
-)
-_TO_THE_LETTER = (1.0,) * len(LANES)
-_JITTER = 0.08
 _REST_CHANCE = 0.3
 _RESTS = {"lead": 0.15, "texture": 0.4, "drums": 0.15, "bass": 0.15, "harmony": 0.15}
 """How often a phrase goes without a layer, and without which: what has been away is heard when it returns."""
@@ -55,8 +47,6 @@ _AWAY_CHANCE = 0.4
 """How often a cycle leaves the home key, and for where (semitones); the next one is at home again."""
 _LIFTS = (0, 1, 2, 2, 3)
 """Semitones by which a round's climax is higher."""
-_NEW_THEME_CHANCE, _OLD_THEME_CHANCE = 0.3, 0.3
-"""After two statements of a theme a section brings a new one, or goes back to an older one."""
 _FILL_SHARE = 0.6
 """Share of the section changes that a drum fill leads into."""
 _SHORT_BARS = 48
@@ -69,10 +59,6 @@ TUNEFUL = ("A", "B")
 """Sections that have a tune, however still the mood."""
 _RHYTHM = {"drums", "bass"}
 _HALF_BAR, _GROUP_BARS = BEATS_PER_BAR // 2, 2 * BARS_PER_PHRASE
-_ECHO = (None, 0.6, 0.5, 0.5, 0.5, 0.75)
-"""What an outro keeps of the theme, in the order of LANES: harmony goes its own way home."""
-_SAME_CHORDS_CHANCE, _SAME_CHORDS = 0.8, 0.9
-"""How often a theme has the same chords under what its lead repeats, and how strongly they are recalled."""
 _NUM_KEPT = 2
 """Plans that are remembered: the one that sounds and the one that is composed ahead."""
 
@@ -94,23 +80,6 @@ class FormPosition:
     is_half_time: bool = False
     lift: int = 0  # semitones above the key that the cycle has
     leads_home: bool = False  # what comes after the section is led into by a dominant
-
-
-class Stated(NamedTuple):
-    """What a bar of a theme is made of."""
-
-    recall: Recall
-    lines: Lines
-
-
-NOTHING_STATED = Stated(NO_RECALL, NO_LINES)
-
-
-@dataclass(slots=True)
-class _Theme:
-    first_bar: int
-    num_bars: int
-    statements: int = 1
 
 
 class Form:
@@ -187,7 +156,7 @@ class Form:
         parts, lift = draw_round(rng), rng.choice(_LIFTS)
         if number == 0 and not self._piece:
             parts[0] = parts[0]._replace(role=OPENING)
-        themes: dict[str, list[_Theme]] = {}
+        themes: dict[str, list[Theme]] = {}
         positions: list[FormPosition] = []
         shared: dict[Stated, Stated] = {}  # bars that are made of the same share it
         for part, following in zip(parts, [*parts[1:], None], strict=True):
@@ -235,20 +204,20 @@ def intro_position(bar: int) -> FormPosition:
 
 
 def _stated_in_round(
-    rng: random.Random, part: Part, themes: dict[str, list[_Theme]], first_bar: int
+    rng: random.Random, part: Part, themes: dict[str, list[Theme]], first_bar: int
 ) -> tuple[list[Stated], bool]:
     """What the bars of a section of a round are made of, which begins at `first_bar` of it, and is its theme new?"""
     name, num_bars, role = part
-    theme: _Theme | None = None
+    theme: Theme | None = None
     if role.states == "letter":
         theme = themes[name][0]
     elif role.states != "other":
         known, may_be_new = themes.setdefault(name, []), role in (OPENING, THEME, ANSWER)
-        theme = _pick_theme(rng, known, first_bar, num_bars, may_be_new=may_be_new)
-    new = first_statement(rng, num_bars, _other_of(name, themes, first_bar), name == "break")
+        theme = pick_theme(rng, known, first_bar, num_bars, may_be_new=may_be_new)
+    new = first_statement(rng, num_bars, other_of(name, themes, first_bar), name == "break")
     if theme is None:
         return new, True
-    stated = _statement_of(rng, theme, first_bar, num_bars, is_exact=role.states == "letter")
+    stated = return_of(rng, theme.span, first_bar, num_bars, is_exact=role.states == "letter")
     if role.states == "changes":
         stated = [Stated(_with_lane(old.recall, "lead", None), own.lines) for old, own in zip(stated, new, strict=True)]
     if role.is_half_time:
@@ -271,27 +240,23 @@ def _plan_piece(seed: int, sections: Sequence[PlannedSection]) -> tuple[FormPosi
     num_bars = sum(section.num_bars for section in sections)
     is_short = num_bars <= _SHORT_BARS
     last = max((index for index, section in enumerate(sections) if section.name != "outro"), default=None)
-    themes: dict[str, list[_Theme]] = {}
+    themes: dict[str, list[Theme]] = {}
     positions: list[FormPosition] = []
     for index, section in enumerate(sections):
-        rng, name, first, length = (
-            random.Random(f"section/{seed}/{index}"),
-            section.name,
-            len(positions),
-            section.num_bars,
-        )
+        rng, first = random.Random(f"section/{seed}/{index}"), len(positions)
+        name, length = section.name, section.num_bars
         assert section.first_bar == first, section
         known = themes.setdefault("A" if name == "outro" else name, [])
         known[:] = [theme for theme in known if first + length - theme.first_bar <= THEME_BARS]
         if name == "outro":
-            stated = echo_of((known[0].first_bar, known[0].num_bars) if known else None, first, length)
+            stated = echo_of(known[0].span if known else None, first, length)
         elif known and (is_short or index == last):
-            stated = _statement_of(rng, known[0], first, length, is_exact=index == last)
-        elif theme := _pick_theme(rng, known, first, length):
-            stated = _statement_of(rng, theme, first, length)
+            stated = return_of(rng, known[0].span, first, length, is_exact=index == last)
+        elif theme := pick_theme(rng, known, first, length):
+            stated = return_of(rng, theme.span, first, length)
         else:
             theme_rng = random.Random(f"theme/{seed}/{name}/{len(known)}")
-            stated = first_statement(theme_rng, length, _other_of(name, themes, first), name == "break")
+            stated = first_statement(theme_rng, length, other_of(name, themes, first), name == "break")
         may_rest = first >= _UNRESTING_BARS and name != "outro" and index != last
         is_new = not known or known[-1].first_bar == first
         part = Part(name, length, _role_in_piece(rng, sections, index, last, is_short=is_short))
@@ -331,27 +296,6 @@ def _bars_to_change(bars: int, *, is_first: bool) -> int:
     return max(bars, BARS_PER_PHRASE) if is_first and bars else bars
 
 
-def echo_of(theme: tuple[int, int] | None, first_bar: int, num_bars: int) -> list[Stated]:
-    """The beginning of the theme, its first bar and how many it has, once more while the music goes home, but for the
-    last chord's bar."""
-    if theme is None:
-        return [NOTHING_STATED] * num_bars
-    backs = _backs(*theme, first_bar, num_bars - 1)
-    recalls = [tuple(None if strength is None else (back, strength) for strength in _ECHO) for back in backs]
-    return [*map(Stated, recalls, again(backs)), NOTHING_STATED]
-
-
-def _backs(theme_bar: int, theme_bars: int, first_bar: int, num_bars: int) -> list[int]:
-    """How far the bars of a theme lie before `num_bars` that state it again from `first_bar` on."""
-    return [first_bar + bar - (theme_bar + bar % theme_bars) for bar in range(num_bars)]
-
-
-def _other_of(name: str, themes: dict[str, list[_Theme]], first_bar: int) -> int | None:
-    """How far before `first_bar` the theme begins from which a new one of another name may take a motif."""
-    known = [] if name == "A" else themes.get("A", [])
-    return first_bar - known[-1].first_bar if known else None
-
-
 def _kept(plans: dict[int, Plan], number: int, make: Callable[[int], Plan]) -> Plan:
     """Plan `number`, made anew unless it is one of those remembered."""
     if number not in plans:
@@ -367,84 +311,6 @@ def _rest(rng: random.Random, role: Role, *, is_new: bool) -> str | None:
     layer = rng.choices(list(_RESTS), list(_RESTS.values()))[0]
     is_whole = role.states != "letter" and not role.without and role.begins < DROP.begins
     return layer if is_resting and is_whole and not (is_new and layer == "lead") else None
-
-
-def _pick_theme(
-    rng: random.Random, known: list[_Theme], first_bar: int, num_bars: int, *, may_be_new: bool = True
-) -> _Theme | None:
-    """The theme that a section of this name states again, or None: it brings a new one, which is put with the known."""
-    is_worn = bool(known) and known[-1].statements >= 2
-    if not known or (is_worn and may_be_new and rng.random() < _NEW_THEME_CHANCE):
-        known.append(_Theme(first_bar, num_bars))
-        return None
-    theme = known[-1]
-    if is_worn and len(known) > 1 and rng.random() < _OLD_THEME_CHANCE:
-        theme = rng.choice(known[:-1])
-    theme.statements += 1
-    return theme
-
-
-def _statement_of(
-    rng: random.Random, theme: _Theme, first_bar: int, num_bars: int, *, is_exact: bool = False
-) -> list[Stated]:
-    return return_of(rng, theme.first_bar, theme.num_bars, first_bar, num_bars, is_exact=is_exact)
-
-
-def return_of(
-    rng: random.Random, theme_bar: int, theme_bars: int, first_bar: int, num_bars: int, *, is_exact: bool = False
-) -> list[Stated]:
-    """Bar by bar the `theme_bars` bars of the theme that was first stated at `theme_bar`; `is_exact`: to the letter."""
-    (lanes,) = rng.choices([lanes for _, lanes in _RETURNS], [share for share, _ in _RETURNS])
-    strengths = [None if strength is None else _jittered(rng, strength) for strength in lanes]
-    if is_exact:
-        strengths = list(_TO_THE_LETTER)
-    backs = _backs(theme_bar, theme_bars, first_bar, num_bars)
-    recalls = [tuple(None if strength is None else (back, strength) for strength in strengths) for back in backs]
-    is_literal = is_exact or lanes is _RETURNS[0][1]
-    return list(map(Stated, recalls, again(backs, None if is_literal else rng)))
-
-
-def first_statement(
-    rng: random.Random, num_bars: int, other_bars: int | None = None, is_break: bool = False
-) -> list[Stated]:
-    """A new theme refers to itself: drums keep their groove, the second half of a phrase answers the first, the next
-    phrase begins like the one before. The lead is made of motifs, and chords return with the bars that it repeats.
-
-    `other_bars`: how far before it the theme begins that it may take a motif from.
-    """
-    phrase_returns = {
-        lane: rng.random() < share for lane, share in zip(LANES[:-1], (0.7, 1, 0.8, 0.8, 0.7), strict=True)
-    }
-    half_returns = {lane: rng.random() < share for lane, share in zip(LANES[:-1], (0.1, 1, 0.6, 0.6, 0.7), strict=True)}
-    strengths = {lane: _jittered(rng, 0.75) for lane in LANES[:-1]}
-    keeps_chords = rng.random() < _SAME_CHORDS_CHANCE
-    lines = stretched_lines(rng, num_bars, other_bars) if is_break and other_bars is not None else None
-    if lines is None:
-        lines = first_lines(rng, num_bars, other_bars)
-    stated: list[Stated] = []
-    for bar in range(num_bars):
-        lanes: list[tuple[int, float] | None] = []
-        for lane in LANES[:-1]:
-            in_phrase, same_bar = bar % BARS_PER_PHRASE, bars_repeated(lines[bar])
-            if lane == "drums":
-                back = (0, 1, 2, 2)[in_phrase] if bar < BARS_PER_PHRASE else BARS_PER_PHRASE
-                lanes.append((back, min(0.95, strengths[lane] + 0.1)) if back else None)
-            elif lane == "chords" and keeps_chords and same_bar is not None and same_bar <= bar:
-                lanes.append((same_bar, _SAME_CHORDS))
-            elif bar >= BARS_PER_PHRASE and phrase_returns[lane]:
-                lanes.append((BARS_PER_PHRASE, strengths[lane]))
-            elif in_phrase >= BARS_PER_PHRASE // 2 and half_returns[lane]:
-                lanes.append((BARS_PER_PHRASE // 2, strengths[lane] - 0.2))
-            elif in_phrase == 1 and lane in ("bass", "harmony", "texture"):
-                lanes.append((1, 0.4))
-            else:
-                lanes.append(None)
-        stated.append(Stated((*lanes, None), lines[bar]))
-    return stated
-
-
-def _jittered(rng: random.Random, strength: float) -> float:
-    return round(min(1.0, max(0.2, strength + rng.uniform(-_JITTER, _JITTER))), 2)
 
 
 @lru_cache(maxsize=256)

@@ -13,20 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from moods.cycles import CODA, NEUTRAL
-from moods.form import (
-    INTRO_BARS,
-    NOTHING_STATED,
-    THEME_BARS,
-    TUNEFUL,
-    Form,
-    FormPosition,
-    Stated,
-    echo_of,
-    first_statement,
-    intro_position,
-    return_of,
-)
+from moods.form import INTRO_BARS, THEME_BARS, TUNEFUL, Form, FormPosition, intro_position
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR, Line
+from moods.statements import NOTHING_STATED, Stated, echo_of, first_statement, return_of
 
 _ROUND_BARS = 2 * BARS_PER_PHRASE
 """A section that stays comes round after so many bars at least."""
@@ -281,7 +270,7 @@ class Sections:
             if theme is None:
                 bars = first_statement(rng, num_bars)
             else:
-                bars = return_of(rng, theme[0], max(theme[1], BARS_PER_PHRASE), first_bar, num_bars)
+                bars = return_of(rng, (theme[0], max(theme[1], BARS_PER_PHRASE)), first_bar, num_bars)
             if len(self._statements) >= _NUM_KEPT:
                 self._statements.clear()
             self._statements[first_bar, theme] = bars

@@ -85,10 +85,9 @@ def test_the_lead_goes_by_steps_and_what_is_recalled_is_not_leaned_against() -> 
 
 
 def test_a_chord_is_open_below() -> None:
-    rules, rows = (
-        rules_of(asked_beats(1, style="orchestral", key="C major", valence=0.0, tension=0.1)),
-        make_columns(Rows, 1),
-    )
+    """Whatever tones a piece likes."""
+    asked = asked_beats(1, style="orchestral", key="C major", valence=0.0, tension=0.1, novelty=0.0)
+    rules, rows = rules_of(asked), make_columns(Rows, 1)
     foot = int(leant(rows, rules, HARMONY).argmax())
     assert 46 <= foot <= 56
     rows.events[0, 0], rows.num_events[0] = (FIRST_LAYER + HARMONY, 0, FIRST_PITCH + foot, 12, 8), 1
