@@ -26,7 +26,8 @@ _NEW_THEME_CHANCE, _OLD_THEME_CHANCE = 0.3, 0.3
 _ECHO = (None, 0.6, 0.5, 0.5, 0.5, 0.75)
 """What an outro keeps of the theme, in the order of LANES: harmony goes its own way home."""
 _SAME_CHORDS_CHANCE, _SAME_CHORDS = 0.8, 0.9
-"""How often a theme has the same chords under what its lead repeats, and how strongly they are recalled."""
+"""How often a theme has the same chords under what its lead repeats from another phrase, and how strongly they are
+recalled; within a phrase what is repeated has other chords under it."""
 
 
 class Stated(NamedTuple):
@@ -113,7 +114,7 @@ def first_statement(
             if lane == "drums":
                 back = (0, 1, 2, 2)[in_phrase] if bar < BARS_PER_PHRASE else BARS_PER_PHRASE
                 lanes.append((back, min(0.95, strengths[lane] + 0.1)) if back else None)
-            elif lane == "chords" and keeps_chords and same_bar is not None and same_bar <= bar:
+            elif lane == "chords" and keeps_chords and same_bar is not None and BARS_PER_PHRASE <= same_bar <= bar:
                 lanes.append((same_bar, _SAME_CHORDS))
             elif bar >= BARS_PER_PHRASE and phrase_returns[lane]:
                 lanes.append((BARS_PER_PHRASE, strengths[lane]))
