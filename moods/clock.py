@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
+from moods.intent import BEATS_PER_BAR
 
 FRAMES_PER_SECOND = 48_000
-BEATS_PER_PHRASE = BEATS_PER_BAR * BARS_PER_PHRASE
 
 
 @dataclass(frozen=True, slots=True)

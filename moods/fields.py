@@ -341,8 +341,6 @@ Over = Annotated[
 ]
 
 
-MAX_EVERY = 999
-"""The largest N of "N beats" and "N bars"."""
 _EVERY = re.compile(r"\s*([1-9][0-9]{0,2})\s*(beat|bar)s?\s*")
 _AT_WAY_OUT = 'expected now, beat, bar, phrase, section, "N beats", "N bars", {"seconds": 12.4} or {"marker": "name"}'
 _GRID_BEATS = {"now": 1, "beat": 1, "bar": BEATS_PER_BAR, "phrase": BARS_PER_PHRASE * BEATS_PER_BAR}
