@@ -281,6 +281,7 @@ class Composer:
         rows.since[slots] = np.where(begins_piece, rows.position[slots], rows.since[slots])
         rows.piece[slots] = asked["piece"]
         is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
+        asked["line_back"][is_arrival] = 0  # where an octave of the new key may be far off
         write_rules(rules, slots, asked, is_arrival)
         strength = self._recall(slots, beats, asked)
         wanted = conditions(asked, strength)
