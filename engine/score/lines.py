@@ -242,10 +242,10 @@ def follow_lines(
     into shown[slot, MAX_EVENTS_PER_BEAT, 5], in order, of which there are then counts [N]. Which beats [N] do?"""
     is_followed = np.zeros(len(slots), np.bool_)
     wanted = np.flatnonzero((asked["line_back"] > 0) & (rules.max_notes[slots, _LEAD] > 0))
-    if len(wanted):
-        lines = np.stack([asked[name][wanted] for name in _READ], axis=1).astype(np.int64)
-        found, some = np.zeros(len(wanted), np.bool_), counts[wanted]
-        pitches, event = np.zeros(_MOST_IN_BAR, np.int64), np.zeros(NUM_FIELDS, np.int64)
-        _follow_all(kept, rules, slots[wanted], beats[wanted], lines, pitches, event, shown, some, found)
-        counts[wanted], is_followed[wanted] = some, found
+    lines = np.stack([asked[name][wanted] for name in _READ], axis=1).astype(np.int64)
+    found, some = np.zeros(len(wanted), np.bool_), counts[wanted]
+    pitches, event = np.zeros(_MOST_IN_BAR, np.int64), np.zeros(NUM_FIELDS, np.int64)
+    # Called with none, too, so that it is compiled before the music begins and not when it first returns.
+    _follow_all(kept, rules, slots[wanted], beats[wanted], lines, pitches, event, shown, some, found)
+    counts[wanted], is_followed[wanted] = some, found
     return is_followed
