@@ -87,6 +87,7 @@ def test_the_tables_in_the_package_fit_what_is_asked_of_them() -> None:
     assert np.unpackbits(learnt_filter()).mean() ** likeness.NUM_PROBES < 0.05
 
 
+@pytest.mark.long
 def test_with_novelty_music_is_less_what_is_usual_in_its_mood(composer: Composer) -> None:
     found = []
     for novelty in (0.0, 1.0):
