@@ -220,8 +220,8 @@ class MoodFields(Model):
     temperature: Annotated[float, Number("temperature", 0.1, 2)] | Absent = None
     """How much surprise. Heard from the next bar."""
     novelty: Annotated[float, Number("novelty", 0, 1)] | Absent = None
-    """How far the music keeps from what is usual in its mood and from what it has played; 0.5 if nothing is said, or as
-    an autopilot has it. Heard from the next bar."""
+    """How far apart pieces of one mood lie, and how freely they repeat themselves; 0.5 if nothing is said, or as an
+    autopilot has it. Heard from the next bar."""
     _understood: Prompt | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: object) -> None:

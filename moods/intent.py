@@ -120,7 +120,7 @@ class Intent:
     theme: tuple[Tune, int] | None = None  # that the lead plays here, and nothing else, and the beats since it began
     piece: int = 0  # how many pieces were asked for before this one: it has a band of its own
     piece_beats: int = 0  # since it began, or since the form's themes were new ones
-    novelty: float = DEFAULT_NOVELTY  # 0 … 1, how far from what is usual in its mood, and from the last hour's tunes
+    novelty: float = DEFAULT_NOVELTY  # 0 … 1, how far pieces of a mood lie apart, and from the last hour's tunes
     character: Character = Character()  # of the piece
     texts: tuple[tuple[str, float], ...] = ()  # what the mood was asked for with, and weights; (): by numbers alone
     line: Line | None = None  # what the lead is made of here; None: it plays what it likes
