@@ -24,15 +24,14 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from benchmarks.harness import record
-from engine.score.composer import ComposedBeat, Composer
+from engine.score.composer import Composer
 from engine.score.novelty import NoveltyFound
 from engine.score.piece import Piece
 from engine.training.corpora import read_corpora
-from engine.training.evaluation.takes import GAME_SETS, MAX_SLOTS, TAKE_BARS, game_tracks, make_composer, to_piece
+from engine.training.evaluation.takes import GAME_SETS, TAKE_BARS, compose_all, game_tracks, make_composer
 from engine.training.figures import bar_histograms, excerpt
 from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.controller import Controller
-from moods.intent import BEATS_PER_BAR
 from moods.opening import parse_opening
 
 MOODS = ("happy", "suspense", "epic", "healing", "focus", "sport", "battle", "jazz", "night", "tech")
@@ -84,21 +83,12 @@ def human_figures(data: Path) -> list[float]:
 
 def compose(
     composer: Composer, openings: Sequence[dict[str, Any]], seeds: Sequence[int]
-) -> Iterator[tuple[Piece, NoveltyFound]]:
+) -> list[tuple[Piece, NoveltyFound]]:
     """A piece of each opening by its seed, and what the composer tells of it."""
-    for first in range(0, len(seeds), MAX_SLOTS):
-        some = list(zip(openings, seeds, strict=True))[first : first + MAX_SLOTS]
-        controllers, slots = [Controller(parse_opening(fields), seed) for fields, seed in some], range(len(some))
-        for slot, controller in zip(slots, controllers, strict=True):
-            composer.open(slot, controller)
-        beats: list[list[ComposedBeat]] = [[] for _ in slots]
-        for _ in range(TAKE_BARS * BEATS_PER_BAR):
-            composer.prepare(slots)
-            for slot in slots:
-                beats[slot].append(composer.take(slot))
-        for slot, controller in zip(slots, controllers, strict=True):
-            yield to_piece(controller, beats[slot]), composer.novelty(slot)
-            composer.close(slot)
+    controllers = [Controller(parse_opening(fields), seed) for fields, seed in zip(openings, seeds, strict=True)]
+    told: list[NoveltyFound] = []
+    pieces = list(compose_all(composer, controllers, TAKE_BARS, lambda slot: told.append(composer.novelty(slot))))
+    return list(zip(pieces, told, strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -119,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asked = [
             ({"mood": mood, "novelty": level}, FIRST_SEED + seed) for level in levels for seed in range(options.seeds)
         ]
-        found = list(compose(composer, *map(list, zip(*asked, strict=True))))
+        found = compose(composer, *map(list, zip(*asked, strict=True)))
         by_level = [found[index : index + options.seeds] for index in range(0, len(found), options.seeds)]
         spreads = [round(spread([piece for piece, _ in each]), 3) for each in by_level]
         likeness = np.array([[novelty.likeness_to_mood for _, novelty in each] for each in by_level])

@@ -17,32 +17,17 @@ import numpy as np
 from rich.progress import track
 from safetensors.numpy import save_file
 
-from engine.score.composer import Composer
 from engine.score.likeness import AVERAGES_NAME, ENERGIES, VALENCES, bars_of, features
-from engine.training.evaluation.takes import MAX_SLOTS, make_composer
+from engine.training.evaluation.takes import compose_all, make_composer
 from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.controller import Controller
-from moods.intent import BEATS_PER_BAR, STYLES
+from moods.intent import STYLES
 from moods.mood import Mood, style_weights
 
 NUM_BARS = 24
 TENSION = 0.2
 FIRST_SEED = 5_000_000
 NAMES = ("pitched", "drums", "changes")
-
-
-def piece_features(composer: Composer, controllers: Sequence[Controller]) -> list[tuple[np.ndarray, ...]]:
-    """The features of a piece by each of up to `MAX_SLOTS` controllers."""
-    slots = range(len(controllers))
-    for slot, controller in zip(slots, controllers, strict=True):
-        composer.open(slot, controller)
-    for _ in range(NUM_BARS * BEATS_PER_BAR):
-        composer.prepare(slots)
-        composer.take_all(np.array(slots))
-    found = [features(*bars_of(composer.snapshot(slot)["novelty"]["likeness"])) for slot in slots]
-    for slot in slots:
-        composer.close(slot)
-    return found
 
 
 def corners(style: str, num_seeds: int) -> list[Controller]:
@@ -64,10 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sizes, tensors, _ = read_checkpoint(shipped_checkpoint())
     composer = make_composer(sizes, tensors)
     rows = list[tuple[np.ndarray, ...]]()
+
+    def look(slot: int) -> None:
+        rows.append(features(*bars_of(composer.snapshot(slot)["novelty"]["likeness"])))
+
     for style in track(STYLES, "composing"):
-        controllers = corners(style, options.seeds)
-        for first in range(0, len(controllers), MAX_SLOTS):
-            rows += piece_features(composer, controllers[first : first + MAX_SLOTS])
+        list(compose_all(composer, corners(style, options.seeds), NUM_BARS, look))
     shape = (len(STYLES), len(ENERGIES), len(VALENCES), options.seeds, -1)
     tables = {
         name: np.stack(values).reshape(shape).mean(axis=3).astype(np.float16)

@@ -21,27 +21,19 @@ from engine.score.likeness import LEARNT_NAME, NUM_PROBES, put_lines
 from engine.score.piece import Piece
 from engine.training.corpora import read_corpora
 from engine.training.dataset import is_held_out, practice_pieces
-from engine.training.figures import LEAD
+from engine.training.evaluation.recurrence import lead_of
 from engine.weights import read_manifest, shipped_checkpoint
 
 NUM_BYTES = 2_000_000
-
-
-def lead_line(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-    """Ticks and pitches of the piece's lead, of what begins together the highest."""
-    notes = piece.notes[piece.notes["layer"] == LEAD]
-    order = np.lexsort((-notes["pitch"].astype(np.int64), notes["tick"]))
-    ticks, first = np.unique(notes["tick"][order], return_index=True)
-    return ticks.astype(np.int64), notes["pitch"][order][first].astype(np.int64)
 
 
 def learnt_filter(pieces: Iterable[Piece], num_bytes: int = NUM_BYTES) -> tuple[np.ndarray, int]:
     """The filter [bytes] of all runs of the pieces' leads, and how many notes these have."""
     bits, num_notes = np.zeros(num_bytes, np.uint8), 0
     for piece in pieces:
-        ticks, pitches = lead_line(piece)
-        put_lines(bits, ticks, pitches)
-        num_notes += len(ticks)
+        lead = lead_of(piece)
+        put_lines(bits, lead.ticks, lead.pitches)
+        num_notes += len(lead.ticks)
     return bits, num_notes
 
 

@@ -95,11 +95,11 @@ class Context:
         def make(style: str) -> LongTakes:
             num_bars = takes.num_long_bars(style, seconds)
             controllers = takes.long_controllers(style, self.scope.num_seeds, self.scope.temperature)
-            found = LongTakes([], [])
-            for first in range(0, len(controllers), takes.MAX_SLOTS):
-                batch = controllers[first : first + takes.MAX_SLOTS]
-                found.pieces += takes.compose(self.composer, batch, num_bars, found.resets)
-            return found
+            resets: list[int] = []
+            pieces = takes.compose_all(
+                self.composer, controllers, num_bars, lambda slot: resets.append(self.composer.resets(slot))
+            )
+            return LongTakes(list(pieces), resets)
 
         return {s: self._model("long", s, lambda s=s: make(s)) for s in self._each_style("composing hours")}
 

@@ -91,9 +91,10 @@ def make_composer(sizes: ModelConfig, tensors: dict[str, Any], max_slots: int = 
 
 
 def compose(
-    composer: Composer, controllers: Sequence[Controller], num_bars: int, resets: list[int] | None = None
+    composer: Composer, controllers: Sequence[Controller], num_bars: int, look: Callable[[int], object] | None = None
 ) -> list[Piece]:
-    """One take of `num_bars` bars for each of up to `MAX_SLOTS` controllers; `resets` gets those of its watchdog."""
+    """One take of `num_bars` bars for each of up to `MAX_SLOTS` controllers; `look(slot)` is called at the end of each,
+    while the composer still has it."""
     slots = range(len(controllers))
     for slot, controller in zip(slots, controllers, strict=True):
         composer.open(slot, controller)
@@ -103,16 +104,18 @@ def compose(
         for slot in slots:
             beats[slot].append(composer.take(slot))
     for slot in slots:
-        if resets is not None:
-            resets.append(composer.resets(slot))
+        if look is not None:
+            look(slot)
         composer.close(slot)
     return [to_piece(controller, taken) for controller, taken in zip(controllers, beats, strict=True)]
 
 
-def compose_all(composer: Composer, controllers: Sequence[Controller], num_bars: int) -> Iterator[Piece]:
+def compose_all(
+    composer: Composer, controllers: Sequence[Controller], num_bars: int, look: Callable[[int], object] | None = None
+) -> Iterator[Piece]:
     """Takes of any number of controllers, batch after batch."""
     for first in range(0, len(controllers), MAX_SLOTS):
-        yield from compose(composer, controllers[first : first + MAX_SLOTS], num_bars)
+        yield from compose(composer, controllers[first : first + MAX_SLOTS], num_bars, look)
 
 
 def to_piece(controller: Controller, beats: Sequence[ComposedBeat]) -> Piece:
