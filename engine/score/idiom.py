@@ -29,6 +29,8 @@ _ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 5.0
 """The lead rises towards the third quarter of so many bars, and has one high point in them."""
 _LEAD_CALL, _BREATH_BEATS = 0.5, 3
 """Added to the logit of a lead that is silent, but for so many beats at the end of a phrase."""
+_LEAD_LENGTH = 0.5
+"""Added to the lead's durations for each doubling: it is to sing."""
 _BY_THIRD, _BY_FIFTH, _BY_STEP = [3, 4, 8, 9], [5, 7], [1, 2, 10, 11]
 _THIRD_PULL, _FIFTH_PULL, _STEP_PULL, _CADENCE_PULL = 0.5, -0.1, 0.2, -1.5
 """Added to the logits of chords by how their root is reached; the last to those a fifth below as a phrase begins that
@@ -66,6 +68,8 @@ def write_idiom(rules: Rules, slots: Ints, asked: Asked) -> None:
     rules.home[slots, 1:], rules.reach[slots, 1:] = home, tessitura[..., 1]
     rules.kind_bias[slots] = 0
     rules.kind_bias[slots, _BASS] = _mixed(asked, _BASS_DRIVE)
+    rules.length_bias[slots] = 0
+    rules.length_bias[slots, _LEAD] = _LEAD_LENGTH
     rules.lead_call[slots] = _lead_call(asked)
     rules.root_bias[slots] = _root_bias(asked)
 

@@ -53,8 +53,6 @@ _WIDE = -1.5
 """Of gaps and moves of the lead wider than an octave."""
 _HOME_PENALTY = 1.3
 """Taken from the logit of chords on the tonic: harmony is to move, and comes home of itself."""
-_LEAD_LENGTH = 0.5
-"""Added to the lead's durations for each doubling: it is to sing."""
 _OCTAVES = np.log2(DURATIONS / TICKS_PER_BEAT).astype(np.float32)  # doublings of a beat
 
 
@@ -84,9 +82,8 @@ def lean_positions(rules: Rules, row: int, layer: int, logits: Floats) -> None:
 @kernel
 def lean_durations(rules: Rules, row: int, layer: int, logits: Floats) -> None:
     """Lean the logits of durations of a note of `layer`."""
-    bias = rules.length_bias[row, layer] + F32(_LEAD_LENGTH if layer == _LEAD else 0.0)
     for duration in range(len(DURATIONS)):
-        logits[duration] += bias * _OCTAVES[duration]
+        logits[duration] += rules.length_bias[row, layer] * _OCTAVES[duration]
 
 
 @kernel

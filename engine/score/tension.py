@@ -160,7 +160,7 @@ def write_tension(rules: Rules, slots: Ints, asked: Asked) -> None:
     )
     rules.stray_bias[slots, _TEXTURE, 0] = _NEIGHBOUR_PULL * (tension - _TENSION_REST)
     rules.home[slots] += _SINKING * some + _CLIMBING * strong
-    rules.length_bias[slots] = _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
+    rules.length_bias[slots] += _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
     position_bias = np.zeros((len(asked), len(LAYERS), TICKS_PER_BEAT), np.float32)
     position_bias[..., _PULSE_TICKS] = (_PULSE_POSITION * pulse)[..., None]
     rules.position_bias[slots] = position_bias

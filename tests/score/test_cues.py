@@ -47,6 +47,18 @@ def take(composer: Composer, slots: list[int], count: int) -> list[list[Composed
     return [list(of_slot) for of_slot in zip(*beats, strict=True)]
 
 
+def check_restored(composer: Composer, controller: Controller, beats_before: int, count: int) -> None:
+    """A snapshot goes on in another slot as the first one does."""
+    composer.open(0, controller)
+    take(composer, [0], beats_before)
+    kept = composer.snapshot(0)
+    on = take(composer, [0], count)[0]
+    composer.close(0)
+    composer.restore(3, controller, kept)
+    again = take(composer, [3], count)[0]
+    assert all(np.array_equal(one.notes, other.notes) for one, other in zip(on, again, strict=True))
+
+
 def chord_tones(beat: ComposedBeat) -> set[int]:
     return {(beat.chord_root + tone) % 12 for tone in tuple(CHORD_QUALITIES.values())[beat.chord_quality]}
 

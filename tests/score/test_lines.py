@@ -28,7 +28,7 @@ from moods.harmony import parse_key
 from moods.intent import LAYERS, STYLES, Intent, Line
 from moods.opening import Opening
 from tests.score.conftest import SLOTS
-from tests.score.test_cues import of_layer, take
+from tests.score.test_cues import check_restored, of_layer, take
 
 LEAD = LAYERS.index("lead")
 SLOT = np.array([0])
@@ -148,12 +148,4 @@ def test_the_lead_plays_what_the_plan_says_in_every_style(composer: Composer) ->
 
 @pytest.mark.parametrize("beats_before", [22, 41])
 def test_a_restored_composer_takes_up_the_same_lines(composer: Composer, beats_before: int) -> None:
-    controller = Controller(Opening(mood="epic"), 11)
-    composer.open(0, controller)
-    take(composer, [0], beats_before)
-    kept = composer.snapshot(0)
-    on = take(composer, [0], 16)[0]
-    composer.close(0)
-    composer.restore(3, controller, kept)
-    again = take(composer, [3], 16)[0]
-    assert all(np.array_equal(one.notes, other.notes) for one, other in zip(on, again, strict=True))
+    check_restored(composer, Controller(Opening(mood="epic"), 11), beats_before, 16)

@@ -17,7 +17,7 @@ from moods.intent import LAYERS, STYLES
 from moods.opening import parse_opening
 from moods.tune import whole_scale
 from tests.score.conftest import SLOTS
-from tests.score.test_cues import chord_tones, of_layer, take
+from tests.score.test_cues import check_restored, chord_tones, of_layer, take
 
 LEAD = LAYERS.index("lead")
 TICKS = 24
@@ -98,14 +98,7 @@ def test_a_theme_asked_for_under_way_changes_nothing_before_it(composer: Compose
 
 def test_a_restored_composer_states_the_theme_to_its_end(composer: Composer) -> None:
     controller = opened(11, mood="night", theme="hero")
-    composer.open(0, controller)
-    take(composer, [0], 6)
-    kept = composer.snapshot(0)
-    on = take(composer, [0], 12)[0]
-    composer.close(0)
-    composer.restore(3, controller, kept)
-    again = take(composer, [3], 12)[0]
-    assert all(np.array_equal(one.notes, other.notes) for one, other in zip(on, again, strict=True))
+    check_restored(composer, controller, 6, 12)
     assert theme_notes(controller.beat_intent(0).theme[0], parse_key("D minor"))[0].tick == 0
 
 
