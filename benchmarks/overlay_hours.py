@@ -7,7 +7,8 @@ undisturbed. What each page lets be heard, the live sound and the bed that bridg
 a gap is 20 ms or more below -80 dBFS. Told are `unplanned` gaps, those of the undisturbed hours; of each kind of fault
 how often it struck, how long until the live sound was there again (`back_s`) and the longest silence (`silence_ms`);
 samples that WebRTC made up in the undisturbed hours; and by how much memory grows an hour, as a line through its
-samples there, of the pages (their heaps after a collection; their processes) and of the server.
+samples there, of the pages (the least of their heaps in every five minutes, as collections leave them; their
+processes) and of the server. No collection is asked for: on a busy machine its answer may never come.
 
 `python -m benchmarks.overlay_hours [HOURS [EVERY_S]]`; a twentieth of an hour is enough to see that it works.
 """
@@ -38,6 +39,7 @@ HOURS, FAULT_EVERY_S, LOOK_EVERY_S = 2.0, 45.0, 10.0
 FAULTY_SHARE = 0.2
 SETTLE_S = 8.0
 """After a fault that was survived; what sounds in that time still belongs to it."""
+HEAP_OVER_S = 300.0
 WARM_SHARE = 0.1
 """Of the undisturbed time, for caches to fill, before memory counts."""
 CUT_S = 5.0
@@ -179,7 +181,6 @@ class Soak:
 
     def heap_mb(self) -> float:
         session = self.page.context.new_cdp_session(self.page)
-        session.send("HeapProfiler.collectGarbage")
         used = session.send("Runtime.getHeapUsage")["usedSize"]
         session.detach()
         return used / 1e6
@@ -264,6 +265,12 @@ def survive(
     return told
 
 
+def lows(samples: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The least value of every `HEAP_OVER_S`, with the hour it was seen at."""
+    each = max(1, min(round(HEAP_OVER_S / LOOK_EVERY_S), len(samples) // 2))
+    return [min(samples[at : at + each], key=lambda sample: sample[1]) for at in range(0, len(samples), each)]
+
+
 def drift(samples: list[tuple[float, float]]) -> dict[str, float]:
     """Where a line through the samples begins, and by how many per cent of that it grows an hour."""
     hours, values = np.array(samples).T
@@ -317,7 +324,7 @@ def soak(
         "unplanned_ms": {name: round(max(gaps, default=0)) for name, gaps in unplanned.items()},
         "tap_breaks": frames,
         "concealed_samples": {name: each.concealed - concealed[name] for name, each in soaks.items()}["webrtc"],
-        "heap": drift(heap), "pages": drift(pages), "server": drift(server),
+        "heap": drift(lows(heap)), "pages": drift(pages), "server": drift(server),
         "faults": {name: {"times": len(told), **worst(told)} for name, told in faults.items()},
     })  # fmt: skip
 
