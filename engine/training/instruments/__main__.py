@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from engine.audio import SAMPLE_RATE
 from engine.synth.sources.tones import LIFE_STEP_DB, NUM_TIMES, STEP_DB
-from engine.training.instruments.bank import Preset, play_notes
+from engine.training.instruments.bank import LEAD_S, Preset, play_notes
 from engine.training.instruments.measure import Note, measure_note
 
 LIST = Path(__file__).parent / "instruments.toml"
@@ -34,6 +35,8 @@ def measure(fields: dict[str, Any], banks: Path) -> tuple[list[int], list[list[N
     velocities = fields["velocities"]
     asked = range(fields["keys"][0], fields["keys"][1] + 1, fields.get("step", 3))
     sounds = play_notes(preset, [(key, velocity) for key in asked for velocity in velocities], HELD_S, TAIL_S)
+    # Not the tail of the note before, which a soft one might be taken for.
+    sounds = sounds[:, int((LEAD_S - 0.005) * SAMPLE_RATE) :]
     by_key = dict(zip(asked, sounds.reshape(len(asked), len(velocities), -1), strict=True))
     # A bank has nothing to say of keys that its instrument does not reach.
     keys = [key for key, notes in by_key.items() if np.abs(notes).max(axis=1).min() > SILENT]
