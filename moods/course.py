@@ -55,7 +55,7 @@ STYLE_DEAD_ZONE = 0.05
 DRIVING_ENERGY = 0.7
 _DARKNESS, _DARK_TENSION = 0.6, 0.3
 """How much darker a scale each unit of tension above the second takes, in valence."""
-_DENSITY_RISE, _DENSITY_FALL = 0.65, 0.75
+_DENSITY_RISE, _DENSITY_FALL = 0.8, 0.9
 """Shares of the way to the most and to nothing that the form moves the density at its ends."""
 
 

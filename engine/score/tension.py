@@ -46,7 +46,7 @@ _AWAY_PULL = 1.0
 """Taken from chords on the tonic, at full tension: it is in the bass."""
 _FOREIGN_CHORD, _FOREIGN_TONE = 3.0, 5.0
 """Taken from a chord for each tone outside the scale, and from such a tone, where they are only just allowed."""
-_RELEASE_PULL = 4.0
+_RELEASE_PULL = 9.0
 """Added to restful chords on the tonic where tension has fallen by all there is within a bar."""
 
 _BASS, _HARMONY, _TEXTURE, _LEAD = (LAYERS.index(name) for name in ("bass", "harmony", "texture", "lead"))
