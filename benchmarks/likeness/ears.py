@@ -30,6 +30,14 @@ _EMBEDDING = "gelu"
 """In the graph of vibenet: the 256 values from which every judgement is a weighted sum."""
 
 
+TAGS = (
+    "guitar", "classical", "slow", "techno", "strings", "drums", "electronic", "rock", "fast", "piano", "ambient",
+    "beat", "violin", "vocal", "synth", "female", "indian", "opera", "male", "singing", "vocals", "no vocals",
+    "harpsichord", "loud", "quiet", "flute", "woman", "male vocal", "no vocal", "pop", "soft", "sitar", "solo", "man",
+    "classic", "choir", "voice", "new age", "dance", "male voice", "female vocal", "beats", "harp", "cello", "no voice",
+    "weird", "country", "metal", "female voice", "choral",
+)  # fmt: skip
+"""MagnaTagATune's tags of the model MTT_musicnn, in its order (https://github.com/jordipons/musicnn)."""
 JUDGED = ("acousticness", "danceability", "energy", "instrumentalness", "liveness", "speechiness", "valence")
 
 
@@ -151,9 +159,12 @@ class Vibe:
 
 
 @cache
+def tagger() -> Tagger:
+    """The one that knows TAGS. Raises `NoEars`."""
+    return Tagger("MTT_musicnn")
+
+
+@cache
 def ears() -> dict[str, Callable[[Float], Float]]:
     """Every ear's `embed`. Raises `NoEars`."""
-    return {
-        "musicnn": Tagger("MTT_musicnn").embed,
-        "vibenet": Vibe().embed,
-    }
+    return {"musicnn": tagger().embed, "vibenet": Vibe().embed}
