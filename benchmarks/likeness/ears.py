@@ -83,7 +83,7 @@ class Tagger:
         return self._norm(number + 1, functional.relu(x))
 
     def embed(self, excerpt: Float) -> Float:
-        """The 200 values before the tags, of every window of `excerpt` [T] at EAR_RATE: [windows, 200].
+        """The 200 values of the last hidden layer, of every window of `excerpt` [T] at EAR_RATE: [windows, 200].
 
         What is shorter than a window is one by itself.
         """
@@ -106,12 +106,12 @@ class Tagger:
         third = second + self._middle(second, 7)
         features = torch.cat([front, first, second, third], 1)
         pooled = torch.stack([features.amax(2), features.mean(2)], 2).flatten(1)
-        dense = self._norm(9, pooled) @ self._tensors["dense/kernel"] + self._tensors["dense/bias"]
-        return self._norm(10, functional.relu(dense))
+        return functional.relu(self._norm(9, pooled) @ self._tensors["dense/kernel"] + self._tensors["dense/bias"])
 
     def logits(self, embeddings: Float) -> Float:
         """Of each of the model's 50 tags: [windows, 50]."""
-        return embeddings @ self._tensors["dense_1/kernel"].numpy() + self._tensors["dense_1/bias"].numpy()
+        level = self._norm(10, torch.from_numpy(embeddings))
+        return (level @ self._tensors["dense_1/kernel"] + self._tensors["dense_1/bias"]).numpy()
 
     def tags(self, embeddings: Float) -> Float:
         """Probability of each of the model's 50 tags: [windows, 50]."""
