@@ -192,8 +192,9 @@ def _aim_breath(voice: Record, patch: Record, brightness: float) -> None:
 
 @kernel
 def _vibrato(voice: Record, patch: Record, seconds: float) -> float:
-    """-1 … 1, growing after a delay; no two notes swing at one rate, and none quite evenly."""
-    depth = min(1.0, max(0.0, (seconds - patch.vibrato_delay_s) * 2.5))
+    """-1 … 1, growing after a delay; no two notes begin it at once or swing at one rate, and none quite evenly."""
+    delay_s = patch.vibrato_delay_s * (0.7 + 0.6 * voice.wander)
+    depth = min(1.0, max(0.0, (seconds - delay_s) / max(patch.vibrato_rise_s, 0.05)))
     wander = voice.wander
     slow = 0.43 * seconds + wander
     turn = seconds * patch.vibrato_hz * (0.95 + 0.1 * wander) + 0.1 * sine(slow - math.floor(slow))
@@ -234,8 +235,9 @@ def _aim_gain(voice: Record, patch: Record, frame: int) -> None:
 
 @kernel
 def _update_controls(
-    voice: Record, patch: Record, line: np.ndarray, modes: np.ndarray, frame: int, brightness: float, energy: float
-) -> None:
+    voice: Record, patch: Record, waves: np.ndarray, line: np.ndarray, modes: np.ndarray, frame: int,
+    brightness: float, energy: float,
+) -> None:  # fmt: skip
     """Set what is ramped until the next control point: cutoff, pitch, gain, breath and what the kind ramps."""
     _control_envelope(voice, patch, frame)
     octaves = (
@@ -263,7 +265,7 @@ def _update_controls(
     voice.increment = hz / SAMPLE_RATE
     if frame % CONTROL_FRAMES == 0:
         _aim_gain(voice, patch, frame)
-    aim_source(voice, patch, line, modes, Moment(frame, hz, vibrato, motion, brightness, energy))
+    aim_source(voice, patch, waves, line, modes, Moment(frame, hz, vibrato, motion, brightness, energy))
     if patch.is_pitched and patch.noise_level > 0.0:
         _aim_breath(voice, patch, brightness)
 
@@ -345,7 +347,7 @@ def render_voice(
     `zones` are those of `Tables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
-        _update_controls(voice, patch, line, modes, frame, brightness, energy)
+        _update_controls(voice, patch, waves, line, modes, frame, brightness, energy)
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
     render_source(voice, patch, waves, zones, line, modes, work, noise, frame, num_frames)

@@ -58,7 +58,8 @@ class Kind:
     """(voice, patch, line, modes, seed): begin a note; the common fields are set already. What the kind remembers is
     what the voice's last note of the kind left, and has to be set."""
     aim: Kernel | None = None
-    """(voice, patch, line, modes, moment): at control points and at the onset, set what is ramped until the next."""
+    """(voice, patch, waves, line, modes, moment): at control points and at the onset, set what is ramped until the
+    next."""
     is_silent: Kernel | None = None
     """(voice, patch) -> has it died away by itself, whatever the envelope says?"""
     memory: Fields = ()
@@ -83,6 +84,8 @@ class Kind:
     """Ends when its key is let go, stands further right the higher it is, and may breathe. Drums do nothing of it."""
     has_spectrum: bool = False
     """Reads the tables of a `spectrum` that its patch names."""
+    has_tone: bool = False
+    """Reads the measurements of a `tone` that its patch names."""
     slurs: bool = True
     """A slurred note goes on in the same voice; otherwise in another, which begins where the finger slides from."""
     most_slide_octaves: float = inf

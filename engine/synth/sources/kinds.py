@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from engine.synth.compile import kernel
-from engine.synth.sources import additive, analog, chip, drums, ensemble, fm, modal, strings
+from engine.synth.sources import additive, analog, chip, drums, ensemble, fm, measured, modal, strings
 from engine.synth.sources.kind import Fields
 
 KINDS = (
     analog.KIND, fm.KIND, strings.KIND, modal.KIND, drums.KIND, additive.KIND, ensemble.KIND, chip.KIND,
+    measured.KIND,
 )  # fmt: skip
 """In the order of the numbers that PATCH.kind holds."""
 KIND_NAMES = tuple(kind.name for kind in KINDS)
@@ -44,6 +45,6 @@ def _of_kind(verb: str, arguments: str, otherwise: str) -> Any:
 
 
 start_source = _of_kind("start", "voice, patch, line, modes, seed", "None")
-aim_source = _of_kind("aim", "voice, patch, line, modes, moment", "None")
+aim_source = _of_kind("aim", "voice, patch, waves, line, modes, moment", "None")
 render_source = _of_kind("render", "voice, patch, waves, zones, line, modes, work, noise, frame, num_frames", "None")
 is_source_silent = _of_kind("is_silent", "voice, patch", "False")
