@@ -51,20 +51,27 @@ PATCH = np.dtype(
 """The number of the kind, its traits, what the files say, and what follows from it; see `Kind`."""
 
 
-def read_patch(file: PatchFile, name: str) -> npt.NDArray[np.void]:
-    """The table `name` of `file` as a PATCH record; an ensemble's zones are filled in by `tables.load_tables`."""
-    fields = file.tables[name]
+def plain_patch(kind: Kind) -> npt.NDArray[np.void]:
+    """A PATCH record in which every field has its default; what is derived is missing."""
     patch = np.zeros((), PATCH)
-    patch["kind"] = file.word(name, "kind", fields.get("kind"), KIND_NAMES)
-    kind = KINDS[patch["kind"]]
+    patch["kind"] = KINDS.index(kind)
     for trait, _ in _TRAITS:
         patch[trait] = getattr(kind, trait)
-    numbers, words, known_lists = NUMBERS[kind.name], WORDS[kind.name], LISTS[kind.name]
-    for field, limits in numbers.items():
+    for field, limits in NUMBERS[kind.name].items():
         patch[field] = limits[2]
-    for field, (known_words, default) in words.items():
+    for field, (known_words, default) in WORDS[kind.name].items():
         patch[field] = known_words.index(default)
+    return patch
+
+
+def read_patch(file: PatchFile, name: str) -> npt.NDArray[np.void]:
+    """The table `name` of `file` as a PATCH record; zones and regions are filled in by `tables.load_tables`."""
+    fields = file.tables[name]
+    kind = KINDS[file.word(name, "kind", fields.get("kind"), KIND_NAMES)]
+    patch = plain_patch(kind)
+    numbers, words, known_lists = NUMBERS[kind.name], WORDS[kind.name], LISTS[kind.name]
     lists: dict[str, npt.NDArray[np.float64]] = {}
+    names = {"kind", *(["spectrum"] if kind.has_spectrum else []), *(["soundfont"] if kind.plays_soundfont else [])}
     for field, value in fields.items():
         if field in numbers:
             patch[field] = file.number(name, field, value, numbers[field])
@@ -72,8 +79,8 @@ def read_patch(file: PatchFile, name: str) -> npt.NDArray[np.void]:
             patch[field] = file.word(name, field, value, words[field][0])
         elif field in known_lists:
             lists[field] = np.array(file.numbers(name, field, value, known_lists[field]))
-        elif field != "kind" and not (field == "spectrum" and kind.has_spectrum):
-            known = ", ".join(sorted({"kind", *words, *numbers, *known_lists}))
+        elif field not in names:
+            known = ", ".join(sorted({*names, *words, *numbers, *known_lists}))
             raise file.fail(name, field, f"{field} is no field of kind {kind.name!r}; known are {known}")
     _derive(file, name, kind, patch, lists)
     return patch
@@ -88,6 +95,11 @@ def _derive(
         raise file.fail(name, group[0], f"{', '.join(group[:-1])} and {group[-1]} must be given and equally long")
     if kind.derive is not None:
         kind.derive(file, name, patch, lists)
+    set_shares(patch)
+
+
+def set_shares(patch: npt.NDArray[np.void]) -> None:
+    """Work out how far a frame takes each envelope from its times."""
     for share, seconds in _DECAYS.items():
         reach = np.log(ATTACK_OVERSHOOT / (ATTACK_OVERSHOOT - 1)) if share == "attack" else np.log(1000.0)
         patch[f"{share}_share"] = -np.expm1(-reach / (max(float(patch[seconds]), 1e-3) * SAMPLE_RATE))
