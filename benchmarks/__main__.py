@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAME [ARGUMENT …]]`: all of them one after another, or one.
 
-`likeness`, `moods_heard`, `two_seconds`, `stations_gpu` and `overlay_hours` are run by their names only: they need
-hours of reference music and networks that listen, a CUDA card, and hours.
+`likeness`, `signatures`, `mix`, `instruments`, `moods_heard`, `stations_gpu` and `overlay_hours` are run by their names
+only: they need hours of reference music and networks that listen, a CUDA card, and hours.
 """
 
 from __future__ import annotations

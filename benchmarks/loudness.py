@@ -1,8 +1,9 @@
 """How near to its target is the loudness five seconds after a change of mood, and how high do the peaks go?
 
 Many stations, each with one random change of mood every ten seconds, through the whole generator. `error_lu` is what
-an independent meter (pyloudnorm, BS.1770-4) reads over the three seconds from 5 s to 8 s after each change, less the
-mean of the target there (-19 LUFS at energy 0 … -14 at energy 1); `true_peak_db` the highest peak of all that was
+an independent meter (pyloudnorm, BS.1770-4) reads over the three seconds from 5 s to 8 s after each change, less what
+it would read there of sound that keeps to the target, which the form moves (-19 LUFS at energy 0 … -14 at energy 1,
+5 LU less in a break, 3 more in a climax); `true_peak_db` the highest peak of all that was
 played, by an eight-fold oversampling of its own.
 """
 
@@ -45,7 +46,8 @@ def listen(seed: int) -> tuple[list[float], float]:
         first = walk.frame
         watched = walk.play(WATCHED_S)
         frames = np.linspace(first, walk.frame - 1, 30).astype(int)
-        target = np.mean([walk.controller.intent(int(frame)).loudness_lufs for frame in frames])
+        targets = [walk.controller.intent(int(frame)).loudness_lufs for frame in frames]
+        target = 10 * np.log10(np.mean(10 ** (np.array(targets) / 10)))
         heard = meter.integrated_loudness(watched.T.astype(np.float64))
         errors.append(float(heard - target))
         rest = walk.play(CHANGE_EVERY_S - SETTLED_S - WATCHED_S)

@@ -34,7 +34,7 @@ from engine.weights import read_checkpoint, shipped_checkpoint
 from moods.controller import Controller
 from moods.opening import parse_opening
 
-MOODS = ("happy", "suspense", "epic", "healing", "focus", "sport", "battle", "jazz", "night", "tech")
+MOODS = ("happy", "suspense", "epic", "healing", "focus", "sport", "battle", "cafe", "night", "tech")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 FIRST_SEED = 40_000
 HUMAN_NOTES = (2, 4, 6, 8, 12, 17, 24, 34, 48, 70)

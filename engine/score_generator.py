@@ -201,15 +201,7 @@ class ScoreGenerator:
         begins = state.beat_begins[slots]
         after = zip(slots.tolist(), (beats.beat + 1).tolist(), strict=True)
         ends = np.array([controllers[slot].frame_of_beat(beat) for slot, beat in after])
-        frames_per_tick = (ends - begins) / TICKS_PER_BEAT
-        of = np.repeat(np.arange(len(slots)), beats.num_notes)
-        notes = notes_to_sounds(beats.notes, begins[of], frames_per_tick[of])
-        notes["frame"] += np.rint(beats.late * frames_per_tick[of]).astype(np.int64)
-        if beats.is_hit.any():
-            # Notes lie on ticks; what is struck at a hit sounds at the very frame that was acknowledged.
-            is_struck = beats.is_hit[of] & (beats.notes["tick"] == strike_tick(beats.hit_offset)[of])
-            struck = begins + np.rint(beats.hit_offset * TICKS_PER_BEAT * frames_per_tick).astype(np.int64)
-            notes["frame"][is_struck], notes["is_struck"][is_struck] = struck[of][is_struck], 1
+        of, notes = beats_to_sounds(beats, begins, ends)
         state.beat_begins[slots], state.beat_frames[slots] = ends, ends - begins
         notes["frame"] += state.origin[slots][of]
         self._overlay.hear(slots, beats)
@@ -239,6 +231,20 @@ class ScoreGenerator:
             state.colour[slot] = colour_row(controller.intent(frame))
             state.colour_holds_until[slot] = controller.holds_until(frame)
         return state.colour[slots]
+
+
+def beats_to_sounds(beats: ComposedBeats, begins: Ints, ends: Ints) -> tuple[Ints, npt.NDArray[np.void]]:
+    """Notes [M] SOUND of beats that last from frames `begins` [N] to `ends` [N], and which beat each is of."""
+    of = np.repeat(np.arange(len(begins)), beats.num_notes)
+    frames_per_tick = (ends - begins) / TICKS_PER_BEAT
+    notes = notes_to_sounds(beats.notes, begins[of], frames_per_tick[of])
+    notes["frame"] += np.rint(beats.late * frames_per_tick[of]).astype(np.int64)
+    if beats.is_hit.any():
+        # Notes lie on ticks; what is struck at a hit sounds at the very frame that was acknowledged.
+        is_struck = beats.is_hit[of] & (beats.notes["tick"] == strike_tick(beats.hit_offset)[of])
+        struck = begins + np.rint(beats.hit_offset * TICKS_PER_BEAT * frames_per_tick).astype(np.int64)
+        notes["frame"][is_struck], notes["is_struck"][is_struck] = struck[of][is_struck], 1
+    return of, notes
 
 
 def _read_tables(folder: Path | None, soundfont: Path | None) -> tuple[PatchTables, str | None]:

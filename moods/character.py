@@ -24,7 +24,7 @@ CHORD_FAMILIES = (("maj", "min"), ("7", "maj7", "min7"), ("sus2", "sus4", "5"), 
 _LIVELINESS = 0.16
 _DENSITY = 0.1
 _SOONER = 0.3
-_ROOT_TASTE, _TONE_TASTE, _FAMILY_TASTE = 2.0, 3.0, 1.0
+_ROOT_TASTE, _TONE_TASTE, _FAMILY_TASTE = 3.0, 3.0, 1.0
 _HOME_TASTE = -0.4
 """No piece likes its tonic less than this: it is to be heard which it is."""
 _ENTERING = ("drums", "bass", "texture")

@@ -25,6 +25,7 @@ from moods.halts import Halts
 from moods.harmony import Key
 from moods.intent import BEATS_PER_BAR, LAYERS, MUTE_DB, Intent, Line, Recall
 from moods.leitmotif import Leitmotif
+from moods.loudness import target_lufs
 from moods.mood import Mood, style_brightness
 from moods.names import nearest
 from moods.opening import Opening
@@ -265,7 +266,16 @@ class Controller:
         Never too late; at most a bar ahead.
         """
         at = self._course.moment(frame)
-        return min([part.holds_until(at) for part in self._parts])
+        until = min([part.holds_until(at) for part in self._parts])
+        return until if until == frame + 1 else min(until, self._level_holds_until(at))
+
+    def _level_holds_until(self, at: Moment) -> int:
+        """The first frame after `at`, at most a bar ahead, at which the form may move the level."""
+        beat, intensity = int(at.beat), self._lent(at).position.intensity
+        bar_line = beat - beat % BEATS_PER_BAR + BEATS_PER_BAR
+        lent = ((ahead, self._lent(self._course.beat_moment(ahead))) for ahead in range(beat + 1, bar_line))
+        moved = next((ahead for ahead, there in lent if there.position.intensity != intensity), bar_line)
+        return self._course.clock.frame_of_beat(moved)
 
     @property
     def clock(self) -> Clock:
@@ -420,7 +430,7 @@ class Controller:
             layer_gains_db=colour.layer_gains_db,
             active_layers=tuple(active),
             temperature=track["temperature"].value(at),
-            loudness_lufs=-19.0 + 5.0 * colour.energy,
+            loudness_lufs=target_lufs(colour.energy, position.intensity),
             gain_db=colour.gain_db,
             voice_room=colour.voice_room,
             bar=bar + 1,

@@ -55,7 +55,7 @@ STYLE_DEAD_ZONE = 0.05
 DRIVING_ENERGY = 0.7
 _DARKNESS, _DARK_TENSION = 0.6, 0.3
 """How much darker a scale each unit of tension above the second takes, in valence."""
-_DENSITY_RISE, _DENSITY_FALL = 0.5, 0.65
+_DENSITY_RISE, _DENSITY_FALL = 0.8, 0.9
 """Shares of the way to the most and to nothing that the form moves the density at its ends."""
 
 
@@ -97,9 +97,12 @@ class Course:
 
         tracks = {name: track(getattr(point, name)) for name in ("valence", "energy", "tension", "style")}
         valence, energy = tracks["colour.valence"], tracks["colour.energy"] = track(point.valence), track(point.energy)
-        style, notes_energy, tension = tracks["style"], tracks["energy"], tracks["tension"]
+        style, tension = tracks["style"], tracks["tension"]
+        notes_valence, notes_energy = tracks["valence"], tracks["energy"]
         autos = {
-            "density": lambda at: self._own_density(at, style_density(style.value(at), notes_energy.value(at))),
+            "density": lambda at: self._own_density(
+                at, style_density(style.value(at), notes_energy.value(at), notes_valence.value(at))
+            ),
             "brightness": lambda at: style_brightness(
                 style.value(at), energy.value(at), valence.value(at), tension.value(at)
             ),

@@ -96,7 +96,7 @@ class Intent:
     layer_gains_db: tuple[float, ...]  # in the order of LAYERS; MUTE_DB is silence
     active_layers: tuple[bool, ...]  # in the order of LAYERS: which layers play notes here
     temperature: float  # 0.1 … 2, surprise
-    loudness_lufs: float  # -19 at energy 0 … -14 at energy 1
+    loudness_lufs: float  # -19 at energy 0 … -14 at energy 1, moved by the form by -5 … 3
     gain_db: float  # duck and fade-out, 0 is unity
     bar: int  # from 1
     beat: int  # in the bar, from 1

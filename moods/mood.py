@@ -22,6 +22,7 @@ from moods.names import nearest
 
 DEFAULT_MOOD = "healing"
 MAX_STYLE_WEIGHT = 1000.0
+_BRIGHTLY_DENSER = 0.1
 _SCALE_DEAD_ZONE = 0.12
 
 
@@ -233,15 +234,16 @@ def style_bpm(weights: tuple[float, ...], energy: float) -> float:
     return math.exp(logs)
 
 
-def style_density(weights: tuple[float, ...], energy: float) -> float:
-    """Density 0 … 1 that the styles take at `energy`."""
-    return sum(w * (s.density[0] + energy * (s.density[1] - s.density[0])) for s, w in _mixed(weights))
+def style_density(weights: tuple[float, ...], energy: float, valence: float) -> float:
+    """Density 0 … 1 that the styles take: more energy has more to say, and so has a brighter mood."""
+    density = sum(w * (s.density[0] + energy * (s.density[1] - s.density[0])) for s, w in _mixed(weights))
+    return min(1.0, max(0.0, density + _BRIGHTLY_DENSER * valence))
 
 
 def style_brightness(weights: tuple[float, ...], energy: float, valence: float, tension: float) -> float:
     """Brightness 0 … 1 that the styles take: more energy and a brighter mood open the spectrum, so does tension."""
     base = sum(weight * style.brightness for style, weight in _mixed(weights))
-    return min(1.0, max(0.0, base + 0.3 * (energy - 0.5) + 0.15 * valence + 0.15 * (tension - 0.2)))
+    return min(1.0, max(0.0, base + 0.3 * (energy - 0.5) + 0.2 * valence + 0.15 * (tension - 0.2)))
 
 
 @lru_cache(maxsize=1024)

@@ -347,7 +347,10 @@ def _begun(opening: Opening, seed: int) -> Playing:
     """How a station plays at its beginning."""
     begun = Controller(opening, seed).intent(0)
     mood, at_first = mood_message(begun), Place(frame=0, seconds=0.0, bar=1, beat=1, bpm=begun.bpm)
-    return Playing(state="playing", mood=mood, heading=mood, position=at_first, pending=[], volume_db=0.0)
+    return Playing(
+        state="playing", mood=mood, heading=mood, position=at_first, pending=[], volume_db=0.0,
+        target_lufs=round(begun.loudness_lufs, 1),
+    )  # fmt: skip
 
 
 def _lock(folder: Path) -> int:

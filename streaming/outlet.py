@@ -82,9 +82,9 @@ class Outlet:
             self.close()
 
     async def _next_chunks(self) -> list[Chunk]:
-        """None when it has ended; the very first comes alone, for somebody waits for it."""
+        """None when it has ended; one by one until the encoder gives something, for somebody waits for that."""
         chunks: list[Chunk] = []
-        num_chunks = _BUNDLE_BLOCKS if self._recent else 1
+        num_chunks = _BUNDLE_BLOCKS if any(chunk.coded for chunk in self._recent) else 1
         while len(chunks) < num_chunks and (chunk := await self._heard.next_chunk()) is not None:
             chunks.append(chunk)
         return chunks

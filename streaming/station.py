@@ -433,6 +433,7 @@ class Station:
             position=self.position(),
             pending=playing["pending"],
             volume_db=playing["volume_db"],
+            target_lufs=playing["target_lufs"],
             listeners=len(self.sessions),
             level=self._level(),
             health=StationHealth(

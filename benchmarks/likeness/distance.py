@@ -117,18 +117,24 @@ class Comparison:
     ours: float
     theirs: float
     floor: float  # the reference's one half against its other
-    low: float  # of ours - theirs, 95 % interval; below 0, ours is nearer
+    low: float  # of the ratio, 95 % interval; below 1, ours is nearer
     high: float
     nearer: float  # in which share of the draws ours is nearer
 
     @property
     def ratio(self) -> float:
         """Ours / theirs, neither taken for less than a hundredth of the larger."""
-        least = 0.01 * max(self.ours, self.theirs, 1e-9)
-        return max(self.ours, least) / max(self.theirs, least)
+        return float(_ratio(np.array(self.ours), np.array(self.theirs)))
 
 
-def compare(reference: Cloud, ours: Cloud, theirs: Cloud, seed: int = 0) -> dict[str, Comparison]:
+def _ratio(ours: Array, theirs: Array) -> Array:
+    least = 0.01 * np.maximum(np.maximum(ours, theirs), 1e-9)
+    return np.maximum(ours, least) / np.maximum(theirs, least)
+
+
+def compare(
+    reference: Cloud, ours: Cloud, theirs: Cloud, seed: int = 0, num_draws: int = NUM_DRAWS
+) -> dict[str, Comparison]:
     """By measure: `frechet`, `mmd`. `ours` and `theirs` are of the same takes, drawn together."""
     assert ours.num_tracks == theirs.num_tracks, (ours.num_tracks, theirs.num_tracks)
     frechet, mmd = Frechet(reference), Mmd(reference)
@@ -143,18 +149,25 @@ def compare(reference: Cloud, ours: Cloud, theirs: Cloud, seed: int = 0) -> dict
     rng = np.random.default_rng(seed)
     found = both(np.ones(reference.num_tracks), np.ones(ours.num_tracks))
     drawn = np.array([
-        both(_draw(rng, reference.num_tracks), _draw(rng, ours.num_tracks)) for _ in range(NUM_DRAWS)
+        both(_draw(rng, reference.num_tracks), _draw(rng, ours.num_tracks)) for _ in range(num_draws)
     ])  # fmt: skip
     floors = _floors(reference, rng)
     comparisons = {}
     for row, name in enumerate(("frechet", "mmd")):
-        differences = drawn[:, row, 0] - drawn[:, row, 1]
-        low, high = np.percentile(differences, (2.5, 97.5))
-        comparisons[name] = Comparison(
-            float(found[row, 0]), float(found[row, 1]), floors[name], float(low), float(high),
-            float((differences < 0).mean()),
-        )  # fmt: skip
+        ratios = _ratio(drawn[:, row, 0], drawn[:, row, 1])
+        low, high = np.percentile(ratios, (2.5, 97.5))
+        ours_found, theirs_found = found[row].tolist()
+        nearer = float((ratios < 1).mean())
+        comparisons[name] = Comparison(ours_found, theirs_found, floors[name], float(low), float(high), nearer)
     return comparisons
+
+
+def ratio(reference: Cloud, ours: Cloud, theirs: Cloud) -> float:
+    """The ratio of the Fréchet distances, all tracks counting alike."""
+    frechet = Frechet(reference)
+    each = np.ones(reference.num_tracks)
+    found = [np.array(frechet(other, each, np.ones(other.num_tracks))) for other in (ours, theirs)]
+    return float(_ratio(*found))
 
 
 def _draw(rng: np.random.Generator, count: int) -> Array:

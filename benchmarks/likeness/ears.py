@@ -30,6 +30,14 @@ _EMBEDDING = "gelu"
 """In the graph of vibenet: the 256 values from which every judgement is a weighted sum."""
 
 
+TAGS = (
+    "guitar", "classical", "slow", "techno", "strings", "drums", "electronic", "rock", "fast", "piano", "ambient",
+    "beat", "violin", "vocal", "synth", "female", "indian", "opera", "male", "singing", "vocals", "no vocals",
+    "harpsichord", "loud", "quiet", "flute", "woman", "male vocal", "no vocal", "pop", "soft", "sitar", "solo", "man",
+    "classic", "choir", "voice", "new age", "dance", "male voice", "female vocal", "beats", "harp", "cello", "no voice",
+    "weird", "country", "metal", "female voice", "choral",
+)  # fmt: skip
+"""MagnaTagATune's tags of the model MTT_musicnn, in its order (https://github.com/jordipons/musicnn)."""
 JUDGED = ("acousticness", "danceability", "energy", "instrumentalness", "liveness", "speechiness", "valence")
 
 
@@ -75,7 +83,7 @@ class Tagger:
         return self._norm(number + 1, functional.relu(x))
 
     def embed(self, excerpt: Float) -> Float:
-        """The 200 values before the tags, of every window of `excerpt` [T] at EAR_RATE: [windows, 200].
+        """The 200 values of the last hidden layer, of every window of `excerpt` [T] at EAR_RATE: [windows, 200].
 
         What is shorter than a window is one by itself.
         """
@@ -98,12 +106,12 @@ class Tagger:
         third = second + self._middle(second, 7)
         features = torch.cat([front, first, second, third], 1)
         pooled = torch.stack([features.amax(2), features.mean(2)], 2).flatten(1)
-        dense = self._norm(9, pooled) @ self._tensors["dense/kernel"] + self._tensors["dense/bias"]
-        return self._norm(10, functional.relu(dense))
+        return functional.relu(self._norm(9, pooled) @ self._tensors["dense/kernel"] + self._tensors["dense/bias"])
 
     def logits(self, embeddings: Float) -> Float:
         """Of each of the model's 50 tags: [windows, 50]."""
-        return embeddings @ self._tensors["dense_1/kernel"].numpy() + self._tensors["dense_1/bias"].numpy()
+        level = self._norm(10, torch.from_numpy(embeddings))
+        return (level @ self._tensors["dense_1/kernel"] + self._tensors["dense_1/bias"]).numpy()
 
     def tags(self, embeddings: Float) -> Float:
         """Probability of each of the model's 50 tags: [windows, 50]."""
@@ -151,9 +159,12 @@ class Vibe:
 
 
 @cache
+def tagger() -> Tagger:
+    """The one that knows TAGS. Raises `NoEars`."""
+    return Tagger("MTT_musicnn")
+
+
+@cache
 def ears() -> dict[str, Callable[[Float], Float]]:
     """Every ear's `embed`. Raises `NoEars`."""
-    return {
-        "musicnn": Tagger("MTT_musicnn").embed,
-        "vibenet": Vibe().embed,
-    }
+    return {"musicnn": tagger().embed, "vibenet": Vibe().embed}

@@ -1,6 +1,7 @@
-"""Human-made game music, from Debian packages of free games. In: a family; out: its tracks' excerpts.
+"""Human-made game music, from Debian packages of free games. In: a split; out: its tracks by family, and clips of them.
 
-For measuring only: nothing of it is learnt from, shipped or kept in the repository. Remembers files in a folder.
+All tracks of a game are in one split: what tuning has seen of an author's sound is in no claim. For measuring only:
+nothing of it is learnt from, shipped or kept in the repository. Remembers files in a folder.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
+import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -15,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.likeness.hearing import EXCERPT_S, is_audible
+from benchmarks.likeness.hearing import CLIP_S, is_audible
 from engine.audio import CHANNELS, SAMPLE_RATE
 
 Float = npt.NDArray[np.float32]
-EXCERPTS_AT = (0.3, 0.65)
-"""Where a track's excerpts begin, as shares of what lies before the last possible beginning."""
+SPLITS = ("tuning", "unseen")
+"""Whoever tunes may look at the first; what is claimed is measured on the second."""
+CLIP_AT = 0.4
+"""Where a track's clip begins, as a share of what lies before the last possible beginning."""
 _SUFFIXES = (".ogg", ".mp3", ".opus", ".mod", ".xm", ".it", ".s3m")
 _ARCHIVES = (".zip", ".pk3")
 
@@ -29,45 +33,47 @@ class NoReferences(Exception):
     """The tracks are not in the folder, or `ffmpeg` cannot read them."""
 
 
-def track_names() -> dict[str, list[tuple[str, str]]]:
-    """(package, name) of every track, by family."""
-    families = tomllib.loads((Path(__file__).parent / "references.toml").read_text(encoding="utf-8"))
+def track_names(split: str) -> dict[str, list[tuple[str, str]]]:
+    """(package, name) of every track of one of SPLITS, by family."""
+    splits = tomllib.loads((Path(__file__).parent / "references.toml").read_text(encoding="utf-8"))
     return {
         family: [(package, name) for package, names in packages.items() for name in names]
-        for family, packages in families.items()
+        for family, packages in splits[split].items()
     }
 
 
 def fetch(folder: Path) -> None:
-    """Download every package with `apt-get` (3 GB in all) and unpack its sound files to `folder`/PACKAGE.
+    """Download every package with `apt-get` (4 GB in all) and unpack its sound files to `folder`/PACKAGE.
 
     A package that is there already is left alone.
     """
-    for package in sorted({package for tracks in track_names().values() for package, _ in tracks}):
-        place = folder / package
-        if not place.is_dir():
-            downloads = folder / "downloads"
-            downloads.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["apt-get", "download", package], cwd=downloads, check=True)
-            _unpack(next(downloads.glob(f"{package}_*.deb")), place)
+    packages = {package for split in SPLITS for tracks in track_names(split).values() for package, _ in tracks}
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in sorted(packages):
+        if not (place := folder / package).is_dir():
+            with tempfile.TemporaryDirectory(dir=folder) as downloads:
+                subprocess.run(["apt-get", "download", package], cwd=downloads, check=True)
+                _unpack(next(Path(downloads).glob("*.deb")), place)
 
 
 def _unpack(archive: Path, place: Path) -> None:
     """Sound files of a Debian package, those in archives inside it too, under their own names."""
-    place.mkdir()
+    unfinished = place.with_suffix(".unfinished")
+    unfinished.mkdir()
     with (
         subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as process,
         tarfile.open(fileobj=process.stdout, mode="r|") as entries,
     ):
         for entry in entries:
             if entry.isfile() and Path(entry.name).suffix.lower() in (*_SUFFIXES, *_ARCHIVES):
-                (place / Path(entry.name).name).write_bytes(entries.extractfile(entry).read())
-    for inner in [file for file in place.iterdir() if file.suffix in _ARCHIVES]:
+                (unfinished / Path(entry.name).name).write_bytes(entries.extractfile(entry).read())
+    for inner in [file for file in unfinished.iterdir() if file.suffix in _ARCHIVES]:
         with zipfile.ZipFile(inner) as entries:
             for name in entries.namelist():
                 if Path(name).suffix.lower() in _SUFFIXES:
-                    (place / Path(name).name).write_bytes(entries.read(name))
+                    (unfinished / Path(name).name).write_bytes(entries.read(name))
         inner.unlink()
+    unfinished.rename(place)
 
 
 def find(folder: Path, package: str, name: str) -> Path:
@@ -78,21 +84,22 @@ def find(folder: Path, package: str, name: str) -> Path:
     raise NoReferences(f"{folder / package} has no track {name!r}: run with --fetch, on Debian with its source `main`")
 
 
-def track_excerpts(file: Path) -> list[Float]:
-    """[2, EXCERPT_S] at SAMPLE_RATE each, those that are not silent. Raises `NoReferences`."""
+def clip(file: Path) -> Float:
+    """[2, CLIP_S] at SAMPLE_RATE of a track, which is repeated where it is shorter. Raises `NoReferences`."""
     words = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "json", file]
     try:
         probed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        length_s = float(json.loads(probed)["format"]["duration"])
+        sound = _decode(file, max(0.0, CLIP_AT * (length_s - CLIP_S - 1)))
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
-        raise NoReferences(f"ffprobe (of ffmpeg, with libopenmpt) cannot read {file}: {error}") from error
-    room = float(json.loads(probed)["format"]["duration"]) - EXCERPT_S - 1
-    found = [_decode(file, share * room) for share in EXCERPTS_AT]
-    return [sound for sound in found if sound.shape[1] == EXCERPT_S * SAMPLE_RATE and is_audible(sound)]
+        raise NoReferences(f"ffmpeg (with libopenmpt) cannot read {file}: {error}") from error
+    if not is_audible(sound):
+        raise NoReferences(f"{file} is silent where its clip begins")
+    return sound
 
 
 def _decode(file: Path, start_s: float) -> Float:
-    words = ["ffmpeg", "-v", "error", "-ss", f"{start_s:.3f}", "-t", str(EXCERPT_S + 1), "-i", file]
+    words = ["ffmpeg", "-v", "error", "-ss", f"{start_s:.3f}", "-t", str(CLIP_S + 1), "-i", file]
     words += ["-f", "f32le", "-ac", str(CHANNELS), "-ar", str(SAMPLE_RATE), "-"]
     done = subprocess.run(words, check=True, capture_output=True)
-    sound = np.frombuffer(done.stdout, np.float32).reshape(-1, CHANNELS).T
-    return np.ascontiguousarray(sound[:, : EXCERPT_S * SAMPLE_RATE])
+    return np.resize(np.frombuffer(done.stdout, np.float32), (CLIP_S * SAMPLE_RATE, CHANNELS)).T.copy()

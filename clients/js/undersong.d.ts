@@ -79,6 +79,8 @@ export interface Status {
   heading: Record<string, unknown>;
   /** Whose wish the music follows: texts of anybody's, to be shown as text alone. */
   asked_by?: { by: string; what: string; at_frame: number };
+  /** The loudness that the music is brought to now, by its energy and by where its form stands. */
+  target_lufs: number;
   /** While one runs: the music ends at its 0:00. */
   countdown?: { ends_at: Place; remaining_s: number };
   [more: string]: unknown;

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.score.columns import Floats, Ints
     from engine.score.rules import Rules
 
-_GROOVE_PULL = 0.9
+_GROOVE_PULL = 2.0
 """How far a note is pulled to a sixteenth of its layer's groove, and pushed from the others."""
 _OFF_GROOVE = -1.0
 """Added to a layer in a beat in which its groove has no place."""

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _TESSITURA = np.array([style.tessitura for style in styles()])  # [styles, pitched layers, 2]
 _THIRDS = np.array([style.thirds for style in styles()])
 _BASS_DRIVE = np.array([style.bass_drive for style in styles()])
-_VALENCE_LIFT, _ENERGY_LIFT = 2.5, 1.5
+_VALENCE_LIFT, _ENERGY_LIFT = 3.5, 1.5
 """Semitones that all pitched layers lie higher at valence 1, and at energy 1 against 0.5."""
 _ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 5.0
 """The lead rises towards the third quarter of so many bars, and has one high point in them."""
-_LEAD_CALL, _BREATH_BEATS = 0.5, 3
+_LEAD_CALL, _BREATH_BEATS = 0.6, 3
 """Added to the logit of a lead that is silent, but for so many beats at the end of a phrase."""
 _LEAD_LENGTH = 0.5
 """Added to the lead's durations for each doubling: it is to sing."""

@@ -32,10 +32,12 @@ CLUSTER_TENSION = 0.2
 _BREATH_TENSION = 0.6
 """From this tension on the last beat before a section is silent."""
 
-_VALENCE_PULL, _SCALE_PULL = 0.35, 0.8
+_VALENCE_PULL, _SCALE_PULL = 0.15, 0.4
 _FARTHEST = 0.35
 """How far a major third raises a chord's logit, for each unit of valence and of its distance from the scale's own, up
 to so much: a key may have been asked for."""
+_RELATIVE_PULL = 1.0
+"""Added to the minor chords on the second, third and sixth at valence 1: bright music knows more than three chords."""
 _TENSION_PULL, _TENSION_REST = 2.5, 0.15
 """How far tension shifts the logit of the most restless chord for each unit above or below `_TENSION_REST`."""
 _DARK_PULL = 0.8
@@ -44,7 +46,7 @@ _AWAY_PULL = 1.0
 """Taken from chords on the tonic, at full tension: it is in the bass."""
 _FOREIGN_CHORD, _FOREIGN_TONE = 3.0, 5.0
 """Taken from a chord for each tone outside the scale, and from such a tone, where they are only just allowed."""
-_RELEASE_PULL = 4.0
+_RELEASE_PULL = 9.0
 """Added to restful chords on the tonic where tension has fallen by all there is within a bar."""
 
 _BASS, _HARMONY, _TEXTURE, _LEAD = (LAYERS.index(name) for name in ("bass", "harmony", "texture", "lead"))
@@ -54,7 +56,7 @@ _FOREIGN_AT_MOST = np.array((0.0, 0.5, 0.0, 0.0, 1.5), np.float32)
 _SINKING = np.array((0.0, -5.0, -4.0, 0.0, 0.0), np.float32)
 _CLIMBING = np.array((0.0, 0.0, 0.0, 8.0, 2.0), np.float32)
 """Semitones that the middle of a tessitura moves by: by tension, by tension above `FREE_TENSION`."""
-_LENGTH_OF_VALENCE = np.array((0.0, -0.2, -0.1, -0.25, -0.15), np.float32)
+_LENGTH_OF_VALENCE = np.array((0.0, -0.3, -0.2, -0.4, -0.25), np.float32)
 _LENGTH_OF_PULSE = np.array((0.0, -0.7, 0.0, -0.7, 0.0), np.float32)
 """Added for each doubling of a note's length: by valence, in a pulse."""
 _PULSE_POSITION = np.array((0.0, 1.5, 0.0, 1.5, 0.0), np.float32)
@@ -88,12 +90,15 @@ def _third_signs() -> npt.NDArray[np.float32]:
 
 
 _UNREST = {
-    "dim": 1.0, "m7b5": 1.0, "aug": 0.9, "sus4": 0.5, "7": 0.5, "sus2": 0.4, "maj9": 0.4, "min9": 0.4, "maj7": 0.3,
+    "aug": 0.9, "dim": 0.8, "m7b5": 0.8, "sus4": 0.5, "7": 0.5, "sus2": 0.4, "maj9": 0.4, "min9": 0.4, "maj7": 0.3,
     "min7": 0.2, "5": 0.2, "maj": 0.0, "min": 0.0,
 }  # fmt: skip
 """How much a chord wants to go on, by its quality."""
 _UNRESTS = np.tile(np.array([_UNREST[name] for name in CHORD_QUALITIES], np.float32), 12)
 _THIRD_SIGNS = _third_signs()
+_IS_RELATIVE = np.array(
+    [root in (2, 4, 9) and name in ("min", "min7") for root in range(12) for name in CHORD_QUALITIES]
+)
 _IS_HOME = np.arange(12 * NUM_QUALITIES) < NUM_QUALITIES
 _RESTFUL = np.where(_IS_HOME, 1 - _UNRESTS, 0).astype(np.float32)
 _IS_FOREIGN = np.array([[step not in steps for step in range(12)] for steps in SCALES.values()])  # [scales, 12]
@@ -113,6 +118,7 @@ def _chord_bias(asked: Asked) -> Floats:
     thirds = _VALENCE_PULL * asked["valence"] + _SCALE_PULL * beyond
     darkness = _DARK_PULL * _grown(tension, CLUSTER_TENSION, 1)
     leaning = (thirds.astype(np.float32)[:, None] - darkness) * _THIRD_SIGNS
+    leaning += (_RELATIVE_PULL * np.clip(asked["valence"], 0, 1)).astype(np.float32)[:, None] * _IS_RELATIVE
     leaning += (_TENSION_PULL * (tension - _TENSION_REST)).astype(np.float32)[:, None] * _UNRESTS
     is_free = (tension > FREE_TENSION)[:, None]
     leaning -= is_free * _FOREIGN_CHORD * (1 - _grown(tension, FREE_TENSION, 1)) * _FOREIGN_TONES[scale]

@@ -20,7 +20,7 @@ from engine.synth.effects.chorus import add_chorus
 from engine.synth.effects.delay import add_delay, advance_delay, set_delay_time
 from engine.synth.effects.dynamics import aim_speech, compress_bus, leave_room_for_speech
 from engine.synth.effects.limiter import limit, limit_alike, mean_gain
-from engine.synth.effects.loudness import REFERENCE_LUFS, follow_loudness, measure_loudness
+from engine.synth.effects.loudness import REFERENCE_LUFS, follow_loudness, measure_loudness, note_mood
 from engine.synth.effects.reverb import REVERB_LINES, add_reverb, aim_reverb, set_room
 from engine.synth.effects.saturation import LEAST_DRIVE, aim_share, saturate, take_share, wobble
 from engine.synth.effects.strip import is_strip_active, shape_layer
@@ -130,6 +130,7 @@ def take_colours(state: SlotState, tables: Tables, colour: np.ndarray, is_first:
     if is_first:
         for index in range(NUM_TARGETS):
             before[index] = target[index]
+    note_mood(state.master[0].meter, colour, is_first)
     sends = state.sends[0]
     set_delay_time(sends.delay, int(round(target[DELAY_BEATS] * 60.0 * SAMPLE_RATE / target[BPM])))
     set_room(sends.reverb, target[REVERB_S], target[REVERB_LOW], target[REVERB_DAMPING_HZ], target[ROOM_SIZE])
@@ -292,12 +293,13 @@ def finish(
         power = meter.power / CONTROL_FRAMES
         meter.power = 0.0
         limited = mean_gain(master.limiter)
-        follow_loudness(meter, power * 10.0 ** (bus.gain_db / 10) * limited * limited)
-        compress_bus(bus, power, meter.gain_db)
+        heard = power * 10.0 ** (bus.gain_db / 10) * limited * limited
+        follow_loudness(meter, heard, value(targets, LOUDNESS, end))
+        compress_bus(bus, power, meter.moment_lufs)
         aim_speech(master.speech, value(targets, SPEECH, end))
     measure_loudness(meter, mix, num_frames)
-    here_db = value(targets, LOUDNESS, base) - REFERENCE_LUFS + meter.gain_db_before + bus.gain_db_before
-    there_db = value(targets, LOUDNESS, end) - REFERENCE_LUFS + meter.gain_db + bus.gain_db
+    here_db = meter.target_lufs_before - REFERENCE_LUFS + meter.gain_db_before + bus.gain_db_before
+    there_db = meter.target_lufs - REFERENCE_LUFS + meter.gain_db + bus.gain_db
     here = 10.0 ** (here_db / 20) * value(targets, GAIN, base)
     there = 10.0 ** (there_db / 20) * value(targets, GAIN, end)
     slope = (there - here) / CONTROL_FRAMES

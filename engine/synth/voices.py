@@ -194,8 +194,9 @@ def _aim_breath(voice: Record, patch: Record, brightness: float) -> None:
 
 @kernel
 def _vibrato(voice: Record, patch: Record, seconds: float) -> float:
-    """-1 … 1, growing after a delay; no two notes swing at one rate, and none quite evenly."""
-    depth = min(1.0, max(0.0, (seconds - patch.vibrato_delay_s) * 2.5))
+    """-1 … 1, growing after a delay; no two notes begin it at once or swing at one rate, and none quite evenly."""
+    delay_s = patch.vibrato_delay_s * (0.7 + 0.6 * voice.wander)
+    depth = min(1.0, max(0.0, (seconds - delay_s) / max(patch.vibrato_rise_s, 0.05)))
     wander = voice.wander
     slow = 0.43 * seconds + wander
     turn = seconds * patch.vibrato_hz * (0.95 + 0.1 * wander) + 0.1 * sine(slow - math.floor(slow))

@@ -11,7 +11,7 @@ import lzma
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,26 @@ from engine.training.returns import Returns, draw_sources, find_returns, scale_o
 from moods.intent import BEATS_PER_BAR, STYLES
 
 GROUPS = ("arranger", "game", "drums", "scores")
-Mix = dict[str, float]
-"""Share of rows drawn from each group of sources (where a group is empty, the others share its part)."""
-MIX: Mix = {"arranger": 0.5, "game": 0.2, "drums": 0.1, "scores": 0.2}
-LAST_MIX: Mix = {"arranger": 0.65, "game": 0.27, "drums": 0.08, "scores": 0.0}
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What is drawn how often."""
+
+    groups: dict[str, float]
+    """Share of the pieces drawn from each group of sources (where a group is empty, the others share its part)."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """How many times as often as others of their group the pieces of a source are drawn; 0: never."""
+
+    def with_human_share(self, share: float) -> Mix:
+        """The same with `share` of the pieces drawn made by people, whose groups keep their proportions."""
+        human = 1 - self.groups["arranger"]
+        groups = {name: part * share / human for name, part in self.groups.items()} | {"arranger": 1 - share}
+        return replace(self, groups=groups)
+
+
+MIX = Mix({"arranger": 0.5, "game": 0.2, "drums": 0.1, "scores": 0.2})
+LAST_MIX = Mix({"arranger": 0.65, "game": 0.27, "drums": 0.08, "scores": 0.0})
 """In the last part of a training: music for moods and games, as it is to be."""
 
 _GROUP_OF_SOURCE = {
@@ -49,6 +65,16 @@ ARRANGED_BARS = (32, 48, 32, 64)
 class BadDataset(EngineError):
     def __init__(self, file: Path, why: str) -> None:
         super().__init__(f"{file} holds no pieces to learn from: {why}; trainer --pack writes such a file")
+
+
+class UnknownSource(EngineError):
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"no pieces of {name!r} in the data set; it has {', '.join(known)}")
+
+
+class NothingToDraw(EngineError):
+    def __init__(self, mix: Mix, sources: Iterable[str]) -> None:
+        super().__init__(f"none of {', '.join(sources)} may be drawn by {mix}; give one of their groups a share")
 
 
 @dataclass
@@ -75,29 +101,38 @@ class Dataset:
     first_bars: npt.NDArray[np.int64]  # [pieces + 1]
     group: npt.NDArray[np.int8]  # [pieces] index into GROUPS
     held_out: npt.NDArray[np.bool_]  # [pieces]
-    sources: dict[str, int]  # pieces by source
+    sources: dict[str, int]  # pieces by source; those of one source lie together, in this order
 
-    def _draw_piece(self, rng: np.random.Generator, mix: Mix, held_out: bool) -> int:
-        shares = np.array([mix[name] * bool(len(self._members(g, held_out))) for g, name in enumerate(GROUPS)])
-        group = int(rng.choice(len(GROUPS), p=shares / shares.sum()))
-        return int(rng.choice(self._members(group, held_out)))
+    def chances(self, mix: Mix, *, held_out: bool = False) -> npt.NDArray[np.float64]:
+        """Chance of each piece to be drawn, [pieces]. Raises `UnknownSource` and `NothingToDraw`."""
+        for name in mix.weights:
+            if name not in self.sources:
+                raise UnknownSource(name, self.sources)
+        weights = np.repeat([mix.weights.get(name, 1.0) for name in self.sources], list(self.sources.values()))
+        weights = weights * (self.held_out == held_out)
+        of_groups = np.bincount(self.group, weights, len(GROUPS))
+        shares = np.array([mix.groups[name] for name in GROUPS]) * (of_groups > 0)
+        if not shares.any():
+            raise NothingToDraw(mix, self.sources)
+        of_pieces = weights * (shares / np.where(of_groups > 0, of_groups, 1))[self.group]
+        return of_pieces / of_pieces.sum()
 
-    def _members(self, group: int, held_out: bool) -> npt.NDArray[np.int64]:
-        return np.flatnonzero((self.group == group) & (self.held_out == held_out))
-
-    def _row(self, length: int, rng: np.random.Generator, mix: Mix, held_out: bool) -> list[npt.NDArray[Any]]:
+    def _row(
+        self, length: int, rng: np.random.Generator, mix: Mix, held_out: bool, recalls: bool
+    ) -> list[npt.NDArray[Any]]:
         """Events, recalled events and conditions of `length` events: pieces one after another, the first often entered
         at some later bar."""
         parts: list[tuple[npt.NDArray[Any], ...]] = []
+        chances = self.chances(mix, held_out=held_out)
         filled = 0
         while filled < length:
-            piece = self._draw_piece(rng, mix, held_out)
+            piece = int(rng.choice(len(chances), p=chances))
             first, last = int(self.starts[piece]), int(self.starts[piece + 1])
             if not parts and rng.random() < 0.6:
                 bars = first + np.flatnonzero(self.events[first:last, 0] == 0)
                 first = int(rng.choice(bars))
             part = slice(first, min(last, first + length - filled))
-            recalled, conditions = self._recalled(piece, rng)
+            recalled, conditions = self._recalled(piece, rng, recalls)
             begin = int(self.starts[piece])
             inside = slice(part.start - begin, part.stop - begin)
             beat = self.condition_of_event[part] - self.first_bars[piece] * BEATS_PER_BAR
@@ -105,13 +140,17 @@ class Dataset:
             filled += part.stop - part.start
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def _recalled(self, piece: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]:
+    def _recalled(
+        self, piece: int, rng: np.random.Generator, recalls: bool
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]:
         """What a piece is shown as recalled, drawn anew each time: events [T, 5] and its conditions [beats, C]."""
         bars = slice(int(self.first_bars[piece]), int(self.first_bars[piece + 1]))
         events = slice(int(self.starts[piece]), int(self.starts[piece + 1]))
         beats = slice(bars.start * BEATS_PER_BAR, bars.stop * BEATS_PER_BAR)
         returns = Returns(self.return_sources[bars], self.return_strength[bars], self.return_steps[bars])
         source, strength, steps = draw_sources(returns, rng)
+        if not recalls:
+            source = np.full_like(source, -1)
         beat_in_bar = np.arange(BEATS_PER_BAR)[None, :, None]
         of_beat = np.where(source[:, None] >= 0, source[:, None] * BEATS_PER_BAR + beat_in_bar, -1)
         of_beat = of_beat.reshape(-1, source.shape[1])
@@ -125,8 +164,18 @@ class Dataset:
         conditions[:, CONDITION_SLICES["recall"]] = np.repeat(group, BEATS_PER_BAR, 0)
         return recalled, conditions
 
-    def batch(self, rows: int, length: int, rng: np.random.Generator, mix: Mix = MIX, held_out: bool = False) -> Batch:
-        drawn = [self._row(length, rng, mix, held_out) for _ in range(rows)]
+    def batch(
+        self,
+        rows: int,
+        length: int,
+        rng: np.random.Generator,
+        mix: Mix = MIX,
+        *,
+        held_out: bool = False,
+        recalls: bool = True,
+    ) -> Batch:
+        """Rows of pieces drawn by `mix`; without `recalls` nothing is shown as recalled."""
+        drawn = [self._row(length, rng, mix, held_out, recalls) for _ in range(rows)]
         events, recalled, conditions = (np.stack(arrays) for arrays in zip(*drawn, strict=True))
         return Batch(events.astype(np.int64), recalled, conditions.astype(np.float32), np.ones(events.shape[:2], bool))
 
@@ -156,6 +205,7 @@ def build_dataset(pieces: Iterable[Piece]) -> Dataset:
     for piece in pieces:
         encoded = encode_piece(piece)
         source = piece.source.split("/")[0]
+        assert source not in sources or source == list(sources)[-1], source
         sources[source] += 1
         events.append(encoded.events)
         conditions.append(encoded.conditions)

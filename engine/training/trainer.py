@@ -2,6 +2,7 @@
 
     python -m engine.training.trainer --data FOLDER --out FOLDER [--minutes 60] [--threads 2] [--device cpu|cuda]
                                       [--size small|large] [--begin-with CHECKPOINT] [--compile] [--export FOLDER]
+                                      [--human-share 0.4] [--weigh groove=0 easyrpg-rtp=10] [--no-recall] [--seed 2]
     python -m engine.training.trainer --data FOLDER --pack FILE      the pieces as one small file, for
     python -m engine.training.trainer --dataset FILE --out FOLDER …  a machine that has nothing else
 
@@ -31,7 +32,7 @@ from engine.config import LARGE, TINY, ModelConfig
 from engine.errors import BadCheckpoint, DeviceMissing, EngineError
 from engine.score.transformer import ScoreTransformer
 from engine.score.vocabulary import MOOD_GROUPS, hide
-from engine.training.dataset import LAST_MIX, MIX, Batch, Dataset, load_dataset, pack_dataset, read_dataset
+from engine.training.dataset import LAST_MIX, MIX, Batch, Dataset, Mix, load_dataset, pack_dataset, read_dataset
 from engine.training.shards import read_training, write_training
 from engine.weights import read_checkpoint, write_checkpoint
 
@@ -53,7 +54,17 @@ class TrainingConfig:
     dropped_controls: float = 0.08  # chance that a row does not see one of its controls
     dropped_mood: float = 0.12  # chance that it sees nothing of its mood, as guidance asks at sampling
     last_part: float = 0.35  # share of the steps, at the end, that draw from LAST_MIX
+    human_share: float | None = None  # of the pieces drawn; None: as MIX and LAST_MIX have it
+    source_weights: dict[str, float] = field(default_factory=dict)  # as in Mix
+    recalls: bool = True  # False: nothing is shown as recalled
     seed: int = 1
+
+    def mix(self, step: int) -> Mix:
+        """What the batch of a step is drawn from."""
+        mix = LAST_MIX if step >= self.total_steps * (1 - self.last_part) else MIX
+        if self.human_share is not None:
+            mix = mix.with_human_share(self.human_share)
+        return replace(mix, weights=self.source_weights)
 
 
 SIZES = {
@@ -201,13 +212,17 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
     """Batch n, the same whoever makes it and whenever: a training that stopped sees what it would have seen."""
 
     def __init__(self, dataset: Dataset, config: TrainingConfig) -> None:
+        """Raises `UnknownSource` and `NothingToDraw`."""
         self._dataset, self._config = dataset, config
+        for step in (0, config.total_steps):
+            dataset.chances(config.mix(step))
 
     def __getitem__(self, step: int) -> Batch:
         config = self._config
         rng = np.random.default_rng([config.seed, step])
-        mix = LAST_MIX if step >= config.total_steps * (1 - config.last_part) else MIX
-        return drop_controls(self._dataset.batch(config.batch_rows, config.length + 1, rng, mix), config, rng)
+        mix = config.mix(step)
+        batch = self._dataset.batch(config.batch_rows, config.length + 1, rng, mix, recalls=config.recalls)
+        return drop_controls(batch, config, rng)
 
     def since(self, first_step: int, num_workers: int) -> Iterator[Batch]:
         """Those of the rest of the schedule, made ahead by `num_workers` processes; 0: here, when they are needed."""
@@ -277,7 +292,7 @@ def export(trainer: Trainer, dataset: Dataset, folder: Path, command: str) -> No
         "training": asdict(trainer.config) | {k: v for k, v in asdict(trainer.progress).items() if k != "curve"},
         "data": dataset.sources,
         "licences": {name: SOURCES[name].licence for name in dataset.sources if name in SOURCES} | TABLE_LICENCES,
-        "mix": {"first": MIX, "last": LAST_MIX},
+        "mix": {"first": trainer.config.mix(0).groups, "last": trainer.config.mix(trainer.config.total_steps).groups},
         "begun_with": trainer.begun_with,
         "curve": trainer.progress.curve,
     }
@@ -299,6 +314,17 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=180.0, help="stop after this long; the next run goes on")
     parser.add_argument("--steps", type=int, help="length of the schedule, if not the size's own")
     parser.add_argument("--peak-rate", type=float, help="learning rate at its highest, if not the size's own")
+    parser.add_argument("--human-share", type=_share, help="of the pieces drawn, 0 … 1, if not the schedule's own")
+    parser.add_argument(
+        "--weigh",
+        nargs="+",
+        type=_source_weight,
+        default=[],
+        metavar="SOURCE=TIMES",
+        help="how many times as often as others of its group a source is drawn; 0: never",
+    )
+    parser.add_argument("--no-recall", action="store_true", help="show the model nothing as recalled")
+    parser.add_argument("--seed", type=int, help="of weights and batches, if not the size's own")
     parser.add_argument("--threads", type=int, default=1, help="more only helps on an idle machine")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches ahead")
     parser.add_argument("--begin-with", type=Path, help="a checkpoint whose weights are taken over at step 0")
@@ -311,6 +337,27 @@ def main() -> int:
         print(f"trainer: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; expected a number of 0 … 1")
+    return share
+
+
+def _source_weight(text: str) -> tuple[str, float]:
+    name, _, times = text.partition("=")
+    try:
+        weight = float(times)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE=TIMES with TIMES a number of 0 or more")
+    return name, weight
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -330,8 +377,18 @@ def _train(options: argparse.Namespace) -> None:
     else:
         dataset = load_dataset(options.data, options.pieces, options.out / "dataset.npz", console)
     sizes, config = SIZES[options.size]
-    asked = {"total_steps": options.steps, "peak_rate": options.peak_rate}
-    config = replace(config, **{name: value for name, value in asked.items() if value is not None})
+    asked = {
+        "total_steps": options.steps,
+        "peak_rate": options.peak_rate,
+        "human_share": options.human_share,
+        "seed": options.seed,
+    }
+    config = replace(
+        config,
+        **{name: value for name, value in asked.items() if value is not None},
+        source_weights=dict(options.weigh),
+        recalls=not options.no_recall,
+    )
     trainer = Trainer(sizes, config, options.device)
     if trainer.resume(options.out):
         console.print(f"continuing at step {trainer.progress.step}")

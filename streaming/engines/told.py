@@ -88,14 +88,16 @@ def _marker(event: performance.Marker) -> Marker:
 
 def playing_message(played: Performance) -> Playing:
     """What is sounding and where it is going; the server process adds what it knows of listeners."""
-    sounding: Literal["playing", "paused"] = "playing" if played.is_sounding else "paused"
+    state: Literal["playing", "paused"] = "playing" if played.is_sounding else "paused"
+    sounding = played.mood()
     playing = Playing(
-        state="ended" if played.is_over else sounding,
-        mood=mood_message(played.mood()),
+        state="ended" if played.is_over else state,
+        mood=mood_message(sounding),
         heading=mood_message(played.heading()),
         position=_place(played.position()),
         pending=[_pending_message(each) for each in played.pending()],
         volume_db=played.controller.volume_db,
+        target_lufs=round(sounding.loudness_lufs, 1),
     )
     now, heading = played.state(), played.controller.state_heading
     if heading is not None:

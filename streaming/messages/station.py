@@ -173,6 +173,7 @@ class Playing(TypedDict):
     position: Place
     pending: list[Pending]
     volume_db: float
+    target_lufs: float
     states: NotRequired[States]
     parameters: NotRequired[dict[str, float]]
     countdown: NotRequired[CountingDown]
@@ -209,6 +210,9 @@ class StationState(TypedDict):
     """What was asked for and is still to come, the soonest first."""
     volume_db: float
     """The lasting level that a `volume` has asked for, -60 … 6; where it glides, the one that it is on its way to."""
+    target_lufs: float
+    """The loudness that what sounds now is brought to, before `volume` and `duck`: -19 … -14 as the energy asks, up to
+    5 LU less in a break, up to 3 more in a climax."""
     listeners: Annotated[int, Field(ge=0)]
     level: Level
     health: StationHealth

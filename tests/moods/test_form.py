@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from moods.cycles import CYCLE_BARS
+from moods.cycles import CYCLE_BARS, NEUTRAL
 from moods.form import THEME_BARS, Form, FormPosition, cadence_at
+from moods.loudness import target_lufs
 from moods.outline import Mark, outro_bars, plan_sections
 from moods.plan import PlannedSection
 
@@ -114,6 +115,19 @@ def test_a_round_grows_to_one_climax_and_rests_before_it(seed: int) -> None:
     cycles = [sum(intensities[first : first + 16]) / 16 for first in range(0, THEME_BARS, 16)]
     assert max(cycles) - min(cycles) > 0.4
     assert min(intensities[: highest[0]]) < 0.2
+
+
+@pytest.mark.parametrize("energy", [0.0, 1.0])
+def test_breaks_are_soft_and_the_climax_is_the_loudest(energy: float) -> None:
+    asked_lufs = target_lufs(energy, NEUTRAL)
+    for seed in range(4):
+        levels_lu = [(at.section, target_lufs(energy, at.intensity) - asked_lufs) for at in _round(seed)]
+        assert max(level for _, level in levels_lu) == pytest.approx(3.0)
+        breaks, others = (
+            [level for name, level in levels_lu if (name == "break") is is_break] for is_break in (True, False)
+        )
+        assert breaks == pytest.approx([-5.0] * len(breaks)) and min(others) == pytest.approx(-5.0)
+        assert -0.5 < sum(others) / len(others) < 0.5  # what the energy asks for is what is heard for the most part
 
 
 def test_rounds_are_of_many_kinds() -> None:

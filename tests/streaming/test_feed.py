@@ -217,7 +217,7 @@ class Tape:
         return make_chunk(block * BLOCK_FRAMES, b"", np.full((BLOCK_FRAMES, 2), block / 1000, np.float32))
 
 
-PLAYING = {"state": "playing", "mood": {}, "heading": {}, "pending": [], "volume_db": 0.0} | {
+PLAYING = {"state": "playing", "mood": {}, "heading": {}, "pending": [], "volume_db": 0.0, "target_lufs": -16.0} | {
     "position": {"bar": 1, "beat": 1, "bpm": 90}
 }
 

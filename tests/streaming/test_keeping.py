@@ -161,7 +161,7 @@ def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
 
 _MOOD = mood_message(Controller(parse_opening({"mood": "epic"}), 1).intent(0))
 PLAYING = Playing(
-    state="paused", mood=_MOOD, heading=_MOOD, pending=[], volume_db=0.0,
+    state="paused", mood=_MOOD, heading=_MOOD, pending=[], volume_db=0.0, target_lufs=-16.0,
     position=Place(frame=96_000, seconds=2.0, bar=2, beat=1, bpm=80.0),
 )  # fmt: skip
 STEER = {"type": "steer", "set": {"mood": "epic"}, "at": "bar", "id": "é"}

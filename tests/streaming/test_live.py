@@ -80,6 +80,7 @@ def test_controls_are_acknowledged_and_status_follows(server: Running) -> None:
         while status["mood"].get("energy") != 0.1:
             status = next_event(socket, "status")
         assert {"frame", "seconds", "bar", "beat", "bpm"} == set(status["position"])
+        assert -18.5 - 5 <= status["target_lufs"] <= -18.5 + 3
 
 
 def test_beats_come_ahead_of_their_sound_and_in_order(server: Running) -> None:

@@ -91,7 +91,7 @@ def test_two_notes_are_not_the_same_moment_of_the_table() -> None:
 
 def test_a_spectrum_is_built_the_same_every_time() -> None:
     spectrum = Spectrum(
-        slope_db=(-8.0, -6.0), bass_hz=10.0, corner_hz=(3000.0, 5000.0), corner_slope_db=-12.0, even_db=0.0,
+        tone="", slope_db=(-8.0, -6.0), bass_hz=10.0, corner_hz=(3000.0, 5000.0), corner_slope_db=-12.0, even_db=0.0,
         bandwidth_cents=20.0, bandwidth_growth=1.0, steady_db=3.0, flutter_hz=0.0, flutter_db=-3.0, partials=(),
         formants=(), lowest_key=60.0, highest_key=66.0, zone_semitones=6.0, short_key=58.0,
     )  # fmt: skip

@@ -15,10 +15,23 @@ from rich.console import Console
 from engine.config import TINY
 from engine.errors import BadCheckpoint
 from engine.score.kernels import quantise
+from engine.score.vocabulary import CONDITION_SLICES, NO_RECALL
 from engine.training import shards
 from engine.training.arranger import arrange
-from engine.training.dataset import MIX, BadDataset, Dataset, build_dataset, load_dataset, pack_dataset, read_dataset
-from engine.training.trainer import SIZES, Trainer, TrainingConfig, export, run
+from engine.training.dataset import (
+    LAST_MIX,
+    MIX,
+    BadDataset,
+    Dataset,
+    Mix,
+    NothingToDraw,
+    UnknownSource,
+    build_dataset,
+    load_dataset,
+    pack_dataset,
+    read_dataset,
+)
+from engine.training.trainer import SIZES, Trainer, TrainingBatches, TrainingConfig, export, main, run
 from engine.weights import read_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -135,8 +148,88 @@ def test_rows_are_pieces_one_after_another(dataset: Dataset) -> None:
 
 def test_held_out_pieces_are_never_drawn_for_training(dataset: Dataset) -> None:
     assert 0 < dataset.held_out.sum() < len(dataset.held_out) // 4
-    rng = np.random.default_rng(2)
-    assert not any(dataset.held_out[dataset._draw_piece(rng, MIX, held_out=False)] for _ in range(200))
+    assert not dataset.chances(MIX)[dataset.held_out].any()
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Dataset:
+    """Four pieces of each of five sources."""
+    sources = ("arranger", "freedoom", "easyrpg-rtp", "groove", "openscore-lieder")
+    pieces = [arrange("chiptune", seed, num_bars=8) for seed in range(4)]
+    whole = build_dataset(
+        replace(piece, source=f"{source}/{seed}") for source in sources for seed, piece in enumerate(pieces)
+    )
+    return replace(whole, held_out=np.zeros_like(whole.held_out))
+
+
+def chances_of_sources(dataset: Dataset, mix: Mix) -> dict[str, float]:
+    ends = np.cumsum(list(dataset.sources.values()))[:-1]
+    return {
+        name: float(part.sum())
+        for name, part in zip(dataset.sources, np.split(dataset.chances(mix), ends), strict=True)
+    }
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_people_have_the_share_that_is_asked_and_their_groups_keep_their_proportions(
+    mixed: Dataset, share: float
+) -> None:
+    chances = chances_of_sources(mixed, MIX.with_human_share(share))
+    assert chances["arranger"] == pytest.approx(1 - share)
+    assert chances["freedoom"] + chances["easyrpg-rtp"] == pytest.approx(0.4 * share)
+    assert (chances["groove"], chances["openscore-lieder"]) == pytest.approx((0.2 * share, 0.4 * share))
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_rows_hold_what_may_be_drawn_alone(mixed: Dataset, share: int) -> None:
+    is_human = np.arange(len(mixed.events)) >= mixed.starts[mixed.sources["arranger"]]
+    marked = replace(mixed, events=mixed.events.copy())
+    marked.events[:, 4] = is_human
+    assert (marked.batch(2, 300, np.random.default_rng(4), MIX.with_human_share(share)).events[..., 4] == share).all()
+
+
+def test_the_share_that_is_asked_holds_for_the_whole_schedule() -> None:
+    config = replace(CONFIG, human_share=0.3)
+    assert all(config.mix(step).groups["arranger"] == pytest.approx(0.7) for step in range(13))
+    assert config.mix(12).groups["scores"] == LAST_MIX.groups["scores"] == 0
+    assert CONFIG.mix(0) == MIX and CONFIG.mix(12) == LAST_MIX
+
+
+def test_a_source_is_drawn_as_often_as_it_weighs(mixed: Dataset) -> None:
+    chances = chances_of_sources(mixed, replace(MIX, weights={"easyrpg-rtp": 3.0, "openscore-lieder": 0.0}))
+    assert chances["easyrpg-rtp"] == pytest.approx(3 * chances["freedoom"])
+    # Of a group that may not be drawn the others share the part.
+    assert chances["openscore-lieder"] == 0
+    assert chances["arranger"] == pytest.approx(0.5 / 0.8)
+
+
+def test_what_cannot_be_drawn_is_told_before_the_first_step(dataset: Dataset) -> None:
+    with pytest.raises(UnknownSource, match="'lieder'.*arranger"):
+        TrainingBatches(dataset, replace(CONFIG, source_weights={"lieder": 2.0}))
+    with pytest.raises(NothingToDraw, match="none of arranger"):
+        TrainingBatches(dataset, replace(CONFIG, human_share=1.0))
+
+
+def test_without_recall_the_same_music_is_shown_with_nothing_recalled(dataset: Dataset) -> None:
+    config = replace(CONFIG, length=200, dropped_controls=0.0, dropped_mood=0.0)
+    shown, hidden = (TrainingBatches(dataset, replace(config, recalls=recalls))[3] for recalls in (True, False))
+    assert np.array_equal(shown.events, hidden.events)
+    assert (shown.recalled[..., 0] != NO_RECALL).any() and (hidden.recalled[..., 0] == NO_RECALL).all()
+    recall = CONDITION_SLICES["recall"]
+    assert shown.conditions[..., recall].any() and not hidden.conditions[..., recall].any()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--human-share", "1.5"), ("--human-share", "half"), ("--weigh", "groove"), ("--weigh", "a=-1")],
+)
+def test_an_option_out_of_its_range_is_told_with_the_range(
+    option: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["trainer", "--out", "nowhere", option, value])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"argument {option}: '{value}' is not" in capsys.readouterr().err
 
 
 def test_a_dataset_is_built_once(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import Record, kernel
-from engine.synth.effects.loudness import REFERENCE_LUFS
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.oscillators import TAU
 
 _PERIOD_S = CONTROL_FRAMES / SAMPLE_RATE
 BUS_RATIO = 2.0
 _KNEE_DB = 6.0
-BUS_THRESHOLD_LUFS = REFERENCE_LUFS + 4.0
+BUS_THRESHOLD_LU = 4.0
+"""Above the music's last moment."""
 _BUS_ATTACK = 1.0 - math.exp(-_PERIOD_S / 0.03)
 _BUS_RELEASE = 1.0 - math.exp(-_PERIOD_S / 0.18)
 _BUS_DETECTOR = 1.0 - math.exp(-_PERIOD_S / 0.01)
@@ -50,16 +50,16 @@ SPEECH = np.dtype(
 
 
 @kernel
-def compress_bus(bus: Record, power: float, follower_db: float) -> None:
+def compress_bus(bus: Record, power: float, moment_lufs: float) -> None:
     """At a control point, set the gain of the 2:1 bus compressor for the period that follows.
 
-    `power` is the K-weighted mean square of the period before, `follower_db` the loudness follower's gain. The
-    threshold is a loudness behind the follower, so that a quiet style is held together as a loud one is; attack 30 ms,
-    which lets a drum's stroke through.
+    `power` is the K-weighted mean square of the period before, `moment_lufs` how loud the music has been for a moment.
+    The threshold lies above that, so that the soft is held together as the loud is, and what grows may grow; attack
+    30 ms, which lets a drum's stroke through.
     """
     bus.gain_db_before = bus.gain_db
     bus.level += _BUS_DETECTOR * (power - bus.level)
-    over_db = 10.0 * math.log10(bus.level + 1e-12) - 0.691 + follower_db - BUS_THRESHOLD_LUFS
+    over_db = 10.0 * math.log10(bus.level + 1e-12) - 0.691 - moment_lufs - BUS_THRESHOLD_LU
     wanted_db = 0.0
     if over_db > 0.5 * _KNEE_DB:
         wanted_db = (1.0 / BUS_RATIO - 1.0) * over_db

@@ -26,6 +26,7 @@ _PITCHED: dict[str, Range] = {
     "noise_hz": (100, 16_000, 3000), "noise_sustain": (0, 1, 0), "release_noise": (0, 1, 0),
     "jitter_cents": (0, 20, 0), "glide_s": (0, 1, 0), "slur_share": (0, 1, 1), "scoop_cents": (-300, 300, 0),
     "scoop_s": (0.01, 2, 0.1), "scoop_share": (0, 1, 1), "strum_s": (0, 0.02, 0), "looseness_s": (0, 0.02, 0),
+    "vibrato_rise_s": (0.05, 4, 0.4),
 }  # fmt: skip
 _FILTER: Words = (("lowpass", "bandpass", "highpass"), "lowpass")
 

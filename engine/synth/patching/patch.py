@@ -17,6 +17,7 @@ from engine.synth.patching.patch_file import PatchFile
 from engine.synth.sources.kind import Fields, Kind
 from engine.synth.sources.kinds import KIND_NAMES, KINDS
 from engine.synth.sources.spectra import FIELDS, LIST_FIELDS, PAIR_FIELDS, Spectrum
+from engine.synth.sources.tones import tone_names
 
 _DECAYS = {"attack": "attack_s", "decay": "decay_s", "release": "release_s"} | {
     name: f"{name}_decay_s" for kind in KINDS for name in kind.decays
@@ -65,13 +66,14 @@ def plain_patch(kind: Kind) -> npt.NDArray[np.void]:
 
 
 def read_patch(file: PatchFile, name: str) -> npt.NDArray[np.void]:
-    """The table `name` of `file` as a PATCH record; zones and regions are filled in by `tables.load_tables`."""
+    """The table `name` of `file` as a PATCH record; `tables.load_tables` fills in where its spectrum and so on lie."""
     fields = file.tables[name]
     kind = KINDS[file.word(name, "kind", fields.get("kind"), KIND_NAMES)]
     patch = plain_patch(kind)
     numbers, words, known_lists = NUMBERS[kind.name], WORDS[kind.name], LISTS[kind.name]
     lists: dict[str, npt.NDArray[np.float64]] = {}
-    names = {"kind", *(["spectrum"] if kind.has_spectrum else []), *(["soundfont"] if kind.plays_soundfont else [])}
+    named = {"kind"} | ({"spectrum"} if kind.has_spectrum else set()) | ({"tone"} if kind.has_tone else set())
+    named |= {"soundfont"} if kind.plays_soundfont else set()
     for field, value in fields.items():
         if field in numbers:
             patch[field] = file.number(name, field, value, numbers[field])
@@ -79,8 +81,8 @@ def read_patch(file: PatchFile, name: str) -> npt.NDArray[np.void]:
             patch[field] = file.word(name, field, value, words[field][0])
         elif field in known_lists:
             lists[field] = np.array(file.numbers(name, field, value, known_lists[field]))
-        elif field not in names:
-            known = ", ".join(sorted({*names, *words, *numbers, *known_lists}))
+        elif field not in named:
+            known = ", ".join(sorted({*named, *words, *numbers, *known_lists}))
             raise file.fail(name, field, f"{field} is no field of kind {kind.name!r}; known are {known}")
     _derive(file, name, kind, patch, lists)
     return patch
@@ -123,12 +125,15 @@ def read_spectrum(file: PatchFile, name: str) -> Spectrum:
             values[field] = tuple(file.number(name, field, number, FIELDS[field]) for number in value)
         elif field in FIELDS:
             values[field] = file.number(name, field, value, FIELDS[field])
+        elif field == "tone":
+            file.word(name, field, value, tone_names())
+            values[field] = value
         else:
-            known = ", ".join(sorted({*FIELDS, *LIST_FIELDS}))
+            known = ", ".join(sorted({"tone", *FIELDS, *LIST_FIELDS}))
             raise file.fail(name, field, f"{field} is no field of a spectrum; known are {known}")
     for field in PAIR_FIELDS:
         if not isinstance(values[field], tuple):
             values[field] = (values[field], values[field])
     if values["highest_key"] < values["lowest_key"] + values["zone_semitones"]:
         raise file.fail(name, "highest_key", "highest_key must be a zone_semitones above lowest_key or more")
-    return Spectrum(**{**dict.fromkeys(LIST_FIELDS, ()), **values})
+    return Spectrum(**{"tone": "", **dict.fromkeys(LIST_FIELDS, ()), **values})

@@ -34,8 +34,12 @@ PROGRAMS: dict[str, int] = {
 OTHERS = {"drums": STANDARD_KIT, "bass": 33, "harmony": 0, "texture": 88, "lead": 80}
 
 KITS: dict[str, int] = {
-    "acoustic": STANDARD_KIT, "percussion": STANDARD_KIT, "guofeng": STANDARD_KIT, "dusty": 8, "gated": 16, "909": 24,
-    "808": 25, "chip": 25, "brushes": 40, "cinema": 48,
+    name: program
+    for program, names in {
+        STANDARD_KIT: "acoustic percussion guofeng", 8: "dusty", 16: "gated", 24: "909", 25: "808 chip",
+        40: "brushes", 48: "cinema",
+    }.items()
+    for name in names.split()
 }  # fmt: skip
 """The program of percussion nearest to each kit."""
 ORCHESTRA_KIT = 48

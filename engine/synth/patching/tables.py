@@ -24,6 +24,7 @@ from engine.synth.patching.recordings import Recordings
 from engine.synth.patching.soundfont_band import play_soundfont
 from engine.synth.sources.kinds import KIND_NAMES, KINDS
 from engine.synth.sources.spectra import ZONE, Spectrum, build_spectrum
+from engine.synth.sources.tones import build_noise, read_tone, tone_names
 from engine.synth.sources.wavetables import build_waves
 from engine.synth.targets import AMBIENCE_DB, AMBIENCES, MIX_FIELDS, NUM_AMBIENCES, ROOM_FIELDS
 from moods.intent import LAYERS, STYLES
@@ -61,7 +62,7 @@ class PatchTables:
     kits: npt.NDArray[np.int32]  # [kits, 128] index into patches by drum pitch, -1 where no drum is
     mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS]; decibels as amplitudes, but for the duck's
     rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS, then the ambiences' levels]
-    waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, then those of the spectra
+    waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, those of the spectra, noise and tones
     zones: npt.NDArray[np.void]  # [Z] ZONE of the spectra
     samples: npt.NDArray[np.int16]  # the soundfonts' recordings
     regions: npt.NDArray[np.void]  # [R] REGION of the soundfonts
@@ -111,7 +112,7 @@ def _read_instruments(
     """
     spectra = {name: read_spectrum(spectra_file, name) for name in spectra_file.tables}
     names: list[str] = []
-    patches, players = [], []
+    patches, players, followers = [], [], []
     for file in opened:
         for name, fields in file.tables.items():
             if name in names:
@@ -123,8 +124,12 @@ def _read_instruments(
                 players.append((len(patches) - 1, fields["spectrum"]))
             if KINDS[patches[-1]["kind"]].plays_soundfont:
                 _place_regions(file, name, patches[-1], soundfont, recordings)
+            if KINDS[patches[-1]["kind"]].has_tone:
+                file.word(name, "tone", fields.get("tone"), tone_names())
+                followers.append((len(patches) - 1, fields["tone"]))
     records = np.array(patches, PATCH)
-    return names, records, *_place_spectra(spectra, players, records)
+    waves, zones = _place_spectra(spectra, players, records)
+    return names, records, np.concatenate([waves, *_place_tones(followers, records, len(waves))]), zones
 
 
 def _place_regions(
@@ -164,6 +169,24 @@ def _place_spectra(
         zones.append(own)
         end, num_zones = end + len(waves), num_zones + len(own)
     return np.concatenate(parts), np.concatenate(zones)
+
+
+def _place_tones(
+    followers: list[tuple[int, str]], patches: npt.NDArray[np.void], first: int
+) -> list[npt.NDArray[np.float32]]:
+    """The noise and the tones that `followers` (patch, tone) ask for, which are told that they lie from `first` on."""
+    parts = [build_noise()]
+    end = first + len(parts[0])
+    for name in sorted({name for _, name in followers}):
+        tone = read_tone(name)
+        for index in (index for index, wanted in followers if wanted == name):
+            patch = patches[index]
+            patch["tone_noise"], patch["tone"] = first, end
+            patch["tone_keys"], patch["tone_dynamics"] = tone.levels.shape[:2]
+            patch["tone_key"], patch["tone_step"], patch["tone_holds"] = tone.lowest_key, tone.key_step, tone.holds
+        parts.append(tone.levels.reshape(-1))
+        end += tone.levels.size
+    return parts
 
 
 def _read_kits(file: PatchFile, names: list[str]) -> npt.NDArray[np.int32]:

@@ -17,8 +17,9 @@ import numpy.typing as npt
 from engine.audio import SAMPLE_RATE
 from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
+from engine.synth.sources.harmonics import INAUDIBLE, MEMORY, aim_phase, sum_harmonics
 from engine.synth.sources.kind import Kind, Lists, Moment
-from engine.synth.sources.oscillators import NOISE_SCALE, ease, log2, next_noise, sine
+from engine.synth.sources.oscillators import ease, log2, sine
 
 if TYPE_CHECKING:
     from engine.synth.patching.patch_file import PatchFile
@@ -35,7 +36,6 @@ _SLOPES, _TARGETS = MAX_HARMONICS, 2 * MAX_HARMONICS
 """Where they begin in the line, after the levels."""
 _POINTS = POINTS_PER_OCTAVE * np.log2(np.arange(1.0, MAX_HARMONICS + 1.0))
 """Of the harmonics on a body's axis, from the first."""
-INAUDIBLE = 5e-5
 
 
 @kernel
@@ -50,16 +50,7 @@ def start_additive(voice: Record, line: np.ndarray) -> None:
 def _aim_harmonics(voice: Record, patch: Record, levels: np.ndarray, frame: int, dynamics: float, gain: float) -> None:
     """Ramp every harmonic to its level at the next control point; `dynamics` 0 … 1 is between soft and loud."""
     own, is_first = voice.additive, frame == voice.onset
-    # Phase and step are those of the last control point, so that a chunk's cut does not move them.
-    if is_first:
-        phase, step = -voice.increment * (frame % CONTROL_FRAMES), voice.increment
-    else:
-        phase = own.phase + CONTROL_FRAMES * (own.step + 0.5 * CONTROL_FRAMES * own.step_rise)
-        step = own.step + CONTROL_FRAMES * own.step_rise
-    own.phase, own.step = phase - math.floor(phase), step
-    own.step_rise = (voice.increment - step) / CONTROL_FRAMES
-    voice.noise = next_noise(voice.noise)
-    own.rough, own.rough_next = own.rough_next, patch.roughness * (voice.noise * NOISE_SCALE - 1.0)
+    aim_phase(own, voice, patch.roughness, frame)
     hz = voice.increment * SAMPLE_RATE
     base = log2(hz / BODY_LOW_HZ) * POINTS_PER_OCTAVE
     count = min(int(TOP_HZ / hz), MAX_HARMONICS)
@@ -96,38 +87,9 @@ def aim_additive(voice: Record, patch: Record, line: np.ndarray, moment: Moment)
 
 @kernel
 def render_additive(voice: Record, line: np.ndarray, work: np.ndarray, frame: int, num_frames: int) -> None:
-    """Write the sum of harmonics to both rows; overwrites the third.
-
-    Clenshaw's recurrence from the highest harmonic down, four at a time, each step along the whole row.
-    """
-    own, levels, into = voice.additive, line, frame % CONTROL_FRAMES
-    one, two, double_cosine = work[0, :num_frames], work[1, :num_frames], work[2, :num_frames]
-    phase, step, bend = own.phase, own.step, 0.5 * own.step_rise
-    for i in range(num_frames):
-        time = float(into + i)
-        turn = phase + (step + bend * time) * time + 0.25
-        double_cosine[i] = 2.0 * sine(turn - math.floor(turn))
-        one[i], two[i] = 0.0, 0.0
-    for top in range(own.num_harmonics - 1, 0, -4):
-        a, b, c, d = levels[top], levels[top - 1], levels[top - 2], levels[top - 3]
-        da, db, dc, dd = (
-            levels[_SLOPES + top], levels[_SLOPES + top - 1], levels[_SLOPES + top - 2], levels[_SLOPES + top - 3],
-        )  # fmt: skip
-        for i in range(num_frames):
-            time = float(into + i)
-            twice = double_cosine[i]
-            w = (a + da * time) + (twice * one[i] - two[i])
-            x = (b + db * time) + (twice * w - one[i])
-            y = (c + dc * time) + (twice * x - w)
-            z = (d + dd * time) + (twice * y - x)
-            one[i], two[i] = z, y
-    # Noise on straight lines between control points, 240 Hz wide: a skirt of breath or bow around every harmonic.
-    rough, rise = 1.0 + own.rough, (own.rough_next - own.rough) / CONTROL_FRAMES
-    for i in range(num_frames):
-        time = float(into + i)
-        turn = phase + (step + bend * time) * time
-        value = one[i] * sine(turn - math.floor(turn)) * (rough + rise * time)
-        one[i], two[i] = value, value
+    """The sum of harmonics."""
+    into = frame % CONTROL_FRAMES
+    sum_harmonics(voice.additive, line, line[_SLOPES:], work, into, into, num_frames)
 
 
 def spectrum(levels_db: np.ndarray, slope_db: float) -> np.ndarray:
@@ -164,14 +126,7 @@ def _derive(file: PatchFile, name: str, patch: npt.NDArray[np.void], lists: List
 
 KIND = Kind(
     "additive", render_additive, start_additive, aim_additive,
-    memory=(
-        ("num_harmonics", np.int64),  # that are heard in this control period
-        ("phase", np.float64),  # all at the last control point: turns
-        ("step", np.float64),  # turns a frame
-        ("step_rise", np.float64),
-        ("rough", np.float64),  # noise that shakes the harmonics
-        ("rough_next", np.float64),  # and at the next control point
-    ),
+    memory=MEMORY,
     line_frames=3 * MAX_HARMONICS,
     numbers={
         "soft_slope_db": (-40, 0, -15), "loud_slope_db": (-40, 0, -9), "bloom": (0, 1, 0.5), "roughness": (0, 0.5, 0),

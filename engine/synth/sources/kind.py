@@ -56,10 +56,11 @@ class Kind:
     work[:2, :num_frames], which are silent; the other rows of `work` [WORK_ROWS, CONTROL_FRAMES] are scratch. `noise`
     is white noise of these frames."""
     start: Kernel | None = None
-    """(voice, patch, line, modes, seed): begin a note; the common fields are set already. What the kind remembers is
-    what the voice's last note of the kind left, and has to be set."""
+    """(voice, patch, line, modes, seed) and tables: begin a note; the common fields are set already. What the kind
+    remembers is what the voice's last note of the kind left, and has to be set."""
     aim: Kernel | None = None
-    """(voice, patch, line, modes, moment): at control points and at the onset, set what is ramped until the next."""
+    """(voice, patch, line, modes, moment) and tables: at control points and at the onset, set what is ramped until the
+    next."""
     is_silent: Kernel | None = None
     """(voice, patch) -> has it died away by itself, whatever the envelope says?"""
     memory: Fields = ()
@@ -86,6 +87,8 @@ class Kind:
     """Reads the tables of a `spectrum` that its patch names."""
     plays_soundfont: bool = False
     """Reads the recordings of a `soundfont` that its patch names."""
+    has_tone: bool = False
+    """Reads the measurements of a `tone` that its patch names."""
     slurs: bool = True
     """A slurred note goes on in the same voice; otherwise in another, which begins where the finger slides from."""
     most_slide_octaves: float = inf

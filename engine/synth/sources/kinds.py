@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from engine.synth.compile import kernel
-from engine.synth.sources import additive, analog, chip, drums, ensemble, fm, modal, sampler, strings
+from engine.synth.sources import additive, analog, chip, drums, ensemble, fm, measured, modal, sampler, strings
 from engine.synth.sources.kind import Fields
 
 KINDS = (
-    analog.KIND, fm.KIND, strings.KIND, modal.KIND, drums.KIND, additive.KIND, ensemble.KIND, chip.KIND, sampler.KIND,
+    analog.KIND, fm.KIND, strings.KIND, modal.KIND, drums.KIND, additive.KIND, ensemble.KIND, chip.KIND,
+    measured.KIND, sampler.KIND,
 )  # fmt: skip
 """In the order of the numbers that PATCH.kind holds."""
 KIND_NAMES = tuple(kind.name for kind in KINDS)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE
 from engine.synth.sources.kind import Range
+from engine.synth.sources.tones import steady_levels_db
 from engine.synth.sources.wavetables import BAND
 
 FIELDS: dict[str, Range] = {
@@ -50,6 +51,7 @@ interpolation needs. One more zone than asked for, up to the last, takes the few
 class Spectrum:
     """What the players of an ensemble sound like; pairs are for soft and loud playing."""
 
+    tone: str  # whose held notes the harmonics' levels are, before all that follows; empty: all equally strong
     slope_db: tuple[float, float]  # per octave above the fundamental
     bass_hz: float  # below it 6 dB an octave less, as bodies and bells radiate
     corner_hz: tuple[float, float]  # above it another `corner_slope_db` per octave
@@ -70,7 +72,7 @@ class Spectrum:
     @property
     def num_dynamics(self) -> int:
         is_single = self.slope_db[0] == self.slope_db[1] and self.corner_hz[0] == self.corner_hz[1]
-        return 1 if is_single else 2
+        return 1 if is_single and not self.tone else 2
 
     @property
     def num_zones(self) -> int:
@@ -90,6 +92,9 @@ def _levels_db(
     levels = spectrum.slope_db[dynamic] * np.log2(ratios)
     levels -= 10 * np.log10(1 + (spectrum.bass_hz / hz) ** 2)
     levels += spectrum.corner_slope_db * np.log2(1 + (hz / spectrum.corner_hz[dynamic]) ** 2) / 2
+    if spectrum.tone:
+        measured_db = steady_levels_db(spectrum.tone, 69 + 12 * np.log2(base_hz / 440), dynamic)
+        levels += np.interp(ratios, np.arange(1, len(measured_db) + 1), measured_db, right=measured_db.min())
     levels += np.where((np.rint(ratios) % 2 == 0) & (ratios > 1.5), spectrum.even_db, 0.0)
     for centre_hz, gain_db, octaves in spectrum.formants:
         levels += gain_db * np.exp(-0.5 * (np.log2(hz / centre_hz) / octaves) ** 2)
