@@ -18,8 +18,9 @@ from engine.synth.soundfonts.bank import Bank
 from engine.synth.sources.kinds import KINDS
 from engine.synth.sources.sampler import KIND, PERCUSSION_BANK
 
-LEVEL_DB, DRUM_LEVEL_DB = 0.0, 0.0
-"""What brings banks to the level of the instruments whose place they take."""
+LEVEL_DB, DRUM_LEVEL_DB = -9.0, -6.0
+"""What brings banks to the level of the instruments whose place they take: medians of FluidR3's, one by one. Beside one
+another a bank's instruments keep the levels that its maker gave them."""
 _KEPT = ("pan", "transpose", "strum_s", "looseness_s")
 """How an instrument is placed and played, whatever it sounds like."""
 
