@@ -68,6 +68,8 @@ class EngineConfig:
     """A folder with `manifest.json` and the weights it names; None is the one shipped in the package."""
     patches: Path | None = None
     """A folder of patch files beside those that ship; a file of the same name stands for the shipped one."""
+    soundfont: Path | None = None
+    """A soundfont, SF2 or SF3, that the instruments of General MIDI and the drums are played with."""
 
     num_threads: int | None = None
     """Threads of the synth on the CPU; None: as many as help an engine that shares its cores with no other."""

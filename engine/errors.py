@@ -7,7 +7,8 @@ EngineError
 ├── DeviceMissing        the device asked for is not in this machine
 ├── BadCheckpoint        a checkpoint file is missing or not what its manifest says
 ├── BadTake              a take cannot be read, or not be performed again here
-└── synth.errors.PatchError  a patch file is not what it should be
+├── synth.errors.PatchError  a patch file is not what it should be
+└── synth.errors.SoundFontError  a soundfont is not what it should be
 """
 
 from __future__ import annotations

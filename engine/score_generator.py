@@ -24,7 +24,7 @@ from engine.score.overlay import Overlay
 from engine.score.rules import strike_tick
 from engine.score.sampling import choose_events, pack_heads
 from engine.score.trunk import CpuTrunk, TorchTrunk, Trunk
-from engine.synth.errors import PatchError
+from engine.synth.errors import PatchError, SoundFontError
 from engine.synth.general_midi import programs
 from engine.synth.mixer import compile_parts, render_slot
 from engine.synth.patching.tables import SHIPPED, PatchTables, load_tables, shipped_tables
@@ -247,23 +247,29 @@ def beats_to_sounds(beats: ComposedBeats, begins: Ints, ends: Ints) -> tuple[Int
     return of, notes
 
 
-def _read_tables(folder: Path | None) -> tuple[PatchTables, str | None]:
-    """The shipped patches with those of `folder`, and the sum of those: or without them and a warning, for no patch
-    keeps music from playing."""
-    if folder is None:
+def _read_tables(folder: Path | None, soundfont: Path | None) -> tuple[PatchTables, str | None]:
+    """The shipped patches with those of `folder` and of `soundfont`, and the sum of those: or without them and a
+    warning, for no patch keeps music from playing."""
+    if folder is None and soundfont is None:
         return shipped_tables(), None
+    folders = [SHIPPED] if folder is None else [SHIPPED, folder]
     try:
-        return load_tables(SHIPPED, folder), _sum_of(folder)
-    except PatchError as error:
-        logging.getLogger("undersong").warning("%s (patches of %s); the shipped ones play instead", error, folder)
+        tables = load_tables(*folders, soundfont=soundfont)
+    except (PatchError, SoundFontError) as error:
+        where = "" if folder is None else f" (patches of {folder})"
+        logging.getLogger("undersong").warning("%s%s; the shipped instruments play instead", error, where)
         return shipped_tables(), None
+    return tables, _sum_of(folder, tables.soundfonts)
 
 
-def _sum_of(folder: Path) -> str:
-    """sha256 of the patch files, their names included."""
+def _sum_of(folder: Path | None, soundfonts: Sequence[Path]) -> str:
+    """sha256 of the patch files, their names included, and of soundfonts, whatever they are called."""
     total = hashlib.sha256()
-    for file in sorted(folder.glob("*.toml")):
+    for file in sorted(folder.glob("*.toml")) if folder is not None else ():
         total.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for file in soundfonts:
+        with file.open("rb") as content:
+            total.update(hashlib.file_digest(content, "sha256").digest())
     return total.hexdigest()
 
 
@@ -283,7 +289,7 @@ def open_score(config: EngineConfig) -> ScoreGenerator:
             composer.warm_up()
     # More threads would only queue behind the server process and the encoders.
     num_threads = config.num_threads or min(4, os.cpu_count() or 1)
-    tables, patches = _read_tables(config.patches)
+    tables, patches = _read_tables(config.patches, config.soundfont)
     synth = Synth(config.max_slots, device=device, num_threads=num_threads, tables=tables)
     piece_slots = _CPU_PIECE_SLOTS if device == "cpu" else config.max_slots
     model = Model(Path(manifest["file"]).stem, manifest["sha256"])

@@ -187,8 +187,15 @@ def _check_config(path: Path | None, given: dict[str, Any]) -> int:
         check_secret(config)
         if config.tls_cert:
             server_context(Path(config.tls_cert), Path(config.tls_key))
+        if config.soundfont:
+            # All that would be played, which takes too long for every start of a process.
+            from engine.synth.patching.tables import SHIPPED, load_tables
+
+            load_tables(SHIPPED, soundfont=Path(config.soundfont))
     except BadConfig as error:
         wrong = [error, *error.others, *wrong]
+    except EngineError as error:
+        wrong = [error, *wrong]
     for each in wrong:
         note(each)
     return 2 if wrong else 0

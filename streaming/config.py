@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from engine.backends import GENERATORS
 from engine.config import DEVICES
+from engine.errors import EngineError
 from moods.autopilot import Autopilot
 from moods.errors import MoodsError, shown
 from moods.fields import MoodFields, parse
@@ -137,6 +138,9 @@ class Config(Table):
     a listener."""
     patches: str = ""
     """A folder of patch files beside the shipped ones; see docs/sound.md."""
+    soundfont: str = ""
+    """A soundfont for General MIDI, a file in SF2 or SF3, that the whole band is played with, drums included; see
+    docs/sound.md."""
     stations: str = "auto"
     """A folder of this server's own for its stations, so that they outlast it, however it ends: when it starts again
     they are there under their ids and names, asleep where they were. auto is a folder of this user's for each port, and
@@ -251,6 +255,18 @@ class Config(Table):
         if not isinstance(hosts, list | tuple) or not all(isinstance(host, str) and host for host in hosts):
             raise BadConfig(f"webhook_hosts is {shown(hosts)}; a list of host names is expected", field="webhook_hosts")
         return tuple(host.lower() for host in hosts)
+
+    @field_validator("soundfont")
+    @classmethod
+    def _can_be_played(cls, soundfont: str) -> str:
+        if soundfont:
+            from engine.synth.soundfonts.bank import Bank  # numpy, which settings do without
+
+            try:
+                Bank(Path(soundfont))
+            except EngineError as error:
+                raise BadConfig(str(error), field="soundfont") from None
+        return soundfont
 
     @field_validator("lyria_keys", mode="before")
     @classmethod

@@ -126,7 +126,9 @@ def _start_note(state: SlotState, tables: Tables, note: Record, below: int, abov
     onset = note.frame
     if not note.is_struck:
         onset += lateness(patch, below, above, upward, noise)
-    start_voice(voice, patch, state.lines[index], state.modes[index], onset, note.length, pitch, velocity, noise)
+    start_voice(
+        voice, patch, tables, state.lines[index], state.modes[index], onset, note.length, pitch, velocity, noise
+    )  # fmt: skip
 
 
 @kernel

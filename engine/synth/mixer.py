@@ -338,8 +338,8 @@ def render_sounding(
     first = max(0, voice.onset - frame)
     if first < num_frames:
         render_voice(
-            voice, tables.patches[voice.patch], tables.waves, tables.zones, state.lines[index], state.modes[index],
-            work, scratch.noise[index % 2, first:], bus, first, frame + first, num_frames - first,
+            voice, tables.patches[voice.patch], tables, state.lines[index], state.modes[index], work,
+            scratch.noise[index % 2, first:], bus, first, frame + first, num_frames - first,
             value(state.targets, BRIGHTNESS, base), value(state.targets, ENERGY, base),
         )  # fmt: skip
 

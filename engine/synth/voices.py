@@ -8,6 +8,7 @@ kind to kind is in `sources`.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -106,6 +107,7 @@ def _set_gain(voice: Record, patch: Record, pitch: int, velocity: float) -> None
 def start_voice(
     voice: Record,
     patch: Record,
+    tables: Any,
     line: np.ndarray,
     modes: np.ndarray,
     onset: int,
@@ -135,7 +137,7 @@ def start_voice(
     _set_gain(voice, patch, pitch, velocity)
     voice.gain_left, voice.gain_right = voice.pan_left, voice.pan_right
     voice.step_left, voice.step_right = 0.0, 0.0
-    start_source(voice, patch, line, modes, noise)
+    start_source(voice, patch, tables, line, modes, noise)
 
 
 @kernel
@@ -235,8 +237,8 @@ def _aim_gain(voice: Record, patch: Record, frame: int) -> None:
 
 @kernel
 def _update_controls(
-    voice: Record, patch: Record, waves: np.ndarray, line: np.ndarray, modes: np.ndarray, frame: int,
-    brightness: float, energy: float,
+    voice: Record, patch: Record, tables: Any, line: np.ndarray, modes: np.ndarray, frame: int, brightness: float,
+    energy: float,
 ) -> None:  # fmt: skip
     """Set what is ramped until the next control point: cutoff, pitch, gain, breath and what the kind ramps."""
     _control_envelope(voice, patch, frame)
@@ -265,7 +267,7 @@ def _update_controls(
     voice.increment = hz / SAMPLE_RATE
     if frame % CONTROL_FRAMES == 0:
         _aim_gain(voice, patch, frame)
-    aim_source(voice, patch, waves, line, modes, Moment(frame, hz, vibrato, motion, brightness, energy))
+    aim_source(voice, patch, tables, line, modes, Moment(frame, hz, vibrato, motion, brightness, energy))
     if patch.is_pitched and patch.noise_level > 0.0:
         _aim_breath(voice, patch, brightness)
 
@@ -328,8 +330,7 @@ def _add_to_bus(
 def render_voice(
     voice: Record,
     patch: Record,
-    waves: np.ndarray,
-    zones: np.ndarray,
+    tables: Any,
     line: np.ndarray,
     modes: np.ndarray,
     work: np.ndarray,
@@ -343,14 +344,14 @@ def render_voice(
 ) -> None:
     """Add the voice's `num_frames` frames from `frame`, its onset or later, to bus[:, first:] [2, CONTROL_FRAMES].
 
-    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [WORK_ROWS, CONTROL_FRAMES] scratch; `waves` and
-    `zones` are those of `Tables`.
+    `noise` [CONTROL_FRAMES] is white noise of these frames, `work` [WORK_ROWS, CONTROL_FRAMES] scratch; `tables` are
+    the `Tables`.
     """
     if frame % CONTROL_FRAMES == 0 or frame == voice.onset:
-        _update_controls(voice, patch, waves, line, modes, frame, brightness, energy)
+        _update_controls(voice, patch, tables, line, modes, frame, brightness, energy)
     work[0, :num_frames] = 0.0
     work[1, :num_frames] = 0.0
-    render_source(voice, patch, waves, zones, line, modes, work, noise, frame, num_frames)
+    render_source(voice, patch, tables, line, modes, work, noise, frame, num_frames)
     apply_filter(voice, patch, work, frame % CONTROL_FRAMES, num_frames)
     if patch.is_pitched and patch.noise_level > 0.0 and voice.noise_level > 0.0:
         _add_breath(voice, patch, noise, work, num_frames)

@@ -49,7 +49,9 @@ def load_generator(config: Config) -> Generator:
     """Raises `EngineError` and nothing else."""
     engine_config = EngineConfig(
         backend=config.backend, device=config.device, max_slots=config.max_playing,
-        patches=Path(config.patches) if config.patches else None, num_threads=1 if config.num_engines > 1 else None,
+        patches=Path(config.patches) if config.patches else None,
+        soundfont=Path(config.soundfont) if config.soundfont else None,
+        num_threads=1 if config.num_engines > 1 else None,
     )  # fmt: skip
     factory = find_factory(config.generator)
     try:

@@ -185,7 +185,10 @@ def _credentials(config: Config) -> Credentials:
 def _engine_config(config: Config) -> EngineConfig:
     """One thread: the cores are for live music first."""
     patches = Path(config.patches) if config.patches else None
-    return EngineConfig(config.backend, config.device, max_slots=1, patches=patches, num_threads=1)
+    soundfont = Path(config.soundfont) if config.soundfont else None
+    return EngineConfig(
+        config.backend, config.device, max_slots=1, patches=patches, soundfont=soundfont, num_threads=1
+    )  # fmt: skip
 
 
 @functools.cache

@@ -52,21 +52,28 @@ PATCH = np.dtype(
 """The number of the kind, its traits, what the files say, and what follows from it; see `Kind`."""
 
 
-def read_patch(file: PatchFile, name: str) -> npt.NDArray[np.void]:
-    """The table `name` of `file` as a PATCH record; `tables.load_tables` fills in where spectrum and tone lie."""
-    fields = file.tables[name]
+def plain_patch(kind: Kind) -> npt.NDArray[np.void]:
+    """A PATCH record in which every field has its default; what is derived is missing."""
     patch = np.zeros((), PATCH)
-    patch["kind"] = file.word(name, "kind", fields.get("kind"), KIND_NAMES)
-    kind = KINDS[patch["kind"]]
+    patch["kind"] = KINDS.index(kind)
     for trait, _ in _TRAITS:
         patch[trait] = getattr(kind, trait)
-    numbers, words, known_lists = NUMBERS[kind.name], WORDS[kind.name], LISTS[kind.name]
-    for field, limits in numbers.items():
+    for field, limits in NUMBERS[kind.name].items():
         patch[field] = limits[2]
-    for field, (known_words, default) in words.items():
+    for field, (known_words, default) in WORDS[kind.name].items():
         patch[field] = known_words.index(default)
-    named = {"kind"} | ({"spectrum"} if kind.has_spectrum else set()) | ({"tone"} if kind.has_tone else set())
+    return patch
+
+
+def read_patch(file: PatchFile, name: str) -> npt.NDArray[np.void]:
+    """The table `name` of `file` as a PATCH record; `tables.load_tables` fills in where its spectrum and so on lie."""
+    fields = file.tables[name]
+    kind = KINDS[file.word(name, "kind", fields.get("kind"), KIND_NAMES)]
+    patch = plain_patch(kind)
+    numbers, words, known_lists = NUMBERS[kind.name], WORDS[kind.name], LISTS[kind.name]
     lists: dict[str, npt.NDArray[np.float64]] = {}
+    named = {"kind"} | ({"spectrum"} if kind.has_spectrum else set()) | ({"tone"} if kind.has_tone else set())
+    named |= {"soundfont"} if kind.plays_soundfont else set()
     for field, value in fields.items():
         if field in numbers:
             patch[field] = file.number(name, field, value, numbers[field])
@@ -90,6 +97,11 @@ def _derive(
         raise file.fail(name, group[0], f"{', '.join(group[:-1])} and {group[-1]} must be given and equally long")
     if kind.derive is not None:
         kind.derive(file, name, patch, lists)
+    set_shares(patch)
+
+
+def set_shares(patch: npt.NDArray[np.void]) -> None:
+    """Work out how far a frame takes each envelope from its times."""
     for share, seconds in _DECAYS.items():
         reach = np.log(ATTACK_OVERSHOOT / (ATTACK_OVERSHOOT - 1)) if share == "attack" else np.log(1000.0)
         patch[f"{share}_share"] = -np.expm1(-reach / (max(float(patch[seconds]), 1e-3) * SAMPLE_RATE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from engine.synth.errors import PatchError
@@ -15,6 +16,7 @@ class PatchFile:
 
     def __init__(self, source: Traversable) -> None:
         self.name = source.name
+        self.folder = source.parent if isinstance(source, Path) else Path()
         try:
             self.text = source.read_text(encoding="utf-8-sig")  # editors of Windows put a mark before the text
         except UnicodeDecodeError as error:

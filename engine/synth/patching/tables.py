@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.notes import DRUM_PITCHES
-from engine.synth.errors import PatchError
+from engine.synth.errors import PatchError, SoundFontError
 from engine.synth.patching.patch import PATCH, read_patch, read_spectrum
 from engine.synth.patching.patch_file import PatchFile
+from engine.synth.patching.recordings import Recordings
+from engine.synth.patching.soundfont_band import play_soundfont
 from engine.synth.sources.kinds import KIND_NAMES, KINDS
 from engine.synth.sources.spectra import ZONE, Spectrum, build_spectrum
 from engine.synth.sources.tones import build_noise, read_tone, tone_names
@@ -44,6 +47,9 @@ class Tables(NamedTuple):
     rooms: npt.NDArray[np.float64]
     waves: npt.NDArray[np.float32]
     zones: npt.NDArray[np.void]
+    samples: npt.NDArray[np.int16]
+    regions: npt.NDArray[np.void]
+    modulators: npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,10 @@ class PatchTables:
     rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS, then the ambiences' levels]
     waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, those of the spectra, noise and tones
     zones: npt.NDArray[np.void]  # [Z] ZONE of the spectra
+    samples: npt.NDArray[np.int16]  # the soundfonts' recordings
+    regions: npt.NDArray[np.void]  # [R] REGION of the soundfonts
+    modulators: npt.NDArray[np.void]  # [M] MODULATOR of the regions
+    soundfonts: tuple[Path, ...]  # the files of the recordings
 
     def kind(self, name: str) -> str:
         """Of a patch."""
@@ -94,9 +104,12 @@ def _index(file: PatchFile, table: str, field: str, name: object, names: list[st
 
 
 def _read_instruments(
-    opened: list[PatchFile], spectra_file: PatchFile
+    opened: list[PatchFile], spectra_file: PatchFile, soundfont: Path | None, recordings: Recordings
 ) -> tuple[list[str], npt.NDArray[np.void], npt.NDArray[np.float32], npt.NDArray[np.void]]:
-    """Names and records of all patches, the flat array of waves, and the zones of the spectra."""
+    """Names and records of all patches, the flat array of waves, and the zones of the spectra.
+
+    Patches without a `soundfont` of their own play the one that is given.
+    """
     spectra = {name: read_spectrum(spectra_file, name) for name in spectra_file.tables}
     names: list[str] = []
     patches, players, followers = [], [], []
@@ -109,12 +122,32 @@ def _read_instruments(
             if KINDS[patches[-1]["kind"]].has_spectrum:
                 file.word(name, "spectrum", fields.get("spectrum"), tuple(spectra))
                 players.append((len(patches) - 1, fields["spectrum"]))
+            if KINDS[patches[-1]["kind"]].plays_soundfont:
+                _place_regions(file, name, patches[-1], soundfont, recordings)
             if KINDS[patches[-1]["kind"]].has_tone:
                 file.word(name, "tone", fields.get("tone"), tone_names())
                 followers.append((len(patches) - 1, fields["tone"]))
     records = np.array(patches, PATCH)
     waves, zones = _place_spectra(spectra, players, records)
     return names, records, np.concatenate([waves, *_place_tones(followers, records, len(waves))]), zones
+
+
+def _place_regions(
+    file: PatchFile, name: str, patch: npt.NDArray[np.void], soundfont: Path | None, recordings: Recordings
+) -> None:
+    """Tell the patch where the regions of its preset are."""
+    asked = file.tables[name].get("soundfont", soundfont)
+    if not isinstance(asked, str | Path) or not str(asked):
+        raise file.fail(name, "soundfont", f"soundfont is {asked!r}; allowed is the name of a file, SF2 or SF3")
+    number, program = int(patch["bank"]), int(patch["program"])
+    try:
+        bank = recordings.open(file.folder / asked if isinstance(asked, str) else asked)
+        if (number, program) not in bank.presets:
+            known = ", ".join(f"{bank}:{program}" for bank, program in sorted(bank.presets))
+            raise file.fail(name, "program", f"bank:program is {number}:{program}; {bank.file.name} has {known}")
+        patch["first_region"], patch["num_regions"] = recordings.place(bank, number, program)
+    except SoundFontError as error:
+        raise file.fail(name, "soundfont", str(error)) from error
 
 
 def _place_spectra(
@@ -192,11 +225,12 @@ def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str
             tables.mix[row, layer, column] = _mix_value(field, file.number(style, field, values[layer], limits))
 
 
-def load_tables(*folders: Traversable) -> PatchTables:
+def load_tables(*folders: Traversable, soundfont: Path | None = None) -> PatchTables:
     """Read `kits.toml`, `styles.toml`, `spectra.toml` and every other *.toml of `folders` as instruments.
 
-    A file of a later folder stands for the one of the same name in an earlier. Raises `PatchError`; a patch defined
-    twice, a missing drum, a missing style and a folder that cannot be read are errors too.
+    A file of a later folder stands for the one of the same name in an earlier. With a `soundfont` its presets take the
+    place of the instruments and kits that General MIDI has. Raises `PatchError`; a patch defined twice, a missing drum,
+    a missing style and a folder that cannot be read are errors too. Raises `SoundFontError`.
     """
     sources: dict[str, Traversable] = {}
     for folder in folders:
@@ -210,20 +244,26 @@ def load_tables(*folders: Traversable) -> PatchTables:
         if name not in opened:
             raise PatchError(name, 1, "the file is missing")
     kits_file, styles_file, spectra_file = (opened.pop(name) for name in needed)
-    names, patches, waves, zones = _read_instruments(list(opened.values()), spectra_file)
+    recordings = Recordings()
+    names, patches, waves, zones = _read_instruments(list(opened.values()), spectra_file, soundfont, recordings)
+    kits, kit_names = _read_kits(kits_file, names), list(kits_file.tables)
+    if soundfont is not None:
+        patches = play_soundfont(recordings.open(soundfont), names, patches, kit_names, kits, recordings)
     num_styles, num_layers = len(STYLES), len(LAYERS)
     tables = PatchTables(
         tuple(names),
         patches,
         np.full((num_styles, num_layers, MAX_CHOICES), -1, np.int32),
-        _read_kits(kits_file, names),
+        kits,
         np.zeros((num_styles, num_layers, len(MIX_FIELDS))),
         np.zeros((num_styles, len(ROOM_FIELDS) + NUM_AMBIENCES)),
         waves,
         zones,
+        *recordings.arrays(),
+        recordings.files,
     )
     for style in STYLES:
-        _read_style(styles_file, style, tables, list(kits_file.tables))
+        _read_style(styles_file, style, tables, kit_names)
     for unknown in set(styles_file.tables) - set(STYLES):
         raise styles_file.fail(unknown, None, f"{unknown!r} is no style; known are {', '.join(STYLES)}")
     return tables

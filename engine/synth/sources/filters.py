@@ -11,7 +11,7 @@ from engine.synth.sizes import CONTROL_FRAMES
 
 
 @kernel
-def _coefficients(g: float, k: float) -> tuple[float, float, float]:
+def coefficients(g: float, k: float) -> tuple[float, float, float]:
     """p1, p2, p3 of the state-variable filter: l1' = p1·l1 - p2·l2 + p2·x, l2' = p2·l1 + p3·l2 + (1 - p3)·x."""
     a1 = 1.0 / (1.0 + g * (g + k))
     return 2.0 * a1 - 1.0, 2.0 * g * a1, 1.0 - 2.0 * g * g * a1
@@ -42,7 +42,7 @@ def apply_filter(voice: Record, patch: Record, work: np.ndarray, into: int, num_
         low, band = 0.0, 0.5 * k
     elif patch.filter == 2:
         low, band, high = -0.5, -0.5 * k, 1.0
-    here, there = _coefficients(voice.g, k), _coefficients(voice.g_next, k)
+    here, there = coefficients(voice.g, k), coefficients(voice.g_next, k)
     d1, d2, d3 = (
         (there[0] - here[0]) / CONTROL_FRAMES, (there[1] - here[1]) / CONTROL_FRAMES,
         (there[2] - here[2]) / CONTROL_FRAMES,

@@ -5,7 +5,8 @@ their arguments, such as
 
 - `voice`, a VOICE record: what all kinds have in common, and under the kind's name what it remembers itself;
 - `patch`, a PATCH record, of which it reads the common fields and its own;
-- `line` [float32] and `modes` [float64, 4 each], longer memories of the voice, as long as the kind asks for.
+- `line` [float32] and `modes` [float64, 4 each], longer memories of the voice, as long as the kind asks for;
+- any array of `patching.tables.Tables` by its name, such as `waves` and `zones`.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ class Kind:
 
     name: str
     render: Kernel
-    """(voice, patch, waves, zones, line, modes, work, noise, frame, num_frames), or some of them: write
+    """(voice, patch, line, modes, work, noise, frame, num_frames) and tables, or some of them: write
     work[:2, :num_frames], which are silent; the other rows of `work` [WORK_ROWS, CONTROL_FRAMES] are scratch. `noise`
-    is white noise of these frames; `waves` and `zones` are those of `Tables`."""
+    is white noise of these frames."""
     start: Kernel | None = None
-    """(voice, patch, line, modes, seed): begin a note; the common fields are set already. What the kind remembers is
-    what the voice's last note of the kind left, and has to be set."""
+    """(voice, patch, line, modes, seed) and tables: begin a note; the common fields are set already. What the kind
+    remembers is what the voice's last note of the kind left, and has to be set."""
     aim: Kernel | None = None
-    """(voice, patch, waves, line, modes, moment): at control points and at the onset, set what is ramped until the
+    """(voice, patch, line, modes, moment) and tables: at control points and at the onset, set what is ramped until the
     next."""
     is_silent: Kernel | None = None
     """(voice, patch) -> has it died away by itself, whatever the envelope says?"""
@@ -84,6 +85,8 @@ class Kind:
     """Ends when its key is let go, stands further right the higher it is, and may breathe. Drums do nothing of it."""
     has_spectrum: bool = False
     """Reads the tables of a `spectrum` that its patch names."""
+    plays_soundfont: bool = False
+    """Reads the recordings of a `soundfont` that its patch names."""
     has_tone: bool = False
     """Reads the measurements of a `tone` that its patch names."""
     slurs: bool = True

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from engine.synth.compile import kernel
-from engine.synth.sources import additive, analog, chip, drums, ensemble, fm, measured, modal, strings
+from engine.synth.sources import additive, analog, chip, drums, ensemble, fm, measured, modal, sampler, strings
 from engine.synth.sources.kind import Fields
 
 KINDS = (
     analog.KIND, fm.KIND, strings.KIND, modal.KIND, drums.KIND, additive.KIND, ensemble.KIND, chip.KIND,
-    measured.KIND,
+    measured.KIND, sampler.KIND,
 )  # fmt: skip
 """In the order of the numbers that PATCH.kind holds."""
 KIND_NAMES = tuple(kind.name for kind in KINDS)
@@ -29,7 +29,8 @@ NUM_MODES = max(kind.num_modes for kind in KINDS)
 
 
 def _of_kind(verb: str, arguments: str, otherwise: str) -> Any:
-    """A kernel that calls `verb` of the patch's kind with those of `arguments` that it names.
+    """A kernel that calls `verb` of the patch's kind with those of `arguments` that it names; what is not among them
+    is an array of the `tables`.
 
     Its text is made, since a compiled function cannot walk a list of kernels.
     """
@@ -38,13 +39,17 @@ def _of_kind(verb: str, arguments: str, otherwise: str) -> Any:
     for number, kind in enumerate(KINDS):
         if (called := getattr(kind, verb)) is not None:
             names[kind.name] = called
-            wanted = signature(getattr(called, "py_func", called)).parameters
+            known = arguments.split(", ")
+            wanted = [
+                name if name in known else f"tables.{name}"
+                for name in signature(getattr(called, "py_func", called)).parameters
+            ]
             lines += [f"    if patch.kind == {number}:", f"        return {kind.name}({', '.join(wanted)})"]
     exec("\n".join([*lines, f"    return {otherwise}"]), names)
     return kernel(names[f"{verb}_source"])
 
 
-start_source = _of_kind("start", "voice, patch, line, modes, seed", "None")
-aim_source = _of_kind("aim", "voice, patch, waves, line, modes, moment", "None")
-render_source = _of_kind("render", "voice, patch, waves, zones, line, modes, work, noise, frame, num_frames", "None")
+start_source = _of_kind("start", "voice, patch, tables, line, modes, seed", "None")
+aim_source = _of_kind("aim", "voice, patch, tables, line, modes, moment", "None")
+render_source = _of_kind("render", "voice, patch, tables, line, modes, work, noise, frame, num_frames", "None")
 is_source_silent = _of_kind("is_silent", "voice, patch", "False")
