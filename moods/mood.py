@@ -22,7 +22,7 @@ from moods.names import nearest
 
 DEFAULT_MOOD = "healing"
 MAX_STYLE_WEIGHT = 1000.0
-_BRIGHTLY_DENSER = 0.1
+_BRIGHTLY_DENSER = 0.06
 _SCALE_DEAD_ZONE = 0.12
 
 

@@ -90,7 +90,7 @@ def _third_signs() -> npt.NDArray[np.float32]:
 
 
 _UNREST = {
-    "aug": 0.9, "dim": 0.8, "m7b5": 0.8, "sus4": 0.5, "7": 0.5, "sus2": 0.4, "maj9": 0.4, "min9": 0.4, "maj7": 0.3,
+    "dim": 1.0, "m7b5": 1.0, "aug": 0.9, "sus4": 0.5, "7": 0.5, "sus2": 0.4, "maj9": 0.4, "min9": 0.4, "maj7": 0.3,
     "min7": 0.2, "5": 0.2, "maj": 0.0, "min": 0.0,
 }  # fmt: skip
 """How much a chord wants to go on, by its quality."""

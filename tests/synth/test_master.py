@@ -36,21 +36,21 @@ def test_loudness_reaches_its_target(style: str, loudness_lufs: float) -> None:
 
 
 def test_a_crescendo_passes_once_the_mood_has_come_to_rest() -> None:
-    sounds = arrangement(20)
+    sounds = arrangement(28)
     second = sounds["frame"] / SECOND
-    sounds["velocity"] = np.interp(second, [10, 17], [35, 110])
+    sounds["velocity"] = np.interp(second, [18, 25], [30, 112])
 
     def grown_lu(restless_until_s: float) -> float:
         def intent_of(_: int, frame: int) -> Intent:
             is_restless = frame < restless_until_s * SECOND
             return intent("jazz", brightness=0.5 + 0.2 * (is_restless and frame // SECOND % 2))
 
-        sound = play(20, intent_of, sounds)
-        soft, loud = (lufs(sound[:, first * SECOND : (first + 2) * SECOND].T) for first in (8, 18))
+        sound = play(28, intent_of, sounds)
+        soft, loud = (lufs(sound[:, first * SECOND : (first + 2) * SECOND].T) for first in (16, 26))
         return loud - soft
 
     assert grown_lu(0) > 4.0
-    assert abs(grown_lu(20)) < 1.5  # a mood that moves is at its target all the same
+    assert abs(grown_lu(28)) < 1.5  # a mood that moves is at its target all the same
 
 
 def test_true_peak_holds_on_a_dense_loud_arrangement() -> None:
