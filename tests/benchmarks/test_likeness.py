@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import instruments
 from benchmarks.likeness import hearing, references
 from benchmarks.likeness.bench import FAMILIES
 from benchmarks.likeness.checkpoint import read_checkpoint
 from benchmarks.likeness.distance import Cloud, cloud, compare
+from benchmarks.likeness.ears import TAGS
 from benchmarks.likeness.hearing import BANDS_HZ, Heard, at_loudness, loudness_lufs, third_octaves_db
 from benchmarks.likeness.renditions import PROGRAMS, as_midi
 from benchmarks.likeness.takes import Take
@@ -105,6 +107,19 @@ def test_a_band_beyond_the_middle_half_is_told_by_how_much() -> None:
     off = beyond_quartiles_db(clips(0), clips(6))
     assert np.count_nonzero(off) == 1
     assert off.max() == pytest.approx(6, abs=0.5)
+
+
+@pytest.mark.parametrize("instrument", instruments.INSTRUMENTS, ids=lambda instrument: instrument.patch)
+def test_a_solo_is_of_the_same_notes_for_both_players(instrument: instruments.Instrument) -> None:
+    assert set(instrument.tags) <= set(TAGS)
+    rows = instruments.passage(instrument, 3)
+    (track,) = instruments.as_midi(rows, instrument.program).tracks
+    assert track.program == instrument.program
+    heard = sorted((note.time * 50, note.pitch, note.velocity) for note in track.notes)
+    written = sorted((start // 50 * 50, pitch, velocity) for start, _, _, pitch, velocity in rows)
+    assert heard == written
+    assert rows[-1][0] < instruments.PASSAGE_S * SAMPLE_RATE
+    assert max(pitch for *_, pitch, _ in rows) - min(pitch for *_, pitch, _ in rows) <= 36
 
 
 def varint(value: int) -> bytes:
