@@ -7,8 +7,8 @@ undisturbed. What each page lets be heard, the live sound and the bed that bridg
 a gap is 20 ms or more below -80 dBFS. Told are `unplanned` gaps, those of the undisturbed hours; of each kind of fault
 how often it struck, how long until the live sound was there again (`back_s`) and the longest silence (`silence_ms`);
 samples that WebRTC made up in the undisturbed hours; and by how much memory grows an hour, as a line through its
-samples there, of the pages (the least of their heaps in every five minutes, as collections leave them; their
-processes) and of the server. No collection is asked for: on a busy machine its answer may never come.
+samples there, of the pages (their heaps, collected every five minutes; their processes) and of the server. A page
+collects its own: the debugger's collection may never answer on a busy machine.
 
 `python -m benchmarks.overlay_hours [HOURS [EVERY_S]]`; a twentieth of an hour is enough to see that it works.
 """
@@ -32,14 +32,14 @@ import psutil
 from playwright.sync_api import Browser, Page
 
 from benchmarks.harness import Server, record, running_server
-from benchmarks.memory import pss_mb
+from benchmarks.memory import own_mb
 from tests.browser.chromium import open_browser
 
 HOURS, FAULT_EVERY_S, LOOK_EVERY_S = 2.0, 45.0, 10.0
 FAULTY_SHARE = 0.2
 SETTLE_S = 8.0
 """After a fault that was survived; what sounds in that time still belongs to it."""
-HEAP_OVER_S = 300.0
+HEAP_EVERY_S = 300.0
 WARM_SHARE = 0.1
 """Of the undisturbed time, for caches to fill, before memory counts."""
 CUT_S = 5.0
@@ -180,6 +180,8 @@ class Soak:
         self.is_well = seen["phase"] == "playing" and not seen["bed"]
 
     def heap_mb(self) -> float:
+        """Of what is still in use."""
+        self.page.evaluate("gc()")
         session = self.page.context.new_cdp_session(self.page)
         used = session.send("Runtime.getHeapUsage")["usedSize"]
         session.detach()
@@ -187,17 +189,17 @@ class Soak:
 
 
 def renderers_mb(browser: Browser) -> float:
-    """Proportional set size of the processes that hold the pages."""
+    """Memory of the processes that hold the pages."""
     session = browser.new_browser_cdp_session()
     told = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
     pids = [each["id"] for each in told if each["type"] == "renderer"]
-    return sum(psutil.Process(pid).memory_full_info().pss for pid in pids) / 1e6
+    return own_mb(map(psutil.Process, pids))
 
 
 @contextmanager
 def overlays(url: str) -> Iterator[tuple[Browser, dict[str, Soak]]]:
-    with open_browser() as browser:
+    with open_browser("--js-flags=--expose-gc") as browser:
         soaks = {}
         for transport in TRANSPORTS:
             page = browser.new_page(viewport={"width": 800, "height": 400})
@@ -265,12 +267,6 @@ def survive(
     return told
 
 
-def lows(samples: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The least value of every `HEAP_OVER_S`, with the hour it was seen at."""
-    each = max(1, min(round(HEAP_OVER_S / LOOK_EVERY_S), len(samples) // 2))
-    return [min(samples[at : at + each], key=lambda sample: sample[1]) for at in range(0, len(samples), each)]
-
-
 def drift(samples: list[tuple[float, float]]) -> dict[str, float]:
     """Where a line through the samples begins, and by how many per cent of that it grows an hour."""
     hours, values = np.array(samples).T
@@ -313,9 +309,11 @@ def soak(
             each.look()
         at_hours = (time.time() - calm_s) / 3600
         if at_hours * 3600 > WARM_SHARE * (end_s - calm_s):
-            heap.append((at_hours, sum(each.heap_mb() for each in soaks.values())))
+            if not heap or at_hours - heap[-1][0] >= HEAP_EVERY_S / 3600:
+                heap.append((at_hours, sum(each.heap_mb() for each in soaks.values())))
             pages.append((at_hours, renderers_mb(browser)))
-            server.append((at_hours, pss_mb(servers.now)))
+            server.append((at_hours, own_mb(servers.now.processes())))
+    heap.append(((time.time() - calm_s) / 3600, sum(each.heap_mb() for each in soaks.values())))
     frames = {name: each.page.evaluate("window.seen.breaks") for name, each in soaks.items()}
     unplanned = {name: [ms for at_s, ms in each.gaps if at_s - ms / 1000 > calm_s] for name, each in soaks.items()}
     record("overlay_hours", {
@@ -324,7 +322,7 @@ def soak(
         "unplanned_ms": {name: round(max(gaps, default=0)) for name, gaps in unplanned.items()},
         "tap_breaks": frames,
         "concealed_samples": {name: each.concealed - concealed[name] for name, each in soaks.items()}["webrtc"],
-        "heap": drift(lows(heap)), "pages": drift(pages), "server": drift(server),
+        "heap": drift(heap), "pages": drift(pages), "server": drift(server),
         "faults": {name: {"times": len(told), **worst(told)} for name, told in faults.items()},
     })  # fmt: skip
 

@@ -39,7 +39,7 @@ from moods.statements import NOTHING_STATED, Stated, Theme, echo_of, first_state
 INTRO_BARS = 4
 """Of an intro, which is heard where it is asked for: by itself music begins with its theme."""
 
-_REST_CHANCE = 0.3
+_REST_CHANCE = 0.36
 _RESTS = {"lead": 0.15, "texture": 0.4, "drums": 0.15, "bass": 0.15, "harmony": 0.15}
 """How often a phrase goes without a layer, and without which: what has been away is heard when it returns."""
 _KEY_SHIFTS = {5: 0.3, 7: 0.3, 2: 0.15, 3: 0.15, -2: 0.1}

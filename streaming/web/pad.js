@@ -156,7 +156,8 @@ export class Pad {
       const label = star.lastChild;
       label.hidden = false; // a hidden one has no size to measure
       label.textContent = nameOf(this.#moods[index]);
-      const [w, h, { x, y }] = [label.offsetWidth, label.offsetHeight, centres[index]];
+      const { width: w, height: h } = label.getBoundingClientRect(); // whole pixels would hide an overlap of half a one
+      const { x, y } = centres[index];
       const offsets = [
         [8, -h / 2],
         [-w - 8, -h / 2],

@@ -29,24 +29,25 @@ PHONE = {"has_touch": True, "is_mobile": True}
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
+def open_browser(*flags: str) -> Iterator[Browser]:
     """As http://studio.lan it finds this machine under an address that it does not take for secure.
 
     Playwright's event loop must be gone before the next asynchronous test begins, and there can be but one.
     """
     with sync_playwright() as playwright:
-        browser = launch(playwright.chromium)
+        browser = launch(playwright.chromium, *flags)
         try:
             yield browser
         finally:
             browser.close()
 
 
-def launch(chromium: BrowserType, *, plays_unasked: bool = True) -> Browser:
+def launch(chromium: BrowserType, *flags: str, plays_unasked: bool = True) -> Browser:
     """Start a browser that plays sound before anybody has pressed anything, or one that does not."""
     path = find_browser_of_system() or chromium.executable_path
     assert Path(path).exists(), "there is no Chromium; `make test` installs one, and so does tests.browser.install"
-    return chromium.launch(executable_path=path, args=[*FLAGS, f"--autoplay-policy={AUTOPLAY[plays_unasked]}"])
+    autoplay = f"--autoplay-policy={AUTOPLAY[plays_unasked]}"
+    return chromium.launch(executable_path=path, args=[*FLAGS, autoplay, *flags])
 
 
 @contextmanager

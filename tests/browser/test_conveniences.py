@@ -114,7 +114,7 @@ def test_what_was_heard_is_kept_while_it_plays_and_when_it_has_been_stopped(page
         kept = download.value.path().read_text()
         assert json.loads(kept.splitlines()[0])["type"] == "opening"
         page.click("#keep-form [type=submit]")
-        expect(page.locator("#keep .renders")).to_have_attribute("data-state", "done")
+        expect(page.locator("#keep .renders")).to_have_attribute("data-state", "done", timeout=120_000)
         (address,) = page.locator("#keep .files a").evaluate_all("all => all.map((each) => each.href)")
         assert httpx.get(address, timeout=60).content[:4] == b"RIFF"
         page.click("#keep form[method=dialog] button")

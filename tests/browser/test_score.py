@@ -108,7 +108,7 @@ def test_a_dropped_picture_is_scored_heard_in_step_and_kept(page: Page, server: 
         page.check(each)
     expect(page.locator("#formats [value=mp4]")).to_be_checked()
     page.click("#deliver [type=submit]")
-    expect(page.locator("#deliver .renders")).to_have_attribute("data-state", "done", timeout=60_000)
+    expect(page.locator("#deliver .renders")).to_have_attribute("data-state", "done", timeout=120_000)
     files = files_of(page)
     with av.open(io.BytesIO(files["mp4"])) as film:
         assert film.streams.video[0].frames == SECONDS * FPS and film.streams.audio
