@@ -1,12 +1,14 @@
 """Has our mix the colour, the width and the dynamics of the recordings of its family?
 
     python -m benchmarks.mix [--split unseen|tuning] [--family orchestral] [--takes 4] [--minutes 10] [--quick]
+                             [--advise]
 
 Clips of 30 s, as `likeness` has them. In third octaves from 63 Hz to 8 kHz, the share in which the median of ours lies
 within the quartiles of the family's recordings, and by how much it does not; side against mid, correlation of left and
 right, what a mono sum loses; the spread of the level over 400 ms (95th less 10th percentile). With `--minutes` a piece
 of that length of one style of each family too: how far the loudness of 10 s wanders (95th less 5th percentile). Beside
-all of it the same notes through a General MIDI bank. `--quick` is for tuning: see `likeness`.
+all of it the same notes through a General MIDI bank. `--quick` is for tuning: see `likeness`. `--advise` prints of each
+style which `tone_db` and `side_db` of `styles.toml` would bring it nearest to its family's recordings.
 """
 
 from __future__ import annotations
@@ -21,15 +23,22 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.table import Table
+from scipy.optimize import least_squares
 
 from benchmarks.harness import record
 from benchmarks.likeness import bank, references, renditions
 from benchmarks.likeness.bench import FAMILIES, QUICK_RECORDINGS, QUICK_TAKES, Bench, add_folders
 from benchmarks.likeness.ears import NoEars
 from benchmarks.likeness.hearing import BANDS_HZ, Heard, step_levels_db
+from engine.synth.effects.tone import response_db
+from engine.synth.patching.tables import shipped_tables
+from engine.synth.targets import NUM_TONES, ROOM_FIELDS
+from moods.intent import STYLES
 
 _BANDS = [index for index, hz in enumerate(BANDS_HZ) if 60 < hz < 8500]
 _LONG_STEP_S = 10.0
+_RELUCTANCE, _MOST_ADVISED_DB = 0.3, 6.0
+"""An equaliser mends a mix; it does not make another instrument of one."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,6 +52,27 @@ def beyond_quartiles_db(reference: Sequence[Heard], played: Sequence[Heard]) -> 
 
 def _bands(heard: Sequence[Heard]) -> Floats:
     return np.array([each.bands_db[_BANDS] for each in heard])
+
+
+def advise(style: str, reference: Sequence[Heard], played: Sequence[Heard]) -> tuple[list[float], float]:
+    """The master's `tone_db` and `side_db` of a style, those it has included, from what is heard of it with those."""
+    row = shipped_tables().rooms[STYLES.index(style), : len(ROOM_FIELDS) + NUM_TONES]
+    tones_db, side_db = row[len(ROOM_FIELDS) :], row[list(ROOM_FIELDS).index("side_db")]
+    hz = np.array([BANDS_HZ[index] for index in _BANDS])
+    low, middle, high = np.percentile(_bands(reference), (25, 50, 75), axis=0)
+    found = np.median(_bands(played), axis=0) - response_db(tones_db, hz)
+
+    def distance(asked: Floats) -> Floats:
+        *gains, level = asked
+        heard = found + response_db(gains, hz) - level
+        return np.concatenate(
+            [heard - np.clip(heard, low, high), 0.2 * (heard - middle), _RELUCTANCE * np.array(gains)]
+        )
+
+    best = least_squares(distance, np.zeros(NUM_TONES + 1), bounds=(-_MOST_ADVISED_DB, _MOST_ADVISED_DB))
+    wider_db = figures_of(reference)["width_db"] - figures_of(played)["width_db"]
+    least, most, _ = ROOM_FIELDS["side_db"]
+    return np.round(best.x[:NUM_TONES], 1).tolist(), round(float(np.clip(side_db + wider_db, least, most)), 1)
 
 
 def figures_of(heard: Sequence[Heard]) -> dict[str, float]:
@@ -95,6 +125,10 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             styles[style] = judge(reference, of_ours)
             ours, theirs = ours + of_ours, theirs + of_theirs
         _print(console, family, reference, {"ours": ours, "FluidR3": theirs})
+        if options.advise:
+            for style in styles:
+                tones_db, side_db = advise(style, reference, bench.renditions(style, num_takes)[0])
+                console.print(f"[{style}]\ntone_db = {tones_db}\nside_db = {side_db}", markup=False)
         if len(styles) > 1:
             for style in styles:
                 off = beyond_quartiles_db(reference, bench.renditions(style, num_takes)[0])
@@ -124,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--takes", type=int, default=4, help="takes a style")
     parser.add_argument("--minutes", type=float, help="of a long piece of each family")
     parser.add_argument("--quick", action="store_true", help="for tuning: few takes, and nothing recorded")
+    parser.add_argument("--advise", action="store_true", help="which tone and width would be nearest")
     add_folders(parser)
     options = parser.parse_args(arguments)
     options.split = options.split or ("tuning" if options.quick else "unseen")

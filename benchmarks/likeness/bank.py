@@ -34,6 +34,7 @@ def fetch(folder: Path) -> None:
     """Download both with `apt-get` (130 MB) and unpack them to `folder`/bank. What is installed is left alone."""
     if (shutil.which("fluidsynth") and Path("/", _FONT).is_file()) or (folder / "bank" / _FONT).is_file():
         return
+    (folder / "bank").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as downloads:
         subprocess.run(["apt-get", "download", *_PACKAGES], cwd=downloads, check=True)
         for archive in Path(downloads).glob("*.deb"):

@@ -24,7 +24,7 @@ from engine.synth.effects.loudness import REFERENCE_LUFS, follow_loudness, measu
 from engine.synth.effects.reverb import REVERB_LINES, add_reverb, aim_reverb, set_room
 from engine.synth.effects.saturation import LEAST_DRIVE, aim_share, saturate, take_share, wobble
 from engine.synth.effects.strip import is_strip_active, shape_layer
-from engine.synth.effects.tone import shape_tone, shelf_gain
+from engine.synth.effects.tone import equalise, shape_tone, shelf_gain
 from engine.synth.envelopes import FREE
 from engine.synth.patching.tables import Tables
 from engine.synth.sizes import CONTROL_FRAMES, NUM_LAYERS, NUM_VOICES, WORK_ROWS
@@ -288,6 +288,7 @@ def finish(
     shelf_slope = (shelf_gain(value(targets, BRIGHTNESS, end)) - shelf) / CONTROL_FRAMES
     for e in range(1 + num_stems):
         shape_tone(state.mastered[e].tone, scratch.buses[e], shelf, shelf_slope, into, num_frames)
+        equalise(state.mastered[e].tone, scratch.buses[e], scratch.sends[0, 0], targets, frame, num_frames)
     meter, bus = master.meter, master.bus
     if into == 0:
         power = meter.power / CONTROL_FRAMES

@@ -21,8 +21,12 @@ ROOM_FIELDS: dict[str, Range] = {
     "reverb_s": (0.2, 12, 1.8), "reverb_low": (0.2, 2, 1), "reverb_damping_hz": (500, 16_000, 5000),
     "room_size": (0, 1, 0.4), "predelay_s": (0, 0.15, 0.01), "delay_beats": (0.25, 0.75, 0.75),
     "delay_feedback": (0, 0.8, 0.35), "duck_beats": (0.05, 1, 0.22), "drive": (0, 4, 0), "wow_cents": (0, 10, 0),
+    "side_db": (-12, 9, 0),
 }  # fmt: skip
-"""A style's numbers beside its layers'; the ambiences' levels, amplitudes, follow them."""
+"""A style's numbers beside its layers'; the gains of the master's equaliser, in decibels, and the ambiences' levels,
+amplitudes, follow them."""
+NUM_TONES = 6
+TONE_RANGE: Range = (-12, 12, 0)
 MIX_FIELDS: dict[str, Range] = {
     "level_db": (-24, 12, 0), "reverb_db": (-60, 6, -60), "delay_db": (-60, 6, -60), "chorus_db": (-60, 6, -60),
     "duck_db": (0, 24, 0), "tube": (0, 4, 0), "low_hz": (20, 1000, 40), "low_db": (-40, 9, 0),
@@ -35,9 +39,10 @@ MIX_FIELDS: dict[str, Range] = {
 (LOUDNESS, BRIGHTNESS, ENERGY, BPM, GAIN, SPEECH, ROOM) = range(7)
 (
     REVERB_S, REVERB_LOW, REVERB_DAMPING_HZ, ROOM_SIZE, PREDELAY_S, DELAY_BEATS, DELAY_FEEDBACK, DUCK_BEATS, DRIVE,
-    WOW_CENTS,
+    WOW_CENTS, SIDE_DB,
 ) = range(ROOM, ROOM + len(ROOM_FIELDS))  # fmt: skip
-AMBIENCE_LEVEL = ROOM + len(ROOM_FIELDS)
+TONE_DB = ROOM + len(ROOM_FIELDS)
+AMBIENCE_LEVEL = TONE_DB + NUM_TONES
 MIX = AMBIENCE_LEVEL + NUM_AMBIENCES
 (
     LEVEL, REVERB_SEND, DELAY_SEND, CHORUS_SEND, DUCK_DB, TUBE, LOW_HZ, LOW_GAIN, PEAK_HZ, PEAK_GAIN, HIGH_HZ,

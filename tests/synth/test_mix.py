@@ -13,8 +13,10 @@ from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.synth.effects.limiter import CEILING, limit
 from engine.synth.effects.reverb import REVERB_LINES, add_reverb, aim_reverb, set_room
 from engine.synth.effects.saturation import saturate
+from engine.synth.effects.tone import equalise, response_db
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.state import SlotState, new_state
+from engine.synth.targets import NUM_TARGETS, NUM_TONES, SIDE_DB, TONE_DB
 from tests.signals import noise
 from tests.synth.music import arrangement, intent, play
 
@@ -56,6 +58,14 @@ def through_saturation(wave: np.ndarray, drive: float, bias: float) -> None:
     memory, plain = np.zeros(2), np.zeros(CONTROL_FRAMES)
     for first in range(0, len(wave), CONTROL_FRAMES):
         saturate(memory, 0, wave[first : first + CONTROL_FRAMES], plain, drive, 0.0, bias, 0)
+
+
+@njit(error_model="numpy")
+def through_equaliser(state: SlotState, wave: np.ndarray, targets: np.ndarray) -> None:
+    added = np.zeros((2, CONTROL_FRAMES))
+    for first in range(0, wave.shape[1], CONTROL_FRAMES):
+        row = wave[:, first : first + CONTROL_FRAMES]
+        equalise(state.mastered[0].tone, row, added, targets, first, CONTROL_FRAMES)
 
 
 def impulse_response(reverb_s: float, low_ratio: float = 1.0, damping_hz: float = 16_000.0) -> np.ndarray:
@@ -154,3 +164,17 @@ def test_saturation_leaves_quiet_sound_alone() -> None:
     _, before = welch(quiet, SAMPLE_RATE, nperseg=1024)
     _, after = welch(wave, SAMPLE_RATE, nperseg=1024)
     assert np.abs(10 * np.log10(after[8:] / before[8:])).max() < 0.1
+
+
+@pytest.mark.parametrize("gains_db", [[6, 0, 0, 0, 0, -9], [0, -8, 5, 0, 0, 0], [3, -2, 4, -6, 6, 8]])
+def test_the_master_has_the_tone_and_the_width_that_a_style_asks_for(gains_db: list[float]) -> None:
+    targets = np.zeros((2, NUM_TARGETS))
+    targets[:, TONE_DB : TONE_DB + NUM_TONES], targets[:, SIDE_DB] = gains_db, -6
+    wave = np.zeros((2, SAMPLE_RATE // CONTROL_FRAMES * CONTROL_FRAMES))
+    wave[0, 0] = 1.0
+    through_equaliser(new_state(1), wave, targets)
+    middle, side = np.abs(np.fft.rfft((wave[0] + wave[1], wave[0] - wave[1])))
+    hz = np.fft.rfftfreq(wave.shape[1], 1 / SAMPLE_RATE)
+    heard = (hz > 30) & (hz < 18_000)
+    assert np.abs(20 * np.log10(middle[heard]) - response_db(gains_db, hz[heard])).max() < 0.05
+    assert np.allclose(side[heard], 10 ** (-6 / 20) * middle[heard])

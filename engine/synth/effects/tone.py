@@ -1,6 +1,6 @@
-"""The master's tone: a high-pass and a shelf. In: [2, n] mix; out: the same rows. Remembers a TONE record.
+"""The master's tone: a high-pass, a shelf, a style's equaliser and width. In: [2, n] mix; out: the same rows.
 
-Called inside the slot kernel.
+Remembers a TONE record. Called inside the slot kernel.
 """
 
 from __future__ import annotations
@@ -8,11 +8,39 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.audio import CHANNELS, SAMPLE_RATE
+from engine.audio import BLOCK_FRAMES, CHANNELS, SAMPLE_RATE
 from engine.synth.compile import Record, kernel
+from engine.synth.sizes import CONTROL_FRAMES
+from engine.synth.targets import NUM_TONES, SIDE_DB, TONE_DB, value
 
-TONE = np.dtype([("highpass", np.float64, (CHANNELS, 2)), ("shelf", np.float64, (CHANNELS,))])
+LOW_HZ, BELLS_HZ, HIGH_HZ = 100.0, (190.0, 460.0, 1100.0, 2700.0), 6500.0
+"""Of the equaliser: a shelf below, bells, a shelf above. Their places are fixed, only their gains move."""
+_NUM_BELLS = len(BELLS_HZ)
+assert NUM_TONES == _NUM_BELLS + 2
+_BELL_Q = 0.75
+
+TONE = np.dtype(
+    [
+        ("highpass", np.float64, (CHANNELS, 2)),
+        ("shelf", np.float64, (CHANNELS,)),
+        ("bells", np.float64, (_NUM_BELLS, CHANNELS, 2)),
+        ("low", np.float64, (CHANNELS,)),
+        ("high", np.float64, (CHANNELS,)),
+    ]
+)
+
+
+def _bell(centre_hz: float) -> tuple[float, float, float]:
+    """The trapezoidal state-variable filter's a1, a2, a3 (Simper, Solving the continuous SVF equations, 2013)."""
+    g = math.tan(math.pi * centre_hz / SAMPLE_RATE)
+    a1 = 1.0 / (1.0 + g * (g + 1.0 / _BELL_Q))
+    return a1, g * a1, g * g * a1
+
+
+_BELLS_A1, _BELLS_A2, _BELLS_A3 = zip(*map(_bell, BELLS_HZ), strict=True)
+_LOW_SHARE, _HIGH_SHARE = (1.0 - math.exp(-2.0 * math.pi * hz / SAMPLE_RATE) for hz in (LOW_HZ, HIGH_HZ))
 
 
 def _highpass(cutoff_hz: float) -> tuple[float, float, float]:
@@ -64,3 +92,73 @@ def shape_tone(tone: Record, mix: np.ndarray, shelf: float, shelf_slope: float, 
         right[i] = high_y + gain * (high_y - low_right)
     tone.highpass[0, 0], tone.highpass[0, 1], tone.highpass[1, 0], tone.highpass[1, 1] = l1, l2, r1, r2
     tone.shelf[0], tone.shelf[1] = low_left, low_right
+
+
+@kernel
+def _excess(db: float) -> float:
+    """What a gain adds to what goes through anyway."""
+    return 10.0 ** (db / 20) - 1.0
+
+
+@kernel
+def equalise(
+    tone: Record, mix: np.ndarray, added: np.ndarray, targets: np.ndarray, frame: int, num_frames: int
+) -> None:
+    """A style's equaliser, and the level of its sides, in place; `added` [2, CONTROL_FRAMES] is scratch.
+
+    Fixed filters in parallel, each added in its measure: gains may glide at any speed and nothing is computed anew.
+    """
+    offset = frame % BLOCK_FRAMES
+    into = offset % CONTROL_FRAMES
+    base, end = offset - into, offset - into + CONTROL_FRAMES
+    left, right = mix[0, :num_frames], mix[1, :num_frames]
+    more_left, more_right = added[0, :num_frames], added[1, :num_frames]
+    low = _excess(value(targets, TONE_DB, base))
+    low_slope = (_excess(value(targets, TONE_DB, end)) - low) / CONTROL_FRAMES
+    high = _excess(value(targets, TONE_DB + NUM_TONES - 1, base))
+    high_slope = (_excess(value(targets, TONE_DB + NUM_TONES - 1, end)) - high) / CONTROL_FRAMES
+    l1, r1, l2, r2 = tone.low[0], tone.low[1], tone.high[0], tone.high[1]
+    for i in range(num_frames):
+        x, y = left[i], right[i]
+        l1 += _LOW_SHARE * (x - l1)
+        r1 += _LOW_SHARE * (y - r1)
+        l2 += _HIGH_SHARE * (x - l2)
+        r2 += _HIGH_SHARE * (y - r2)
+        below, above = low + low_slope * (into + i), high + high_slope * (into + i)
+        more_left[i] = below * l1 + above * (x - l2)
+        more_right[i] = below * r1 + above * (y - r2)
+    tone.low[0], tone.low[1], tone.high[0], tone.high[1] = l1, r1, l2, r2
+    for bell in range(_NUM_BELLS):
+        a1, a2, a3 = _BELLS_A1[bell], _BELLS_A2[bell], _BELLS_A3[bell]
+        gain = _excess(value(targets, TONE_DB + 1 + bell, base)) / _BELL_Q
+        slope = (_excess(value(targets, TONE_DB + 1 + bell, end)) / _BELL_Q - gain) / CONTROL_FRAMES
+        state = tone.bells[bell]
+        l1, l2, r1, r2 = state[0, 0], state[0, 1], state[1, 0], state[1, 1]
+        for i in range(num_frames):
+            x, y = left[i] - l2, right[i] - r2
+            band_x, band_y = a1 * l1 + a2 * x, a1 * r1 + a2 * y
+            l1, l2 = 2.0 * band_x - l1, l2 + 2.0 * (a2 * l1 + a3 * x)
+            r1, r2 = 2.0 * band_y - r1, r2 + 2.0 * (a2 * r1 + a3 * y)
+            here = gain + slope * (into + i)
+            more_left[i] += here * band_x
+            more_right[i] += here * band_y
+        state[0, 0], state[0, 1], state[1, 0], state[1, 1] = l1, l2, r1, r2
+    side = 0.5 * 10.0 ** (value(targets, SIDE_DB, base) / 20)
+    side_slope = (0.5 * 10.0 ** (value(targets, SIDE_DB, end) / 20) - side) / CONTROL_FRAMES
+    for i in range(num_frames):
+        x, y = left[i] + more_left[i], right[i] + more_right[i]
+        middle, sides = 0.5 * (x + y), (side + side_slope * (into + i)) * (x - y)
+        left[i], right[i] = middle + sides, middle - sides
+
+
+def response_db(gains_db: npt.ArrayLike, hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """What `equalise` does to the level at each of `hz` with NUM_TONES gains."""
+    excess = 10.0 ** (np.asarray(gains_db, np.float64) / 20) - 1.0
+    z = np.exp(-2j * np.pi * np.asarray(hz, np.float64) / SAMPLE_RATE)
+    low, high = (share / (1.0 - (1.0 - share) * z) for share in (_LOW_SHARE, _HIGH_SHARE))
+    heard = 1.0 + excess[0] * low + excess[-1] * (1.0 - high)
+    for gain, centre_hz in zip(excess[1:-1], BELLS_HZ, strict=True):
+        g = math.tan(math.pi * centre_hz / SAMPLE_RATE)
+        s = (1.0 - z) / (1.0 + z) / g
+        heard = heard + gain * (s / _BELL_Q) / (s * s + s / _BELL_Q + 1.0)
+    return 20.0 * np.log10(np.abs(heard))

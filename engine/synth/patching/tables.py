@@ -26,7 +26,15 @@ from engine.synth.sources.kinds import KIND_NAMES, KINDS
 from engine.synth.sources.spectra import ZONE, Spectrum, build_spectrum
 from engine.synth.sources.tones import build_noise, read_tone, tone_names
 from engine.synth.sources.wavetables import build_waves
-from engine.synth.targets import AMBIENCE_DB, AMBIENCES, MIX_FIELDS, NUM_AMBIENCES, ROOM_FIELDS
+from engine.synth.targets import (
+    AMBIENCE_DB,
+    AMBIENCES,
+    MIX_FIELDS,
+    NUM_AMBIENCES,
+    NUM_TONES,
+    ROOM_FIELDS,
+    TONE_RANGE,
+)
 from moods.intent import LAYERS, STYLES
 
 SHIPPED = files("engine.synth") / "patches"
@@ -61,7 +69,7 @@ class PatchTables:
     choices: npt.NDArray[np.int32]  # [styles, layers, MAX_CHOICES] index into patches, -1 past the last; drums: kits
     kits: npt.NDArray[np.int32]  # [kits, 128] index into patches by drum pitch, -1 where no drum is
     mix: npt.NDArray[np.float64]  # [styles, layers, MIX_FIELDS]; decibels as amplitudes, but for the duck's
-    rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS, then the ambiences' levels]
+    rooms: npt.NDArray[np.float64]  # [styles, ROOM_FIELDS, then the equaliser's gains, then the ambiences' levels]
     waves: npt.NDArray[np.float32]  # the tables of `wavetables.build_waves`, those of the spectra, noise and tones
     zones: npt.NDArray[np.void]  # [Z] ZONE of the spectra
     samples: npt.NDArray[np.int16]  # the soundfonts' recordings
@@ -206,10 +214,15 @@ def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str
     row = STYLES.index(style)
     for column, (field, limits) in enumerate(ROOM_FIELDS.items()):
         tables.rooms[row, column] = file.number(style, field, fields.get(field, limits[2]), limits)
+    tones = fields.get("tone_db", [TONE_RANGE[2]] * NUM_TONES)
+    if not isinstance(tones, list) or len(tones) != NUM_TONES:
+        raise file.fail(style, "tone_db", f"tone_db is {tones!r}; allowed is one number for each of {NUM_TONES} bands")
+    for band, number in enumerate(tones):
+        tables.rooms[row, len(ROOM_FIELDS) + band] = file.number(style, "tone_db", number, TONE_RANGE)
     if (ambience := fields.get("ambience", "none")) != "none":
         kind = file.word(style, "ambience", ambience, AMBIENCES)
         level_db = file.number(style, "ambience_db", fields.get("ambience_db", AMBIENCE_DB[2]), AMBIENCE_DB)
-        tables.rooms[row, len(ROOM_FIELDS) + kind] = 10 ** (level_db / 20)
+        tables.rooms[row, len(ROOM_FIELDS) + NUM_TONES + kind] = 10 ** (level_db / 20)
     for layer, layer_name in enumerate(LAYERS):
         chosen = fields.get(layer_name)
         if not isinstance(chosen, list) or not 1 <= len(chosen) <= MAX_CHOICES:
@@ -256,7 +269,7 @@ def load_tables(*folders: Traversable, soundfont: Path | None = None) -> PatchTa
         np.full((num_styles, num_layers, MAX_CHOICES), -1, np.int32),
         kits,
         np.zeros((num_styles, num_layers, len(MIX_FIELDS))),
-        np.zeros((num_styles, len(ROOM_FIELDS) + NUM_AMBIENCES)),
+        np.zeros((num_styles, len(ROOM_FIELDS) + NUM_TONES + NUM_AMBIENCES)),
         waves,
         zones,
         *recordings.arrays(),
