@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyloudnorm
@@ -11,9 +12,11 @@ from scipy.signal import butter, resample_poly, sosfilt
 
 from engine.audio import BLOCK_FRAMES, SAMPLE_RATE
 from engine.notes import SOUND, as_sounds
+from engine.synth.patching.tables import PatchTables, shipped_tables
 from engine.synth.playing import MAX_LATE_FRAMES
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.synth import Synth
+from engine.synth.targets import NUM_TONES, ROOM_FIELDS
 from moods.intent import LAYERS, MUTE_DB, STYLES, Intent
 from tests.signals import lufs
 from tests.synth.music import arrangement, intent, play
@@ -104,8 +107,16 @@ def test_a_note_begins_within_the_latency() -> None:
         assert onset <= first <= onset + Synth.latency_frames + MAX_LATE_FRAMES + wow_frames, style
 
 
+def untouched_tables() -> PatchTables:
+    """The shipped ones with masters that leave colour and width alone."""
+    tables = shipped_tables()
+    rooms = tables.rooms.copy()
+    rooms[:, len(ROOM_FIELDS) : len(ROOM_FIELDS) + NUM_TONES] = rooms[:, list(ROOM_FIELDS).index("side_db")] = 0.0
+    return replace(tables, rooms=rooms)
+
+
 def stems_of(intent_of: Callable[[int, int], Intent]) -> tuple[np.ndarray, np.ndarray]:
-    synth = Synth(1)
+    synth = Synth(1, tables=untouched_tables())
     synth.open(0, 5)
     synth.play(0, arrangement(6))
     block, stems = synth.render_stems([0], intent_of, 6 * SECOND)
