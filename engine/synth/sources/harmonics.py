@@ -14,6 +14,7 @@ from engine.synth.compile import Record, kernel
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.sources.kind import Fields
 from engine.synth.sources.oscillators import NOISE_SCALE, next_noise, sine
+from engine.synth.sources.tones import MAX_HARMONICS
 
 MEMORY: Fields = (
     ("num_harmonics", np.int64),  # that are heard in this control period; a multiple of four
@@ -24,6 +25,9 @@ MEMORY: Fields = (
     ("rough_next", np.float64),  # and at the next control point
 )
 INAUDIBLE = 5e-5
+SIGNS = tuple(float((-1) ** (bin(number & number >> 1).count("1"))) for number in range(MAX_HARMONICS))
+"""Of the harmonics: were all of one sign, a bright tone would be a row of pulses, and the limiter hear little else
+(Golay, Complementary series, 1961; Shapiro 1951)."""
 
 
 @kernel
@@ -58,8 +62,9 @@ def sum_harmonics(
         double_cosine[i] = 2.0 * sine(turn - math.floor(turn))
         one[i], two[i] = 0.0, 0.0
     for top in range(own.num_harmonics - 1, 0, -4):
-        a, b, c, d = levels[top], levels[top - 1], levels[top - 2], levels[top - 3]
-        da, db, dc, dd = slopes[top], slopes[top - 1], slopes[top - 2], slopes[top - 3]
+        p, q, r, s = SIGNS[top], SIGNS[top - 1], SIGNS[top - 2], SIGNS[top - 3]
+        a, b, c, d = p * levels[top], q * levels[top - 1], r * levels[top - 2], s * levels[top - 3]
+        da, db, dc, dd = p * slopes[top], q * slopes[top - 1], r * slopes[top - 2], s * slopes[top - 3]
         for i in range(num_frames):
             time = float(since + i)
             twice = double_cosine[i]
