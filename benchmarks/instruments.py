@@ -111,7 +111,8 @@ def as_midi(rows: Rows, program: int) -> symusic.Score:
 
 def play_alone(tables: PatchTables, rows: Rows) -> Float:
     """A passage by tables that have one patch, before the master: [2, T]."""
-    synth, heard = Synth(1, tables=tables), Controller(Mood("solo", "solo", 0.0, 0.5, 0.2, style_weights("lofi"))).intent(0)
+    synth = Synth(1, tables=tables)
+    heard = Controller(Mood("solo", "solo", 0.0, 0.5, 0.2, style_weights("lofi"))).intent(0)
     synth.open(0, 1)
     synth.play(0, as_sounds(rows))
     return synth.render_stems((0,), lambda _, __: heard, PASSAGE_S * SAMPLE_RATE)[1][0, _HARMONY]
