@@ -26,7 +26,7 @@ from benchmarks.harness import record
 from benchmarks.mood_walk import MoodWalk
 from engine.audio import SAMPLE_RATE
 from engine.synth.patching.tables import shipped_tables
-from engine.synth.targets import NUM_AMBIENCES
+from engine.synth.targets import ROOM_AMBIENCES
 
 NUM_CHANGES, CHANGES_PER_STATION, CHANGE_EVERY_S = 1000, 25, 2
 ORDER, FRAME = 32, 2048
@@ -79,7 +79,7 @@ def find_clicks(wave: Wave, onsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[
 
 def listen(seed: int) -> tuple[list[tuple[int, int, str]], int, int, float]:
     """One station: its clicks, how many were put in, how many of those were found, the share of time watched."""
-    shipped_tables().rooms[:, -NUM_AMBIENCES:] = 0.0
+    shipped_tables().rooms[:, ROOM_AMBIENCES] = 0.0
     shipped_tables().patches["repick_hz"] = 0.0
     walk = MoodWalk(seed, **({"layers": {"drums": "mute"}} if seed % 2 else {}))
     parts, changes = [walk.play(3)], []

@@ -32,7 +32,7 @@ from benchmarks.likeness.ears import NoEars
 from benchmarks.likeness.hearing import BANDS_HZ, Heard, step_levels_db
 from engine.synth.effects.tone import response_db
 from engine.synth.patching.tables import shipped_tables
-from engine.synth.targets import NUM_TONES, ROOM_FIELDS
+from engine.synth.targets import NUM_TONES, ROOM_FIELDS, ROOM_SIDE_DB, ROOM_TONES
 from moods.intent import STYLES
 
 _BANDS = [index for index, hz in enumerate(BANDS_HZ) if 60 < hz < 8500]
@@ -56,8 +56,8 @@ def _bands(heard: Sequence[Heard]) -> Floats:
 
 def advise(style: str, reference: Sequence[Heard], played: Sequence[Heard]) -> tuple[list[float], float]:
     """The master's `tone_db` and `side_db` of a style, those it has included, from what is heard of it with those."""
-    row = shipped_tables().rooms[STYLES.index(style), : len(ROOM_FIELDS) + NUM_TONES]
-    tones_db, side_db = row[len(ROOM_FIELDS) :], row[list(ROOM_FIELDS).index("side_db")]
+    room = shipped_tables().rooms[STYLES.index(style)]
+    tones_db, side_db = room[ROOM_TONES], room[ROOM_SIDE_DB]
     hz = np.array([BANDS_HZ[index] for index in _BANDS])
     low, middle, high = np.percentile(_bands(reference), (25, 50, 75), axis=0)
     found = np.median(_bands(played), axis=0) - response_db(tones_db, hz)

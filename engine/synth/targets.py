@@ -49,6 +49,9 @@ MIX = AMBIENCE_LEVEL + NUM_AMBIENCES
     HIGH_GAIN, WIDTH, SPREAD,
 ) = (MIX + NUM_LAYERS * run for run in range(len(MIX_FIELDS)))  # fmt: skip
 NUM_TARGETS = MIX + NUM_LAYERS * len(MIX_FIELDS)
+ROOM_SIDE_DB, ROOM_TONES = SIDE_DB - ROOM, slice(TONE_DB - ROOM, AMBIENCE_LEVEL - ROOM)
+ROOM_AMBIENCES = slice(AMBIENCE_LEVEL - ROOM, MIX - ROOM)
+"""Columns of a style's row in the tables, which holds its room as targets do: a width, the equaliser, the ambiences."""
 
 # Indices of a colour row: what the kernel takes from an Intent.
 (C_LOUDNESS, C_BRIGHTNESS, C_ENERGY, C_BPM, C_GAIN_DB, C_SPEECH, C_PIECE, C_LAYERS) = range(8)

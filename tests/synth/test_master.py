@@ -16,7 +16,7 @@ from engine.synth.patching.tables import PatchTables, shipped_tables
 from engine.synth.playing import MAX_LATE_FRAMES
 from engine.synth.sizes import CONTROL_FRAMES
 from engine.synth.synth import Synth
-from engine.synth.targets import NUM_TONES, ROOM_FIELDS
+from engine.synth.targets import ROOM_SIDE_DB, ROOM_TONES
 from moods.intent import LAYERS, MUTE_DB, STYLES, Intent
 from tests.signals import lufs
 from tests.synth.music import arrangement, intent, play
@@ -111,7 +111,7 @@ def untouched_tables() -> PatchTables:
     """The shipped ones with masters that leave colour and width alone."""
     tables = shipped_tables()
     rooms = tables.rooms.copy()
-    rooms[:, len(ROOM_FIELDS) : len(ROOM_FIELDS) + NUM_TONES] = rooms[:, list(ROOM_FIELDS).index("side_db")] = 0.0
+    rooms[:, ROOM_TONES] = rooms[:, ROOM_SIDE_DB] = 0.0
     return replace(tables, rooms=rooms)
 
 

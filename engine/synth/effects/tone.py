@@ -32,33 +32,38 @@ TONE = np.dtype(
 )
 
 
-def _bell(centre_hz: float) -> tuple[float, float, float]:
-    """The trapezoidal state-variable filter's a1, a2, a3 (Simper, Solving the continuous SVF equations, 2013)."""
-    g = math.tan(math.pi * centre_hz / SAMPLE_RATE)
-    a1 = 1.0 / (1.0 + g * (g + 1.0 / _BELL_Q))
+def _warped(hz: float) -> float:
+    """An analog filter's frequency, for which the trapezoidal one's is `hz`."""
+    return math.tan(math.pi * hz / SAMPLE_RATE)
+
+
+def _state_variable(hz: float, damping: float) -> tuple[float, float, float]:
+    """The trapezoidal state-variable filter's a1, a2, a3 (Simper, Solving the continuous SVF equations, 2013);
+    `damping` is 1 / Q."""
+    g = _warped(hz)
+    a1 = 1.0 / (1.0 + g * (g + damping))
     return a1, g * a1, g * g * a1
 
 
-_BELLS_A1, _BELLS_A2, _BELLS_A3 = zip(*map(_bell, BELLS_HZ), strict=True)
+_BELLS_A1, _BELLS_A2, _BELLS_A3 = zip(*(_state_variable(hz, 1.0 / _BELL_Q) for hz in BELLS_HZ), strict=True)
 _LOW_SHARE, _HIGH_SHARE = (1.0 - math.exp(-2.0 * math.pi * hz / SAMPLE_RATE) for hz in (LOW_HZ, HIGH_HZ))
 
 
-def _highpass(cutoff_hz: float) -> tuple[float, float, float]:
-    """Second-order Butterworth: the trapezoidal filter's a1, a2, a3."""
-    g = math.tan(math.pi * cutoff_hz / SAMPLE_RATE)
-    a1 = 1.0 / (1.0 + g * (g + math.sqrt(2.0)))
-    return a1, g * a1, g * g * a1
-
-
 _ROOT_2 = math.sqrt(2.0)
-_A1, _A2, _A3 = _highpass(25.0)
+_A1, _A2, _A3 = _state_variable(25.0, _ROOT_2)  # Butterworth
 _SHELF_SHARE = 1.0 - math.exp(-2.0 * math.pi * 3500.0 / SAMPLE_RATE)
+
+
+@kernel
+def _excess(db: float) -> float:
+    """What a gain adds to what goes through anyway."""
+    return 10.0 ** (db / 20) - 1.0
 
 
 @kernel
 def shelf_gain(brightness: float) -> float:
     """What the shelf adds to the treble, linear: -2 … 6 dB for brightness 0 … 1."""
-    return 10.0 ** ((2.0 + 8.0 * (brightness - 0.5)) / 20) - 1.0
+    return _excess(2.0 + 8.0 * (brightness - 0.5))
 
 
 @kernel
@@ -92,12 +97,6 @@ def shape_tone(tone: Record, mix: np.ndarray, shelf: float, shelf_slope: float, 
         right[i] = high_y + gain * (high_y - low_right)
     tone.highpass[0, 0], tone.highpass[0, 1], tone.highpass[1, 0], tone.highpass[1, 1] = l1, l2, r1, r2
     tone.shelf[0], tone.shelf[1] = low_left, low_right
-
-
-@kernel
-def _excess(db: float) -> float:
-    """What a gain adds to what goes through anyway."""
-    return 10.0 ** (db / 20) - 1.0
 
 
 @kernel
@@ -153,12 +152,11 @@ def equalise(
 
 def response_db(gains_db: npt.ArrayLike, hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """What `equalise` does to the level at each of `hz` with NUM_TONES gains."""
-    excess = 10.0 ** (np.asarray(gains_db, np.float64) / 20) - 1.0
+    more = 10.0 ** (np.asarray(gains_db, np.float64) / 20) - 1.0
     z = np.exp(-2j * np.pi * np.asarray(hz, np.float64) / SAMPLE_RATE)
     low, high = (share / (1.0 - (1.0 - share) * z) for share in (_LOW_SHARE, _HIGH_SHARE))
-    heard = 1.0 + excess[0] * low + excess[-1] * (1.0 - high)
-    for gain, centre_hz in zip(excess[1:-1], BELLS_HZ, strict=True):
-        g = math.tan(math.pi * centre_hz / SAMPLE_RATE)
-        s = (1.0 - z) / (1.0 + z) / g
+    heard = 1.0 + more[0] * low + more[-1] * (1.0 - high)
+    for gain, centre_hz in zip(more[1:-1], BELLS_HZ, strict=True):
+        s = (1.0 - z) / (1.0 + z) / _warped(centre_hz)
         heard = heard + gain * (s / _BELL_Q) / (s * s + s / _BELL_Q + 1.0)
     return 20.0 * np.log10(np.abs(heard))

@@ -30,9 +30,10 @@ from engine.synth.targets import (
     AMBIENCE_DB,
     AMBIENCES,
     MIX_FIELDS,
-    NUM_AMBIENCES,
     NUM_TONES,
+    ROOM_AMBIENCES,
     ROOM_FIELDS,
+    ROOM_TONES,
     TONE_RANGE,
 )
 from moods.intent import LAYERS, STYLES
@@ -218,11 +219,11 @@ def _read_style(file: PatchFile, style: str, tables: PatchTables, kits: list[str
     if not isinstance(tones, list) or len(tones) != NUM_TONES:
         raise file.fail(style, "tone_db", f"tone_db is {tones!r}; allowed is one number for each of {NUM_TONES} bands")
     for band, number in enumerate(tones):
-        tables.rooms[row, len(ROOM_FIELDS) + band] = file.number(style, "tone_db", number, TONE_RANGE)
+        tables.rooms[row, ROOM_TONES.start + band] = file.number(style, "tone_db", number, TONE_RANGE)
     if (ambience := fields.get("ambience", "none")) != "none":
         kind = file.word(style, "ambience", ambience, AMBIENCES)
         level_db = file.number(style, "ambience_db", fields.get("ambience_db", AMBIENCE_DB[2]), AMBIENCE_DB)
-        tables.rooms[row, len(ROOM_FIELDS) + NUM_TONES + kind] = 10 ** (level_db / 20)
+        tables.rooms[row, ROOM_AMBIENCES.start + kind] = 10 ** (level_db / 20)
     for layer, layer_name in enumerate(LAYERS):
         chosen = fields.get(layer_name)
         if not isinstance(chosen, list) or not 1 <= len(chosen) <= MAX_CHOICES:
@@ -269,7 +270,7 @@ def load_tables(*folders: Traversable, soundfont: Path | None = None) -> PatchTa
         np.full((num_styles, num_layers, MAX_CHOICES), -1, np.int32),
         kits,
         np.zeros((num_styles, num_layers, len(MIX_FIELDS))),
-        np.zeros((num_styles, len(ROOM_FIELDS) + NUM_TONES + NUM_AMBIENCES)),
+        np.zeros((num_styles, ROOM_AMBIENCES.stop)),
         waves,
         zones,
         *recordings.arrays(),
