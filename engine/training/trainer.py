@@ -282,13 +282,31 @@ def report(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def export(trainer: Trainer, dataset: Dataset, folder: Path, command: str) -> None:
+def _command(trainer: Trainer, dataset: Dataset, size: str) -> str:
+    """What would train this again, from the data sets and from the checkpoint that it began with."""
+    config, usual = trainer.config, SIZES[size][1]
+    given = {
+        "data": "DATA",
+        "begin-with": "CHECKPOINT" if trainer.begun_with else None,
+        "pieces": dataset.sources.get("arranger", 0),
+        "size": size,
+        "steps": config.total_steps,
+        "peak-rate": config.peak_rate,
+        "human-share": config.human_share,
+        "weigh": " ".join(f"{name}={times:g}" for name, times in config.source_weights.items()) or None,
+        "seed": config.seed if config.seed != usual.seed else None,
+    }
+    options = [f"--{name} {value}" for name, value in given.items() if value is not None]
+    return " ".join(["python -m engine.training.trainer", *options, *([] if config.recalls else ["--no-recall"])])
+
+
+def export(trainer: Trainer, dataset: Dataset, folder: Path, size: str) -> None:
     """Write the checkpoint that ships: float16 weights and the manifest."""
     from engine.training.corpora import SOURCES, TABLE_LICENCES  # reads MIDI, by a library that only this needs
 
     tensors = {name: tensor.cpu().numpy() for name, tensor in trainer.model.state_dict().items()}
     manifest = {
-        "command": command,
+        "command": _command(trainer, dataset, size),
         "training": asdict(trainer.config) | {k: v for k, v in asdict(trainer.progress).items() if k != "curve"},
         "data": dataset.sources,
         "licences": {name: SOURCES[name].licence for name in dataset.sources if name in SOURCES} | TABLE_LICENCES,
@@ -398,8 +416,7 @@ def _train(options: argparse.Namespace) -> None:
         trainer.compile()
     run(trainer, dataset, options.out, options.minutes, console, min(options.workers, os.cpu_count() or 1))
     if options.export:
-        command = f"python -m engine.training.trainer --data DATA --size {options.size} --steps {config.total_steps}"
-        export(trainer, dataset, options.export, f"{command} --pieces {options.pieces}")
+        export(trainer, dataset, options.export, options.size)
     print(json.dumps(report(trainer)))
 
 

@@ -123,12 +123,21 @@ def test_a_training_of_another_size_is_not_gone_on_with(
 
 def test_what_is_exported_is_what_the_engine_reads(dataset: Dataset, tmp_path: Path) -> None:
     trainer = Trainer(TINY, CONFIG, "cpu")
-    export(trainer, dataset, tmp_path, "python -m engine.training.trainer")
+    export(trainer, dataset, tmp_path, "tiny")
     sizes, tensors, manifest = read_checkpoint(tmp_path)
     assert sizes == TINY
     assert manifest["data"] == {"arranger": 60}
     for name, tensor in trainer.model.state_dict().items():
         assert np.abs(tensors[name] - tensor.numpy()).max() < 1e-3, name
+
+
+def test_a_checkpoint_tells_the_command_that_trains_it_again(dataset: Dataset, tmp_path: Path) -> None:
+    config = replace(CONFIG, peak_rate=3e-4, human_share=0.5, source_weights={"groove": 0.0})
+    export(Trainer(TINY, config, "cpu"), dataset, tmp_path, "tiny")
+    command = read_checkpoint(tmp_path)[2]["command"]
+    schedule = f"--size tiny --steps {config.total_steps} --peak-rate 0.0003"
+    assert f"--pieces 60 {schedule} --human-share 0.5 --weigh groove=0" in command
+    assert "--begin-with" not in command
 
 
 @pytest.mark.parametrize("size", SIZES)
