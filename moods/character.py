@@ -24,12 +24,13 @@ CHORD_FAMILIES = (("maj", "min"), ("7", "maj7", "min7"), ("sus2", "sus4", "5"), 
 _LIVELINESS = 0.16
 _DENSITY = 0.1
 _SOONER = 0.3
-_ROOT_TASTE, _TONE_TASTE, _FAMILY_TASTE = 3.0, 3.0, 1.0
-_HOME_TASTE = -0.4
-"""No piece likes its tonic less than this: it is to be heard which it is."""
+_ROOT_DISLIKE, _ROOT_LIKING, _HOME_TASTE = -3.0, 0.5, -0.4
+"""A piece may do without a root, but likes none so much that it is taken for the tonic, nor its tonic less than this:
+it is to be heard which it is."""
+_TONE_DISLIKE, _TONE_LIKING, _FAMILY_TASTE = -4.0, 2.0, 1.0
 _ENTERING = ("drums", "bass", "texture")
 _GROOVING = ("bass", "harmony", "texture")
-_SAME_GROOVE = 0.4
+_SAME_GROOVE = 0.1
 """How often a layer has the groove of the one before it."""
 
 
@@ -39,15 +40,16 @@ def character_of(seed: int, piece: int) -> Character:
     rng = random.Random(f"character/{seed}/{piece}")
     liveliness, density = rng.uniform(-_LIVELINESS, _LIVELINESS), rng.uniform(-_DENSITY, _DENSITY)
     sooner = tuple(rng.uniform(0, _SOONER) if layer in _ENTERING else 0.0 for layer in LAYERS)
-    home, *roots = (rng.uniform(-_ROOT_TASTE, _ROOT_TASTE) for _ in range(12))
-    tones = tuple(rng.uniform(-_TONE_TASTE, _TONE_TASTE) for _ in range(12))
+    home, *roots = (rng.uniform(_ROOT_DISLIKE, _ROOT_LIKING) for _ in range(12))
+    tonic, *tones = (rng.uniform(_TONE_DISLIKE, _TONE_LIKING) for _ in range(12))
     families = tuple(rng.uniform(-_FAMILY_TASTE, _FAMILY_TASTE) for _ in CHORD_FAMILIES)
     grooves, groove = list[int](), 0
     for layer in LAYERS:
         if layer in _GROOVING and (not groove or rng.random() >= _SAME_GROOVE):
             groove = rng.randrange(1, len(GROOVES))
         grooves.append(groove if layer in _GROOVING else 0)
-    return Character(liveliness, density, sooner, (max(home, _HOME_TASTE), *roots), tones, families, tuple(grooves))
+    liked_roots, liked_tones = (max(home, _HOME_TASTE), *roots), (max(tonic, 0.0), *tones)
+    return Character(liveliness, density, sooner, liked_roots, liked_tones, families, tuple(grooves))
 
 
 def spread_of(novelty: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -33,6 +34,14 @@ SCALE_VALENCES = {
     "minor pentatonic": -0.3, "minor": -0.45, "harmonic minor": -0.7, "phrygian": -0.9, "locrian": -1.2,
 }  # fmt: skip
 """The valence that each scale speaks of by itself."""
+_MODE_CURVE = 1.6
+
+
+def beside_mode(valence: float) -> float:
+    """What is left of a valence for height, colour, density and articulation to say, -1 … 1: little about zero, where
+    minor turns into major, which is a step by itself."""
+    return math.copysign(abs(valence) ** _MODE_CURVE, valence)
+
 
 # Semitones above the root. The order is part of the token vocabulary: append, never reorder.
 CHORD_QUALITIES: dict[str, tuple[int, ...]] = {

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any
 
 from moods.errors import BadControl, OutOfRange, UnknownMood, UnknownStyle, shown
-from moods.harmony import SCALE_VALENCES, SCALES, Key, parse_key
+from moods.harmony import SCALE_VALENCES, SCALES, Key, beside_mode, parse_key
 from moods.intent import LAYERS, STYLES
 from moods.names import nearest
 
@@ -237,13 +237,13 @@ def style_bpm(weights: tuple[float, ...], energy: float) -> float:
 def style_density(weights: tuple[float, ...], energy: float, valence: float) -> float:
     """Density 0 … 1 that the styles take: more energy has more to say, and so has a brighter mood."""
     density = sum(w * (s.density[0] + energy * (s.density[1] - s.density[0])) for s, w in _mixed(weights))
-    return min(1.0, max(0.0, density + _BRIGHTLY_DENSER * valence))
+    return min(1.0, max(0.0, density + _BRIGHTLY_DENSER * beside_mode(valence)))
 
 
 def style_brightness(weights: tuple[float, ...], energy: float, valence: float, tension: float) -> float:
     """Brightness 0 … 1 that the styles take: more energy and a brighter mood open the spectrum, so does tension."""
     base = sum(weight * style.brightness for style, weight in _mixed(weights))
-    return min(1.0, max(0.0, base + 0.3 * (energy - 0.5) + 0.2 * valence + 0.15 * (tension - 0.2)))
+    return min(1.0, max(0.0, base + 0.3 * (energy - 0.5) + 0.3 * beside_mode(valence) + 0.15 * (tension - 0.2)))
 
 
 @lru_cache(maxsize=1024)

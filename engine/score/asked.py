@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from moods.harmony import SCALE_NAMES
+from moods.harmony import SCALE_NAMES, beside_mode
 from moods.intent import (
     CADENCES,
     CUES,
@@ -77,6 +77,7 @@ ASKED = np.dtype(
         ("intensity", np.float64),
         ("cadence", np.float64),
         ("is_half_time", np.float64),
+        ("gleam", np.float64),  # the valence that is not the mode's to tell, -1 … 1
         ("roots", np.float64, 12),  # these four as in moods.intent.Character
         ("tones", np.float64, 12),
         ("families", np.float64, NUM_CHORD_FAMILIES),
@@ -124,7 +125,7 @@ def _numbers(intent: Intent) -> tuple[float, ...]:
         *((0, 0) if stinger is None else (1, stinger[1])), intent.ring_beats,
         intent.calls_lead, intent.theme is not None, intent.piece, intent.piece_beats,
         intent.novelty, *_line_numbers(intent.line), 0,
-        intent.intensity, _CADENCE_INDEX[intent.cadence], intent.is_half_time,
+        intent.intensity, _CADENCE_INDEX[intent.cadence], intent.is_half_time, beside_mode(intent.valence),
         *own.roots, *own.tones, *own.families, *own.grooves,
     )  # fmt: skip
 

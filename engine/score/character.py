@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from engine.notes import TICKS_PER_BEAT
 from engine.score.asked import Asked
+from engine.score.tension import unease
 from engine.score.vocabulary import NUM_QUALITIES
 from moods.character import CHORD_FAMILIES, GROOVES
 from moods.harmony import CHORD_QUALITIES
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from engine.score.columns import Floats, Ints
     from engine.score.rules import Rules
 
-_GROOVE_PULL = 2.0
+_GROOVE_PULL = 5.0
 """How far a note is pulled to a sixteenth of its layer's groove, and pushed from the others."""
+_TENSE_SHARE = 0.4
+"""What is left of that at full tension, whose pulse is its own."""
 _OFF_GROOVE = -1.0
 """Added to a layer in a beat in which its groove has no place."""
 _WARMTH = 0.3
@@ -63,4 +66,5 @@ def write_character(rules: Rules, slots: Ints, asked: Asked) -> None:
     rules.chord_bias[slots] += far[:, None] * liked_chords
     rules.tone_bias[slots] += far[:, None, None] * asked["tones"][:, None] * _HAS_TONES[:, None]
     rules.kind_bias[slots] += far[:, None] * _GROOVE_LAYERS[grooves, beat[:, None]]
-    rules.position_bias[slots] += far[:, None, None] * _GROOVE_POSITIONS[grooves, beat[:, None]]
+    groove = far * (1 - (1 - _TENSE_SHARE) * unease(asked))
+    rules.position_bias[slots] += groove[:, None, None] * _GROOVE_POSITIONS[grooves, beat[:, None]]

@@ -27,6 +27,7 @@ from engine.score.rules import Rules, write_rules
 from engine.score.stinger import Chord, figure_seed, stinger_notes
 from engine.score.theme import write_theme
 from engine.score.timing import Ticks, ticks_late
+from engine.score.tonic import note_chords, write_rivals
 from engine.score.trunk import Trunk
 from engine.score.vocabulary import (
     BAR,
@@ -283,6 +284,7 @@ class Composer:
         is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
         asked["line_back"][is_arrival] = 0  # where an octave of the new key may be far off
         write_rules(rules, slots, asked, is_arrival)
+        write_rivals(rules, rows, slots, asked)
         strength = self._recall(slots, beats, asked)
         wanted = conditions(asked, strength)
         self._conditions[0, slots] = wanted
@@ -367,6 +369,7 @@ class Composer:
             root, quality = np.divmod(rows.chord[slots], NUM_QUALITIES)
             moved = (root + before - tonics) % 12 * NUM_QUALITIES + quality
             rows.chord[slots] = np.where(rows.chord[slots] >= 0, moved, rows.chord[slots])
+            rows.root_beats[slots] = 0
         return is_changed
 
     def _finish_beats(self, slots: Ints) -> None:
@@ -387,6 +390,7 @@ class Composer:
                 self._compose_again(slot)
             slots, beats, asked = slots[~is_again], beats[~is_again], asked[~is_again]
         plan.attempts[slots] = 0
+        note_chords(rows, slots)
         root, quality = np.divmod(rows.chord[slots], NUM_QUALITIES)
         root = np.where(rows.chord[slots] >= 0, (root + asked["tonic"].astype(np.int64)) % 12, -1)
         plan.chord[slots, beats % _PLACES] = np.stack([root, quality], axis=1)

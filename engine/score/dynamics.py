@@ -18,7 +18,7 @@ from engine.score.tension import swells
 from moods.intent import BARS_PER_PHRASE, BEATS_PER_BAR
 
 _SOFTEST, _LOUDEST = 8, 127
-_MIDDLE, _SPREAD = 72, 1.25
+_MIDDLE, _SPREAD = 72, 1.0
 """Velocity about which the model's are spread, and how far."""
 # In the order of LAYERS.
 _BALANCE = np.array([0.0, 1.0, -5.0, -6.0, 5.0])
@@ -31,7 +31,7 @@ _ON_BEAT = np.array([5.0, -1.0, 2.0, -1.0])
 """On the four beats of a bar."""
 _OFF_BEAT = np.where(np.arange(TICKS_PER_BEAT) == TICKS_PER_BEAT // 2, -3.0, -6.0)
 """At the ticks of a beat but the first."""
-_PHRASE_SWELL, _LONG_SWELL, _FORM_SWELL = 12.0, 6.0, 20.0
+_PHRASE_SWELL, _LONG_SWELL, _FORM_SWELL = 9.0, 4.0, 16.0
 """Between the softest and the loudest place of a phrase, of two, and of the form."""
 
 

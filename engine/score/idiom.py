@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _TESSITURA = np.array([style.tessitura for style in styles()])  # [styles, pitched layers, 2]
 _THIRDS = np.array([style.thirds for style in styles()])
 _BASS_DRIVE = np.array([style.bass_drive for style in styles()])
-_VALENCE_LIFT, _ENERGY_LIFT = 3.5, 1.5
+_VALENCE_LIFT, _ENERGY_LIFT = 6.0, 1.5
 """Semitones that all pitched layers lie higher at valence 1, and at energy 1 against 0.5."""
 _ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 5.0
 """The lead rises towards the third quarter of so many bars, and has one high point in them."""
@@ -63,7 +63,7 @@ def write_idiom(rules: Rules, slots: Ints, asked: Asked) -> None:
     """Write what the styles of beats [N] prefer into the rules of their slots [N]."""
     tessitura = mixed_tessitura(asked)
     home = tessitura[..., 0] - tonic_shift(asked["tonic"].astype(np.int64))[:, None]
-    home += (_VALENCE_LIFT * asked["valence"] + 2 * _ENERGY_LIFT * (asked["energy"] - 0.5))[:, None]
+    home += (_VALENCE_LIFT * asked["gleam"] + 2 * _ENERGY_LIFT * (asked["energy"] - 0.5))[:, None]
     home[:, _LEAD - 1] += _ARCH_SEMITONES * (arch(asked, _ARCH_BARS) - 0.5)
     rules.home[slots, 1:], rules.reach[slots, 1:] = home, tessitura[..., 1]
     rules.kind_bias[slots] = 0

@@ -118,10 +118,9 @@ _LOWEST, _HIGHEST = np.array(RANGES).T
 def playing(asked: Asked) -> Bools:
     """[N, layers]: who plays."""
     plays = asked["layers"] > 0
-    # Somebody has to carry the harmony, however still the mood: the pads, unless the listener muted them.
-    carries = plays[:, 1:].copy()
-    carries[:, _LEAD - 1] &= asked["has_theme"] == 0
-    plays[~carries.any(axis=1), _HARMONY] = True
+    # Somebody has to carry the harmony, however still the mood: the pads, unless the listener muted them. A lead does
+    # not: it takes breath, and rests where the line that it says again did.
+    plays[~plays[:, 1:_LEAD].any(axis=1), _HARMONY] = True
     return plays
 
 

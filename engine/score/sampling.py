@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.compile import entry, kernel
+from engine.notes import TICKS_PER_BEAT
 from engine.score import kernels
 from engine.score.columns import Bools, Column, Floats, Ints, Seeds
 from engine.score.cues import NUM_LAYERS, velocity_bounds
@@ -32,7 +33,7 @@ from engine.score.vocabulary import (
     NUM_KINDS,
     NUM_POSITIONS,
 )
-from moods.intent import LANES, LAYERS
+from moods.intent import BEATS_PER_BAR, LANES, LAYERS
 
 # Temperature of each choice as a share of the asked one: chords may surprise; a tune and its bass are hummed where they
 # are cool, and rhythm is cooler than pitch.
@@ -48,6 +49,8 @@ _NOTE_TEMPERATURES = np.array(
     np.float32,
 )
 _HARMONY, _LEAD = LAYERS.index("harmony"), LAYERS.index("lead")
+_DIES_AWAY_TICKS = BEATS_PER_BAR * TICKS_PER_BEAT
+"""So long a note counts as sounding: what is plucked dies away, whatever its length, and music never falls silent."""
 _MIN_SHARE = 0.02
 """A draw less likely than this share of the likeliest one is not made (min-p sampling, Nguyen et al. 2024)."""
 
@@ -99,6 +102,7 @@ class Rows(NamedTuple):
     num_events: Annotated[Ints, Column()]
     num_notes: Annotated[Ints, Column(NUM_LAYERS)]  # of each layer in this beat
     chord: Annotated[Ints, Column(initial=-1, is_carried=True)]  # value of the sounding chord, -1 before the first
+    root_beats: Annotated[Floats, Column(12, is_carried=True)]  # that chords had on each degree, the older the less
     sounds_until: Annotated[Ints, Column(NUM_LAYERS, is_carried=True)]  # ticks from the beginning of this beat
     # Lowest and highest value of the last chord played, and value of the lead's last note; 0 before the first.
     voicing: Annotated[Ints, Column(2, is_carried=True)]
@@ -382,7 +386,8 @@ def choose_events(
             layer = event[0] - FIRST_LAYER
             rows.num_notes[row, layer] += 1
             _remember_pitch(rows, row, layer)
-            rows.sounds_until[row, layer] = max(rows.sounds_until[row, layer], event[1] + DURATIONS[event[3]])
+            until = event[1] + min(DURATIONS[event[3]], _DIES_AWAY_TICKS)
+            rows.sounds_until[row, layer] = max(rows.sounds_until[row, layer], until)
 
 
 assert FIELD_SIZES[0] == NUM_KINDS

@@ -32,7 +32,7 @@ CLUSTER_TENSION = 0.2
 _BREATH_TENSION = 0.6
 """From this tension on the last beat before a section is silent."""
 
-_VALENCE_PULL, _SCALE_PULL = 0.15, 0.4
+_VALENCE_PULL, _SCALE_PULL = 0.25, 0.4
 _FARTHEST = 0.35
 """How far a major third raises a chord's logit, for each unit of valence and of its distance from the scale's own, up
 to so much: a key may have been asked for."""
@@ -56,7 +56,7 @@ _FOREIGN_AT_MOST = np.array((0.0, 0.5, 0.0, 0.0, 1.5), np.float32)
 _SINKING = np.array((0.0, -5.0, -4.0, 0.0, 0.0), np.float32)
 _CLIMBING = np.array((0.0, 0.0, 0.0, 8.0, 2.0), np.float32)
 """Semitones that the middle of a tessitura moves by: by tension, by tension above `FREE_TENSION`."""
-_LENGTH_OF_VALENCE = np.array((0.0, -0.3, -0.2, -0.4, -0.25), np.float32)
+_LENGTH_OF_VALENCE = np.array((0.0, -0.45, -0.3, -0.6, -0.35), np.float32)
 _LENGTH_OF_PULSE = np.array((0.0, -0.7, 0.0, -0.7, 0.0), np.float32)
 """Added for each doubling of a note's length: by valence, in a pulse."""
 _PULSE_POSITION = np.array((0.0, 1.5, 0.0, 1.5, 0.0), np.float32)
@@ -111,6 +111,11 @@ def _grown(values: npt.NDArray[np.float64], low: float, high: float) -> Floats:
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)[:, None]
 
 
+def unease(asked: Asked) -> npt.NDArray[np.float64]:
+    """[N] 0 up to CLUSTER_TENSION, 1 at full tension, a straight line between."""
+    return np.clip((asked["tension"] - CLUSTER_TENSION) / (1 - CLUSTER_TENSION), 0, 1)
+
+
 def _chord_bias(asked: Asked) -> Floats:
     """[N, NUM_CHORDS]."""
     tension, scale = asked["tension"], asked["scale"].astype(np.int64)
@@ -148,7 +153,7 @@ def holds_breath(asked: Asked) -> Bools:
 def write_tension(rules: Rules, slots: Ints, asked: Asked) -> None:
     """Write what the tension and valence of beats [N] ASKED add to their notes into the rules of their slots [N], which
     hold what the styles prefer."""
-    tension, valence = asked["tension"], asked["valence"].astype(np.float32)[:, None]
+    tension, gleam = asked["tension"], asked["gleam"].astype(np.float32)[:, None]
     some, strong = _grown(tension, CLUSTER_TENSION, 1), _grown(tension, FREE_TENSION, 1)
     pulse = some * (_STILLEST_PULSE + (1 - _STILLEST_PULSE) * asked["energy"]).astype(np.float32)[:, None]
 
@@ -166,7 +171,7 @@ def write_tension(rules: Rules, slots: Ints, asked: Asked) -> None:
     )
     rules.stray_bias[slots, _TEXTURE, 0] = _NEIGHBOUR_PULL * (tension - _TENSION_REST)
     rules.home[slots] += _SINKING * some + _CLIMBING * strong
-    rules.length_bias[slots] += _LENGTH_OF_VALENCE * valence + _LENGTH_OF_PULSE * pulse
+    rules.length_bias[slots] += _LENGTH_OF_VALENCE * gleam + _LENGTH_OF_PULSE * pulse
     position_bias = np.zeros((len(asked), len(LAYERS), TICKS_PER_BEAT), np.float32)
     position_bias[..., _PULSE_TICKS] = (_PULSE_POSITION * pulse)[..., None]
     rules.position_bias[slots] = position_bias
