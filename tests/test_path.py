@@ -197,7 +197,7 @@ def test_states_and_parameters_are_the_same_music_again(stage: Stage) -> None:
     calm = stage.open(**{name: getattr(opening, name) for name in opening.model_fields_set})
     untouched, heard = stage.play(3.0, calm), np.concatenate([first, second, third])
     assert SAMPLE_RATE < led_to < began and np.array_equal(untouched[:led_to], heard[:led_to])
-    assert rms_db(heard[began:]) > rms_db(untouched[began:]) + 3
+    assert lufs(heard[began:]) > lufs(untouched[began:]) + 3
 
 
 def test_another_piece_is_the_same_music_again_and_another_than_without(stage: Stage) -> None:

@@ -282,7 +282,7 @@ class Composer:
         rows.since[slots] = np.where(begins_piece, rows.position[slots], rows.since[slots])
         rows.piece[slots] = asked["piece"]
         is_arrival = self._change_tonics(slots, asked["tonic"].astype(np.int64))
-        asked["line_back"][is_arrival] = 0  # where an octave of the new key may be far off
+        asked["line_back"][rows.is_arriving[slots]] = 0  # where an octave of the new key may be far off
         write_rules(rules, slots, asked, is_arrival)
         write_rivals(rules, rows, slots, asked)
         strength = self._recall(slots, beats, asked)
@@ -369,7 +369,7 @@ class Composer:
             root, quality = np.divmod(rows.chord[slots], NUM_QUALITIES)
             moved = (root + before - tonics) % 12 * NUM_QUALITIES + quality
             rows.chord[slots] = np.where(rows.chord[slots] >= 0, moved, rows.chord[slots])
-            rows.root_beats[slots] = 0
+            rows.root_beats[slots], rows.is_arriving[slots] = 0, True
         return is_changed
 
     def _finish_beats(self, slots: Ints) -> None:
@@ -391,6 +391,7 @@ class Composer:
             slots, beats, asked = slots[~is_again], beats[~is_again], asked[~is_again]
         plan.attempts[slots] = 0
         note_chords(rows, slots)
+        rows.is_arriving[slots] &= rows.num_notes[slots, _LEAD] == 0
         root, quality = np.divmod(rows.chord[slots], NUM_QUALITIES)
         root = np.where(rows.chord[slots] >= 0, (root + asked["tonic"].astype(np.int64)) % 12, -1)
         plan.chord[slots, beats % _PLACES] = np.stack([root, quality], axis=1)

@@ -110,6 +110,7 @@ class Rows(NamedTuple):
     num_figures: Annotated[Ints, Column(is_carried=True)]  # that have been noted of it
     seconds: Annotated[npt.NDArray[np.float64], Column(is_carried=True)]  # that it has lasted
     tonic: Annotated[Ints, Column(initial=-1, is_carried=True)]  # that all values are relative to; -1 before the first
+    is_arriving: Annotated[Bools, Column(is_carried=True)]  # the key is new, and the lead has not played in it
     done: Annotated[Bools, Column()]  # the beat is complete
 
 
