@@ -25,7 +25,7 @@ _THIRDS = np.array([style.thirds for style in styles()])
 _BASS_DRIVE = np.array([style.bass_drive for style in styles()])
 _VALENCE_LIFT, _ENERGY_LIFT = 6.0, 1.5
 """Semitones that all pitched layers lie higher at valence 1, and at energy 1 against 0.5."""
-_ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 8.0
+_ARCH_BARS, _ARCH_SEMITONES = 2 * BARS_PER_PHRASE, 5.0
 """The lead rises towards the third quarter of so many bars, and has one high point in them."""
 _LEAD_CALL, _BREATH_BEATS = 1.0, 3
 """Added to the logit of a lead that is silent, but for so many beats at the end of a phrase."""

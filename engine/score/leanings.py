@@ -44,7 +44,7 @@ _FOOT = 0.6
 """By what share of its reach below its middle a chord has its lowest note, and what share of the reach that has."""
 _OCTAVE = 12
 # By semitones from the lead's last note, up to an octave: the same, steps, thirds, and leaps the less the wider.
-_LEAD_MOVES = np.array([-1.3, 0.15, 0.2, 0.2, 0.2, 0.1, -0.8, 0.1, -0.4, -0.4, -1.0, -1.4, -0.4], np.float32)
+_LEAD_MOVES = np.array([-1.2, 0.2, 0.4, 0.2, 0.1, -0.1, -0.9, -0.2, -0.7, -0.7, -1.2, -1.5, -0.6], np.float32)
 # By semitones from the note of a chord to the one above it, up to an octave.
 _GAPS = np.array([0.0, -2.0, -1.0, 0.0, 0.2, 0.7, 0.3, 0.8, 0.6, 0.5, 0.3, -0.5, -0.2], np.float32)
 _STAY_PENALTY = 1.1
