@@ -106,14 +106,19 @@ _FOREIGN_TONES = (_IS_FOREIGN.astype(np.float32) @ HAS_TONE.T.astype(np.float32)
 _SCALE_VALENCES = np.array([SCALE_VALENCES[name] for name in SCALES])
 
 
+def _between(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.float64]:
+    """[N] 0 up to `low`, 1 from `high` on, a straight line between."""
+    return np.clip((values - low) / (high - low), 0, 1)
+
+
 def _grown(values: npt.NDArray[np.float64], low: float, high: float) -> Floats:
-    """0 up to `low`, 1 from `high` on, a straight line between: [N, 1]."""
-    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)[:, None]
+    """The same as a column, [N, 1]."""
+    return _between(values, low, high).astype(np.float32)[:, None]
 
 
 def unease(asked: Asked) -> npt.NDArray[np.float64]:
-    """[N] 0 up to CLUSTER_TENSION, 1 at full tension, a straight line between."""
-    return np.clip((asked["tension"] - CLUSTER_TENSION) / (1 - CLUSTER_TENSION), 0, 1)
+    """[N] 0 up to CLUSTER_TENSION, 1 at full tension."""
+    return _between(asked["tension"], CLUSTER_TENSION, 1)
 
 
 def _chord_bias(asked: Asked) -> Floats:
